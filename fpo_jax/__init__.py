@@ -1,0 +1,57 @@
+"""fpo_jax: exact parameter-steering gradients for iterative RLHF, in environments small enough to check.
+
+A policy is a differentiable weighted sample of responses; everything else follows. See `fpo_jax.types` for
+the nouns, `fpo_jax.steering` for the decomposition, `fpo_jax.simulate` for the loop.
+"""
+
+from fpo_jax.differentiate import Autodiff, CentralDifference, ForwardDifference
+from fpo_jax.expect import expect, follower_loss, leader_value
+from fpo_jax.followers import BestResponse, Gradient
+from fpo_jax.hyperparameters import InputError
+from fpo_jax.objectives import Exact, Myopic, Practical, Relaxed
+from fpo_jax.simulate import Leader, full_record, outcome, run, run_seeds, seed_keys
+from fpo_jax.steering import Decomposition, steering
+from fpo_jax.types import (
+    Environment,
+    Follower,
+    Game,
+    Objective,
+    Recipe,
+    Responses,
+    RewardModel,
+    State,
+    Trace,
+)
+
+__all__ = [
+    "Autodiff",
+    "BestResponse",
+    "CentralDifference",
+    "Decomposition",
+    "Environment",
+    "Exact",
+    "Follower",
+    "ForwardDifference",
+    "Game",
+    "Gradient",
+    "InputError",
+    "Leader",
+    "Myopic",
+    "Objective",
+    "Practical",
+    "Recipe",
+    "Relaxed",
+    "Responses",
+    "RewardModel",
+    "State",
+    "Trace",
+    "expect",
+    "follower_loss",
+    "full_record",
+    "leader_value",
+    "outcome",
+    "run",
+    "run_seeds",
+    "seed_keys",
+    "steering",
+]

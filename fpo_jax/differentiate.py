@@ -1,0 +1,66 @@
+"""How the leader differentiates its objective: exactly, or by the differences that others have used.
+
+All take a scalar function of a pytree and return a pytree of the same shape. Function evaluations of the
+difference schemes are batched with vmap; `jax.lax.stop_gradient` means nothing to a difference.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax.flatten_util import ravel_pytree
+from jaxtyping import PyTree
+
+from fpo_jax.hyperparameters import catalogue, real
+from fpo_jax.types import Scalar
+
+
+class Differentiator(Protocol):
+    """A map from a scalar function f and a point x to an estimate of ∇f(x), shaped like x."""
+
+    def gradient(self, f: Callable[[PyTree], Scalar], x: PyTree) -> PyTree:
+        """Return ∇f(x), or an approximation of it."""
+        ...
+
+
+@struct.dataclass
+class Autodiff(Differentiator):
+    """∇f by reverse-mode automatic differentiation: exact to rounding."""
+
+    def gradient(self, f: Callable[[PyTree], Scalar], x: PyTree) -> PyTree:
+        """Return ∇f(x)."""
+        return jax.grad(f)(x)
+
+
+@struct.dataclass
+class ForwardDifference(Differentiator):
+    """(f(x + h e_i) − f(x)) / h for each coordinate i: the published linear experiment's gradient."""
+
+    difference_step: float = real(0.05, "step h of the forward difference", low=0.0, open=True)
+
+    def gradient(self, f: Callable[[PyTree], Scalar], x: PyTree) -> PyTree:
+        """Return the forward difference, with error O(h)."""
+        flat, unravel = ravel_pytree(x)
+        shifts = self.difference_step * jnp.eye(flat.size, dtype=flat.dtype)
+        ahead = jax.vmap(lambda shift: f(unravel(flat + shift)))(shifts)
+        return unravel((ahead - f(x)) / self.difference_step)
+
+
+@struct.dataclass
+class CentralDifference(Differentiator):
+    """(f(x + h e_i) − f(x − h e_i)) / 2h for each coordinate i: what exact gradients are tested against."""
+
+    difference_step: float = real(1e-5, "half-width h of the central difference", low=0.0, open=True)
+
+    def gradient(self, f: Callable[[PyTree], Scalar], x: PyTree) -> PyTree:
+        """Return the central difference, with error O(h²)."""
+        flat, unravel = ravel_pytree(x)
+        shifts = self.difference_step * jnp.eye(flat.size, dtype=flat.dtype)
+        ahead = jax.vmap(lambda shift: f(unravel(flat + shift)))(shifts)
+        behind = jax.vmap(lambda shift: f(unravel(flat - shift)))(shifts)
+        return unravel((ahead - behind) / (2.0 * self.difference_step))
+
+
+DIFFERENTIATORS = catalogue(Autodiff, ForwardDifference, CentralDifference)

@@ -1,0 +1,94 @@
+"""The only expectation in the code, and the two functions of the theory that are made of it: J and L."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from fpo_jax.hyperparameters import InputError
+from fpo_jax.types import Game, Key, Phi, Response, Responses, Scalar, Theta
+
+
+def check_shapes(responses: Responses) -> None:
+    """Check that weights are a vector and that every leaf of y has as many rows; free under jit.
+
+    Raises:
+        InputError: names the array whose shape is wrong.
+    """
+    if jnp.ndim(responses.w) != 1:
+        raise InputError("responses.w", f"array of shape {jnp.shape(responses.w)}", "of shape [n]")
+    (n,) = jnp.shape(responses.w)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(responses.y):
+        if jnp.ndim(leaf) < 1 or jnp.shape(leaf)[0] != n:
+            raise InputError(
+                f"responses.y{jax.tree_util.keystr(path)}",
+                f"array of shape {jnp.shape(leaf)}",
+                f"of shape [{n}, ...], one row for each weight",
+            )
+
+
+def expect(f: Callable[[Response], PyTree], responses: Responses) -> PyTree:
+    """Return the expectation of f under a weighted sample: E[f(y)] = Σ_i w_i f(y_i).
+
+    Args:
+        f: function of one response, with values in any pytree of arrays.
+        responses: n weighted responses.
+
+    Nothing is detached: gradients flow through y and through w.
+
+    Raises:
+        InputError: when shapes disagree.
+    """
+    check_shapes(responses)
+    return jax.tree.map(
+        lambda values: jnp.tensordot(responses.w, values, axes=1, precision="highest"),
+        jax.vmap(f)(responses.y),
+    )
+
+
+def mix(offline: Responses | None, on_policy: Responses, alpha: float | Scalar) -> Responses:
+    """Return the training distribution μ_θ = (1 − α)·offline + α·π_θ, as one weighted sample.
+
+    Args:
+        offline: m weighted responses; None means that there are none, and then α has no effect.
+        on_policy: n weighted responses of π_θ.
+        alpha: share of on-policy data, in [0, 1].
+
+    Returns:
+        m + n weighted responses.
+    """
+    if offline is None:
+        return on_policy
+    return Responses(
+        y=jax.tree.map(lambda a, b: jnp.concatenate([a, b]), offline.y, on_policy.y),
+        w=jnp.concatenate([(1.0 - alpha) * offline.w, alpha * on_policy.w]),
+    )
+
+
+def leader_value(game: Game, theta: Theta, phi: Phi, responses: Responses) -> Scalar:
+    """Return the leader's objective J(θ, φ) = E_{y~π_θ}[r_φ(y)] − cost(θ), with responses ~ π_θ."""
+    return expect(lambda y: game.reward(phi, y), responses) - game.cost(theta, responses)
+
+
+def squared_error(reward: Scalar, utility: Scalar) -> Scalar:
+    """Return the reward model's loss on one response, ℓ = (r − U)²."""
+    return (reward - utility) ** 2
+
+
+def follower_loss(game: Game, phi: Phi, data: Responses) -> Scalar:
+    """Return the data term of the follower's loss, E_{y~μ_θ}[ℓ(r_φ(y), U(y))], with data ~ μ_θ.
+
+    The regulariser Ω(φ) belongs to the follower, who adds it.
+    """
+    return expect(lambda y: squared_error(game.reward(phi, y), game.utility(y)), data)
+
+
+def training_data(game: Game, theta: Theta, alpha: float | Scalar, key: Key) -> Responses:
+    """Return the follower's data μ_θ: the game's offline data mixed with fresh responses of π_θ."""
+    return mix(game.offline(), game.respond(theta, key), alpha)
+
+
+def squared_norm(tree: PyTree) -> Float[Array, ""]:
+    """Return the squared Euclidean norm of a pytree of arrays."""
+    return jnp.asarray(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))

@@ -1,0 +1,113 @@
+"""Followers: how the reward model is retrained on what the policy produces.
+
+Each is a pure function φ⁺(θ), so that d φ⁺/dθ is plain automatic differentiation. A follower holds
+hyperparameters only; what changes between updates is in the `RewardModel` that it receives and returns.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import lineax as lx
+from flax import struct
+from jax.flatten_util import ravel_pytree
+
+from fpo_jax.expect import follower_loss, squared_norm, training_data
+from fpo_jax.hyperparameters import catalogue, count, flag, real
+from fpo_jax.types import Follower, Game, Key, Phi, RewardModel, Scalar, Theta
+
+ALPHA_HELP = "share of on-policy data in the reward model's training mix, in [0, 1]"
+
+
+@struct.dataclass
+class Gradient(Follower):
+    """k steps of gradient descent with decoupled weight decay, from the present φ (paper, controlled envs).
+
+    φ ← (1 − weight_decay) φ − lr · ∇_φ E_{μ_θ}[ℓ], `rm_steps` times on the same data. The decay is per
+    step and is not multiplied by the learning rate, as in the published experiment.
+    """
+
+    rm_lr: float = real(0.005, "learning rate of the reward model", low=0.0)
+    weight_decay: float = real(0.0, "share of φ lost at each step, in [0, 1]", low=0.0, high=1.0)
+    alpha: float = real(1.0, ALPHA_HELP, low=0.0, high=1.0)
+    rm_steps: int = count(1, "gradient steps in one update of the reward model")
+
+    def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
+        """Return the initial parameters unchanged."""
+        return RewardModel(phi)
+
+    def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
+        """Return φ after `rm_steps` gradient steps on μ_θ; differentiable in θ through every step."""
+        data = training_data(game, theta, self.alpha, key)
+
+        def step(phi: Phi, _: None) -> tuple[Phi, None]:
+            gradient = jax.grad(follower_loss, argnums=1)(game, phi, data)
+            decayed = jax.tree.map(
+                lambda p, g: (1.0 - self.weight_decay) * p - self.rm_lr * g, phi, gradient
+            )
+            return decayed, None
+
+        if self.rm_steps == 1:  # a loop of one would only hide the step from the compiler
+            return RewardModel(step(reward_model.phi, None)[0])
+        return RewardModel(jax.lax.scan(step, reward_model.phi, None, length=self.rm_steps)[0])
+
+    def calibrated_weight(self, horizon: int) -> float:
+        """Return 2·lr·k: one step moves r(y) by −lr·2(r−U)‖∇r‖², the relaxed penalty has 1 for 2·lr."""
+        return 2.0 * float(self.rm_lr) * self.rm_steps * horizon
+
+
+@struct.dataclass
+class BestResponse(Follower):
+    """The exact minimiser of the regularised loss, in closed form, for a reward affine in φ (paper, Thm.).
+
+    φ⁺ = argmin_φ E_{μ_θ}[(r_φ − U)²] + ridge · ‖φ − φ_a‖², where φ_a = φ₀ if `anchored`, else 0.
+    With r affine in φ the loss is quadratic, so one Newton step from the anchor lands on the minimiser:
+    φ⁺ = φ_a − [∂²L/∂φ²]⁻¹ ∂L/∂φ(φ_a). Differentiating through the solve is the implicit function theorem.
+    A singular Hessian (ridge 0 and too few distinct responses) yields non-finite φ, which a run reports.
+    """
+
+    ridge: float = real(0.0, "ridge λ on ‖φ − anchor‖²", low=0.0)
+    alpha: float = real(1.0, ALPHA_HELP, low=0.0, high=1.0)
+    anchored: bool = flag(False, "pull φ toward its initial value φ₀ rather than toward 0")
+
+    def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
+        """Return the best response to the initial policy; the anchor is remembered."""
+        anchor = phi if self.anchored else jax.tree.map(jnp.zeros_like, phi)
+        return self.update(game, theta, RewardModel(phi, memory=anchor), key)
+
+    def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
+        """Return the best response to π_θ, whatever φ was before."""
+        anchor, unravel = ravel_pytree(reward_model.memory)
+        loss = self._loss(game, theta, reward_model, key)
+        hessian = lx.MatrixLinearOperator(jax.hessian(loss)(anchor), lx.positive_semidefinite_tag)
+        newton_step = lx.linear_solve(
+            hessian, -jax.grad(loss)(anchor), solver=lx.Cholesky(), throw=False
+        ).value
+        return RewardModel(unravel(anchor + newton_step), memory=reward_model.memory)
+
+    def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar:
+        """Return ‖∂L/∂φ(φ)‖ / (‖∂L/∂φ(φ_a)‖ + ‖φ − φ_a‖): rounding if r is affine in φ, else not small."""
+        loss = self._loss(game, theta, reward_model, key)
+        phi, anchor = (ravel_pytree(p)[0] for p in (reward_model.phi, reward_model.memory))
+        at_phi, at_anchor = (jnp.linalg.norm(jax.grad(loss)(p)) for p in (phi, anchor))
+        scale = at_anchor + jnp.linalg.norm(phi - anchor)
+        return jnp.where(scale > 0, at_phi / jnp.where(scale > 0, scale, 1.0), 0.0)
+
+    def calibrated_weight(self, horizon: int) -> None:
+        """No single weight stands for a best response: its step size is H⁻¹, not a number."""
+        return None
+
+    def _loss(
+        self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Callable[[jax.Array], jax.Array]:
+        """Return the regularised loss L(θ, ·) as a function of the flattened φ."""
+        data = training_data(game, theta, self.alpha, key)
+        anchor, unravel = ravel_pytree(reward_model.memory)
+
+        def loss(phi: jax.Array) -> jax.Array:
+            return follower_loss(game, unravel(phi), data) + self.ridge * squared_norm(phi - anchor)
+
+        return loss
+
+
+FOLLOWERS = catalogue(Gradient, BestResponse)

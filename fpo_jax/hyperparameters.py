@@ -1,0 +1,139 @@
+"""Hyperparameters that know their meaning, their range, and how to complain.
+
+A hyperparameter is declared once, as a field of a `flax.struct.dataclass`. Its declaration serves the
+documentation, the command line and the check of its value. Real-valued ones are leaves of the pytree, so
+that changing them compiles nothing; counts, choices and flags are static.
+
+A user's own environment, follower or objective declares its fields in the same way:
+
+>>> from flax import struct
+>>> @struct.dataclass
+... class Mine:
+...     strength: float = real(0.5, "how strongly it pulls", low=0.0)
+>>> validate(Mine(strength=-1.0))
+Traceback (most recent call last):
+    ...
+fpo_jax.hyperparameters.InputError: strength = -1.0: must be a finite number >= 0
+"""
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import jax
+import numpy as np
+from flax import struct
+
+
+class InputError(ValueError):
+    """A value that cannot be used: one line that names the field, the value and what is allowed (ours)."""
+
+    def __init__(self, field: str, value: object, allowed: str):
+        self.field, self.value, self.allowed = field, value, allowed
+        super().__init__(f"{field} = {value}: must be {allowed}")
+
+
+def real(
+    default: float, help: str, *, low: float = -math.inf, high: float = math.inf, open: bool = False
+) -> Any:
+    """Declare a real-valued hyperparameter in [low, high], or in (low, high] if `open`: a traced leaf."""
+    return struct.field(
+        default=default,
+        metadata={"help": help, "kind": float, "low": low, "high": high, "open": open},
+    )
+
+
+def count(default: int, help: str, *, low: int = 1) -> Any:
+    """Declare an integer >= low, such as a number of steps or a size: static, since shapes depend on it."""
+    return struct.field(
+        pytree_node=False, default=default, metadata={"help": help, "kind": int, "low": low}
+    )
+
+
+def choice(default: str, help: str, options: tuple[str, ...]) -> Any:
+    """Declare a choice between names: static."""
+    return struct.field(
+        pytree_node=False,
+        default=default,
+        metadata={"help": help, "kind": str, "options": options},
+    )
+
+
+def flag(default: bool, help: str) -> Any:
+    """Declare a yes-or-no choice: static."""
+    return struct.field(pytree_node=False, default=default, metadata={"help": help, "kind": bool})
+
+
+def declared(owner: Any) -> list[dataclasses.Field]:
+    """List the fields of a dataclass (or of an instance) that were declared by this module."""
+    return [f for f in dataclasses.fields(owner) if "kind" in f.metadata]
+
+
+def allowed_values(field: dataclasses.Field) -> str:
+    """Say in words which values a declared field accepts."""
+    meta = field.metadata
+    if meta["kind"] is float:
+        low, high = meta["low"], meta["high"]
+        if math.isinf(low) and math.isinf(high):
+            return "a finite number"
+        bound = f"> {low:g}" if meta["open"] else f">= {low:g}"
+        return f"a finite number {bound}" + ("" if math.isinf(high) else f" and <= {high:g}")
+    if meta["kind"] is int:
+        return f"an integer >= {meta['low']}"
+    if meta["kind"] is bool:
+        return "true or false"
+    return "one of " + ", ".join(meta["options"])
+
+
+def _accepts(field: dataclasses.Field, value: Any) -> bool:
+    meta = field.metadata
+    if meta["kind"] is float:
+        if isinstance(value, bool) or np.asarray(value).dtype.kind not in "iuf":
+            return False
+        values = np.asarray(value, dtype=float)
+        above = values > meta["low"] if meta["open"] else values >= meta["low"]
+        return bool(np.all(np.isfinite(values) & above & (values <= meta["high"])))
+    if meta["kind"] is int:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= meta["low"]
+    if meta["kind"] is bool:
+        return isinstance(value, bool)
+    return value in meta["options"]
+
+
+def validate(owner: Any) -> None:
+    """Check every declared hyperparameter of a dataclass instance against its range.
+
+    Traced values are passed over, so that `validate` may stand in functions that are themselves jitted,
+    vmapped or differentiated.
+
+    Raises:
+        InputError: names the first field whose value is not allowed.
+    """
+    for field in declared(owner):
+        value = getattr(owner, field.name)
+        if not isinstance(value, jax.core.Tracer) and not _accepts(field, value):
+            raise InputError(field.name, value, allowed_values(field))
+
+
+def require_known(field: str, name: str, known: Collection[str]) -> str:
+    """Return `name` if it is known; otherwise raise an InputError that suggests the nearest known name."""
+    if name in known:
+        return name
+    raise InputError(field, name, f"one of {', '.join(known)}{_suggestion(name, known)}")
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    return f" (nearest: {near[0]})" if near else ""
+
+
+def kebab(name: str) -> str:
+    """Spell a class name as it is typed on the command line: BestResponse -> best-response."""
+    return "".join("-" + c.lower() if c.isupper() and i else c.lower() for i, c in enumerate(name))
+
+
+def catalogue(*classes: type) -> dict[str, type]:
+    """Index classes by the name under which a user asks for them."""
+    return {kebab(cls.__name__): cls for cls in classes}

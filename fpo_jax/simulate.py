@@ -1,0 +1,285 @@
+"""Iterative RLHF as one jitted scan: policy step, reward-model update, record, repeat.
+
+Randomness: one key a run, split by named purpose, so that every objective faces the same instance, the
+same initial parameters and the same noise. Comparisons between objectives are therefore paired.
+"""
+
+import zlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from fpo_jax.differentiate import Autodiff, Differentiator
+from fpo_jax.expect import check_shapes, expect
+from fpo_jax.hyperparameters import InputError, real, validate
+from fpo_jax.steering import cosine, norm, steering
+from fpo_jax.types import (
+    Environment,
+    Follower,
+    Game,
+    Key,
+    Objective,
+    Phi,
+    Responses,
+    RewardModel,
+    Scalar,
+    State,
+    Theta,
+    Trace,
+)
+
+Record = Callable[[Game, Follower, State, Key], dict[str, Scalar]]
+
+
+@struct.dataclass
+class Leader:
+    """The policy's side of the game: what it ascends, how it differentiates, how far it steps.
+
+    θ ← θ + policy_lr · ∇_θ objective.
+    """
+
+    objective: Objective
+    policy_lr: float = real(0.02, "learning rate of the policy", low=0.0)
+    differentiator: Differentiator = Autodiff()
+
+    def update(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Theta:
+        """Return θ after one ascent step at the present reward model."""
+        gradient = self.differentiator.gradient(
+            lambda t: self.objective.value(game, follower, t, reward_model, key), theta
+        )
+        return jax.tree.map(lambda t, g: t + self.policy_lr * g, theta, gradient)
+
+
+def named_key(key: Key, purpose: str) -> Key:
+    """Derive the key of one named purpose, so that adding a purpose changes no other's random numbers."""
+    return jax.random.fold_in(key, zlib.crc32(purpose.encode()))
+
+
+def outcome(game: Game, follower: Follower, state: State, key: Key) -> dict[str, Scalar]:
+    """Record what happened: E[U], E[r], their gap E[r] − E[U], blind-spot mass, the game's diagnostics."""
+    responses = game.respond(state.theta, key)
+    true_utility = expect(game.utility, responses)
+    proxy_reward = expect(lambda y: game.reward(state.reward_model.phi, y), responses)
+    return {
+        "true_utility": true_utility,
+        "proxy_reward": proxy_reward,
+        "gap": proxy_reward - true_utility,
+        "blind_spot_mass": expect(game.blind_spot, responses),
+        **game.diagnostics(state.theta),
+    }
+
+
+def full_record(game: Game, follower: Follower, state: State, key: Key) -> dict[str, Scalar]:
+    """Record the outcome, and the exact steering part of dF/dθ at the state: its norm and its cosine.
+
+    `steering_cosine` is the cosine between the steering and the standard part: −1 where steering opposes
+    what iterative RLHF follows; NaN, meaning undefined, where either part is exactly zero.
+    """
+    parts = steering(game, follower, state.theta, state.reward_model, key)
+    return {
+        **outcome(game, follower, state, key),
+        "steering_norm": norm(parts.steering),
+        "steering_cosine": cosine(parts.steering, parts.standard),
+    }
+
+
+def initial_state(
+    game: Game, follower: Follower, key: Key, initial: tuple[Theta, Phi] | None = None
+) -> State:
+    """Return the state before any update, from the game's own (θ₀, φ₀) or from injected ones."""
+    theta, phi = game.init(named_key(key, "initial parameters")) if initial is None else initial
+    return State(theta, follower.init(game, theta, phi, named_key(key, "initial data")))
+
+
+def step(game: Game, leader: Leader, follower: Follower, state: State, key: Key) -> State:
+    """Return the state after one iteration: the policy steps, then the reward model is retrained on it."""
+    theta = leader.update(
+        game, follower, state.theta, state.reward_model, named_key(key, "policy step")
+    )
+    reward_model = follower.update(
+        game, theta, state.reward_model, named_key(key, "reward-model update")
+    )
+    return State(theta, reward_model)
+
+
+def run(
+    environment: Environment | Game,
+    leader: Leader,
+    follower: Follower,
+    key: Key,
+    *,
+    steps: int,
+    record: Record = full_record,
+    keep_states: bool = False,
+    initial: tuple[Theta, Phi] | None = None,
+) -> tuple[State, Trace]:
+    """Run iterative RLHF once: one jitted scan over iterations.
+
+    Args:
+        environment: a distribution over games, of which one instance is drawn; or one game.
+        leader, follower: the two players. Their real-valued hyperparameters are traced: changing them
+            compiles nothing.
+        key: the only source of randomness; the same key means the same instance, start and noise.
+        steps: iterations T, >= 1.
+        record: what to record, a function of (game, follower, state, key); `full_record` or `outcome`.
+        keep_states: also record θ and the reward model at every entry.
+        initial: (θ₀, φ₀) in place of the game's own.
+
+    Returns:
+        The final state, and a trace of T + 1 entries of which the first is before any update.
+
+    Raises:
+        InputError: names a hyperparameter out of range, a misshapen or unnormalised policy, a follower
+            that cannot keep its promise on this game.
+    """
+    _check(environment, leader, follower, key, steps, initial)
+    return _run(
+        environment, leader, follower, key, initial, steps=steps, record=record, keep_states=keep_states
+    )
+
+
+def run_seeds(
+    environment: Environment | Game,
+    leader: Leader,
+    follower: Follower,
+    keys: Key,
+    *,
+    steps: int,
+    record: Record = full_record,
+    keep_states: bool = False,
+    initial: tuple[Theta, Phi] | None = None,
+) -> tuple[State, Trace]:
+    """Run iterative RLHF for every key at once: `run`, vmapped; all results have a leading seed axis.
+
+    `initial`, if given, is shared by all seeds. See `run` for the arguments and the errors raised.
+    """
+    if len(keys) == 0:
+        raise InputError("seeds", 0, "an integer >= 1")
+    _check(environment, leader, follower, keys[0], steps, initial)
+    return _run_seeds(
+        environment, leader, follower, keys, initial, steps=steps, record=record, keep_states=keep_states
+    )
+
+
+def seed_keys(seeds: int, first_seed: int = 0) -> Key:
+    """Return the keys of seeds first_seed … first_seed + seeds − 1; a seed's key is the same in any batch."""
+    return jax.vmap(jax.random.key)(jnp.arange(first_seed, first_seed + seeds))
+
+
+def first_divergence(trace: Trace) -> np.ndarray:
+    """Return, for each seed, the first iteration that was not finite, or -1 where all were."""
+    finite = np.atleast_2d(np.asarray(trace.finite))
+    return np.where(finite.all(axis=1), -1, np.argmin(finite, axis=1))
+
+
+def _run_once(
+    environment: Environment | Game,
+    leader: Leader,
+    follower: Follower,
+    key: Key,
+    initial: tuple[Theta, Phi] | None,
+    *,
+    steps: int,
+    record: Record,
+    keep_states: bool,
+) -> tuple[State, Trace]:
+    game = environment.draw(named_key(key, "instance"))
+    state = initial_state(game, follower, key, initial)
+
+    def entry(state: State, entry_key: Key) -> Trace:
+        metrics = record(game, follower, state, named_key(entry_key, "record"))
+        finite = jnp.all(jnp.array([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(state)]))
+        unbounded = jnp.any(jnp.array([jnp.isinf(x) for x in metrics.values()]))
+        return Trace(metrics, state if keep_states else None, finite & ~unbounded)
+
+    def iteration(state: State, iteration_key: Key) -> tuple[State, Trace]:
+        state = step(game, leader, follower, state, iteration_key)
+        return state, entry(state, iteration_key)
+
+    first = entry(state, named_key(key, "first entry"))
+    iteration_keys = jax.random.split(named_key(key, "iterations"), steps)
+    state, rest = jax.lax.scan(iteration, state, iteration_keys)
+    return state, jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest)
+
+
+_run = jax.jit(_run_once, static_argnames=("steps", "record", "keep_states"))
+
+
+@partial(jax.jit, static_argnames=("steps", "record", "keep_states"))
+def _run_seeds(
+    environment: Environment | Game,
+    leader: Leader,
+    follower: Follower,
+    keys: Key,
+    initial: tuple[Theta, Phi] | None,
+    **options: Any,
+) -> tuple[State, Trace]:
+    return jax.vmap(
+        lambda key: _run_once(environment, leader, follower, key, initial, **options)
+    )(keys)
+
+
+def _check(
+    environment: Environment | Game,
+    leader: Leader,
+    follower: Follower,
+    key: Key,
+    steps: int,
+    initial: tuple[Theta, Phi] | None,
+) -> None:
+    """Check what can be checked before a run: ranges always, values where none of them is traced."""
+    for owner in (environment, leader, leader.objective, leader.differentiator, follower):
+        validate(owner)
+    if not isinstance(steps, int) or steps < 1:
+        raise InputError("steps", steps, "an integer >= 1")
+    values = jax.tree.leaves((environment, leader, follower, key, initial))
+    if any(isinstance(value, jax.core.Tracer) for value in values):
+        return
+    responses, has_offline, residual = _start(environment, follower, key, initial)
+    check_weights(responses)
+    if not has_offline and not np.all(np.asarray(follower.alpha) == 1.0):
+        raise InputError("alpha", follower.alpha, "1, since this environment has no offline data")
+    if residual > 1e-3:
+        raise InputError(
+            "follower",
+            type(follower).__name__,
+            f"one that can solve this game: relative gradient {residual:.1e} at its best response, "
+            "which a reward affine in φ would bring to rounding",
+        )
+
+
+def _start(
+    environment: Environment | Game,
+    follower: Follower,
+    key: Key,
+    initial: tuple[Theta, Phi] | None,
+) -> tuple[Responses, bool, float]:
+    """Return the first responses, whether there are offline data, and the follower's first residual."""
+    game = environment.draw(named_key(key, "instance"))
+    theta, phi = game.init(named_key(key, "initial parameters")) if initial is None else initial
+    responses = game.respond(theta, key)
+    check_shapes(responses)
+    data_key = named_key(key, "initial data")
+    reward_model = follower.init(game, theta, phi, data_key)
+    residual = follower.residual(game, theta, reward_model, data_key)
+    return responses, game.offline() is not None, float(residual)
+
+
+def check_weights(responses: Responses) -> None:
+    """Check that weights are non-negative and sum to 1.
+
+    Raises:
+        InputError: names the offending weight or the sum.
+    """
+    weights = np.asarray(responses.w)
+    if not np.all(weights >= 0):
+        raise InputError("responses.w", weights.min(), "non-negative everywhere")
+    if not abs(weights.sum() - 1.0) <= 1e-5:
+        raise InputError("sum of responses.w", weights.sum(), "1, to within 1e-5")

@@ -1,0 +1,125 @@
+"""The decomposition of the leader's true gradient, and how two directions are compared.
+
+    F(θ) = J(θ, φ⁺(θ)),   dF/dθ = ∂J/∂θ |_{φ⁺}  +  (dφ⁺/dθ)ᵀ ∂J/∂φ |_{φ⁺}
+                                  standard            steering
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import PyTree
+
+from fpo_jax.expect import leader_value
+from fpo_jax.types import Follower, Game, Key, RewardModel, Scalar, Theta
+
+
+class Decomposition(NamedTuple):
+    """dF/dθ in its two parts, each a pytree shaped like θ.
+
+    Attributes:
+        standard: ∂J/∂θ at φ⁺, what iterative RLHF follows.
+        steering: (dφ⁺/dθ)ᵀ ∂J/∂φ at φ⁺, what it drops.
+    """
+
+    standard: PyTree
+    steering: PyTree
+
+    @property
+    def total(self) -> PyTree:
+        """Return dF/dθ = standard + steering."""
+        return jax.tree.map(jnp.add, self.standard, self.steering)
+
+
+class ForesightKeys(NamedTuple):
+    """Two independent keys: the follower's data must not be the sample on which the leader is judged."""
+
+    evaluation: Key
+    data: Key
+
+
+def foresight_keys(key: Key) -> ForesightKeys:
+    """Split a key by purpose: the leader's evaluation, and the data of the follower it foresees."""
+    return ForesightKeys(*jax.random.split(key))
+
+
+def foresee(
+    game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key, horizon: int = 1
+) -> RewardModel:
+    """Return the reward model after `horizon` updates of the follower on what π_θ produces: φ⁺(θ).
+
+    Differentiable in θ through every update; θ is held fixed between them.
+    """
+    keys = jax.random.split(key, horizon)
+    if horizon == 1:  # a loop of one would only hide the update from the compiler
+        return follower.update(game, theta, reward_model, keys[0])
+
+    def update(model: RewardModel, update_key: Key) -> tuple[RewardModel, None]:
+        return follower.update(game, theta, model, update_key), None
+
+    return jax.lax.scan(update, reward_model, keys)[0]
+
+
+def foresighted_value(
+    game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key, horizon: int = 1
+) -> Scalar:
+    """Return F(θ) = J(θ, φ⁺(θ)), what a foresighted leader maximises (paper)."""
+    keys = foresight_keys(key)
+    phi_plus = foresee(game, follower, theta, reward_model, keys.data, horizon).phi
+    return leader_value(game, theta, phi_plus, game.respond(theta, keys.evaluation))
+
+
+def steering(
+    game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key, horizon: int = 1
+) -> Decomposition:
+    """Return the exact standard and steering parts of dF/dθ (paper, Thm.).
+
+    One forward pass through `horizon` updates of the follower, one backward pass from ∂J/∂φ. Through a
+    best response this is the implicit function theorem, −(∂J/∂φ)ᵀ [∂²L/∂φ²]⁻¹ ∂²L/∂φ∂θ.
+
+    Args:
+        game, follower: the environment and how its reward model is retrained.
+        theta: policy parameters at which to differentiate.
+        reward_model: the reward model before the foreseen updates.
+        key: the same key gives the same F in `foresighted_value`, sample for sample.
+        horizon: number of foreseen updates, >= 1.
+
+    Nothing is detached. A follower that ignores the policy gives a steering part of exact zeros.
+    """
+    keys = foresight_keys(key)
+    phi_plus, pull_back = jax.vjp(
+        lambda t: foresee(game, follower, t, reward_model, keys.data, horizon).phi, theta
+    )
+
+    def value(t: Theta, phi: PyTree) -> Scalar:
+        return leader_value(game, t, phi, game.respond(t, keys.evaluation))
+
+    standard, value_by_phi = jax.grad(value, argnums=(0, 1))(theta, phi_plus)
+    (steering_part,) = pull_back(value_by_phi)
+    return Decomposition(standard, steering_part)
+
+
+def norm(direction: PyTree) -> Scalar:
+    """Return the Euclidean norm of a pytree of arrays taken as one vector."""
+    return jnp.linalg.norm(ravel_pytree(direction)[0])
+
+
+def cosine(a: PyTree, b: PyTree) -> Scalar:
+    """Return ⟨a, b⟩ / (‖a‖ ‖b‖) in [-1, 1]; NaN, meaning undefined, where either is exactly zero."""
+    a_flat, b_flat = ravel_pytree(a)[0], ravel_pytree(b)[0]
+    norms = jnp.linalg.norm(a_flat) * jnp.linalg.norm(b_flat)
+    inner = jnp.vdot(a_flat, b_flat, precision="highest")
+    return jnp.where(norms > 0, inner / jnp.where(norms > 0, norms, 1.0), jnp.nan)
+
+
+def norm_ratio(a: PyTree, b: PyTree) -> Scalar:
+    """Return ‖a‖ / ‖b‖; NaN, meaning undefined, where b is exactly zero."""
+    a_norm, b_norm = norm(a), norm(b)
+    return jnp.where(b_norm > 0, a_norm / jnp.where(b_norm > 0, b_norm, 1.0), jnp.nan)
+
+
+def sign_agreement(a: PyTree, b: PyTree) -> Scalar:
+    """Return the share of coordinates in which a and b have the same sign, in [0, 1]."""
+    a_flat, b_flat = ravel_pytree(a)[0], ravel_pytree(b)[0]
+    return jnp.mean(jnp.where(jnp.sign(a_flat) == jnp.sign(b_flat), 1.0, 0.0))

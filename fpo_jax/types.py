@@ -1,0 +1,177 @@
+"""The nouns of the theory: responses, games, followers, objectives, and the state they share.
+
+The one idea of the package: *a policy is a differentiable weighted sample of responses*. A bandit policy
+is all arms with softmax weights, a deterministic continuous policy is one response of weight 1, a sampled
+one is n responses of weight 1/n. Every expectation is then Σ w f(y), and gradients with respect to the
+policy's parameters θ flow through the responses or through their weights, without the caller knowing which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+Scalar = Float[Array, ""]
+Key = PRNGKeyArray | jax.Array
+Theta = PyTree  # policy parameters θ
+Phi = PyTree  # reward-model parameters φ
+Response = PyTree  # one response y, no leading axis
+
+
+class Responses(NamedTuple):
+    """A weighted sample of responses: y ~ Σ_i w_i δ(y_i).
+
+    Attributes:
+        y: pytree of arrays with one leading axis of length n.
+        w: [n] weights, non-negative, summing to 1; differentiable in θ, as y is.
+    """
+
+    y: PyTree
+    w: Float[Array, " n"]
+
+
+class RewardModel(NamedTuple):
+    """The reward model between two updates: its parameters φ and what its follower remembers.
+
+    Attributes:
+        phi: parameters φ of r_φ.
+        memory: whatever the follower carries from one update to the next; () when it carries nothing.
+    """
+
+    phi: Phi
+    memory: PyTree = ()
+
+
+class State(NamedTuple):
+    """The whole state of iterative RLHF at one iteration: policy parameters θ and the reward model."""
+
+    theta: Theta
+    reward_model: RewardModel
+
+
+class Trace(NamedTuple):
+    """What a run recorded: T + 1 entries, the first before any update; with seeds, [seed, T + 1].
+
+    Attributes:
+        metrics: scalars by name.
+        state: the whole state at each entry, where it was asked for, else None.
+        finite: whether θ, φ were finite and no metric infinite.
+    """
+
+    metrics: dict[str, Array]
+    state: State | None
+    finite: Array
+
+
+class Recipe(NamedTuple):
+    """The settings under which an environment is run when nothing else is asked for: plain data.
+
+    Attributes:
+        steps: iterations of (policy step, reward-model update).
+        policy_lr: learning rate of the policy.
+        follower: name of the follower, as in `fpo_jax.followers.FOLLOWERS`.
+        settings: hyperparameters of the follower that differ from its defaults.
+        weights: penalty weight by name of the objective.
+    """
+
+    steps: int
+    policy_lr: float
+    follower: str
+    settings: Mapping[str, float | int | bool]
+    weights: Mapping[str, float]
+
+
+class Game(Protocol):
+    """An environment as the leader and the follower see it: pure functions on one unbatched item.
+
+    A user's game subclasses `Game` as a `flax.struct.dataclass` and gives the first seven methods; the rest
+    have defaults. `fpo_jax.testing.check_game` says whether it keeps the contract.
+    """
+
+    def init(self, key: Key) -> tuple[Theta, Phi]:
+        """Draw the initial policy parameters θ₀ and reward-model parameters φ₀."""
+        ...
+
+    def respond(self, theta: Theta, key: Key) -> Responses:
+        """Return the policy π_θ as a weighted sample, differentiable in θ."""
+        ...
+
+    def reward(self, phi: Phi, y: Response) -> Scalar:
+        """Return the proxy reward r_φ(y) of one response."""
+        ...
+
+    def utility(self, y: Response) -> Scalar:
+        """Return the true utility U(y) of one response."""
+        ...
+
+    def cost(self, theta: Theta, responses: Responses) -> Scalar:
+        """Return what the policy pays whatever the reward model says: action cost, KL to a reference …"""
+        ...
+
+    def blind_spot(self, y: Response) -> Scalar:
+        """Return how far, in [0, 1], one response lies in the reward model's planted blind spot."""
+        ...
+
+    def optimum(self) -> Scalar:
+        """Return max_y U(y), the utility that no policy exceeds."""
+        ...
+
+    def offline(self) -> Responses | None:
+        """Return the reward model's offline data, or None where the environment has none."""
+        return None
+
+    def diagnostics(self, theta: Theta) -> dict[str, Scalar]:
+        """Return further scalars worth recording, by name, such as `kl`."""
+        return {}
+
+    def draw(self, key: Key) -> Game:
+        """Return this game: one that is always the same is an `Environment` of one instance."""
+        return self
+
+
+class Environment(Protocol):
+    """A distribution over games with declared sizes and strengths, and a recipe to run it by."""
+
+    name: ClassVar[str]
+    recipe: ClassVar[Recipe]
+
+    def draw(self, key: Key) -> Game:
+        """Draw one instance."""
+        ...
+
+
+class Follower(Protocol):
+    """How the reward model is retrained: φ⁺(θ), a differentiable function of θ."""
+
+    alpha: float  # share of on-policy data in the training mix
+
+    def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
+        """Return the reward model that the leader meets first, from the initial parameters φ₀."""
+        ...
+
+    def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
+        """Return the reward model after one update on what π_θ produces."""
+        ...
+
+    def calibrated_weight(self, horizon: int) -> float | None:
+        """Return the penalty weight that matches this follower to first order, or None if none is known."""
+        ...
+
+    def residual(
+        self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Scalar | float:
+        """Return how far φ is from the stationary point that an update promises; 0 if it promises none."""
+        return 0.0
+
+
+class Objective(Protocol):
+    """What the leader ascends at the present reward model; it receives the follower it faces."""
+
+    def value(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Scalar:
+        """Return a scalar whose gradient with respect to θ is the leader's ascent direction."""
+        ...
