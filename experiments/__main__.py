@@ -1,0 +1,285 @@
+"""The command line: `fpo-jax COMMAND …`, also `python -m experiments COMMAND …`.
+
+Results go to standard output, everything else to standard error. Exit status: 0 when all is well, 1 when a
+check failed or nothing could be reported, 2 for input that cannot be used, 130 when interrupted.
+"""
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from fpo_jax.hyperparameters import InputError, allowed_values, require_known
+
+PROGRAM = "fpo-jax"
+
+
+def parse(kind: Any, arguments: Sequence[str], command: str, **options: Any) -> Any:
+    """Parse arguments with tyro, and turn its boxed complaints into the one line that we promise."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                kind,
+                args=list(arguments),
+                prog=f"{PROGRAM} {command}",
+                config=(tyro.conf.OmitArgPrefixes,),
+                **options,
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        boxed = [re.sub(r"[│╭╮╰╯─]", "", line).strip() for line in complaint.getvalue().splitlines()]
+        said = [line for line in boxed[1:] if line and not line.startswith("For full helptext")]
+        allowed = f"as in `{PROGRAM} {command} --help`"
+        raise SystemExit(_complain(f"{' '.join(' '.join(said).split())}; {allowed}")) from None
+
+
+def _complain(message: str) -> int:
+    sys.stderr.write(f"{PROGRAM}: error: {message}\n")
+    return 2
+
+
+def list_command(arguments: Sequence[str]) -> int:
+    """List environments, objectives, followers and differentiators, with their hyperparameters."""
+    parse(dataclasses.make_dataclass("List", []), arguments, "list", description=list_command.__doc__)
+    from envs import ENVIRONMENTS
+    from fpo_jax.differentiate import DIFFERENTIATORS
+    from fpo_jax.followers import FOLLOWERS
+    from fpo_jax.hyperparameters import declared
+    from fpo_jax.objectives import OBJECTIVES
+
+    groups = {
+        "environments": ENVIRONMENTS,
+        "objectives": OBJECTIVES,
+        "followers": FOLLOWERS,
+        "differentiators": DIFFERENTIATORS,
+    }
+    for group, classes in groups.items():
+        print(group)
+        for name, cls in classes.items():
+            print(f"  {name:20s} {(cls.__doc__ or '').strip().splitlines()[0]}")
+            for field in declared(cls):
+                meta = field.metadata
+                print(f"      {field.name} = {field.default}: {meta['help']}; {allowed_values(field)}")
+        print()
+    return 0
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one environment under one objective over several seeds, by its recipe or as told."""
+    from envs import ENVIRONMENTS
+    from experiments.settings import PRECISIONS, Names, hyperparameters, load, resolve
+    from fpo_jax.differentiate import DIFFERENTIATORS
+    from fpo_jax.followers import FOLLOWERS
+    from fpo_jax.objectives import OBJECTIVES
+
+    def one_of(names: Iterable[str]) -> str:
+        return "one of " + ", ".join(names)
+
+    @dataclasses.dataclass
+    class Which:
+        environment: Annotated[str | None, tyro.conf.Positional] = None
+        objective: str | None = None
+        follower: str | None = None
+        differentiator: str | None = None
+        config: Path | None = None
+
+    unasked = [a for a in arguments if a not in ("-h", "--help")]
+    if len(unasked) < len(arguments) and (not unasked or unasked[0].startswith("-")):
+        unasked = ["bandit", *unasked]  # help without an environment shows the bandit's options
+    which, _ = parse(Which, unasked, "run", return_unknown_args=True)
+    earlier = load(which.config) if which.config else {}
+    asked = {k: getattr(which, k) for k in Names._fields if getattr(which, k) is not None}
+    chosen = resolve(_applicable(earlier, asked) | asked)  # the defaults of all other options
+
+    def option(name: str, kind: Any, help: str, default: Any) -> tuple[str, Any, Any]:
+        return (name, Annotated[kind, tyro.conf.arg(help=help)], dataclasses.field(default=default))
+
+    def described(name: str, help: str) -> tuple[str, Any, Any]:
+        default = chosen.as_dict()[name]
+        return option(name, type(default), help, default)
+
+    fields = [
+        option(
+            "environment", tyro.conf.Positional[str], one_of(ENVIRONMENTS), chosen.names.environment
+        ),
+        described("objective", f"what the leader ascends: {one_of(OBJECTIVES)}"),
+        described("follower", f"how the reward model is retrained: {one_of(FOLLOWERS)}"),
+        described("differentiator", f"how the leader differentiates: {one_of(DIFFERENTIATORS)}"),
+        described("steps", "iterations; an integer >= 1"),
+        described("seeds", "number of seeds, run at once; an integer >= 1"),
+        described("seed", "first seed; an integer >= 0"),
+        described("precision", one_of(PRECISIONS)),
+        *(
+            described(name, f"{field.metadata['help']}; {allowed_values(field)}")
+            for name, (field, _) in hyperparameters(chosen.names).items()
+        ),
+        option("config", Path | None, "config.json of an earlier run, to start from", None),
+        option("out", Path | None, "folder for config, metrics, summary and figures", None),
+        option("json", bool, "end with one JSON object on standard output", False),
+    ]
+    options = dataclasses.make_dataclass("Run", fields)
+    given = vars(parse(options, arguments, "run", description=run_command.__doc__))
+    out, as_json, _ = given.pop("out"), given.pop("json"), given.pop("config")
+    return _run(resolve(given), out, as_json)
+
+
+def _applicable(earlier: dict[str, Any], wishes: dict[str, Any]) -> dict[str, Any]:
+    """Drop from earlier settings what a new choice of parts has no use for."""
+    from experiments.settings import GENERAL, Names, hyperparameters, parts
+
+    if not earlier or all(earlier.get(k) == wishes.get(k, earlier.get(k)) for k in Names._fields):
+        return earlier
+    both = earlier | wishes
+    names = Names(**{k: both[k] for k in Names._fields if both.get(k) is not None})
+    parts(names)
+    known = {*Names._fields, *GENERAL, *hyperparameters(names)}
+    return {key: value for key, value in earlier.items() if key in known}
+
+
+def _run(settings: Any, out: Path | None, as_json: bool) -> int:
+    from experiments.results import provenance, require_writable, write_run
+    from experiments.running import execute, summary
+
+    if out is not None:
+        require_writable(out)
+    sys.stderr.write(f"{settings.command()}\n{settings.steps} iterations, {settings.seeds} seeds …\n")
+    result = execute(settings)
+    if result.warning():
+        sys.stderr.write(f"{PROGRAM}: warning: {result.warning()}\n")
+    report = summary(result)
+    if out is not None:
+        write_run(out, result)
+        sys.stderr.write(f"written to {out}\n")
+    if as_json:
+        print(json.dumps(report | provenance(settings.command()), allow_nan=False))
+        return 0
+    for name, value in report.items():
+        if not name.endswith("_ci95") and value is not None and value != []:
+            low, high = report.get(f"{name}_ci95", (None, None))
+            interval = "" if low is None else f"  [{low:.4f}, {high:.4f}]"
+            print(f"{name:24s} {value:.4f}{interval}" if isinstance(value, float) else f"{name:24s} {value}")
+    return 0
+
+
+def parity_command(arguments: Sequence[str]) -> int:
+    """Replay recordings of the published experiments; exit 1 when any is beyond the tolerance."""
+
+    @dataclasses.dataclass
+    class Parity:
+        files: Annotated[tuple[Path, ...], tyro.conf.Positional]
+        """Recordings, npz files."""
+        tolerance: float = 1e-8
+        """Largest absolute deviation that passes."""
+        precision: Literal["float32", "float64"] = "float64"
+        """Precision of the replay."""
+
+    given = parse(Parity, arguments, "parity", description=parity_command.__doc__)
+    if not given.files:
+        raise InputError("files", "nothing", "one or more recordings")
+    if not given.tolerance >= 0:
+        raise InputError("tolerance", given.tolerance, "a number >= 0")
+    from experiments.parity import check
+
+    passed = True
+    for path in given.files:
+        deviation = check(path, given.precision)
+        print(deviation.line(given.tolerance), flush=True)
+        passed &= deviation.largest <= given.tolerance
+    return 0 if passed else 1
+
+
+def reproduce_command(arguments: Sequence[str]) -> int:
+    """Run the experiments and write figures, tables, numbers and one page to read."""
+
+    @dataclasses.dataclass
+    class Reproduce:
+        only: tuple[str, ...] = ()
+        """Experiments to run; all of them when empty."""
+        out: Path = Path("results")
+        """Folder to write; an earlier result there is replaced."""
+        seeds: int | None = None
+        """Seeds of each method, >= 1; the experiment's own number when not given."""
+        quick: bool = False
+        """A few seeds only, to see that all works."""
+
+    given = parse(Reproduce, arguments, "reproduce", description=reproduce_command.__doc__)
+    from experiments.reproduce import reproduce
+
+    reproduce(given.out, given.only, given.seeds, given.quick)
+    return 0
+
+
+def bench_command(arguments: Sequence[str]) -> int:
+    """Measure seconds per seed against batch width, beside the eager NumPy oracle in the same process."""
+
+    @dataclasses.dataclass
+    class Bench:
+        widths: tuple[int, ...] = (1, 64, 4096)
+        """Numbers of seeds that run at once."""
+        repeats: int = 5
+        """Timed repetitions, of which the median is printed."""
+
+    given = parse(Bench, arguments, "bench", description=bench_command.__doc__)
+    for field in ("widths", "repeats"):
+        if not all(value >= 1 for value in (*given.widths, given.repeats)):
+            raise InputError(field, getattr(given, field), "made of integers >= 1")
+    from experiments.bench import bench
+
+    bench(given.widths, given.repeats)
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "list": list_command,
+    "run": run_command,
+    "parity": parity_command,
+    "reproduce": reproduce_command,
+    "bench": bench_command,
+}
+
+
+def usage() -> str:
+    """Return what `fpo-jax --help` prints."""
+    lines = [f"usage: {PROGRAM} COMMAND [options]", ""]
+    lines += [f"  {name:12s} {(f.__doc__ or '').splitlines()[0]}" for name, f in COMMANDS.items()]
+    return "\n".join([*lines, "", f"`{PROGRAM} COMMAND --help` shows the options of a command."])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    try:
+        command = COMMANDS[require_known("command", arguments[0], COMMANDS)]
+        return command(arguments[1:])
+    except InputError as error:
+        return _complain(str(error))
+    except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{PROGRAM}: interrupted; nothing was written\n")
+        return 130
+    except RuntimeError as error:
+        from experiments.running import Diverged
+
+        if not isinstance(error, Diverged):
+            raise
+        sys.stderr.write(f"{PROGRAM}: error: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

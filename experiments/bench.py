@@ -1,0 +1,82 @@
+"""Benchmark: seconds per seed of the linear environment, beside the eager NumPy oracle in the same process.
+
+The same work is timed twice: with exact gradients, and with the published forward difference, which needs
+51 evaluations of the objective per step. The oracle lives under `tests/`, so this runs from a checkout.
+"""
+
+import importlib.util
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import jax
+import numpy as np
+
+from experiments.settings import resolve, use_precision
+from fpo_jax.hyperparameters import InputError
+from fpo_jax.simulate import outcome, run_seeds, seed_keys
+
+ORACLE = Path(__file__).resolve().parent.parent / "tests" / "oracle.py"
+
+
+def bench(widths: Sequence[int], repeats: int) -> None:
+    """Print seconds per seed for every batch width, and how many times less that is than the oracle's."""
+    oracle = _load_oracle()
+    use_precision("float32")
+    steps = resolve({"environment": "linear"}).steps
+    print(f"linear environment, relaxed FPO, {steps} iterations, float32, {jax.default_backend()}")
+    print(f"median of {repeats}; oracle: eager NumPy, one seed; s/seed excludes compilation")
+    weights = np.r_[np.ones(3), np.zeros(47)] + 0.1 * np.random.default_rng(0).normal(size=50)
+    schemes = {"exact gradient": "autodiff", "published forward difference": "forward-difference"}
+    eager = {}
+    for label, gradient in zip(schemes, ("analytic", "forward difference"), strict=True):
+        reference = oracle.LinearOracle(objective="relaxed", gradient=gradient)
+        eager[label] = _median(lambda r=reference: r.run(weights, steps), repeats)
+    published = eager["published forward difference"]
+    header = ("gradient", "seeds", "s/seed", "oracle, same work", "ratio", "published protocol", "ratio")
+    print("{:30s}{:>6s}{:>11s}{:>19s}{:>8s}{:>20s}{:>8s}".format(*header))
+    for label, differentiator in schemes.items():
+        for width in widths:
+            work = _program(differentiator, width)
+            work()  # compiles
+            seconds = _median(work, repeats) / width
+            print(
+                f"{label:30s}{width:6d}{seconds:11.2e}{eager[label]:19.2e}{eager[label] / seconds:8.0f}"
+                f"{published:20.2e}{published / seconds:8.0f}"
+            )
+
+
+def _program(differentiator: str, width: int) -> Callable[[], object]:
+    settings = resolve(
+        {
+            "environment": "linear",
+            "objective": "relaxed",
+            "differentiator": differentiator,
+            "precision": "float32",
+        }
+    )
+    environment, leader, follower = settings.build()
+    keys = seed_keys(width)
+    return lambda: jax.block_until_ready(
+        run_seeds(environment, leader, follower, keys, steps=settings.steps, record=outcome)
+    )
+
+
+def _median(work: Callable[[], object], repeats: int) -> float:
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def _load_oracle() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("oracle", ORACLE)
+    if not ORACLE.exists() or spec is None or spec.loader is None:
+        raise InputError("bench", ORACLE, "there: run the benchmark from a checkout, with its tests/")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

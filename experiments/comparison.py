@@ -1,0 +1,53 @@
+"""What every experiment is: a claim, methods to compare on the same seeds, and figures of the outcome."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.running import Result, execute, summary
+from experiments.settings import resolve
+
+
+class Experiment(NamedTuple):
+    """One claim and how it is put to the test.
+
+    Attributes:
+        name: its folder and the word after `--only`.
+        claim: what it is meant to show, in one sentence.
+        methods: settings by the label of the method; all run on the same seeds.
+        figures: makes the figures, by file name, from the results by label.
+        seeds: how many seeds by default.
+        keep_states: whether the figures need the recorded θ and φ.
+    """
+
+    name: str
+    claim: str
+    methods: Mapping[str, Mapping[str, Any]]
+    figures: Callable[[Mapping[str, Result]], dict[str, Figure]]
+    seeds: int = 64
+    keep_states: bool = False
+
+
+def compare(experiment: Experiment, seeds: int) -> Iterator[tuple[str, Result]]:
+    """Run every method of an experiment, one after the other, on the same seeds."""
+    for label, wishes in experiment.methods.items():
+        yield label, execute(resolve({**wishes, "seeds": seeds}), keep_states=experiment.keep_states)
+
+
+def rows(results: Mapping[str, Result]) -> list[dict[str, Any]]:
+    """Return the table of an experiment: each method's label, command and summary."""
+    return [
+        {"method": label, "command": result.settings.command()} | summary(result)
+        for label, result in results.items()
+    ]
+
+
+def arrays(results: Mapping[str, Result]) -> dict[str, np.ndarray]:
+    """Return the numbers behind the curves, as `label/metric` arrays of shape [seed, step]."""
+    return {
+        f"{label}/{name}": values
+        for label, result in results.items()
+        for name, values in {**result.metrics, "seed": result.seeds}.items()
+    }

@@ -1,0 +1,72 @@
+"""Figures that any environment has: curves of what a run recorded, one line for each method."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.running import Result
+from fpo_jax import plotting
+
+TITLES = {
+    "true_utility": "true utility  E[U]",
+    "proxy_reward": "proxy reward  E[r]",
+    "gap": "gap  E[r] − E[U]",
+    "blind_spot_mass": "blind-spot mass",
+    "steering_norm": "norm of the steering term",
+    "steering_cosine": "cosine of steering and standard part",
+    "kl": "KL to the initial policy (nats)",
+    "noise_norm": "noise norm",
+    "signal_norm": "signal norm",
+}
+
+
+def method_styles(results: Mapping[str, Result]) -> dict[str, plotting.Style]:
+    """Return a style for each method by its label."""
+    return plotting.styles({label: r.settings.names.objective for label, r in results.items()})
+
+
+def metric(
+    ax: Axes, results: Mapping[str, Result], name: str, ideal: tuple[float, str] | None = None
+) -> None:
+    """Draw one metric of every method over iterations, and the ideal dashed where there is one."""
+    styles = method_styles(results)
+    for label, result in results.items():
+        plotting.curve(ax, result.metrics[name], label, styles[label])
+    if ideal is not None:
+        plotting.ideal(ax, *ideal)
+    ax.set_title(TITLES.get(name, name))
+    ax.set_xlabel("iteration")
+
+
+def legend_below(figure: Figure, ax: Axes, columns: int) -> None:
+    """Put the legend of one panel below the whole figure, with what the bands are."""
+    handles, labels = ax.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+def caption(results: Mapping[str, Result]) -> str:
+    """Say what lines and bands are, and how many seeds they rest on."""
+    counts = {len(r.seeds) for r in results.values()}
+    n = str(counts.pop()) if len(counts) == 1 else f"{min(counts)}–{max(counts)}"
+    return "one seed" if n == "1" else f"mean of {n} seeds; band: middle 80 % of seeds"
+
+
+def overview(results: Mapping[str, Result]) -> dict[str, Figure]:
+    """Return the standard figure of a run: utility, proxy, blind-spot mass and steering norm."""
+    figure, axes = plotting.panels(2, 2)
+    names = ("true_utility", "proxy_reward", "blind_spot_mass", "steering_norm")
+    first = next(iter(results.values()))
+    best = (float(first.optimum.mean()), "optimum")
+    for ax, name in zip(axes.flat, names, strict=True):
+        metric(ax, results, name, best if name == "true_utility" else None)
+    legend_below(figure, axes[0, 0], len(results) + 1)
+    figure.suptitle(f"{first.settings.names.environment}: {caption(results)}", fontsize=9)
+    return {"overview": figure}
+
+
+def save_all(figures: Mapping[str, Figure], folder: Path) -> None:
+    """Write every figure as PDF and PNG into a folder."""
+    for name, figure in figures.items():
+        plotting.save(figure, folder, name)

@@ -1,0 +1,121 @@
+"""Claim: in the paper's linear environment RLHF overshoots into noise, and foresight finds the ideal."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import figures
+from experiments.comparison import Experiment
+from experiments.running import Result
+from fpo_jax import plotting
+from fpo_jax.simulate import named_key, seed_keys
+from fpo_jax.types import RewardModel
+
+PHASE_PANELS = ("RLHF", "practical 0.1", "relaxed 0.1", "exact, k = 10")
+TRAJECTORIES = 8
+
+
+def draw_figures(results: Mapping[str, Result]) -> dict[str, Figure]:
+    """Return the curves over iterations and the phase plot."""
+    return {"curves": _curves(results), "phase": _phase_plot(results)}
+
+
+def _curves(results: Mapping[str, Result]) -> Figure:
+    figure, axes = plotting.panels(1, 3)
+    first = next(iter(results.values()))
+    ideal_signal = float(jnp.linalg.norm(first.settings.build()[0].ideal))
+    ideals = {
+        "true_utility": float(first.optimum.mean()),
+        "noise_norm": 0.0,
+        "signal_norm": ideal_signal,
+    }
+    for ax, (name, level) in zip(axes[0], ideals.items(), strict=True):
+        figures.metric(ax, results, name, (level, "ideal"))
+    figures.legend_below(figure, axes[0, 0], len(results) + 1)
+    figure.suptitle(f"linear environment: {figures.caption(results)}", fontsize=9)
+    return figure
+
+
+def _phase_plot(results: Mapping[str, Result]) -> Figure:
+    """Draw each method's own ascent field in the plane of signal and noise, at its first seed's final φ.
+
+    The plane is spanned by the direction of the ideal and by the direction of the noise that the first
+    seed's policy ends with; the field is the gradient of the method's objective, projected on the plane.
+    """
+    figure, axes = plotting.panels(2, 2, sharex=True, sharey=True)
+    figure.set_size_inches(7.0, 6.4)
+    shown = {label: results[label] for label in PHASE_PANELS}
+    reach = 1.12 * max(r.metrics["signal_norm"].max() for r in shown.values())
+    height = 1.15 * max(r.metrics["noise_norm"][:TRAJECTORIES].max() for r in shown.values())
+    grid = np.meshgrid(np.linspace(0.0, reach, 25), np.linspace(0.0, height, 21))
+    styles = figures.method_styles(results)
+    for ax, (label, result) in zip(axes.flat, shown.items(), strict=True):
+        field, utility = _field(result, grid)
+        trajectories = [
+            (result.metrics["signal_norm"][i], result.metrics["noise_norm"][i])
+            for i in range(min(TRAJECTORIES, len(result.seeds)))
+        ]
+        plotting.phase(ax, (grid[0], grid[1]), field, utility, trajectories, styles[label], label)
+        ideal = result.settings.build()[0].ideal
+        ax.plot(float(jnp.linalg.norm(ideal)), 0.0, "*", color="black", markersize=11, clip_on=False)
+        ax.axvline(float(jnp.linalg.norm(ideal)), color="black", linestyle="--", linewidth=0.8)
+        ax.set_xlim(0.0, reach)
+        ax.set_ylim(0.0, height)
+    for ax in axes[1]:
+        ax.set_xlabel("signal norm")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("noise norm")
+    figure.suptitle(
+        "grey: true utility (dark is high) and the computed ascent field at the final reward model;\n"
+        f"colour: {TRAJECTORIES} seeds from 0, dot at the end; star and dashes: the ideal",
+        fontsize=9,
+    )
+    return figure
+
+
+def _field(
+    result: Result, grid: list[np.ndarray]
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """Return the projected gradient of the method's objective, and true utility, on the grid."""
+    environment, leader, follower = result.settings.build()
+    key = seed_keys(1, int(result.seeds[0]))[0]
+    game = environment.draw(named_key(key, "instance"))
+    reward_model = RewardModel(*jax.tree.map(lambda leaf: leaf[0], result.final.reward_model))
+    noise = result.final.theta[0] * (1.0 - game.is_signal)
+    axes = jnp.stack([game.ideal / jnp.linalg.norm(game.ideal), noise / jnp.linalg.norm(noise)])
+
+    def at(signal: jax.Array, noise: jax.Array) -> tuple[jax.Array, jax.Array]:
+        y = jnp.stack([signal, noise]) @ axes
+        gradient = leader.differentiator.gradient(
+            lambda t: leader.objective.value(game, follower, t, reward_model, key), y
+        )
+        return axes @ gradient, game.utility(y)
+
+    field, utility = jax.jit(jax.vmap(jax.vmap(at)))(*map(jnp.asarray, grid))
+    return (np.asarray(field[..., 0]), np.asarray(field[..., 1])), np.asarray(utility)
+
+
+EXPERIMENT = Experiment(
+    name="linear",
+    claim=(
+        "RLHF overshoots the signal and keeps its noise; practical FPO helps a little; relaxed FPO and "
+        "foresight over ten follower steps reach the ideal, foresight over one step does not."
+    ),
+    methods={
+        "RLHF": {"environment": "linear", "objective": "myopic"},
+        "practical 0.1": {"environment": "linear", "objective": "practical"},
+        "relaxed 0.1": {"environment": "linear", "objective": "relaxed"},
+        "relaxed 0.1, U detached": {
+            "environment": "linear",
+            "objective": "relaxed",
+            "utility": "detached",
+        },
+        "exact, k = 1": {"environment": "linear", "objective": "exact"},
+        "exact, k = 10": {"environment": "linear", "objective": "exact", "horizon": 10},
+    },
+    figures=draw_figures,
+    keep_states=False,
+)

@@ -1,0 +1,141 @@
+"""The main job: run every experiment, write figures, tables, numbers, and one page to read."""
+
+import csv
+import importlib
+import pkgutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+import experiments
+from experiments import figures
+from experiments.comparison import Experiment, arrays, compare, rows
+from experiments.results import MARK, provenance, replacing, require_writable, write_json
+from experiments.running import Result
+from fpo_jax.hyperparameters import require_known
+
+COLUMNS = {
+    "true_utility_final": "true utility, final",
+    "true_utility_peak": "peak",
+    "proxy_reward_final": "proxy, final",
+    "blind_spot_mass_final": "blind-spot mass, final",
+}
+QUICK_SEEDS = 8
+
+
+def discover() -> dict[str, Experiment]:
+    """Return every experiment of this folder by name: a file that defines `EXPERIMENT` is one."""
+    found = {}
+    for info in pkgutil.iter_modules(experiments.__path__):
+        if not info.name.startswith("_"):
+            module = importlib.import_module(f"experiments.{info.name}")
+            if hasattr(module, "EXPERIMENT"):
+                found[module.EXPERIMENT.name] = module.EXPERIMENT
+    return found
+
+
+def reproduce(
+    out: Path, only: Sequence[str] = (), seeds: int | None = None, quick: bool = False
+) -> None:
+    """Run experiments and write their folder; progress is shown on standard error.
+
+    Args:
+        out: folder to write; an earlier result there is replaced when all is done, not before.
+        only: names of the experiments to run; all of them by default.
+        seeds: number of seeds of each method; the experiment's own by default.
+        quick: a few seeds only, to see that all works.
+
+    Raises:
+        InputError: unknown experiment, no seeds, unwritable folder.
+    """
+    known = discover()
+    chosen = [known[require_known("only", name, known)] for name in (only or known)]
+    require_writable(out)
+    total = sum(len(e.methods) + 1 for e in chosen)
+    with replacing(out) as folder, tqdm(total=total, unit="job", file=sys.stderr) as progress:
+        tables, sections = {}, []
+        for experiment in chosen:
+            results: dict[str, Result] = {}
+            count = seeds if seeds is not None else QUICK_SEEDS if quick else experiment.seeds
+            progress.set_description(f"{experiment.name}: {next(iter(experiment.methods))}")
+            labels = [*experiment.methods, "figures"]
+            for (label, result), upcoming in zip(
+                compare(experiment, count), labels[1:], strict=True
+            ):
+                results[label] = result
+                if result.warning():
+                    progress.write(f"{experiment.name}, {label}: {result.warning()}", sys.stderr)
+                progress.update()
+                progress.set_description(f"{experiment.name}: {upcoming}")
+            table = rows(results)
+            drawn = _write_experiment(folder / experiment.name, experiment, results, table)
+            tables[experiment.name] = table
+            sections.append(_section(experiment, table, drawn))
+            progress.update()
+        command = " ".join(
+            ["fpo-jax reproduce"]
+            + [f"--only {' '.join(only)}"] * bool(only)
+            + [f"--seeds {seeds}"] * (seeds is not None)
+            + ["--quick"] * quick
+        )
+        write_json(folder / MARK, {"experiments": [e.name for e in chosen], "command": command})
+        write_json(folder / "summary.json", {"tables": tables} | provenance(command))
+        (folder / "README.md").write_text("\n\n".join([_heading(command), *sections]) + "\n")
+    sys.stderr.write(f"results, figures and a page to read: {out / 'README.md'}\n")
+
+
+def _write_experiment(
+    folder: Path,
+    experiment: Experiment,
+    results: Mapping[str, Result],
+    table: Sequence[Mapping[str, Any]],
+) -> list[str]:
+    """Write one experiment's table, numbers and figures; return the names of the figures."""
+    folder.mkdir()
+    names = list(dict.fromkeys(key for row in table for key in row))
+    with (folder / "table.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(table)
+    with (folder / "numbers.npz").open("wb") as numbers:
+        np.savez_compressed(numbers, allow_pickle=False, **arrays(results))
+    drawn = experiment.figures(results)
+    figures.save_all(drawn, folder)
+    return list(drawn)
+
+
+def table_markdown(table: Sequence[Mapping[str, Any]]) -> str:
+    """Return an experiment's table as Markdown: mean [95 % interval] of each column, n, command."""
+    lines = [
+        "| method | " + " | ".join(COLUMNS.values()) + " | n | command |",
+        "|---" * (len(COLUMNS) + 3) + "|",
+    ]
+    for row in table:
+        cells = [row["method"]]
+        for key in COLUMNS:
+            low, high = row[f"{key}_ci95"]
+            interval = "" if low is None else f" [{low:.2f}, {high:.2f}]"
+            cells.append(f"{row[key]:.2f}{interval}")
+        lines.append(f"| {' | '.join(cells)} | {row['seeds_reported']} | `{row['command']}` |")
+    return "\n".join(lines)
+
+
+def _heading(command: str) -> str:
+    return (
+        f"# Results\n\nMade by `{command}`. Cells are means over n seeds with 95 % percentile-bootstrap "
+        "intervals; all methods of a table ran on the same seeds."
+    )
+
+
+def _section(
+    experiment: Experiment, table: Sequence[Mapping[str, Any]], drawn: Sequence[str]
+) -> str:
+    optimum = f"Utility that no policy exceeds, mean over seeds: {table[0]['optimum']:.3f}."
+    pictures = [f"![{experiment.name}, {name}]({experiment.name}/{name}.png)" for name in drawn]
+    return "\n\n".join(
+        [f"## {experiment.name}", experiment.claim, table_markdown(table), optimum, *pictures]
+    )

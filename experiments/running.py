@@ -1,0 +1,132 @@
+"""Run settings over seeds, set aside what diverged, and sum up what did not."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.settings import Settings, use_precision
+from fpo_jax.simulate import Record, first_divergence, full_record, named_key, run_seeds, seed_keys
+from fpo_jax.statistics import mean_interval
+from fpo_jax.types import State
+
+
+class Diverged(RuntimeError):
+    """Every seed of a run became infinite or undefined, so that there is nothing to report."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a run gave, for the seeds that stayed finite.
+
+    Attributes:
+        settings: what was run.
+        seeds: [n] the seeds that stayed finite, in the order of every other array.
+        metrics: [n, T + 1] each, by name.
+        optimum: [n] the utility that no policy exceeds, by seed.
+        states: the recorded states with leading axes [n, T + 1], if they were asked for.
+        final: the final states, leading axis [n].
+        diverged: the first iteration that was not finite, by seed.
+    """
+
+    settings: Settings
+    seeds: np.ndarray
+    metrics: dict[str, np.ndarray]
+    optimum: np.ndarray
+    states: State | None
+    final: State
+    diverged: dict[int, int]
+
+    def warning(self) -> str | None:
+        """Return one line that says which seeds diverged and when, or None if none did."""
+        if not self.diverged:
+            return None
+        shown = [f"seed {s} at iteration {t}" for s, t in list(self.diverged.items())[:8]]
+        more = f" and {len(self.diverged) - 8} more" if len(self.diverged) > 8 else ""
+        return f"diverged to NaN or infinity, left out of the results: {', '.join(shown)}{more}"
+
+
+def execute(
+    settings: Settings, *, record: Record = full_record, keep_states: bool = False
+) -> Result:
+    """Run the settings over all their seeds as one compiled, vmapped program.
+
+    Raises:
+        InputError: as `fpo_jax.run_seeds`.
+        Diverged: when no seed stayed finite.
+    """
+    use_precision(settings.precision)
+    environment, leader, follower = settings.build()
+    keys = seed_keys(settings.seeds, settings.seed)
+    final, trace = run_seeds(
+        environment,
+        leader,
+        follower,
+        keys,
+        steps=settings.steps,
+        record=record,
+        keep_states=keep_states,
+    )
+    optimum = jax.vmap(lambda key: environment.draw(named_key(key, "instance")).optimum())(keys)
+    first_bad = first_divergence(trace)
+    seeds = settings.seed + np.arange(settings.seeds)
+    good = first_bad < 0
+
+    def kept(tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[good], tree)
+
+    result = Result(
+        settings=settings,
+        seeds=seeds[good],
+        metrics=kept(trace.metrics),
+        optimum=kept(optimum),
+        states=kept(trace.state),
+        final=kept(final),
+        diverged={int(s): int(t) for s, t in zip(seeds, first_bad, strict=True) if t >= 0},
+    )
+    if not good.any():
+        raise Diverged(f"every seed {result.warning()}")
+    return result
+
+
+def summary(result: Result) -> dict[str, Any]:
+    """Sum a run up as one flat dictionary: means over the finite seeds, intervals, and what was run.
+
+    `*_ci95` are percentile-bootstrap intervals over seeds. `calibrated_weight` is the penalty weight that
+    matches the follower to first order, 2·lr·k, or null where none is known. Undefined numbers are null.
+    """
+    settings = result.settings
+    _, leader, follower = settings.build()
+    horizon = getattr(leader.objective, "horizon", 1)
+    finals = {
+        "true_utility_final": result.metrics["true_utility"][:, -1],
+        "true_utility_peak": result.metrics["true_utility"].max(axis=1),
+        "proxy_reward_final": result.metrics["proxy_reward"][:, -1],
+        "blind_spot_mass_final": result.metrics["blind_spot_mass"][:, -1],
+    } | {
+        f"{name}_final": values[:, -1]
+        for name, values in result.metrics.items()
+        if name not in ("true_utility", "proxy_reward", "blind_spot_mass")
+    }
+    report: dict[str, Any] = {
+        "environment": settings.names.environment,
+        "objective": settings.names.objective,
+        "follower": settings.names.follower,
+        "seeds": settings.seeds,
+        "seeds_reported": len(result.seeds),
+        "diverged": [{"seed": s, "iteration": t} for s, t in result.diverged.items()],
+        "steps": settings.steps,
+        "optimum": float(result.optimum.mean()),
+        "weight": settings.values.get("weight"),
+        "calibrated_weight": follower.calibrated_weight(horizon),
+    }
+    for name, values in finals.items():
+        estimate = mean_interval(values[np.isfinite(values)])
+        report[name] = _defined(estimate.mean)
+        report[f"{name}_ci95"] = [_defined(estimate.low), _defined(estimate.high)]
+    return report
+
+
+def _defined(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,207 @@
+"""What a run is: names and numbers, resolved from an environment's recipe and a user's wishes.
+
+A run's settings are flat: every hyperparameter of the environment, the leader, the objective, its
+differentiator and the follower has a name of its own. They are what stands in `config.json`, what the
+command line offers, and what a sweep will vary.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from envs import ENVIRONMENTS
+from fpo_jax.differentiate import DIFFERENTIATORS
+from fpo_jax.followers import FOLLOWERS
+from fpo_jax.hyperparameters import InputError, declared, require_known, validate
+from fpo_jax.objectives import OBJECTIVES
+from fpo_jax.simulate import Leader
+from fpo_jax.types import Environment, Follower, Recipe
+
+PRECISIONS = ("float32", "float64")
+GENERAL: dict[str, Any] = {"seeds": 64, "seed": 0, "steps": 0, "precision": "float64"}
+"""Settings of every run and their defaults; 0 steps stand for the recipe's."""
+
+
+class Names(NamedTuple):
+    """The four parts a run is put together from, by name."""
+
+    environment: str
+    objective: str = "myopic"
+    follower: str | None = None  # None: the recipe's
+    differentiator: str = "autodiff"
+
+
+class Parts(NamedTuple):
+    """The classes behind the names, and the environment's recipe."""
+
+    environment: type
+    leader: type
+    objective: type
+    differentiator: type
+    follower: type
+
+
+def parts(names: Names) -> tuple[Names, Parts, Recipe]:
+    """Look up the classes behind the names.
+
+    Returns:
+        The names with the follower filled in, the classes, and the environment's recipe.
+
+    Raises:
+        InputError: names the unknown name and the nearest known one.
+    """
+    environment = ENVIRONMENTS[require_known("environment", names.environment, ENVIRONMENTS)]
+    recipe: Recipe = environment.recipe
+    names = names._replace(follower=names.follower or recipe.follower)
+    assert names.follower is not None
+    found = Parts(
+        environment,
+        Leader,
+        OBJECTIVES[require_known("objective", names.objective, OBJECTIVES)],
+        DIFFERENTIATORS[
+            require_known("differentiator", names.differentiator, DIFFERENTIATORS)
+        ],
+        FOLLOWERS[require_known("follower", names.follower, FOLLOWERS)],
+    )
+    return names, found, recipe
+
+
+def hyperparameters(names: Names) -> dict[str, tuple[dataclasses.Field, Any]]:
+    """List every hyperparameter of a run by its flat name, with its declaration and its default.
+
+    Defaults are those of the recipe where it speaks, and else those of the declaration.
+    """
+    names, classes, recipe = parts(names)
+    spoken: dict[str, Any] = {"policy_lr": recipe.policy_lr}
+    if names.objective in recipe.weights:
+        spoken["weight"] = recipe.weights[names.objective]
+    if names.follower == recipe.follower:
+        spoken |= recipe.settings
+    table: dict[str, tuple[dataclasses.Field, Any]] = {}
+    for owner in classes:
+        for field in declared(owner):
+            if field.name in table:
+                raise InputError(
+                    field.name, f"declared twice, again by {owner.__name__}", "a name of its own"
+                )
+            table[field.name] = (field, spoken.get(field.name, field.default))
+    return table
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Resolved settings of a run, ready to be written down and run again.
+
+    Attributes:
+        names: the four parts.
+        values: every hyperparameter by its flat name.
+        steps, seeds, seed, precision: iterations, number of seeds, first seed, floating-point precision.
+    """
+
+    names: Names
+    values: dict[str, Any]
+    steps: int
+    seeds: int
+    seed: int
+    precision: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all settings as one flat dictionary, the contents of `config.json`."""
+        general = {key: getattr(self, key) for key in GENERAL}
+        return self.names._asdict() | general | self.values
+
+    def build(self) -> tuple[Environment, Leader, Follower]:
+        """Return the environment, the leader and the follower.
+
+        Raises:
+            InputError: names the first hyperparameter that is out of range.
+        """
+        _, classes, _ = parts(self.names)
+
+        def make(cls: type, **more: Any) -> Any:
+            made = cls(**{f.name: self.values[f.name] for f in declared(cls)}, **more)
+            validate(made)
+            return made
+
+        objective, differentiator = make(classes.objective), make(classes.differentiator)
+        leader = make(classes.leader, objective=objective, differentiator=differentiator)
+        return make(classes.environment), leader, make(classes.follower)
+
+    def command(self) -> str:
+        """Return the shortest command that repeats this run."""
+        words = ["fpo-jax run", self.names.environment, f"--objective {self.names.objective}"]
+        default = resolve({"environment": self.names.environment, "objective": self.names.objective})
+        for name, value in self.as_dict().items():
+            usual = default.as_dict().get(name)
+            if name == "follower" and value != usual:
+                default = resolve(self.names._asdict())
+            if value != usual:
+                option = name.replace("_", "-")
+                if isinstance(value, bool):
+                    words.append(f"--{option}" if value else f"--no-{option}")
+                else:
+                    words.append(f"--{option} {value}")
+        return " ".join(words)
+
+
+def resolve(wishes: Mapping[str, Any]) -> Settings:
+    """Fill in a user's wishes, flat names to values, from the recipe.
+
+    Raises:
+        InputError: names what is unknown (with the nearest known name), missing or out of range.
+    """
+    wishes = {key: value for key, value in wishes.items() if value is not None}
+    if "environment" not in wishes:
+        raise InputError("environment", "nothing", f"one of {', '.join(ENVIRONMENTS)}")
+    for field in Names._fields:
+        if not isinstance(wishes.get(field, ""), str):
+            raise InputError(field, wishes[field], "a name")
+    names, _, recipe = parts(Names(**{k: wishes[k] for k in Names._fields if k in wishes}))
+    table = hyperparameters(names)
+    known = [*Names._fields, *GENERAL, *table]
+    for key in wishes:
+        require_known("setting", key, known)
+    values = {key: _coerced(f, wishes.get(key, default)) for key, (f, default) in table.items()}
+    general = {key: wishes.get(key, default) for key, default in GENERAL.items()}
+    for key, low in (("seeds", 1), ("seed", 0), ("steps", 0)):
+        value = general[key]
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
+            raise InputError(key, value, f"an integer >= {max(low, key == 'steps')}")
+    if "steps" in wishes and wishes["steps"] == 0:
+        raise InputError("steps", 0, "an integer >= 1")
+    if general["precision"] not in PRECISIONS:
+        raise InputError("precision", general["precision"], f"one of {', '.join(PRECISIONS)}")
+    settings = Settings(names, values, **(general | {"steps": general["steps"] or recipe.steps}))
+    settings.build()
+    return settings
+
+
+def _coerced(field: dataclasses.Field, value: Any) -> Any:
+    """Let an integer stand for a real number, as in `weight=1`; leave all else for the check of ranges."""
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if field.metadata["kind"] is float and is_integer else value
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read the settings of an earlier run from its `config.json`.
+
+    Raises:
+        InputError: when the file is missing or is not one JSON object.
+    """
+    try:
+        loaded = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError("config", path, f"a readable JSON file ({reason})") from error
+    if not isinstance(loaded, dict):
+        raise InputError("config", path, "a JSON object of settings")
+    return loaded
+
+
+def use_precision(precision: str) -> None:
+    """Set JAX's default floating-point precision for this process."""
+    jax.config.update("jax_enable_x64", precision == "float64")

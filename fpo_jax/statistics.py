@@ -1,0 +1,49 @@
+"""Statistics over seeds, by scipy. The unit of observation is always one seed's whole run."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+
+class Estimate(NamedTuple):
+    """A mean over seeds with its confidence interval, and how many seeds it rests on."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def mean_interval(values: np.ndarray, level: float = 0.95, resamples: int = 5000) -> Estimate:
+    """Estimate the mean of one number per seed, with a percentile-bootstrap interval.
+
+    The bootstrap is used because collapse is bimodal: outcomes pile up at "held" and "collapsed". It
+    resamples seeds with a fixed generator, so the same values always give the same interval.
+
+    Args:
+        values: [n] one number a seed.
+        level: coverage, in (0, 1).
+        resamples: bootstrap resamples.
+
+    Returns:
+        The estimate. With fewer than two distinct values the interval has no width (n = 1: it is NaN).
+    """
+    values = np.asarray(values, dtype=float)
+    mean = float(values.mean()) if values.size else float("nan")
+    if values.size < 2:
+        return Estimate(mean, float("nan"), float("nan"), values.size)
+    if np.ptp(values) == 0.0:
+        return Estimate(mean, mean, mean, values.size)
+    interval = stats.bootstrap(
+        (values,),
+        np.mean,
+        confidence_level=level,
+        n_resamples=resamples,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return Estimate(mean, float(interval.low), float(interval.high), values.size)
