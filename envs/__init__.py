@@ -6,15 +6,17 @@ An environment is a class with a `name`, a `recipe` and a method `draw`; see `fp
 import importlib
 import inspect
 import pkgutil
+from typing import Any
 
 
-def _discover() -> dict[str, type]:
-    found = {}
+def _discover() -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for module_info in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{module_info.name}")
-        for _, cls in inspect.getmembers(module, inspect.isclass):
-            if cls.__module__ == module.__name__ and hasattr(cls, "recipe"):
-                found[cls.name] = cls
+        classes: list[Any] = [cls for _, cls in inspect.getmembers(module, inspect.isclass)]
+        found |= {
+            cls.name: cls for cls in classes if cls.__module__ == module.__name__ and hasattr(cls, "recipe")
+        }
     return found
 
 

@@ -101,9 +101,7 @@ class Bandit:
     style_noise: float = real(0.2, "range of style that quality does not explain", low=0.0)
     planted_style_low: float = real(2.0, "least style of a planted arm")
     planted_style_high: float = real(3.0, "greatest style of a planted arm")
-    planted_quality: float = real(
-        0.2, "greatest quality of a planted arm, in [0, 1]", low=0.0, high=1.0
-    )
+    planted_quality: float = real(0.2, "greatest quality of a planted arm, in [0, 1]", low=0.0, high=1.0)
     visibility: float = real(0.3, "scale at which the reward model sees quality")
     ordinary: int = count(18, "number of ordinary arms")
     planted: int = count(6, "number of planted arms", low=0)

@@ -40,9 +40,7 @@ class Linear(Game):
     utility_rate: float = real(0.3, "how fast utility falls with squared distance", low=0.0)
     ideal_signal: float = real(2.0, "signal coordinates of the peak")
     true_weight_signal: float = real(1.0, "mean initial reward-model weight on the signal")
-    init_noise: float = real(
-        0.1, "standard deviation of the reward model's initial weights", low=0.0
-    )
+    init_noise: float = real(0.1, "standard deviation of the reward model's initial weights", low=0.0)
     action_cost: float = real(0.1, "price of ‖y‖²", low=0.0)
     dimension: int = count(50, "dimension of the action")
     signal_dimension: int = count(3, "number of signal coordinates, at most the dimension")
@@ -93,9 +91,7 @@ class Linear(Game):
             InputError: when there are more signal coordinates than coordinates.
         """
         if self.signal_dimension > self.dimension:
-            raise InputError(
-                "signal_dimension", self.signal_dimension, f"<= dimension = {self.dimension}"
-            )
+            raise InputError("signal_dimension", self.signal_dimension, f"<= dimension = {self.dimension}")
         indices = jnp.arange(self.dimension)
         return (indices < self.signal_dimension).astype(jnp.result_type(float))
 

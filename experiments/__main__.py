@@ -109,8 +109,10 @@ def run_command(arguments: Sequence[str]) -> int:
         return option(name, type(default), help, default)
 
     fields = [
-        option(
-            "environment", tyro.conf.Positional[str], one_of(ENVIRONMENTS), chosen.names.environment
+        (
+            "environment",
+            Annotated[str, tyro.conf.Positional, tyro.conf.arg(help=one_of(ENVIRONMENTS))],
+            dataclasses.field(default=chosen.names.environment),
         ),
         described("objective", f"what the leader ascends: {one_of(OBJECTIVES)}"),
         described("follower", f"how the reward model is retrained: {one_of(FOLLOWERS)}"),

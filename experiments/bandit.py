@@ -59,8 +59,9 @@ def _final_policy(results: Mapping[str, Result]) -> Figure:
 EXPERIMENT = Experiment(
     name="bandit",
     claim=(
-        "Iterative RLHF moves most of the policy into the planted blind spot; the exact steering term "
-        "keeps it out; relaxed and practical FPO lie between, depending on their weight."
+        "Iterative RLHF moves most of the policy into the planted blind spot. The exact steering term "
+        "keeps it out, and so does relaxed FPO at weight 0.3; relaxed and practical FPO at weight 0.1 lie "
+        "between."
     ),
     methods={
         "RLHF": {"environment": "bandit", "objective": "myopic"},

@@ -8,6 +8,7 @@ import importlib.util
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -33,9 +34,17 @@ def bench(widths: Sequence[int], repeats: int) -> None:
     eager = {}
     for label, gradient in zip(schemes, ("analytic", "forward difference"), strict=True):
         reference = oracle.LinearOracle(objective="relaxed", gradient=gradient)
-        eager[label] = _median(lambda r=reference: r.run(weights, steps), repeats)
+        eager[label] = _median(partial(reference.run, weights, steps), repeats)
     published = eager["published forward difference"]
-    header = ("gradient", "seeds", "s/seed", "oracle, same work", "ratio", "published protocol", "ratio")
+    header = (
+        "gradient",
+        "seeds",
+        "s/seed",
+        "oracle, same work",
+        "ratio",
+        "published protocol",
+        "ratio",
+    )
     print("{:30s}{:>6s}{:>11s}{:>19s}{:>8s}{:>20s}{:>8s}".format(*header))
     for label, differentiator in schemes.items():
         for width in widths:

@@ -19,7 +19,6 @@ class Experiment(NamedTuple):
         methods: settings by the label of the method; all run on the same seeds.
         figures: makes the figures, by file name, from the results by label.
         seeds: how many seeds by default.
-        keep_states: whether the figures need the recorded θ and φ.
     """
 
     name: str
@@ -27,13 +26,12 @@ class Experiment(NamedTuple):
     methods: Mapping[str, Mapping[str, Any]]
     figures: Callable[[Mapping[str, Result]], dict[str, Figure]]
     seeds: int = 64
-    keep_states: bool = False
 
 
 def compare(experiment: Experiment, seeds: int) -> Iterator[tuple[str, Result]]:
     """Run every method of an experiment, one after the other, on the same seeds."""
     for label, wishes in experiment.methods.items():
-        yield label, execute(resolve({**wishes, "seeds": seeds}), keep_states=experiment.keep_states)
+        yield label, execute(resolve({**wishes, "seeds": seeds}))
 
 
 def rows(results: Mapping[str, Result]) -> list[dict[str, Any]]:

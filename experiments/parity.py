@@ -44,9 +44,7 @@ class Deviation:
         """Return the one line that is printed for a file."""
         verdict = "ok" if self.largest <= tolerance else "FAILED"
         series = "  ".join(f"{name} {value:.1e}" for name, value in self.series.items())
-        departure = (
-            "" if self.departure is None else f"  first {DEPARTURE:g} off at entry {self.departure}"
-        )
+        departure = "" if self.departure is None else f"  first {DEPARTURE:g} off at entry {self.departure}"
         return (
             f"{self.path.name}  {verdict}  largest {self.largest:.1e} (tolerance {tolerance:.0e})  "
             f"{series}{departure}"
@@ -163,10 +161,7 @@ def replay_linear(recording: Recording, precision: str) -> dict[str, tuple[np.nd
         "signal_norm": "expected_signal",
         "noise_norm": "expected_noise",
     }
-    return {
-        ours: (metrics[ours], recording.array(recorded, entries))
-        for ours, recorded in series.items()
-    }
+    return {ours: (metrics[ours], recording.array(recorded, entries)) for ours, recorded in series.items()}
 
 
 def _replay(settings: Settings, initial: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
@@ -203,8 +198,7 @@ def check(path: Path, precision: str = "float64") -> Deviation:
     pairs = replay(recording, precision)
     # a replay that is not finite deviates without bound: NaN must not pass for a small number
     errors = {
-        name: np.nan_to_num(np.abs(ours - recorded), nan=np.inf)
-        for name, (ours, recorded) in pairs.items()
+        name: np.nan_to_num(np.abs(ours - recorded), nan=np.inf) for name, (ours, recorded) in pairs.items()
     }
     off = np.max([error for error in errors.values()], axis=0) >= DEPARTURE
     return Deviation(

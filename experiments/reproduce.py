@@ -38,9 +38,7 @@ def discover() -> dict[str, Experiment]:
     return found
 
 
-def reproduce(
-    out: Path, only: Sequence[str] = (), seeds: int | None = None, quick: bool = False
-) -> None:
+def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, quick: bool = False) -> None:
     """Run experiments and write their folder; progress is shown on standard error.
 
     Args:
@@ -63,9 +61,7 @@ def reproduce(
             count = seeds if seeds is not None else QUICK_SEEDS if quick else experiment.seeds
             progress.set_description(f"{experiment.name}: {next(iter(experiment.methods))}")
             labels = [*experiment.methods, "figures"]
-            for (label, result), upcoming in zip(
-                compare(experiment, count), labels[1:], strict=True
-            ):
+            for (label, result), upcoming in zip(compare(experiment, count), labels[1:], strict=True):
                 results[label] = result
                 if result.warning():
                     progress.write(f"{experiment.name}, {label}: {result.warning()}", sys.stderr)
@@ -118,8 +114,8 @@ def table_markdown(table: Sequence[Mapping[str, Any]]) -> str:
         cells = [row["method"]]
         for key in COLUMNS:
             low, high = row[f"{key}_ci95"]
-            interval = "" if low is None else f" [{low:.2f}, {high:.2f}]"
-            cells.append(f"{row[key]:.2f}{interval}")
+            interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
+            cells.append(f"{row[key]:.3f}{interval}")
         lines.append(f"| {' | '.join(cells)} | {row['seeds_reported']} | `{row['command']}` |")
     return "\n".join(lines)
 
@@ -131,11 +127,7 @@ def _heading(command: str) -> str:
     )
 
 
-def _section(
-    experiment: Experiment, table: Sequence[Mapping[str, Any]], drawn: Sequence[str]
-) -> str:
+def _section(experiment: Experiment, table: Sequence[Mapping[str, Any]], drawn: Sequence[str]) -> str:
     optimum = f"Utility that no policy exceeds, mean over seeds: {table[0]['optimum']:.3f}."
     pictures = [f"![{experiment.name}, {name}]({experiment.name}/{name}.png)" for name in drawn]
-    return "\n\n".join(
-        [f"## {experiment.name}", experiment.claim, table_markdown(table), optimum, *pictures]
-    )
+    return "\n\n".join([f"## {experiment.name}", experiment.claim, table_markdown(table), optimum, *pictures])

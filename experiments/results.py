@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.running import Result, summary
@@ -83,7 +84,7 @@ def provenance(command: str) -> dict[str, Any]:
         | {"python": platform.python_version()},
         "device": str(jax.devices()[0].device_kind),
         "platform": jax.default_backend(),
-        "precision": "float64" if jax.config.jax_enable_x64 else "float32",
+        "precision": str(jnp.result_type(float)),
     }
 
 
@@ -104,7 +105,5 @@ def write_run(out: Path, result: Result) -> None:
         }
         with (folder / "metrics.npz").open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
-        write_json(
-            folder / "summary.json", summary(result) | provenance(result.settings.command())
-        )
+        write_json(folder / "summary.json", summary(result) | provenance(result.settings.command()))
         figures.save_all(figures.overview({result.settings.names.objective: result}), folder)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from experiments.settings import Settings, use_precision
-from fpo_jax.simulate import Record, first_divergence, full_record, named_key, run_seeds, seed_keys
+from fpo_jax.simulate import first_divergence, named_key, run_seeds, seed_keys
 from fpo_jax.statistics import mean_interval
 from fpo_jax.types import State
 
@@ -25,7 +25,6 @@ class Result:
         seeds: [n] the seeds that stayed finite, in the order of every other array.
         metrics: [n, T + 1] each, by name.
         optimum: [n] the utility that no policy exceeds, by seed.
-        states: the recorded states with leading axes [n, T + 1], if they were asked for.
         final: the final states, leading axis [n].
         diverged: the first iteration that was not finite, by seed.
     """
@@ -34,7 +33,6 @@ class Result:
     seeds: np.ndarray
     metrics: dict[str, np.ndarray]
     optimum: np.ndarray
-    states: State | None
     final: State
     diverged: dict[int, int]
 
@@ -47,9 +45,7 @@ class Result:
         return f"diverged to NaN or infinity, left out of the results: {', '.join(shown)}{more}"
 
 
-def execute(
-    settings: Settings, *, record: Record = full_record, keep_states: bool = False
-) -> Result:
+def execute(settings: Settings) -> Result:
     """Run the settings over all their seeds as one compiled, vmapped program.
 
     Raises:
@@ -65,8 +61,6 @@ def execute(
         follower,
         keys,
         steps=settings.steps,
-        record=record,
-        keep_states=keep_states,
     )
     optimum = jax.vmap(lambda key: environment.draw(named_key(key, "instance")).optimum())(keys)
     first_bad = first_divergence(trace)
@@ -81,7 +75,6 @@ def execute(
         seeds=seeds[good],
         metrics=kept(trace.metrics),
         optimum=kept(optimum),
-        states=kept(trace.state),
         final=kept(final),
         diverged={int(s): int(t) for s, t in zip(seeds, first_bad, strict=True) if t >= 0},
     )

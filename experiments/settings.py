@@ -36,13 +36,13 @@ class Names(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """The classes behind the names, and the environment's recipe."""
+    """The classes behind the names."""
 
-    environment: type
-    leader: type
-    objective: type
-    differentiator: type
-    follower: type
+    environment: Any
+    leader: Any
+    objective: Any
+    differentiator: Any
+    follower: Any
 
 
 def parts(names: Names) -> tuple[Names, Parts, Recipe]:
@@ -56,16 +56,14 @@ def parts(names: Names) -> tuple[Names, Parts, Recipe]:
     """
     environment = ENVIRONMENTS[require_known("environment", names.environment, ENVIRONMENTS)]
     recipe: Recipe = environment.recipe
-    names = names._replace(follower=names.follower or recipe.follower)
-    assert names.follower is not None
+    follower = names.follower or recipe.follower
+    names = names._replace(follower=follower)
     found = Parts(
         environment,
         Leader,
         OBJECTIVES[require_known("objective", names.objective, OBJECTIVES)],
-        DIFFERENTIATORS[
-            require_known("differentiator", names.differentiator, DIFFERENTIATORS)
-        ],
-        FOLLOWERS[require_known("follower", names.follower, FOLLOWERS)],
+        DIFFERENTIATORS[require_known("differentiator", names.differentiator, DIFFERENTIATORS)],
+        FOLLOWERS[require_known("follower", follower, FOLLOWERS)],
     )
     return names, found, recipe
 

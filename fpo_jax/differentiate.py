@@ -4,6 +4,7 @@ All take a scalar function of a pytree and return a pytree of the same shape. Fu
 difference schemes are batched with vmap; `jax.lax.stop_gradient` means nothing to a difference.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from fpo_jax.types import Scalar
 class Differentiator(Protocol):
     """A map from a scalar function f and a point x to an estimate of ∇f(x), shaped like x."""
 
+    @abstractmethod
     def gradient(self, f: Callable[[PyTree], Scalar], x: PyTree) -> PyTree:
         """Return ∇f(x), or an approximation of it."""
         ...

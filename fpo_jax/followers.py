@@ -42,9 +42,7 @@ class Gradient(Follower):
 
         def step(phi: Phi, _: None) -> tuple[Phi, None]:
             gradient = jax.grad(follower_loss, argnums=1)(game, phi, data)
-            decayed = jax.tree.map(
-                lambda p, g: (1.0 - self.weight_decay) * p - self.rm_lr * g, phi, gradient
-            )
+            decayed = jax.tree.map(lambda p, g: (1.0 - self.weight_decay) * p - self.rm_lr * g, phi, gradient)
             return decayed, None
 
         if self.rm_steps == 1:  # a loop of one would only hide the step from the compiler

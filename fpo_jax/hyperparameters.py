@@ -47,9 +47,7 @@ def real(
 
 def count(default: int, help: str, *, low: int = 1) -> Any:
     """Declare an integer >= low, such as a number of steps or a size: static, since shapes depend on it."""
-    return struct.field(
-        pytree_node=False, default=default, metadata={"help": help, "kind": int, "low": low}
-    )
+    return struct.field(pytree_node=False, default=default, metadata={"help": help, "kind": int, "low": low})
 
 
 def choice(default: str, help: str, options: tuple[str, ...]) -> Any:

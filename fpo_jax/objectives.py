@@ -10,13 +10,15 @@ nearly all of relaxed FPO's advantage over practical FPO comes through ∂U/∂y
 In environments whose responses do not depend on θ (a bandit) the three coincide.
 """
 
+from typing import cast
+
 import jax
 import jax.numpy as jnp
 from flax import struct
 
 from fpo_jax.expect import expect, leader_value, squared_norm
 from fpo_jax.hyperparameters import catalogue, choice, count, real
-from fpo_jax.steering import foresighted_value, foresight_keys
+from fpo_jax.steering import foresight_keys, foresighted_value
 from fpo_jax.types import (
     Follower,
     Game,
@@ -33,9 +35,7 @@ WEIGHT_HELP = "weight of the penalty; 0 is the myopic objective"
 
 
 @struct.dataclass
-class DetachedUtility:
-    """A game whose utility is a label: the same values, and ∂U/∂y = 0."""
-
+class _DetachedUtility:
     game: Game
 
     def __getattr__(self, name: str) -> object:
@@ -44,6 +44,11 @@ class DetachedUtility:
     def utility(self, y: Response) -> Scalar:
         """Return U(y), detached."""
         return jax.lax.stop_gradient(self.game.utility(y))
+
+
+def detach_utility(game: Game) -> Game:
+    """Return the same game, except that ∂U/∂y = 0: utility is a label whose gradient nobody knows."""
+    return cast(Game, _DetachedUtility(game))
 
 
 @struct.dataclass
@@ -73,7 +78,7 @@ class Exact(Objective):
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Scalar:
         """Return F(θ)."""
-        seen = game if self.utility == "differentiated" else DetachedUtility(game)
+        seen = game if self.utility == "differentiated" else detach_utility(game)
         return foresighted_value(seen, follower, theta, reward_model, key, self.horizon)
 
 
@@ -109,7 +114,7 @@ class Relaxed(Penalised):
 
     def penalty(self, game: Game, phi: Phi, y: Response) -> Scalar:
         """Return (r − U) ‖∇_φ r‖², with U used as `utility` says."""
-        seen = game if self.utility == "differentiated" else DetachedUtility(game)
+        seen = game if self.utility == "differentiated" else detach_utility(game)
         residual = game.reward(phi, y) - seen.utility(y)
         if self.utility == "value":
             residual = jax.lax.stop_gradient(residual)

@@ -15,6 +15,7 @@ matplotlib.use("Agg")  # figures are files: no display is ever needed
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 IDEAL = "#000000"
@@ -49,6 +50,7 @@ _FPO_STYLES = {
     "relaxed": [Style("#2171B5", (0, (6, 2))), Style("#2171B5", (0, (3, 1, 1, 1)))],
     "practical": [Style("#5FA8E0", (0, (2, 1.2))), Style("#5FA8E0", (0, (5, 1, 1, 1, 1, 1)))],
 }
+_PALE_GREYS = LinearSegmentedColormap.from_list("pale greys", ["#FFFFFF", "#B8B8B8"])
 _SPARE = [Style("#41AB9B", "-"), Style("#756BB1", "-"), Style("#525252", "-")]
 
 
@@ -135,11 +137,9 @@ def phase(
         style: colour of the trajectories.
         title: title of the panel.
     """
-    contours = ax.contourf(*grid, utility, levels=np.linspace(0, 10, 11), cmap="Greys", alpha=0.45)
-    contours.set_edgecolor("face")
-    ax.streamplot(
-        grid[0], grid[1], *field, color="#7A7A7A", density=0.9, linewidth=0.6, arrowsize=0.7
-    )
+    levels = np.linspace(0.0, float(utility.max()), 11)
+    ax.contourf(*grid, utility, levels=levels, cmap=_PALE_GREYS)
+    ax.streamplot(grid[0], grid[1], *field, color="#6A6A6A", density=0.9, linewidth=0.6, arrowsize=0.7)
     for signal, noise in trajectories:
         ax.plot(signal, noise, color=style.color, linewidth=1.2, alpha=0.75)
         ax.plot(signal[-1], noise[-1], "o", color=style.color, markersize=4, markeredgecolor="white")

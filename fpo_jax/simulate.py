@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jaxtyping import PyTree
 
 from fpo_jax.differentiate import Autodiff, Differentiator
 from fpo_jax.expect import check_shapes, expect
@@ -100,12 +101,8 @@ def initial_state(
 
 def step(game: Game, leader: Leader, follower: Follower, state: State, key: Key) -> State:
     """Return the state after one iteration: the policy steps, then the reward model is retrained on it."""
-    theta = leader.update(
-        game, follower, state.theta, state.reward_model, named_key(key, "policy step")
-    )
-    reward_model = follower.update(
-        game, theta, state.reward_model, named_key(key, "reward-model update")
-    )
+    theta = leader.update(game, follower, state.theta, state.reward_model, named_key(key, "policy step"))
+    reward_model = follower.update(game, theta, state.reward_model, named_key(key, "reward-model update"))
     return State(theta, reward_model)
 
 
@@ -139,9 +136,17 @@ def run(
         InputError: names a hyperparameter out of range, a misshapen or unnormalised policy, a follower
             that cannot keep its promise on this game.
     """
+    environment, leader, follower = _as_reals((environment, leader, follower))
     _check(environment, leader, follower, key, steps, initial)
     return _run(
-        environment, leader, follower, key, initial, steps=steps, record=record, keep_states=keep_states
+        environment,
+        leader,
+        follower,
+        key,
+        initial,
+        steps=steps,
+        record=record,
+        keep_states=keep_states,
     )
 
 
@@ -162,9 +167,17 @@ def run_seeds(
     """
     if len(keys) == 0:
         raise InputError("seeds", 0, "an integer >= 1")
+    environment, leader, follower = _as_reals((environment, leader, follower))
     _check(environment, leader, follower, keys[0], steps, initial)
     return _run_seeds(
-        environment, leader, follower, keys, initial, steps=steps, record=record, keep_states=keep_states
+        environment,
+        leader,
+        follower,
+        keys,
+        initial,
+        steps=steps,
+        record=record,
+        keep_states=keep_states,
     )
 
 
@@ -221,9 +234,12 @@ def _run_seeds(
     initial: tuple[Theta, Phi] | None,
     **options: Any,
 ) -> tuple[State, Trace]:
-    return jax.vmap(
-        lambda key: _run_once(environment, leader, follower, key, initial, **options)
-    )(keys)
+    return jax.vmap(lambda key: _run_once(environment, leader, follower, key, initial, **options))(keys)
+
+
+def _as_reals(players: PyTree) -> PyTree:
+    """Turn Python integers into floats: a weight of 1 must not compile another program than one of 1.0."""
+    return jax.tree.map(lambda leaf: float(leaf) if type(leaf) is int else leaf, players)
 
 
 def _check(

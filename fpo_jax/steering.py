@@ -1,7 +1,7 @@
 """The decomposition of the leader's true gradient, and how two directions are compared.
 
-    F(θ) = J(θ, φ⁺(θ)),   dF/dθ = ∂J/∂θ |_{φ⁺}  +  (dφ⁺/dθ)ᵀ ∂J/∂φ |_{φ⁺}
-                                  standard            steering
+F(θ) = J(θ, φ⁺(θ)),   dF/dθ = ∂J/∂θ |_{φ⁺}  +  (dφ⁺/dθ)ᵀ ∂J/∂φ |_{φ⁺}
+                              standard            steering
 """
 
 from typing import NamedTuple
@@ -45,7 +45,12 @@ def foresight_keys(key: Key) -> ForesightKeys:
 
 
 def foresee(
-    game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key, horizon: int = 1
+    game: Game,
+    follower: Follower,
+    theta: Theta,
+    reward_model: RewardModel,
+    key: Key,
+    horizon: int = 1,
 ) -> RewardModel:
     """Return the reward model after `horizon` updates of the follower on what π_θ produces: φ⁺(θ).
 
@@ -62,7 +67,12 @@ def foresee(
 
 
 def foresighted_value(
-    game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key, horizon: int = 1
+    game: Game,
+    follower: Follower,
+    theta: Theta,
+    reward_model: RewardModel,
+    key: Key,
+    horizon: int = 1,
 ) -> Scalar:
     """Return F(θ) = J(θ, φ⁺(θ)), what a foresighted leader maximises (paper)."""
     keys = foresight_keys(key)
@@ -71,7 +81,12 @@ def foresighted_value(
 
 
 def steering(
-    game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key, horizon: int = 1
+    game: Game,
+    follower: Follower,
+    theta: Theta,
+    reward_model: RewardModel,
+    key: Key,
+    horizon: int = 1,
 ) -> Decomposition:
     """Return the exact standard and steering parts of dF/dθ (paper, Thm.).
 

@@ -8,17 +8,18 @@ policy's parameters θ flow through the responses or through their weights, with
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 Scalar = Float[Array, ""]
 Key = PRNGKeyArray | jax.Array
-Theta = PyTree  # policy parameters θ
-Phi = PyTree  # reward-model parameters φ
-Response = PyTree  # one response y, no leading axis
+Theta: TypeAlias = Any  # a pytree: policy parameters θ
+Phi: TypeAlias = Any  # a pytree: reward-model parameters φ
+Response: TypeAlias = Any  # a pytree: one response y, no leading axis
 
 
 class Responses(NamedTuple):
@@ -91,30 +92,37 @@ class Game(Protocol):
     have defaults. `fpo_jax.testing.check_game` says whether it keeps the contract.
     """
 
+    @abstractmethod
     def init(self, key: Key) -> tuple[Theta, Phi]:
         """Draw the initial policy parameters θ₀ and reward-model parameters φ₀."""
         ...
 
+    @abstractmethod
     def respond(self, theta: Theta, key: Key) -> Responses:
         """Return the policy π_θ as a weighted sample, differentiable in θ."""
         ...
 
+    @abstractmethod
     def reward(self, phi: Phi, y: Response) -> Scalar:
         """Return the proxy reward r_φ(y) of one response."""
         ...
 
+    @abstractmethod
     def utility(self, y: Response) -> Scalar:
         """Return the true utility U(y) of one response."""
         ...
 
+    @abstractmethod
     def cost(self, theta: Theta, responses: Responses) -> Scalar:
         """Return what the policy pays whatever the reward model says: action cost, KL to a reference …"""
         ...
 
+    @abstractmethod
     def blind_spot(self, y: Response) -> Scalar:
         """Return how far, in [0, 1], one response lies in the reward model's planted blind spot."""
         ...
 
+    @abstractmethod
     def optimum(self) -> Scalar:
         """Return max_y U(y), the utility that no policy exceeds."""
         ...
@@ -148,21 +156,22 @@ class Follower(Protocol):
 
     alpha: float  # share of on-policy data in the training mix
 
+    @abstractmethod
     def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
         """Return the reward model that the leader meets first, from the initial parameters φ₀."""
         ...
 
+    @abstractmethod
     def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
         """Return the reward model after one update on what π_θ produces."""
         ...
 
+    @abstractmethod
     def calibrated_weight(self, horizon: int) -> float | None:
         """Return the penalty weight that matches this follower to first order, or None if none is known."""
         ...
 
-    def residual(
-        self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
-    ) -> Scalar | float:
+    def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar | float:
         """Return how far φ is from the stationary point that an update promises; 0 if it promises none."""
         return 0.0
 
@@ -170,6 +179,7 @@ class Follower(Protocol):
 class Objective(Protocol):
     """What the leader ascends at the present reward model; it receives the follower it faces."""
 
+    @abstractmethod
     def value(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Scalar:

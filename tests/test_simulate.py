@@ -1,0 +1,157 @@
+"""The loop: seeds, keys, records, recompilation, divergence, precision."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from envs import ENVIRONMENTS
+from envs.bandit import Bandit
+from envs.linear import Linear
+from fpo_jax import (
+    BestResponse,
+    Exact,
+    ForwardDifference,
+    Gradient,
+    Leader,
+    Myopic,
+    Practical,
+    Relaxed,
+    full_record,
+    outcome,
+    run,
+    run_seeds,
+    seed_keys,
+)
+from fpo_jax.simulate import first_divergence
+from fpo_jax.types import Trace
+
+SMALL = {"bandit": Bandit(ordinary=5, planted=2), "linear": Linear(dimension=6)}
+FOLLOWER = {"bandit": BestResponse(ridge=0.1, alpha=0.3), "linear": Gradient()}
+
+
+def counting(record):
+    """The same record, which counts how often it is traced: a program that is not traced is not compiled."""
+
+    def counted(*arguments):
+        counted.traces += 1
+        return record(*arguments)
+
+    counted.traces = 0
+    return counted
+
+
+def test_seeds_at_once_equal_seeds_one_by_one():
+    # To 1e-12 rather than to the last bit: batched reductions may add in another order.
+    for name, environment in SMALL.items():
+        leader, follower, keys = Leader(Exact()), FOLLOWER[name], seed_keys(5, first_seed=3)
+        _, batched = run_seeds(environment, leader, follower, keys, steps=20)
+        for i, key in enumerate(keys):
+            _, single = run(environment, leader, follower, key, steps=20)
+            for metric, values in single.metrics.items():
+                np.testing.assert_allclose(batched.metrics[metric][i], values, rtol=1e-12, atol=1e-13)
+
+
+def test_a_seed_is_the_same_in_any_batch():
+    np.testing.assert_array_equal(
+        jax.random.key_data(seed_keys(5)[3]), jax.random.key_data(seed_keys(1, first_seed=3)[0])
+    )
+
+
+def test_every_objective_meets_the_same_instance_and_start():
+    starts = []
+    for objective in (Myopic(), Exact(), Relaxed(), Practical()):
+        _, trace = run_seeds(
+            SMALL["bandit"], Leader(objective), FOLLOWER["bandit"], seed_keys(3), steps=1, keep_states=True
+        )
+        starts.append(jax.tree.map(lambda x: np.asarray(x[:, 0]), (trace.metrics, trace.state)))
+    for other in starts[1:]:
+        jax.tree.map(np.testing.assert_array_equal, starts[0], other)
+
+
+def test_nothing_is_compiled_again_when_a_number_changes():
+    record = counting(outcome)
+    key = jax.random.key(0)
+    start = (jnp.zeros(6), jnp.ones(6))
+
+    def go(environment, objective, follower, policy_lr=0.02, differentiator=None):
+        leader = Leader(objective, policy_lr=policy_lr, differentiator=differentiator or ForwardDifference())
+        run(environment, leader, follower, key, steps=3, record=record)
+
+    bandit, linear = SMALL["bandit"], SMALL["linear"]
+    cases = {
+        "weight": [(linear, Relaxed(weight=w), Gradient()) for w in (0.1, 0.2, 1, 0)],
+        "policy_lr": [(linear, Relaxed(), Gradient(), lr) for lr in (0.02, 0.03)],
+        "rm_lr": [(linear, Myopic(), Gradient(rm_lr=lr)) for lr in (0.01, 0.02)],
+        "weight_decay": [(linear, Myopic(), Gradient(weight_decay=d)) for d in (0.0, 0.1)],
+        "alpha": [(bandit, Exact(), BestResponse(ridge=0.1, alpha=a)) for a in (0.1, 0.3, 1)],
+        "ridge": [(bandit, Exact(), BestResponse(ridge=r, alpha=0.5)) for r in (0.1, 1, 0.001)],
+        "difference_step": [(linear, Myopic(), Gradient(), 0.02, ForwardDifference(h)) for h in (0.1, 0.2)],
+        "temperature": [(bandit.replace(temperature=t), Myopic(), BestResponse(0.1)) for t in (0.1, 0.2)],
+    }
+    for name, calls in cases.items():
+        go(*calls[0])
+        before = record.traces
+        for call in calls[1:]:
+            go(*call)
+        assert record.traces == before, f"changing {name} compiled a new program"
+    run(linear, Leader(Myopic()), Gradient(), key, steps=4, record=record, initial=start)
+    assert record.traces > before  # the counter counts
+
+
+def test_record_sees_what_it_says(key):
+    environment, follower = SMALL["bandit"], FOLLOWER["bandit"]
+    _, trace = run(environment, Leader(Exact(), policy_lr=1.0), follower, key, steps=10, keep_states=True)
+    metrics = trace.metrics
+    assert all(values.shape == (11,) for values in metrics.values())
+    np.testing.assert_allclose(metrics["gap"], metrics["proxy_reward"] - metrics["true_utility"])
+    assert metrics["kl"][0] == pytest.approx(0.0, abs=1e-15)  # the first policy is the reference itself
+    assert metrics["blind_spot_mass"][0] == pytest.approx(2 / 7)  # uniform on 5 ordinary, 2 planted arms
+    assert np.all(np.diff(metrics["kl"])[:3] > 0)
+    assert np.all((metrics["steering_cosine"] >= -1) & (metrics["steering_cosine"] <= 1))
+    policy = jax.nn.softmax(trace.state.theta, axis=1)
+    np.testing.assert_allclose(policy[:, 5:].sum(axis=1), metrics["blind_spot_mass"], rtol=1e-12)
+
+
+def test_divergence_is_named_by_seed_and_iteration():
+    # A policy step beyond 2 / curvature of the action cost (0.2) makes θ grow without bound, from any seed.
+    leader = Leader(Myopic(), policy_lr=100.0)
+    _, trace = run_seeds(Linear(), leader, Gradient(), seed_keys(3), steps=300, record=outcome)
+    first = first_divergence(trace)
+    assert np.all(first > 0)
+    for seed, iteration in enumerate(first):
+        utility, proxy = trace.metrics["true_utility"][seed], trace.metrics["proxy_reward"][seed]
+        assert np.all(np.isfinite(proxy[:iteration])) and np.all(np.isfinite(utility[:iteration]))
+        assert not np.isfinite(proxy[iteration])
+
+
+def test_first_divergence_of_mixed_seeds():
+    finite = np.array([[True, True, True], [True, False, False], [True, True, False]])
+    trace = Trace(metrics={}, state=None, finite=finite)
+    np.testing.assert_array_equal(first_divergence(trace), [-1, 1, 2])
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_float32_smoke(name):
+    with jax.enable_x64(False):
+        leader = Leader(Exact(), policy_lr=0.05)
+        _, trace = run_seeds(SMALL[name], leader, FOLLOWER[name], seed_keys(2), steps=30, record=full_record)
+        assert {v.dtype for v in trace.metrics.values()} == {jnp.dtype("float32")}
+        assert np.all(trace.finite)
+    _, double = run_seeds(SMALL[name], leader, FOLLOWER[name], seed_keys(2), steps=0 + 30)
+    assert double.metrics["true_utility"].dtype == jnp.float64
+
+
+def test_run_may_itself_be_vmapped_over_hyperparameters(key):
+    environment, follower = SMALL["linear"], FOLLOWER["linear"]
+
+    def final(weight):
+        leader = Leader(Relaxed(weight=weight))
+        return run(environment, leader, follower, key, steps=20, record=outcome)[1].metrics["true_utility"][
+            -1
+        ]
+
+    weights = jnp.array([0.0, 0.1, 0.2])
+    together = jax.vmap(final)(weights)
+    for i, weight in enumerate(weights):
+        np.testing.assert_allclose(together[i], final(float(weight)), rtol=1e-12)

@@ -1,0 +1,247 @@
+"""The decomposition dF/dθ = standard + steering, and the identities of the theory that apply to it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from envs import ENVIRONMENTS
+from envs.bandit import Arm, Bandit, BanditGame
+from envs.linear import Linear
+from fpo_jax import BestResponse, Exact, Gradient, Myopic, Practical, Relaxed, RewardModel, steering
+from fpo_jax.expect import expect, follower_loss, leader_value, training_data
+from fpo_jax.simulate import named_key
+from fpo_jax.steering import cosine, foresighted_value, norm, norm_ratio, sign_agreement
+from fpo_jax.testing import central_difference
+
+FOLLOWERS = {
+    "gradient, 1 step": Gradient(rm_lr=0.005, weight_decay=1e-4),
+    "gradient, 3 steps": Gradient(rm_lr=0.02, weight_decay=0.01, rm_steps=3),
+    "best response": BestResponse(ridge=0.1),
+    "best response, anchored": BestResponse(ridge=0.3, anchored=True),
+}
+MIXED = {  # with offline data, where the environment has some
+    "gradient, mixed data": Gradient(rm_lr=0.05, alpha=0.3),
+    "best response, mixed data": BestResponse(ridge=0.1, alpha=0.3),
+}
+
+
+def at_random(environment, follower, key):
+    """A game, and a state away from any special point."""
+    game = environment.draw(named_key(key, "instance"))
+    theta, phi = game.init(named_key(key, "initial parameters"))
+    theta = theta + 0.5 * jax.random.normal(named_key(key, "theta"), theta.shape)
+    phi = phi + 0.3 * jax.random.normal(named_key(key, "phi"), phi.shape)
+    return game, theta, follower.init(game, theta, phi, key)
+
+
+def relative_error(a, b):
+    a, b = ravel_pytree(a)[0], ravel_pytree(b)[0]
+    return float(jnp.linalg.norm(a - b) / jnp.linalg.norm(b))
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+@pytest.mark.parametrize("follower", [*FOLLOWERS, *MIXED])
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_standard_plus_steering_is_the_gradient_of_F(name, follower, horizon, key):
+    if follower in MIXED and ENVIRONMENTS[name]().draw(key).offline() is None:
+        pytest.skip("this environment has no offline data to mix in")
+    follower = (FOLLOWERS | MIXED)[follower]
+    game, theta, model = at_random(ENVIRONMENTS[name](), follower, key)
+
+    def F(t):
+        return foresighted_value(game, follower, t, model, key, horizon)
+
+    @jax.jit
+    def three_ways(t):
+        parts = steering(game, follower, t, model, key, horizon)
+        return parts.total, parts.steering, jax.grad(F)(t), central_difference(F, t)
+
+    total, steering_part, autodiff, difference = three_ways(theta)
+    assert relative_error(total, autodiff) < 1e-12
+    assert relative_error(total, difference) < 1e-7
+    assert norm(steering_part) > 1e-6  # else the equality would say nothing about steering
+
+
+@pytest.mark.parametrize("horizon", [1, 2])
+def test_exact_objective_is_F(horizon, key):
+    follower = FOLLOWERS["gradient, 3 steps"]
+    game, theta, model = at_random(Linear(dimension=6), follower, key)
+    value = Exact(horizon).value(game, follower, theta, model, key)
+    assert value == foresighted_value(game, follower, theta, model, key, horizon)
+
+
+def test_one_step_on_one_response_makes_exact_equal_relaxed_at_twice_the_learning_rate(key):
+    # φ⁺·y = φ·y + 2 lr (U − r) ‖y‖², and ∇_φ r = y: F(y) = J − 2 lr (r − U) ‖∇_φ r‖², term by term.
+    follower = Gradient(rm_lr=0.005, weight_decay=0.0)
+    game, theta, model = at_random(Linear(), follower, key)
+    assert follower.calibrated_weight(1) == 0.01
+    exact, relaxed = Exact(), Relaxed(weight=follower.calibrated_weight(1))
+
+    def both(t):
+        return (o.value(game, follower, t, model, key) for o in (exact, relaxed))
+
+    exact_gradient, relaxed_gradient = jax.jacrev(lambda t: jnp.stack([*both(t)]))(theta)
+    assert relative_error(exact_gradient, relaxed_gradient) < 1e-13
+
+
+def test_detached_utility_makes_exact_equal_relaxed_with_the_same_detachment(key):
+    follower = Gradient(rm_lr=0.005, weight_decay=0.0)
+    game, theta, model = at_random(Linear(), follower, key)
+    gradients = [
+        jax.grad(lambda t, o=o: o.value(game, follower, t, model, key))(theta)
+        for o in (Exact(utility="detached"), Relaxed(weight=0.01, utility="detached"), Exact())
+    ]
+    assert relative_error(gradients[0], gradients[1]) < 1e-13
+    assert relative_error(gradients[0], gradients[2]) > 1e-4  # the choice matters
+
+
+def test_relaxed_gradient_in_the_three_uses_of_utility(key):
+    # With R = r − U, n = ‖y‖², the gradient of R·n is (w − ∇U) n + 2Ry; detaching U drops ∇U, using the
+    # residual by value drops w as well.
+    game, y, model = at_random(Linear(), Gradient(), key)
+    w = model.phi
+    U = game.utility(y)
+    dU = -2 * 0.3 * U * (y - game.ideal)
+    R, n = w @ y - U, y @ y
+    expected = {
+        "differentiated": (w - dU) * n + 2 * R * y,
+        "detached": w * n + 2 * R * y,
+        "value": 2 * R * y,
+    }
+    for utility, penalty in expected.items():
+        objective = Relaxed(weight=0.1, utility=utility)
+        gradient = jax.grad(lambda t, o=objective: o.value(game, Gradient(), t, model, key))(y)
+        np.testing.assert_allclose(gradient, w - 0.2 * y - 0.1 * penalty, rtol=1e-12)
+
+
+def test_best_response_to_on_policy_data_with_a_constant_feature_sees_the_true_policy_gradient(key):
+    # Normal equations for a feature that is 1 everywhere: E_π[r_φ*] = E_π[U] for every policy, so
+    # F = E_π[U] − cost as functions, and dF/dθ is the true policy gradient.
+    keys = jax.random.split(key, 4)
+    features = jnp.concatenate([jax.random.normal(keys[0], (9, 3)), jnp.ones((9, 1))], axis=1)
+    quality = jax.random.uniform(keys[1], (9,))
+    game = BanditGame(Arm(features, quality, jnp.zeros(9)), temperature=0.02)
+    theta = jax.random.normal(keys[2], (9,))
+    follower = BestResponse(ridge=0.0, alpha=1.0)
+    model = follower.init(game, theta, jnp.zeros(4), key)
+
+    def true_value(t):
+        responses = game.respond(t, key)
+        return expect(game.utility, responses) - game.cost(t, responses)
+
+    value, gradient = jax.value_and_grad(true_value)(theta)
+    F = foresighted_value(game, follower, theta, model, key)
+    assert abs(F - value) < 1e-12
+    assert relative_error(steering(game, follower, theta, model, key).total, gradient) < 1e-10
+
+
+def test_best_response_is_stationary_and_minimises_the_loss(key):
+    follower = BestResponse(ridge=0.1, alpha=0.3)
+    game, theta, model = at_random(Bandit(), follower, key)
+    assert follower.residual(game, theta, model, key) < 1e-12
+    data = training_data(game, theta, follower.alpha, key)
+
+    def loss(phi):
+        return follower_loss(game, phi, data) + 0.1 * phi @ phi
+
+    for shift in jnp.eye(2) * 1e-3:
+        assert loss(model.phi + shift) > loss(model.phi) < loss(model.phi - shift)
+
+
+def test_anchored_best_response_tends_to_its_anchor_as_the_ridge_grows(key):
+    anchor = jnp.array([0.7, -0.4])
+    game, theta, _ = at_random(Bandit(), Gradient(), key)
+    strong = BestResponse(ridge=1e8, anchored=True).init(game, theta, anchor, key)
+    np.testing.assert_allclose(strong.phi, anchor, atol=1e-6)  # pull of the data is O(1/ridge)
+    free = BestResponse(ridge=1e8).init(game, theta, anchor, key)
+    np.testing.assert_allclose(free.phi, 0.0, atol=1e-6)
+
+
+def test_first_order_remainder_shrinks_as_the_square_of_the_learning_rate(key):
+    # With k > 1 steps φ⁺ = φ − lr k ∇L + O(lr²); with k = 1 it would be linear in lr and leave nothing.
+    game, theta, model = at_random(Linear(dimension=8), Gradient(), key)
+    rates = np.logspace(-6, -3, 7)
+
+    def remainder(lr):
+        follower = Gradient(rm_lr=lr, rm_steps=3)
+
+        def first_order(t):
+            loss = jax.grad(follower_loss, argnums=1)(game, model.phi, game.respond(t, key))
+            return leader_value(game, t, model.phi - 3 * lr * loss, game.respond(t, key))
+
+        exact = steering(game, follower, theta, model, key).total
+        return jnp.linalg.norm(exact - jax.grad(first_order)(theta))
+
+    errors = jax.jit(jax.vmap(remainder))(jnp.asarray(rates))
+    slope = np.polyfit(np.log(rates), np.log(errors), 1)[0]
+    assert abs(slope - 2.0) < 0.1
+
+
+def test_score_function_estimate_converges_to_exact_steering(key):
+    # Sampled: mean over y ~ π of s(y) ∇ log π(y), where s(y) = −α (r − U) ⟨A⁻¹ ḡ, g(y)⟩ is the influence
+    # of y's weight on J, from ∂φ/∂π_i = α A⁻¹ g_i (U_i − r_i).
+    follower = BestResponse(ridge=0.1, alpha=0.3)
+    game, theta, model = at_random(Bandit(), follower, key)
+    exact = np.asarray(steering(game, follower, theta, model, key).steering)
+    policy, g, U = (np.asarray(x) for x in (jax.nn.softmax(theta), game.arms.features, game.arms.quality))
+    offline = np.asarray(game.offline().w)
+    A = (g.T * (0.7 * offline + 0.3 * policy)) @ g + 0.1 * np.eye(2)
+    s = -0.3 * (g @ np.asarray(model.phi) - U) * (g @ np.linalg.solve(A, g.T @ policy))
+    n = 200_000
+    drawn = np.random.default_rng(0).choice(policy.size, size=n, p=policy)
+    terms = s[drawn, None] * (np.eye(policy.size)[drawn] - policy)
+    error = np.abs(terms.mean(axis=0) - exact)
+    assert np.all(error < 4 * terms.std(axis=0) / np.sqrt(n))
+
+
+def test_a_follower_that_ignores_the_policy_gives_exact_zeros_and_an_undefined_cosine(key):
+    follower = BestResponse(ridge=0.1, alpha=0.0)
+    game, theta, model = at_random(Bandit(), follower, key)
+    parts = steering(game, follower, theta, model, key)
+    assert np.all(np.asarray(parts.steering) == 0.0)
+    assert np.isnan(cosine(parts.steering, parts.standard))
+    assert np.isnan(norm_ratio(parts.standard, parts.steering))
+
+
+def test_comparisons_of_directions():
+    a, b = {"x": jnp.array([3.0, 0.0])}, {"x": jnp.array([3.0, 4.0])}
+    assert norm(b) == 5.0
+    np.testing.assert_allclose(cosine(a, b), 0.6, rtol=1e-15)  # 9 / (3 · 5)
+    np.testing.assert_allclose(norm_ratio(a, b), 0.6, rtol=1e-15)
+    assert sign_agreement(a, b) == 0.5
+
+
+@pytest.mark.parametrize("objective", [Relaxed(weight=0.0), Practical(weight=0.0)])
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_weight_zero_is_myopic(name, objective, key):
+    game, theta, model = at_random(ENVIRONMENTS[name](), Gradient(), key)
+    gradients = [
+        jax.grad(lambda t, o=o: o.value(game, Gradient(), t, model, key))(theta)
+        for o in (objective, Myopic())
+    ]
+    np.testing.assert_array_equal(gradients[0], gradients[1])
+
+
+def test_relabelling_arms_permutes_everything(key):
+    follower = BestResponse(ridge=0.1, alpha=0.3)
+    game, theta, model = at_random(Bandit(), follower, key)
+    order = jax.random.permutation(key, theta.size)
+    shuffled = BanditGame(jax.tree.map(lambda x: x[order], game.arms), game.temperature)
+    shuffled_model = follower.init(shuffled, theta[order], jnp.zeros(2), key)
+    np.testing.assert_allclose(shuffled_model.phi, model.phi, rtol=1e-12)
+    ours = steering(game, follower, theta, model, key)
+    theirs = steering(shuffled, follower, theta[order], shuffled_model, key)
+    for part, shuffled_part in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(shuffled_part, part[order], rtol=1e-10, atol=1e-15)
+
+
+def test_steering_ignores_what_a_best_response_forgets(key):
+    follower = BestResponse(ridge=0.1, alpha=0.3)
+    game, theta, model = at_random(Bandit(), follower, key)
+    other = RewardModel(model.phi + 1.0, model.memory)
+    for a, b in zip(
+        steering(game, follower, theta, model, key), steering(game, follower, theta, other, key), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
