@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Float
 
@@ -106,15 +107,15 @@ class Bandit:
     ordinary: int = count(18, "number of ordinary arms")
     planted: int = count(6, "number of planted arms", low=0)
 
-    def draw(self, key: Key) -> BanditGame:
-        """Draw one bandit: ordinary arms first, planted arms last.
+    def check(self) -> None:
+        """Raise an InputError when planted_style_low exceeds planted_style_high."""
+        if np.any(self.planted_style_low > np.asarray(self.planted_style_high)):
+            allowed = f"<= planted_style_high = {self.planted_style_high}"
+            raise InputError("planted_style_low", self.planted_style_low, allowed)
 
-        Raises:
-            InputError: when planted_style_low exceeds planted_style_high.
-        """
+    def draw(self, key: Key) -> BanditGame:
+        """Draw one bandit: ordinary arms first, planted arms last."""
         low, high = self.planted_style_low, self.planted_style_high
-        if not any(isinstance(x, jax.core.Tracer) for x in (low, high)) and jnp.any(low > high):
-            raise InputError("planted_style_low", low, f"<= planted_style_high = {high}")
         keys = jax.random.split(key, 4)
         ordinary_quality = jax.random.uniform(keys[0], (self.ordinary,))
         ordinary_noise = jax.random.uniform(keys[1], (self.ordinary,))

@@ -45,6 +45,12 @@ class Linear(Game):
     dimension: int = count(50, "dimension of the action")
     signal_dimension: int = count(3, "number of signal coordinates, at most the dimension")
 
+    def check(self) -> None:
+        """Raise an InputError when there are more signal coordinates than coordinates."""
+        if self.signal_dimension > self.dimension:
+            allowed = f"<= dimension = {self.dimension}"
+            raise InputError("signal_dimension", self.signal_dimension, allowed)
+
     def init(self, key: Key) -> tuple[Vector, Vector]:
         """Return the action 0 and noisy reward-model weights."""
         noise = jax.random.normal(key, (self.dimension,))
@@ -85,13 +91,7 @@ class Linear(Game):
 
     @property
     def is_signal(self) -> Vector:
-        """Return [dimension] indicators of the signal coordinates.
-
-        Raises:
-            InputError: when there are more signal coordinates than coordinates.
-        """
-        if self.signal_dimension > self.dimension:
-            raise InputError("signal_dimension", self.signal_dimension, f"<= dimension = {self.dimension}")
+        """Return [dimension] indicators of the signal coordinates."""
         indices = jnp.arange(self.dimension)
         return (indices < self.signal_dimension).astype(jnp.result_type(float))
 

@@ -89,7 +89,7 @@ class BestResponse(Follower):
         phi, anchor = (ravel_pytree(p)[0] for p in (reward_model.phi, reward_model.memory))
         at_phi, at_anchor = (jnp.linalg.norm(jax.grad(loss)(p)) for p in (phi, anchor))
         scale = at_anchor + jnp.linalg.norm(phi - anchor)
-        return jnp.where(scale > 0, at_phi / jnp.where(scale > 0, scale, 1.0), 0.0)
+        return jnp.where(scale == 0, 0.0, at_phi / jnp.where(scale == 0, 1.0, scale))  # NaN stays NaN
 
     def calibrated_weight(self, horizon: int) -> None:
         """No single weight stands for a best response: its step size is H⁻¹, not a number."""

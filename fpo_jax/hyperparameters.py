@@ -103,16 +103,20 @@ def _accepts(field: dataclasses.Field, value: Any) -> bool:
 def validate(owner: Any) -> None:
     """Check every declared hyperparameter of a dataclass instance against its range.
 
+    An owner that has a method `check` is then asked to check what concerns several of them at once.
     Traced values are passed over, so that `validate` may stand in functions that are themselves jitted,
     vmapped or differentiated.
 
     Raises:
         InputError: names the first field whose value is not allowed.
     """
-    for field in declared(owner):
-        value = getattr(owner, field.name)
-        if not isinstance(value, jax.core.Tracer) and not _accepts(field, value):
+    values = {field: getattr(owner, field.name) for field in declared(owner)}
+    traced = {f for f, value in values.items() if isinstance(value, jax.core.Tracer)}
+    for field, value in values.items():
+        if field not in traced and not _accepts(field, value):
             raise InputError(field.name, value, allowed_values(field))
+    if not traced and hasattr(owner, "check"):
+        owner.check()
 
 
 def require_known(field: str, name: str, known: Collection[str]) -> str:

@@ -258,26 +258,24 @@ def _check(
     values = jax.tree.leaves((environment, leader, follower, key, initial))
     if any(isinstance(value, jax.core.Tracer) for value in values):
         return
-    responses, has_offline, residual = _start(environment, follower, key, initial)
+    responses, offline, residual = _start(environment, follower, key, initial)
     check_weights(responses)
-    if not has_offline and not np.all(np.asarray(follower.alpha) == 1.0):
+    if offline is None and not np.all(np.asarray(follower.alpha) == 1.0):
         raise InputError("alpha", follower.alpha, "1, since this environment has no offline data")
-    if residual > 1e-3:
+    if not residual <= 1e-3:
         raise InputError(
             "follower",
             type(follower).__name__,
-            f"one that can solve this game: relative gradient {residual:.1e} at its best response, "
-            "which a reward affine in φ would bring to rounding",
+            f"able to solve this game, but is left with a relative gradient of {residual:.1e}: a best "
+            "response needs a reward affine in φ, and a ridge > 0 or enough distinct responses",
         )
 
 
+@jax.jit
 def _start(
-    environment: Environment | Game,
-    follower: Follower,
-    key: Key,
-    initial: tuple[Theta, Phi] | None,
-) -> tuple[Responses, bool, float]:
-    """Return the first responses, whether there are offline data, and the follower's first residual."""
+    environment: Environment | Game, follower: Follower, key: Key, initial: tuple[Theta, Phi] | None
+) -> tuple[Responses, Responses | None, Scalar | float]:
+    """Return the first responses, the offline data if there are any, and the follower's first residual."""
     game = environment.draw(named_key(key, "instance"))
     theta, phi = game.init(named_key(key, "initial parameters")) if initial is None else initial
     responses = game.respond(theta, key)
@@ -285,7 +283,7 @@ def _start(
     data_key = named_key(key, "initial data")
     reward_model = follower.init(game, theta, phi, data_key)
     residual = follower.residual(game, theta, reward_model, data_key)
-    return responses, game.offline() is not None, float(residual)
+    return responses, game.offline(), residual
 
 
 def check_weights(responses: Responses) -> None:

@@ -77,7 +77,7 @@ RECORDED_FINALS = {
 
 @pytest.mark.parametrize("objective", RECORDED_FINALS)
 def test_published_finals(objective, key):
-    noise = np.random.RandomState(0).randn(50)  # noqa: NPY002: the published experiment's own generator
+    noise = np.random.RandomState(0).randn(50)
     weights = np.r_[np.ones(3), np.zeros(47)] + 0.1 * noise
     _, trace = run_linear(objective, "forward difference", weights, 300, key)
     for name, recorded in RECORDED_FINALS[objective].items():

@@ -1,0 +1,343 @@
+"""The command line, in process: results, files, exit statuses, and one clear line for bad input."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.__main__ import main
+from tests.oracle import LinearOracle
+
+FAST = ["--steps", "5", "--seeds", "3", "--dimension", "6"]
+
+
+@pytest.fixture(autouse=True)
+def float64_afterwards():
+    yield
+    jax.config.update("jax_enable_x64", True)
+
+
+def call(capsys, *arguments):
+    """Run a command; return its exit status, standard output and standard error."""
+    try:
+        status = main([str(a) for a in arguments])
+    except SystemExit as stop:
+        status = stop.code
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_help_and_list(capsys):
+    status, out, _ = call(capsys, "--help")
+    assert status == 0
+    assert all(command in out for command in ("list", "run", "parity", "reproduce", "bench"))
+    status, out, _ = call(capsys, "list")
+    assert status == 0
+    names = ("bandit", "linear", "myopic", "exact", "relaxed", "practical", "gradient", "best-response")
+    assert all(f"  {name} " in out for name in names)
+    for command in ("run", "list", "parity", "reproduce", "bench"):
+        status, out, _ = call(capsys, command, "--help")
+        assert status == 0
+        assert f"fpo-jax {command}" in out
+    _, out, _ = call(capsys, "run", "linear", "--objective", "relaxed", "--help")
+    assert "--weight" in out
+    assert "0.1" in out
+
+
+def test_run_json(capsys):
+    status, out, err = call(capsys, "run", "linear", "--objective", "relaxed", "--json", *FAST)
+    assert status == 0
+    report = json.loads(out.splitlines()[-1])
+    assert (report["environment"], report["objective"], report["seeds"]) == ("linear", "relaxed", 3)
+    for name in ("true_utility_final", "true_utility_peak", "proxy_reward_final", "blind_spot_mass_final"):
+        assert isinstance(report[name], float)
+    assert report["calibrated_weight"] == 0.01  # 2 · 0.005 · 1 step
+    assert report["weight"] == 0.1
+    assert "5 iterations, 3 seeds" in err
+
+
+def test_run_without_json_prints_a_table(capsys):
+    status, out, _ = call(capsys, "run", "linear", *FAST)
+    assert status == 0
+    assert "true_utility_final" in out
+    assert "{" not in out
+
+
+def test_run_writes_a_folder_that_runs_again_to_the_same_bits(capsys, tmp_path):
+    wishes = ["--objective", "practical", "--weight", "0.2", "--seed", "4", *FAST]
+    first, second = tmp_path / "first", tmp_path / "deep" / "second"
+    assert call(capsys, "run", "linear", *wishes, "--out", first)[0] == 0
+    names = {path.name for path in first.iterdir()}
+    assert names == {"config.json", "metrics.npz", "summary.json", "overview.pdf", "overview.png"}
+    assert call(capsys, "run", "--config", first / "config.json", "--out", second)[0] == 0
+    assert (first / "config.json").read_text() == (second / "config.json").read_text()
+    a, b = np.load(first / "metrics.npz"), np.load(second / "metrics.npz")
+    assert set(a.files) == set(b.files) >= {"true_utility", "proxy_reward", "gap", "steering_norm", "seed"}
+    for name in a.files:
+        np.testing.assert_array_equal(a[name], b[name])
+    assert a["true_utility"].shape == (3, 6)
+    np.testing.assert_array_equal(a["seed"], [4, 5, 6])
+    summary = json.loads((first / "summary.json").read_text())
+    assert summary["precision"] == "float64"
+    assert "jax" in summary["versions"]
+    assert summary["command"] == (
+        "fpo-jax run linear --objective practical --seeds 3 --seed 4 --steps 5 --dimension 6 --weight 0.2"
+    )
+    # an earlier result is replaced, and nothing is left beside it
+    assert call(capsys, "run", "linear", *FAST, "--out", first)[0] == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"first", "deep"}
+
+
+def test_config_with_another_objective_keeps_what_still_applies(capsys, tmp_path):
+    out = tmp_path / "run"
+    call(capsys, "run", "linear", "--objective", "relaxed", "--weight", "0.2", *FAST, "--out", out)
+    config = out / "config.json"
+    status, printed, _ = call(capsys, "run", "--config", config, "--objective", "exact", "--json")
+    report = json.loads(printed)
+    assert status == 0
+    assert (report["objective"], report["seeds"], report["steps"]) == ("exact", 3, 5)
+    assert report["weight"] is None
+
+
+DIVERGE = ["run", "linear", "--policy-lr", "100", "--steps", "250", "--seeds", "2"]
+RUN = ["run", "linear", *FAST]
+BAD = {
+    "unknown command": (["rnu"], "command = rnu", "nearest: run"),
+    "unknown environment": (["run", "liner"], "environment = liner", "nearest: linear"),
+    "no environment": (["run"], "environment = nothing", "bandit, linear"),
+    "unknown objective": (["run", "linear", "--objective", "relax"], "objective = relax", "nearest: relaxed"),
+    "unknown follower": (["run", "linear", "--follower", "sgd"], "follower = sgd", "one of gradient"),
+    "unknown option": (["run", "linear", "--wieght", "1"], "--wieght", "--help"),
+    "option of another objective": (["run", "linear", "--weight", "1"], "--weight", "--help"),
+    "not a number": (["run", "linear", "--policy-lr", "fast"], "--policy-lr", "'fast'"),
+    "zero seeds": (["run", "linear", "--seeds", "0"], "seeds = 0", "an integer >= 1"),
+    "zero steps": (["run", "linear", "--steps", "0"], "steps = 0", "an integer >= 1"),
+    "alpha": (["run", "bandit", "--alpha", "1.5"], "alpha = 1.5", "<= 1"),
+    "ridge": (["run", "bandit", "--ridge", "-1"], "ridge = -1.0", ">= 0"),
+    "learning rate": (["run", "linear", "--rm-lr", "-1"], "rm_lr = -1.0", ">= 0"),
+    "precision": (["run", "linear", "--precision", "half"], "precision = half", "float32, float64"),
+    "no such config": (["run", "--config", "none.json"], "config = none.json", "readable JSON"),
+    "no such recording": (["parity", "none.npz"], "recording = none.npz", "readable npz"),
+    "tolerance": (["parity", "none.npz", "--tolerance", "-1"], "tolerance = -1.0", ">= 0"),
+    "unknown experiment": (["reproduce", "--only", "bandits"], "only = bandits", "nearest: bandit"),
+    "no seeds to reproduce": (["reproduce", "--seeds", "0"], "seeds = 0", "an integer >= 1"),
+    "widths": (["bench", "--widths", "0"], "widths = (0,)", ">= 1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_status_2(case, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments, named, allowed = BAD[case]
+    status, out, err = call(capsys, *arguments)
+    assert status == 2
+    assert out == ""
+    lines = [line for line in err.splitlines() if "job/s" not in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("fpo-jax: error: ")
+    assert named in lines[0]
+    assert allowed in lines[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_config_files(capsys, tmp_path):
+    config = tmp_path / "config.json"
+    contents = {
+        "[1, 2]": "a JSON object",
+        '{"environment": "linear", "wieght": 1}': "nearest: weight_decay",
+        '{"environment": "linear", "rm_lr": "fast"}': "rm_lr = fast",
+        '{"environment": 3}': "environment = 3",
+        '{"environment": "linear", "seeds": 1.5}': "seeds = 1.5",
+        "{": "readable JSON",
+    }
+    for content, complaint in contents.items():
+        config.write_text(content)
+        status, _, err = call(capsys, "run", "--config", config)
+        assert status == 2
+        assert err.count("\n") == 1
+        assert complaint in err
+
+
+def test_an_unusable_folder_is_refused_before_any_work(capsys, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("kept")
+    strange = tmp_path / "strange"
+    strange.mkdir()
+    (strange / "thesis.tex").write_text("kept")
+    for out, complaint in ((file, "a folder"), (strange, "empty, new"), (file / "below", "can be written")):
+        status, _, err = call(capsys, *RUN, "--out", out)
+        assert status == 2
+        assert f"out = {out}" in err
+        assert complaint in err
+        assert "iterations" not in err
+    assert file.read_text() == (strange / "thesis.tex").read_text() == "kept"
+
+
+def test_a_failure_leaves_the_earlier_result_whole(capsys, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    call(capsys, *RUN, "--out", out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numpy.savez_compressed", full)
+    status, _, err = call(capsys, *RUN, "--out", out)
+    assert status == 2
+    assert "No space left on device" in err
+    assert before == {path.name: path.read_bytes() for path in out.iterdir()}
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_divergence_of_every_seed_is_a_failure(capsys, tmp_path):
+    out = tmp_path / "run"
+    status, printed, err = call(capsys, *DIVERGE, "--out", out)
+    assert status == 1
+    assert printed == ""
+    assert "every seed diverged to NaN or infinity" in err
+    assert "seed 0 at iteration" in err
+    assert not out.exists()
+
+
+def test_divergence_of_some_seeds_is_said_and_left_out(capsys, tmp_path):
+    # With such a strong initial reward model the first actions are large, and at this reward-model learning
+    # rate the squared error grows or shrinks depending on how large; some seeds of these do either.
+    arguments = ["run", "linear", "--init-noise", "1.2", "--rm-lr", "0.03", "--steps", "300", "--json"]
+    status, printed, err = call(capsys, *arguments, "--seeds", "8", "--out", tmp_path / "run")
+    assert status == 0
+    report = json.loads(printed)
+    broken = [entry["seed"] for entry in report["diverged"]]
+    assert 0 < len(broken) < 8
+    assert report["seeds_reported"] == 8 - len(broken)
+    assert np.isfinite(report["true_utility_final"])
+    assert f"seed {broken[0]} at iteration {report['diverged'][0]['iteration']}" in err
+    saved = np.load(tmp_path / "run" / "metrics.npz")
+    assert sorted([*saved["seed"], *broken]) == list(range(8))
+    assert np.all(np.isfinite(saved["true_utility"]))
+
+
+def recording(path, objective="relaxed", weight=0.25, **changes):
+    """A recording made by the oracle, with settings unlike the published ones."""
+    dimension, signal, steps = 9, 2, 40
+    settings = {
+        "environment": "linear",
+        "arm": {"myopic": "rlhf"}.get(objective, objective),
+        "seed": 3,
+        "dimension": dimension,
+        "signal_dimension": signal,
+        "steps": steps,
+        "rm_lr": 0.01,
+        "rm_weight_decay": 1e-3,
+        "policy_lr": 0.03,
+        "action_cost": 0.15,
+        "weight": 0.0 if objective == "myopic" else weight,
+        "utility_scale": 8.0,
+        "utility_rate": 0.2,
+        "ideal_signal": 1.5,
+        "true_weight_signal": 1.2,
+        "gradient": "forward difference",
+        "difference_step": 0.02,
+        "utility_detached": False,
+        "error_detached": False,
+        "precision": "f64",
+    }
+    oracle = LinearOracle(
+        objective,
+        weight,
+        "forward difference",
+        difference_step=0.02,
+        utility_scale=8.0,
+        utility_rate=0.2,
+        ideal_signal=1.5,
+        signal_dimension=signal,
+        action_cost=0.15,
+        policy_lr=0.03,
+        rm_lr=0.01,
+        weight_decay=1e-3,
+    )
+    weights = 1.2 * (np.arange(dimension) < signal) + 0.1 * np.random.default_rng(3).normal(size=dimension)
+    outcome = oracle.run(weights, steps)
+    arrays = {
+        "hyperparameters": json.dumps({k: v for k, v in (settings | changes).items() if v is not None}),
+        "init_weights": weights,
+        "expected_utility": outcome["true_utility"],
+        "expected_signal": outcome["signal_norm"],
+        "expected_noise": outcome["noise_norm"],
+    }
+    arrays = {k: v for k, v in (arrays | changes).items() if k in arrays and v is not None}
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.mark.parametrize("objective", ["myopic", "relaxed", "practical"])
+def test_parity_reads_every_setting_from_the_file(objective, capsys, tmp_path):
+    path = recording(tmp_path / "made.npz", objective)
+    status, out, _ = call(capsys, "parity", path, "--tolerance", "1e-11")
+    assert status == 0
+    assert out.count("\n") == 1
+    assert "made.npz  ok" in out
+
+
+def test_parity_fails_beyond_the_tolerance(capsys, tmp_path):
+    good = recording(tmp_path / "good.npz")
+    bad = recording(tmp_path / "bad.npz", policy_lr=0.031)
+    status, out, _ = call(capsys, "parity", good, bad)
+    assert status == 1
+    assert out.splitlines()[0].startswith("good.npz  ok")
+    assert out.splitlines()[1].startswith("bad.npz  FAILED")
+    assert "first 0.01 off at entry" in out.splitlines()[1]
+
+
+BAD_RECORDINGS = {
+    "missing setting": ({"rm_lr": None}, "rm_lr = missing"),
+    "unknown setting": ({"momentum": 0.9}, "momentum = 0.9: must be a setting that this replay knows"),
+    "setting of another type": ({"steps": "many"}, "steps = many: must be of type int"),
+    "unknown arm": ({"arm": "hybrid"}, "arm = hybrid: must be one of rlhf, relaxed, practical"),
+    "unknown environment": ({"environment": "linaer"}, "nearest: linear"),
+    "negative rate": ({"rm_lr": -1.0}, "rm_lr = -1.0"),
+    "missing array": ({"expected_noise": None}, "expected_noise = missing"),
+    "misshapen array": ({"expected_noise": np.zeros(3)}, "of shape [41]"),
+    "misshapen weights": ({"init_weights": np.zeros((3, 3))}, "of shape [9]"),
+    "not finite": ({"expected_signal": np.full(41, np.nan)}, "must be finite"),
+    "detached difference": ({"utility_detached": True}, "cannot detach"),
+    "hyperparameters not JSON": ({"hyperparameters": "{"}, "a JSON object"),
+    "no hyperparameters": ({"hyperparameters": None}, "hyperparameters = missing"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_RECORDINGS)
+def test_bad_recordings(case, capsys, tmp_path):
+    changes, complaint = BAD_RECORDINGS[case]
+    status, out, err = call(capsys, "parity", recording(tmp_path / "bad.npz", **changes))
+    assert status == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert complaint in err
+
+
+def test_truncated_recording(capsys, tmp_path):
+    path = recording(tmp_path / "cut.npz")
+    path.write_bytes(path.read_bytes()[:500])
+    status, _, err = call(capsys, "parity", path)
+    assert status == 2
+    assert err.count("\n") == 1
+
+
+def test_reproduce_writes_page_tables_numbers_and_figures(capsys, tmp_path):
+    out = tmp_path / "results"
+    status, _, err = call(capsys, "reproduce", "--only", "linear", "--seeds", "2", "--out", out)
+    assert status == 0
+    assert "linear: figures" in err  # progress is visible
+    page = (out / "README.md").read_text()
+    for name in ("curves", "phase"):
+        assert (out / "linear" / f"{name}.png").stat().st_size > 10_000
+        assert (out / "linear" / f"{name}.pdf").exists()
+        assert f"linear/{name}.png" in page
+    assert "fpo-jax run linear --objective exact --seeds 2 --horizon 10" in page
+    numbers = np.load(out / "linear" / "numbers.npz")
+    assert numbers["RLHF/true_utility"].shape == (2, 301)
+    table = json.loads((out / "summary.json").read_text())["tables"]["linear"]
+    assert len((out / "linear" / "table.csv").read_text().splitlines()) == 1 + len(table)
+    final = {row["method"]: row["true_utility_final"] for row in table}
+    assert final["RLHF"] < final["practical 0.1"] < final["exact, k = 1"] < final["exact, k = 10"]

@@ -1,0 +1,106 @@
+"""Declared hyperparameters: ranges, kinds, complaints; and that docstring examples do what they say."""
+
+import doctest
+import importlib
+import pkgutil
+
+import numpy as np
+import pytest
+
+import envs
+import experiments
+import fpo_jax
+from envs.bandit import Bandit
+from envs.linear import Linear
+from fpo_jax import (
+    BestResponse,
+    Exact,
+    ForwardDifference,
+    Gradient,
+    InputError,
+    Leader,
+    Myopic,
+    Relaxed,
+    Responses,
+    expect,
+    run,
+    run_seeds,
+    seed_keys,
+)
+from fpo_jax.followers import FOLLOWERS
+from fpo_jax.hyperparameters import kebab, require_known, validate
+
+BAD = [
+    (Gradient(rm_lr=-0.1), "rm_lr = -0.1: must be a finite number >= 0"),
+    (Gradient(weight_decay=1.5), "weight_decay = 1.5: must be a finite number >= 0 and <= 1"),
+    (Gradient(rm_steps=0), "rm_steps = 0: must be an integer >= 1"),
+    (Gradient(rm_steps=2.0), "rm_steps = 2.0: must be an integer >= 1"),
+    (BestResponse(alpha=1.5), "alpha = 1.5: must be a finite number >= 0 and <= 1"),
+    (BestResponse(alpha=np.array([0.5, 1.5])), "alpha = [0.5 1.5]: must be a finite number >= 0 and <= 1"),
+    (BestResponse(ridge=-1.0), "ridge = -1.0: must be a finite number >= 0"),
+    (BestResponse(ridge=float("nan")), "ridge = nan: must be a finite number >= 0"),
+    (BestResponse(ridge="strong"), "ridge = strong: must be a finite number >= 0"),
+    (BestResponse(anchored=1), "anchored = 1: must be true or false"),
+    (Relaxed(weight=-1.0), "weight = -1.0: must be a finite number >= 0"),
+    (Relaxed(utility="guessed"), "utility = guessed: must be one of differentiated, detached, value"),
+    (Exact(horizon=0), "horizon = 0: must be an integer >= 1"),
+    (Exact(utility="value"), "utility = value: must be one of differentiated, detached"),
+    (Leader(Myopic(), policy_lr=float("inf")), "policy_lr = inf: must be a finite number >= 0"),
+    (ForwardDifference(0.0), "difference_step = 0.0: must be a finite number > 0"),
+    (Bandit(ordinary=0), "ordinary = 0: must be an integer >= 1"),
+    (Bandit(planted_style_low=4.0), "planted_style_low = 4.0: must be <= planted_style_high = 3.0"),
+    (Linear(signal_dimension=60), "signal_dimension = 60: must be <= dimension = 50"),
+]
+
+
+@pytest.mark.parametrize(("owner", "complaint"), BAD, ids=[complaint for _, complaint in BAD])
+def test_a_value_out_of_range_is_named(owner, complaint):
+    with pytest.raises(InputError) as caught:
+        validate(owner)
+    assert str(caught.value) == complaint
+
+
+def test_run_checks_every_player(key):
+    good, follower = Leader(Myopic()), Gradient()
+    with pytest.raises(InputError, match="policy_lr"):
+        run(Linear(), good.replace(policy_lr=-1.0), follower, key, steps=1)
+    with pytest.raises(InputError, match="weight"):
+        run(Linear(), Leader(Relaxed(weight=-1.0)), follower, key, steps=1)
+    with pytest.raises(InputError, match="steps = 0: must be an integer >= 1"):
+        run(Linear(), good, follower, key, steps=0)
+    with pytest.raises(InputError, match="seeds = 0: must be an integer >= 1"):
+        run_seeds(Linear(), good, follower, seed_keys(0), steps=1)
+    with pytest.raises(InputError, match=r"alpha = 0.3: must be 1, since this environment has no offline"):
+        run(Linear(), good, Gradient(alpha=0.3), key, steps=1)
+
+
+def test_a_best_response_that_cannot_be_solved_is_refused(key):
+    start = (np.ones(50), np.zeros(50))  # one response cannot determine 50 parameters without a ridge
+    with pytest.raises(InputError, match="ridge > 0"):
+        run(Linear(), Leader(Myopic()), BestResponse(ridge=0.0), key, steps=1, initial=start)
+
+    class Curved(Linear):
+        def reward(self, phi, y):
+            return super().reward(phi**3, y)
+
+    with pytest.raises(InputError, match="a reward affine in φ"):
+        run(Curved(), Leader(Myopic()), BestResponse(ridge=0.1), key, steps=1, initial=start)
+
+
+def test_expect_refuses_disagreeing_shapes():
+    with pytest.raises(InputError, match=r"responses.y\['a'\] = array of shape \(2,\)"):
+        expect(lambda y: y["a"], Responses({"a": np.zeros(2)}, np.full(3, 1 / 3)))
+
+
+def test_the_nearest_name_is_suggested():
+    with pytest.raises(InputError, match=r"follower = best-respond: .* \(nearest: best-response\)"):
+        require_known("follower", "best-respond", FOLLOWERS)
+    assert kebab("BestResponse") == "best-response"
+
+
+@pytest.mark.parametrize("package", [fpo_jax, envs, experiments], ids=lambda p: p.__name__)
+def test_docstring_examples(package):
+    for info in pkgutil.iter_modules(package.__path__):
+        if not info.name.startswith("_"):
+            module = importlib.import_module(f"{package.__name__}.{info.name}")
+            assert doctest.testmod(module).failed == 0

@@ -1,0 +1,79 @@
+"""The conformance check passes our environments, and names what is wrong with broken ones."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from envs import ENVIRONMENTS
+from envs.linear import Linear
+from fpo_jax import InputError, Leader, Myopic, Responses, run
+from fpo_jax.followers import Gradient
+from fpo_jax.testing import central_difference, check_game
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_our_environments_conform(name):
+    check_game(ENVIRONMENTS[name]())
+
+
+def broken(**methods):
+    """A linear game some of whose methods are replaced."""
+    cls = type("Broken", (Linear,), methods)
+    return dataclasses.replace(cls(), dimension=4)
+
+
+def detached(self, theta, key):
+    return Responses(jax.lax.stop_gradient(theta)[None], jnp.ones(1))
+
+
+BROKEN = {
+    "sum of responses.w = 2.0": {"respond": lambda self, t, k: Responses(jnp.stack([t, t]), jnp.ones(2))},
+    "responses.w = array of shape (1, 1)": {
+        "respond": lambda self, t, k: Responses(t[None], jnp.ones((1, 1)))
+    },
+    "responses.y = array of shape (4,)": {"respond": lambda self, t, k: Responses(t, jnp.ones(1))},
+    "reward(phi, y) = array of shape [4]": {"reward": lambda self, phi, y: phi * y},
+    "utility(y) = array of shape [1]": {"utility": lambda self, y: y[:1]},
+    "utility(y) = 20.0": {"utility": lambda self, y: jnp.full((), 20.0, y.dtype)},
+    "blind_spot(y) = [2.]": {"blind_spot": lambda self, y: jnp.full((), 2.0, y.dtype)},
+    "cost(theta, responses) = array of shape [4]": {"cost": lambda self, t, r: t},
+    "cost(theta, responses) = NoneType": {"cost": lambda self, t, r: None},
+    "optimum() = float": {"optimum": lambda self: 10.0},
+    "diagnostics(theta)['norm'] = array of shape [4]": {"diagnostics": lambda self, t: {"norm": t}},
+    "offline().y = rows of": {"offline": lambda self: Responses(jnp.zeros((2, 3)), jnp.full(2, 0.5))},
+    "gradient of J in theta": {"respond": detached},
+}
+
+
+@pytest.mark.parametrize("complaint", BROKEN)
+def test_a_broken_game_is_named(complaint):
+    with pytest.raises(InputError) as caught:
+        check_game(broken(**BROKEN[complaint]))
+    assert str(caught.value).startswith(complaint)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_game_with_a_missing_method_cannot_be_made():
+    from fpo_jax import Game
+
+    class Half(Game):
+        def init(self, key):
+            return jnp.zeros(1), jnp.zeros(1)
+
+    with pytest.raises(TypeError, match="blind_spot"):
+        Half()
+
+
+def test_a_run_refuses_weights_that_do_not_sum_to_1(key):
+    game = broken(**BROKEN["sum of responses.w = 2.0"])
+    with pytest.raises(InputError, match=r"sum of responses.w = 2.0: must be 1"):
+        run(game, Leader(Myopic()), Gradient(), key, steps=1)
+
+
+def test_central_difference_of_a_polynomial():
+    # d/dx of x³ at 2 is 12, and the error of the scheme is h² exactly: 12 + 1e-4 for h = 1e-2.
+    slope = central_difference(lambda x: jnp.sum(x["a"] ** 3), {"a": jnp.array([2.0])}, step=1e-2)
+    np.testing.assert_allclose(slope["a"], [12.0 + 1e-4], rtol=1e-11)
