@@ -77,7 +77,7 @@ def list_command(arguments: Sequence[str]) -> int:
 def run_command(arguments: Sequence[str]) -> int:
     """Run one environment under one objective over several seeds, by its recipe or as told."""
     from envs import ENVIRONMENTS
-    from experiments.settings import PRECISIONS, Names, hyperparameters, load, resolve
+    from experiments.settings import PRECISIONS, hyperparameters, load, resolve
     from fpo_jax.differentiate import DIFFERENTIATORS
     from fpo_jax.followers import FOLLOWERS
     from fpo_jax.objectives import OBJECTIVES
@@ -87,18 +87,20 @@ def run_command(arguments: Sequence[str]) -> int:
 
     @dataclasses.dataclass
     class Which:
-        environment: Annotated[str | None, tyro.conf.Positional] = None
         objective: str | None = None
         follower: str | None = None
         differentiator: str | None = None
         config: Path | None = None
 
-    unasked = [a for a in arguments if a not in ("-h", "--help")]
-    if len(unasked) < len(arguments) and (not unasked or unasked[0].startswith("-")):
-        unasked = ["bandit", *unasked]  # help without an environment shows the bandit's options
-    which, _ = parse(Which, unasked, "run", return_unknown_args=True)
+    # First the parts, since they decide which other options there are; then everything, with those options.
+    known_so_far = [a for a in arguments if a not in ("-h", "--help")]
+    which, _ = parse(Which, known_so_far, "run", return_unknown_args=True)
     earlier = load(which.config) if which.config else {}
-    asked = {k: getattr(which, k) for k in Names._fields if getattr(which, k) is not None}
+    asked = {k: v for k, v in vars(which).items() if k != "config" and v is not None}
+    if arguments and not arguments[0].startswith("-"):
+        asked["environment"] = arguments[0]
+    elif len(known_so_far) < len(arguments):  # help for no environment in particular
+        asked.setdefault("environment", next(iter(ENVIRONMENTS)))
     chosen = resolve(_applicable(earlier, asked) | asked)  # the defaults of all other options
 
     def option(name: str, kind: Any, help: str, default: Any) -> tuple[str, Any, Any]:

@@ -57,13 +57,14 @@ class Recording:
     def __init__(self, path: Path):
         self.path = path
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 self.arrays = {name: file[name] for name in file.files}
         except Exception as error:  # zipfile, zlib and numpy each complain in a way of their own
             reason = str(error).splitlines()[0]
             raise InputError("recording", path, f"a readable npz file ({reason})") from error
+        described = str(self.array("hyperparameters", ()))
         try:
-            self.settings = json.loads(str(self.array("hyperparameters", ())))
+            self.settings = json.loads(described)
         except ValueError as error:
             raise InputError(f"{path.name}: hyperparameters", "unreadable", "a JSON object") from error
         if not isinstance(self.settings, dict):

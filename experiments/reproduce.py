@@ -16,7 +16,7 @@ from experiments import figures
 from experiments.comparison import Experiment, arrays, compare, rows
 from experiments.results import MARK, provenance, replacing, require_writable, write_json
 from experiments.running import Result
-from fpo_jax.hyperparameters import require_known
+from fpo_jax.hyperparameters import InputError, require_known
 
 COLUMNS = {
     "true_utility_final": "true utility, final",
@@ -52,6 +52,8 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
     """
     known = discover()
     chosen = [known[require_known("only", name, known)] for name in (only or known)]
+    if seeds is not None and seeds < 1:
+        raise InputError("seeds", seeds, "an integer >= 1")
     require_writable(out)
     total = sum(len(e.methods) + 1 for e in chosen)
     with replacing(out) as folder, tqdm(total=total, unit="job", file=sys.stderr) as progress:

@@ -84,12 +84,18 @@ class BestResponse(Follower):
         return RewardModel(unravel(anchor + newton_step), memory=reward_model.memory)
 
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar:
-        """Return ‖∂L/∂φ(φ)‖ / (‖∂L/∂φ(φ_a)‖ + ‖φ − φ_a‖): rounding if r is affine in φ, else not small."""
+        """Return ‖∂L/∂φ(φ)‖ / (‖∂L/∂φ(φ_a)‖ + ‖φ − φ_a‖): rounding if r is affine in φ, else not small.
+
+        Infinite where the Hessian is singular to rounding, so that there is no single minimiser.
+        """
         loss = self._loss(game, theta, reward_model, key)
         phi, anchor = (ravel_pytree(p)[0] for p in (reward_model.phi, reward_model.memory))
         at_phi, at_anchor = (jnp.linalg.norm(jax.grad(loss)(p)) for p in (phi, anchor))
         scale = at_anchor + jnp.linalg.norm(phi - anchor)
-        return jnp.where(scale == 0, 0.0, at_phi / jnp.where(scale == 0, 1.0, scale))  # NaN stays NaN
+        relative = jnp.where(scale == 0, 0.0, at_phi / jnp.where(scale == 0, 1.0, scale))
+        curvatures = jnp.linalg.eigvalsh(jax.hessian(loss)(anchor))
+        rounding = phi.size * jnp.finfo(phi.dtype).eps
+        return jnp.where(curvatures[0] > rounding * curvatures[-1], relative, jnp.inf)
 
     def calibrated_weight(self, horizon: int) -> None:
         """No single weight stands for a best response: its step size is H⁻¹, not a number."""

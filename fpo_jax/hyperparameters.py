@@ -110,6 +110,8 @@ def validate(owner: Any) -> None:
     Raises:
         InputError: names the first field whose value is not allowed.
     """
+    if any(leaf is owner for leaf in jax.tree.leaves(owner)):
+        raise InputError("class", type(owner).__name__, "a pytree: decorate it with flax.struct.dataclass")
     values = {field: getattr(owner, field.name) for field in declared(owner)}
     traced = {f for f, value in values.items() if isinstance(value, jax.core.Tracer)}
     for field, value in values.items():

@@ -6,6 +6,7 @@ import pkgutil
 
 import numpy as np
 import pytest
+from flax import struct
 
 import envs
 import experiments
@@ -79,9 +80,10 @@ def test_a_best_response_that_cannot_be_solved_is_refused(key):
     with pytest.raises(InputError, match="ridge > 0"):
         run(Linear(), Leader(Myopic()), BestResponse(ridge=0.0), key, steps=1, initial=start)
 
+    @struct.dataclass
     class Curved(Linear):
         def reward(self, phi, y):
-            return super().reward(phi**3, y)
+            return Linear.reward(self, phi**3, y)
 
     with pytest.raises(InputError, match="a reward affine in φ"):
         run(Curved(), Leader(Myopic()), BestResponse(ridge=0.1), key, steps=1, initial=start)

@@ -1,11 +1,10 @@
 """The conformance check passes our environments, and names what is wrong with broken ones."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import struct
 
 from envs import ENVIRONMENTS
 from envs.linear import Linear
@@ -21,8 +20,7 @@ def test_our_environments_conform(name):
 
 def broken(**methods):
     """A linear game some of whose methods are replaced."""
-    cls = type("Broken", (Linear,), methods)
-    return dataclasses.replace(cls(), dimension=4)
+    return struct.dataclass(type("Broken", (Linear,), methods))(dimension=4)
 
 
 def detached(self, theta, key):
@@ -41,7 +39,6 @@ BROKEN = {
     "blind_spot(y) = [2.]": {"blind_spot": lambda self, y: jnp.full((), 2.0, y.dtype)},
     "cost(theta, responses) = array of shape [4]": {"cost": lambda self, t, r: t},
     "cost(theta, responses) = NoneType": {"cost": lambda self, t, r: None},
-    "optimum() = float": {"optimum": lambda self: 10.0},
     "diagnostics(theta)['norm'] = array of shape [4]": {"diagnostics": lambda self, t: {"norm": t}},
     "offline().y = rows of": {"offline": lambda self: Responses(jnp.zeros((2, 3)), jnp.full(2, 0.5))},
     "gradient of J in theta": {"respond": detached},
@@ -65,6 +62,14 @@ def test_a_game_with_a_missing_method_cannot_be_made():
 
     with pytest.raises(TypeError, match="blind_spot"):
         Half()
+
+
+def test_a_class_that_is_no_pytree_is_named():
+    class Plain(Linear):
+        pass
+
+    with pytest.raises(InputError, match="class = Plain: must be a pytree"):
+        check_game(Plain())
 
 
 def test_a_run_refuses_weights_that_do_not_sum_to_1(key):
