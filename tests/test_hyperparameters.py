@@ -83,7 +83,7 @@ def test_a_best_response_that_cannot_be_solved_is_refused(key):
     @struct.dataclass
     class Curved(Linear):
         def reward(self, phi, y):
-            return Linear.reward(self, phi**3, y)
+            return Linear.reward(self, phi + phi**3, y)
 
     with pytest.raises(InputError, match="a reward affine in φ"):
         run(Curved(), Leader(Myopic()), BestResponse(ridge=0.1), key, steps=1, initial=start)
