@@ -56,6 +56,14 @@ def _final_policy(results: Mapping[str, Result]) -> Figure:
     return figure
 
 
+METHODS = {
+    "RLHF": {"environment": "bandit", "objective": "myopic"},
+    "exact": {"environment": "bandit", "objective": "exact"},
+    "relaxed 0.3": {"environment": "bandit", "objective": "relaxed"},
+    "relaxed 0.1": {"environment": "bandit", "objective": "relaxed", "weight": 0.1},
+    "practical 0.1": {"environment": "bandit", "objective": "practical"},
+}
+
 EXPERIMENT = Experiment(
     name="bandit",
     claim=(
@@ -63,12 +71,6 @@ EXPERIMENT = Experiment(
         "keeps it out, and so does relaxed FPO at weight 0.3; relaxed and practical FPO at weight 0.1 lie "
         "between."
     ),
-    methods={
-        "RLHF": {"environment": "bandit", "objective": "myopic"},
-        "exact": {"environment": "bandit", "objective": "exact"},
-        "relaxed 0.3": {"environment": "bandit", "objective": "relaxed"},
-        "relaxed 0.1": {"environment": "bandit", "objective": "relaxed", "weight": 0.1},
-        "practical 0.1": {"environment": "bandit", "objective": "practical"},
-    },
+    methods=METHODS,
     figures=draw_figures,
 )

@@ -76,7 +76,8 @@ def test_run_checks_every_player(key):
 
 
 def test_a_best_response_that_cannot_be_solved_is_refused(key):
-    start = (np.ones(50), np.zeros(50))  # one response cannot determine 50 parameters without a ridge
+    peak = np.where(np.arange(50) < 3, 2.0, 0.0)  # one response, of utility 10
+    start = (peak, np.zeros(50))  # which cannot determine 50 parameters without a ridge
     with pytest.raises(InputError, match="ridge > 0"):
         run(Linear(), Leader(Myopic()), BestResponse(ridge=0.0), key, steps=1, initial=start)
 
