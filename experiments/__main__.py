@@ -97,8 +97,9 @@ def run_command(arguments: Sequence[str]) -> int:
     which, _ = parse(Which, known_so_far, "run", return_unknown_args=True)
     earlier = load(which.config) if which.config else {}
     asked = {k: v for k, v in vars(which).items() if k != "config" and v is not None}
-    if arguments and not arguments[0].startswith("-"):
-        asked["environment"] = arguments[0]
+    named = [a for a in arguments if a in ENVIRONMENTS]
+    if named or (arguments and not arguments[0].startswith("-")):
+        asked["environment"] = [*named, arguments[0]][0]
     elif len(known_so_far) < len(arguments):  # help for no environment in particular
         asked.setdefault("environment", next(iter(ENVIRONMENTS)))
     chosen = resolve(_applicable(earlier, asked) | asked)  # the defaults of all other options
@@ -165,7 +166,7 @@ def _run(settings: Any, out: Path | None, as_json: bool) -> int:
         write_run(out, result)
         sys.stderr.write(f"written to {out}\n")
     if as_json:
-        print(json.dumps(report | provenance(settings.command()), allow_nan=False))
+        print(json.dumps(report | provenance(settings.command(), settings.precision), allow_nan=False))
         return 0
     for name, value in report.items():
         if not name.endswith("_ci95") and value is not None and value != []:
@@ -184,8 +185,8 @@ def parity_command(arguments: Sequence[str]) -> int:
         """Recordings, npz files."""
         tolerance: float = 1e-8
         """Largest absolute deviation that passes."""
-        precision: Literal["float32", "float64"] = "float64"
-        """Precision of the replay."""
+        precision: Literal["float32", "float64"] | None = None
+        """Precision of the replay; the recording's own when not given."""
 
     given = parse(Parity, arguments, "parity", description=parity_command.__doc__)
     if not given.files:
@@ -234,9 +235,10 @@ def bench_command(arguments: Sequence[str]) -> int:
         """Timed repetitions, of which the median is printed."""
 
     given = parse(Bench, arguments, "bench", description=bench_command.__doc__)
-    for field in ("widths", "repeats"):
-        if not all(value >= 1 for value in (*given.widths, given.repeats)):
-            raise InputError(field, getattr(given, field), "made of integers >= 1")
+    if not given.widths or min(given.widths) < 1:
+        raise InputError("widths", given.widths, "one or more integers >= 1")
+    if given.repeats < 1:
+        raise InputError("repeats", given.repeats, "an integer >= 1")
     from experiments.bench import bench
 
     bench(given.widths, given.repeats)

@@ -1,16 +1,17 @@
 """Claim: on a bandit with a planted blind spot, dropping the steering term collapses, keeping it does not."""
 
 from collections.abc import Mapping
+from typing import Any
 
-import jax
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.special import softmax
 
+from envs.bandit import BanditGame
 from experiments import figures
 from experiments.comparison import Experiment
 from experiments.running import Result
 from fpo_jax import plotting
-from fpo_jax.simulate import named_key, seed_keys
 
 
 def draw_figures(results: Mapping[str, Result]) -> dict[str, Figure]:
@@ -36,12 +37,11 @@ def _final_policy(results: Mapping[str, Result]) -> Figure:
     figure.set_size_inches(2.3 * len(results) + 0.6, 2.9)
     styles = figures.method_styles(results)
     for ax, (label, result) in zip(axes[0], results.items(), strict=True):
-        environment, _, _ = result.settings.build()
-        keys = seed_keys(result.settings.seeds, result.settings.seed)
-        keys = keys[result.seeds - result.settings.seed]
-        arms = jax.vmap(lambda k, e=environment: e.draw(named_key(k, "instance")).arms)(keys)
+        games = result.games
+        assert isinstance(games, BanditGame)
+        arms = games.arms
         rank = np.lexsort((arms.quality, arms.planted), axis=1)
-        policy = np.asarray(jax.nn.softmax(result.final.theta, axis=1))
+        policy = softmax(result.final.theta, axis=1)
         mass = np.take_along_axis(policy, rank, axis=1).mean(axis=0)
         planted = np.take_along_axis(np.asarray(arms.planted), rank, axis=1)[0]
         plotting.policy_bars(ax, mass, planted, styles[label], label)
@@ -56,7 +56,7 @@ def _final_policy(results: Mapping[str, Result]) -> Figure:
     return figure
 
 
-METHODS = {
+METHODS: dict[str, dict[str, Any]] = {
     "RLHF": {"environment": "bandit", "objective": "myopic"},
     "exact": {"environment": "bandit", "objective": "exact"},
     "relaxed 0.3": {"environment": "bandit", "objective": "relaxed"},

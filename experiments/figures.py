@@ -41,9 +41,9 @@ def metric(
 
 
 def legend_below(figure: Figure, ax: Axes, columns: int) -> None:
-    """Put the legend of one panel below the whole figure, with what the bands are."""
+    """Put the legend of one panel below the whole figure."""
     handles, labels = ax.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
 
 
 def caption(results: Mapping[str, Result]) -> str:

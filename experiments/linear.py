@@ -11,8 +11,9 @@ from envs.linear import Linear
 from experiments import figures
 from experiments.comparison import Experiment
 from experiments.running import Result
+from experiments.settings import in_precision
 from fpo_jax import plotting
-from fpo_jax.simulate import named_key, seed_keys
+from fpo_jax.simulate import seed_keys
 from fpo_jax.types import RewardModel
 
 PHASE_PANELS = ("RLHF", "practical 0.1", "relaxed 0.1", "exact, k = 10")
@@ -53,11 +54,11 @@ def _phase_plot(results: Mapping[str, Result]) -> Figure:
     height = 1.15 * max(r.metrics["noise_norm"][:TRAJECTORIES].max() for r in shown.values())
     grid = np.meshgrid(np.linspace(0.0, reach, 81), np.linspace(0.0, height, 61))
     styles = figures.method_styles(results)
+    seeds = next(iter(shown.values())).seeds[:TRAJECTORIES]
     for ax, (label, result) in zip(axes.flat, shown.items(), strict=True):
         field, utility = _field(result, grid)
         trajectories = [
-            (result.metrics["signal_norm"][i], result.metrics["noise_norm"][i])
-            for i in range(min(TRAJECTORIES, len(result.seeds)))
+            (result.metrics["signal_norm"][i], result.metrics["noise_norm"][i]) for i in range(len(seeds))
         ]
         plotting.phase(ax, (grid[0], grid[1]), field, utility, trajectories, styles[label], label)
         ideal = _ideal_signal(result)
@@ -71,7 +72,7 @@ def _phase_plot(results: Mapping[str, Result]) -> Figure:
         ax.set_ylabel("noise norm")
     figure.suptitle(
         "grey: true utility (dark is high) and the computed ascent field at the final reward model;\n"
-        f"colour: {TRAJECTORIES} seeds from 0, dot at the end; star and dashes: the ideal",
+        f"(seed {seeds[0]}); colour: trajectories of {len(seeds)} seeds; star and dashes: the ideal",
         fontsize=9,
     )
     return figure
@@ -85,10 +86,9 @@ def _ideal_signal(result: Result) -> float:
 
 def _field(result: Result, grid: Sequence[np.ndarray]) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """Return the projected gradient of the method's objective, and true utility, on the grid."""
-    environment, leader, follower = result.settings.build()
+    game, leader, follower = result.settings.build()
+    assert isinstance(game, Linear)  # which is the same for every seed
     key = seed_keys(1, int(result.seeds[0]))[0]
-    game = environment.draw(named_key(key, "instance"))
-    assert isinstance(game, Linear)
     reward_model = RewardModel(*jax.tree.map(lambda leaf: leaf[0], result.final.reward_model))
     noise = jnp.asarray(result.final.theta)[0] * (1.0 - game.is_signal)
     axes = jnp.stack([game.ideal / jnp.linalg.norm(game.ideal), noise / jnp.linalg.norm(noise)])
@@ -100,7 +100,8 @@ def _field(result: Result, grid: Sequence[np.ndarray]) -> tuple[tuple[np.ndarray
         )
         return axes @ gradient, game.utility(y)
 
-    field, utility = jax.jit(jax.vmap(jax.vmap(at)))(*map(jnp.asarray, grid))
+    with in_precision(result.settings.precision):
+        field, utility = jax.jit(jax.vmap(jax.vmap(at)))(*map(jnp.asarray, grid))
     return (np.asarray(field[..., 0]), np.asarray(field[..., 1])), np.asarray(utility)
 
 

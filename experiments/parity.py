@@ -13,7 +13,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.settings import Settings, resolve, use_precision
+from experiments.settings import Settings, in_precision, resolve
 from fpo_jax.hyperparameters import InputError, require_known
 from fpo_jax.simulate import outcome, run, seed_keys
 
@@ -102,7 +102,11 @@ class Recording:
         value = self.arrays[name]
         if value.shape != shape:
             raise InputError(field, f"array of shape {list(value.shape)}", f"of shape {list(shape)}")
-        if value.dtype.kind in "fiu" and not np.all(np.isfinite(value)):
+        if name == "hyperparameters":
+            return value
+        if value.dtype.kind not in "fiu":
+            raise InputError(field, f"array of {value.dtype}", "made of real numbers")
+        if not np.all(np.isfinite(value)):
             raise InputError(field, "array with NaN or infinity", "finite")
         return value
 
@@ -112,7 +116,7 @@ class Recording:
             raise InputError(f"{self.path.name}: {name}", value, "a setting that this replay knows")
 
 
-def replay_linear(recording: Recording, precision: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def replay_linear(recording: Recording, precision: str | None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Replay a recording of the linear environment; return (replayed, recorded) by series."""
     take = recording.take
     arms = {"rlhf": "myopic", "relaxed": "relaxed", "practical": "practical"}
@@ -124,7 +128,6 @@ def replay_linear(recording: Recording, precision: str) -> dict[str, tuple[np.nd
         "objective": objective,
         "differentiator": differentiator,
         "follower": "gradient",
-        "precision": precision,
     }
     for name in ("dimension", "signal_dimension", "steps", "seed"):
         wishes[name] = take(name, int)
@@ -136,13 +139,11 @@ def replay_linear(recording: Recording, precision: str) -> dict[str, tuple[np.nd
     wishes["weight_decay"] = take("rm_weight_decay", float)
     difference_step, weight = take("difference_step", float), take("weight", float)
     utility_detached, error_detached = take("utility_detached", bool), take("error_detached", bool)
-    take("precision", str, {"f64": "float64", "f32": "float32"})
+    recorded_precision = take("precision", str, {"f64": "float64", "f32": "float32"})
+    wishes["precision"] = precision or recorded_precision
     recording.require_all_read()
     if differentiator == "forward-difference":
         wishes["difference_step"] = difference_step
-        if utility_detached or error_detached:
-            field = f"{recording.path.name}: utility_detached, error_detached"
-            raise InputError(field, "true", "false, since a difference cannot detach anything")
     if objective == "myopic":
         if weight != 0.0:
             raise InputError(f"{recording.path.name}: weight", weight, "0 for the arm rlhf")
@@ -152,48 +153,50 @@ def replay_linear(recording: Recording, precision: str) -> dict[str, tuple[np.nd
         wishes["utility"] = (
             "value" if error_detached else "detached" if utility_detached else "differentiated"
         )
-    settings = resolve(wishes)
-    shape = (settings.values["dimension"],)
+    try:
+        settings = resolve(wishes)
+    except InputError as error:
+        raise InputError(f"{recording.path.name}: {error.field}", error.value, error.allowed) from error
+    shape, entries = (settings.values["dimension"],), (settings.steps + 1,)
     initial_weights = recording.array("init_weights", shape)
-    metrics = _replay(settings, (np.zeros(shape), initial_weights))
-    entries = (settings.steps + 1,)
-    series = {
-        "true_utility": "expected_utility",
-        "signal_norm": "expected_signal",
-        "noise_norm": "expected_noise",
+    recorded = {
+        "true_utility": recording.array("expected_utility", entries),
+        "signal_norm": recording.array("expected_signal", entries),
+        "noise_norm": recording.array("expected_noise", entries),
     }
-    return {ours: (metrics[ours], recording.array(recorded, entries)) for ours, recorded in series.items()}
+    metrics = _replay(settings, (np.zeros(shape), initial_weights))
+    return {name: (metrics[name], expected) for name, expected in recorded.items()}
 
 
 def _replay(settings: Settings, initial: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
     environment, leader, follower = settings.build()
-    theta, phi = (jnp.asarray(x, dtype=jnp.result_type(float)) for x in initial)
-    key = seed_keys(1, settings.seed)[0]
-    _, trace = run(
-        environment,
-        leader,
-        follower,
-        key,
-        steps=settings.steps,
-        record=outcome,
-        initial=(theta, phi),
-    )
+    with in_precision(settings.precision):
+        theta, phi = (jnp.asarray(x, dtype=jnp.result_type(float)) for x in initial)
+        key = seed_keys(1, settings.seed)[0]
+        _, trace = run(
+            environment,
+            leader,
+            follower,
+            key,
+            steps=settings.steps,
+            record=outcome,
+            initial=(theta, phi),
+        )
     return {name: np.asarray(values) for name, values in trace.metrics.items()}
 
 
-REPLAYS: dict[str, Callable[[Recording, str], dict[str, tuple[np.ndarray, np.ndarray]]]] = {
+REPLAYS: dict[str, Callable[[Recording, str | None], dict[str, tuple[np.ndarray, np.ndarray]]]] = {
     "linear": replay_linear,
 }
 """How to replay a recording, by its environment."""
 
 
-def check(path: Path, precision: str = "float64") -> Deviation:
-    """Replay one recording and measure the deviation of every series that it holds.
+def check(path: Path, precision: str | None = None) -> Deviation:
+    """Replay one recording, in the precision it names or in another, and measure every series' deviation.
 
     Raises:
         InputError: when the file cannot be read, or a setting or an array is missing or misshapen.
     """
-    use_precision(precision)
     recording = Recording(path)
     replay = REPLAYS[require_known("environment", recording.take("environment", str), REPLAYS)]
     pairs = replay(recording, precision)

@@ -14,8 +14,9 @@ from tqdm import tqdm
 import experiments
 from experiments import figures
 from experiments.comparison import Experiment, arrays, compare, rows
-from experiments.results import MARK, provenance, replacing, require_writable, write_json
+from experiments.results import provenance, replacing, require_writable, write_json
 from experiments.running import Result
+from experiments.settings import GENERAL
 from fpo_jax.hyperparameters import InputError, require_known
 
 COLUMNS = {
@@ -80,8 +81,7 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
             + [f"--seeds {seeds}"] * (seeds is not None)
             + ["--quick"] * quick
         )
-        write_json(folder / MARK, {"experiments": [e.name for e in chosen], "command": command})
-        write_json(folder / "summary.json", {"tables": tables} | provenance(command))
+        write_json(folder / "summary.json", {"tables": tables} | provenance(command, GENERAL["precision"]))
         (folder / "README.md").write_text("\n\n".join([_heading(command), *sections]) + "\n")
     sys.stderr.write(f"results, figures and a page to read: {out / 'README.md'}\n")
 
@@ -94,16 +94,29 @@ def _write_experiment(
 ) -> list[str]:
     """Write one experiment's table, numbers and figures; return the names of the figures."""
     folder.mkdir()
-    names = list(dict.fromkeys(key for row in table for key in row))
+    flat = [_flat(row) for row in table]
+    names = list(dict.fromkeys(key for row in flat for key in row))
     with (folder / "table.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
-        writer.writerows(table)
+        writer.writerows(flat)
     with (folder / "numbers.npz").open("wb") as numbers:
         np.savez_compressed(numbers, allow_pickle=False, **arrays(results))
     drawn = experiment.figures(results)
     figures.save_all(drawn, folder)
     return list(drawn)
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row whose intervals are two columns, and whose diverged seeds are counted."""
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if name.endswith("_ci95"):
+            stem = name.removesuffix("_ci95")
+            flat[f"{stem}_low"], flat[f"{stem}_high"] = value
+        else:
+            flat[name] = len(value) if name == "diverged" else value
+    return flat
 
 
 def table_markdown(table: Sequence[Mapping[str, Any]]) -> str:
@@ -125,7 +138,7 @@ def table_markdown(table: Sequence[Mapping[str, Any]]) -> str:
 def _heading(command: str) -> str:
     return (
         f"# Results\n\nMade by `{command}`. Cells are means over n seeds with 95 % percentile-bootstrap "
-        "intervals; all methods of a table ran on the same seeds."
+        "intervals; all methods of a table ran on the same seeds, of which those that diverged are left out."
     )
 
 

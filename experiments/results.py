@@ -12,32 +12,50 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments.running import Result, summary
 from fpo_jax.hyperparameters import InputError
 
-MARK = "config.json"  # a folder that holds one was written by us, and may be replaced
+MANIFEST = ".fpo-jax.json"
+"""Lists the files of a result, so that a folder is replaced only if every file in it was written by us."""
 
 
 def require_writable(out: Path) -> None:
     """Check, before any work, that results can be written to `out`.
 
     Raises:
-        InputError: when it is a file, a folder of something else, or lies in a place we cannot write to.
+        InputError: when it is a file, holds anything that we did not write, is where the user stands, or
+            lies in a place that cannot be written.
     """
     if out.exists() and not out.is_dir():
         raise InputError("out", out, "a folder, or a name that is free")
-    if out.is_dir() and any(out.iterdir()) and not (out / MARK).exists():
-        raise InputError("out", out, f"empty, new, or an earlier result (it has no {MARK})")
-    parent = out.absolute().parent
+    if Path.cwd().is_relative_to(out.resolve()):
+        raise InputError("out", out, "another folder than the working directory or one above it")
+    foreign = _foreign_files(out)
+    if foreign:
+        raise InputError("out", out, f"empty, new, or an earlier result (it holds {foreign[0]})")
+    parent = out.resolve().parent
     while not parent.exists():
         parent = parent.parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise InputError("out", out, f"a folder that can be written ({parent} cannot)")
-    if out.is_dir() and not os.access(out, os.W_OK):
-        raise InputError("out", out, "a folder that can be written")
+    try:
+        tempfile.TemporaryDirectory(dir=parent).cleanup()
+    except OSError as error:
+        raise _unwritable(out, error) from error
+
+
+def _foreign_files(out: Path) -> list[str]:
+    """Return the files in a folder that its manifest does not list."""
+    present = {str(path.relative_to(out)) for path in out.rglob("*") if not path.is_dir()}
+    try:
+        ours = {*json.loads((out / MANIFEST).read_text())["files"], MANIFEST}
+    except (OSError, ValueError, TypeError, KeyError):
+        ours = set()
+    return sorted(present - ours)
+
+
+def _unwritable(out: Path, error: OSError) -> InputError:
+    return InputError("out", out, f"a folder that can be written ({error.strerror})")
 
 
 @contextmanager
@@ -48,15 +66,16 @@ def replacing(out: Path) -> Iterator[Path]:
         InputError: as `require_writable`, or when the disk refuses.
     """
     require_writable(out)
-    out = out.absolute()
+    out = out.resolve()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
-        raise InputError("out", out, f"a folder that can be written ({error.strerror})") from error
+        raise _unwritable(out, error) from error
     try:
         aside.chmod(0o755)
         yield aside
+        write_json(aside / MANIFEST, {"files": _foreign_files(aside)})
         if out.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
             os.replace(out, old / out.name)
@@ -65,7 +84,7 @@ def replacing(out: Path) -> Iterator[Path]:
         else:
             os.replace(aside, out)
     except OSError as error:
-        raise InputError("out", out, f"a folder that can be written ({error.strerror})") from error
+        raise _unwritable(out, error) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -75,7 +94,7 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
-def provenance(command: str) -> dict[str, Any]:
+def provenance(command: str, precision: str) -> dict[str, Any]:
     """Return what a reader needs to judge a number: the command, versions, device, precision."""
     packages = ("fpo-jax", "jax", "jaxlib", "lineax", "optax", "flax", "numpy", "scipy")
     return {
@@ -84,7 +103,7 @@ def provenance(command: str) -> dict[str, Any]:
         | {"python": platform.python_version()},
         "device": str(jax.devices()[0].device_kind),
         "platform": jax.default_backend(),
-        "precision": str(jnp.result_type(float)),
+        "precision": precision,
     }
 
 
@@ -93,10 +112,11 @@ def write_run(out: Path, result: Result) -> None:
 
     `metrics.npz` also names its rows (`seed`), the optimum of each, and the seeds that diverged.
     """
-    from experiments import figures
+    from experiments import figures  # matplotlib is slow to import, and a run without a folder needs none
 
+    settings = result.settings
     with replacing(out) as folder:
-        write_json(folder / MARK, result.settings.as_dict())
+        write_json(folder / "config.json", settings.as_dict())
         arrays: dict[str, np.ndarray] = result.metrics | {
             "seed": result.seeds,
             "optimum": result.optimum,
@@ -105,5 +125,7 @@ def write_run(out: Path, result: Result) -> None:
         }
         with (folder / "metrics.npz").open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
-        write_json(folder / "summary.json", summary(result) | provenance(result.settings.command()))
-        figures.save_all(figures.overview({result.settings.names.objective: result}), folder)
+        write_json(
+            folder / "summary.json", summary(result) | provenance(settings.command(), settings.precision)
+        )
+        figures.save_all(figures.overview({settings.names.objective: result}), folder)

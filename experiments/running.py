@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.settings import Settings, use_precision
-from fpo_jax.simulate import first_divergence, named_key, run_seeds, seed_keys
+from experiments.settings import Settings, in_precision
+from fpo_jax.simulate import first_divergence, instance, run_seeds, seed_keys
 from fpo_jax.statistics import mean_interval
-from fpo_jax.types import State
+from fpo_jax.types import Game, State
 
 
 class Diverged(RuntimeError):
@@ -24,6 +24,7 @@ class Result:
         settings: what was run.
         seeds: [n] the seeds that stayed finite, in the order of every other array.
         metrics: [n, T + 1] each, by name.
+        games: the instance of each seed, leading axis [n].
         optimum: [n] the utility that no policy exceeds, by seed.
         final: the final states, leading axis [n].
         diverged: the first iteration that was not finite, by seed.
@@ -32,6 +33,7 @@ class Result:
     settings: Settings
     seeds: np.ndarray
     metrics: dict[str, np.ndarray]
+    games: Game
     optimum: np.ndarray
     final: State
     diverged: dict[int, int]
@@ -52,17 +54,12 @@ def execute(settings: Settings) -> Result:
         InputError: as `fpo_jax.run_seeds`.
         Diverged: when no seed stayed finite.
     """
-    use_precision(settings.precision)
     environment, leader, follower = settings.build()
-    keys = seed_keys(settings.seeds, settings.seed)
-    final, trace = run_seeds(
-        environment,
-        leader,
-        follower,
-        keys,
-        steps=settings.steps,
-    )
-    optimum = jax.vmap(lambda key: environment.draw(named_key(key, "instance")).optimum())(keys)
+    with in_precision(settings.precision):
+        keys = seed_keys(settings.seeds, settings.seed)
+        final, trace = run_seeds(environment, leader, follower, keys, steps=settings.steps)
+        games = jax.vmap(lambda key: instance(environment, key))(keys)
+        optimum = jax.vmap(lambda game: game.optimum())(games)
     first_bad = first_divergence(trace)
     seeds = settings.seed + np.arange(settings.seeds)
     good = first_bad < 0
@@ -74,6 +71,7 @@ def execute(settings: Settings) -> Result:
         settings=settings,
         seeds=seeds[good],
         metrics=kept(trace.metrics),
+        games=kept(games),
         optimum=kept(optimum),
         final=kept(final),
         diverged={int(s): int(t) for s, t in zip(seeds, first_bad, strict=True) if t >= 0},
@@ -87,7 +85,8 @@ def summary(result: Result) -> dict[str, Any]:
     """Sum a run up as one flat dictionary: means over the finite seeds, intervals, and what was run.
 
     `*_ci95` are percentile-bootstrap intervals over seeds. `calibrated_weight` is the penalty weight that
-    matches the follower to first order, 2·lr·k, or null where none is known. Undefined numbers are null.
+    matches the follower in scale, 2·lr·α·k, or null where none does. A metric that is undefined for some
+    seeds is averaged over the others, whose number then stands as `*_n`; undefined throughout, it is null.
     """
     settings = result.settings
     _, leader, follower = settings.build()
@@ -116,6 +115,8 @@ def summary(result: Result) -> dict[str, Any]:
     }
     for name, values in finals.items():
         estimate = mean_interval(values[np.isfinite(values)])
+        if estimate.n < len(values):
+            report[f"{name}_n"] = estimate.n
         report[name] = _defined(estimate.mean)
         report[f"{name}_ci95"] = [_defined(estimate.low), _defined(estimate.high)]
     return report

@@ -8,6 +8,7 @@ command line offers, and what a sweep will vary.
 import dataclasses
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,12 +19,12 @@ from fpo_jax.differentiate import DIFFERENTIATORS
 from fpo_jax.followers import FOLLOWERS
 from fpo_jax.hyperparameters import InputError, declared, require_known, validate
 from fpo_jax.objectives import OBJECTIVES
-from fpo_jax.simulate import Leader
+from fpo_jax.simulate import SEED_LIMIT, Leader
 from fpo_jax.types import Environment, Follower, Recipe
 
 PRECISIONS = ("float32", "float64")
-GENERAL: dict[str, Any] = {"seeds": 64, "seed": 0, "steps": 0, "precision": "float64"}
-"""Settings of every run and their defaults; 0 steps stand for the recipe's."""
+GENERAL: dict[str, Any] = {"seeds": 64, "seed": 0, "steps": None, "precision": "float64"}
+"""Settings of every run and their defaults; the steps are the recipe's."""
 
 
 class Names(NamedTuple):
@@ -74,6 +75,8 @@ def hyperparameters(names: Names) -> dict[str, tuple[dataclasses.Field, Any]]:
     Defaults are those of the recipe where it speaks, and else those of the declaration.
     """
     names, classes, recipe = parts(names)
+    for objective in recipe.weights:
+        require_known(f"objective in the recipe of {names.environment}", objective, OBJECTIVES)
     spoken: dict[str, Any] = {"policy_lr": recipe.policy_lr}
     if names.objective in recipe.weights:
         spoken["weight"] = recipe.weights[names.objective]
@@ -87,6 +90,8 @@ def hyperparameters(names: Names) -> dict[str, tuple[dataclasses.Field, Any]]:
                     field.name, f"declared twice, again by {owner.__name__}", "a name of its own"
                 )
             table[field.name] = (field, spoken.get(field.name, field.default))
+    for name in spoken:
+        require_known(f"setting in the recipe of {names.environment}", name, {**table, "weight": None})
     return table
 
 
@@ -132,12 +137,10 @@ class Settings:
     def command(self) -> str:
         """Return the shortest command that repeats this run."""
         words = ["fpo-jax run", self.names.environment, f"--objective {self.names.objective}"]
-        default = resolve({"environment": self.names.environment, "objective": self.names.objective})
+        usual_names = parts(Names(self.names.environment, self.names.objective))[0]._asdict()
+        usual = resolve(self.names._asdict()).as_dict() | usual_names
         for name, value in self.as_dict().items():
-            usual = default.as_dict().get(name)
-            if name == "follower" and value != usual:
-                default = resolve(self.names._asdict())
-            if value != usual:
+            if value != usual[name]:
                 option = name.replace("_", "-")
                 if isinstance(value, bool):
                     words.append(f"--{option}" if value else f"--no-{option}")
@@ -164,16 +167,17 @@ def resolve(wishes: Mapping[str, Any]) -> Settings:
     for key in wishes:
         require_known("setting", key, known)
     values = {key: _coerced(f, wishes.get(key, default)) for key, (f, default) in table.items()}
-    general = {key: wishes.get(key, default) for key, default in GENERAL.items()}
-    for key, low in (("seeds", 1), ("seed", 0), ("steps", 0)):
+    general = GENERAL | {"steps": recipe.steps}
+    general |= {key: wishes[key] for key in general if key in wishes}
+    for key, low, high in (("seeds", 1, SEED_LIMIT), ("seed", 0, SEED_LIMIT - 1), ("steps", 1, None)):
         value = general[key]
-        if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            raise InputError(key, value, f"an integer >= {max(low, key == 'steps')}")
-    if "steps" in wishes and wishes["steps"] == 0:
-        raise InputError("steps", 0, "an integer >= 1")
+        is_integer = isinstance(value, int) and not isinstance(value, bool)
+        if not is_integer or value < low or (high is not None and value > high):
+            allowed = f"an integer >= {low}" + ("" if high is None else f" and <= {high}")
+            raise InputError(key, value, allowed)
     if general["precision"] not in PRECISIONS:
         raise InputError("precision", general["precision"], f"one of {', '.join(PRECISIONS)}")
-    settings = Settings(names, values, **(general | {"steps": general["steps"] or recipe.steps}))
+    settings = Settings(names, values, **general)
     settings.build()
     return settings
 
@@ -200,6 +204,6 @@ def load(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def use_precision(precision: str) -> None:
-    """Set JAX's default floating-point precision for this process."""
-    jax.config.update("jax_enable_x64", precision == "float64")
+def in_precision(precision: str) -> AbstractContextManager[None]:
+    """Return a context in which JAX computes in this precision, whatever the process does by default."""
+    return jax.enable_x64(precision == "float64")

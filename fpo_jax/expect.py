@@ -35,7 +35,8 @@ def expect(f: Callable[[Response], PyTree], responses: Responses) -> PyTree:
         f: function of one response, with values in any pytree of arrays.
         responses: n weighted responses.
 
-    Nothing is detached: gradients flow through y and through w.
+    Nothing is detached: gradients flow through y and through w. That the weights sum to 1 is not checked
+    here, where they are traced, but by `check_game` and at the start of every run.
 
     Raises:
         InputError: when shapes disagree.

@@ -50,8 +50,11 @@ class Gradient(Follower):
         return RewardModel(jax.lax.scan(step, reward_model.phi, None, length=self.rm_steps)[0])
 
     def calibrated_weight(self, horizon: int) -> float:
-        """Return 2·lr·k: one step moves r(y) by −lr·2(r−U)‖∇r‖², the relaxed penalty has 1 for 2·lr."""
-        return 2.0 * float(self.rm_lr) * self.rm_steps * horizon
+        """Return 2·lr·α·k, k steps in all: one step moves r(y) by −2·lr·α·(r − U)‖∇r‖².
+
+        Exact for k = 1 and a policy of one response, whose only influence is on itself; otherwise a scale.
+        """
+        return 2.0 * float(self.rm_lr) * float(self.alpha) * self.rm_steps * horizon
 
 
 @struct.dataclass

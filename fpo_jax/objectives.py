@@ -13,7 +13,6 @@ In environments whose responses do not depend on θ (a bandit) the three coincid
 from typing import cast
 
 import jax
-import jax.numpy as jnp
 from flax import struct
 
 from fpo_jax.expect import expect, leader_value, squared_norm
@@ -39,6 +38,8 @@ class _DetachedUtility:
     game: Game
 
     def __getattr__(self, name: str) -> object:
+        if name == "game" or name.startswith("__"):  # asked for before there is a game, as by a copy
+            raise AttributeError(name)
         return getattr(self.game, name)
 
     def utility(self, y: Response) -> Scalar:
@@ -118,7 +119,7 @@ class Relaxed(Penalised):
         residual = game.reward(phi, y) - seen.utility(y)
         if self.utility == "value":
             residual = jax.lax.stop_gradient(residual)
-        return residual * reward_gradient_norm(game, phi, y)
+        return residual * squared_reward_gradient(game, phi, y)
 
 
 @struct.dataclass
@@ -129,12 +130,12 @@ class Practical(Penalised):
 
     def penalty(self, game: Game, phi: Phi, y: Response) -> Scalar:
         """Return ‖∇_φ r‖²."""
-        return reward_gradient_norm(game, phi, y)
+        return squared_reward_gradient(game, phi, y)
 
 
-def reward_gradient_norm(game: Game, phi: Phi, y: Response) -> Scalar:
+def squared_reward_gradient(game: Game, phi: Phi, y: Response) -> Scalar:
     """Return ‖∇_φ r_φ(y)‖² for one response, differentiable in y and φ."""
-    return jnp.asarray(squared_norm(jax.grad(game.reward)(phi, y)))
+    return squared_norm(jax.grad(game.reward)(phi, y))
 
 
 OBJECTIVES = catalogue(Myopic, Exact, Relaxed, Practical)

@@ -10,10 +10,6 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")  # figures are files: no display is ever needed
-
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -21,20 +17,14 @@ from matplotlib.figure import Figure
 IDEAL = "#000000"
 PANEL = (3.4, 2.7)  # inches of one panel: legible when two stand side by side on a page
 
-plt.rcParams.update(
-    {
-        "figure.constrained_layout.use": True,
-        "figure.dpi": 100,
-        "savefig.dpi": 160,
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": 10,
-        "legend.frameon": False,
-        "legend.fontsize": 8,
-        "pdf.fonttype": 42,
-    }
-)
+RC: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "pdf.fonttype": 42,  # text stays text
+}
+"""Our settings, in force while a figure is made or written; a user's own stay as they are."""
 
 
 class Style(NamedTuple):
@@ -74,8 +64,9 @@ def styles(objectives: Mapping[str, str]) -> dict[str, Style]:
 
 def panels(rows: int, columns: int, **options: Any) -> tuple[Figure, np.ndarray]:
     """Return a figure of rows × columns panels of the standard size, and its [rows, columns] axes."""
-    size = (PANEL[0] * columns, PANEL[1] * rows)
-    return plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
+    with matplotlib.rc_context(RC):
+        figure = Figure((PANEL[0] * columns, PANEL[1] * rows), layout="constrained")
+        return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def curve(ax: Axes, values: np.ndarray, label: str, style: Style) -> None:
@@ -147,7 +138,7 @@ def phase(
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write a figure as PDF and PNG, and close it."""
-    for suffix in ("pdf", "png"):
-        figure.savefig(folder / f"{name}.{suffix}")
-    plt.close(figure)
+    """Write a figure as PDF and PNG; no display is needed."""
+    with matplotlib.rc_context(RC):
+        for suffix in ("pdf", "png"):
+            figure.savefig(folder / f"{name}.{suffix}", dpi=160)

@@ -36,6 +36,12 @@ from fpo_jax.types import (
 
 Record = Callable[[Game, Follower, State, Key], dict[str, Scalar]]
 
+UNDEFINED = ("steering_cosine",)
+"""Metrics that may be NaN, meaning undefined; any other that is NaN or infinite is a divergence."""
+
+SEED_LIMIT = 2**31
+"""Seeds lie below this number, so that a seed means the same in either precision."""
+
 
 @struct.dataclass
 class Leader:
@@ -47,6 +53,13 @@ class Leader:
     objective: Objective
     policy_lr: float = real(0.02, "learning rate of the policy", low=0.0)
     differentiator: Differentiator = Autodiff()
+
+    def check(self) -> None:
+        """Raise an InputError when U should be detached from a difference, which cannot detach anything."""
+        utility = getattr(self.objective, "utility", "differentiated")
+        if utility != "differentiated" and not isinstance(self.differentiator, Autodiff):
+            allowed = "differentiated, unless the differentiator is autodiff: a difference cannot detach it"
+            raise InputError("utility", utility, allowed)
 
     def update(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
@@ -61,6 +74,11 @@ class Leader:
 def named_key(key: Key, purpose: str) -> Key:
     """Derive the key of one named purpose, so that adding a purpose changes no other's random numbers."""
     return jax.random.fold_in(key, zlib.crc32(purpose.encode()))
+
+
+def instance(environment: Environment | Game, key: Key) -> Game:
+    """Draw the instance that a run with this key meets."""
+    return environment.draw(named_key(key, "instance"))
 
 
 def outcome(game: Game, follower: Follower, state: State, key: Key) -> dict[str, Scalar]:
@@ -80,12 +98,14 @@ def outcome(game: Game, follower: Follower, state: State, key: Key) -> dict[str,
 def full_record(game: Game, follower: Follower, state: State, key: Key) -> dict[str, Scalar]:
     """Record the outcome, and the exact steering part of dF/dθ at the state: its norm and its cosine.
 
+    F foresees one update of the follower here, whatever horizon the leader's objective has.
     `steering_cosine` is the cosine between the steering and the standard part: −1 where steering opposes
     what iterative RLHF follows; NaN, meaning undefined, where either part is exactly zero.
     """
-    parts = steering(game, follower, state.theta, state.reward_model, key)
+    decomposition_key, outcome_key = named_key(key, "decomposition"), named_key(key, "outcome")
+    parts = steering(game, follower, state.theta, state.reward_model, decomposition_key)
     return {
-        **outcome(game, follower, state, key),
+        **outcome(game, follower, state, outcome_key),
         "steering_norm": norm(parts.steering),
         "steering_cosine": cosine(parts.steering, parts.standard),
     }
@@ -165,8 +185,8 @@ def run_seeds(
 
     `initial`, if given, is shared by all seeds. See `run` for the arguments and the errors raised.
     """
-    if len(keys) == 0:
-        raise InputError("seeds", 0, "an integer >= 1")
+    if jnp.ndim(keys) == 0 or len(keys) == 0:
+        raise InputError("keys", f"array of shape {jnp.shape(keys)}", "one key for each of >= 1 seeds")
     environment, leader, follower = _as_reals((environment, leader, follower))
     _check(environment, leader, follower, keys[0], steps, initial)
     return _run_seeds(
@@ -182,7 +202,15 @@ def run_seeds(
 
 
 def seed_keys(seeds: int, first_seed: int = 0) -> Key:
-    """Return the keys of seeds first_seed … first_seed + seeds − 1; a seed's key is the same in any batch."""
+    """Return the keys of seeds first_seed … first_seed + seeds − 1; a seed's key is the same in any batch.
+
+    Raises:
+        InputError: when there is no seed, or one lies outside [0, 2³¹).
+    """
+    if seeds < 1:
+        raise InputError("seeds", seeds, "an integer >= 1")
+    if first_seed < 0 or first_seed + seeds > SEED_LIMIT:
+        raise InputError("seed", first_seed, f"an integer >= 0 and <= {SEED_LIMIT - seeds}")
     return jax.vmap(jax.random.key)(jnp.arange(first_seed, first_seed + seeds))
 
 
@@ -203,14 +231,15 @@ def _run_once(
     record: Record,
     keep_states: bool,
 ) -> tuple[State, Trace]:
-    game = environment.draw(named_key(key, "instance"))
+    game = instance(environment, key)
     state = initial_state(game, follower, key, initial)
 
     def entry(state: State, entry_key: Key) -> Trace:
         metrics = record(game, follower, state, named_key(entry_key, "record"))
         finite = jnp.all(jnp.array([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(state)]))
-        unbounded = jnp.any(jnp.array([jnp.isinf(x) for x in metrics.values()]))
-        return Trace(metrics, state if keep_states else None, finite & ~unbounded)
+        defined = [jnp.isfinite(x) for name, x in metrics.items() if name not in UNDEFINED]
+        finite = finite & jnp.all(jnp.array(defined))
+        return Trace(metrics, state if keep_states else None, finite)
 
     def iteration(state: State, iteration_key: Key) -> tuple[State, Trace]:
         state = step(game, leader, follower, state, iteration_key)
@@ -251,10 +280,16 @@ def _check(
     initial: tuple[Theta, Phi] | None,
 ) -> None:
     """Check what can be checked before a run: ranges always, values where none of them is traced."""
-    for owner in (environment, leader, leader.objective, leader.differentiator, follower):
+    if not isinstance(leader, Leader):
+        raise InputError("leader", type(leader).__name__, "a Leader, made from an objective")
+    for owner in (environment, leader.objective, leader.differentiator, leader, follower):
+        if isinstance(owner, type):
+            raise InputError("class", owner.__name__, f"an instance, such as {owner.__name__}()")
         validate(owner)
-    if not isinstance(steps, int) or steps < 1:
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
         raise InputError("steps", steps, "an integer >= 1")
+    if initial is not None:
+        _check_initial(environment, key, initial)
     values = jax.tree.leaves((environment, leader, follower, key, initial))
     if any(isinstance(value, jax.core.Tracer) for value in values):
         return
@@ -263,12 +298,20 @@ def _check(
     if offline is None and not np.all(np.asarray(follower.alpha) == 1.0):
         raise InputError("alpha", follower.alpha, "1, since this environment has no offline data")
     if not residual <= 1e-3:
-        raise InputError(
-            "follower",
-            type(follower).__name__,
-            f"able to solve this game, but is left with a relative gradient of {residual:.1e}: a best "
-            "response needs a reward affine in φ, and a ridge > 0 or enough distinct responses",
+        allowed = (
+            "given a ridge > 0, since the Hessian of its loss is singular"
+            if residual == np.inf
+            else f"given a reward affine in φ (relative gradient at its answer {residual:.1e}, not 0)"
         )
+        raise InputError("follower", type(follower).__name__, allowed)
+
+
+def _check_initial(environment: Environment | Game, key: Key, initial: tuple[Theta, Phi]) -> None:
+    own = jax.eval_shape(lambda k: instance(environment, k).init(k), key)
+    for name, given, expected in zip(("theta", "phi"), initial, own, strict=True):
+        shapes = jax.tree.map(jnp.shape, given), jax.tree.map(jnp.shape, expected)
+        if shapes[0] != shapes[1]:
+            raise InputError(f"initial {name}", f"of shape {shapes[0]}", f"of shape {shapes[1]}")
 
 
 @jax.jit
@@ -276,13 +319,11 @@ def _start(
     environment: Environment | Game, follower: Follower, key: Key, initial: tuple[Theta, Phi] | None
 ) -> tuple[Responses, Responses | None, Scalar | float]:
     """Return the first responses, the offline data if there are any, and the follower's first residual."""
-    game = environment.draw(named_key(key, "instance"))
-    theta, phi = game.init(named_key(key, "initial parameters")) if initial is None else initial
+    game = instance(environment, key)
+    theta, reward_model = initial_state(game, follower, key, initial)
     responses = game.respond(theta, key)
     check_shapes(responses)
-    data_key = named_key(key, "initial data")
-    reward_model = follower.init(game, theta, phi, data_key)
-    residual = follower.residual(game, theta, reward_model, data_key)
+    residual = follower.residual(game, theta, reward_model, named_key(key, "initial data"))
     return responses, game.offline(), residual
 
 

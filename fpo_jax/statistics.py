@@ -14,9 +14,6 @@ class Estimate(NamedTuple):
     high: float
     n: int
 
-    def __str__(self) -> str:
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
 
 def mean_interval(values: np.ndarray, level: float = 0.95, resamples: int = 5000) -> Estimate:
     """Estimate the mean of one number per seed, with a percentile-bootstrap interval.
@@ -30,7 +27,8 @@ def mean_interval(values: np.ndarray, level: float = 0.95, resamples: int = 5000
         resamples: bootstrap resamples.
 
     Returns:
-        The estimate. With fewer than two distinct values the interval has no width (n = 1: it is NaN).
+        The estimate. The bootstrap knows only the values it is given: if all are equal its interval has no
+        width, and with a handful of seeds it is too narrow. For n = 1 it is NaN.
     """
     values = np.asarray(values, dtype=float)
     mean = float(values.mean()) if values.size else float("nan")

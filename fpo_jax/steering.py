@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 
-from fpo_jax.expect import leader_value
+from fpo_jax.expect import leader_value, squared_norm
+from fpo_jax.hyperparameters import InputError
 from fpo_jax.types import Follower, Game, Key, RewardModel, Scalar, Theta
 
 
@@ -55,7 +56,12 @@ def foresee(
     """Return the reward model after `horizon` updates of the follower on what π_θ produces: φ⁺(θ).
 
     Differentiable in θ through every update; θ is held fixed between them.
+
+    Raises:
+        InputError: when the horizon is not an integer >= 1.
     """
+    if not isinstance(horizon, int) or horizon < 1:
+        raise InputError("horizon", horizon, "an integer >= 1")
     keys = jax.random.split(key, horizon)
     if horizon == 1:  # a loop of one would only hide the update from the compiler
         return follower.update(game, theta, reward_model, keys[0])
@@ -117,7 +123,7 @@ def steering(
 
 def norm(direction: PyTree) -> Scalar:
     """Return the Euclidean norm of a pytree of arrays taken as one vector."""
-    return jnp.linalg.norm(ravel_pytree(direction)[0])
+    return jnp.sqrt(squared_norm(direction))
 
 
 def cosine(a: PyTree, b: PyTree) -> Scalar:

@@ -17,7 +17,7 @@ from jaxtyping import Array, PyTree
 from fpo_jax.differentiate import CentralDifference
 from fpo_jax.expect import check_shapes, leader_value
 from fpo_jax.hyperparameters import InputError, validate
-from fpo_jax.simulate import check_weights, named_key
+from fpo_jax.simulate import check_weights, instance, named_key
 from fpo_jax.types import Environment, Game, Key, Phi, Response, Responses, Scalar, Theta
 
 
@@ -37,7 +37,8 @@ def check_game(environment: Environment | Game, key: Key | None = None) -> None:
 
     Checked at the initial θ and at a random one: every method returns what it should, in shape and range;
     weights sum to 1; the same key gives the same responses; offline data are shaped like the policy's;
-    utility never exceeds `optimum`; all survives jit and vmap; the gradients of J in θ and φ equal central
+    utility never exceeds `optimum`; all survives jit, and vmap over responses;
+    the gradients of J in θ and φ equal central
     differences (to 1e-6 relative in float64, 2e-2 in float32).
 
     Args:
@@ -49,7 +50,7 @@ def check_game(environment: Environment | Game, key: Key | None = None) -> None:
     """
     key = jax.random.key(0) if key is None else key
     validate(environment)
-    game = environment.draw(named_key(key, "instance"))
+    game = instance(environment, key)
     theta, phi = game.init(named_key(key, "initial parameters"))
     for at in (theta, _perturbed(theta, named_key(key, "random theta"))):
         _check_shapes(game, at, phi, key)

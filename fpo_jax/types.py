@@ -168,7 +168,7 @@ class Follower(Protocol):
 
     @abstractmethod
     def calibrated_weight(self, horizon: int) -> float | None:
-        """Return the penalty weight that matches this follower to first order, or None if none is known."""
+        """Return the relaxed penalty's weight that matches this follower in scale, or None if none does."""
         ...
 
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar | float:

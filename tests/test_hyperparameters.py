@@ -23,10 +23,12 @@ from fpo_jax import (
     Myopic,
     Relaxed,
     Responses,
+    RewardModel,
     expect,
     run,
     run_seeds,
     seed_keys,
+    steering,
 )
 from fpo_jax.followers import FOLLOWERS
 from fpo_jax.hyperparameters import kebab, require_known, validate
@@ -101,9 +103,35 @@ def test_the_nearest_name_is_suggested():
     assert kebab("BestResponse") == "best-response"
 
 
-@pytest.mark.parametrize("package", [fpo_jax, envs, experiments], ids=lambda p: p.__name__)
-def test_docstring_examples(package):
-    for info in pkgutil.iter_modules(package.__path__):
-        if not info.name.startswith("_"):
-            module = importlib.import_module(f"{package.__name__}.{info.name}")
-            assert doctest.testmod(module).failed == 0
+def test_docstring_examples():
+    attempted = 0
+    for package in (fpo_jax, envs, experiments):
+        for info in pkgutil.iter_modules(package.__path__):
+            if not info.name.startswith("_"):
+                module = importlib.import_module(f"{package.__name__}.{info.name}")
+                result = doctest.testmod(module)
+                assert result.failed == 0
+                attempted += result.attempted
+    assert attempted > 0
+
+
+def test_an_error_about_an_array_is_one_short_line():
+    error = InputError("alpha", np.full(500, 2.0), "in [0, 1]")
+    assert "\n" not in str(error)
+    assert len(str(error)) < 120
+
+
+def test_players_of_another_kind_are_named(key):
+    leader = Leader(Myopic())
+    with pytest.raises(InputError, match="leader = Myopic: must be a Leader"):
+        run(Linear(), Myopic(), Gradient(), key, steps=1)
+    with pytest.raises(InputError, match=r"class = Relaxed: must be an instance, such as Relaxed\(\)"):
+        run(Linear(), Leader(Relaxed), Gradient(), key, steps=1)
+    with pytest.raises(InputError, match="steps = True"):
+        run(Linear(), leader, Gradient(), key, steps=True)
+    with pytest.raises(InputError, match=r"initial phi = of shape \(1,\): must be of shape \(50,\)"):
+        run(Linear(), leader, Gradient(), key, steps=1, initial=(np.zeros(50), np.zeros(1)))
+    with pytest.raises(InputError, match="one key for each of >= 1 seeds"):
+        run_seeds(Linear(), leader, Gradient(), key, steps=1)
+    with pytest.raises(InputError, match="horizon = 0"):
+        steering(Linear(), Gradient(), np.zeros(50), RewardModel(np.zeros(50)), key, horizon=0)

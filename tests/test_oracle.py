@@ -62,7 +62,7 @@ def test_bandit(objective, key):
     state, trace = run(Bandit(), leader, follower, key, steps=300, record=outcome)
     for name in ("true_utility", "proxy_reward", "blind_spot_mass", "kl"):
         np.testing.assert_allclose(trace.metrics[name], expected[name], rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(jax.nn.softmax(state.theta), expected["policy"], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(jax.nn.softmax(state.theta), expected["policy"], rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(state.reward_model.phi, expected["phi"], rtol=1e-10)
 
 
