@@ -21,13 +21,14 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, Figure]:
 
 def _curves(results: Mapping[str, Result]) -> Figure:
     figure, axes = plotting.panels(1, 3)
-    best = float(next(iter(results.values())).optimum.mean())
+    first = next(iter(results.values()))
+    best, alpha = float(first.optimum.mean()), first.settings.values["alpha"]
     metrics = ("true_utility", "proxy_reward", "blind_spot_mass")
     for ax, name in zip(axes[0], metrics, strict=True):
         figures.metric(ax, results, name, (best, "best arm") if name == "true_utility" else None)
         ax.set_ylim(-0.03, 1.03)
     figures.legend_below(figure, axes[0, 0], len(results) + 1)
-    figure.suptitle(f"planted-blind-spot bandit: {figures.caption(results)}", fontsize=9)
+    figure.suptitle(f"planted-blind-spot bandit, α = {alpha:g}: {figures.caption(results)}", fontsize=9)
     return figure
 
 
@@ -51,8 +52,9 @@ def _final_policy(results: Mapping[str, Result]) -> Figure:
         )
         ax.tick_params(axis="x", length=0)
     axes[0, 0].set_ylabel("final probability")
-    n = len(next(iter(results.values())).seeds)
-    figure.suptitle(f"final policy over arms, mean of {n} instances", fontsize=9)
+    first = next(iter(results.values()))
+    alpha, n = first.settings.values["alpha"], len(first.seeds)
+    figure.suptitle(f"final policy over arms, α = {alpha:g}, mean of {n} instances", fontsize=9)
     return figure
 
 

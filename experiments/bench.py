@@ -20,7 +20,8 @@ import numpy as np
 
 from experiments.settings import in_precision, resolve
 from fpo_jax.hyperparameters import InputError
-from fpo_jax.simulate import outcome, run_seeds, seed_keys
+from fpo_jax.record import outcome
+from fpo_jax.simulate import run_seeds, seed_keys
 
 ORACLE = Path(__file__).resolve().parent.parent / "tests" / "oracle.py"
 

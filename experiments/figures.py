@@ -36,7 +36,7 @@ def metric(
         plotting.curve(ax, result.metrics[name], label, styles[label])
     if ideal is not None:
         plotting.ideal(ax, *ideal)
-    ax.set_title(TITLES.get(name, name))
+    ax.set_title(TITLES.get(name, name), fontsize=plotting.TITLE_SIZE)
     ax.set_xlabel("iteration")
 
 

@@ -71,7 +71,7 @@ def _phase_plot(results: Mapping[str, Result]) -> Figure:
     for ax in axes[:, 0]:
         ax.set_ylabel("noise norm")
     figure.suptitle(
-        "grey: true utility (dark is high) and the computed ascent field at the final reward model;\n"
+        "grey: true utility (dark is high) and the computed ascent field at the final reward model\n"
         f"(seed {seeds[0]}); colour: trajectories of {len(seeds)} seeds; star and dashes: the ideal",
         fontsize=9,
     )

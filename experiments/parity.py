@@ -15,7 +15,8 @@ import numpy as np
 
 from experiments.settings import Settings, in_precision, resolve
 from fpo_jax.hyperparameters import InputError, require_known
-from fpo_jax.simulate import outcome, run, seed_keys
+from fpo_jax.record import outcome
+from fpo_jax.simulate import run, seed_keys
 
 DEPARTURE = 1e-2
 """A series has left its recording at the first entry that is this far off."""

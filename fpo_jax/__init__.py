@@ -9,7 +9,8 @@ from fpo_jax.expect import expect, follower_loss, leader_value
 from fpo_jax.followers import BestResponse, Gradient
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.objectives import Exact, Myopic, Practical, Relaxed
-from fpo_jax.simulate import Leader, full_record, outcome, run, run_seeds, seed_keys
+from fpo_jax.record import full_record, outcome
+from fpo_jax.simulate import Leader, run, run_seeds, seed_keys
 from fpo_jax.steering import Decomposition, steering
 from fpo_jax.types import (
     Environment,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from fpo_jax.hyperparameters import InputError
@@ -26,6 +27,19 @@ def check_shapes(responses: Responses) -> None:
                 f"array of shape {jnp.shape(leaf)}",
                 f"of shape [{n}, ...], one row for each weight",
             )
+
+
+def check_weights(responses: Responses) -> None:
+    """Check that weights are non-negative and sum to 1.
+
+    Raises:
+        InputError: names the offending weight or the sum.
+    """
+    weights = np.asarray(responses.w)
+    if not np.all(weights >= 0):
+        raise InputError("responses.w", weights.min(), "non-negative everywhere")
+    if not abs(weights.sum() - 1.0) <= 1e-5:
+        raise InputError("sum of responses.w", weights.sum(), "1, to within 1e-5")
 
 
 def expect(f: Callable[[Response], PyTree], responses: Responses) -> PyTree:

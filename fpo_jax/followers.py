@@ -64,7 +64,7 @@ class BestResponse(Follower):
     φ⁺ = argmin_φ E_{μ_θ}[(r_φ − U)²] + ridge · ‖φ − φ_a‖², where φ_a = φ₀ if `anchored`, else 0.
     With r affine in φ the loss is quadratic, so one Newton step from the anchor lands on the minimiser:
     φ⁺ = φ_a − [∂²L/∂φ²]⁻¹ ∂L/∂φ(φ_a). Differentiating through the solve is the implicit function theorem.
-    A singular Hessian (ridge 0 and too few distinct responses) yields non-finite φ, which a run reports.
+    A singular Hessian (ridge 0 and too few distinct responses) has no single minimiser; a run refuses it.
     """
 
     ridge: float = real(0.0, "ridge λ on ‖φ − anchor‖²", low=0.0)

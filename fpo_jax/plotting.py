@@ -15,13 +15,13 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 IDEAL = "#000000"
+TITLE_SIZE = 10  # points
 PANEL = (3.4, 2.7)  # inches of one panel: legible when two stand side by side on a page
 
 RC: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.titlesize": 10,
     "pdf.fonttype": 42,  # text stays text
 }
 """Our settings, in force while a figure is made or written; a user's own stay as they are."""
@@ -104,7 +104,7 @@ def policy_bars(ax: Axes, mass: np.ndarray, planted: np.ndarray, style: Style, l
     shaded = arms[planted > 0.5]
     if shaded.size:
         ax.axvspan(shaded.min() - 0.5, shaded.max() + 0.5, color="#F3D9B1", alpha=0.6, zorder=0)
-    ax.set_title(label)
+    ax.set_title(label, fontsize=TITLE_SIZE)
     ax.set_xlim(-0.7, mass.size - 0.3)
 
 
@@ -134,7 +134,7 @@ def phase(
     for signal, noise in trajectories:
         ax.plot(signal, noise, color=style.color, linewidth=1.2, alpha=0.75)
         ax.plot(signal[-1], noise[-1], "o", color=style.color, markersize=4, markeredgecolor="white")
-    ax.set_title(title)
+    ax.set_title(title, fontsize=TITLE_SIZE)
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:

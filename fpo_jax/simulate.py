@@ -4,8 +4,6 @@ Randomness: one key a run, split by named purpose, so that every objective faces
 same initial parameters and the same noise. Comparisons between objectives are therefore paired.
 """
 
-import zlib
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,9 +14,10 @@ from flax import struct
 from jaxtyping import PyTree
 
 from fpo_jax.differentiate import Autodiff, Differentiator
-from fpo_jax.expect import check_shapes, expect
+from fpo_jax.expect import check_shapes, check_weights
 from fpo_jax.hyperparameters import InputError, real, validate
-from fpo_jax.steering import cosine, norm, steering
+from fpo_jax.keys import named_key
+from fpo_jax.record import UNDEFINED, Record, full_record
 from fpo_jax.types import (
     Environment,
     Follower,
@@ -33,11 +32,6 @@ from fpo_jax.types import (
     Theta,
     Trace,
 )
-
-Record = Callable[[Game, Follower, State, Key], dict[str, Scalar]]
-
-UNDEFINED = ("steering_cosine",)
-"""Metrics that may be NaN, meaning undefined; any other that is NaN or infinite is a divergence."""
 
 SEED_LIMIT = 2**31
 """Seeds lie below this number, so that a seed means the same in either precision."""
@@ -71,44 +65,9 @@ class Leader:
         return jax.tree.map(lambda t, g: t + self.policy_lr * g, theta, gradient)
 
 
-def named_key(key: Key, purpose: str) -> Key:
-    """Derive the key of one named purpose, so that adding a purpose changes no other's random numbers."""
-    return jax.random.fold_in(key, zlib.crc32(purpose.encode()))
-
-
 def instance(environment: Environment | Game, key: Key) -> Game:
     """Draw the instance that a run with this key meets."""
     return environment.draw(named_key(key, "instance"))
-
-
-def outcome(game: Game, follower: Follower, state: State, key: Key) -> dict[str, Scalar]:
-    """Record what happened: E[U], E[r], their gap E[r] − E[U], blind-spot mass, the game's diagnostics."""
-    responses = game.respond(state.theta, key)
-    true_utility = expect(game.utility, responses)
-    proxy_reward = expect(lambda y: game.reward(state.reward_model.phi, y), responses)
-    return {
-        "true_utility": true_utility,
-        "proxy_reward": proxy_reward,
-        "gap": proxy_reward - true_utility,
-        "blind_spot_mass": expect(game.blind_spot, responses),
-        **game.diagnostics(state.theta),
-    }
-
-
-def full_record(game: Game, follower: Follower, state: State, key: Key) -> dict[str, Scalar]:
-    """Record the outcome, and the exact steering part of dF/dθ at the state: its norm and its cosine.
-
-    F foresees one update of the follower here, whatever horizon the leader's objective has.
-    `steering_cosine` is the cosine between the steering and the standard part: −1 where steering opposes
-    what iterative RLHF follows; NaN, meaning undefined, where either part is exactly zero.
-    """
-    decomposition_key, outcome_key = named_key(key, "decomposition"), named_key(key, "outcome")
-    parts = steering(game, follower, state.theta, state.reward_model, decomposition_key)
-    return {
-        **outcome(game, follower, state, outcome_key),
-        "steering_norm": norm(parts.steering),
-        "steering_cosine": cosine(parts.steering, parts.standard),
-    }
 
 
 def initial_state(
@@ -325,16 +284,3 @@ def _start(
     check_shapes(responses)
     residual = follower.residual(game, theta, reward_model, named_key(key, "initial data"))
     return responses, game.offline(), residual
-
-
-def check_weights(responses: Responses) -> None:
-    """Check that weights are non-negative and sum to 1.
-
-    Raises:
-        InputError: names the offending weight or the sum.
-    """
-    weights = np.asarray(responses.w)
-    if not np.all(weights >= 0):
-        raise InputError("responses.w", weights.min(), "non-negative everywhere")
-    if not abs(weights.sum() - 1.0) <= 1e-5:
-        raise InputError("sum of responses.w", weights.sum(), "1, to within 1e-5")

@@ -15,9 +15,10 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
 from fpo_jax.differentiate import CentralDifference
-from fpo_jax.expect import check_shapes, leader_value
+from fpo_jax.expect import check_shapes, check_weights, leader_value
 from fpo_jax.hyperparameters import InputError, validate
-from fpo_jax.simulate import check_weights, instance, named_key
+from fpo_jax.keys import named_key
+from fpo_jax.simulate import instance
 from fpo_jax.types import Environment, Game, Key, Phi, Response, Responses, Scalar, Theta
 
 

@@ -20,7 +20,7 @@ from fpo_jax import (
     outcome,
     run,
 )
-from fpo_jax.simulate import named_key
+from fpo_jax.keys import named_key
 from tests.oracle import BanditOracle, LinearOracle
 
 OBJECTIVES = {

@@ -26,7 +26,7 @@ from fpo_jax import (
     steering,
 )
 from fpo_jax.expect import expect, follower_loss, leader_value, mix, training_data
-from fpo_jax.simulate import named_key
+from fpo_jax.keys import named_key
 from fpo_jax.steering import cosine, foresighted_value, norm, norm_ratio, sign_agreement
 from fpo_jax.testing import central_difference
 

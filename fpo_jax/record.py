@@ -1,0 +1,46 @@
+"""What a run writes down at each entry: scalars by name, computed from the state.
+
+A record is a function of (game, follower, state, key); a user's own is passed to `run` as it is.
+"""
+
+from collections.abc import Callable
+
+from fpo_jax.expect import expect
+from fpo_jax.keys import named_key
+from fpo_jax.steering import cosine, norm, steering
+from fpo_jax.types import Follower, Game, Key, Scalar, State
+
+Record = Callable[[Game, Follower, State, Key], dict[str, Scalar]]
+
+UNDEFINED = ("steering_cosine",)
+"""Metrics that may be NaN, meaning undefined; any other that is NaN or infinite is a divergence."""
+
+
+def outcome(game: Game, follower: Follower, state: State, key: Key) -> dict[str, Scalar]:
+    """Record what happened: E[U], E[r], their gap E[r] − E[U], blind-spot mass, the game's diagnostics."""
+    responses = game.respond(state.theta, key)
+    true_utility = expect(game.utility, responses)
+    proxy_reward = expect(lambda y: game.reward(state.reward_model.phi, y), responses)
+    return {
+        "true_utility": true_utility,
+        "proxy_reward": proxy_reward,
+        "gap": proxy_reward - true_utility,
+        "blind_spot_mass": expect(game.blind_spot, responses),
+        **game.diagnostics(state.theta),
+    }
+
+
+def full_record(game: Game, follower: Follower, state: State, key: Key) -> dict[str, Scalar]:
+    """Record the outcome, and the exact steering part of dF/dθ at the state: its norm and its cosine.
+
+    F foresees one update of the follower here, whatever horizon the leader's objective has.
+    `steering_cosine` is the cosine between the steering and the standard part: −1 where steering opposes
+    what iterative RLHF follows; NaN, meaning undefined, where either part is exactly zero.
+    """
+    decomposition_key, outcome_key = named_key(key, "decomposition"), named_key(key, "outcome")
+    parts = steering(game, follower, state.theta, state.reward_model, decomposition_key)
+    return {
+        **outcome(game, follower, state, outcome_key),
+        "steering_norm": norm(parts.steering),
+        "steering_cosine": cosine(parts.steering, parts.standard),
+    }
