@@ -25,7 +25,7 @@ class Result:
         seeds: [n] the seeds that stayed finite, in the order of every other array.
         metrics: [n, T + 1] each, by name.
         games: the instance of each seed, leading axis [n].
-        optimum: [n] the utility that no policy exceeds, by seed.
+        optimum: [n] the true utility that no policy exceeds, by seed.
         final: the final states, leading axis [n].
         diverged: the first iteration that was not finite, by seed.
     """

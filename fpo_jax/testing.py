@@ -38,7 +38,7 @@ def check_game(environment: Environment | Game, key: Key | None = None) -> None:
 
     Checked at the initial θ and at a random one: every method returns what it should, in shape and range;
     weights sum to 1; the same key gives the same responses; offline data are shaped like the policy's;
-    utility never exceeds `optimum`; all survives jit, and vmap over responses;
+    E[U] never exceeds `optimum`; all survives jit, and vmap over responses;
     the gradients of J in θ and φ equal central
     differences (to 1e-6 relative in float64, 2e-2 in float32).
 
@@ -133,9 +133,10 @@ def _check_values(probe: _Probe) -> None:
     _require(pure, "respond(theta, key)", "different on a second call", "a function of its key")
     for reward, utility, blind in zip(probe.reward, probe.utility, probe.blind_spot, strict=True):
         _require(np.all(np.isfinite(reward)), "reward(phi, y)", reward, "finite")
-        highest, bound = np.max(utility), np.asarray(probe.optimum)
-        _require(highest <= bound + 1e-6 * abs(bound), "utility(y)", highest, f"<= optimum() = {bound}")
+        _require(np.all(np.isfinite(utility)), "utility(y)", utility, "finite")
         _require(np.all((blind >= 0) & (blind <= 1)), "blind_spot(y)", blind, "in [0, 1]")
+    reached, bound = np.sum(probe.samples[0].w * probe.utility[0]), np.asarray(probe.optimum)
+    _require(reached <= bound + 1e-6 * abs(bound), "E[U]", reached, f"<= optimum() = {bound}")
     for name, (gradient, difference) in probe.gradients.items():
         error = np.max(np.abs(gradient - difference)) / max(np.max(np.abs(difference)), 1e-3)
         _require(

@@ -124,7 +124,7 @@ class Game(Protocol):
 
     @abstractmethod
     def optimum(self) -> Scalar:
-        """Return max_y U(y), the utility that no policy exceeds."""
+        """Return max_π E_π[U], the true utility that no policy exceeds."""
         ...
 
     def offline(self) -> Responses | None:

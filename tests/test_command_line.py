@@ -108,7 +108,7 @@ RUN = ["run", "linear", *FAST]
 BAD = {
     "unknown command": (["rnu"], "command = rnu", "nearest: run"),
     "unknown environment": (["run", "liner"], "environment = liner", "nearest: linear"),
-    "no environment": (["run"], "environment = nothing", "bandit, linear"),
+    "no environment": (["run"], "environment = nothing", "must be one of bandit"),
     "unknown objective": (["run", "linear", "--objective", "relax"], "objective = relax", "nearest: relaxed"),
     "unknown follower": (["run", "linear", "--follower", "sgd"], "follower = sgd", "one of gradient"),
     "unknown option": (["run", "linear", "--wieght", "1"], "--wieght", "--help"),

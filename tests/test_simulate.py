@@ -8,6 +8,7 @@ import pytest
 from envs import ENVIRONMENTS
 from envs.bandit import Bandit
 from envs.linear import Linear
+from experiments.settings import resolve
 from fpo_jax import (
     BestResponse,
     Exact,
@@ -134,12 +135,10 @@ def test_first_divergence_of_mixed_seeds():
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_float32_smoke(name):
     with jax.enable_x64(False):
-        leader = Leader(Exact(), policy_lr=0.05)
-        _, trace = run_seeds(SMALL[name], leader, FOLLOWER[name], seed_keys(2), steps=30, record=full_record)
+        environment, leader, follower = resolve({"environment": name, "objective": "exact"}).build()
+        _, trace = run_seeds(environment, leader, follower, seed_keys(2), steps=30, record=full_record)
         assert {v.dtype for v in trace.metrics.values()} == {jnp.dtype("float32")}
         assert np.all(trace.finite)
-    _, double = run_seeds(SMALL[name], leader, FOLLOWER[name], seed_keys(2), steps=30)
-    assert double.metrics["true_utility"].dtype == jnp.float64
 
 
 def test_run_may_itself_be_vmapped_over_hyperparameters(key):

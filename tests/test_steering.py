@@ -56,8 +56,14 @@ def relative_error(a, b):
     return float(jnp.linalg.norm(a - b) / jnp.linalg.norm(b))
 
 
-@pytest.mark.parametrize("horizon", [1, 3])
-@pytest.mark.parametrize("follower", [*FOLLOWERS, *MIXED])
+HORIZONS = [
+    *((follower, 1) for follower in (FOLLOWERS | MIXED)),
+    ("gradient, 3 steps", 3),
+    ("best response", 3),
+]
+
+
+@pytest.mark.parametrize(("follower", "horizon"), HORIZONS)
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_standard_plus_steering_is_the_gradient_of_F(name, follower, horizon, key):
     if follower in MIXED and ENVIRONMENTS[name]().draw(key).offline() is None:

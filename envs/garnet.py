@@ -1,0 +1,79 @@
+"""Random Markov decision processes (Garnet) in a share of whose states the features lie.
+
+Each state-action pair leads to a few states drawn without replacement, with probabilities cut at random from
+the unit interval. As in the bandit, style predicts quality on ordinary states, and planted states have style
+far above anything that the offline data show, and next to no quality. U(s, a) = quality of s.
+"""
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float
+
+from envs.tabular import Pair, TabularGame
+from fpo_jax.hyperparameters import InputError, count, real
+from fpo_jax.types import Key, Recipe
+
+
+@struct.dataclass
+class Garnet:
+    """Random processes of given size and branching, with planted states (Garnet; the planting is ours).
+
+    The first state is drawn uniformly. The reward model is linear in (style, visibility·quality).
+    """
+
+    name: ClassVar[str] = "garnet"
+    recipe: ClassVar[Recipe] = Recipe(
+        steps=3000,
+        policy_lr=10.0,
+        follower="best-response",
+        settings={"alpha": 0.3, "ridge": 0.1},
+        weights={"relaxed": 0.3, "practical": 0.1},
+    )
+
+    planted_share: float = real(0.25, "share of states in the blind spot, in [0, 1)", low=0.0, high=0.999)
+    discount: float = real(0.9, "discount of the occupancy, in [0, 1)", low=0.0, high=0.9999)
+    temperature: float = real(0.01, "price τ of KL(π ‖ uniform)", low=0.0)
+    visibility: float = real(0.3, "scale at which the reward model sees quality")
+    states: int = count(20, "number of states", low=2)
+    actions: int = count(4, "number of actions")
+    branching: int = count(3, "number of states that a pair leads to, at most the states")
+
+    def check(self) -> None:
+        """Raise an InputError when a pair should lead to more states than there are."""
+        if self.branching > self.states:
+            raise InputError("branching", self.branching, f"an integer <= states = {self.states}")
+
+    def draw(self, key: Key) -> TabularGame:
+        """Draw one process; the last states are the planted ones, at least one state is ordinary."""
+        keys = jax.random.split(key, 5)
+        index = jnp.arange(self.states, dtype=float)
+        ordinary_states = (1.0 - self.planted_share) * self.states  # rounded by comparing with midpoints
+        is_planted = jnp.where((index + 0.5 > ordinary_states) & (index > 0.0), 1.0, 0.0)
+        quality = jax.random.uniform(keys[0], (self.states,)) * jnp.where(is_planted > 0, 0.2, 1.0)
+        noise = jax.random.uniform(keys[1], (self.states,))
+        style = jnp.where(is_planted > 0, 2.0 + noise, 0.8 * quality + 0.2 * noise)
+        by_state = Pair(jnp.stack([style, self.visibility * quality], axis=1), quality, is_planted)
+        pairs = jax.tree.map(lambda x: jnp.repeat(x[:, None], self.actions, axis=1), by_state)
+        ordinary = 1.0 - pairs.planted
+        return TabularGame(
+            transitions=self._transitions(keys[2]),
+            start=jnp.full(self.states, 1.0 / self.states),
+            discount=self.discount,
+            pairs=pairs,
+            covered=ordinary / jnp.sum(ordinary),
+            temperature=self.temperature,
+        )
+
+    def _transitions(self, key: Key) -> Float[Array, "states actions states"]:
+        def row(row_key: Key) -> Float[Array, " states"]:
+            where, cuts = jax.random.split(row_key)
+            successors = jax.random.permutation(where, self.states)[: self.branching]
+            ends = jnp.sort(jax.random.uniform(cuts, (self.branching - 1,)))
+            probabilities = jnp.diff(ends, prepend=0.0, append=1.0)
+            return jnp.zeros(self.states, probabilities.dtype).at[successors].set(probabilities)
+
+        keys = jax.random.split(key, (self.states, self.actions))
+        return jax.vmap(jax.vmap(row))(keys)
