@@ -121,10 +121,10 @@ def test_gridworld_as_described(key):
 def test_gridworld_collapses_without_steering_and_not_with_it():
     # The claim's own bounds: below 5 % of the reachable optimum against above 90 % of it.
     reached = {}
-    keys = seed_keys(8)
+    keys = seed_keys(4)
     for objective in (Myopic(), Exact()):
         leader = Leader(objective, policy_lr=10.0)
-        _, trace = run_seeds(Gridworld(), leader, FOLLOWER, keys, steps=1500, record=outcome)
+        _, trace = run_seeds(Gridworld(), leader, FOLLOWER, keys, steps=1000, record=outcome)
         reached[type(objective)] = float(trace.metrics["true_utility"][:, -1].mean())
     optimum = float(jax.vmap(lambda key: Gridworld().draw(key).optimum())(keys).mean())
     assert reached[Myopic] < 0.05 * optimum
