@@ -32,8 +32,9 @@ class InputError(ValueError):
 
     def __init__(self, field: str, value: object, allowed: str):
         self.field, self.value, self.allowed = field, value, allowed
-        shown = " ".join(str(value).split())  # an array's text has many lines
-        shown = shown if len(shown) <= 80 else f"{shown[:77]}…"
+        shown = " ".join(str(value).split())
+        if len(shown) > 80 and isinstance(value, np.ndarray | jax.Array):
+            shown = f"{shown[:77]}…"
         super().__init__(f"{field} = {shown}: must be {allowed}")
 
 
