@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float
 
-from envs.tabular import Pair, TabularGame
+from envs.tabular import Pair, TabularGame, planted_game
 from fpo_jax.hyperparameters import InputError, count, real
 from fpo_jax.types import Key, Recipe
 
@@ -56,16 +56,8 @@ class Garnet:
         noise = jax.random.uniform(keys[1], (self.states,))
         style = jnp.where(is_planted > 0, 2.0 + noise, 0.8 * quality + 0.2 * noise)
         by_state = Pair(jnp.stack([style, self.visibility * quality], axis=1), quality, is_planted)
-        pairs = jax.tree.map(lambda x: jnp.repeat(x[:, None], self.actions, axis=1), by_state)
-        ordinary = 1.0 - pairs.planted
-        return TabularGame(
-            transitions=self._transitions(keys[2]),
-            start=jnp.full(self.states, 1.0 / self.states),
-            discount=self.discount,
-            pairs=pairs,
-            covered=ordinary / jnp.sum(ordinary),
-            temperature=self.temperature,
-        )
+        start = jnp.full(self.states, 1.0 / self.states)
+        return planted_game(by_state, self._transitions(keys[2]), start, self.discount, self.temperature)
 
     def _transitions(self, key: Key) -> Float[Array, "states actions states"]:
         def row(row_key: Key) -> Float[Array, " states"]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.tabular import Pair, TabularGame
+from envs.tabular import Pair, TabularGame, planted_game
 from fpo_jax.hyperparameters import InputError, count, real
 from fpo_jax.types import Key, Recipe
 
@@ -62,17 +62,13 @@ class Gridworld:
         utility = (1.0 - is_decoy) * jnp.exp(-squared / 4.0)
         glitter = jnp.where(is_decoy > 0, self.glitter, jnp.exp(-squared / 6.0))
         features = jnp.stack([self.visibility * jnp.sqrt(utility), glitter], axis=1)
-        by_action = Pair(features, utility, is_decoy)
-        pairs = jax.tree.map(lambda x: jnp.repeat(x[:, None], len(MOVES), axis=1), by_action)
-        ordinary = 1.0 - pairs.planted
         moves = jnp.asarray(self._moves(), dtype=is_decoy.dtype)
         random_move = jnp.mean(moves, axis=1, keepdims=True)
-        return TabularGame(
+        return planted_game(
+            Pair(features, utility, is_decoy),
             transitions=(1.0 - self.slip) * moves + self.slip * random_move,
             start=jnp.zeros(cells).at[0].set(1.0),
             discount=self.discount,
-            pairs=pairs,
-            covered=ordinary / jnp.sum(ordinary),
             temperature=self.temperature,
         )
 

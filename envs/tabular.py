@@ -132,6 +132,26 @@ class TabularGame(Game):
         return jnp.sum(weights * (jax.nn.log_softmax(theta, axis=1) + jnp.log(float(theta.shape[1]))))
 
 
+def planted_game(
+    by_state: Pair,
+    transitions: Float[Array, "states actions states"],
+    start: Float[Array, " states"],
+    discount: float | Scalar,
+    temperature: float | Scalar,
+) -> TabularGame:
+    """Return the process in which a pair is what its state is, and offline data avoid planted states.
+
+    Args:
+        by_state: what is known of each state, [states, ...]; `planted` is 0 or 1.
+        transitions, start, discount, temperature: as in `TabularGame`.
+
+    The offline data are uniform on the pairs of the states that are not planted.
+    """
+    pairs = jax.tree.map(lambda x: jnp.repeat(x[:, None], transitions.shape[1], axis=1), by_state)
+    ordinary = 1.0 - pairs.planted
+    return TabularGame(transitions, start, discount, pairs, ordinary / jnp.sum(ordinary), temperature)
+
+
 def _solve(matrix: Float[Array, "states states"], vector: Float[Array, " states"]) -> Array:
     operator = lx.MatrixLinearOperator(matrix)
     return lx.linear_solve(operator, vector, solver=lx.LU(), throw=False).value

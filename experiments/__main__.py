@@ -162,11 +162,12 @@ def _run(settings: Any, out: Path | None, as_json: bool) -> int:
     if result.warning():
         sys.stderr.write(f"{PROGRAM}: warning: {result.warning()}\n")
     report = summary(result)
+    origin = provenance(settings.command(), settings.precision)
     if out is not None:
-        write_run(out, result)
+        write_run(out, result, report | origin)
         sys.stderr.write(f"written to {out}\n")
     if as_json:
-        print(json.dumps(report | provenance(settings.command(), settings.precision), allow_nan=False))
+        print(json.dumps(report | origin, allow_nan=False))
         return 0
     for name, value in report.items():
         if not name.endswith("_ci95") and value is not None and value != []:

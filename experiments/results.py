@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.running import Result, summary
+from experiments.running import Result
 from fpo_jax.hyperparameters import InputError
 
 MANIFEST = ".fpo-jax.json"
@@ -107,10 +107,11 @@ def provenance(command: str, precision: str) -> dict[str, Any]:
     }
 
 
-def write_run(out: Path, result: Result) -> None:
+def write_run(out: Path, result: Result, report: Mapping[str, Any]) -> None:
     """Write a run's folder: `config.json`, `metrics.npz` with arrays [seed, step], `summary.json`, figures.
 
-    `metrics.npz` also names its rows (`seed`), the optimum of each, and the seeds that diverged.
+    `report` is what `summary.json` holds. `metrics.npz` also names its rows (`seed`), the optimum of each,
+    and the seeds that diverged.
     """
     from experiments import figures  # matplotlib is slow to import, and a run without a folder needs none
 
@@ -125,7 +126,5 @@ def write_run(out: Path, result: Result) -> None:
         }
         with (folder / "metrics.npz").open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
-        write_json(
-            folder / "summary.json", summary(result) | provenance(settings.command(), settings.precision)
-        )
+        write_json(folder / "summary.json", report)
         figures.save_all(figures.overview({settings.names.objective: result}), folder)
