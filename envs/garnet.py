@@ -10,32 +10,25 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from envs.tabular import Pair, TabularGame, planted_game
+from envs.tabular import COLLAPSING, Pair, Process, TabularGame
+from envs.transitions import Branches
 from fpo_jax.hyperparameters import InputError, count, real
 from fpo_jax.types import Key, Recipe
 
 
 @struct.dataclass
-class Garnet:
+class Garnet(Process):
     """Random processes of given size and branching, with planted states (Garnet; the planting is ours).
 
     The first state is drawn uniformly. The reward model is linear in (style, visibility·quality).
     """
 
     name: ClassVar[str] = "garnet"
-    recipe: ClassVar[Recipe] = Recipe(
-        steps=3000,
-        policy_lr=10.0,
-        follower="best-response",
-        settings={"alpha": 0.3, "ridge": 0.1},
-        weights={"relaxed": 0.3, "practical": 0.1},
-    )
+    recipe: ClassVar[Recipe] = COLLAPSING
 
     planted_share: float = real(0.25, "share of states in the blind spot, in [0, 1)", low=0.0, high=0.999)
-    discount: float = real(0.9, "discount of the occupancy, in [0, 1)", low=0.0, high=0.9999)
-    temperature: float = real(0.01, "price τ of KL(π ‖ uniform)", low=0.0)
     visibility: float = real(0.3, "scale at which the reward model sees quality")
     states: int = count(20, "number of states", low=2)
     actions: int = count(4, "number of actions")
@@ -43,6 +36,7 @@ class Garnet:
 
     def check(self) -> None:
         """Raise an InputError when a pair should lead to more states than there are."""
+        super().check()
         if self.branching > self.states:
             raise InputError("branching", self.branching, f"an integer <= states = {self.states}")
 
@@ -57,15 +51,14 @@ class Garnet:
         style = jnp.where(is_planted > 0, 2.0 + noise, 0.8 * quality + 0.2 * noise)
         by_state = Pair(jnp.stack([style, self.visibility * quality], axis=1), quality, is_planted)
         start = jnp.full(self.states, 1.0 / self.states)
-        return planted_game(by_state, self._transitions(keys[2]), start, self.discount, self.temperature)
+        return self.planted_game(by_state, self._branches(keys[2]), start, is_covered=1.0 - is_planted)
 
-    def _transitions(self, key: Key) -> Float[Array, "states actions states"]:
-        def row(row_key: Key) -> Float[Array, " states"]:
+    def _branches(self, key: Key) -> Branches:
+        def row(row_key: Key) -> tuple[Int[Array, " branches"], Float[Array, " branches"]]:
             where, cuts = jax.random.split(row_key)
             successors = jax.random.permutation(where, self.states)[: self.branching]
             ends = jnp.sort(jax.random.uniform(cuts, (self.branching - 1,)))
-            probabilities = jnp.diff(ends, prepend=0.0, append=1.0)
-            return jnp.zeros(self.states, probabilities.dtype).at[successors].set(probabilities)
+            return successors, jnp.diff(ends, prepend=0.0, append=1.0)
 
         keys = jax.random.split(key, (self.states, self.actions))
-        return jax.vmap(jax.vmap(row))(keys)
+        return Branches(*jax.vmap(jax.vmap(row))(keys))

@@ -3,82 +3,187 @@
 Utility is a bump around the goal, U = exp(−d²/4). The reward model is linear in (visibility·√U, glitter):
 glitter is a wider bump around the goal, exp(−d²/6), which makes it a good predictor of utility on the offline
 data, and is higher still on the decoys, which the offline data never show.
+
+A grid is drawn from a key, or from a map that one can write: rows from top to bottom, separated by "/" or by
+line breaks, of S (start), G (goal), D (decoy), # (wall) and . (free).
+
+>>> import jax
+>>> game = Gridworld(map="S..#G / .#... / ..D.#").draw(jax.random.key(0))
+>>> game.layout.wall.astype(int)
+Array([[0, 0, 0, 1, 0],
+       [0, 1, 0, 0, 0],
+       [0, 0, 0, 0, 1]], dtype=int32)
 """
 
-from typing import ClassVar
+import re
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jaxtyping import Array, Float, Int
+from scipy.ndimage import label
 
-from envs.tabular import Pair, TabularGame, planted_game
-from fpo_jax.hyperparameters import InputError, count, real
+from envs.tabular import COLLAPSING, Pair, Process, TabularGame
+from envs.transitions import Branches
+from fpo_jax.hyperparameters import InputError, count, real, text
+from fpo_jax.keys import named_key
 from fpo_jax.types import Key, Recipe
 
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 """Up, down, left, right, as (row, column)."""
+RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
+"""The eight cells around a cell, in order; sides and corners alternate."""
+SIGNS = {"S": "start", "G": "goal", "D": "decoy", "#": "wall", ".": "free"}
+
+Mask = Float[Array, "rows columns"]
+
+
+class Layout(NamedTuple):
+    """What each cell is: indicators, [rows, columns] each."""
+
+    start: Mask
+    goal: Mask
+    decoy: Mask
+    wall: Mask
 
 
 @struct.dataclass
-class Gridworld:
-    """A grid from one corner to the other, with decoys drawn among the other cells (ours).
+class GridworldGame(TabularGame):
+    """A tabular process whose states are the cells of a grid, row by row; walls are states never entered."""
 
-    The start is the upper left corner, the goal the lower right one. A move off the grid stays. With
-    probability `slip` a move goes in a direction drawn uniformly from all four.
+    layout: Layout
+
+
+@struct.dataclass
+class Gridworld(Process):
+    """A grid from one corner to the other, or by a map, with decoys drawn among the free cells (ours).
+
+    A move off the grid or into a wall stays. With probability `slip` a move goes in a direction drawn
+    uniformly from all four. Distance d is in cells, straight to the nearest goal.
     """
 
     name: ClassVar[str] = "gridworld"
-    recipe: ClassVar[Recipe] = Recipe(
-        steps=3000,
-        policy_lr=10.0,
-        follower="best-response",
-        settings={"alpha": 0.3, "ridge": 0.1},
-        weights={"relaxed": 0.3, "practical": 0.1},
-    )
+    recipe: ClassVar[Recipe] = COLLAPSING
 
     slip: float = real(0.1, "probability that a move goes in a random direction", low=0.0, high=1.0)
-    discount: float = real(0.9, "discount of the occupancy, in [0, 1)", low=0.0, high=0.9999)
-    temperature: float = real(0.01, "price τ of KL(π ‖ uniform)", low=0.0)
     glitter: float = real(2.0, "glitter of a decoy; the goal's is 1")
     visibility: float = real(0.3, "scale at which the reward model sees √U")
-    rows: int = count(5, "rows of the grid", low=2)
-    columns: int = count(5, "columns of the grid", low=2)
-    decoys: int = count(3, "number of decoy cells", low=0)
+    walls: float = real(0.0, "share of free cells to wall up, if that cuts nothing off", low=0.0, high=1.0)
+    rows: int = count(5, "rows of the grid, where no map is given", low=2)
+    columns: int = count(5, "columns of the grid, where no map is given", low=2)
+    decoys: int = count(3, "number of decoy cells drawn, where no map shows any", low=0)
+    map: str = text("", 'rows of S, G, D, # and ., separated by "/"; empty: start and goal in corners')
 
     def check(self) -> None:
-        """Raise an InputError when the decoys do not fit on the grid."""
-        room = self.rows * self.columns - 2
-        if self.decoys > room:
-            raise InputError("decoys", self.decoys, f"an integer <= {room}, the cells but start and goal")
+        """Raise an InputError when the map is not one, or when the decoys do not fit on the grid."""
+        super().check()
+        drawn = self._drawn()
+        for sign in "SG":
+            if not np.any(drawn == sign):
+                raise InputError("map", self.map, f"one with at least one {sign} ({SIGNS[sign]})")
+        regions, _ = label(drawn != "#")
+        for goal in np.argwhere(drawn == "G"):
+            if regions[tuple(goal)] not in regions[drawn == "S"]:
+                line = "".join(drawn[goal[0]])
+                raise InputError(f"map line {goal[0] + 1}", line, "one whose G can be reached from S")
+        room = np.sum(drawn == ".")
+        if not np.any(drawn == "D") and self.decoys > room:
+            raise InputError("decoys", self.decoys, f"an integer <= {room}, the number of free cells")
 
-    def draw(self, key: Key) -> TabularGame:
-        """Draw one gridworld: where the decoys are."""
-        cells = self.rows * self.columns
-        drawn = 1 + jax.random.permutation(key, cells - 2)[: self.decoys]
-        is_decoy = jnp.zeros(cells).at[drawn].set(1.0)
-        row, column = jnp.divmod(jnp.arange(cells), self.columns)
-        squared = ((row - self.rows + 1) ** 2 + (column - self.columns + 1) ** 2).astype(is_decoy.dtype)
-        utility = (1.0 - is_decoy) * jnp.exp(-squared / 4.0)
-        glitter = jnp.where(is_decoy > 0, self.glitter, jnp.exp(-squared / 6.0))
+    def draw(self, key: Key) -> GridworldGame:
+        """Draw one gridworld: where the decoys and the walls are."""
+        layout = self._layout(key)
+        decoy, wall = layout.decoy.ravel(), layout.wall.ravel()
+        squared = self._squared_distance().astype(decoy.dtype)
+        utility = (1.0 - decoy) * (1.0 - wall) * jnp.exp(-squared / 4.0)
+        glitter = jnp.where(decoy > 0, self.glitter, jnp.exp(-squared / 6.0))
         features = jnp.stack([self.visibility * jnp.sqrt(utility), glitter], axis=1)
-        moves = jnp.asarray(self._moves(), dtype=is_decoy.dtype)
-        random_move = jnp.mean(moves, axis=1, keepdims=True)
-        return planted_game(
-            Pair(features, utility, is_decoy),
-            transitions=(1.0 - self.slip) * moves + self.slip * random_move,
-            start=jnp.zeros(cells).at[0].set(1.0),
-            discount=self.discount,
-            temperature=self.temperature,
+        start = layout.start.ravel()
+        game = self.planted_game(
+            Pair(features, utility, decoy),
+            self._branches(layout.wall),
+            start / jnp.sum(start),
+            is_covered=(1.0 - decoy) * (1.0 - wall),
         )
+        return GridworldGame(**vars(game), layout=layout)
 
-    def _moves(self) -> np.ndarray:
-        """Return [cells, moves, cells] indicators of where each move leads without slip."""
-        leads_to = np.zeros((self.rows * self.columns, len(MOVES), self.rows * self.columns))
-        for cell in range(self.rows * self.columns):
-            row, column = divmod(cell, self.columns)
-            for move, (down, right) in enumerate(MOVES):
-                to_row = min(max(row + down, 0), self.rows - 1)
-                to_column = min(max(column + right, 0), self.columns - 1)
-                leads_to[cell, move, to_row * self.columns + to_column] = 1.0
-        return leads_to
+    def _drawn(self) -> np.ndarray:
+        """Return the map as [rows, columns] signs.
+
+        Raises:
+            InputError: names the line that is ragged or has an unknown sign.
+        """
+        if not self.map:
+            drawn = np.full((self.rows, self.columns), ".")
+            drawn[0, 0], drawn[-1, -1] = "S", "G"
+            return drawn
+        lines = [line.strip() for line in re.split(r"[/\n]", self.map.strip().strip("/"))]
+        for number, line in enumerate(lines, start=1):
+            unknown = [sign for sign in line if sign not in SIGNS]
+            if unknown:
+                signs = ", ".join(f"{sign} ({word})" for sign, word in SIGNS.items())
+                raise InputError(f"map line {number}", line, f"made of {signs}; not {unknown[0]!r}")
+            if len(line) != len(lines[0]) or not line:
+                allowed = f"{max(len(lines[0]), 1)} cells long, as the first line, and not {len(line)}"
+                raise InputError(f"map line {number}", line or "nothing", allowed)
+        return np.array([list(line) for line in lines])
+
+    def _layout(self, key: Key) -> Layout:
+        drawn = self._drawn()
+        shape, dtype = drawn.shape, jnp.result_type(float)
+        start, goal, decoy, wall = (jnp.asarray(drawn == sign, dtype) for sign in "SGD#")
+        if not np.any(drawn == "D"):
+            free = np.flatnonzero(drawn == ".")
+            chosen = jax.random.permutation(key, free)[: self.decoys]
+            decoy = jnp.zeros(drawn.size, dtype).at[chosen].set(1.0).reshape(shape)
+        kept = (start + goal + decoy + wall) > 0
+        return Layout(start, goal, decoy, self._walled(wall, kept, named_key(key, "walls")))
+
+    def _walled(self, wall: Mask, kept: Array, key: Key) -> Mask:
+        """Wall up a share of the cells that are not kept, one by one, where that cuts no cell off.
+
+        A cell may go if the open cells at its four sides hang together around it: then every way through it
+        has a way around. Yokoi's connectivity number counts the pieces into which they would fall.
+        """
+        rows, columns = wall.shape
+        order_key, share_key = jax.random.split(key)
+        order = jax.random.permutation(order_key, rows * columns)
+        wanted = jax.random.uniform(share_key, wall.shape) < self.walls
+        ring = jnp.asarray(RING)
+
+        def propose(closed: Mask, cell: Int[Array, ""]) -> tuple[Mask, None]:
+            """`closed` has a border of walls around the grid."""
+            row, column = jnp.divmod(cell, columns)
+            is_open = 1.0 - closed[row + 1 + ring[:, 0], column + 1 + ring[:, 1]]
+            sides, corners, next_sides = is_open[::2], is_open[1::2], jnp.roll(is_open[::2], -1)
+            pieces = jnp.sum(sides - sides * corners * next_sides)
+            close = wanted[row, column] & ~kept[row, column] & (pieces <= 1)
+            return closed.at[row + 1, column + 1].max(close.astype(closed.dtype)), None
+
+        closed, _ = jax.lax.scan(propose, jnp.pad(wall, 1, constant_values=1.0), order)
+        return closed[1:-1, 1:-1]
+
+    def _squared_distance(self) -> Float[Array, " cells"]:
+        """Return the squared distance of each cell to the nearest goal."""
+        drawn = self._drawn()
+        cells, goals = np.argwhere(drawn != ""), np.argwhere(drawn == "G")
+        return jnp.asarray(np.min(np.sum((cells[:, None] - goals[None]) ** 2, axis=2), axis=1))
+
+    def _branches(self, wall: Mask) -> Branches:
+        """Return the four places where each move may lead, with the probabilities of slipping there."""
+        rows, columns = wall.shape
+        row, column = np.divmod(np.arange(rows * columns), columns)
+        beside = np.stack(
+            [
+                np.clip(row + down, 0, rows - 1) * columns + np.clip(column + right, 0, columns - 1)
+                for down, right in MOVES
+            ],
+            axis=1,
+        )
+        here = np.arange(rows * columns)[:, None]
+        leads_to = jnp.where(wall.ravel()[beside] > 0, here, beside)
+        successors = jnp.broadcast_to(leads_to[:, None], (rows * columns, len(MOVES), len(MOVES)))
+        move = (1.0 - self.slip) * jnp.eye(len(MOVES)) + self.slip / len(MOVES)
+        return Branches(successors, jnp.broadcast_to(move, successors.shape))

@@ -1,20 +1,33 @@
-"""Tabular Markov decision processes: a policy is the discounted occupancy of state-action pairs.
+"""Tabular Markov decision processes: a policy is the occupancy of state-action pairs.
 
 The occupancy of π_θ = softmax(θ) is one differentiable linear solve, after which every expectation,
 penalty and steering term of the theory holds as it stands: responses are state-action pairs.
+
+`from_tables` makes a process of tables given by hand. `Process` is what the makers of random or patterned
+processes share.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import lineax as lx
+import numpy as np
 from flax import struct
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
-from fpo_jax.types import Game, Key, Responses, Scalar
+from envs.transitions import Branches, Policy, States, Table, Transitions
+from fpo_jax.hyperparameters import InputError, choice, count, real
+from fpo_jax.types import Game, Key, Recipe, Responses, Scalar
 
-Theta = Float[Array, "states actions"]
+Theta = Policy
+COLLAPSING = Recipe(
+    steps=3000,
+    policy_lr=10.0,
+    follower="best-response",
+    settings={"alpha": 0.3, "ridge": 0.1},
+    weights={"relaxed": 0.3, "practical": 0.1},
+)
+"""Settings under which planted processes collapse without steering."""
 
 
 class Pair(NamedTuple):
@@ -33,28 +46,56 @@ class Pair(NamedTuple):
 
 @struct.dataclass
 class TabularGame(Game):
-    """A discounted process with a softmax policy: r = φ·ψ(s, a), w = occupancy of π_θ.
+    """A process with a softmax policy: r = φ·ψ(s, a), responses weighted by the occupancy of π_θ.
 
-    d = (1 − γ) (I − γ P_πᵀ)⁻¹ ρ,   w(s, a) = d(s) π_θ(a | s),   cost = τ · Σ_s d(s) KL(π_θ(· | s) ‖ uniform)
+    w(s, a) = d(s) π_θ(a | s),   d = Σ_{t<H} γᵗ d_t / Σ_{t<H} γᵗ,   d_0 = ρ,   d_{t+1} = P_πᵀ d_t
 
-    θ: [states, actions] logits, from 0. φ: [features], from 0. With this occupancy, E[U] is (1 − γ) times the
-    expected discounted return of U.
+    For an episode without end, H = ∞, this is d = (1 − γ) (I − γ P_πᵀ)⁻¹ ρ, one linear solve, and E[U] is
+    (1 − γ) times the expected discounted return of U. For H steps with γ = 1 it is the average over steps.
+    cost = τ · Σ_s d(s) KL(π_θ(· | s) ‖ uniform). θ: [states, actions] logits, from 0. φ: [features], from 0.
 
     Attributes:
-        transitions: [states, actions, states] P[s, a, s'], rows summing to 1.
+        transitions: P(s' | s, a), a `Table` or `Branches`.
         start: [states] distribution ρ of the first state.
-        discount: γ in [0, 1).
+        discount: γ in [0, 1); 1 is allowed in episodes that end.
         pairs: what is known of each pair, [states, actions, ...].
         covered: [states, actions] weights of the offline data, summing to 1.
         temperature: price τ of a nat of KL to the uniform policy.
+        episode_length: steps H of an episode; 0 for one without end.
     """
 
-    transitions: Float[Array, "states actions states"]
-    start: Float[Array, " states"]
+    transitions: Transitions
+    start: States
     discount: float | Scalar
     pairs: Pair
     covered: Float[Array, "states actions"]
     temperature: float | Scalar
+    episode_length: int = struct.field(pytree_node=False)
+
+    def check(self) -> None:
+        """Raise an InputError that names the state and action whose numbers cannot be those of a process."""
+        _check_discount(self.discount, self.episode_length)
+        states, actions = self.pairs.utility.shape
+        _require_shape("start", self.start, (states,))
+        _require_shape("covered", self.covered, (states, actions))
+        _require_shape("features", self.pairs.features, (states, actions, self.pairs.features.shape[-1]))
+        _require_shape("planted", self.pairs.planted, (states, actions))
+        probabilities = self.transitions.probabilities
+        branches = states if isinstance(self.transitions, Table) else probabilities.shape[-1]
+        _require_shape("transitions", probabilities, (states, actions, branches))
+        _require_distributions("transitions", probabilities)
+        _require_distributions("start", self.start)
+        _require_distributions("covered", np.ravel(self.covered))
+        for name, values in self.pairs._asdict().items():
+            where = np.argwhere(~np.isfinite(values))
+            if where.size:
+                state, action = where[0][:2]
+                raise InputError(f"{name}, state {state}, action {action}", values[state, action], "finite")
+        planted = np.asarray(self.pairs.planted)
+        where = np.argwhere((planted < 0) | (planted > 1))
+        if where.size:
+            state, action = where[0]
+            raise InputError(f"planted, state {state}, action {action}", planted[state, action], "in [0, 1]")
 
     def init(self, key: Key) -> tuple[Theta, Float[Array, " features"]]:
         """Return the uniform policy and a reward model that knows nothing, φ₀ = 0."""
@@ -89,7 +130,48 @@ class TabularGame(Game):
         return {"kl": self._kl(theta, self.occupancy(theta))}
 
     def optimum(self) -> Scalar:
-        """Return max_π E_π[U], by policy iteration on U: what a policy can reach from the start.
+        """Return max_π E_π[U]: what a policy can reach from the start.
+
+        By policy iteration where the episode has no end, by backward induction where it has one. The latter
+        lets the policy depend on the time step, which π_θ does not: then it is a bound.
+        """
+        if self.episode_length == 0:
+            return (1.0 - self.discount) * jnp.sum(self.start * self._optimal_values())
+
+        def back(values: States, _: None) -> tuple[States, None]:
+            return jnp.max(self._action_values(values), axis=1), None
+
+        values, _ = jax.lax.scan(back, jnp.zeros_like(self.start), None, length=self.episode_length)
+        return jnp.sum(self.start * values) / jnp.sum(self._step_weights())
+
+    def occupancy(self, theta: Theta) -> Float[Array, "states actions"]:
+        """Return w(s, a) = d(s) π_θ(a | s), summing to 1; differentiable in θ."""
+        policy = jax.nn.softmax(theta, axis=1)
+        return self._visits(policy)[:, None] * policy
+
+    def _visits(self, policy: Policy) -> States:
+        """Return d(s), the share of steps spent in each state."""
+        if self.episode_length == 0:
+            first = (1.0 - self.discount) * self.start
+            return self.transitions.solve(policy, self.discount, first, transpose=True)
+
+        def step(carry: tuple[States, States], weight: Scalar) -> tuple[tuple[States, States], None]:
+            present, visits = carry
+            return (self.transitions.push(policy, present), visits + weight * present), None
+
+        weights = self._step_weights()
+        (_, visits), _ = jax.lax.scan(step, (self.start, jnp.zeros_like(self.start)), weights)
+        return visits / jnp.sum(weights)
+
+    def _step_weights(self) -> Float[Array, " steps"]:
+        """Return γᵗ for each step of an episode that ends."""
+        return jnp.asarray(self.discount, self.start.dtype) ** jnp.arange(self.episode_length)
+
+    def _action_values(self, values: States) -> Policy:
+        return self.pairs.utility + self.discount * self.transitions.ahead(values)
+
+    def _optimal_values(self) -> States:
+        """Return the values of the best policy, by policy iteration on U.
 
         Each step evaluates the greedy policy by one linear solve; there are finitely many policies and each
         step improves, so that it ends at the best one.
@@ -99,9 +181,8 @@ class TabularGame(Game):
             _, greedy, _ = carry
             chosen = jax.nn.one_hot(greedy, self.pairs.utility.shape[1], dtype=self.start.dtype)
             reward = jnp.sum(chosen * self.pairs.utility, axis=1)
-            values = _solve(self._resolvent(chosen), reward)
-            ahead = self.transitions @ values
-            action_values = self.pairs.utility + self.discount * ahead
+            values = self.transitions.solve(chosen, self.discount, reward)
+            action_values = self._action_values(values)
             # an action must be better by more than rounding, lest two equal ones take turns forever
             slack = 1e3 * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(action_values))
             better = jnp.max(action_values, axis=1) > values + slack
@@ -111,18 +192,7 @@ class TabularGame(Game):
         first = jnp.argmax(self.pairs.utility, axis=1)
         begun = improve((jnp.zeros_like(self.start), first, jnp.asarray(True)))
         values, _, _ = jax.lax.while_loop(lambda carry: carry[2], improve, begun)
-        return (1.0 - self.discount) * jnp.sum(self.start * values)
-
-    def occupancy(self, theta: Theta) -> Float[Array, "states actions"]:
-        """Return w(s, a) = d(s) π_θ(a | s), summing to 1; differentiable in θ through one linear solve."""
-        policy = jax.nn.softmax(theta, axis=1)
-        visits = _solve(self._resolvent(policy).T, (1.0 - self.discount) * self.start)
-        return visits[:, None] * policy
-
-    def _resolvent(self, policy: Float[Array, "states actions"]) -> Float[Array, "states states"]:
-        """Return I − γ P_π."""
-        under_policy = jnp.sum(policy[:, :, None] * self.transitions, axis=1)
-        return jnp.eye(self.start.size, dtype=self.start.dtype) - self.discount * under_policy
+        return values
 
     def _responses(self, weights: Float[Array, "states actions"]) -> Responses:
         rows = jax.tree.map(lambda x: x.reshape(weights.size, *x.shape[2:]), self.pairs)
@@ -132,26 +202,135 @@ class TabularGame(Game):
         return jnp.sum(weights * (jax.nn.log_softmax(theta, axis=1) + jnp.log(float(theta.shape[1]))))
 
 
-def planted_game(
-    by_state: Pair,
-    transitions: Float[Array, "states actions states"],
-    start: Float[Array, " states"],
-    discount: float | Scalar,
-    temperature: float | Scalar,
+@struct.dataclass
+class Process:
+    """What every maker of planted processes shares: time, price of certainty, and how occupancies are solved.
+
+    A maker is a subclass with a `name`, a `recipe`, fields of its own and a method `draw`.
+    """
+
+    discount: float = real(0.9, "discount γ of the occupancy, < 1 unless episodes end", low=0.0, high=1.0)
+    temperature: float = real(0.01, "price τ of KL(π ‖ uniform)", low=0.0)
+    episode_length: int = count(0, "steps of an episode, over which occupancy is averaged; 0: no end", low=0)
+    occupancy_solver: str = choice(
+        "direct",
+        "how occupancies are solved: LU of an S × S matrix, or iterative without one",
+        ("direct", "iterative"),
+    )
+
+    def check(self) -> None:
+        """Raise an InputError when an episode without end is not discounted."""
+        _check_discount(self.discount, self.episode_length)
+
+    def planted_game(
+        self,
+        by_state: Pair,
+        branches: Branches,
+        start: States,
+        is_covered: States,
+    ) -> TabularGame:
+        """Return the process in which a pair is what its state is.
+
+        Args:
+            by_state: what is known of each state, [states, ...]; `planted` is 0 or 1.
+            branches, start: as in `TabularGame`.
+            is_covered: [states] 1 for the states on whose pairs the offline data are uniform, else 0.
+        """
+        actions = branches.successors.shape[1]
+        pairs = jax.tree.map(lambda x: jnp.repeat(x[:, None], actions, axis=1), by_state)
+        covered = jnp.repeat(is_covered[:, None], actions, axis=1)
+        return TabularGame(
+            transitions=branches if self.occupancy_solver == "iterative" else branches.table(),
+            start=start,
+            discount=self.discount,
+            pairs=pairs,
+            covered=covered / jnp.sum(covered),
+            temperature=self.temperature,
+            episode_length=self.episode_length,
+        )
+
+
+def from_tables(
+    transitions: ArrayLike,
+    features: ArrayLike,
+    utility: ArrayLike,
+    *,
+    start: ArrayLike | None = None,
+    planted: ArrayLike | None = None,
+    covered: ArrayLike | None = None,
+    discount: float = 0.9,
+    temperature: float = 0.0,
+    episode_length: int = 0,
 ) -> TabularGame:
-    """Return the process in which a pair is what its state is, and offline data avoid planted states.
+    """Return the process of tables given by hand.
 
     Args:
-        by_state: what is known of each state, [states, ...]; `planted` is 0 or 1.
-        transitions, start, discount, temperature: as in `TabularGame`.
+        transitions: [states, actions, states] P[s, a, s'], rows summing to 1.
+        features: [states, actions, features] what the reward model sees; or [states, features].
+        utility: [states, actions] true utility; or [states].
+        start: [states] distribution of the first state; uniform by default.
+        planted: [states, actions] how far a pair lies in the blind spot, in [0, 1]; or [states]; 0 by default.
+        covered: [states, actions] weights of the offline data; by default uniform on pairs with planted = 0.
+        discount, temperature, episode_length: as in `TabularGame`.
 
-    The offline data are uniform on the pairs of the states that are not planted.
+    Raises:
+        InputError: names the table, state or action at fault.
     """
-    pairs = jax.tree.map(lambda x: jnp.repeat(x[:, None], transitions.shape[1], axis=1), by_state)
-    ordinary = 1.0 - pairs.planted
-    return TabularGame(transitions, start, discount, pairs, ordinary / jnp.sum(ordinary), temperature)
+    table = jnp.asarray(transitions, float)
+    if table.ndim != 3 or table.shape[0] != table.shape[2]:
+        raise InputError("transitions", f"array of shape {table.shape}", "of shape [states, actions, states]")
+    states, actions, _ = table.shape
+
+    def of_pairs(name: str, given: ArrayLike, trailing: int) -> Array:
+        array = jnp.asarray(given, float)
+        if array.ndim == trailing + 1:
+            array = jnp.repeat(array[:, None], actions, axis=1)
+        if array.shape[:2] != (states, actions) or array.ndim != trailing + 2:
+            axes = ", features" * trailing
+            allowed = f"of shape [{states}, {actions}{axes}] or [{states}{axes}], as the transitions have it"
+            raise InputError(name, f"array of shape {jnp.shape(given)}", allowed)
+        return array
+
+    spot = of_pairs("planted", jnp.zeros(states) if planted is None else planted, 0)
+    ordinary = jnp.where(spot == 0, 1.0, 0.0)
+    game = TabularGame(
+        transitions=Table(table),
+        start=jnp.full(states, 1.0 / states) if start is None else jnp.asarray(start, float),
+        discount=discount,
+        pairs=Pair(of_pairs("features", features, 1), of_pairs("utility", utility, 0), spot),
+        covered=ordinary / jnp.sum(ordinary) if covered is None else of_pairs("covered", covered, 0),
+        temperature=temperature,
+        episode_length=episode_length,
+    )
+    game.check()
+    return game
 
 
-def _solve(matrix: Float[Array, "states states"], vector: Float[Array, " states"]) -> Array:
-    operator = lx.MatrixLinearOperator(matrix)
-    return lx.linear_solve(operator, vector, solver=lx.LU(), throw=False).value
+def _check_discount(discount: float | Scalar, episode_length: int) -> None:
+    below = "[0, 1)" if episode_length == 0 else "[0, 1]"
+    values = np.asarray(discount)
+    if np.any((values < 0) | (values > 1) | ~np.isfinite(values) | ((values == 1) & (episode_length == 0))):
+        unless = "" if episode_length else "; 1 only with an episode_length > 0"
+        raise InputError("discount", discount, f"in {below}{unless}")
+
+
+def _require_shape(name: str, array: ArrayLike, shape: tuple[int, ...]) -> None:
+    if np.shape(array) != shape:
+        raise InputError(name, f"array of shape {np.shape(array)}", f"of shape {shape}")
+
+
+def _require_distributions(name: str, rows: ArrayLike) -> None:
+    """Check that the last axis of an array holds probabilities; the axes before are states and actions."""
+    table = np.asarray(rows)
+
+    def at(where: np.ndarray) -> str:
+        words = ("state", "action", "successor") if table.ndim == 3 else ("entry",)
+        return ", ".join([name, *(f"{word} {i}" for word, i in zip(words, where, strict=False))])
+
+    outside = np.argwhere(~(table >= 0))
+    if outside.size:
+        raise InputError(at(outside[0]), table[tuple(outside[0])], "a probability, >= 0")
+    sums = np.asarray(table.sum(axis=-1))
+    astray = np.argwhere(~(np.abs(sums - 1.0) <= 1e-5))
+    if len(astray):
+        raise InputError(at(astray[0]), f"probabilities summing to {sums[tuple(astray[0])]:g}", "summing to 1")

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import lineax as lx
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
@@ -80,10 +79,8 @@ class BestResponse(Follower):
         """Return the best response to π_θ, whatever φ was before."""
         anchor, unravel = ravel_pytree(reward_model.memory)
         loss = self._loss(game, theta, reward_model, key)
-        hessian = lx.MatrixLinearOperator(jax.hessian(loss)(anchor), lx.positive_semidefinite_tag)
-        newton_step = lx.linear_solve(
-            hessian, -jax.grad(loss)(anchor), solver=lx.Cholesky(), throw=False
-        ).value
+        hessian, gradient = jax.hessian(loss)(anchor), jax.grad(loss)(anchor)
+        newton_step = jax.scipy.linalg.solve(hessian, -gradient, assume_a="pos")
         return RewardModel(unravel(anchor + newton_step), memory=reward_model.memory)
 
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar:

@@ -62,6 +62,11 @@ def choice(default: str, help: str, options: tuple[str, ...]) -> Any:
     )
 
 
+def text(default: str, help: str) -> Any:
+    """Declare free text, which its owner's `check` reads: static."""
+    return struct.field(pytree_node=False, default=default, metadata={"help": help, "kind": str})
+
+
 def flag(default: bool, help: str) -> Any:
     """Declare a yes-or-no choice: static."""
     return struct.field(pytree_node=False, default=default, metadata={"help": help, "kind": bool})
@@ -85,7 +90,7 @@ def allowed_values(field: dataclasses.Field) -> str:
         return f"an integer >= {meta['low']}"
     if meta["kind"] is bool:
         return "true or false"
-    return "one of " + ", ".join(meta["options"])
+    return "one of " + ", ".join(meta["options"]) if "options" in meta else "text"
 
 
 def _accepts(field: dataclasses.Field, value: Any) -> bool:
@@ -100,7 +105,7 @@ def _accepts(field: dataclasses.Field, value: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and value >= meta["low"]
     if meta["kind"] is bool:
         return isinstance(value, bool)
-    return value in meta["options"]
+    return value in meta["options"] if "options" in meta else isinstance(value, str)
 
 
 def validate(owner: Any) -> None:
@@ -115,11 +120,11 @@ def validate(owner: Any) -> None:
     """
     if any(leaf is owner for leaf in jax.tree.leaves(owner)):
         raise InputError("class", type(owner).__name__, "a pytree: decorate it with flax.struct.dataclass")
-    values = {field: getattr(owner, field.name) for field in declared(owner)}
-    traced = {f for f, value in values.items() if isinstance(value, jax.core.Tracer)}
-    for field, value in values.items():
-        if field not in traced and not _accepts(field, value):
+    for field in declared(owner):
+        value = getattr(owner, field.name)
+        if not isinstance(value, jax.core.Tracer) and not _accepts(field, value):
             raise InputError(field.name, value, allowed_values(field))
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(owner))
     if not traced and hasattr(owner, "check"):
         owner.check()
 
