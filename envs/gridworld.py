@@ -9,10 +9,10 @@ line breaks, of S (start), G (goal), D (decoy), # (wall) and . (free).
 
 >>> import jax
 >>> game = Gridworld(map="S..#G / .#... / ..D.#").draw(jax.random.key(0))
->>> game.layout.wall.astype(int)
-Array([[0, 0, 0, 1, 0],
-       [0, 1, 0, 0, 0],
-       [0, 0, 0, 0, 1]], dtype=int32)
+>>> print(game.layout.wall)
+[[0. 0. 0. 1. 0.]
+ [0. 1. 0. 0. 0.]
+ [0. 0. 0. 0. 1.]]
 """
 
 import re

@@ -74,6 +74,8 @@ class TabularGame(Game):
 
     def check(self) -> None:
         """Raise an InputError that names the state and action whose numbers cannot be those of a process."""
+        if not isinstance(self.episode_length, int) or self.episode_length < 0:
+            raise InputError("episode_length", self.episode_length, "an integer >= 0")
         _check_discount(self.discount, self.episode_length)
         states, actions = self.pairs.utility.shape
         _require_shape("start", self.start, (states,))
@@ -84,6 +86,15 @@ class TabularGame(Game):
         branches = states if isinstance(self.transitions, Table) else probabilities.shape[-1]
         _require_shape("transitions", probabilities, (states, actions, branches))
         _require_distributions("transitions", probabilities)
+        if isinstance(self.transitions, Branches):
+            successors = np.asarray(self.transitions.successors)
+            _require_shape("successors", successors, probabilities.shape)
+            for where in np.argwhere((successors < 0) | (successors >= states))[:1]:
+                state, action, _ = where
+                far = successors[tuple(where)]
+                raise InputError(
+                    f"transitions, state {state}, action {action}", far, f"a state in [0, {states})"
+                )
         _require_distributions("start", self.start)
         _require_distributions("covered", np.ravel(self.covered))
         for name, values in self.pairs._asdict().items():
@@ -165,7 +176,7 @@ class TabularGame(Game):
 
     def _step_weights(self) -> Float[Array, " steps"]:
         """Return γᵗ for each step of an episode that ends."""
-        return jnp.asarray(self.discount, self.start.dtype) ** jnp.arange(self.episode_length)
+        return self.discount ** jnp.arange(self.episode_length, dtype=self.start.dtype)
 
     def _action_values(self, values: States) -> Policy:
         return self.pairs.utility + self.discount * self.transitions.ahead(values)
@@ -293,6 +304,8 @@ def from_tables(
 
     spot = of_pairs("planted", jnp.zeros(states) if planted is None else planted, 0)
     ordinary = jnp.where(spot == 0, 1.0, 0.0)
+    if covered is None and not np.any(ordinary):
+        raise InputError("planted", "nowhere 0", "0 for the pairs that offline data cover, or covered given")
     game = TabularGame(
         transitions=Table(table),
         start=jnp.full(states, 1.0 / states) if start is None else jnp.asarray(start, float),
@@ -333,4 +346,6 @@ def _require_distributions(name: str, rows: ArrayLike) -> None:
     sums = np.asarray(table.sum(axis=-1))
     astray = np.argwhere(~(np.abs(sums - 1.0) <= 1e-5))
     if len(astray):
-        raise InputError(at(astray[0]), f"probabilities summing to {sums[tuple(astray[0])]:g}", "summing to 1")
+        raise InputError(
+            at(astray[0]), f"probabilities summing to {sums[tuple(astray[0])]:g}", "summing to 1"
+        )

@@ -117,7 +117,9 @@ class Branches(Transitions):
             step = self.push if transpose else self.ahead_under
             return x - discount * step(policy, x)
 
-        iterate = partial(_iterate, discount=jax.lax.stop_gradient(discount))  # solves the transposed system too, for a gradient
+        iterate = partial(
+            _iterate, discount=jax.lax.stop_gradient(discount)
+        )  # solves the transposed system too, for a gradient
         return jax.lax.custom_linear_solve(one_less_discounted, right, iterate, iterate)
 
     def successor(self, key: Key, state: State, action: State) -> State:
@@ -136,9 +138,7 @@ def _draw(key: Key, probabilities: Float[Array, " n"]) -> State:
     return jax.random.choice(key, probabilities.size, p=probabilities)
 
 
-def _iterate(
-    matvec: Callable[[States], States], right: States, *, discount: float | Scalar
-) -> States:
+def _iterate(matvec: Callable[[States], States], right: States, *, discount: float | Scalar) -> States:
     """Solve matvec(x) = right, or return NaN: a solve that did not converge must not pass for one that did."""
     rounding = float(jnp.finfo(right.dtype).eps)
     solution, _ = gmres(

@@ -14,22 +14,15 @@ from experiments.running import Result
 from fpo_jax import plotting
 
 
-def draw_figures(results: Mapping[str, Result]) -> dict[str, Figure]:
+def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
     """Return the curves over iterations and the final policies over arms."""
-    return {"curves": _curves(results), "final_policy": _final_policy(results)}
-
-
-def _curves(results: Mapping[str, Result]) -> Figure:
-    figure, axes = plotting.panels(1, 3)
     first = next(iter(results.values()))
     best, alpha = float(first.optimum.mean()), first.settings.values["alpha"]
-    metrics = ("true_utility", "proxy_reward", "blind_spot_mass")
-    for ax, name in zip(axes[0], metrics, strict=True):
-        figures.metric(ax, results, name, (best, "best arm") if name == "true_utility" else None)
+    levels = {"true_utility": (best, "best arm"), "proxy_reward": None, "blind_spot_mass": None}
+    curves = figures.curves(results, levels, f"planted-blind-spot bandit, α = {alpha:g}")
+    for ax in curves.axes:
         ax.set_ylim(-0.03, 1.03)
-    figures.legend_below(figure, axes[0, 0], len(results) + 1)
-    figure.suptitle(f"planted-blind-spot bandit, α = {alpha:g}: {figures.caption(results)}", fontsize=9)
-    return figure
+    return {"curves": curves, "final_policy": _final_policy(results)}
 
 
 def _final_policy(results: Mapping[str, Result]) -> Figure:

@@ -1,13 +1,16 @@
 """What every experiment is: a claim, methods to compare on the same seeds, and figures of the outcome."""
 
+import importlib
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
+import experiments
 from experiments.running import Result, execute, summary
 from experiments.settings import resolve
+from fpo_jax.plotting import Picture
 
 
 class Experiment(NamedTuple):
@@ -19,13 +22,26 @@ class Experiment(NamedTuple):
         methods: settings by the label of the method; all run on the same seeds.
         figures: makes the figures, by file name, from the results by label.
         seeds: how many seeds by default.
+        of_run: makes the figures that any run of the environment of this name gets besides its curves.
     """
 
     name: str
     claim: str
     methods: Mapping[str, Mapping[str, Any]]
-    figures: Callable[[Mapping[str, Result]], dict[str, Figure]]
+    figures: Callable[[Mapping[str, Result]], Mapping[str, Picture]]
     seeds: int = 64
+    of_run: Callable[[Mapping[str, Result]], Mapping[str, Picture]] = lambda results: {}
+
+
+def discover() -> dict[str, Experiment]:
+    """Return every experiment of this folder by name: a file that defines `EXPERIMENT` is one."""
+    found = {}
+    for info in pkgutil.iter_modules(experiments.__path__):
+        if not info.name.startswith("_"):
+            module = importlib.import_module(f"experiments.{info.name}")
+            if hasattr(module, "EXPERIMENT"):
+                found[module.EXPERIMENT.name] = module.EXPERIMENT
+    return found
 
 
 def compare(experiment: Experiment, seeds: int) -> Iterator[tuple[str, Result]]:

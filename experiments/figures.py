@@ -53,7 +53,25 @@ def caption(results: Mapping[str, Result]) -> str:
     return "one seed" if n == "1" else f"mean of {n} seeds; band: middle 80 % of seeds"
 
 
-def overview(results: Mapping[str, Result]) -> dict[str, Figure]:
+def curves(
+    results: Mapping[str, Result], levels: Mapping[str, tuple[float, str] | None], title: str
+) -> Figure:
+    """Draw metrics of every method side by side.
+
+    Args:
+        results: by the method's label.
+        levels: the metrics to draw, each with its ideal value and what that is called, or None.
+        title: what the figure is about; what lines and bands are is added.
+    """
+    figure, axes = plotting.panels(1, len(levels))
+    for ax, (name, level) in zip(axes[0], levels.items(), strict=True):
+        metric(ax, results, name, level)
+    legend_below(figure, axes[0, 0], len(results) + 1)
+    figure.suptitle(f"{title}: {caption(results)}", fontsize=9)
+    return figure
+
+
+def overview(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
     """Return the standard figure of a run: utility, proxy, blind-spot mass and steering norm."""
     figure, axes = plotting.panels(2, 2)
     names = ("true_utility", "proxy_reward", "blind_spot_mass", "steering_norm")
@@ -66,7 +84,6 @@ def overview(results: Mapping[str, Result]) -> dict[str, Figure]:
     return {"overview": figure}
 
 
-def save_all(figures: Mapping[str, Figure], folder: Path) -> None:
-    """Write every figure as PDF and PNG into a folder."""
-    for name, figure in figures.items():
-        plotting.save(figure, folder, name)
+def save_all(figures: Mapping[str, plotting.Picture], folder: Path) -> list[str]:
+    """Write every figure into a folder, and return the files that show them on a page."""
+    return [plotting.save(figure, folder, name) for name, figure in figures.items()]

@@ -20,25 +20,16 @@ PHASE_PANELS = ("RLHF", "practical 0.1", "relaxed 0.1", "exact, k = 10")
 TRAJECTORIES = 8
 
 
-def draw_figures(results: Mapping[str, Result]) -> dict[str, Figure]:
+def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
     """Return the curves over iterations and the phase plot."""
-    return {"curves": _curves(results), "phase": _phase_plot(results)}
-
-
-def _curves(results: Mapping[str, Result]) -> Figure:
-    figure, axes = plotting.panels(1, 3)
     first = next(iter(results.values()))
-    ideal_signal = _ideal_signal(first)
-    ideals = {
-        "true_utility": float(first.optimum.mean()),
-        "noise_norm": 0.0,
-        "signal_norm": ideal_signal,
+    levels = {
+        "true_utility": (float(first.optimum.mean()), "ideal"),
+        "noise_norm": (0.0, "ideal"),
+        "signal_norm": (_ideal_signal(first), "ideal"),
     }
-    for ax, (name, level) in zip(axes[0], ideals.items(), strict=True):
-        figures.metric(ax, results, name, (level, "ideal"))
-    figures.legend_below(figure, axes[0, 0], len(results) + 1)
-    figure.suptitle(f"linear environment: {figures.caption(results)}", fontsize=9)
-    return figure
+    curves = figures.curves(results, levels, "linear environment")
+    return {"curves": curves, "phase": _phase_plot(results)}
 
 
 def _phase_plot(results: Mapping[str, Result]) -> Figure:

@@ -1,8 +1,6 @@
 """The main job: run every experiment, write figures, tables, numbers, and one page to read."""
 
 import csv
-import importlib
-import pkgutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +9,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-import experiments
 from experiments import figures
-from experiments.comparison import Experiment, arrays, compare, rows
+from experiments.comparison import Experiment, arrays, compare, discover, rows
 from experiments.results import provenance, replacing, write_json
 from experiments.running import Result
 from experiments.settings import GENERAL
@@ -26,17 +23,6 @@ COLUMNS = {
     "blind_spot_mass_final": "blind-spot mass, final",
 }
 QUICK_SEEDS = 8
-
-
-def discover() -> dict[str, Experiment]:
-    """Return every experiment of this folder by name: a file that defines `EXPERIMENT` is one."""
-    found = {}
-    for info in pkgutil.iter_modules(experiments.__path__):
-        if not info.name.startswith("_"):
-            module = importlib.import_module(f"experiments.{info.name}")
-            if hasattr(module, "EXPERIMENT"):
-                found[module.EXPERIMENT.name] = module.EXPERIMENT
-    return found
 
 
 def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, quick: bool = False) -> None:
@@ -91,7 +77,7 @@ def _write_experiment(
     results: Mapping[str, Result],
     table: Sequence[Mapping[str, Any]],
 ) -> list[str]:
-    """Write one experiment's table, numbers and figures; return the names of the figures."""
+    """Write one experiment's table, numbers and figures; return the files that show its figures."""
     folder.mkdir()
     flat = [_flat(row) for row in table]
     names = list(dict.fromkeys(key for row in flat for key in row))
@@ -101,9 +87,7 @@ def _write_experiment(
         writer.writerows(flat)
     with (folder / "numbers.npz").open("wb") as numbers:
         np.savez_compressed(numbers, allow_pickle=False, **arrays(results))
-    drawn = experiment.figures(results)
-    figures.save_all(drawn, folder)
-    return list(drawn)
+    return figures.save_all(experiment.figures(results), folder)
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,5 +127,5 @@ def _heading(command: str) -> str:
 
 def _section(experiment: Experiment, table: Sequence[Mapping[str, Any]], drawn: Sequence[str]) -> str:
     optimum = f"Utility that no policy exceeds, mean over seeds: {table[0]['optimum']:.3f}."
-    pictures = [f"![{experiment.name}, {name}]({experiment.name}/{name}.png)" for name in drawn]
+    pictures = [f"![{experiment.name}, {Path(file).stem}]({experiment.name}/{file})" for file in drawn]
     return "\n\n".join([f"## {experiment.name}", experiment.claim, table_markdown(table), optimum, *pictures])

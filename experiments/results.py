@@ -114,8 +114,14 @@ def write_run(out: Path, result: Result, report: Mapping[str, Any]) -> None:
     and the seeds that diverged.
     """
     from experiments import figures  # matplotlib is slow to import, and a run without a folder needs none
+    from experiments.comparison import discover
 
     settings = result.settings
+    results = {settings.names.objective: result}
+    drawn = figures.overview(results)
+    experiment = discover().get(settings.names.environment)
+    if experiment is not None:
+        drawn |= experiment.of_run(results)
     with replacing(out) as folder:
         write_json(folder / "config.json", settings.as_dict())
         arrays: dict[str, np.ndarray] = result.metrics | {
@@ -127,4 +133,4 @@ def write_run(out: Path, result: Result, report: Mapping[str, Any]) -> None:
         with (folder / "metrics.npz").open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
         write_json(folder / "summary.json", report)
-        figures.save_all(figures.overview({settings.names.objective: result}), folder)
+        figures.save_all(drawn, folder)

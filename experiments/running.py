@@ -9,7 +9,7 @@ import numpy as np
 from experiments.settings import Settings, in_precision
 from fpo_jax.simulate import first_divergence, instance, run_seeds, seed_keys
 from fpo_jax.statistics import mean_interval
-from fpo_jax.types import Game, State
+from fpo_jax.types import Environment, Game, Key, State
 
 
 class Diverged(RuntimeError):
@@ -58,8 +58,7 @@ def execute(settings: Settings) -> Result:
     with in_precision(settings.precision):
         keys = seed_keys(settings.seeds, settings.seed)
         final, trace = run_seeds(environment, leader, follower, keys, steps=settings.steps)
-        games = jax.vmap(lambda key: instance(environment, key))(keys)
-        optimum = jax.vmap(lambda game: game.optimum())(games)
+        games, optimum = _instances(environment, keys)
     first_bad = first_divergence(trace)
     seeds = settings.seed + np.arange(settings.seeds)
     good = first_bad < 0
@@ -79,6 +78,13 @@ def execute(settings: Settings) -> Result:
     if not good.any():
         raise Diverged(f"every seed {result.warning()}")
     return result
+
+
+@jax.jit
+def _instances(environment: Environment, keys: Key) -> tuple[Game, jax.Array]:
+    """Return the instance of each key and its optimum."""
+    games = jax.vmap(lambda key: instance(environment, key))(keys)
+    return games, jax.vmap(lambda game: game.optimum())(games)
 
 
 def summary(result: Result) -> dict[str, Any]:

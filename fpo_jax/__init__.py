@@ -11,7 +11,7 @@ from fpo_jax.hyperparameters import InputError
 from fpo_jax.objectives import Exact, Myopic, Practical, Relaxed
 from fpo_jax.record import full_record, outcome
 from fpo_jax.simulate import Leader, run, run_seeds, seed_keys
-from fpo_jax.steering import Decomposition, steering
+from fpo_jax.steering import Decomposition, foresighted_value, steering
 from fpo_jax.types import (
     Environment,
     Follower,
@@ -48,6 +48,7 @@ __all__ = [
     "Trace",
     "expect",
     "follower_loss",
+    "foresighted_value",
     "full_record",
     "leader_value",
     "outcome",

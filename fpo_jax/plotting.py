@@ -4,15 +4,17 @@ Colours follow the paper's convention, RLHF red and FPO blue, in shades that col
 apart; every method also has its own dash pattern, so that figures survive a black-and-white printer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
+from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 IDEAL = "#000000"
 TITLE_SIZE = 10  # points
@@ -25,6 +27,17 @@ RC: dict[Any, Any] = {
     "pdf.fonttype": 42,  # text stays text
 }
 """Our settings, in force while a figure is made or written; a user's own stay as they are."""
+
+
+class Motion(NamedTuple):
+    """A figure that moves: `draw(frame)` draws one of its frames."""
+
+    figure: Figure
+    draw: Callable[[int], None]
+    frames: int
+
+
+Picture = Figure | Motion
 
 
 class Style(NamedTuple):
@@ -137,8 +150,108 @@ def phase(
     ax.set_title(title, fontsize=TITLE_SIZE)
 
 
-def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write a figure as PDF and PNG; no display is needed."""
+def grid_panels(number: int, shape: tuple[int, int]) -> tuple[Figure, Sequence[Axes]]:
+    """Return a figure of panels, at most three in a row, for maps of a grid of this shape; and its axes."""
+    columns = min(number, 3)
+    rows = -(-number // columns)
+    width = 2.6
+    height = width * min(max(shape[0] / shape[1], 0.4), 1.6) + 0.35
     with matplotlib.rc_context(RC):
+        figure = Figure((width * columns, height * rows + 0.3), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes[number:]:
+        ax.set_axis_off()
+    return figure, axes[:number]
+
+
+def grid_map(
+    ax: Axes, values: np.ndarray, layout: Any, title: str, colours: str, scale: float | None = None
+) -> None:
+    """Draw a value for each cell of a grid, with start, goal, decoys and walls.
+
+    Args:
+        ax: axes to draw on.
+        values: [rows, columns], >= 0. On a grid of up to 8 × 8 they are also written, in hundredths.
+        layout: what each cell is, [rows, columns] indicators `start`, `goal`, `decoy` and `wall`.
+        title: title of the panel.
+        colours: name of a colour map that begins with white.
+        scale: value of the darkest colour; the largest value by default.
+    """
+    norm = PowerNorm(0.5, vmin=0.0, vmax=float(values.max()) if scale is None else scale)
+    ax.imshow(values, cmap=colours, norm=norm)
+    for row, column in np.argwhere(np.asarray(layout.wall) > 0):
+        ax.add_patch(_cell(row, column, facecolor="#4A4A4A", edgecolor="#4A4A4A"))
+    for row, column in np.argwhere(np.asarray(layout.decoy) > 0):
+        ax.add_patch(_cell(row, column, inset=0.06, fill=False, edgecolor="#E08214", linewidth=2))
+    size = float(np.clip(60 / max(values.shape), 4, 9))
+    for sign, marks in (("S", layout.start), ("G", layout.goal), ("D", layout.decoy)):
+        for row, column in np.argwhere(np.asarray(marks) > 0):
+            ink = "white" if norm(values[row, column]) > 0.6 else "black"
+            ax.text(
+                column - 0.3, row - 0.24, sign, ha="center", va="center", size=size, weight="bold", color=ink
+            )
+    if max(values.shape) <= 8:
+        for (row, column), value in np.ndenumerate(values):
+            if value >= 0.005:
+                ink = "white" if norm(value) > 0.6 else "black"
+                ax.text(
+                    column + 0.42, row + 0.3, f"{100 * value:.0f}", ha="right", va="center", size=7, color=ink
+                )
+    ax.set_title(title, fontsize=TITLE_SIZE)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set_visible(True)
+        spine.set_color("#8A8A8A")
+
+
+def grid_arrows(ax: Axes, logits: np.ndarray, moves: Sequence[tuple[int, int]], layout: Any) -> None:
+    """Draw the greedy move of each open cell as an arrow; a dot where no move is preferred.
+
+    Args:
+        ax: axes to draw on.
+        logits: [rows, columns, moves] of the softmax policy.
+        moves: (row, column) of each move.
+        layout: as in `grid_map`.
+    """
+    best = np.argmax(logits, axis=2)
+    preferred = np.max(logits, axis=2) - np.min(logits, axis=2) > 1e-3
+    is_open = np.asarray(layout.wall) == 0
+    down, right = (np.asarray(moves)[best][..., axis] for axis in (0, 1))
+    rows, columns = np.nonzero(is_open & preferred)
+    ax.quiver(
+        columns,
+        rows,
+        0.5 * right[rows, columns],
+        0.5 * down[rows, columns],
+        pivot="middle",
+        angles="xy",
+        scale_units="xy",
+        scale=1.0,
+        width=0.012,
+        color="#C8321E",
+    )
+    rows, columns = np.nonzero(is_open & ~preferred)
+    ax.plot(columns, rows, ".", color="#C8321E", markersize=2, linestyle="")
+
+
+def _cell(row: int, column: int, inset: float = 0.0, **options: Any) -> Rectangle:
+    side = 1.0 - 2.0 * inset
+    return Rectangle((column - 0.5 + inset, row - 0.5 + inset), side, side, **options)
+
+
+def save(picture: Picture, folder: Path, name: str) -> str:
+    """Write a figure as PDF and PNG, or one that moves as GIF, and return the file that shows it on a page.
+
+    No display is needed.
+    """
+    with matplotlib.rc_context(RC):
+        if isinstance(picture, Motion):
+            # the last frame stays for two seconds before it all begins anew
+            frames = [*range(picture.frames), *[picture.frames - 1] * 20]
+            moving = FuncAnimation(picture.figure, picture.draw, frames=frames)
+            moving.save(folder / f"{name}.gif", writer=PillowWriter(fps=10), dpi=100)
+            return f"{name}.gif"
         for suffix in ("pdf", "png"):
-            figure.savefig(folder / f"{name}.{suffix}", dpi=160)
+            picture.savefig(folder / f"{name}.{suffix}", dpi=160)
+        return f"{name}.png"

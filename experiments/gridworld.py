@@ -1,0 +1,123 @@
+"""Claim: on a gridworld with planted decoys RLHF walks to a decoy and stays; with steering it does not."""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+
+from envs.gridworld import MOVES, GridworldGame
+from experiments import figures
+from experiments.comparison import Experiment
+from experiments.running import Result
+from experiments.settings import in_precision
+from fpo_jax import plotting
+from fpo_jax.record import outcome
+from fpo_jax.simulate import run, seed_keys
+
+FRAMES = 60
+BESIDE_RLHF = "exact"
+
+
+def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
+    """Return the curves over iterations, the map of each method, and RLHF beside FPO in motion."""
+    best = float(next(iter(results.values())).optimum.mean())
+    levels = {"true_utility": (best, "reachable optimum"), "proxy_reward": None, "blind_spot_mass": None}
+    shown = {label: results[label] for label in ("RLHF", BESIDE_RLHF)}
+    return {
+        "curves": figures.curves(results, levels, "gridworld with planted decoys"),
+        "map": draw_map(results),
+        "motion": draw_motion(shown),
+    }
+
+
+def of_run(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
+    """Return the map and the motion of any run on a gridworld."""
+    return {"map": draw_map(results), "motion": draw_motion(results)}
+
+
+def draw_map(results: Mapping[str, Result]) -> Figure:
+    """Draw the first seed's grid: its utility, then the final occupancy and greedy moves of each method."""
+    first = next(iter(results.values()))
+    game, theta = {}, {}
+    for label, result in results.items():
+        game[label], theta[label] = jax.tree.map(lambda leaf: leaf[0], (result.games, result.final.theta))
+    occupancy = {label: _occupancy(results[label], game[label], theta[label]) for label in results}
+    scale = max(float(o.max()) for o in occupancy.values())
+    figure, axes = plotting.grid_panels(1 + len(results), _shape(game[next(iter(results))]))
+    reference = game[next(iter(results))]
+    utility = np.asarray(reference.pairs.utility[:, 0]).reshape(_shape(reference))
+    plotting.grid_map(axes[0], utility, reference.layout, "true utility U", "Greens")
+    for ax, label in zip(axes[1:], results, strict=True):
+        reached = float(results[label].metrics["true_utility"][0, -1])
+        title = f"{label}: E[U] = {reached:.2f}"
+        plotting.grid_map(ax, occupancy[label], game[label].layout, title, "Purples", scale)
+        plotting.grid_arrows(ax, theta[label].reshape(*occupancy[label].shape, -1), MOVES, game[label].layout)
+    figure.suptitle(
+        f"final occupancy in % of steps, and greedy moves (seed {first.seeds[0]}; reachable optimum "
+        f"{float(first.optimum[0]):.2f})",
+        fontsize=9,
+    )
+    return figure
+
+
+def draw_motion(results: Mapping[str, Result]) -> plotting.Motion:
+    """Animate the first seed's occupancy over iterations, one panel for each method."""
+    steps = next(iter(results.values())).settings.steps
+    shown = np.unique(np.round(np.geomspace(1, steps + 1, FRAMES)).astype(int) - 1)  # most happens early
+    histories = {label: _history(result, shown) for label, result in results.items()}
+    scale = max(float(occupancy.max()) for _, occupancy, _ in histories.values())
+    game = next(iter(histories.values()))[0]
+    figure, axes = plotting.grid_panels(len(results), _shape(game))
+
+    def draw(frame: int) -> None:
+        for ax, (label, (game, occupancy, utility)) in zip(axes, histories.items(), strict=True):
+            ax.clear()
+            title = f"{label}: E[U] = {utility[frame]:.2f}"
+            plotting.grid_map(ax, occupancy[frame], game.layout, title, "Purples", scale)
+        figure.suptitle(f"occupancy in % of steps, iteration {shown[frame]}", fontsize=9)
+
+    return plotting.Motion(figure, draw, len(shown))
+
+
+def _shape(game: GridworldGame) -> tuple[int, int]:
+    rows, columns = game.layout.wall.shape
+    return rows, columns
+
+
+def _occupancy(result: Result, game: GridworldGame, theta: jax.Array) -> np.ndarray:
+    """Return the share of steps spent in each cell, [rows, columns]."""
+    with in_precision(result.settings.precision):
+        return np.asarray(jax.jit(game.occupancy)(theta)).sum(axis=1).reshape(_shape(game))
+
+
+def _history(result: Result, shown: np.ndarray) -> tuple[GridworldGame, np.ndarray, np.ndarray]:
+    """Run the first seed once more, and return its game, occupancy [frame, row, column] and E[U] [frame]."""
+    game = jax.tree.map(lambda leaf: leaf[0], result.games)
+    environment, leader, follower = result.settings.build()
+    with in_precision(result.settings.precision):
+        key = seed_keys(1, int(result.seeds[0]))[0]
+        steps = result.settings.steps
+        _, trace = run(environment, leader, follower, key, steps=steps, record=outcome, keep_states=True)
+        assert trace.state is not None  # as asked for
+        occupancy = np.asarray(jax.jit(jax.vmap(game.occupancy))(trace.state.theta[shown])).sum(axis=2)
+    return game, occupancy.reshape(-1, *_shape(game)), np.asarray(trace.metrics["true_utility"])[shown]
+
+
+EXPERIMENT = Experiment(
+    name="gridworld",
+    claim=(
+        "RLHF walks to a decoy, which glitters more than the goal, and stays there: true utility falls below "
+        "5 % of what is reachable. The exact steering term and relaxed FPO keep above 90 % of it; practical "
+        "FPO lies between."
+    ),
+    methods={
+        "RLHF": {"environment": "gridworld", "objective": "myopic"},
+        "exact": {"environment": "gridworld", "objective": "exact"},
+        "relaxed 0.3": {"environment": "gridworld", "objective": "relaxed"},
+        "practical 0.1": {"environment": "gridworld", "objective": "practical"},
+    },
+    figures=draw_figures,
+    seeds=32,
+    of_run=of_run,
+)
