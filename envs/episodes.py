@@ -1,8 +1,8 @@
 """Episodes of a tabular process: step through it with any RL code, or estimate its gradients from samples.
 
 `reset` and `step` have the signatures of gymnax and sample from the same tables as the exact occupancy.
-`Trajectories` is the same process as a policy that is only sampled. Its responses are the pairs that
-trajectories visit, with weights whose *values* make them an average and whose *gradients* are score functions:
+`Trajectories` is the same process with a policy that is only sampled. Its responses are the pairs that
+trajectories visit; the values of their weights make an average, the gradients are score functions:
 
     w_it = γᵗ / (n Σ_u γᵘ) · exp(C_it − stop_gradient(C_it)),   C_it = Σ_{u≤t} log π_θ(a_iu | s_iu)
 

@@ -280,7 +280,7 @@ def from_tables(
         features: [states, actions, features] what the reward model sees; or [states, features].
         utility: [states, actions] true utility; or [states].
         start: [states] distribution of the first state; uniform by default.
-        planted: [states, actions] how far a pair lies in the blind spot, in [0, 1]; or [states]; 0 by default.
+        planted: [states, actions] how far a pair lies in the blind spot, in [0, 1]; or [states]; default 0.
         covered: [states, actions] weights of the offline data; by default uniform on pairs with planted = 0.
         discount, temperature, episode_length: as in `TabularGame`.
 

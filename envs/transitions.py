@@ -139,7 +139,7 @@ def _draw(key: Key, probabilities: Float[Array, " n"]) -> State:
 
 
 def _iterate(matvec: Callable[[States], States], right: States, *, discount: float | Scalar) -> States:
-    """Solve matvec(x) = right, or return NaN: a solve that did not converge must not pass for one that did."""
+    """Solve matvec(x) = right, or return NaN: what did not converge must not pass for what did."""
     rounding = float(jnp.finfo(right.dtype).eps)
     solution, _ = gmres(
         matvec,

@@ -226,23 +226,37 @@ def reproduce_command(arguments: Sequence[str]) -> int:
 
 
 def bench_command(arguments: Sequence[str]) -> int:
-    """Measure seconds per seed against batch width, beside the eager NumPy oracle in the same process."""
+    """Measure speed: seconds per seed against batch width, and cost against the number of states."""
 
     @dataclasses.dataclass
     class Bench:
+        which: Annotated[tuple[Literal["linear", "tabular"], ...], tyro.conf.Positional] = (
+            "linear",
+            "tabular",
+        )
+        """linear: beside the eager NumPy oracle in the same process; tabular: either solve of a gridworld."""
         widths: tuple[int, ...] = (1, 64, 4096)
         """Numbers of seeds that run at once."""
+        sides: tuple[int, ...] = (5, 10, 20, 40, 100)
+        """Sides of the square gridworlds, rising; LU up to 40."""
         repeats: int = 5
         """Timed repetitions, of which the median is printed."""
 
     given = parse(Bench, arguments, "bench", description=bench_command.__doc__)
     if not given.widths or min(given.widths) < 1:
         raise InputError("widths", given.widths, "one or more integers >= 1")
+    if not given.sides or min(given.sides) < 3 or list(given.sides) != sorted(set(given.sides)):
+        raise InputError("sides", given.sides, "one or more rising integers >= 3")
     if given.repeats < 1:
         raise InputError("repeats", given.repeats, "an integer >= 1")
-    from experiments.bench import bench
+    if "linear" in given.which:
+        from experiments.bench_linear import bench_linear
 
-    bench(given.widths, given.repeats)
+        bench_linear(given.widths, given.repeats)
+    if "tabular" in given.which:
+        from experiments.bench_tabular import bench_tabular
+
+        bench_tabular(given.sides, given.repeats)
     return 0
 
 

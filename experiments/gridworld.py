@@ -47,15 +47,15 @@ def draw_map(results: Mapping[str, Result]) -> Figure:
     figure, axes = plotting.grid_panels(1 + len(results), _shape(game[next(iter(results))]))
     reference = game[next(iter(results))]
     utility = np.asarray(reference.pairs.utility[:, 0]).reshape(_shape(reference))
-    plotting.grid_map(axes[0], utility, reference.layout, "true utility U", "Greens")
+    plotting.grid_map(axes[0], utility, reference.layout, "true utility, in % of the goal's", "Greens")
     for ax, label in zip(axes[1:], results, strict=True):
         reached = float(results[label].metrics["true_utility"][0, -1])
         title = f"{label}: E[U] = {reached:.2f}"
         plotting.grid_map(ax, occupancy[label], game[label].layout, title, "Purples", scale)
         plotting.grid_arrows(ax, theta[label].reshape(*occupancy[label].shape, -1), MOVES, game[label].layout)
     figure.suptitle(
-        f"final occupancy in % of steps, and greedy moves (seed {first.seeds[0]}; reachable optimum "
-        f"{float(first.optimum[0]):.2f})",
+        f"final occupancy in % of steps, and greedy moves\n"
+        f"seed {first.seeds[0]}; reachable optimum {float(first.optimum[0]):.2f}",
         fontsize=9,
     )
     return figure

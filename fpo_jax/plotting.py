@@ -154,14 +154,14 @@ def grid_panels(number: int, shape: tuple[int, int]) -> tuple[Figure, Sequence[A
     """Return a figure of panels, at most three in a row, for maps of a grid of this shape; and its axes."""
     columns = min(number, 3)
     rows = -(-number // columns)
-    width = 2.6
-    height = width * min(max(shape[0] / shape[1], 0.4), 1.6) + 0.35
+    width = 2.6  # inches
+    height = width * min(max(shape[0] / shape[1], 0.4), 1.6) + 0.25
     with matplotlib.rc_context(RC):
-        figure = Figure((width * columns, height * rows + 0.3), layout="constrained")
+        figure = Figure((width * columns, height * rows + 0.45), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes[number:]:
         ax.set_axis_off()
-    return figure, axes[:number]
+    return figure, list(axes[:number])
 
 
 def grid_map(
@@ -222,13 +222,14 @@ def grid_arrows(ax: Axes, logits: np.ndarray, moves: Sequence[tuple[int, int]], 
     ax.quiver(
         columns,
         rows,
-        0.5 * right[rows, columns],
-        0.5 * down[rows, columns],
+        0.6 * right[rows, columns],
+        0.6 * down[rows, columns],
         pivot="middle",
         angles="xy",
         scale_units="xy",
         scale=1.0,
-        width=0.012,
+        units="xy",
+        width=0.07,
         color="#C8321E",
     )
     rows, columns = np.nonzero(is_open & ~preferred)

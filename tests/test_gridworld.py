@@ -72,7 +72,7 @@ def test_walls_cut_nothing_off(seed, share):
     wall, kept = np.asarray(layout.wall), np.asarray(layout.start + layout.goal + layout.decoy)
     assert kept.sum() == 6
     assert not np.any(wall * kept)
-    regions, number = label(wall == 0)
+    _, number = label(wall == 0)
     assert number == 1
     if share == 1.0:
         assert wall.mean() > 0.2

@@ -1,4 +1,4 @@
-"""Tabular processes: occupancy however it is computed, the reachable optimum, random processes, bad tables."""
+"""Tabular processes: occupancy however it is computed, the optimum, random processes, bad tables."""
 
 from itertools import product
 

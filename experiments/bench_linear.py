@@ -26,7 +26,7 @@ from fpo_jax.simulate import run_seeds, seed_keys
 ORACLE = Path(__file__).resolve().parent.parent / "tests" / "oracle.py"
 
 
-def bench(widths: Sequence[int], repeats: int) -> None:
+def bench_linear(widths: Sequence[int], repeats: int) -> None:
     """Print seconds per seed for every batch width, and how many times less that is than the oracle's."""
     oracle = _load_oracle()
     steps = resolve({"environment": "linear"}).steps
