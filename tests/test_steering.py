@@ -42,18 +42,38 @@ MIXED = {  # with offline data, where the environment has some
 }
 
 
-def at_random(environment, follower, key):
-    """A game, and a state away from any special point."""
-    game = environment.draw(named_key(key, "instance"))
+draw = jax.jit(lambda environment, key: environment.draw(named_key(key, "instance")))
+
+
+def away_from_the_start(game, follower, key):
+    """θ and a reward model at no special point."""
     theta, phi = game.init(named_key(key, "initial parameters"))
     theta = theta + 0.5 * jax.random.normal(named_key(key, "theta"), theta.shape)
     phi = phi + 0.3 * jax.random.normal(named_key(key, "phi"), phi.shape)
-    return game, theta, follower.init(game, theta, phi, key)
+    return theta, follower.init(game, theta, phi, key)
+
+
+def at_random(environment, follower, key):
+    """A game, and a state away from any special point."""
+    game = draw(environment, key)
+    return game, *jax.jit(away_from_the_start)(game, follower, key)
 
 
 def relative_error(a, b):
     a, b = ravel_pytree(a)[0], ravel_pytree(b)[0]
     return float(jnp.linalg.norm(a - b) / jnp.linalg.norm(b))
+
+
+@partial(jax.jit, static_argnames="horizon")
+def three_ways(game, follower, key, horizon):
+    """The total and the steering part, and the total again by automatic and by central differences."""
+    theta, model = away_from_the_start(game, follower, key)
+
+    def F(t):
+        return foresighted_value(game, follower, t, model, key, horizon)
+
+    parts = steering(game, follower, theta, model, key, horizon)
+    return parts.total, parts.steering, jax.grad(F)(theta), central_difference(F, theta)
 
 
 HORIZONS = [
@@ -66,20 +86,11 @@ HORIZONS = [
 @pytest.mark.parametrize(("follower", "horizon"), HORIZONS)
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_standard_plus_steering_is_the_gradient_of_F(name, follower, horizon, key):
-    if follower in MIXED and ENVIRONMENTS[name]().draw(key).offline() is None:
+    game = draw(ENVIRONMENTS[name](), key)
+    if follower in MIXED and game.offline() is None:
         pytest.skip("this environment has no offline data to mix in")
     follower = (FOLLOWERS | MIXED)[follower]
-    game, theta, model = at_random(ENVIRONMENTS[name](), follower, key)
-
-    def F(t):
-        return foresighted_value(game, follower, t, model, key, horizon)
-
-    @jax.jit
-    def three_ways(t):
-        parts = steering(game, follower, t, model, key, horizon)
-        return parts.total, parts.steering, jax.grad(F)(t), central_difference(F, t)
-
-    total, steering_part, autodiff, difference = three_ways(theta)
+    total, steering_part, autodiff, difference = three_ways(game, follower, key, horizon)
     assert relative_error(total, autodiff) < 1e-12
     assert relative_error(total, difference) < 1e-7
     assert norm(steering_part) > 1e-6  # else the equality would say nothing about steering
