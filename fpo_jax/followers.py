@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import optimistix as optx
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
@@ -78,7 +79,7 @@ class BestResponse(Follower):
     def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
         """Return the best response to π_θ, whatever φ was before."""
         anchor, unravel = ravel_pytree(reward_model.memory)
-        loss = self._loss(game, theta, reward_model, key)
+        loss = self.loss(game, theta, reward_model, key)
         hessian, gradient = jax.hessian(loss)(anchor), jax.grad(loss)(anchor)
         newton_step = jax.scipy.linalg.solve(hessian, -gradient, assume_a="pos")
         return RewardModel(unravel(anchor + newton_step), memory=reward_model.memory)
@@ -88,7 +89,7 @@ class BestResponse(Follower):
 
         Infinite where the Hessian is singular to rounding, so that there is no single minimiser.
         """
-        loss = self._loss(game, theta, reward_model, key)
+        loss = self.loss(game, theta, reward_model, key)
         phi, anchor = (ravel_pytree(p)[0] for p in (reward_model.phi, reward_model.memory))
         at_phi, at_anchor = (jnp.linalg.norm(jax.grad(loss)(p)) for p in (phi, anchor))
         scale = at_anchor + jnp.linalg.norm(phi - anchor)
@@ -101,7 +102,7 @@ class BestResponse(Follower):
         """No single weight stands for a best response: its step size is H⁻¹, not a number."""
         return None
 
-    def _loss(
+    def loss(
         self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[jax.Array], jax.Array]:
         """Return the regularised loss L(θ, ·) as a function of the flattened φ."""
@@ -114,4 +115,47 @@ class BestResponse(Follower):
         return loss
 
 
-FOLLOWERS = catalogue(Gradient, BestResponse)
+@struct.dataclass
+class Converged(BestResponse):
+    """A stationary point of the regularised loss for any reward, such as an MLP, reached from the present φ.
+
+    BFGS descends, Newton's method then brings ‖∂L/∂φ‖ to rounding. Differentiated by the implicit function
+    theorem, whatever the path. φ⁺ is NaN where ‖∂L/∂φ‖ does not come below `gradient_norm`, or where the
+    point is not a minimum; a run names the iteration at which that happened.
+    """
+
+    gradient_norm: float = real(1e-8, "largest ‖∂L/∂φ‖ that counts as converged", low=0.0, open=True)
+    most_steps: int = count(2000, "most iterations of BFGS")
+
+    def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
+        """Return the stationary point that descent from the present φ leads to."""
+        loss = self.loss(game, theta, reward_model, key)
+        phi, unravel = ravel_pytree(reward_model.phi)
+
+        def minimise(slope: Callable[[jax.Array], jax.Array], start: jax.Array) -> jax.Array:
+            fine = self.gradient_norm / 10.0
+            descent: optx.BFGS = optx.BFGS(rtol=fine, atol=fine)
+            fixed = jax.lax.stop_gradient(theta)
+            descended = optx.minimise(
+                lambda p, _: self.loss(game, fixed, reward_model, key)(p),
+                descent,
+                start,
+                max_steps=self.most_steps,
+                throw=False,
+            ).value
+            polished = optx.root_find(
+                lambda p, _: slope(p), optx.Newton(rtol=fine, atol=fine), descended, max_steps=20, throw=False
+            ).value
+            converged = jnp.linalg.norm(slope(polished)) <= self.gradient_norm
+            curvatures = jnp.linalg.eigvalsh(jax.jacfwd(slope)(polished))
+            return jnp.where(converged & (curvatures[0] > 0), polished, jnp.nan)
+
+        def solve_tangent(slope: Callable[[jax.Array], jax.Array], right: jax.Array) -> jax.Array:
+            return jax.scipy.linalg.solve(jax.jacfwd(slope)(right), right, assume_a="pos")
+
+        start = jax.lax.stop_gradient(phi)
+        found = jax.lax.custom_root(jax.grad(loss), start, minimise, solve_tangent)
+        return RewardModel(unravel(found), memory=reward_model.memory)
+
+
+FOLLOWERS = catalogue(Gradient, BestResponse, Converged)

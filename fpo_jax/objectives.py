@@ -13,11 +13,13 @@ In environments whose responses do not depend on θ (a bandit) the three coincid
 from typing import cast
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 
+from fpo_jax.estimators import EffectiveReward, Implicit, ScoreFunction, ZeroOrder
 from fpo_jax.expect import expect, leader_value, squared_norm
 from fpo_jax.hyperparameters import catalogue, choice, count, real
-from fpo_jax.steering import foresight_keys, foresighted_value
+from fpo_jax.steering import foresee, foresight_keys, foresighted_value
 from fpo_jax.types import (
     Follower,
     Game,
@@ -115,11 +117,7 @@ class Relaxed(Penalised):
 
     def penalty(self, game: Game, phi: Phi, y: Response) -> Scalar:
         """Return (r − U) ‖∇_φ r‖², with U used as `utility` says."""
-        seen = game if self.utility == "differentiated" else detach_utility(game)
-        residual = game.reward(phi, y) - seen.utility(y)
-        if self.utility == "value":
-            residual = jax.lax.stop_gradient(residual)
-        return residual * squared_reward_gradient(game, phi, y)
+        return residual(game, phi, y, self.utility) * squared_reward_gradient(game, phi, y)
 
 
 @struct.dataclass
@@ -133,9 +131,101 @@ class Practical(Penalised):
         return squared_reward_gradient(game, phi, y)
 
 
+def residual(game: Game, phi: Phi, y: Response, utility: str) -> Scalar:
+    """Return r_φ(y) − U(y) with U differentiated, detached, or the whole used as a value."""
+    seen = game if utility == "differentiated" else detach_utility(game)
+    difference = game.reward(phi, y) - seen.utility(y)
+    return jax.lax.stop_gradient(difference) if utility == "value" else difference
+
+
 def squared_reward_gradient(game: Game, phi: Phi, y: Response) -> Scalar:
     """Return ‖∇_φ r_φ(y)‖² for one response, differentiable in y and φ."""
     return squared_norm(jax.grad(game.reward)(phi, y))
 
 
-OBJECTIVES = catalogue(Myopic, Exact, Relaxed, Practical)
+@struct.dataclass
+class Proximal(Penalised):
+    """Self-influence through an implicit step of the reward model: bounded, so that it never over-corrects.
+
+    With r linear in φ and φ⁺ = argmin ½ (r(y) − U)² + ‖φ − φ_t‖² / (2κ), the reward after the step is
+    r̃ = r − κ (r − U) ‖∇_φ r‖² / (1 + κ ‖∇_φ r‖²), between r and U for every weight κ ≥ 0 (ours).
+    """
+
+    weight: float = real(
+        0.1, "step size κ of the implicit reward-model step; 0 is the myopic objective", low=0.0
+    )
+    utility: str = choice(
+        "differentiated", "how U enters the penalty's gradient", ("differentiated", "detached", "value")
+    )
+
+    def penalty(self, game: Game, phi: Phi, y: Response) -> Scalar:
+        """Return (r − U) ‖∇_φ r‖² / (1 + κ ‖∇_φ r‖²), with U used as `utility` says."""
+        squared = squared_reward_gradient(game, phi, y)
+        return residual(game, phi, y, self.utility) * squared / (1.0 + self.weight * squared)
+
+
+@struct.dataclass
+class Tracin(Penalised):
+    """The penalty is TracIn with the global gradient: H⁻¹ → step size, ḡ kept (paper, intermediate step).
+
+    ½ ⟨ḡ, ∇_φ ℓ(y)⟩ = (r − U) ⟨ḡ, ∇_φ r(y)⟩ with ḡ = E_π[∇_φ r], detached: the effective reward's, held fixed.
+    """
+
+    weight: float = real(0.1, WEIGHT_HELP, low=0.0)
+    utility: str = choice(
+        "differentiated", "how U enters the penalty's gradient", ("differentiated", "detached", "value")
+    )
+
+    def value(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Scalar:
+        """Return J(θ, φ) − weight · E[(r − U) ⟨ḡ, ∇_φ r⟩], all on the same responses."""
+        responses = game.respond(theta, foresight_keys(key).evaluation)
+        phi = reward_model.phi
+        mean_gradient = jax.lax.stop_gradient(
+            jax.grad(lambda p: leader_value(game, theta, p, responses))(phi)
+        )
+
+        def penalty(y: Response) -> Scalar:
+            _, influence = jax.jvp(lambda p: game.reward(p, y), (phi,), (mean_gradient,))
+            return residual(game, phi, y, self.utility) * influence
+
+        return leader_value(game, theta, phi, responses) - self.weight * expect(penalty, responses)
+
+
+@struct.dataclass
+class FirstOrder(Objective):
+    """J(θ, φ) + ⟨∂J/∂φ, φ⁺(θ) − φ⟩: one Jacobian-vector product, no curvature, all cross terms (ours).
+
+    Its distance from F is of second order in φ⁺ − φ.
+    """
+
+    horizon: int = count(1, "updates of the follower that the leader foresees")
+
+    def value(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Scalar:
+        """Return F to first order around the present φ."""
+        keys = foresight_keys(key)
+        responses = game.respond(theta, keys.evaluation)
+        phi = reward_model.phi
+        phi_plus = foresee(game, follower, theta, reward_model, keys.data, self.horizon).phi
+        ahead = jax.tree.map(jnp.subtract, phi_plus, phi)
+        value, change = jax.jvp(lambda p: leader_value(game, theta, p, responses), (phi,), (ahead,))
+        return value + change
+
+
+OBJECTIVES = catalogue(
+    Myopic,
+    Exact,
+    Implicit,
+    EffectiveReward,
+    ZeroOrder,
+    ScoreFunction,
+    FirstOrder,
+    Tracin,
+    Proximal,
+    Relaxed,
+    Practical,
+)
+"""The ladder of approximations, from iterative RLHF over the exact routes down to the practical penalty."""

@@ -4,6 +4,7 @@ F(θ) = J(θ, φ⁺(θ)),   dF/dθ = ∂J/∂θ |_{φ⁺}  +  (dφ⁺/dθ)ᵀ �
                               standard            steering
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -55,7 +56,8 @@ def foresee(
 ) -> RewardModel:
     """Return the reward model after `horizon` updates of the follower on what π_θ produces: φ⁺(θ).
 
-    Differentiable in θ through every update; θ is held fixed between them.
+    Differentiable in θ through every update; θ is held fixed between them. Reverse differentiation keeps
+    about 2√horizon reward models rather than all of them, and repeats each update once.
 
     Raises:
         InputError: when the horizon is not an integer >= 1.
@@ -69,7 +71,14 @@ def foresee(
     def update(model: RewardModel, update_key: Key) -> tuple[RewardModel, None]:
         return follower.update(game, theta, model, update_key), None
 
-    return jax.lax.scan(update, reward_model, keys)[0]
+    @jax.checkpoint
+    def leg(model: RewardModel, leg_keys: Key) -> tuple[RewardModel, None]:
+        return jax.lax.scan(update, model, leg_keys)[0], None
+
+    length = math.isqrt(horizon)
+    whole = horizon - horizon % length
+    model, _ = jax.lax.scan(leg, reward_model, keys[:whole].reshape(-1, length))
+    return leg(model, keys[whole:])[0]
 
 
 def foresighted_value(

@@ -1,8 +1,10 @@
 """Checks for a user's own games: run them in your own test suite.
 
-from fpo_jax.testing import check_game
+from fpo_jax.testing import check_decomposition, check_game
 def test_my_game():
     check_game(MyGame())
+def test_my_steering_term():
+    check_decomposition(MyGame(), BestResponse(ridge=0.1), my_steering_term)
 """
 
 from collections.abc import Callable
@@ -19,7 +21,19 @@ from fpo_jax.expect import check_shapes, check_weights, leader_value
 from fpo_jax.hyperparameters import InputError, validate
 from fpo_jax.keys import named_key
 from fpo_jax.simulate import instance
-from fpo_jax.types import Environment, Game, Key, Phi, Response, Responses, Scalar, Theta
+from fpo_jax.steering import Decomposition, foresighted_value, steering
+from fpo_jax.types import (
+    Environment,
+    Follower,
+    Game,
+    Key,
+    Phi,
+    Response,
+    Responses,
+    RewardModel,
+    Scalar,
+    Theta,
+)
 
 
 def central_difference(f: Callable[[PyTree], Scalar], x: PyTree, step: float = 1e-5) -> PyTree:
@@ -56,6 +70,69 @@ def check_game(environment: Environment | Game, key: Key | None = None) -> None:
     for at in (theta, _perturbed(theta, named_key(key, "random theta"))):
         _check_shapes(game, at, phi, key)
         _check_values(jax.jit(_probe)(game, at, phi, key))
+
+
+def check_decomposition(
+    environment: Environment | Game,
+    follower: Follower,
+    candidate: Callable[[Game, Follower, Theta, RewardModel, Key], Decomposition | PyTree],
+    key: Key | None = None,
+    *,
+    horizon: int = 1,
+    tolerance: float = 1e-6,
+) -> None:
+    """Check a steering term derived by hand, or a new approximation, against the exact one.
+
+    Checked on one instance, away from its initial θ: the candidate against `fpo_jax.steering.steering`, and
+    that against central differences of F, so that neither is believed on its own.
+
+    Args:
+        environment: an environment, of which an instance is drawn, or one game.
+        follower: the follower that the leader faces.
+        candidate: a function of (game, follower, theta, reward_model, key) that returns a `Decomposition`, of
+            which both parts are checked; or the whole of dF/dθ, shaped like θ, as `Objective.estimate` gives.
+        key: the source of randomness; seed 0 by default.
+        horizon: updates of the follower that the exact term foresees.
+        tolerance: largest deviation in any coordinate, relative to the largest coordinate of the exact one; at
+            least 1e-6 for a term that claims to be exact (in float64), more for an approximation.
+
+    Raises:
+        InputError: names the part and the coordinate that is off the most, its value and what it must be.
+    """
+    key = jax.random.key(0) if key is None else key
+    game = instance(environment, key)
+    theta, phi = game.init(named_key(key, "initial parameters"))
+    theta = _perturbed(theta, named_key(key, "random theta"))
+    model = follower.init(game, theta, phi, named_key(key, "initial data"))
+    exact = steering(game, follower, theta, model, key, horizon)
+    difference = central_difference(
+        lambda t: foresighted_value(game, follower, t, model, key, horizon),
+        theta,
+        1e-5 if jnp.result_type(float) == jnp.float64 else 1e-2,
+    )
+    given = candidate(game, follower, theta, model, key)
+    if isinstance(given, Decomposition):
+        _require_close("standard", given.standard, exact.standard, tolerance, "the exact standard part")
+        _require_close("steering", given.steering, exact.steering, tolerance, "the exact steering part")
+        given = given.total
+    _require_close("dF/dθ", given, exact.total, tolerance, "the exact gradient")
+    _require_close("dF/dθ", given, difference, max(tolerance, 1e-6), "the central difference of F")
+
+
+def _require_close(name: str, given: PyTree, expected: PyTree, tolerance: float, what: str) -> None:
+    shapes = jax.tree.map(jnp.shape, given), jax.tree.map(jnp.shape, expected)
+    _require(shapes[0] == shapes[1], name, f"of shape {shapes[0]}", f"of shape {shapes[1]}, as θ")
+    paths, leaves = zip(*jax.tree_util.tree_leaves_with_path(expected), strict=True)
+    scale = max(float(np.max(np.abs(leaf), initial=0.0)) for leaf in leaves)
+    worst = (0.0, "", 0.0, 0.0)
+    for path, ours, theirs in zip(paths, leaves, jax.tree.leaves(given), strict=True):
+        off = np.where(np.isfinite(theirs), np.abs(np.asarray(theirs) - ours), np.inf)
+        where = np.unravel_index(np.argmax(off), off.shape)
+        place = jax.tree_util.keystr(path) + (f"[{', '.join(map(str, where))}]" if where else "")
+        worst = max(worst, (float(off[where]), place, float(theirs[where]), float(ours[where])))
+    off_by, place, value, right = worst
+    allowed = f"{right:.9g}, {what} (off by {off_by:.2g}; largest coordinate {scale:.2g})"
+    _require(off_by <= tolerance * scale, f"{name}{place}", f"{value:.9g}", allowed)
 
 
 class _Probe(NamedTuple):

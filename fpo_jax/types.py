@@ -9,7 +9,7 @@ policy's parameters θ flow through the responses or through their weights, with
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import jax
@@ -65,6 +65,32 @@ class Trace(NamedTuple):
     metrics: dict[str, Array]
     state: State | None
     finite: Array
+
+
+class Cost(NamedTuple):
+    """What an estimate of dF/dθ cost beyond gradients, and how well its linear solve went.
+
+    Attributes:
+        products: Hessian-vector products.
+        iterations: iterations of the linear solver.
+        residual: ‖H v − b‖ / ‖b‖ of the solve; 0 where there is none.
+    """
+
+    products: Array | int = 0
+    iterations: Array | int = 0
+    residual: Array | float = 0.0
+
+
+class Estimate(NamedTuple):
+    """An estimate of dF/dθ, the leader's true gradient.
+
+    Attributes:
+        gradient: pytree shaped like θ.
+        cost: what it cost.
+    """
+
+    gradient: PyTree
+    cost: Cost
 
 
 class Recipe(NamedTuple):
@@ -171,6 +197,15 @@ class Follower(Protocol):
         """Return the relaxed penalty's weight that matches this follower in scale, or None if none does."""
         ...
 
+    def loss(
+        self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Callable[[Array], Scalar] | None:
+        """Return the loss L(θ, ·) of which an update is a minimiser, as a function of the flattened φ.
+
+        None, the default, says that an update minimises nothing.
+        """
+        return None
+
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar | float:
         """Return how far φ is from the stationary point that an update promises; 0 if it promises none."""
         return 0.0
@@ -185,3 +220,10 @@ class Objective(Protocol):
     ) -> Scalar:
         """Return a scalar whose gradient with respect to θ is the leader's ascent direction."""
         ...
+
+    def estimate(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Estimate:
+        """Return the gradient of `value`, as an estimate of dF/dθ, and what it cost."""
+        gradient = jax.grad(lambda t: self.value(game, follower, t, reward_model, key))(theta)
+        return Estimate(gradient, Cost())

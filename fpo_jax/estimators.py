@@ -1,0 +1,247 @@
+"""Routes to the exact gradient dF/dθ that are not automatic differentiation of F.
+
+Each is an objective as well, so that it can drive a policy: its `value` is F, whose gradient with respect to
+θ is declared to be the estimate.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PyTree
+
+from fpo_jax.differentiate import CentralDifference
+from fpo_jax.expect import expect, leader_value, squared_error
+from fpo_jax.hyperparameters import InputError, choice, count, kebab, real
+from fpo_jax.solve import SOLVERS, Limits, solve
+from fpo_jax.steering import Decomposition, foresight_keys, foresighted_value
+from fpo_jax.types import (
+    Cost,
+    Estimate,
+    Follower,
+    Game,
+    Key,
+    Objective,
+    Phi,
+    Response,
+    Responses,
+    RewardModel,
+    Scalar,
+    Theta,
+)
+
+
+class Directed(Objective):
+    """An objective that is known by its gradient: a subclass gives `estimate`."""
+
+    def value(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Scalar:
+        """Return F(θ), with the estimate as its gradient with respect to θ."""
+        here = jax.lax.stop_gradient(theta)
+        gradient = self.estimate(game, follower, here, reward_model, key).gradient
+        at_zero = jax.tree.map(lambda g, t, h: jnp.sum(g * (t - h)), gradient, theta, here)
+        return foresighted_value(game, follower, here, reward_model, key) + sum(jax.tree.leaves(at_zero))
+
+
+class Linearised(NamedTuple):
+    """What the implicit function theorem needs at φ⁺, all of it a constant for θ.
+
+    Attributes:
+        phi: φ⁺, flattened.
+        unravel: gives a flattened φ its shape.
+        sensitivity: v = H⁻¹ ∂J/∂φ, flattened, with H = ∂²L/∂φ².
+        cost: what the solve cost.
+    """
+
+    phi: Float[Array, " n"]
+    unravel: Callable[[Float[Array, " n"]], Phi]
+    sensitivity: Float[Array, " n"]
+    cost: Cost
+
+
+@struct.dataclass
+class Implicit(Directed):
+    """dF/dθ at a best response by the implicit function theorem (paper, Thm.).
+
+    steering = −(∂J/∂φ)ᵀ [∂²L/∂φ²]⁻¹ ∂²L/∂φ∂θ, with Hessian-vector products only unless the solver is dense.
+    Damping replaces H by H + damping · I: it makes an indefinite Hessian usable, and the answer approximate.
+    """
+
+    solver: str = choice("dense", "how H v = ∂J/∂φ is solved", tuple(SOLVERS))
+    damping: float = real(0.0, "added to the Hessian's diagonal", low=0.0)
+    tolerance: float = real(1e-12, "relative residual at which CG stops", low=0.0, high=1.0)
+    terms: int = count(1000, "terms of the Neumann series, most iterations of CG")
+    neumann_step: float = real(
+        0.0, "step η of the Neumann series; 0: one over the largest curvature", low=0.0
+    )
+
+    def estimate(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Estimate:
+        """Return standard + steering and the cost of the solve; NaN where the solve fails.
+
+        Raises:
+            InputError: when the follower's update minimises nothing, so that the theorem does not apply.
+        """
+        parts, cost = self.decompose(game, follower, theta, reward_model, key)
+        return Estimate(parts.total, cost)
+
+    def decompose(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> tuple[Decomposition, Cost]:
+        """Return the two parts of dF/dθ, and the cost of the solve."""
+        at = self.linearise(game, follower, theta, reward_model, key)
+        keys = foresight_keys(key)
+
+        def value(t: Theta) -> Scalar:
+            return leader_value(game, t, at.unravel(at.phi), game.respond(t, keys.evaluation))
+
+        def slope(t: Theta) -> Scalar:
+            loss = _loss(follower, game, t, reward_model, keys.data)
+            return -jax.jvp(loss, (at.phi,), (at.sensitivity,))[1]
+
+        return Decomposition(jax.grad(value)(theta), jax.grad(slope)(theta)), at.cost
+
+    def linearise(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Linearised:
+        """Solve for the sensitivity v = H⁻¹ ∂J/∂φ at the best response to π_θ."""
+        keys = foresight_keys(key)
+        loss = _loss(follower, game, theta, reward_model, keys.data)
+        phi, unravel = ravel_pytree(follower.update(game, theta, reward_model, keys.data).phi)
+        responses = game.respond(theta, keys.evaluation)
+        right = jax.grad(lambda p: leader_value(game, theta, unravel(p), responses))(phi)
+
+        def product(v: Float[Array, " n"]) -> Float[Array, " n"]:
+            return jax.jvp(jax.grad(loss), (phi,), (v,))[1] + self.damping * v
+
+        limits = Limits(self.tolerance, self.terms, self.neumann_step)
+        sensitivity, cost = solve(self.solver, product, right, limits)
+        return Linearised(phi, unravel, sensitivity, cost)
+
+
+@struct.dataclass
+class EffectiveReward(Implicit):
+    """dF/dθ as a policy gradient on the effective reward r̃(y) = r_φ⁺(y) + α ⟨ḡ, I(y)⟩ (paper).
+
+    I(y) = −H⁻¹ ∇_φ ℓ(y) is the influence of a response, ḡ = E_π[∇_φ r]; α is the on-policy share of the
+    follower's data. r̃ is held fixed as a function of y, which is differentiated, as is its weight.
+    """
+
+    def reward(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> tuple[Callable[[Response], Scalar], Cost]:
+        """Return r̃ as a function of one response, and the cost of the solve."""
+        at = self.linearise(game, follower, theta, reward_model, key)
+        share = 1.0 if game.offline() is None else follower.alpha
+
+        def effective(y: Response) -> Scalar:
+            def reward_and_loss(p: Float[Array, " n"]) -> tuple[Scalar, Scalar]:
+                reward = game.reward(at.unravel(p), y)
+                return reward, squared_error(reward, game.utility(y))
+
+            (reward, _), (_, slope) = jax.jvp(reward_and_loss, (at.phi,), (at.sensitivity,))
+            return reward - share * slope
+
+        return effective, at.cost
+
+    def estimate(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Estimate:
+        """Return ∇_θ (E_{π_θ}[r̃] − cost) and the cost of the solve; NaN where the solve fails.
+
+        Raises:
+            InputError: when the follower's update minimises nothing.
+        """
+        effective, cost = self.reward(game, follower, theta, reward_model, key)
+
+        def value(t: Theta) -> Scalar:
+            responses = game.respond(t, foresight_keys(key).evaluation)
+            return expect(effective, responses) - game.cost(t, responses)
+
+        return Estimate(jax.grad(value)(theta), cost)
+
+
+@struct.dataclass
+class ZeroOrder(Directed):
+    """dF/dθ by central differences of F, one pair of updates of the follower for each coordinate of θ."""
+
+    zero_order_step: float = real(1e-5, "half-width of the central difference", low=0.0, open=True)
+    horizon: int = count(1, "updates of the follower that the leader foresees")
+
+    def estimate(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Estimate:
+        """Return the central difference of F, with an error of order zero_order_step²."""
+
+        def value(t: Theta) -> Scalar:
+            return foresighted_value(game, follower, t, reward_model, key, self.horizon)
+
+        return Estimate(CentralDifference(self.zero_order_step).gradient(value, theta), Cost())
+
+
+@struct.dataclass
+class _Sampled:
+    game: Game
+    samples: int
+
+    def __getattr__(self, name: str) -> object:
+        if name in ("game", "samples") or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.game, name)
+
+    def respond(self, theta: Theta, key: Key) -> Responses:
+        """Return responses drawn by their weights, which keep the weights' score as their gradient."""
+        sample_key, own_key = jax.random.split(key)
+        responses = self.game.respond(theta, own_key)
+        log_weights = jnp.log(responses.w)
+        drawn = jax.random.categorical(sample_key, log_weights, shape=(self.samples,))
+        log_probability = log_weights[drawn]
+        weights = jnp.exp(log_probability - jax.lax.stop_gradient(log_probability)) / self.samples
+        return Responses(jax.tree.map(lambda leaf: leaf[drawn], responses.y), weights)
+
+
+@struct.dataclass
+class ScoreFunction(Directed):
+    """dF/dθ from responses sampled by their weights, by their score functions ∇_θ log w.
+
+    The leader's evaluation and the follower's data are separate samples. Biased by what φ⁺ is not linear
+    in, of order 1/samples.
+    """
+
+    samples: int = count(1000, "responses drawn for the evaluation, and again for the follower's data")
+    horizon: int = count(1, "updates of the follower that the leader foresees")
+
+    def estimate(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Estimate:
+        """Return the gradient of F on the samples.
+
+        Raises:
+            InputError: when the policy is one response, whose weight is 1 and has no score.
+        """
+        if jax.eval_shape(game.respond, theta, key).w.size == 1:
+            raise InputError(
+                "objective", kebab(type(self).__name__), "another one: this policy is one response"
+            )
+        sampled: PyTree = _Sampled(game, self.samples)
+
+        def value(t: Theta) -> Scalar:
+            return foresighted_value(sampled, follower, t, reward_model, key, self.horizon)
+
+        return Estimate(jax.grad(value)(theta), Cost())
+
+
+def _loss(
+    follower: Follower, game: Game, theta: Theta, reward_model: RewardModel, key: Key
+) -> Callable[[Array], Scalar]:
+    """Return the loss that the follower minimises, or raise an InputError where it minimises none."""
+    loss = follower.loss(game, theta, reward_model, key)
+    if loss is None:
+        name = kebab(type(follower).__name__)
+        raise InputError("follower", name, "one whose update is a best response, for an implicit gradient")
+    return loss
