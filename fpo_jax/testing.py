@@ -93,8 +93,8 @@ def check_decomposition(
             which both parts are checked; or the whole of dF/dθ, shaped like θ, as `Objective.estimate` gives.
         key: the source of randomness; seed 0 by default.
         horizon: updates of the follower that the exact term foresees.
-        tolerance: largest deviation in any coordinate, relative to the largest coordinate of the exact one; at
-            least 1e-6 for a term that claims to be exact (in float64), more for an approximation.
+        tolerance: largest deviation in any coordinate, relative to the largest coordinate of the exact one;
+            the default suits a term that claims to be exact, in float64.
 
     Raises:
         InputError: names the part and the coordinate that is off the most, its value and what it must be.

@@ -152,6 +152,9 @@ def test_a_solve_that_fails_is_not_a_number_and_says_how_far_it_came(solver, hes
 
 def test_damping_makes_an_indefinite_hessian_usable(key):
     class Saddle(BestResponse):
+        def update(self, game, theta, reward_model, key):
+            return reward_model
+
         def loss(self, game, theta, reward_model, key):
             inner = BestResponse.loss(self, game, theta, reward_model, key)
             return lambda phi: inner(phi) - 10.0 * jnp.sum(phi[:1] ** 2)
