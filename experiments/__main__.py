@@ -20,6 +20,7 @@ import tyro
 from fpo_jax.hyperparameters import InputError, allowed_values, require_known
 
 PROGRAM = "fpo-jax"
+BENCHMARKS: Any = ("linear", "tabular", "steering")
 
 
 def parse(kind: Any, arguments: Sequence[str], command: str, **options: Any) -> Any:
@@ -74,8 +75,13 @@ def list_command(arguments: Sequence[str]) -> int:
     return 0
 
 
-def run_command(arguments: Sequence[str]) -> int:
-    """Run one environment under one objective over several seeds, by its recipe or as told."""
+def parse_settings(
+    arguments: Sequence[str],
+    command: str,
+    description: str | None,
+    extra: Sequence[tuple[str, Any, str, Any]],
+) -> tuple[Any, dict[str, Any]]:
+    """Parse the settings of a run, and the options of one command besides: name, type, help, default."""
     from envs import ENVIRONMENTS
     from experiments.settings import PRECISIONS, hyperparameters, load, resolve
     from fpo_jax.differentiate import DIFFERENTIATORS
@@ -94,7 +100,7 @@ def run_command(arguments: Sequence[str]) -> int:
 
     # First the parts, since they decide which other options there are; then everything, with those options.
     known_so_far = [a for a in arguments if a not in ("-h", "--help")]
-    which, _ = parse(Which, known_so_far, "run", return_unknown_args=True)
+    which, _ = parse(Which, known_so_far, command, return_unknown_args=True)
     earlier = load(which.config) if which.config else {}
     asked = {k: v for k, v in vars(which).items() if k != "config" and v is not None}
     named = [a for a in arguments if a in ENVIRONMENTS]
@@ -129,13 +135,59 @@ def run_command(arguments: Sequence[str]) -> int:
             for name, (field, _) in hyperparameters(chosen.names).items()
         ),
         option("config", Path | None, "config.json of an earlier run, to start from", None),
-        option("out", Path | None, "folder for config, metrics, summary and figures", None),
-        option("json", bool, "end with one JSON object on standard output", False),
+        *(option(*more) for more in extra),
     ]
-    options = dataclasses.make_dataclass("Run", fields)
-    given = vars(parse(options, arguments, "run", description=run_command.__doc__))
-    out, as_json, _ = given.pop("out"), given.pop("json"), given.pop("config")
-    return _run(resolve(given), out, as_json)
+    options = dataclasses.make_dataclass("Options", fields)
+    given = vars(parse(options, arguments, command, description=description))
+    del given["config"]
+    own = {name: given.pop(name) for name, *_ in extra}
+    return resolve(given), own
+
+
+OUTPUT: list[tuple[str, Any, str, Any]] = [
+    ("out", Path | None, "folder for settings, numbers, summary and figures", None),
+    ("json", bool, "end with one JSON object on standard output", False),
+]
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one environment under one objective over several seeds, by its recipe or as told."""
+    settings, own = parse_settings(arguments, "run", run_command.__doc__, OUTPUT)
+    return _run(settings, own["out"], own["json"])
+
+
+def decompose_command(arguments: Sequence[str]) -> int:
+    """Compare every route to the true gradient with the exact one along a run, and say what each costs."""
+    every = ("every", int | None, "compare at every so many iterations; a twentieth of them by default", None)
+    foresee = ("foresee", int, "updates of the follower that the exact term foresees; an integer >= 1", 1)
+    only = ("only", tuple[str, ...], "routes to compare, by the names in the table; all when empty", ())
+    extra = [every, foresee, only, *OUTPUT]
+    settings, own = parse_settings(arguments, "decompose", decompose_command.__doc__, extra)
+    from experiments.decompose import decompose, rows, show, write
+    from experiments.results import provenance, require_writable
+
+    out = own["out"]
+    if out is not None:
+        require_writable(out)
+    every_so_many = own["every"] if own["every"] is not None else max(settings.steps // 20, 1)
+    command = settings.command().replace("fpo-jax run", "fpo-jax decompose") + f" --every {every_so_many}"
+    command += f" --foresee {own['foresee']}" if own["foresee"] != 1 else ""
+    sys.stderr.write(f"{command}\n")
+    decomposed = decompose(settings, every_so_many, own["foresee"], own["only"])
+    report = {
+        "environment": settings.names.environment,
+        "scale": decomposed.scale,
+        "routes": rows(decomposed),
+    }
+    origin = provenance(command, settings.precision)
+    for reason in dict.fromkeys(decomposed.skipped.values()):
+        labels = ", ".join(label for label, why in decomposed.skipped.items() if why == reason)
+        sys.stderr.write(f"{PROGRAM}: left out: {labels}: {reason}\n")
+    if out is not None:
+        write(out, decomposed, report | origin)
+        sys.stderr.write(f"written to {out}\n")
+    print(json.dumps(report | origin, allow_nan=False) if own["json"] else show(decomposed))
+    return 0
 
 
 def _applicable(earlier: dict[str, Any], wishes: dict[str, Any]) -> dict[str, Any]:
@@ -230,11 +282,11 @@ def bench_command(arguments: Sequence[str]) -> int:
 
     @dataclasses.dataclass
     class Bench:
-        which: Annotated[tuple[Literal["linear", "tabular"], ...], tyro.conf.Positional] = (
-            "linear",
-            "tabular",
+        which: Annotated[tuple[Literal["linear", "tabular", "steering"], ...], tyro.conf.Positional] = (
+            BENCHMARKS
         )
-        """linear: beside the eager NumPy oracle in the same process; tabular: either solve of a gridworld."""
+        """linear: beside the eager NumPy oracle; tabular: a gridworld by either solve; steering: the implicit
+        gradient as the reward model grows, and the memory of unrolling."""
         widths: tuple[int, ...] = (1, 64, 4096)
         """Numbers of seeds that run at once."""
         sides: tuple[int, ...] = (5, 10, 20, 40, 100)
@@ -257,12 +309,17 @@ def bench_command(arguments: Sequence[str]) -> int:
         from experiments.bench_tabular import bench_tabular
 
         bench_tabular(given.sides, given.repeats)
+    if "steering" in given.which:
+        from experiments.bench_steering import bench_steering
+
+        bench_steering(given.repeats)
     return 0
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "list": list_command,
     "run": run_command,
+    "decompose": decompose_command,
     "parity": parity_command,
     "reproduce": reproduce_command,
     "bench": bench_command,

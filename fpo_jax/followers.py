@@ -49,6 +49,13 @@ class Gradient(Follower):
             return RewardModel(step(reward_model.phi, None)[0])
         return RewardModel(jax.lax.scan(step, reward_model.phi, None, length=self.rm_steps)[0])
 
+    def limit(self) -> Follower:
+        """Return the best response that the steps approach where r is affine in φ and lr is small enough.
+
+        φ = (1 − d) φ − lr ∇L means ∇(L + d/(2·lr) ‖φ‖²) = 0: a ridge of weight_decay / (2·rm_lr).
+        """
+        return BestResponse(ridge=self.weight_decay / (2.0 * self.rm_lr), alpha=self.alpha)
+
     def calibrated_weight(self, horizon: int) -> float:
         """Return 2·lr·α·k, k steps in all: one step moves r(y) by −2·lr·α·(r − U)‖∇r‖².
 

@@ -10,6 +10,7 @@ nearly all of relaxed FPO's advantage over practical FPO comes through ∂U/∂y
 In environments whose responses do not depend on θ (a bandit) the three coincide.
 """
 
+from collections.abc import Callable
 from typing import cast
 
 import jax
@@ -27,6 +28,7 @@ from fpo_jax.types import (
     Objective,
     Phi,
     Response,
+    Responses,
     RewardModel,
     Scalar,
     Theta,
@@ -85,6 +87,19 @@ class Exact(Objective):
         return foresighted_value(seen, follower, theta, reward_model, key, self.horizon)
 
 
+@struct.dataclass
+class Limit(Objective):
+    """F(θ) at the limit of infinitely many updates of the follower: the horizon k = ∞ (ours)."""
+
+    def value(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Scalar:
+        """Return J(θ, φ⁺(θ)) with φ⁺ the follower's limit at π_θ."""
+        keys = foresight_keys(key)
+        phi_plus = follower.limit().init(game, theta, reward_model.phi, keys.data).phi
+        return leader_value(game, theta, phi_plus, game.respond(theta, keys.evaluation))
+
+
 class Penalised(Objective):
     """J(θ, φ) − weight · E_{y~π_θ}[penalty(y)]: the frame that every first-order approximation shares."""
 
@@ -100,8 +115,22 @@ class Penalised(Objective):
         """Return J(θ, φ) − weight · E[penalty(y)], both on the same responses."""
         responses = game.respond(theta, foresight_keys(key).evaluation)
         phi = reward_model.phi
-        penalty = expect(lambda y: self.penalty(game, phi, y), responses)
-        return leader_value(game, theta, phi, responses) - self.weight * penalty
+        penalty = self.penalty_under(game, theta, phi, responses)
+        return leader_value(game, theta, phi, responses) - self.weight * expect(penalty, responses)
+
+    def penalty_under(
+        self, game: Game, theta: Theta, phi: Phi, responses: Responses
+    ) -> Callable[[Response], Scalar]:
+        """Return the penalty as a function of one response, under a policy that gave these responses."""
+        return lambda y: self.penalty(game, phi, y)
+
+    def effective_reward(
+        self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Callable[[Response], Scalar]:
+        """Return r_φ(y) − weight · penalty(y) as a function of one response: this rung's stand-in for r̃."""
+        responses = game.respond(theta, foresight_keys(key).evaluation)
+        penalty = self.penalty_under(game, theta, reward_model.phi, responses)
+        return lambda y: game.reward(reward_model.phi, y) - self.weight * penalty(y)
 
 
 @struct.dataclass
@@ -176,12 +205,10 @@ class Tracin(Penalised):
         "differentiated", "how U enters the penalty's gradient", ("differentiated", "detached", "value")
     )
 
-    def value(
-        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
-    ) -> Scalar:
-        """Return J(θ, φ) − weight · E[(r − U) ⟨ḡ, ∇_φ r⟩], all on the same responses."""
-        responses = game.respond(theta, foresight_keys(key).evaluation)
-        phi = reward_model.phi
+    def penalty_under(
+        self, game: Game, theta: Theta, phi: Phi, responses: Responses
+    ) -> Callable[[Response], Scalar]:
+        """Return (r − U) ⟨ḡ, ∇_φ r⟩ as a function of one response, with ḡ from these responses."""
         mean_gradient = jax.lax.stop_gradient(
             jax.grad(lambda p: leader_value(game, theta, p, responses))(phi)
         )
@@ -190,7 +217,7 @@ class Tracin(Penalised):
             _, influence = jax.jvp(lambda p: game.reward(p, y), (phi,), (mean_gradient,))
             return residual(game, phi, y, self.utility) * influence
 
-        return leader_value(game, theta, phi, responses) - self.weight * expect(penalty, responses)
+        return penalty
 
 
 @struct.dataclass
@@ -218,6 +245,7 @@ class FirstOrder(Objective):
 OBJECTIVES = catalogue(
     Myopic,
     Exact,
+    Limit,
     Implicit,
     EffectiveReward,
     ZeroOrder,

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, NullFormatter
 
 IDEAL = "#000000"
 TITLE_SIZE = 10  # points
@@ -53,6 +54,7 @@ _FPO_STYLES = {
     "relaxed": [Style("#2171B5", (0, (6, 2))), Style("#2171B5", (0, (3, 1, 1, 1)))],
     "practical": [Style("#5FA8E0", (0, (2, 1.2))), Style("#5FA8E0", (0, (5, 1, 1, 1, 1, 1)))],
 }
+EXACT = _FPO_STYLES["exact"][0]
 _PALE_GREYS = LinearSegmentedColormap.from_list("pale greys", ["#FFFFFF", "#B8B8B8"])
 _SPARE = [Style("#41AB9B", "-"), Style("#756BB1", "-"), Style("#525252", "-")]
 
@@ -95,6 +97,66 @@ def curve(ax: Axes, values: np.ndarray, label: str, style: Style) -> None:
     low, high = np.quantile(values, [0.1, 0.9], axis=0)
     ax.fill_between(steps, low, high, color=style.color, alpha=0.13, linewidth=0)
     ax.plot(steps, values.mean(axis=0), color=style.color, linestyle=style.dashes, label=label)
+
+
+def ladder_styles(labels: Sequence[str]) -> dict[str, Style]:
+    """Return one style for each of up to twenty routes: colours of one family, dashes that differ."""
+    colours = matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
+    dashes = ("-", (0, (4, 1.5)))
+    return {
+        label: Style(matplotlib.colors.to_hex(colours[i % 10]), dashes[i // 10 % 2])
+        for i, label in enumerate(labels)
+    }
+
+
+def line(ax: Axes, steps: np.ndarray, values: np.ndarray, label: str, style: Style) -> None:
+    """Draw the median over seeds, [seed, entry], leaving out what is undefined."""
+    defined = np.isfinite(values).any(axis=0)
+    medians = np.array([np.median(column[np.isfinite(column)]) for column in values[:, defined].T])
+    ax.plot(steps[defined], medians, color=style.color, linestyle=style.dashes, label=label, linewidth=1.2)
+
+
+def points_with_spread(ax: Axes, values: Mapping[str, np.ndarray]) -> None:
+    """Draw the mean of each group and the bar that holds the middle 80 % of its seeds, side by side."""
+    places = np.arange(len(values))
+    for place, seeds in zip(places, values.values(), strict=True):
+        ax.plot([place, place], np.quantile(seeds, [0.1, 0.9]), color=EXACT.color, linewidth=4, alpha=0.25)
+        ax.plot(place, seeds.mean(), "o", color=EXACT.color, markersize=4)
+    ax.set_xticks(places, list(values))
+
+
+def logarithmic(ax: Axes) -> None:
+    """Make the vertical axis logarithmic, with plain numbers at 1, 2 and 5."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def accuracy_against_cost(
+    ax: Axes, points: Mapping[str, tuple[float, float]], styles: Mapping[str, Style]
+) -> None:
+    """Draw each route as a point: microseconds of one estimate, and its relative error."""
+    floor = 1e-17  # an error of exactly 0 has no logarithm
+    for label, (cost, error) in points.items():
+        filled = styles[label].color if styles[label].dashes == "-" else "white"
+        marker: dict[str, Any] = {"color": styles[label].color, "markerfacecolor": filled, "linestyle": ""}
+        ax.plot(cost, max(error, floor), "o", markersize=5, label=label, **marker)
+    ax.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=8, frameon=False)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("one estimate (µs)")
+    ax.set_ylabel("relative error of the correction")
+
+
+def scatter_exact(
+    ax: Axes, exact: np.ndarray, approximate: np.ndarray, blind_spot: np.ndarray, title: str
+) -> None:
+    """Draw an approximation against the exact value, response by response, with the diagonal."""
+    ends = [float(exact.min()), float(exact.max())]
+    ax.plot(ends, ends, color=IDEAL, linestyle="--", linewidth=0.8)
+    ax.scatter(exact, approximate, s=12, c=np.where(blind_spot > 0.5, "#E08214", "#2171B5"), linewidths=0)
+    ax.set_title(title, fontsize=TITLE_SIZE)
 
 
 def ideal(ax: Axes, level: float, label: str) -> None:

@@ -260,7 +260,8 @@ def _check(
         allowed = (
             "given a ridge > 0, since the Hessian of its loss is singular"
             if residual == np.inf
-            else f"given a reward affine in φ (relative gradient at its answer {residual:.1e}, not 0)"
+            else "one that reaches its best response here: with a reward affine in φ, or converged with more "
+            f"steps (relative gradient at its answer {residual:.1e}, not 0)"
         )
         raise InputError("follower", type(follower).__name__, allowed)
 

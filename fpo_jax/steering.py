@@ -16,6 +16,9 @@ from fpo_jax.expect import leader_value, squared_norm
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.types import Follower, Game, Key, RewardModel, Scalar, Theta
 
+HORIZON_LIMIT = 10**6
+"""Foreseen updates beyond which their random keys and checkpoints alone would fill memory."""
+
 
 class Decomposition(NamedTuple):
     """dF/dθ in its two parts, each a pytree shaped like θ.
@@ -62,8 +65,8 @@ def foresee(
     Raises:
         InputError: when the horizon is not an integer >= 1.
     """
-    if not isinstance(horizon, int) or horizon < 1:
-        raise InputError("horizon", horizon, "an integer >= 1")
+    if not isinstance(horizon, int) or not 1 <= horizon <= HORIZON_LIMIT:
+        raise InputError("horizon", horizon, f"an integer >= 1 and <= {HORIZON_LIMIT}")
     keys = jax.random.split(key, horizon)
     if horizon == 1:  # a loop of one would only hide the update from the compiler
         return follower.update(game, theta, reward_model, keys[0])

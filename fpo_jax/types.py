@@ -197,6 +197,10 @@ class Follower(Protocol):
         """Return the relaxed penalty's weight that matches this follower in scale, or None if none does."""
         ...
 
+    def limit(self) -> Follower:
+        """Return the follower whose one update is infinitely many of this one's, at a fixed policy."""
+        return self
+
     def loss(
         self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[Array], Scalar] | None:

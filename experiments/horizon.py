@@ -1,0 +1,53 @@
+"""Claim: in the linear environment foresight over one follower step is not enough, over ten it is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments import figures
+from experiments.comparison import Experiment
+from experiments.running import Result
+from fpo_jax import plotting
+
+HORIZONS = (1, 2, 5, 10, 50)
+
+
+def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
+    """Return final true utility against the horizon, and true utility over iterations."""
+    figure, axes = plotting.panels(1, 2)
+    best = float(next(iter(results.values())).optimum.mean())
+    finals = {label: result.metrics["true_utility"][:, -1] for label, result in results.items()}
+    plotting.points_with_spread(axes[0, 0], finals)
+    plotting.ideal(axes[0, 0], best, "peak")
+    axes[0, 0].set_title("true utility, final", fontsize=plotting.TITLE_SIZE)
+    axes[0, 0].set_xlabel("foresight horizon k")
+    styles = plotting.ladder_styles(list(results))
+    for label, result in results.items():
+        plotting.curve(axes[0, 1], result.metrics["true_utility"], f"k = {label}", styles[label])
+    plotting.ideal(axes[0, 1], best, "peak")
+    axes[0, 1].set_title("true utility  E[U]", fontsize=plotting.TITLE_SIZE)
+    axes[0, 1].set_xlabel("iteration")
+    figures.legend_below(figure, axes[0, 1], 4)
+    figure.suptitle(f"linear environment: {figures.caption(results)}", fontsize=9)
+    return {"horizon": figure}
+
+
+def _methods() -> dict[str, dict[str, Any]]:
+    exact = {str(k): {"environment": "linear", "objective": "exact", "horizon": k} for k in HORIZONS}
+    return {
+        "0": {"environment": "linear", "objective": "myopic"},
+        **exact,
+        "∞": {"environment": "linear", "objective": "limit"},
+    }
+
+
+EXPERIMENT = Experiment(
+    name="horizon",
+    claim=(
+        "The horizon over which the leader foresees its follower decides the outcome in the linear "
+        "environment: k = 0 (RLHF) overshoots into noise, one step of foresight removes part of it, ten "
+        "nearly all, fifty slightly less. At k = ∞ the policy never leaves its start y = 0: a reward model "
+        "trained to convergence on that one response is 0, and so is the gradient of what it will be."
+    ),
+    methods=_methods(),
+    figures=draw_figures,
+)

@@ -1,0 +1,70 @@
+"""The comparison of routes along a run: what it measures, calibrates, prints and writes."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments.__main__ import main
+from experiments.decompose import arrays, decompose, rows
+from experiments.settings import resolve
+from fpo_jax.hyperparameters import InputError
+
+LINEAR = {"environment": "linear", "dimension": 5, "steps": 6, "seeds": 2, "weight_decay": 0.0}
+
+
+def test_relaxed_at_the_weight_of_the_followers_step_is_exact_and_is_found():
+    # One step on one response without decay: exact ≡ relaxed at 2·lr = 0.01, ten times which is published.
+    only = ("relaxed", "relaxed, 2·lr·α·k", "first-order", "practical")
+    decomposed = decompose(resolve(LINEAR), every=3, only=only)
+    assert decomposed.scale == 0.01
+    np.testing.assert_array_equal(decomposed.iterations, [0, 3, 6])
+    own, published = decomposed.routes["relaxed, 2·lr·α·k"], decomposed.routes["relaxed"]
+    assert np.nanmax(own.measures["relative_error"]) < 1e-10
+    # At y = 0 nothing is there to steer: undefined, not zero and not an error.
+    assert np.all(np.isnan(own.measures["cosine"][:, 0]))
+    np.testing.assert_allclose(published.measures["norm_ratio"][:, 1:], 10.0, rtol=1e-9)
+    np.testing.assert_allclose(published.best_weight, 0.01, rtol=1e-4)
+    assert decomposed.norms["steering"].shape == (2, 3)
+    table = {row["route"]: row for row in rows(decomposed)}
+    np.testing.assert_allclose(table["relaxed"]["norm_ratio"], 10.0, rtol=1e-9)
+    assert arrays(decomposed)["relaxed/cosine"].shape == (2, 3)
+
+
+def test_the_command_writes_a_table_numbers_and_figures(tmp_path, capsys):
+    out = tmp_path / "out"
+    size = "--ordinary 4 --planted 2 --steps 4 --seeds 2 --every 2"
+    words = f"decompose bandit {size} --json --out {out} --only relaxed implicit".split()
+    assert main(words) == 0
+    report = json.loads(capsys.readouterr().out)
+    table = {row["route"]: row for row in report["routes"]}
+    assert table["implicit"]["relative_error"] < 1e-10
+    assert table["implicit"]["products"] == 2
+    assert 0 < table["relaxed"]["best_weight"] < 10
+    with np.load(out / "decomposition.npz") as numbers:
+        np.testing.assert_array_equal(numbers["iteration"], [0, 2, 4])
+    names = {path.name for path in out.iterdir()}
+    for figure in ("agreement", "accuracy_against_cost", "norms", "effective_reward"):
+        assert {f"{figure}.pdf", f"{figure}.png"} <= names
+
+
+def test_routes_that_do_not_apply_are_named():
+    decomposed = decompose(resolve(LINEAR), every=6, only=("implicit", "score-function", "practical"))
+    assert set(decomposed.routes) == {"practical"}
+    assert decomposed.skipped["implicit"].startswith("follower = gradient")
+    assert decomposed.skipped["score-function"].startswith("objective = score-function")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"every": 0}, "every = 0: must be an integer >= 1 and <= steps = 6"),
+        ({"every": 7}, "every = 7"),
+        ({"every": 1, "horizon": 0}, "foresee = 0: must be an integer >= 1"),
+        ({"every": 1, "only": ("relaxd",)}, "nearest: relaxed"),
+    ],
+)
+def test_bad_input(options, message):
+    with pytest.raises(InputError) as caught:
+        decompose(resolve(LINEAR), **options)
+    assert message in str(caught.value)
