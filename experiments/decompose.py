@@ -135,7 +135,10 @@ def decompose(settings: Settings, every: int, horizon: int = 1, only: Sequence[s
                 routes[label] = compare(ladder[label], exact)
             except InputError as error:
                 skipped[label] = str(error)
-        effective = compare.effective_rewards(routes)
+        try:
+            effective = compare.effective_rewards(routes)
+        except InputError:  # the follower is no best response, so that there is no exact effective reward
+            effective = None
     return Decomposed(settings, shown, routes, norms, scale, skipped, effective)
 
 
@@ -224,11 +227,11 @@ class _Comparison:
         return jax.vmap(of_seed)(keys, states)
 
     def effective_rewards(self, routes: Mapping[str, Compared]) -> Effective | None:
-        """Return effective rewards by response, or None where the policy is one response or has none."""
+        """Return effective rewards by response, or None where the policy is one response."""
         key, state = self.keys[0], jax.tree.map(lambda leaf: leaf[0, -1], self.states)
         game = jax.jit(lambda key: instance(self.environment, key))(key)
         responses = game.respond(state.theta, key)
-        if "effective-reward" not in routes or responses.w.size == 1:
+        if responses.w.size == 1:
             return None
         fitted = {
             label: OBJECTIVES[label](weight=route.best_weight)

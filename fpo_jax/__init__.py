@@ -5,10 +5,11 @@ the nouns, `fpo_jax.steering` for the decomposition, `fpo_jax.simulate` for the 
 """
 
 from fpo_jax.differentiate import Autodiff, CentralDifference, ForwardDifference
+from fpo_jax.estimators import EffectiveReward, Implicit, ScoreFunction, ZeroOrder
 from fpo_jax.expect import expect, follower_loss, leader_value
-from fpo_jax.followers import BestResponse, Gradient
+from fpo_jax.followers import BestResponse, Converged, Gradient
 from fpo_jax.hyperparameters import InputError
-from fpo_jax.objectives import Exact, Myopic, Practical, Relaxed
+from fpo_jax.objectives import Exact, FirstOrder, Limit, Myopic, Practical, Proximal, Relaxed, Tracin
 from fpo_jax.record import full_record, outcome
 from fpo_jax.simulate import Leader, run, run_seeds, seed_keys
 from fpo_jax.steering import Decomposition, foresighted_value, steering
@@ -28,24 +29,33 @@ __all__ = [
     "Autodiff",
     "BestResponse",
     "CentralDifference",
+    "Converged",
     "Decomposition",
+    "EffectiveReward",
     "Environment",
     "Exact",
+    "FirstOrder",
     "Follower",
     "ForwardDifference",
     "Game",
     "Gradient",
+    "Implicit",
     "InputError",
     "Leader",
+    "Limit",
     "Myopic",
     "Objective",
     "Practical",
+    "Proximal",
     "Recipe",
     "Relaxed",
     "Responses",
     "RewardModel",
+    "ScoreFunction",
     "State",
     "Trace",
+    "Tracin",
+    "ZeroOrder",
     "expect",
     "follower_loss",
     "foresighted_value",
