@@ -4,6 +4,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Compilation is most of a test's cost, and the optimiser most of compilation: the quick tests run without it.
+QUICK_COMPILE := --xla_backend_optimization_level=0
+
 .PHONY: reproduce test test-slow bench clean
 
 reproduce: .venv/runtime
@@ -13,7 +16,7 @@ test: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -n 2
+	XLA_FLAGS=$(QUICK_COMPILE) $(BIN)/pytest -q -n 2
 
 test-slow: .venv/dev
 	$(BIN)/pytest -q -m slow

@@ -49,7 +49,7 @@ def step(
     Args:
         key: source of randomness.
         state: as returned by `reset` or `step`.
-        action: index in [0, A); one outside is clipped, as JAX does with indices.
+        action: index in [0, A); not checked, since it may be traced.
         params: the process; `params.discount` is for the learner to apply, also given as `info["discount"]`.
 
     Returns:

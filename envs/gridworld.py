@@ -84,10 +84,13 @@ class Gridworld(Process):
             if not np.any(drawn == sign):
                 raise InputError("map", self.map, f"one with at least one {sign} ({SIGNS[sign]})")
         regions, _ = label(drawn != "#")
-        for goal in np.argwhere(drawn == "G"):
-            if regions[tuple(goal)] not in regions[drawn == "S"]:
-                line = "".join(drawn[goal[0]])
-                raise InputError(f"map line {goal[0] + 1}", line, "one whose G can be reached from S")
+        for sign, other, allowed in (
+            ("G", "S", "one whose G can be reached from S"),
+            ("S", "G", "one from whose S a G can be reached"),
+        ):
+            for row, column in np.argwhere(drawn == sign):
+                if regions[row, column] not in regions[drawn == other]:
+                    raise InputError(f"map line {row + 1}", "".join(drawn[row]), allowed)
         room = np.sum(drawn == ".")
         if not np.any(drawn == "D") and self.decoys > room:
             raise InputError("decoys", self.decoys, f"an integer <= {room}, the number of free cells")

@@ -15,6 +15,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, ArrayLike, Float
 
+from envs.tables import check_discount, check_tables
 from envs.transitions import Branches, Policy, States, Table, Transitions
 from fpo_jax.hyperparameters import InputError, choice, count, real
 from fpo_jax.types import Game, Key, Recipe, Responses, Scalar
@@ -74,39 +75,7 @@ class TabularGame(Game):
 
     def check(self) -> None:
         """Raise an InputError that names the state and action whose numbers cannot be those of a process."""
-        if not isinstance(self.episode_length, int) or self.episode_length < 0:
-            raise InputError("episode_length", self.episode_length, "an integer >= 0")
-        _check_discount(self.discount, self.episode_length)
-        states, actions = self.pairs.utility.shape
-        _require_shape("start", self.start, (states,))
-        _require_shape("covered", self.covered, (states, actions))
-        _require_shape("features", self.pairs.features, (states, actions, self.pairs.features.shape[-1]))
-        _require_shape("planted", self.pairs.planted, (states, actions))
-        probabilities = self.transitions.probabilities
-        branches = states if isinstance(self.transitions, Table) else probabilities.shape[-1]
-        _require_shape("transitions", probabilities, (states, actions, branches))
-        _require_distributions("transitions", probabilities)
-        if isinstance(self.transitions, Branches):
-            successors = np.asarray(self.transitions.successors)
-            _require_shape("successors", successors, probabilities.shape)
-            for where in np.argwhere((successors < 0) | (successors >= states))[:1]:
-                state, action, _ = where
-                far = successors[tuple(where)]
-                raise InputError(
-                    f"transitions, state {state}, action {action}", far, f"a state in [0, {states})"
-                )
-        _require_distributions("start", self.start)
-        _require_distributions("covered", np.ravel(self.covered))
-        for name, values in self.pairs._asdict().items():
-            where = np.argwhere(~np.isfinite(values))
-            if where.size:
-                state, action = where[0][:2]
-                raise InputError(f"{name}, state {state}, action {action}", values[state, action], "finite")
-        planted = np.asarray(self.pairs.planted)
-        where = np.argwhere((planted < 0) | (planted > 1))
-        if where.size:
-            state, action = where[0]
-            raise InputError(f"planted, state {state}, action {action}", planted[state, action], "in [0, 1]")
+        check_tables(self)
 
     def init(self, key: Key) -> tuple[Theta, Float[Array, " features"]]:
         """Return the uniform policy and a reward model that knows nothing, φ₀ = 0."""
@@ -164,7 +133,8 @@ class TabularGame(Game):
         """Return d(s), the share of steps spent in each state."""
         if self.episode_length == 0:
             first = (1.0 - self.discount) * self.start
-            return self.transitions.solve(policy, self.discount, first, transpose=True)
+            visits = self.transitions.solve(policy, self.discount, first, transpose=True)
+            return visits / jnp.sum(visits)  # which is 1 but for rounding, much of it near γ = 1 in float32
 
         def step(carry: tuple[States, States], weight: Scalar) -> tuple[tuple[States, States], None]:
             present, visits = carry
@@ -222,7 +192,7 @@ class Process:
 
     discount: float = real(0.9, "discount γ of the occupancy, < 1 unless episodes end", low=0.0, high=1.0)
     temperature: float = real(0.01, "price τ of KL(π ‖ uniform)", low=0.0)
-    episode_length: int = count(0, "steps of an episode, over which occupancy is averaged; 0: no end", low=0)
+    episode_length: int = count(0, "steps of an episode, averaged over with weights γᵗ; 0: no end", low=0)
     occupancy_solver: str = choice(
         "direct",
         "how occupancies are solved: LU of an S × S matrix, or iterative without one",
@@ -231,7 +201,7 @@ class Process:
 
     def check(self) -> None:
         """Raise an InputError when an episode without end is not discounted."""
-        _check_discount(self.discount, self.episode_length)
+        check_discount(self.discount, self.episode_length)
 
     def planted_game(
         self,
@@ -317,35 +287,3 @@ def from_tables(
     )
     game.check()
     return game
-
-
-def _check_discount(discount: float | Scalar, episode_length: int) -> None:
-    below = "[0, 1)" if episode_length == 0 else "[0, 1]"
-    values = np.asarray(discount)
-    if np.any((values < 0) | (values > 1) | ~np.isfinite(values) | ((values == 1) & (episode_length == 0))):
-        unless = "" if episode_length else "; 1 only with an episode_length > 0"
-        raise InputError("discount", discount, f"in {below}{unless}")
-
-
-def _require_shape(name: str, array: ArrayLike, shape: tuple[int, ...]) -> None:
-    if np.shape(array) != shape:
-        raise InputError(name, f"array of shape {np.shape(array)}", f"of shape {shape}")
-
-
-def _require_distributions(name: str, rows: ArrayLike) -> None:
-    """Check that the last axis of an array holds probabilities; the axes before are states and actions."""
-    table = np.asarray(rows)
-
-    def at(where: np.ndarray) -> str:
-        words = ("state", "action", "successor") if table.ndim == 3 else ("entry",)
-        return ", ".join([name, *(f"{word} {i}" for word, i in zip(words, where, strict=False))])
-
-    outside = np.argwhere(~(table >= 0))
-    if outside.size:
-        raise InputError(at(outside[0]), table[tuple(outside[0])], "a probability, >= 0")
-    sums = np.asarray(table.sum(axis=-1))
-    astray = np.argwhere(~(np.abs(sums - 1.0) <= 1e-5))
-    if len(astray):
-        raise InputError(
-            at(astray[0]), f"probabilities summing to {sums[tuple(astray[0])]:g}", "summing to 1"
-        )

@@ -25,7 +25,7 @@ State = Int[Array, ""]
 
 TOLERANCE_IN_ROUNDINGS = 100.0
 """Relative residual at which the iterative solve stops, in units of the dtype's rounding."""
-RESTART, MOST_RESTARTS = 50, 200
+RESTART, MOST_RESTARTS = 50, 10
 """Vectors that the iterative solve keeps, and how often it may start anew."""
 
 
@@ -90,11 +90,12 @@ class Table(Transitions):
 
 @struct.dataclass
 class Branches(Transitions):
-    """The few states that each pair leads to; a solve is matrix-free, by restarted GMRES.
+    """The few states that each pair leads to; a solve is matrix-free.
 
-    Memory and the cost of an iteration grow with S · A · B, the number of transitions. GMRES was chosen over
-    BiCGStab, which breaks down on some processes, and over iterating d ← (1 − γ)ρ + γ P_πᵀ d, which needs
-    1/(1 − γ) iterations a digit. A solve that ends with a residual above what rounding allows gives NaN.
+    Memory and the cost of an iteration grow with S · A · B, the number of transitions. GMRES is followed by
+    the contraction d ← (1 − γ)ρ + γ P_πᵀ d, which needs 2.3 / (1 − γ) iterations a digit but always
+    converges. The solution is right to 100 roundings of its norm, not of each entry: what is far below the
+    norm, such as the visits to a cell that is hardly ever reached, keeps fewer digits than by LU.
 
     Attributes:
         successors: [states, actions, branches] where a pair may lead; a state may stand there twice.
@@ -139,16 +140,32 @@ def _draw(key: Key, probabilities: Float[Array, " n"]) -> State:
 
 
 def _iterate(matvec: Callable[[States], States], right: States, *, discount: float | Scalar) -> States:
-    """Solve matvec(x) = right, or return NaN: what did not converge must not pass for what did."""
+    """Solve matvec(x) = right, or return NaN: what did not converge must not pass for what did.
+
+    GMRES is quick, but comes to a halt on long chains; what it leaves over is contracted by x ← x + residual,
+    each time by γ.
+    """
+    size = jnp.linalg.norm(right)  # GMRES takes a vector shorter than one rounding for zero
+    unit = right / jnp.where(size > 0, size, 1.0)
     rounding = float(jnp.finfo(right.dtype).eps)
-    solution, _ = gmres(
-        matvec,
-        right,
-        tol=TOLERANCE_IN_ROUNDINGS * rounding,
-        restart=RESTART,
-        maxiter=MOST_RESTARTS,
-        solve_method="incremental",
+    tolerance = TOLERANCE_IN_ROUNDINGS * rounding
+    begun, _ = gmres(
+        matvec, unit, tol=tolerance, restart=RESTART, maxiter=MOST_RESTARTS, solve_method="incremental"
     )
-    relative_residual = jnp.linalg.norm(matvec(solution) - right) / jnp.linalg.norm(right)
-    attainable = 10.0 * TOLERANCE_IN_ROUNDINGS * rounding / (1.0 - discount)
-    return jnp.where((relative_residual <= attainable) | jnp.all(right == 0), solution, jnp.nan)
+    most = 40.0 / (1.0 - discount)  # γ to this power is below 1e-17
+
+    def residual(x: States) -> States:
+        return unit - matvec(x)
+
+    def unfinished(carry: tuple[States, States, Scalar]) -> Array:
+        _, left, steps = carry
+        return (jnp.linalg.norm(left) > tolerance) & (steps < most)
+
+    def contract(carry: tuple[States, States, Scalar]) -> tuple[States, States, Scalar]:
+        x, left, steps = carry
+        return x + left, residual(x + left), steps + 1.0
+
+    first = (begun, residual(begun), jnp.zeros((), right.dtype))
+    solution, left, _ = jax.lax.while_loop(unfinished, contract, first)
+    attainable = 10.0 * tolerance / (1.0 - discount)
+    return jnp.where(jnp.linalg.norm(left) <= attainable, size * solution, jnp.nan)

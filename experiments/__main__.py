@@ -291,7 +291,7 @@ def bench_command(arguments: Sequence[str]) -> int:
         """Numbers of seeds that run at once."""
         sides: tuple[int, ...] = (5, 10, 20, 40, 100)
         """Sides of the square gridworlds, rising; LU up to 40."""
-        repeats: int = 5
+        repeats: int = 9
         """Timed repetitions, of which the median is printed."""
 
     given = parse(Bench, arguments, "bench", description=bench_command.__doc__)

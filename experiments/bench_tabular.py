@@ -22,14 +22,14 @@ LARGEST_DIRECT = 40
 
 
 def bench_tabular(sides: Sequence[int], repeats: int) -> None:
-    """Print seconds and scratch memory of one iteration for every solve, objective and number of states.
+    """Print seconds of one iteration for every solve, objective and number of states, and scratch memory.
 
     `growth` is the exponent between a row and the one above it: the cost goes like S to that power.
     """
     print(f"gridworld, 4 actions, discount 0.9, best response, float64, {jax.default_backend()}")
     print(f"median of {repeats}, compilation excluded; one instance")
     print("{:>10s}{:>8s}{:>14s}{:>8s}{:>12s}{:>8s}{:>14s}".format(
-        "solve", "states", "myopic (s)", "growth", "exact (s)", "growth", "scratch (MB)"
+        "solve", "states", "myopic (s)", "growth", "exact (s)", "growth", "exact, MB"
     ))  # fmt: skip
     for solver in ("direct", "iterative"):
         solved = [side for side in sides if solver == "iterative" or side <= LARGEST_DIRECT]

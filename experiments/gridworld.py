@@ -42,20 +42,22 @@ def draw_map(results: Mapping[str, Result]) -> Figure:
     game, theta = {}, {}
     for label, result in results.items():
         game[label], theta[label] = jax.tree.map(lambda leaf: leaf[0], (result.games, result.final.theta))
+    reference = next(iter(game.values()))
     occupancy = {label: _occupancy(results[label], game[label], theta[label]) for label in results}
     scale = max(float(o.max()) for o in occupancy.values())
-    figure, axes = plotting.grid_panels(1 + len(results), _shape(game[next(iter(results))]))
-    reference = game[next(iter(results))]
+    figure, axes = plotting.grid_panels(1 + len(results), _shape(reference))
     utility = np.asarray(reference.pairs.utility[:, 0]).reshape(_shape(reference))
     plotting.grid_map(axes[0], utility, reference.layout, "true utility, in % of the goal's", "Greens")
     for ax, label in zip(axes[1:], results, strict=True):
         reached = float(results[label].metrics["true_utility"][0, -1])
         title = f"{label}: E[U] = {reached:.2f}"
-        plotting.grid_map(ax, occupancy[label], game[label].layout, title, "Purples", scale)
+        image = plotting.grid_map(ax, occupancy[label], game[label].layout, title, "Purples", scale)
+        if max(_shape(reference)) > plotting.WRITTEN:
+            figure.colorbar(image, ax=ax, shrink=0.8)
         plotting.grid_arrows(ax, theta[label].reshape(*occupancy[label].shape, -1), MOVES, game[label].layout)
     figure.suptitle(
         f"final occupancy in % of steps, and greedy moves\n"
-        f"seed {first.seeds[0]}; reachable optimum {float(first.optimum[0]):.2f}",
+        f"seed {first.seeds[0]}; optimum {float(first.optimum[0]):.2f}",
         fontsize=9,
     )
     return figure
@@ -100,16 +102,17 @@ def _history(result: Result, shown: np.ndarray) -> tuple[GridworldGame, np.ndarr
         steps = result.settings.steps
         _, trace = run(environment, leader, follower, key, steps=steps, record=outcome, keep_states=True)
         assert trace.state is not None  # as asked for
-        occupancy = np.asarray(jax.jit(jax.vmap(game.occupancy))(trace.state.theta[shown])).sum(axis=2)
+        thetas = trace.state.theta[shown]
+        occupancy = np.asarray(jax.jit(lambda t: jax.lax.map(game.occupancy, t))(thetas)).sum(axis=2)
     return game, occupancy.reshape(-1, *_shape(game)), np.asarray(trace.metrics["true_utility"])[shown]
 
 
 EXPERIMENT = Experiment(
     name="gridworld",
     claim=(
-        "RLHF walks to a decoy, which glitters more than the goal, and stays there: true utility falls below "
-        "5 % of what is reachable. The exact steering term and relaxed FPO keep above 90 % of it; practical "
-        "FPO lies between."
+        "RLHF walks to a decoy, which glitters more than the goal, and stays there: on average over seeds "
+        "true utility falls below 5 % of what is reachable, though a few seeds keep more. The exact steering term "
+        "and relaxed FPO keep above 90 % of it; practical FPO lies between."
     ),
     methods={
         "RLHF": {"environment": "gridworld", "objective": "myopic"},

@@ -115,7 +115,7 @@ def summary(result: Result) -> dict[str, Any]:
         "seeds_reported": len(result.seeds),
         "diverged": [{"seed": s, "iteration": t} for s, t in result.diverged.items()],
         "steps": settings.steps,
-        "optimum": float(result.optimum.mean()),
+        "optimum": _defined(float(result.optimum.mean())),
         "weight": settings.values.get("weight"),
         "calibrated_weight": follower.calibrated_weight(horizon),
     }

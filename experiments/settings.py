@@ -7,6 +7,7 @@ command line offers, and what a sweep will vary.
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -145,7 +146,7 @@ class Settings:
                 if isinstance(value, bool):
                     words.append(f"--{option}" if value else f"--no-{option}")
                 else:
-                    words.append(f"--{option} {value}")
+                    words.append(f"--{option} {shlex.quote(str(value))}")
         return " ".join(words)
 
 

@@ -37,7 +37,7 @@ def check_weights(responses: Responses) -> None:
     """
     weights = np.asarray(responses.w)
     if not np.all(weights >= 0):
-        raise InputError("responses.w", weights.min(), "non-negative everywhere")
+        raise InputError("responses.w", weights.min(), "finite and non-negative everywhere")
     if not abs(weights.sum() - 1.0) <= 1e-5:
         raise InputError("sum of responses.w", weights.sum(), "1, to within 1e-5")
 

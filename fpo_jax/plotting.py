@@ -14,11 +14,14 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, NullFormatter
 
 IDEAL = "#000000"
 TITLE_SIZE = 10  # points
+WRITTEN = 8
+"""Cells a side of the largest grid on whose map the values are written."""
 PANEL = (3.4, 2.7)  # inches of one panel: legible when two stand side by side on a page
 
 RC: dict[Any, Any] = {
@@ -228,19 +231,21 @@ def grid_panels(number: int, shape: tuple[int, int]) -> tuple[Figure, Sequence[A
 
 def grid_map(
     ax: Axes, values: np.ndarray, layout: Any, title: str, colours: str, scale: float | None = None
-) -> None:
-    """Draw a value for each cell of a grid, with start, goal, decoys and walls.
+) -> AxesImage:
+    """Draw a value for each cell of a grid, with start, goal, decoys and walls, and return its image.
+
+    Colours go like the square root of the value, so that small ones are seen.
 
     Args:
         ax: axes to draw on.
-        values: [rows, columns], >= 0. On a grid of up to 8 × 8 they are also written, in hundredths.
+        values: [rows, columns], >= 0. On a grid of up to `WRITTEN` cells a side also written, in hundredths.
         layout: what each cell is, [rows, columns] indicators `start`, `goal`, `decoy` and `wall`.
         title: title of the panel.
         colours: name of a colour map that begins with white.
         scale: value of the darkest colour; the largest value by default.
     """
     norm = PowerNorm(0.5, vmin=0.0, vmax=float(values.max()) if scale is None else scale)
-    ax.imshow(values, cmap=colours, norm=norm)
+    image = ax.imshow(values, cmap=colours, norm=norm)
     for row, column in np.argwhere(np.asarray(layout.wall) > 0):
         ax.add_patch(_cell(row, column, facecolor="#4A4A4A", edgecolor="#4A4A4A"))
     for row, column in np.argwhere(np.asarray(layout.decoy) > 0):
@@ -252,7 +257,7 @@ def grid_map(
             ax.text(
                 column - 0.3, row - 0.24, sign, ha="center", va="center", size=size, weight="bold", color=ink
             )
-    if max(values.shape) <= 8:
+    if max(values.shape) <= WRITTEN:
         for (row, column), value in np.ndenumerate(values):
             if value >= 0.005:
                 ink = "white" if norm(value) > 0.6 else "black"
@@ -265,6 +270,7 @@ def grid_map(
     for spine in ax.spines.values():
         spine.set_visible(True)
         spine.set_color("#8A8A8A")
+    return image
 
 
 def grid_arrows(ax: Axes, logits: np.ndarray, moves: Sequence[tuple[int, int]], layout: Any) -> None:

@@ -1,11 +1,5 @@
 """Tests run in float64, with every implicit promotion of dtypes and ranks an error."""
 
-import os
-
-# Compilation is most of a test's cost, and the optimiser most of compilation. The programs are the same, run
-# slower; `make test-slow` and `make reproduce` run them optimised.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-
 import jax
 import pytest
 

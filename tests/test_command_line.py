@@ -1,6 +1,7 @@
 """The command line, in process: results, files, exit statuses, and one clear line for bad input."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -420,3 +421,9 @@ def test_reproduce_writes_page_tables_numbers_and_figures(capsys, tmp_path):
     # the order that the published arms have on their own seed, and foresight helps the more of it there is
     assert final["RLHF"] < final["practical 0.1"] < final["relaxed 0.1"]
     assert final["RLHF"] < final["exact, k = 1"] < final["exact, k = 10"]
+
+
+def test_the_command_of_a_run_can_be_pasted_into_a_shell():
+    settings = resolve({"environment": "gridworld", "map": "S..#G / .#... / ..D.#", "seeds": 3})
+    words = shlex.split(settings.command())
+    assert words[words.index("--map") + 1] == "S..#G / .#... / ..D.#"

@@ -13,7 +13,7 @@ README = (ROOT / "README.md").read_text()
 def test_readme_python_runs_and_prints_what_it_says(capsys):
     namespace = {}
     blocks = re.findall(r"```python\n(.*?)```", README, re.S)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         exec(block, namespace)
     claimed = re.search(r"prints\n\n```text\n(.*?)```", README, re.S)[1]

@@ -104,6 +104,7 @@ def test_a_large_grid_needs_no_square_matrix(key):
         ({"map": "S.../...."}, "map = S.../....: must be one with at least one G (goal)"),
         ({"map": "S#G"}, "map line 1 = S#G: must be one whose G can be reached from S"),
         ({"map": "SG#/..#/##G"}, "map line 3 = ##G: must be one whose G can be reached from S"),
+        ({"map": "S#SG"}, "map line 1 = S#SG: must be one from whose S a G can be reached"),
         ({"map": "S..\n..\n..G"}, "map line 2 = ..: must be 3 cells long, as the first line, and not 2"),
         ({"map": "S..//..G"}, "map line 2 = nothing: must be 3 cells long"),
         ({"map": "S.x/..G"}, "map line 1 = S.x: must be made of S (start), G (goal), D (decoy), # (wall)"),

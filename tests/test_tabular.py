@@ -125,13 +125,22 @@ def test_the_iterative_solve_gives_the_same_optimum_and_steering(key):
 
 
 def test_an_iterative_solve_that_does_not_converge_is_nan(key, monkeypatch):
-    # One vector and one start cannot solve for 25 states; a null right-hand side needs none.
-    monkeypatch.setattr(envs.transitions, "RESTART", 1)
-    monkeypatch.setattr(envs.transitions, "MOST_RESTARTS", 1)
+    def breaks_down(matvec, right, **options):
+        return jnp.full_like(right, jnp.nan), None
+
+    monkeypatch.setattr(envs.transitions, "gmres", breaks_down)
     branches = drawn(Gridworld(occupancy_solver="iterative"), key)[0].transitions
     policy = jnp.full((25, 4), 0.25)
     assert np.all(np.isnan(branches.solve(policy, 0.99, jnp.zeros(25).at[0].set(1.0))))
-    assert np.all(branches.solve(policy, 0.99, jnp.zeros(25)) == 0.0)
+
+
+def test_the_iterative_solve_knows_no_scale(key):
+    # (I − γP) 1 = (1 − γ) 1, whatever the policy.
+    branches = drawn(Gridworld(occupancy_solver="iterative"), key)[0].transitions
+    solve = jax.jit(lambda right: branches.solve(jnp.full((25, 4), 0.25), 0.9, right))
+    for size in (1e-30, 1.0, 1e30):
+        np.testing.assert_allclose(solve(jnp.full(25, size)), np.full(25, 10.0 * size), rtol=1e-12)
+    assert np.all(solve(jnp.zeros(25)) == 0.0)
 
 
 def test_a_discount_near_1_gives_the_stationary_distribution(key):
@@ -224,6 +233,9 @@ def test_a_process_from_tables_runs(key):
         ({"discount": 1.0}, "discount = 1.0: must be in [0, 1); 1 only with an episode_length > 0"),
         ({"discount": -0.1}, "discount = -0.1: must be in [0, 1)"),
         ({"discount": 1.1, "episode_length": 3}, "discount = 1.1: must be in [0, 1]"),
+        ({"discount": "0.9"}, "discount = 0.9: must be in [0, 1)"),
+        ({"temperature": -1.0}, "temperature = -1.0: must be a finite number >= 0"),
+        ({"covered": np.array([[0.5, 0.5], [0.5, -0.5]])}, "covered, state 1, action 1 = -0.5"),
         ({"episode_length": -1}, "episode_length = -1: must be an integer >= 0"),
     ],
     ids=lambda x: next(iter(x)) if isinstance(x, dict) else "",
