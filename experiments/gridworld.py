@@ -111,8 +111,8 @@ EXPERIMENT = Experiment(
     name="gridworld",
     claim=(
         "RLHF walks to a decoy, which glitters more than the goal, and stays there: on average over seeds "
-        "true utility falls below 5 % of what is reachable, though a few seeds keep more. The exact steering term "
-        "and relaxed FPO keep above 90 % of it; practical FPO lies between."
+        "true utility falls below 5 % of what is reachable, though a few seeds keep more. The exact steering "
+        "term and relaxed FPO keep above 90 % of it; practical FPO lies between."
     ),
     methods={
         "RLHF": {"environment": "gridworld", "objective": "myopic"},
