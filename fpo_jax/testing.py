@@ -101,15 +101,20 @@ def check_decomposition(
     """
     key = jax.random.key(0) if key is None else key
     game = instance(environment, key)
-    theta, phi = game.init(named_key(key, "initial parameters"))
-    theta = _perturbed(theta, named_key(key, "random theta"))
-    model = follower.init(game, theta, phi, named_key(key, "initial data"))
-    exact = steering(game, follower, theta, model, key, horizon)
-    difference = central_difference(
-        lambda t: foresighted_value(game, follower, t, model, key, horizon),
-        theta,
-        1e-5 if jnp.result_type(float) == jnp.float64 else 1e-2,
-    )
+
+    @jax.jit
+    def reference() -> tuple[Theta, RewardModel, Decomposition, PyTree]:
+        theta, phi = game.init(named_key(key, "initial parameters"))
+        theta = _perturbed(theta, named_key(key, "random theta"))
+        model = follower.init(game, theta, phi, named_key(key, "initial data"))
+        difference = central_difference(
+            lambda t: foresighted_value(game, follower, t, model, key, horizon),
+            theta,
+            1e-5 if jnp.result_type(float) == jnp.float64 else 1e-2,
+        )
+        return theta, model, steering(game, follower, theta, model, key, horizon), difference
+
+    theta, model, exact, difference = reference()
     given = candidate(game, follower, theta, model, key)
     if isinstance(given, Decomposition):
         _require_close("standard", given.standard, exact.standard, tolerance, "the exact standard part")

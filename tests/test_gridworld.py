@@ -121,6 +121,7 @@ def test_bad_maps(wrong, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.slow
 def test_it_collapses_without_steering_and_not_with_it():
     # The claim's own bounds: below 5 % of the reachable optimum against above 90 % of it.
     reached = {}

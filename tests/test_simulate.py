@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs import ENVIRONMENTS
 from envs.bandit import Bandit
 from envs.linear import Linear
 from experiments.settings import resolve
@@ -132,7 +131,7 @@ def test_first_divergence_of_mixed_seeds():
     np.testing.assert_array_equal(first_divergence(trace), [-1, 1, 2])
 
 
-@pytest.mark.parametrize("name", ENVIRONMENTS)
+@pytest.mark.parametrize("name", ["bandit", "linear", "gridworld"])  # one of each kind of policy
 def test_float32_smoke(name):
     with jax.enable_x64(False):
         environment, leader, follower = resolve({"environment": name, "objective": "exact"}).build()

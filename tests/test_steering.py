@@ -87,6 +87,8 @@ HORIZONS = [
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_standard_plus_steering_is_the_gradient_of_F(name, follower, horizon, key):
     game = draw(ENVIRONMENTS[name](), key)
+    if horizon > 1 and name not in ("bandit", "linear"):
+        pytest.skip("a longer horizon is the same code whatever the environment")
     if follower in MIXED and game.offline() is None:
         pytest.skip("this environment has no offline data to mix in")
     follower = (FOLLOWERS | MIXED)[follower]
@@ -296,14 +298,15 @@ def test_comparisons_of_directions():
 
 
 @pytest.mark.parametrize("objective", [Relaxed(weight=0.0), Practical(weight=0.0)])
-@pytest.mark.parametrize("name", ENVIRONMENTS)
+@pytest.mark.parametrize("name", ["bandit", "linear", "gridworld"])  # one of each kind of policy
 def test_weight_zero_is_myopic(name, objective, key):
     game, theta, model = at_random(ENVIRONMENTS[name](), Gradient(), key)
-    gradients = [
-        jax.grad(lambda t, o=o: o.value(game, Gradient(), t, model, key))(theta)
-        for o in (objective, Myopic())
-    ]
-    np.testing.assert_array_equal(gradients[0], gradients[1])
+
+    @jax.jit
+    def gradients(t):
+        return [o.estimate(game, Gradient(), t, model, key).gradient for o in (objective, Myopic())]
+
+    np.testing.assert_array_equal(*gradients(theta))
 
 
 def test_relabelling_arms_permutes_everything(key):
