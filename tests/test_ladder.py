@@ -16,7 +16,7 @@ from fpo_jax.estimators import EffectiveReward, Implicit, ScoreFunction, ZeroOrd
 from fpo_jax.expect import leader_value
 from fpo_jax.followers import Converged
 from fpo_jax.hyperparameters import InputError
-from fpo_jax.objectives import OBJECTIVES, FirstOrder, Proximal, Tracin
+from fpo_jax.objectives import OBJECTIVES, FirstOrder, Limit, Proximal, Tracin
 from fpo_jax.solve import Limits, solve
 
 HIDDEN = 3
@@ -310,3 +310,15 @@ def test_every_rung_drives_a_policy(name, key):
     gradient = jax.jit(jax.grad(lambda t: objective.value(game, follower, t, model, key)))(theta)
     assert np.all(np.isfinite(gradient))
     np.testing.assert_allclose(np.sum(gradient), 0.0, atol=1e-10 if name != "zero-order" else 1e-8)
+
+
+def test_unrolled_to_convergence_is_the_limit_of_the_follower(key):
+    # φ ← (1 − d) φ − lr ∇L contracts by at least 1 − d = 0.98 a step: 0.98^2000 = 3e-18. Its fixed point is
+    # the best response with ridge d / (2·lr) = 0.1, whose gradient the implicit function theorem gives.
+    game, _, theta, model = at("bandit", key)
+    follower = Gradient(rm_lr=0.1, weight_decay=0.02, alpha=0.3)
+    here = RewardModel(model.phi)
+    unrolled, limit = (o.estimate(game, follower, theta, here, key).gradient for o in (Exact(2000), Limit()))
+    implicit = Implicit().estimate(game, BestResponse(ridge=0.1, alpha=0.3), theta, model, key).gradient
+    assert relative_error(unrolled, implicit) < 1e-8
+    assert relative_error(limit, implicit) < 1e-12
