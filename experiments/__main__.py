@@ -163,7 +163,8 @@ def decompose_command(arguments: Sequence[str]) -> int:
     only = ("only", tuple[str, ...], "routes to compare, by the names in the table; all when empty", ())
     extra = [every, foresee, only, *OUTPUT]
     settings, own = parse_settings(arguments, "decompose", decompose_command.__doc__, extra)
-    from experiments.decompose import decompose, rows, show, write
+    from experiments.decompose import decompose
+    from experiments.ladder_report import rows, show, write
     from experiments.results import provenance, require_writable
 
     out = own["out"]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from experiments.__main__ import main
-from experiments.decompose import arrays, decompose, rows
+from experiments.decompose import decompose
+from experiments.ladder_report import arrays, rows
 from experiments.settings import resolve
 from fpo_jax.hyperparameters import InputError
 

@@ -1,0 +1,152 @@
+"""What a comparison of routes becomes: a table, numbers, figures, a folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import figures
+from experiments.decompose import Decomposed, Effective
+from experiments.results import replacing, write_json
+from fpo_jax import plotting
+from fpo_jax.statistics import mean_interval
+
+REFERENCE = "exact"
+MEASURES = {
+    "cosine": "cosine with the exact correction",
+    "norm_ratio": "norm over the exact correction's",
+    "sign_agreement": "share of coordinates of the same sign",
+    "relative_error": "‖correction − exact‖ / ‖exact‖",
+}
+COINCIDES = 1e-6
+"""Relative error below which a route is drawn as one with the exact one."""
+
+
+def rows(decomposed: Decomposed) -> list[dict[str, Any]]:
+    """Return the table: for each route the mean over seeds and iterations of every measure, and its cost."""
+    table = []
+    for label, route in decomposed.routes.items():
+        row: dict[str, Any] = {"route": label, "weight": route.weight, "best_weight": route.best_weight}
+        for name, values in route.measures.items():
+            with np.errstate(all="ignore"):
+                by_seed = np.array(
+                    [seed[np.isfinite(seed)].mean() if np.isfinite(seed).any() else np.nan for seed in values]
+                )
+            estimate = mean_interval(by_seed[np.isfinite(by_seed)])
+            row[name] = estimate.mean if np.isfinite(estimate.mean) else None
+            row[f"{name}_ci95"] = [x if np.isfinite(x) else None for x in (estimate.low, estimate.high)]
+        row["products"] = float(route.products.mean())
+        row["solver_iterations"] = float(route.iterations.mean())
+        residual = float(route.residual.max())
+        row["largest_residual"] = residual if np.isfinite(residual) else None
+        row["failed"] = int(np.sum(~np.isfinite(route.residual)))
+        row["seconds"] = route.seconds
+        table.append(row)
+    return table
+
+
+def arrays(decomposed: Decomposed) -> dict[str, np.ndarray]:
+    """Return the numbers as `route/measure` arrays of shape [seed, entry], with `iteration` [entry]."""
+    named = {
+        f"{label}/{name}": values
+        for label, route in decomposed.routes.items()
+        for name, values in {
+            **route.measures,
+            "products": route.products,
+            "solver_iterations": route.iterations,
+            "residual": route.residual,
+        }.items()
+    }
+    return (
+        named
+        | {f"{name}_norm": v for name, v in decomposed.norms.items()}
+        | {"iteration": decomposed.iterations}
+    )
+
+
+def draw(decomposed: Decomposed) -> Mapping[str, Figure]:
+    """Return the figures: agreement over iterations, accuracy against cost, norms of the two parts."""
+    routes = {label: route for label, route in decomposed.routes.items() if label != REFERENCE}
+    errors = {label: float(np.nanmedian(route.measures["relative_error"])) for label, route in routes.items()}
+    shown = {label: route for label, route in routes.items() if not errors[label] < COINCIDES}
+    styles = plotting.ladder_styles(list(routes))
+    over, axes = plotting.panels(1, 2)
+    for ax, name in zip(axes[0], ("cosine", "norm_ratio"), strict=True):
+        for label, route in shown.items():
+            plotting.line(ax, decomposed.iterations, route.measures[name], label, styles[label])
+        ax.set_title(MEASURES[name], fontsize=plotting.TITLE_SIZE)
+        ax.set_xlabel("iteration")
+        plotting.ideal(ax, 1.0, f"exact, and {len(routes) - len(shown)} routes within {COINCIDES:g} of it")
+    plotting.logarithmic(axes[0, 1])
+    figures.legend_below(over, axes[0, 0], 4)
+    against, (cost_axes,) = plotting.panels(1, 1)
+    against.set_size_inches(6.0, 3.6)
+    plotting.accuracy_against_cost(
+        cost_axes[0],
+        {label: (1e6 * route.seconds, errors[label]) for label, route in routes.items()},
+        styles,
+    )
+    norms, (norm_axes,) = plotting.panels(1, 1)
+    for (name, values), style in zip(decomposed.norms.items(), (plotting.RLHF, plotting.EXACT), strict=True):
+        plotting.line(norm_axes[0], decomposed.iterations, values, f"{name} part", style)
+    norm_axes[0].set_yscale("log")
+    norm_axes[0].set_xlabel("iteration")
+    norm_axes[0].set_title("norms of the two parts of dF/dθ", fontsize=plotting.TITLE_SIZE)
+    norm_axes[0].legend(fontsize=8, frameon=False)
+    names = decomposed.settings.names
+    n = decomposed.settings.seeds
+    for figure in (over, against, norms):
+        figure.suptitle(f"{names.environment}, driven by {names.objective}; median of {n} seeds", fontsize=9)
+    drawn = {"agreement": over, "accuracy_against_cost": against, "norms": norms}
+    if decomposed.effective is not None:
+        drawn["effective_reward"] = _effective_figure(decomposed, decomposed.effective)
+    return drawn
+
+
+def _effective_figure(decomposed: Decomposed, effective: Effective) -> Figure:
+    figure, axes = plotting.panels(1, len(effective.rungs), sharey=True)
+    figure.set_size_inches(2.3 * len(effective.rungs) + 0.6, 2.9)
+    for ax, (label, values) in zip(axes[0], effective.rungs.items(), strict=True):
+        weight = decomposed.routes[label].best_weight
+        plotting.scatter_exact(ax, effective.exact, values, effective.blind_spot, f"{label} {weight:.3g}")
+    axes[0, 0].set_ylabel("approximate effective reward")
+    figure.supxlabel("exact effective reward r̃(y)", fontsize=9)
+    names, seed = decomposed.settings.names, decomposed.settings.seed
+    figure.suptitle(
+        f"{names.environment}, driven by {names.objective}, seed {seed}, iteration "
+        f"{decomposed.iterations[-1]}: each dot a response; orange: in the blind spot",
+        fontsize=9,
+    )
+    return figure
+
+
+def show(decomposed: Decomposed) -> str:
+    """Return the table as text."""
+
+    def cell(value: Any, form: str) -> str:
+        return "–" if value is None else format(value, form)
+
+    head = f"{'route':22s}{'cosine':>8s}{'norm ratio':>12s}{'signs':>8s}{'error':>10s}{'products':>10s}"
+    lines = [f"{head}{'µs':>9s}{'weight':>9s}{'best':>9s}"]
+    for row in rows(decomposed):
+        lines.append(
+            f"{row['route']:22s}{cell(row['cosine'], '.3f'):>8s}{cell(row['norm_ratio'], '.3g'):>12s}"
+            f"{cell(row['sign_agreement'], '.3f'):>8s}{cell(row['relative_error'], '.1e'):>10s}"
+            f"{row['products']:10.1f}{1e6 * row['seconds']:9.0f}{cell(row['weight'], '.3g'):>9s}"
+            f"{cell(row['best_weight'], '.3g'):>9s}"
+        )
+    scale = "none" if decomposed.scale is None else f"{decomposed.scale:.3g}"
+    lines.append(f"weight of the follower's own step, 2·lr·α·k: {scale}; best: least squares along the runs")
+    return "\n".join(lines)
+
+
+def write(out: Path, decomposed: Decomposed, report: Mapping[str, Any]) -> None:
+    """Write `config.json`, `decomposition.npz`, `summary.json` and the figures."""
+    with replacing(out) as folder:
+        write_json(folder / "config.json", decomposed.settings.as_dict())
+        with (folder / "decomposition.npz").open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays(decomposed))
+        write_json(folder / "summary.json", report)
+        figures.save_all(draw(decomposed), folder)
