@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
-from envs.tabular import Pair, TabularGame, Theta
+from envs.tabular import Pair, TabularGame, Theta, log_ratio
 from fpo_jax.hyperparameters import InputError, count
 from fpo_jax.types import Game, Key, Responses, Scalar
 
@@ -134,8 +134,7 @@ class Trajectories(Game):
 
     def cost(self, theta: Theta, responses: Responses) -> Scalar:
         """Return τ · E[log π_θ(a | s) + log A]."""
-        log_ratio = (jax.nn.log_softmax(theta, axis=1) + jnp.log(float(theta.shape[1]))).ravel()
-        return self.process.temperature * jnp.sum(responses.w * log_ratio[responses.y])
+        return self.process.temperature * jnp.sum(responses.w * log_ratio(theta).ravel()[responses.y])
 
     def blind_spot(self, y: Index) -> Scalar:
         """Return how far the pair lies in the blind spot."""

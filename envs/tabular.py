@@ -180,7 +180,12 @@ class TabularGame(Game):
         return Responses(rows, weights.reshape(-1))
 
     def _kl(self, theta: Theta, weights: Float[Array, "states actions"]) -> Scalar:
-        return jnp.sum(weights * (jax.nn.log_softmax(theta, axis=1) + jnp.log(float(theta.shape[1]))))
+        return jnp.sum(weights * log_ratio(theta))
+
+
+def log_ratio(theta: Theta) -> Float[Array, "states actions"]:
+    """Return log π_θ(a | s) + log A, the log-ratio of the policy to the uniform one."""
+    return jax.nn.log_softmax(theta, axis=1) + jnp.log(float(theta.shape[1]))
 
 
 @struct.dataclass

@@ -118,9 +118,8 @@ class Branches(Transitions):
             step = self.push if transpose else self.ahead_under
             return x - discount * step(policy, x)
 
-        iterate = partial(
-            _iterate, discount=jax.lax.stop_gradient(discount)
-        )  # solves the transposed system too, for a gradient
+        # the same iteration solves the transposed system, for a gradient
+        iterate = partial(_iterate, discount=jax.lax.stop_gradient(discount))
         return jax.lax.custom_linear_solve(one_less_discounted, right, iterate, iterate)
 
     def successor(self, key: Key, state: State, action: State) -> State:

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -173,6 +174,7 @@ def decompose_command(arguments: Sequence[str]) -> int:
     every_so_many = own["every"] if own["every"] is not None else max(settings.steps // 20, 1)
     command = settings.command().replace("fpo-jax run", "fpo-jax decompose") + f" --every {every_so_many}"
     command += f" --foresee {own['foresee']}" if own["foresee"] != 1 else ""
+    command += f" --only {shlex.join(own['only'])}" if own["only"] else ""
     sys.stderr.write(f"{command}\n")
     decomposed = decompose(settings, every_so_many, own["foresee"], own["only"])
     report = {

@@ -8,8 +8,6 @@ The oracle lives under `tests/`, so this runs from a checkout.
 """
 
 import importlib.util
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +17,7 @@ import jax
 import numpy as np
 
 from experiments.settings import in_precision, resolve
+from experiments.timing import median_seconds
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.record import outcome
 from fpo_jax.simulate import run_seeds, seed_keys
@@ -37,7 +36,7 @@ def bench_linear(widths: Sequence[int], repeats: int) -> None:
     eager = {}
     for label, gradient in zip(schemes, ("analytic", "forward difference"), strict=True):
         reference = oracle.LinearOracle(objective="relaxed", gradient=gradient)
-        eager[label] = _median(partial(reference.run, weights, steps), repeats)
+        eager[label] = median_seconds(partial(reference.run, weights, steps), repeats)
     published = eager["published forward difference"]
     header = (
         "gradient",
@@ -52,8 +51,7 @@ def bench_linear(widths: Sequence[int], repeats: int) -> None:
     for label, differentiator in schemes.items():
         for width in widths:
             work = _program(differentiator, width)
-            work()  # compiles
-            seconds = _median(work, repeats) / width
+            seconds = median_seconds(work, repeats) / width
             print(
                 f"{label:30s}{width:6d}{seconds:11.2e}{eager[label]:19.2e}{eager[label] / seconds:8.0f}"
                 f"{published:20.2e}{published / seconds:8.0f}"
@@ -74,20 +72,9 @@ def _program(differentiator: str, width: int) -> Callable[[], object]:
 
     def work() -> object:
         with in_precision(settings.precision):
-            return jax.block_until_ready(
-                run_seeds(environment, leader, follower, keys, steps=settings.steps, record=outcome)
-            )
+            return run_seeds(environment, leader, follower, keys, steps=settings.steps, record=outcome)
 
     return work
-
-
-def _median(work: Callable[[], object], repeats: int) -> float:
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def _load_oracle() -> ModuleType:

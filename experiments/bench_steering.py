@@ -1,7 +1,5 @@
 """Benchmark: what exact steering costs as the reward model grows, and what checkpointing saves in memory."""
 
-import statistics
-import time
 from typing import Any
 
 import jax
@@ -10,6 +8,7 @@ from flax import struct
 
 from envs.bandit import Arm, BanditGame
 from envs.linear import Linear
+from experiments.timing import median_seconds
 from fpo_jax.estimators import Implicit
 from fpo_jax.expect import leader_value
 from fpo_jax.followers import BestResponse, Gradient
@@ -93,13 +92,7 @@ def _time(
 ) -> tuple[float, Any]:
     key = jax.random.key(1)
     program = jax.jit(lambda theta, model: objective.estimate(game, follower, theta, model, key))
-    estimate = jax.block_until_ready(program(theta, model))
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        jax.block_until_ready(program(theta, model))
-        times.append(time.perf_counter() - started)
-    return statistics.median(times), estimate.cost
+    return median_seconds(lambda: program(theta, model), repeats), program(theta, model).cost
 
 
 def _scratch(checkpoint: bool) -> int:

@@ -5,14 +5,13 @@ an S × S matrix; the iterative solve costs as much as there are transitions, ti
 """
 
 import math
-import statistics
-import time
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
 from envs.gridworld import Gridworld
+from experiments.timing import median_seconds
 from fpo_jax.followers import BestResponse
 from fpo_jax.objectives import OBJECTIVES
 from fpo_jax.simulate import Leader, initial_state, step
@@ -71,11 +70,6 @@ def _iteration(solver: str, side: int, objective: str, repeats: int) -> tuple[fl
             .lower(game, state, key)
             .compile()
         )
-        jax.block_until_ready(program(game, state, key))
-        times = []
-        for _ in range(repeats):
-            started = time.perf_counter()
-            jax.block_until_ready(program(game, state, key))
-            times.append(time.perf_counter() - started)
+        seconds = median_seconds(lambda: program(game, state, key), repeats)
         memory = program.memory_analysis()
-        return statistics.median(times), 0 if memory is None else memory.temp_size_in_bytes
+        return seconds, 0 if memory is None else memory.temp_size_in_bytes

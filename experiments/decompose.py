@@ -5,9 +5,8 @@ estimate less the myopic gradient ∂J/∂θ at the present φ: all that foresig
 φ⁺ = φ, the exact correction is the steering term.
 """
 
-import statistics
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +15,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from experiments.settings import Settings, in_precision
+from experiments.timing import median_seconds
 from fpo_jax.estimators import EffectiveReward, Implicit
 from fpo_jax.hyperparameters import InputError, declared, require_known
 from fpo_jax.keys import named_key
@@ -113,7 +113,8 @@ def decompose(settings: Settings, every: int, horizon: int = 1, only: Sequence[s
         )
         states = jax.tree.map(lambda leaf: leaf[:, shown], trace.state)
         compare = _Comparison(environment, follower, keys, states)
-        exact, _, norms = compare.correction(Exact(horizon))
+        exact, _ = compare.correction(Exact(horizon))
+        norms = compare.norms()
         routes, skipped = {}, {}
         for label in only or ladder:
             try:
@@ -148,16 +149,24 @@ class _Comparison:
 
     def __init__(self, environment: Environment, follower: Follower, keys: Key, states: State):
         self.environment, self.follower, self.keys, self.states = environment, follower, keys, states
-        self._correct = jax.jit(self._correction)
+        self._correct = jax.jit(self._correction)  # its own, so that another weight compiles nothing
 
-    def correction(self, objective: Objective) -> tuple[Any, Any, dict[str, np.ndarray]]:
-        """Return the correction and its cost at every state, and the norms of the exact parts there."""
-
+    def correction(self, objective: Objective) -> tuple[Any, Any]:
+        """Return the correction and its cost at every state."""
         return self._correct(objective, self.keys, self.states)
+
+    def norms(self) -> dict[str, np.ndarray]:
+        """Return the norms of the standard and the steering part at every state."""
+
+        def at(game: Game, state: State, key: Key) -> dict[str, jax.Array]:
+            parts = steering(game, self.follower, state.theta, state.reward_model, key)
+            return {name: norm(part) for name, part in parts._asdict().items()}
+
+        return jax.tree.map(np.asarray, jax.jit(partial(self._over_all, at))(self.keys, self.states))
 
     def __call__(self, objective: Objective, exact: Any) -> Compared:
         """Compare one route with the exact correction."""
-        correction, cost, _ = self.correction(objective)
+        correction, cost = self.correction(objective)
 
         def measure(ours: Any, theirs: Any) -> dict[str, jax.Array]:
             error = jax.tree.map(jnp.subtract, ours, theirs)
@@ -195,15 +204,16 @@ class _Comparison:
         found = minimize_scalar(apart, bounds=LOG_WEIGHTS, method="bounded", options={"xatol": 1e-5})
         return float(10.0**found.x) if found.fun < np.linalg.norm(theirs) else None
 
-    def _correction(
-        self, objective: Objective, keys: Key, states: State
-    ) -> tuple[Any, Any, dict[str, jax.Array]]:
-        def at(game: Game, state: State, key: Key) -> tuple[Any, Any, dict[str, jax.Array]]:
+    def _correction(self, objective: Objective, keys: Key, states: State) -> tuple[Any, Any]:
+        def at(game: Game, state: State, key: Key) -> tuple[Any, Any]:
             arguments = (game, self.follower, state.theta, state.reward_model, key)
             estimate, myopic = objective.estimate(*arguments), Myopic().estimate(*arguments)
-            parts = steering(*arguments)
-            norms = {name: norm(part) for name, part in parts._asdict().items()}
-            return jax.tree.map(jnp.subtract, estimate.gradient, myopic.gradient), estimate.cost, norms
+            return jax.tree.map(jnp.subtract, estimate.gradient, myopic.gradient), estimate.cost
+
+        return self._over_all(at, keys, states)
+
+    def _over_all(self, at: Callable[[Game, State, Key], Any], keys: Key, states: State) -> Any:
+        """Apply a function of (game, state, key) at every state of every seed."""
 
         def of_seed(key: Key, seed_states: State) -> Any:
             game = instance(self.environment, key)
@@ -245,10 +255,4 @@ class _Comparison:
         program = jax.jit(
             lambda game, state: objective.estimate(game, self.follower, state.theta, state.reward_model, key)
         )
-        jax.block_until_ready(program(game, state))
-        times = []
-        for _ in range(repeats):
-            started = time.perf_counter()
-            jax.block_until_ready(program(game, state))
-            times.append(time.perf_counter() - started)
-        return statistics.median(times)
+        return median_seconds(lambda: program(game, state), repeats)

@@ -14,11 +14,9 @@ from fpo_jax import plotting
 from fpo_jax.statistics import mean_interval
 
 REFERENCE = "exact"
-MEASURES = {
+DRAWN = {
     "cosine": "cosine with the exact correction",
     "norm_ratio": "norm over the exact correction's",
-    "sign_agreement": "share of coordinates of the same sign",
-    "relative_error": "‖correction − exact‖ / ‖exact‖",
 }
 COINCIDES = 1e-6
 """Relative error below which a route is drawn as one with the exact one."""
@@ -30,11 +28,8 @@ def rows(decomposed: Decomposed) -> list[dict[str, Any]]:
     for label, route in decomposed.routes.items():
         row: dict[str, Any] = {"route": label, "weight": route.weight, "best_weight": route.best_weight}
         for name, values in route.measures.items():
-            with np.errstate(all="ignore"):
-                by_seed = np.array(
-                    [seed[np.isfinite(seed)].mean() if np.isfinite(seed).any() else np.nan for seed in values]
-                )
-            estimate = mean_interval(by_seed[np.isfinite(by_seed)])
+            by_seed = [seed[np.isfinite(seed)].mean() for seed in values if np.isfinite(seed).any()]
+            estimate = mean_interval(np.array(by_seed))
             row[name] = estimate.mean if np.isfinite(estimate.mean) else None
             row[f"{name}_ci95"] = [x if np.isfinite(x) else None for x in (estimate.low, estimate.high)]
         row["products"] = float(route.products.mean())
@@ -73,10 +68,10 @@ def draw(decomposed: Decomposed) -> Mapping[str, Figure]:
     shown = {label: route for label, route in routes.items() if not errors[label] < COINCIDES}
     styles = plotting.ladder_styles(list(routes))
     over, axes = plotting.panels(1, 2)
-    for ax, name in zip(axes[0], ("cosine", "norm_ratio"), strict=True):
+    for ax, (name, title) in zip(axes[0], DRAWN.items(), strict=True):
         for label, route in shown.items():
             plotting.line(ax, decomposed.iterations, route.measures[name], label, styles[label])
-        ax.set_title(MEASURES[name], fontsize=plotting.TITLE_SIZE)
+        ax.set_title(title, fontsize=plotting.TITLE_SIZE)
         ax.set_xlabel("iteration")
         plotting.ideal(ax, 1.0, f"exact, and {len(routes) - len(shown)} routes within {COINCIDES:g} of it")
     plotting.logarithmic(axes[0, 1])

@@ -110,7 +110,7 @@ def check_decomposition(
         difference = central_difference(
             lambda t: foresighted_value(game, follower, t, model, key, horizon),
             theta,
-            1e-5 if jnp.result_type(float) == jnp.float64 else 1e-2,
+            _difference_step(),
         )
         return theta, model, steering(game, follower, theta, model, key, horizon), difference
 
@@ -162,10 +162,8 @@ def _probe(game: Game, theta: Theta, phi: Phi, key: Key) -> _Probe:
     def value(t: Theta, p: Phi) -> Scalar:
         return leader_value(game, t, p, game.respond(t, key))
 
-    double = jnp.result_type(float) == jnp.float64
-
     def compare(f: Callable[[PyTree], Scalar], x: PyTree) -> tuple[Array, Array]:
-        difference = central_difference(f, x, 1e-5 if double else 1e-2)
+        difference = central_difference(f, x, _difference_step())
         return ravel_pytree(jax.grad(f)(x))[0], ravel_pytree(difference)[0]
 
     return _Probe(
@@ -232,6 +230,10 @@ def _check_values(probe: _Probe) -> None:
 def _perturbed(tree: PyTree, key: Key) -> PyTree:
     flat, unravel = ravel_pytree(tree)
     return unravel(flat + 0.5 * jax.random.normal(key, flat.shape, flat.dtype))
+
+
+def _difference_step() -> float:
+    return 1e-5 if jnp.result_type(float) == jnp.float64 else 1e-2
 
 
 def _require(condition: object, method: str, value: object, allowed: str) -> None:
