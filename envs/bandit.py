@@ -91,7 +91,7 @@ class Bandit:
     name: ClassVar[str] = "bandit"
     recipe: ClassVar[Recipe] = Recipe(
         steps=3000,
-        policy_lr=1.0,
+        leader={"policy_lr": 1.0},
         follower="best-response",
         settings={"alpha": 0.3, "ridge": 0.1},
         weights={"relaxed": 0.3, "practical": 0.1},

@@ -23,7 +23,7 @@ from fpo_jax.types import Game, Key, Recipe, Responses, Scalar
 Theta = Policy
 COLLAPSING = Recipe(
     steps=3000,
-    policy_lr=10.0,
+    leader={"policy_lr": 10.0},
     follower="best-response",
     settings={"alpha": 0.3, "ridge": 0.1},
     weights={"relaxed": 0.3, "practical": 0.1},

@@ -78,7 +78,9 @@ def hyperparameters(names: Names) -> dict[str, tuple[dataclasses.Field, Any]]:
     names, classes, recipe = parts(names)
     for objective in recipe.weights:
         require_known(f"objective in the recipe of {names.environment}", objective, OBJECTIVES)
-    spoken: dict[str, Any] = {"policy_lr": recipe.policy_lr}
+    spoken: dict[str, Any] = dict(recipe.leader)
+    own = {field.name for field in declared(classes.objective)}
+    spoken |= {name: value for name, value in recipe.objective.items() if name in own}
     if names.objective in recipe.weights:
         spoken["weight"] = recipe.weights[names.objective]
     if names.follower == recipe.follower:

@@ -194,6 +194,8 @@ class _Sampled:
             raise AttributeError(name)
         return getattr(self.game, name)
 
+    draws = Game.draws  # of the sampled policy
+
     def respond(self, theta: Theta, key: Key) -> Responses:
         """Return responses drawn by their weights, which keep the weights' score as their gradient."""
         sample_key, own_key = jax.random.split(key)

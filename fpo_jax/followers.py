@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 
 from fpo_jax.expect import follower_loss, squared_norm, training_data
 from fpo_jax.hyperparameters import catalogue, count, flag, real
+from fpo_jax.optimiser import Optax
 from fpo_jax.types import Follower, Game, Key, Phi, RewardModel, Scalar, Theta
 
 ALPHA_HELP = "share of on-policy data in the reward model's training mix, in [0, 1]"
@@ -165,4 +166,4 @@ class Converged(BestResponse):
         return RewardModel(unravel(found), memory=reward_model.memory)
 
 
-FOLLOWERS = catalogue(Gradient, BestResponse, Converged)
+FOLLOWERS = catalogue(Gradient, Optax, BestResponse, Converged)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from fpo_jax.estimators import EffectiveReward, Implicit, ScoreFunction, ZeroOrder
-from fpo_jax.expect import expect, leader_value, squared_norm
+from fpo_jax.expect import expect, leader_value
 from fpo_jax.hyperparameters import catalogue, choice, count, real
 from fpo_jax.steering import foresee, foresight_keys, foresighted_value
 from fpo_jax.types import (
@@ -160,6 +160,28 @@ class Practical(Penalised):
         return squared_reward_gradient(game, phi, y)
 
 
+@struct.dataclass
+class Fpo(Penalised):
+    """FPO with part of an oracle: the penalty is (1 − oracle + oracle · (r − U)) · ‖∇_φ r‖² (ours).
+
+    oracle 1 is relaxed FPO, 0 is practical FPO, and weight 0 is iterative RLHF, whatever the oracle: the
+    paper's three arms are one compiled program, and there is a road between the last two.
+    """
+
+    weight: float = real(0.1, WEIGHT_HELP, low=0.0)
+    oracle: float = real(1.0, "share of the residual r − U that the penalty knows", low=0.0, high=1.0)
+    utility: str = choice(
+        "differentiated",
+        "how U enters the penalty's gradient",
+        ("differentiated", "detached", "value"),
+    )
+
+    def penalty(self, game: Game, phi: Phi, y: Response) -> Scalar:
+        """Return the penalty, with U used as `utility` says."""
+        known = 1.0 - self.oracle + self.oracle * residual(game, phi, y, self.utility)
+        return known * squared_reward_gradient(game, phi, y)
+
+
 def residual(game: Game, phi: Phi, y: Response, utility: str) -> Scalar:
     """Return r_φ(y) − U(y) with U differentiated, detached, or the whole used as a value."""
     seen = game if utility == "differentiated" else detach_utility(game)
@@ -169,7 +191,7 @@ def residual(game: Game, phi: Phi, y: Response, utility: str) -> Scalar:
 
 def squared_reward_gradient(game: Game, phi: Phi, y: Response) -> Scalar:
     """Return ‖∇_φ r_φ(y)‖² for one response, differentiable in y and φ."""
-    return squared_norm(jax.grad(game.reward)(phi, y))
+    return game.reward_kernel(phi, y, y)
 
 
 @struct.dataclass
@@ -255,5 +277,6 @@ OBJECTIVES = catalogue(
     Proximal,
     Relaxed,
     Practical,
+    Fpo,
 )
 """The ladder of approximations, from iterative RLHF over the exact routes down to the practical penalty."""

@@ -17,8 +17,11 @@ UNDEFINED = ("steering_cosine",)
 
 
 def outcome(game: Game, follower: Follower, state: State, key: Key) -> dict[str, Scalar]:
-    """Record what happened: E[U], E[r], their gap E[r] − E[U], blind-spot mass, the game's diagnostics."""
-    responses = game.respond(state.theta, key)
+    """Record what happened: E[U], E[r], their gap E[r] − E[U], blind-spot mass, the game's diagnostics.
+
+    Expectations are over the policy as it is deployed, `Game.deployed`.
+    """
+    responses = game.deployed(state.theta, key)
     true_utility = expect(game.utility, responses)
     proxy_reward = expect(lambda y: game.reward(state.reward_model.phi, y), responses)
     return {

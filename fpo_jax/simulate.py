@@ -5,19 +5,20 @@ same initial parameters and the same noise. Comparisons between objectives are t
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
 from fpo_jax.differentiate import Autodiff, Differentiator
 from fpo_jax.expect import check_shapes, check_weights
-from fpo_jax.hyperparameters import InputError, real, validate
+from fpo_jax.hyperparameters import InputError, count, real, validate
 from fpo_jax.keys import named_key
 from fpo_jax.record import UNDEFINED, Record, full_record
+from fpo_jax.schedule import annealed
 from fpo_jax.types import (
     Environment,
     Follower,
@@ -41,12 +42,18 @@ SEED_LIMIT = 2**31
 class Leader:
     """The policy's side of the game: what it ascends, how it differentiates, how far it steps.
 
-    θ ← θ + policy_lr · ∇_θ objective.
+    θ ← θ + lr(p) · clamp(∇_θ objective), `policy_steps` times at the same reward model, each with noise of
+    its own. lr(p) = policy_lr · (1 − policy_lr_decay · pᵖᵒʷᵉʳ) at progress p, power = policy_lr_power; the
+    clamp holds each coordinate to ±gradient_clip (paper, neural environment; the linear one has neither).
     """
 
     objective: Objective
     policy_lr: float = real(0.02, "learning rate of the policy", low=0.0)
     differentiator: Differentiator = Autodiff()
+    policy_steps: int = count(1, "policy steps between two updates of the reward model")
+    policy_lr_decay: float = real(0.0, "share of the learning rate lost by the end", low=0.0, high=1.0)
+    policy_lr_power: float = real(4.0, "how late the learning rate is lost", low=0.0, open=True)
+    gradient_clip: float = real(0.0, "largest size of a gradient's coordinate; 0: none", low=0.0)
 
     def check(self) -> None:
         """Raise an InputError when U should be detached from a difference, which cannot detach anything."""
@@ -55,14 +62,40 @@ class Leader:
             allowed = "differentiated, unless the differentiator is autodiff: a difference cannot detach it"
             raise InputError("utility", utility, allowed)
 
+    def at(self, progress: Scalar | float) -> "Leader":
+        """Return the leader with the learning rate that it has at this progress."""
+        final = self.policy_lr * (1.0 - self.policy_lr_decay)
+        now = annealed(self.policy_lr, final, self.policy_lr_power, progress)
+        return self.replace(policy_lr=now)  # type: ignore[attr-defined]
+
     def update(
-        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+        self,
+        game: Game,
+        follower: Follower,
+        theta: Theta,
+        reward_model: RewardModel,
+        key: Key,
+        noise: PyTree | None = None,
     ) -> Theta:
-        """Return θ after one ascent step at the present reward model."""
-        gradient = self.differentiator.gradient(
-            lambda t: self.objective.value(game, follower, t, reward_model, key), theta
-        )
-        return jax.tree.map(lambda t, g: t + self.policy_lr * g, theta, gradient)
+        """Return θ after `policy_steps` ascent steps; `noise` is injected, one row of each leaf a step."""
+        bound = jnp.where(self.gradient_clip > 0, self.gradient_clip, jnp.inf)
+
+        def ascend(theta: Theta, step_key: Key, seen: Game) -> Theta:
+            gradient = self.differentiator.gradient(
+                lambda t: self.objective.value(seen, follower, t, reward_model, step_key), theta
+            )
+            return jax.tree.map(lambda t, g: t + self.policy_lr * jnp.clip(g, -bound, bound), theta, gradient)
+
+        if (
+            self.policy_steps == 1 and noise is None
+        ):  # a loop of one would only hide the step from the compiler
+            return ascend(theta, key, game)
+
+        def step(theta: Theta, given: tuple[Key, PyTree | None]) -> tuple[Theta, None]:
+            step_key, step_noise = given
+            return ascend(theta, step_key, game if step_noise is None else game.inject(step_noise)), None
+
+        return jax.lax.scan(step, theta, (jax.random.split(key, self.policy_steps), noise))[0]
 
 
 def instance(environment: Environment | Game, key: Key) -> Game:
@@ -78,11 +111,29 @@ def initial_state(
     return State(theta, follower.init(game, theta, phi, named_key(key, "initial data")))
 
 
-def step(game: Game, leader: Leader, follower: Follower, state: State, key: Key) -> State:
-    """Return the state after one iteration: the policy steps, then the reward model is retrained on it."""
-    theta = leader.update(game, follower, state.theta, state.reward_model, named_key(key, "policy step"))
-    reward_model = follower.update(game, theta, state.reward_model, named_key(key, "reward-model update"))
-    return State(theta, reward_model)
+class Noise(NamedTuple):
+    """Random numbers that stand in for a run's own, as `Game.inject` takes them, with leading axes.
+
+    Attributes:
+        policy: [T, policy_steps, …] of the leader's steps.
+        data: [T, …] of the follower's data; [T, draws, …] where it takes several draws.
+    """
+
+    policy: PyTree
+    data: PyTree
+
+
+def step(
+    game: Game, leader: Leader, follower: Follower, state: State, key: Key, noise: Noise | None = None
+) -> State:
+    """Return the state after one iteration: the policy steps, then the reward model is retrained on it.
+
+    Game and leader are those of the moment (`Game.at`, `Leader.at`); `noise` is that of one iteration.
+    """
+    policy_noise, seen = (None, game) if noise is None else (noise.policy, game.inject(noise.data))
+    policy_key, data_key = named_key(key, "policy step"), named_key(key, "reward-model update")
+    theta = leader.update(game, follower, state.theta, state.reward_model, policy_key, policy_noise)
+    return State(theta, follower.update(seen, theta, state.reward_model, data_key))
 
 
 def run(
@@ -95,6 +146,7 @@ def run(
     record: Record = full_record,
     keep_states: bool = False,
     initial: tuple[Theta, Phi] | None = None,
+    noise: Noise | None = None,
 ) -> tuple[State, Trace]:
     """Run iterative RLHF once: one jitted scan over iterations.
 
@@ -107,6 +159,7 @@ def run(
         record: what to record, a function of (game, follower, state, key); `full_record` or `outcome`.
         keep_states: also record θ and the reward model at every entry.
         initial: (θ₀, φ₀) in place of the game's own.
+        noise: random numbers in place of the game's own, for a game that takes them (`Game.inject`).
 
     Returns:
         The final state, and a trace of T + 1 entries of which the first is before any update.
@@ -117,12 +170,15 @@ def run(
     """
     environment, leader, follower = _as_reals((environment, leader, follower))
     _check(environment, leader, follower, key, steps, initial)
+    if noise is not None:
+        _check_noise(noise, steps, leader.policy_steps)
     return _run(
         environment,
         leader,
         follower,
         key,
         initial,
+        noise,
         steps=steps,
         record=record,
         keep_states=keep_states,
@@ -185,6 +241,7 @@ def _run_once(
     follower: Follower,
     key: Key,
     initial: tuple[Theta, Phi] | None,
+    noise: Noise | None = None,
     *,
     steps: int,
     record: Record,
@@ -193,20 +250,22 @@ def _run_once(
     game = instance(environment, key)
     state = initial_state(game, follower, key, initial)
 
-    def entry(state: State, entry_key: Key) -> Trace:
-        metrics = record(game, follower, state, named_key(entry_key, "record"))
+    def entry(state: State, entry_key: Key, done: Array | int) -> Trace:
+        metrics = record(game.at(done / steps), follower, state, named_key(entry_key, "record"))
         finite = jnp.all(jnp.array([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(state)]))
         defined = [jnp.isfinite(x) for name, x in metrics.items() if name not in UNDEFINED]
         finite = finite & jnp.all(jnp.array(defined))
         return Trace(metrics, state if keep_states else None, finite)
 
-    def iteration(state: State, iteration_key: Key) -> tuple[State, Trace]:
-        state = step(game, leader, follower, state, iteration_key)
-        return state, entry(state, iteration_key)
+    def iteration(state: State, at: tuple[Array, Key, Noise | None]) -> tuple[State, Trace]:
+        done, iteration_key, given = at
+        progress = done / steps
+        state = step(game.at(progress), leader.at(progress), follower, state, iteration_key, given)
+        return state, entry(state, iteration_key, done + 1)
 
-    first = entry(state, named_key(key, "first entry"))
+    first = entry(state, named_key(key, "first entry"), 0)
     iteration_keys = jax.random.split(named_key(key, "iterations"), steps)
-    state, rest = jax.lax.scan(iteration, state, iteration_keys)
+    state, rest = jax.lax.scan(iteration, state, (jnp.arange(steps), iteration_keys, noise))
     return state, jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest)
 
 
@@ -254,7 +313,7 @@ def _check(
         return
     responses, offline, residual = _start(environment, follower, key, initial)
     check_weights(responses)
-    if offline is None and not np.all(np.asarray(follower.alpha) == 1.0):
+    if offline is None and not follower.brings_anchor and not np.all(np.asarray(follower.alpha) == 1.0):
         raise InputError("alpha", follower.alpha, "1, since this environment has no offline data")
     if not residual <= 1e-3:
         allowed = (
@@ -272,6 +331,14 @@ def _check_initial(environment: Environment | Game, key: Key, initial: tuple[The
         shapes = jax.tree.map(jnp.shape, given), jax.tree.map(jnp.shape, expected)
         if shapes[0] != shapes[1]:
             raise InputError(f"initial {name}", f"of shape {shapes[0]}", f"of shape {shapes[1]}")
+
+
+def _check_noise(noise: Noise, steps: int, policy_steps: int) -> None:
+    for name, leading in (("policy", (steps, policy_steps)), ("data", (steps,))):
+        for leaf in jax.tree.leaves(getattr(noise, name)):
+            shape = jnp.shape(leaf)
+            if shape[: len(leading)] != leading:
+                raise InputError(f"noise.{name}", f"of shape {shape}", f"of shape {(*leading, ...)}")
 
 
 @jax.jit

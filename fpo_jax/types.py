@@ -10,10 +10,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from fpo_jax.hyperparameters import InputError
 
 Scalar = Float[Array, ""]
 Key = PRNGKeyArray | jax.Array
@@ -98,17 +102,19 @@ class Recipe(NamedTuple):
 
     Attributes:
         steps: iterations of (policy step, reward-model update).
-        policy_lr: learning rate of the policy.
+        leader: hyperparameters of the leader that differ from its defaults.
         follower: name of the follower, as in `fpo_jax.followers.FOLLOWERS`.
         settings: hyperparameters of the follower that differ from its defaults.
         weights: penalty weight by name of the objective.
+        objective: further hyperparameters, for every objective that has them.
     """
 
     steps: int
-    policy_lr: float
+    leader: Mapping[str, Any]
     follower: str
-    settings: Mapping[str, float | int | bool]
+    settings: Mapping[str, Any]
     weights: Mapping[str, float]
+    objective: Mapping[str, Any] = MappingProxyType({})
 
 
 class Game(Protocol):
@@ -165,6 +171,32 @@ class Game(Protocol):
         """Return this game: one that is always the same is an `Environment` of one instance."""
         return self
 
+    def at(self, progress: Scalar | float) -> Game:
+        """Return this game when a share `progress`, in [0, 1], of the iterations is over: for annealing."""
+        return self
+
+    def deployed(self, theta: Theta, key: Key) -> Responses:
+        """Return the responses on which π_θ is judged: those of `respond`, or π_θ without its exploration."""
+        return self.respond(theta, key)
+
+    def draws(self, theta: Theta, key: Key, number: int) -> Responses:
+        """Return independent samples of π_θ, stacked: y and w have leading axes [number, n]."""
+        return jax.vmap(lambda k: self.respond(theta, k))(jax.random.split(key, number))
+
+    def inject(self, noise: PyTree) -> Game:
+        """Return this game with its next random numbers given, whatever key it is asked with."""
+        raise InputError("noise", "given", f"None: {type(self).__name__} has no noise to inject")
+
+    def reward_kernel(self, phi: Phi, y: Response, other: Response) -> Scalar:
+        """Return ⟨∇_φ r_φ(y), ∇_φ r_φ(y')⟩, by which a step on one response moves the reward of another.
+
+        A reward model with a shorter way to it than two gradients gives it here.
+        """
+        mine = jax.grad(self.reward)(phi, y)
+        theirs = mine if other is y else jax.grad(self.reward)(phi, other)
+        products = jax.tree.map(lambda a, b: jnp.sum(a * b), mine, theirs)
+        return jnp.asarray(sum(jax.tree.leaves(products)))
+
 
 class Environment(Protocol):
     """A distribution over games with declared sizes and strengths, and a recipe to run it by."""
@@ -196,6 +228,11 @@ class Follower(Protocol):
     def calibrated_weight(self, horizon: int) -> float | None:
         """Return the relaxed penalty's weight that matches this follower in scale, or None if none does."""
         ...
+
+    @property
+    def brings_anchor(self) -> bool:
+        """Say whether it mixes in data of its own where the environment has no offline data."""
+        return False
 
     def limit(self) -> Follower:
         """Return the follower whose one update is infinitely many of this one's, at a fixed policy."""

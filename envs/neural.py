@@ -1,0 +1,112 @@
+"""The paper's neural environment: a Gaussian policy, a peaked utility, an MLP as the reward model.
+
+The policy explores with a noise that is annealed, takes several steps between two updates of the reward
+model, and the reward model is trained by Adam on a replay buffer. Its curves depend on rounding: two runs
+that differ in their last bits end apart. Only statistics over many seeds mean anything here.
+"""
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float
+
+from envs.peak import Peak, Vector
+from fpo_jax.hyperparameters import InputError, choice, count, real, text
+from fpo_jax.mlp import ACTIVATIONS, MLP, tangent_kernel
+from fpo_jax.schedule import annealed
+from fpo_jax.types import Key, Phi, Recipe, Responses, Scalar
+
+
+@struct.dataclass
+class Neural(Peak):
+    """r_φ an MLP, y = θ + σ(p)·ε with ε ~ N(0, I), at a peaked utility (paper, second experiment).
+
+    θ: [dimension], the mean action, from 0. φ: weights from N(0, init_noise²), biases 0. At progress p,
+    σ(p) = sigma_final + (sigma − sigma_final)·(1 − pᵖᵒʷᵉʳ), power = sigma_power. Deployed, the policy plays
+    its mean action. The defaults are the published settings.
+    """
+
+    name: ClassVar[str] = "neural"
+    recipe: ClassVar[Recipe] = Recipe(
+        steps=4000,
+        leader={"policy_lr": 0.05, "policy_steps": 15, "policy_lr_decay": 0.98, "gradient_clip": 1.0},
+        follower="optax",
+        settings={
+            "optimizer": "adam",
+            "rm_lr": 1e-3,
+            "weight_decay": 1e-3,
+            "replay": "fifo",
+            "draws": 5,
+            "buffer_size": 50,
+        },
+        weights={"relaxed": 0.005, "practical": 0.005, "fpo": 0.005},
+        objective={"utility": "detached"},
+    )
+
+    utility_rate: float = real(0.2, "how fast utility falls with squared distance", low=0.0)
+    ideal_signal: float = real(2.5, "signal coordinates of the peak")
+    action_cost: float = real(0.01, "price of ‖y‖²", low=0.0)
+    dimension: int = count(10, "dimension of the action")
+    signal_dimension: int = count(2, "number of signal coordinates, at most the dimension")
+    sigma: float = real(0.1, "standard deviation of exploration at the start", low=0.0)
+    sigma_final: float = real(0.001, "standard deviation of exploration at the end", low=0.0)
+    sigma_power: float = real(4.0, "how late exploration fades", low=0.0, open=True)
+    responses: int = count(1, "responses that the policy gives at once")
+    rm_hidden: str = text("32,32", "widths of the reward model's hidden layers, separated by commas")
+    rm_activation: str = choice("softplus", "the reward model's activation", tuple(ACTIVATIONS))
+    noise: Float[Array, "responses dimension"] | None = None  # injected; drawn if None
+
+    def check(self) -> None:
+        """Raise an InputError when the sizes do not fit together."""
+        super().check()
+        widths = self.rm_hidden.split(",")
+        if not all(width.strip().isdecimal() and int(width) > 0 for width in widths):
+            raise InputError("rm_hidden", self.rm_hidden, "integers >= 1, separated by commas")
+
+    @property
+    def model(self) -> MLP:
+        """Return the reward model's architecture."""
+        return MLP(tuple(map(int, self.rm_hidden.split(","))), self.rm_activation, self.init_noise)
+
+    def init(self, key: Key) -> tuple[Vector, Phi]:
+        """Return the mean action 0 and random reward-model weights."""
+        theta = jnp.zeros(self.dimension)
+        return theta, self.model.init(key, theta)
+
+    def at(self, progress: Scalar | float) -> "Neural":
+        """Return the environment with the exploration that it has at this progress."""
+        now = annealed(self.sigma, self.sigma_final, self.sigma_power, progress)
+        return self.replace(sigma=now)  # type: ignore[attr-defined]
+
+    def inject(self, noise: Float[Array, "..."]) -> "Neural":
+        """Return the environment with ε given, [responses, dimension], or [draws, …] for several draws."""
+        return self.replace(noise=noise)  # type: ignore[attr-defined]
+
+    def respond(self, theta: Vector, key: Key) -> Responses:
+        """Return θ + σε, each of weight 1 / responses; gradients flow through them."""
+        shape = (self.responses, self.dimension)
+        noise = jax.random.normal(key, shape) if self.noise is None else self.noise.reshape(shape)
+        return Responses(
+            theta + self.sigma * noise, jnp.full_like(theta, 1.0 / self.responses, shape=shape[0])
+        )
+
+    def draws(self, theta: Vector, key: Key, number: int) -> Responses:
+        """Return independent samples, from the injected noise [number, …] where there is some."""
+        if self.noise is None:
+            return super().draws(theta, key, number)
+        return jax.vmap(lambda noise: self.inject(noise).respond(theta, key))(self.noise)
+
+    def deployed(self, theta: Vector, key: Key) -> Responses:
+        """Return the mean action."""
+        return Responses(theta[None], jnp.ones_like(theta, shape=(1,)))
+
+    def reward(self, phi: Phi, y: Vector) -> Scalar:
+        """Return the MLP's output."""
+        reward: Scalar = self.model.apply(phi, y)  # type: ignore[assignment]
+        return reward
+
+    def reward_kernel(self, phi: Phi, y: Vector, other: Vector) -> Scalar:
+        """Return ⟨∇_φ r(y), ∇_φ r(y')⟩ in closed form."""
+        return tangent_kernel(self.model, phi, y, other)

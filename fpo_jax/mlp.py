@@ -1,0 +1,93 @@
+"""A multilayer perceptron as a reward model, and the inner product of its parameter gradients in closed form.
+
+Layers z_l = W_lᵀ a_{l−1} + b_l, a_l = act(z_l), a_0 = y, r = z_L. With δ_l = ∂r/∂z_l the gradient by W_l is
+the outer product a_{l−1} δ_lᵀ, and by b_l it is δ_l. So
+
+    ⟨∇_φ r(y), ∇_φ r(y')⟩ = Σ_l (1 + ⟨a_{l−1}, a'_{l−1}⟩) ⟨δ_l, δ'_l⟩,
+
+the neural tangent kernel, for the price of a forward and a backward pass of each response (ours).
+"""
+
+from collections.abc import Callable, Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from fpo_jax.types import Scalar
+
+Vector = Float[Array, " d"]
+Activation = Callable[[Array], Array]
+
+
+def _softplus_and_slope(z: Array) -> tuple[Array, Array]:
+    """Return log(1 + eᶻ) and its derivative 1 / (1 + e⁻ᶻ), from one exponential."""
+    small = jnp.exp(-jnp.abs(z))
+    return jnp.maximum(z, 0.0) + jnp.log1p(small), jnp.where(z >= 0.0, 1.0, small) / (1.0 + small)
+
+
+@jax.custom_jvp
+def softplus(z: Array) -> Array:
+    """Return log(1 + eᶻ), which shares its exponential with its derivative."""
+    return _softplus_and_slope(z)[0]
+
+
+@softplus.defjvp
+def _softplus_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    value, slope = _softplus_and_slope(*primals)
+    return value, slope * tangents[0]
+
+
+ACTIVATIONS: Mapping[str, Activation] = {"softplus": softplus, "tanh": jnp.tanh, "relu": jax.nn.relu}
+
+
+class MLP(nn.Module):
+    """Dense layers of the given widths, and a last one of width 1, which is the reward.
+
+    Weights from N(0, init_noise²), biases 0.
+    """
+
+    hidden: tuple[int, ...]
+    activation: str = "softplus"
+    init_noise: float | Scalar = 0.1
+
+    @nn.compact
+    def __call__(self, y: Vector) -> Scalar:
+        """Return r(y)."""
+        init = nn.initializers.normal(self.init_noise)
+        for width in self.hidden:
+            y = ACTIVATIONS[self.activation](nn.Dense(width, kernel_init=init)(y))
+        return nn.Dense(1, kernel_init=init)(y)[0]
+
+
+def tangent_kernel(model: MLP, phi: Mapping, y: Vector, other: Vector) -> Scalar:
+    """Return ⟨∇_φ r(y), ∇_φ r(y')⟩ in closed form; differentiable in φ, y and y'.
+
+    Args:
+        model: what φ are the parameters of.
+        phi: as `model.init` gives it.
+        y, other: [d] responses; the work is shared when they are one and the same object.
+    """
+    mine = _factors(model, phi, y)
+    theirs = mine if other is y else _factors(model, phi, other)
+    return sum(
+        ((1.0 + jnp.sum(a * b)) * jnp.sum(d * e) for (a, d), (b, e) in zip(mine, theirs, strict=True)),
+        jnp.zeros(()),
+    )
+
+
+def _factors(model: MLP, phi: Mapping, y: Vector) -> list[tuple[Vector, Vector]]:
+    """Return (a_{l−1}, δ_l) of every layer."""
+    activation = ACTIVATIONS[model.activation]
+    layers = [phi["params"][f"Dense_{i}"] for i in range(len(model.hidden) + 1)]
+    inputs, slopes = [y], []
+    for layer in layers[:-1]:
+        z = inputs[-1] @ layer["kernel"] + layer["bias"]
+        value, slope = jax.jvp(activation, (z,), (jnp.ones_like(z),))
+        inputs.append(value)
+        slopes.append(slope)
+    deltas = [jnp.ones_like(y, shape=(1,))]
+    for layer, slope in zip(layers[:0:-1], slopes[::-1], strict=True):
+        deltas.append((layer["kernel"] @ deltas[-1]) * slope)
+    return list(zip(inputs, deltas[::-1], strict=True))

@@ -1,0 +1,185 @@
+"""A follower that trains its reward model by any optax optimiser on a replay buffer, as practice does.
+
+Differentiable end to end: foresight goes through the optimiser's own moments and the buffer's contents.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jaxtyping import Array, Int, PyTree
+
+from fpo_jax.expect import follower_loss, mix
+from fpo_jax.hyperparameters import InputError, choice, count, flag, real, text
+from fpo_jax.keys import named_key
+from fpo_jax.types import Follower, Game, Key, Phi, Responses, RewardModel, Theta
+
+ROUNDLESS = 1e-30
+"""Under the root of Adam and its kin: the derivative of √v at v = 0 is then 0 · 1/ROUNDLESS^½, not NaN."""
+
+
+class Memory(NamedTuple):
+    """What the follower carries between updates.
+
+    Attributes:
+        optimiser: state of the optax optimiser.
+        buffer: draws of past policies, [buffer_size, n] weights; an empty place has weights 0.
+        seen: draws taken so far.
+        anchor: fixed draws of the initial policy, as the buffer; None unless `replay` is mixed.
+        start: φ₀ for a cold start, else None.
+    """
+
+    optimiser: PyTree
+    buffer: Responses
+    seen: Int[Array, ""]
+    anchor: Responses | None
+    start: Phi | None
+
+
+@struct.dataclass
+class Optax(Follower):
+    """Steps of any optax optimiser on (1 − α)·anchor + α·buffer, from the present φ (paper, neural).
+
+    Each update takes `draws` independent samples of π_θ into the buffer, and descends `rm_steps` times on
+    E[ℓ(r_φ(y), U(y))] + ½ weight_decay · ‖φ‖², the samples in the buffer equally weighted. `replay` says what
+    the buffer keeps: `fresh`, only the present draws; `fifo`, the last buffer_size; `accumulate`, a uniform
+    sample of buffer_size out of everything so far, all of it while it fits; `mixed`, as fifo, and the anchor
+    is buffer_size draws of the initial policy. Otherwise the anchor is the game's offline data, if any.
+    With `warm_start` off every update begins anew at φ₀ and a fresh optimiser.
+
+    Nothing is detached: dφ⁺/dθ goes through the fresh draws, the optimiser's moments, and over a horizon
+    through the buffer. A subclass that overrides `transformation` uses any chain of optax.
+    """
+
+    optimizer: str = text("adam", "name of an optax optimiser that takes a learning rate")
+    rm_lr: float = real(1e-3, "learning rate of the reward model", low=0.0)
+    weight_decay: float = real(0.0, "L2 penalty, weight_decay · φ added to the gradient", low=0.0)
+    alpha: float = real(1.0, "share of on-policy data in the training mix, in [0, 1]", low=0.0, high=1.0)
+    rm_steps: int = count(1, "optimiser steps in one update of the reward model")
+    draws: int = count(1, "independent samples of the policy taken at each update")
+    buffer_size: int = count(1, "samples that the buffer holds, >= draws")
+    replay: str = choice("fresh", "what the buffer keeps", ("fresh", "fifo", "accumulate", "mixed"))
+    warm_start: bool = flag(True, "continue from the present φ rather than from φ₀")
+
+    def check(self) -> None:
+        """Raise an InputError when draws do not fit the buffer, or the optimiser is none."""
+        if self.replay != "fresh" and self.buffer_size < self.draws:
+            raise InputError("buffer_size", self.buffer_size, f"an integer >= draws = {self.draws}")
+        optimiser: Any = self.transformation()
+        if not isinstance(optimiser, optax.GradientTransformation):
+            raise InputError("optimizer", optimiser, "an optax.GradientTransformation: a pair (init, update)")
+
+    @property
+    def brings_anchor(self) -> bool:
+        """Say whether α < 1 makes sense in an environment without offline data."""
+        return self.replay == "mixed"
+
+    def transformation(self) -> optax.GradientTransformation:
+        """Return the optimiser, after the gradient of the L2 penalty is added.
+
+        Raises:
+            InputError: when optax has none of this name that is made from a learning rate.
+        """
+        allowed = "an optimiser of optax that is made from a learning rate, such as adam, sgd or rmsprop"
+        make: Any = getattr(optax, self.optimizer, None)
+        accepted = inspect.signature(make).parameters if callable(make) else {}
+        if "learning_rate" not in accepted:
+            raise InputError("optimizer", self.optimizer, allowed)
+        smooth = {"eps_root": ROUNDLESS} if "eps_root" in accepted else {}
+        try:
+            optimiser = make(learning_rate=self.rm_lr, **smooth)
+        except TypeError as error:
+            raise InputError("optimizer", self.optimizer, allowed) from error
+        return optax.chain(optax.add_decayed_weights(self.weight_decay), optimiser)
+
+    def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
+        """Return φ₀, a fresh optimiser, an empty buffer, and the anchor where there is one."""
+        capacity = self.draws if self.replay == "fresh" else self.buffer_size
+        shapes = jax.eval_shape(lambda: game.draws(theta, key, capacity))
+        empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        anchor = game.draws(theta, named_key(key, "anchor"), capacity) if self.brings_anchor else None
+        start = None if self.warm_start else phi
+        memory = Memory(self.transformation().init(phi), empty, jnp.asarray(0), anchor, start)
+        return RewardModel(phi, memory)
+
+    def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
+        """Return the reward model after one update on what π_θ produces.
+
+        Raises:
+            InputError: when the reward model carries no memory; `init` gives one.
+        """
+        memory = reward_model.memory
+        if not isinstance(memory, Memory):
+            raise InputError(
+                "reward_model.memory", memory, "what Optax.init returns: an optimiser needs its state"
+            )
+        buffer = self._push(memory, game.draws(theta, key, self.draws), named_key(key, "places"))
+        data = self._training_data(game, buffer, memory.anchor)
+        optimiser = self.transformation()
+        start = (reward_model.phi, memory.optimiser)
+        if memory.start is not None:
+            start = (memory.start, optimiser.init(memory.start))
+
+        def step(carry: tuple[Phi, PyTree], _: None) -> tuple[tuple[Phi, PyTree], None]:
+            phi, state = carry
+            gradient = jax.grad(follower_loss, argnums=1)(game, phi, data)
+            change, state = optimiser.update(gradient, state, phi)
+            return (optax.apply_updates(phi, change), state), None
+
+        if self.rm_steps == 1:  # a loop of one would only hide the step from the compiler
+            phi, state = step(start, None)[0]
+        else:
+            phi, state = jax.lax.scan(step, start, None, length=self.rm_steps)[0]
+        seen = memory.seen + self.draws
+        return RewardModel(phi, memory._replace(optimiser=state, buffer=buffer, seen=seen))
+
+    def limit(self) -> Follower:
+        """Raise an InputError: infinitely many updates on samples have no single stationary point."""
+        raise InputError("follower", "optax", "gradient or a best response, for a limit of its updates")
+
+    def calibrated_weight(self, horizon: int) -> float | None:
+        """Return 2·lr·α·k for plain gradient descent on fresh draws, k steps in all; None for all else."""
+        if self.optimizer != "sgd" or self.replay != "fresh":
+            return None
+        return 2.0 * float(self.rm_lr) * float(self.alpha) * self.rm_steps * horizon
+
+    def _push(self, memory: Memory, fresh: Responses, key: Key) -> Responses:
+        """Return the buffer after the fresh draws have entered it."""
+        if self.replay != "accumulate":
+            kept = 0 if self.replay == "fresh" else self.buffer_size - self.draws
+            return jax.tree.map(
+                lambda old, new: jnp.concatenate([old[old.shape[0] - kept :], new]), memory.buffer, fresh
+            )
+
+        # reservoir sampling: the draw of number c takes place c while there is room, afterwards a place
+        # among c + 1, so that each of the c + 1 draws so far is kept with the same probability
+        def enter(buffer: Responses, draw: tuple[Responses, Array, Key]) -> tuple[Responses, None]:
+            new, number, draw_key = draw
+            chosen = jax.random.randint(draw_key, (), 0, number + 1)
+            here = jnp.arange(self.buffer_size) == jnp.where(number < self.buffer_size, number, chosen)
+
+            def place(old: Array, new: Array) -> Array:
+                return jnp.where(here.reshape(-1, *[1] * new.ndim), new, old)
+
+            return jax.tree.map(place, buffer, new), None
+
+        numbers = memory.seen + jnp.arange(self.draws)
+        return jax.lax.scan(enter, memory.buffer, (fresh, numbers, jax.random.split(key, self.draws)))[0]
+
+    def _training_data(self, game: Game, buffer: Responses, anchor: Responses | None) -> Responses:
+        on_policy = _as_sample(buffer)
+        return mix(game.offline() if anchor is None else _as_sample(anchor), on_policy, self.alpha)
+
+
+def _as_sample(draws: Responses) -> Responses:
+    """Return stacked draws as one sample, in which those that are there weigh the same.
+
+    Their number is held fixed: weights that carry score functions sum to 1, but their gradients do not to 0.
+    """
+    number = jax.lax.stop_gradient(jnp.sum(draws.w))
+    flat: Callable[[Array], Array] = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])  # noqa: E731
+    return Responses(jax.tree.map(flat, draws.y), flat(draws.w) / number)
