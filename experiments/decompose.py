@@ -19,11 +19,11 @@ from experiments.timing import median_seconds
 from fpo_jax.estimators import EffectiveReward, Implicit
 from fpo_jax.hyperparameters import InputError, declared, require_known
 from fpo_jax.keys import named_key
-from fpo_jax.objectives import OBJECTIVES, Exact, Myopic, Penalised, Relaxed
+from fpo_jax.objectives import OBJECTIVES, Exact, Myopic, Penalised
 from fpo_jax.record import outcome
 from fpo_jax.simulate import instance, run_seeds, seed_keys
 from fpo_jax.steering import cosine, norm, norm_ratio, sign_agreement, steering
-from fpo_jax.types import Environment, Follower, Game, Key, Objective, State
+from fpo_jax.types import Environment, Follower, Game, Key, Objective, Recipe, State
 
 LOG_WEIGHTS = (-5.0, 3.0)
 """Decades in which the best weight is sought."""
@@ -102,7 +102,7 @@ def decompose(settings: Settings, every: int, horizon: int = 1, only: Sequence[s
         raise InputError("foresee", horizon, "an integer >= 1")
     environment, leader, follower = settings.build()
     scale = follower.calibrated_weight(horizon)
-    ladder = _ladder(environment.recipe.weights, horizon, scale)
+    ladder = _ladder(environment.recipe, horizon, scale)
     for label in only:
         require_known("only", label, ladder)
     shown = np.arange(0, settings.steps + 1, every)
@@ -112,8 +112,8 @@ def decompose(settings: Settings, every: int, horizon: int = 1, only: Sequence[s
             environment, leader, follower, keys, steps=settings.steps, record=outcome, keep_states=True
         )
         states = jax.tree.map(lambda leaf: leaf[:, shown], trace.state)
-        compare = _Comparison(environment, follower, keys, states)
-        exact, _ = compare.correction(Exact(horizon))
+        compare = _Comparison(environment, follower, keys, states, jnp.asarray(shown / settings.steps))
+        exact, _ = compare.correction(ladder["exact"])
         norms = compare.norms()
         routes, skipped = {}, {}
         for label in only or ladder:
@@ -128,27 +128,35 @@ def decompose(settings: Settings, every: int, horizon: int = 1, only: Sequence[s
     return Decomposed(settings, shown, routes, norms, scale, skipped, effective)
 
 
-def _ladder(weights: Mapping[str, float], horizon: int, scale: float | None) -> dict[str, Objective]:
-    """Return the routes to compare, by label: every objective but the myopic one, and variants of some.
+def _ladder(recipe: Recipe, horizon: int, scale: float | None) -> dict[str, Objective]:
+    """Return the routes to compare, by label: every objective with an answer of its own, and variants.
 
-    Penalties have the recipe's weight, and the weight of the follower's own steps where there is one.
+    Settings are the recipe's; relaxed FPO also has the weight of the follower's own steps, if there is one.
     """
-    ladder: dict[str, Objective] = {}
-    for name, cls in OBJECTIVES.items():
-        options: dict[str, Any] = {"weight": weights[name]} if name in weights else {}
-        if any(field.name == "horizon" for field in declared(cls)):
-            options["horizon"] = horizon
-        ladder[name] = cls(**options)
-    del ladder["myopic"], ladder["limit"]
+
+    def make(name: str) -> Objective:
+        spoken = {**recipe.objective, "horizon": horizon}
+        if name in recipe.weights:
+            spoken["weight"] = recipe.weights[name]
+        own = {field.name for field in declared(OBJECTIVES[name])}
+        return OBJECTIVES[name](**{key: value for key, value in spoken.items() if key in own})
+
+    left_out = ("myopic", "limit", "fpo")  # nothing to add; another horizon; a name for two others
+    ladder = {name: make(name) for name in OBJECTIVES if name not in left_out}
+    if ladder["exact"] != Exact(horizon):  # the reference is dF/dθ itself, whatever the leader may know of it
+        ladder |= {"exact": Exact(horizon), f"exact, U {ladder['exact'].utility}": ladder["exact"]}  # type: ignore[attr-defined]
     ladder |= {"implicit, CG": Implicit(solver="cg"), "implicit, Neumann 10": Implicit("neumann", terms=10)}
-    return ladder if scale is None else ladder | {"relaxed, 2·lr·α·k": Relaxed(scale)}
+    return ladder if scale is None else ladder | {"relaxed, 2·lr·α·k": make("relaxed").replace(weight=scale)}  # type: ignore[attr-defined]
 
 
 class _Comparison:
     """Estimates at the states of all runs, in one compiled program for each route."""
 
-    def __init__(self, environment: Environment, follower: Follower, keys: Key, states: State):
-        self.environment, self.follower, self.keys, self.states = environment, follower, keys, states
+    def __init__(
+        self, environment: Environment, follower: Follower, keys: Key, states: State, progress: jax.Array
+    ):
+        self.environment, self.follower = environment, follower
+        self.keys, self.states, self.progress = keys, states, progress
         self._correct = jax.jit(self._correction)  # its own, so that another weight compiles nothing
 
     def correction(self, objective: Objective) -> tuple[Any, Any]:
@@ -216,15 +224,14 @@ class _Comparison:
         """Apply a function of (game, state, key) at every state of every seed."""
 
         def of_seed(key: Key, seed_states: State) -> Any:
-            game = instance(self.environment, key)
-            return jax.vmap(lambda state: at(game, state, named_key(key, "decomposition")))(seed_states)
+            game, own_key = instance(self.environment, key), named_key(key, "decomposition")
+            return jax.vmap(lambda p, state: at(game.at(p), state, own_key))(self.progress, seed_states)
 
         return jax.vmap(of_seed)(keys, states)
 
     def effective_rewards(self, routes: Mapping[str, Compared]) -> Effective | None:
         """Return effective rewards by response, or None where the policy is one response."""
-        key, state = self.keys[0], jax.tree.map(lambda leaf: leaf[0, -1], self.states)
-        game = jax.jit(lambda key: instance(self.environment, key))(key)
+        key, game, state = self._last()
         responses = game.respond(state.theta, key)
         if responses.w.size == 1:
             return None
@@ -247,11 +254,15 @@ class _Comparison:
 
         return Effective(*jax.tree.map(np.asarray, jax.jit(at)(state)))
 
+    def _last(self) -> tuple[Key, Game, State]:
+        """Return the first seed's key, game and state at its last entry."""
+        key, state = self.keys[0], jax.tree.map(lambda leaf: leaf[0, -1], self.states)
+        game = jax.jit(lambda key, p: instance(self.environment, key).at(p))(key, self.progress[-1])
+        return key, game, state
+
     def _seconds(self, objective: Objective, repeats: int = 20) -> float:
         """Return the median time of one estimate at the first seed's last state, compilation excluded."""
-        key = self.keys[0]
-        game = jax.jit(lambda key: instance(self.environment, key))(key)
-        state = jax.tree.map(lambda leaf: leaf[0, -1], self.states)
+        key, game, state = self._last()
         program = jax.jit(
             lambda game, state: objective.estimate(game, self.follower, state.theta, state.reward_model, key)
         )

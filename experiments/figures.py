@@ -74,8 +74,9 @@ def curves(
 def overview(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
     """Return the standard figure of a run: utility, proxy, blind-spot mass and steering norm."""
     figure, axes = plotting.panels(2, 2)
-    names = ("true_utility", "proxy_reward", "blind_spot_mass", "steering_norm")
     first = next(iter(results.values()))
+    fourth = "steering_norm" if "steering_norm" in first.metrics else "gap"
+    names = ("true_utility", "proxy_reward", "blind_spot_mass", fourth)
     best = (float(first.optimum.mean()), "optimum")
     for ax, name in zip(axes.flat, names, strict=True):
         metric(ax, results, name, best if name == "true_utility" else None)

@@ -1,25 +1,41 @@
 """Replay recordings of the published experiments, and measure how far we are from them.
 
-A recording is an npz file that names every setting of its run (`hyperparameters`, a JSON object), the
-initial reward-model parameters, and what came out. The replay takes every setting from the file.
+A replay takes every setting from the file, and injects the recorded initial weights and noise into a run.
 """
 
 import dataclasses
-import json
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.recording import Recording
 from experiments.settings import Settings, in_precision, resolve
 from fpo_jax.hyperparameters import InputError, require_known
 from fpo_jax.record import outcome
-from fpo_jax.simulate import run, seed_keys
+from fpo_jax.simulate import Noise, run, seed_keys
+from fpo_jax.types import Trace
 
 DEPARTURE = 1e-2
 """A series has left its recording at the first entry that is this far off."""
+
+
+class Series(NamedTuple):
+    """One quantity as we have it and as it was recorded, `every` so many iterations."""
+
+    ours: np.ndarray
+    recorded: np.ndarray
+    every: int = 1
+
+    def errors(self) -> np.ndarray:
+        """Return the largest absolute deviation of each entry; infinite where ours is not finite."""
+        deviation = np.abs(self.ours - self.recorded)
+        # a replay that is not finite deviates without bound: NaN must not pass for a small number
+        return np.nan_to_num(deviation.reshape(len(deviation), -1).max(axis=1), nan=np.inf)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,149 +46,166 @@ class Deviation:
         path: the recording.
         series: largest absolute deviation over all entries, by name of the series.
         departure: first entry at which any series is `DEPARTURE` off, or None.
+        tolerance: largest deviation that passes.
     """
 
     path: Path
     series: dict[str, float]
     departure: int | None
+    tolerance: float
 
     @property
     def largest(self) -> float:
         """Return the largest absolute deviation of all series."""
         return max(self.series.values())
 
-    def line(self, tolerance: float) -> str:
+    @property
+    def passed(self) -> bool:
+        """Say whether no series is beyond the tolerance."""
+        return self.largest <= self.tolerance
+
+    def line(self) -> str:
         """Return the one line that is printed for a file."""
-        verdict = "ok" if self.largest <= tolerance else "FAILED"
         series = "  ".join(f"{name} {value:.1e}" for name, value in self.series.items())
         departure = "" if self.departure is None else f"  first {DEPARTURE:g} off at entry {self.departure}"
         return (
-            f"{self.path.name}  {verdict}  largest {self.largest:.1e} (tolerance {tolerance:.0e})  "
-            f"{series}{departure}"
+            f"{self.path.name}  {'ok' if self.passed else 'FAILED'}  largest {self.largest:.1e} "
+            f"(tolerance {self.tolerance:.0e})  {series}{departure}"
         )
 
 
-class Recording:
-    """A recording whose settings and arrays are taken one by one, so that nothing is left unread."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                self.arrays = {name: file[name] for name in file.files}
-        except Exception as error:  # zipfile, zlib and numpy each complain in a way of their own
-            reason = str(error).splitlines()[0]
-            raise InputError("recording", path, f"a readable npz file ({reason})") from error
-        described = str(self.array("hyperparameters", ()))
-        try:
-            self.settings = json.loads(described)
-        except ValueError as error:
-            raise InputError(f"{path.name}: hyperparameters", "unreadable", "a JSON object") from error
-        if not isinstance(self.settings, dict):
-            raise InputError(f"{path.name}: hyperparameters", self.settings, "a JSON object")
-
-    def take(self, name: str, kind: type, options: Mapping[Any, Any] | None = None) -> Any:
-        """Remove one setting and return it, translated by `options` if given.
-
-        Raises:
-            InputError: when it is missing, of another type, or not among the options.
-        """
-        field = f"{self.path.name}: {name}"
-        if name not in self.settings:
-            raise InputError(field, "missing", f"a setting of type {kind.__name__}")
-        value = self.settings.pop(name)
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise InputError(field, value, f"of type {kind.__name__}")
-        if options is None:
-            return value
-        if value not in options:
-            raise InputError(field, value, f"one of {', '.join(map(str, options))}")
-        return options[value]
-
-    def array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Return one array after checking its shape, and that it holds finite numbers.
-
-        Raises:
-            InputError: when it is missing, misshapen or not finite.
-        """
-        field = f"{self.path.name}: {name}"
-        if name not in self.arrays:
-            raise InputError(field, "missing", f"an array of shape {list(shape)}")
-        value = self.arrays[name]
-        if value.shape != shape:
-            raise InputError(field, f"array of shape {list(value.shape)}", f"of shape {list(shape)}")
-        if name == "hyperparameters":
-            return value
-        if value.dtype.kind not in "fiu":
-            raise InputError(field, f"array of {value.dtype}", "made of real numbers")
-        if not np.all(np.isfinite(value)):
-            raise InputError(field, "array with NaN or infinity", "finite")
-        return value
-
-    def require_all_read(self) -> None:
-        """Raise an InputError if a setting was left unread: a replay must not ignore any."""
-        for name, value in self.settings.items():
-            raise InputError(f"{self.path.name}: {name}", value, "a setting that this replay knows")
-
-
-def replay_linear(recording: Recording, precision: str | None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Replay a recording of the linear environment; return (replayed, recorded) by series."""
+def replay_linear(recording: Recording, precision: str | None) -> dict[str, Series]:
+    """Replay a recording of the linear environment; its series begin before any update."""
     take = recording.take
-    arms = {"rlhf": "myopic", "relaxed": "relaxed", "practical": "practical"}
-    objective = take("arm", str, arms)
     schemes = {"forward difference": "forward-difference", "exact": "autodiff"}
-    differentiator = take("gradient", str, schemes)
-    wishes: dict[str, Any] = {
-        "environment": "linear",
-        "objective": objective,
-        "differentiator": differentiator,
+    wishes = _common(recording, precision) | {
         "follower": "gradient",
+        "differentiator": take("gradient", str, schemes),
+        "steps": take("steps", int),
     }
-    for name in ("dimension", "signal_dimension", "steps", "seed"):
-        wishes[name] = take(name, int)
-    for name in (
-        *("action_cost", "utility_scale", "utility_rate", "ideal_signal", "true_weight_signal"),
-        *("rm_lr", "policy_lr"),
-    ):
+    for name in ("ideal_signal", "true_weight_signal", "policy_lr"):
         wishes[name] = take(name, float)
-    wishes["weight_decay"] = take("rm_weight_decay", float)
-    difference_step, weight = take("difference_step", float), take("weight", float)
-    utility_detached, error_detached = take("utility_detached", bool), take("error_detached", bool)
-    recorded_precision = take("precision", str, {"f64": "float64", "f32": "float32"})
-    wishes["precision"] = precision or recorded_precision
-    recording.require_all_read()
-    if differentiator == "forward-difference":
+    difference_step = take("difference_step", float)
+    if wishes["differentiator"] == "forward-difference":
         wishes["difference_step"] = difference_step
-    if objective == "myopic":
-        if weight != 0.0:
-            raise InputError(f"{recording.path.name}: weight", weight, "0 for the arm rlhf")
-    else:
-        wishes["weight"] = weight
-    if objective == "relaxed":
-        wishes["utility"] = (
-            "value" if error_detached else "detached" if utility_detached else "differentiated"
-        )
-    try:
-        settings = resolve(wishes)
-    except InputError as error:
-        raise InputError(f"{recording.path.name}: {error.field}", error.value, error.allowed) from error
+    settings = _resolve(recording, wishes)
     shape, entries = (settings.values["dimension"],), (settings.steps + 1,)
-    initial_weights = recording.array("init_weights", shape)
     recorded = {
         "true_utility": recording.array("expected_utility", entries),
         "signal_norm": recording.array("expected_signal", entries),
         "noise_norm": recording.array("expected_noise", entries),
     }
-    metrics = _replay(settings, (np.zeros(shape), initial_weights))
-    return {name: (metrics[name], expected) for name, expected in recorded.items()}
+    trace = _replay(settings, (np.zeros(shape), recording.array("init_weights", shape)))
+    return {name: Series(np.asarray(trace.metrics[name]), values) for name, values in recorded.items()}
 
 
-def _replay(settings: Settings, initial: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
+def replay_neural(recording: Recording, precision: str | None) -> dict[str, Series]:
+    """Replay a recording of the neural environment; its entries are between policy and reward model."""
+    take = recording.take
+    wishes = _common(recording, precision) | {
+        "follower": "optax",
+        "replay": "fifo",
+        "optimizer": take("rm_optimizer", str, {"adam with L2 weight decay added to the gradient": "adam"}),
+        "rm_activation": take("rm_activation", str, {"softplus": "softplus"}),
+        "sigma": take("sigma_initial", float),
+        "policy_lr": take("policy_lr_initial", float),
+    }
+    integers = {"steps": "outer_steps", "policy_steps": "inner_steps", "draws": "responses_per_step"}
+    for name, theirs in {**integers, "buffer_size": "buffer_size"}.items():
+        wishes[name] = take(theirs, int)
+    for name in ("sigma_final", "gradient_clip"):
+        wishes[name] = take(name, float)
+    if not wishes["policy_lr"] > 0:
+        raise InputError(f"{recording.path.name}: policy_lr_initial", wishes["policy_lr"], "a number > 0")
+    wishes["policy_lr_decay"] = 1.0 - take("policy_lr_final", float) / wishes["policy_lr"]
+    wishes["sigma_power"] = wishes["policy_lr_power"] = take("decay_power", float)
+    hidden, ideal = take("rm_hidden", list), take("ideal", list)
+    wishes["rm_hidden"] = ",".join(map(str, hidden))
+    signal, dimension = wishes["signal_dimension"], wishes["dimension"]
+    if len(ideal) != dimension or ideal != [ideal[0]] * signal + [0.0] * (dimension - signal):
+        allowed = f"{signal} equal numbers, and then zeros, {dimension} in all"
+        raise InputError(f"{recording.path.name}: ideal", ideal, allowed)
+    wishes["ideal_signal"] = ideal[0]
+    settings = _resolve(recording, wishes)
+
+    steps, every = settings.steps, 10
+    widths = [dimension, *hidden, 1]
+    layers = {
+        f"Dense_{i}": {
+            "kernel": recording.array(f"init_layer{i}_weight", (out, into)).T,
+            "bias": recording.array(f"init_layer{i}_bias", (out,)),
+        }
+        for i, (into, out) in enumerate(itertools.pairwise(widths))
+    }
+    noise = Noise(
+        recording.array("policy_noise", (steps, wishes["policy_steps"], dimension)),
+        recording.array("data_noise", (steps, wishes["draws"], dimension)),
+    )
+    recorded = {
+        "true_utility": recording.array("expected_utility", (steps,)),
+        "proxy_reward": recording.array("expected_proxy", (steps,)),
+        "noise_norm": recording.array("expected_noise", (steps,)),
+        "theta": recording.array("expected_theta", (-(-steps // every), dimension)),
+    }
+    trace = _replay(settings, (np.zeros(dimension), {"params": layers}), noise, keep_states=True)
+    assert trace.state is not None
+    theta = trace.state.theta[1:]
+    with in_precision(settings.precision):  # the policy has moved, the reward model has not yet
+        before = jax.tree.map(lambda leaf: leaf[:-1], trace.state.reward_model.phi)
+        proxy = jax.jit(jax.vmap(settings.build()[0].reward))(before, theta)  # type: ignore[attr-defined]
+    ours = {
+        "true_utility": trace.metrics["true_utility"][1:],
+        "proxy_reward": proxy,
+        "noise_norm": trace.metrics["noise_norm"][1:],
+    }
+    series = {name: Series(np.asarray(values), recorded[name]) for name, values in ours.items()}
+    return series | {"theta": Series(np.asarray(theta[::every]), recorded["theta"], every)}
+
+
+def _common(recording: Recording, precision: str | None) -> dict[str, Any]:
+    """Take the settings that recordings of either environment have."""
+    take = recording.take
+    arms = {"rlhf": "myopic", "relaxed": "relaxed", "practical": "practical"}
+    wishes: dict[str, Any] = {
+        "environment": recording.environment,
+        "objective": take("arm", str, arms),
+        "rm_lr": take("rm_lr", float),
+        "weight_decay": take("rm_weight_decay", float),
+    }
+    for name in ("dimension", "signal_dimension", "seed"):
+        wishes[name] = take(name, int)
+    for name in ("action_cost", "utility_scale", "utility_rate"):
+        wishes[name] = take(name, float)
+    weight = take("weight", float)
+    utility_detached, error_detached = take("utility_detached", bool), take("error_detached", bool)
+    recorded_precision = take("precision", str, {"f64": "float64", "f32": "float32"})
+    wishes["precision"] = precision or recorded_precision
+    if wishes["objective"] != "myopic":
+        wishes["weight"] = weight
+    elif weight != 0.0:
+        raise InputError(f"{recording.path.name}: weight", weight, "0 for the arm rlhf")
+    if wishes["objective"] == "relaxed":
+        wishes["utility"] = (
+            "value" if error_detached else "detached" if utility_detached else "differentiated"
+        )
+    return wishes
+
+
+def _resolve(recording: Recording, wishes: Mapping[str, Any]) -> Settings:
+    """Return the settings of the replay, once none is left unread."""
+    recording.require_all_read()
+    try:
+        return resolve(wishes)
+    except InputError as error:
+        raise InputError(f"{recording.path.name}: {error.field}", error.value, error.allowed) from error
+
+
+def _replay(
+    settings: Settings, initial: tuple[Any, Any], noise: Noise | None = None, keep_states: bool = False
+) -> Trace:
     environment, leader, follower = settings.build()
     with in_precision(settings.precision):
-        theta, phi = (jnp.asarray(x, dtype=jnp.result_type(float)) for x in initial)
+        given = jax.tree.map(lambda x: jnp.asarray(x, dtype=jnp.result_type(float)), (initial, noise))
         key = seed_keys(1, settings.seed)[0]
         _, trace = run(
             environment,
@@ -181,33 +214,40 @@ def _replay(settings: Settings, initial: tuple[np.ndarray, np.ndarray]) -> dict[
             key,
             steps=settings.steps,
             record=outcome,
-            initial=(theta, phi),
+            keep_states=keep_states,
+            initial=given[0],
+            noise=given[1],
         )
-    return {name: np.asarray(values) for name, values in trace.metrics.items()}
+    return trace
 
 
-REPLAYS: dict[str, Callable[[Recording, str | None], dict[str, tuple[np.ndarray, np.ndarray]]]] = {
-    "linear": replay_linear,
-}
-"""How to replay a recording, by its environment."""
+class Replay(NamedTuple):
+    """How recordings of one environment are replayed, and the deviation that is rounding there."""
+
+    series: Callable[[Recording, str | None], dict[str, Series]]
+    tolerance: float
 
 
-def check(path: Path, precision: str | None = None) -> Deviation:
+REPLAYS: dict[str, Replay] = {"linear": Replay(replay_linear, 1e-8), "neural": Replay(replay_neural, 1e-6)}
+"""Replays by environment. The neural one amplifies rounding: a million times over 4000 iterations."""
+
+
+def check(path: Path, precision: str | None = None, tolerance: float | None = None) -> Deviation:
     """Replay one recording, in the precision it names or in another, and measure every series' deviation.
 
     Raises:
         InputError: when the file cannot be read, or a setting or an array is missing or misshapen.
     """
     recording = Recording(path)
-    replay = REPLAYS[require_known("environment", recording.take("environment", str), REPLAYS)]
-    pairs = replay(recording, precision)
-    # a replay that is not finite deviates without bound: NaN must not pass for a small number
-    errors = {
-        name: np.nan_to_num(np.abs(ours - recorded), nan=np.inf) for name, (ours, recorded) in pairs.items()
-    }
-    off = np.max([error for error in errors.values()], axis=0) >= DEPARTURE
+    require_known("environment", recording.environment, REPLAYS)
+    replay = REPLAYS[recording.environment]
+    errors = {name: (s.errors(), s.every) for name, s in replay.series(recording, precision).items()}
+    departures = [
+        int(np.argmax(e >= DEPARTURE)) * every for e, every in errors.values() if (e >= DEPARTURE).any()
+    ]
     return Deviation(
         path,
-        {name: float(error.max()) for name, error in errors.items()},
-        int(np.argmax(off)) if off.any() else None,
+        {name: float(error.max()) for name, (error, _) in errors.items()},
+        min(departures, default=None),
+        replay.tolerance if tolerance is None else tolerance,
     )

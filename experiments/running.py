@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.settings import Settings, in_precision
+from experiments.settings import RECORDS, Settings, in_precision
 from fpo_jax.simulate import first_divergence, instance, run_seeds, seed_keys
 from fpo_jax.statistics import mean_interval
 from fpo_jax.types import Environment, Game, Key, State
@@ -57,7 +57,8 @@ def execute(settings: Settings) -> Result:
     environment, leader, follower = settings.build()
     with in_precision(settings.precision):
         keys = seed_keys(settings.seeds, settings.seed)
-        final, trace = run_seeds(environment, leader, follower, keys, steps=settings.steps)
+        record = RECORDS[settings.record]
+        final, trace = run_seeds(environment, leader, follower, keys, steps=settings.steps, record=record)
         games, optimum = _instances(environment, keys)
     first_bad = first_divergence(trace)
     seeds = settings.seed + np.arange(settings.seeds)

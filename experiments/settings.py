@@ -20,11 +20,14 @@ from fpo_jax.differentiate import DIFFERENTIATORS
 from fpo_jax.followers import FOLLOWERS
 from fpo_jax.hyperparameters import InputError, declared, require_known, validate
 from fpo_jax.objectives import OBJECTIVES
+from fpo_jax.record import Record, full_record, outcome
 from fpo_jax.simulate import SEED_LIMIT, Leader
 from fpo_jax.types import Environment, Follower, Recipe
 
 PRECISIONS = ("float32", "float64")
-GENERAL: dict[str, Any] = {"seeds": 64, "seed": 0, "steps": None, "precision": "float64"}
+RECORDS: dict[str, Record] = {"full": full_record, "outcome": outcome}
+"""What a run writes down: the exact steering term besides the outcome, or the outcome alone."""
+GENERAL: dict[str, Any] = {"seeds": 64, "seed": 0, "steps": None, "precision": "float64", "record": "full"}
 """Settings of every run and their defaults; the steps are the recipe's."""
 
 
@@ -106,6 +109,7 @@ class Settings:
         names: the four parts.
         values: every hyperparameter by its flat name.
         steps, seeds, seed, precision: iterations, number of seeds, first seed, floating-point precision.
+        record: what is written down, by name in `RECORDS`.
     """
 
     names: Names
@@ -114,6 +118,7 @@ class Settings:
     seeds: int
     seed: int
     precision: str
+    record: str
 
     def as_dict(self) -> dict[str, Any]:
         """Return all settings as one flat dictionary, the contents of `config.json`."""
@@ -178,8 +183,9 @@ def resolve(wishes: Mapping[str, Any]) -> Settings:
         if not is_integer or value < low or (high is not None and value > high):
             allowed = f"an integer >= {low}" + ("" if high is None else f" and <= {high}")
             raise InputError(key, value, allowed)
-    if general["precision"] not in PRECISIONS:
-        raise InputError("precision", general["precision"], f"one of {', '.join(PRECISIONS)}")
+    for key, options in (("precision", PRECISIONS), ("record", RECORDS)):
+        if general[key] not in options:
+            raise InputError(key, general[key], f"one of {', '.join(options)}")
     settings = Settings(names, values, **general)
     settings.build()
     return settings

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, PyTree
 
 from fpo_jax.differentiate import Autodiff, Differentiator
@@ -198,7 +199,8 @@ def run_seeds(
 ) -> tuple[State, Trace]:
     """Run iterative RLHF for every key at once: `run`, vmapped; all results have a leading seed axis.
 
-    `initial`, if given, is shared by all seeds. See `run` for the arguments and the errors raised.
+    Seeds are spread over all local devices. `initial`, if given, is shared by all seeds. See `run` for the
+    arguments and the errors raised.
     """
     if jnp.ndim(keys) == 0 or len(keys) == 0:
         raise InputError("keys", f"array of shape {jnp.shape(keys)}", "one key for each of >= 1 seeds")
@@ -281,7 +283,21 @@ def _run_seeds(
     initial: tuple[Theta, Phi] | None,
     **options: Any,
 ) -> tuple[State, Trace]:
-    return jax.vmap(lambda key: _run_once(environment, leader, follower, key, initial, **options))(keys)
+    def batch(shared: Any, keys: Key) -> tuple[State, Trace]:
+        environment, leader, follower, initial = shared
+        return jax.vmap(lambda key: _run_once(environment, leader, follower, key, initial, **options))(keys)
+
+    shared, devices = (environment, leader, follower, initial), jax.local_devices()
+    if len(devices) == 1:
+        return batch(shared, keys)
+    seeds = len(keys)
+    padded = jnp.concatenate([keys, jnp.broadcast_to(keys[:1], (-seeds % len(devices),))])
+    mesh, along = Mesh(devices, "seeds"), PartitionSpec("seeds")
+    # the check of what varies between devices does not see through every loop inside a run
+    sharded = jax.shard_map(
+        batch, mesh=mesh, in_specs=(PartitionSpec(), along), out_specs=along, check_vma=False
+    )
+    return jax.tree.map(lambda leaf: leaf[:seeds], sharded(shared, padded))
 
 
 def _as_reals(players: PyTree) -> PyTree:

@@ -1,4 +1,4 @@
-"""An independent oracle: both environments in eager NumPy, from the formulas alone.
+"""An independent oracle: three environments in eager NumPy, from the formulas alone.
 
 Nothing here imports the package or JAX. Gradients are derived by hand, or are the published forward
 difference. One seed at a time, one iteration at a time, as a reader would write it down.
@@ -152,3 +152,112 @@ class BanditOracle:
         policy, phi, _ = self.respond(theta)
         kl = np.sum(policy * np.log(policy)) + np.log(policy.size)
         return policy @ self.quality, policy @ (self.features @ phi), policy @ self.planted, kl
+
+
+@dataclass
+class NeuralOracle:
+    """The paper's neural environment: Gaussian policy, MLP reward model, Adam on a FIFO buffer.
+
+    z_l = W_l a_{l−1} + b_l,  a_l = log(1 + e^{z_l}),  r = z_L;  δ_L = 1,  δ_l = (W_{l+1}ᵀ δ_{l+1}) σ(z_l)
+    ∂r/∂y = W_1ᵀ δ_1;   S = ‖∇_φ r‖² = Σ_l (1 + ‖a_{l−1}‖²) ‖δ_l‖²
+
+    With the adjoints, from the bottom up and then from the top down,
+        δ̄_l = 2 (1 + ‖a_{l−1}‖²) δ_l + W_l (δ̄_{l−1} σ(z_{l−1}))
+        z̄_l = δ̄_l (W_{l+1}ᵀ δ_{l+1}) σ'(z_l) + ā_l σ(z_l),    ā_{l−1} = 2 a_{l−1} ‖δ_l‖² + W_lᵀ z̄_l
+    ∂S/∂y = ā_0. With R = r − U and U held fixed the objectives ascend r − cost ‖y‖² less
+        relaxed    weight R S             practical  weight S
+        proximal   weight R S / (1 + weight S), whose derivative in S is weight R / (1 + weight S)²
+    """
+
+    objective: str = "myopic"
+    weight: float = 0.005
+    steps: int = 4000  # over which σ and the learning rate are annealed
+    sigma: tuple[float, float] = (0.1, 0.001)
+    policy_lr: tuple[float, float] = (0.05, 0.001)
+    power: float = 4.0
+    clip: float = 1.0
+    action_cost: float = 0.01
+    utility_scale: float = 10.0
+    utility_rate: float = 0.2
+    ideal: tuple[float, ...] = (2.5, 2.5, 0, 0, 0, 0, 0, 0, 0, 0)
+    rm_lr: float = 0.001
+    weight_decay: float = 0.001
+    buffer_size: int = 50
+
+    def run(self, weights, biases, policy_noise, data_noise):
+        """Run as many iterations as there is noise, from weights [out, in] and biases by layer."""
+        self.W, self.b = [w.copy() for w in weights], [b.copy() for b in biases]
+        parameters = [*self.W, *self.b]
+        first, second = ([np.zeros_like(p) for p in parameters] for _ in range(2))
+        theta, buffer, rows, thetas = np.zeros(len(self.ideal)), [], [], []
+        for t, (steps_noise, draws_noise) in enumerate(zip(policy_noise, data_noise, strict=True)):
+            fade = 1 - (t / self.steps) ** self.power
+            sigma, lr = (end + (start - end) * fade for start, end in (self.sigma, self.policy_lr))
+            for noise in steps_noise:
+                ascent = self.ascent(theta + sigma * noise)
+                theta = theta + lr * np.clip(ascent, -self.clip, self.clip)
+            thetas.append(theta)
+            signal = np.array(self.ideal) != 0
+            rows.append((self.utility(theta), self.layers(theta)[-1], np.linalg.norm(theta[~signal])))
+            buffer = (buffer + [theta + sigma * noise for noise in draws_noise])[-self.buffer_size :]
+            for i, gradient in enumerate(self.loss_gradient(buffer)):
+                gradient = gradient + self.weight_decay * parameters[i]
+                first[i] = 0.9 * first[i] + 0.1 * gradient
+                second[i] = 0.999 * second[i] + 0.001 * gradient**2
+                mean, square = first[i] / (1 - 0.9 ** (t + 1)), second[i] / (1 - 0.999 ** (t + 1))
+                parameters[i] -= self.rm_lr * mean / (np.sqrt(square) + 1e-8)
+        names = ("true_utility", "proxy_reward", "noise_norm")
+        return dict(zip(names, np.array(rows).T, strict=True)) | {"theta": np.array(thetas)}
+
+    def utility(self, y):
+        return self.utility_scale * np.exp(-self.utility_rate * np.sum((y - np.array(self.ideal)) ** 2))
+
+    def layers(self, y):
+        """Return a_0 … a_{L−1}, z_1 … z_{L−1}, δ_1 … δ_L and r."""
+        a, z = [y], []
+        for W, b in zip(self.W[:-1], self.b[:-1], strict=True):
+            z.append(W @ a[-1] + b)
+            a.append(np.logaddexp(0, z[-1]))
+        deltas = [np.ones(1)]
+        for W, pre in zip(self.W[:0:-1], z[::-1], strict=True):
+            deltas.insert(0, (W.T @ deltas[0]) * sigmoid(pre))
+        return a, z, deltas, (self.W[-1] @ a[-1] + self.b[-1])[0]
+
+    def ascent(self, y):
+        a, z, deltas, r = self.layers(y)
+        s, u = sum((1 + x @ x) * (d @ d) for x, d in zip(a, deltas, strict=True)), self.utility(y)
+        dr, ds = self.W[0].T @ deltas[0], self.square_gradient(a, z, deltas)
+        ascent, w = dr - 2 * self.action_cost * y, self.weight
+        if self.objective == "relaxed":
+            ascent = ascent - w * (dr * s + (r - u) * ds)
+        if self.objective == "practical":
+            ascent = ascent - w * ds
+        if self.objective == "proximal":
+            ascent = ascent - w * (dr * s / (1 + w * s) + (r - u) * ds / (1 + w * s) ** 2)
+        return ascent
+
+    def square_gradient(self, a, z, deltas):
+        bars = [2 * (1 + x @ x) * d for x, d in zip(a, deltas, strict=True)]
+        for i, pre in enumerate(z):
+            bars[i + 1] = bars[i + 1] + self.W[i + 1] @ (bars[i] * sigmoid(pre))
+        above = 2 * a[-1] * (deltas[-1] @ deltas[-1])
+        for i in reversed(range(len(z))):
+            slope = sigmoid(z[i])
+            bar = bars[i] * (self.W[i + 1].T @ deltas[i + 1]) * slope * (1 - slope) + above * slope
+            above = 2 * a[i] * (deltas[i] @ deltas[i]) + self.W[i].T @ bar
+        return above
+
+    def loss_gradient(self, buffer):
+        """Return the gradient of the mean of (r − U)² over the buffer by every weight, then every bias."""
+        by_weight, by_bias = [np.zeros_like(w) for w in self.W], [np.zeros_like(b) for b in self.b]
+        for y in buffer:
+            a, _, deltas, r = self.layers(y)
+            error = 2 * (r - self.utility(y)) / len(buffer)
+            for i, (x, d) in enumerate(zip(a, deltas, strict=True)):
+                by_weight[i] += error * np.outer(d, x)
+                by_bias[i] += error * d
+        return by_weight + by_bias
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))

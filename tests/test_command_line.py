@@ -261,7 +261,8 @@ def test_the_command_of_a_run_names_all_that_is_unusual():
 def test_recipes_name_what_exists(name):
     for objective in OBJECTIVES:
         settings = resolve({"environment": name, "objective": objective})
-        assert settings.values["policy_lr"] == ENVIRONMENTS[name].recipe.policy_lr
+        for field, value in ENVIRONMENTS[name].recipe.leader.items():
+            assert settings.values[field] == value
 
 
 def test_divergence_of_every_seed_is_a_failure(capsys, tmp_path):
