@@ -89,7 +89,7 @@ class Neural(Peak):
         shape = (self.responses, self.dimension)
         noise = jax.random.normal(key, shape) if self.noise is None else self.noise.reshape(shape)
         return Responses(
-            theta + self.sigma * noise, jnp.full_like(theta, 1.0 / self.responses, shape=shape[0])
+            theta[None] + self.sigma * noise, jnp.full_like(theta, 1.0 / self.responses, shape=shape[0])
         )
 
     def draws(self, theta: Vector, key: Key, number: int) -> Responses:

@@ -187,6 +187,9 @@ def decompose_command(arguments: Sequence[str]) -> int:
     for reason in dict.fromkeys(decomposed.skipped.values()):
         labels = ", ".join(label for label, why in decomposed.skipped.items() if why == reason)
         sys.stderr.write(f"{PROGRAM}: left out: {labels}: {reason}\n")
+    for label, route in decomposed.routes.items():
+        if route.warning():
+            sys.stderr.write(f"{PROGRAM}: warning: {label}: {route.warning()}\n")
     if out is not None:
         write(out, decomposed, report | origin)
         sys.stderr.write(f"written to {out}\n")
@@ -215,8 +218,8 @@ def _run(settings: Any, out: Path | None, as_json: bool) -> int:
         require_writable(out)
     sys.stderr.write(f"{settings.command()}\n{settings.steps} iterations, {settings.seeds} seeds …\n")
     result = execute(settings)
-    if result.warning():
-        sys.stderr.write(f"{PROGRAM}: warning: {result.warning()}\n")
+    for warning in result.warnings():
+        sys.stderr.write(f"{PROGRAM}: warning: {warning}\n")
     report = summary(result)
     origin = provenance(settings.command(), settings.precision)
     if out is not None:

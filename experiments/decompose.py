@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from experiments.running import STATIONARY
 from experiments.settings import Settings, in_precision
 from experiments.timing import median_seconds
 from fpo_jax.estimators import EffectiveReward, Implicit
@@ -23,7 +24,7 @@ from fpo_jax.objectives import OBJECTIVES, Exact, Myopic, Penalised
 from fpo_jax.record import outcome
 from fpo_jax.simulate import instance, run_seeds, seed_keys
 from fpo_jax.steering import cosine, norm, norm_ratio, sign_agreement, steering
-from fpo_jax.types import Environment, Follower, Game, Key, Objective, Recipe, State
+from fpo_jax.types import Cost, Environment, Follower, Game, Key, Objective, Recipe, State
 
 LOG_WEIGHTS = (-5.0, 3.0)
 """Decades in which the best weight is sought."""
@@ -34,19 +35,26 @@ class Compared(NamedTuple):
 
     Attributes:
         measures: by name, [seed, entry]; NaN where undefined, that is where there is nothing to steer.
-        products, iterations, residual: of its linear solves, [seed, entry].
+        cost: of its linear solves, [seed, entry] each.
+        failed: whether the route gave no number, [seed, entry].
         seconds: median time of one estimate at one state.
         weight: penalty weight in use, or None.
         best_weight: the weight that fits the exact correction best, by least squares along the runs, or None.
     """
 
     measures: dict[str, np.ndarray]
-    products: np.ndarray
-    iterations: np.ndarray
-    residual: np.ndarray
+    cost: Cost
+    failed: np.ndarray
     seconds: float
     weight: float | None
     best_weight: float | None
+
+    def warning(self) -> str | None:
+        """Say where the implicit function theorem or its solve fails along the runs, or None."""
+        slope, failed = float(np.max(self.cost.slope)), int(self.failed.sum())
+        said = [f"φ⁺ is no stationary point, ‖∂L/∂φ‖ up to {slope:.1e}"] * (slope > STATIONARY)
+        said += [f"the solve failed at {failed} of {self.failed.size} states"] * (failed > 0)
+        return "; ".join(said) or None
 
 
 class Decomposed(NamedTuple):
@@ -189,12 +197,10 @@ class _Comparison:
         weight = getattr(objective, "weight", None)
         best = self._best_weight(objective, exact) if isinstance(objective, Penalised) else None
         full = np.shape(measures["cosine"])
-        products, iterations, residual = (np.broadcast_to(np.asarray(c), full) for c in cost)
         return Compared(
             {name: np.asarray(values) for name, values in measures.items()},
-            products,
-            iterations,
-            residual,
+            jax.tree.map(lambda c: np.broadcast_to(np.asarray(c), full), cost),
+            np.isnan(np.asarray(jax.jit(jax.vmap(jax.vmap(norm)))(correction))),
             self._seconds(objective),
             weight,
             best,

@@ -32,11 +32,13 @@ def rows(decomposed: Decomposed) -> list[dict[str, Any]]:
             estimate = mean_interval(np.array(by_seed))
             row[name] = estimate.mean if np.isfinite(estimate.mean) else None
             row[f"{name}_ci95"] = [x if np.isfinite(x) else None for x in (estimate.low, estimate.high)]
-        row["products"] = float(route.products.mean())
-        row["solver_iterations"] = float(route.iterations.mean())
-        residual = float(route.residual.max())
-        row["largest_residual"] = residual if np.isfinite(residual) else None
-        row["failed"] = int(np.sum(~np.isfinite(route.residual)))
+        row["products"] = float(np.mean(route.cost.products))
+        row["solver_iterations"] = float(np.mean(route.cost.iterations))
+        for name in ("residual", "slope"):
+            values = getattr(route.cost, name)
+            largest = float(np.max(np.asarray(values)))
+            row[f"largest_{name}"] = largest if np.isfinite(largest) else None
+        row["warning"] = route.warning()
         row["seconds"] = route.seconds
         table.append(row)
     return table
@@ -49,9 +51,7 @@ def arrays(decomposed: Decomposed) -> dict[str, np.ndarray]:
         for label, route in decomposed.routes.items()
         for name, values in {
             **route.measures,
-            "products": route.products,
-            "solver_iterations": route.iterations,
-            "residual": route.residual,
+            **route.cost._asdict(),
         }.items()
     }
     return (

@@ -51,8 +51,8 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
             labels = [*experiment.methods, "figures"]
             for (label, result), upcoming in zip(compare(experiment, count), labels[1:], strict=True):
                 results[label] = result
-                if result.warning():
-                    progress.write(f"{experiment.name}, {label}: {result.warning()}", sys.stderr)
+                for warning in result.warnings():
+                    progress.write(f"{experiment.name}, {label}: {warning}", sys.stderr)
                 progress.update()
                 progress.set_description(f"{experiment.name}: {upcoming}")
             table = rows(results)

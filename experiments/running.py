@@ -1,15 +1,21 @@
 """Run settings over seeds, set aside what diverged, and sum up what did not."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
 from experiments.settings import RECORDS, Settings, in_precision
+from fpo_jax.estimators import Implicit
+from fpo_jax.record import outcome
 from fpo_jax.simulate import first_divergence, instance, run_seeds, seed_keys
 from fpo_jax.statistics import mean_interval
-from fpo_jax.types import Environment, Game, Key, State
+from fpo_jax.types import Cost, Environment, Game, Key, State
+
+STATIONARY = 1e-6
+"""Largest ‖∂L/∂φ‖ that counts as that of a stationary point."""
 
 
 class Diverged(RuntimeError):
@@ -28,6 +34,7 @@ class Result:
         optimum: [n] the true utility that no policy exceeds, by seed.
         final: the final states, leading axis [n].
         diverged: the first iteration that was not finite, by seed.
+        cautions: what is to be known about the objective's linear solves, where it has some.
     """
 
     settings: Settings
@@ -37,11 +44,14 @@ class Result:
     optimum: np.ndarray
     final: State
     diverged: dict[int, int]
+    cautions: tuple[str, ...] = ()
 
-    def warning(self) -> str | None:
-        """Return one line that says which seeds diverged and when, or None if none did."""
-        if not self.diverged:
-            return None
+    def warnings(self) -> list[str]:
+        """Return a line on the seeds that diverged and when, and what else must not go unsaid."""
+        return [*([self.divergence()] if self.diverged else []), *self.cautions]
+
+    def divergence(self) -> str:
+        """Return one line that says which seeds diverged and when."""
         shown = [f"seed {s} at iteration {t}" for s, t in list(self.diverged.items())[:8]]
         more = f" and {len(self.diverged) - 8} more" if len(self.diverged) > 8 else ""
         return f"diverged to NaN or infinity, left out of the results: {', '.join(shown)}{more}"
@@ -49,6 +59,8 @@ class Result:
 
 def execute(settings: Settings) -> Result:
     """Run the settings over all their seeds as one compiled, vmapped program.
+
+    Where the objective solves a linear system, the result says how the solve went.
 
     Raises:
         InputError: as `fpo_jax.run_seeds`.
@@ -60,6 +72,7 @@ def execute(settings: Settings) -> Result:
         record = RECORDS[settings.record]
         final, trace = run_seeds(environment, leader, follower, keys, steps=settings.steps, record=record)
         games, optimum = _instances(environment, keys)
+        cautions = tuple(_cautions(settings, final, first_divergence(trace)))
     first_bad = first_divergence(trace)
     seeds = settings.seed + np.arange(settings.seeds)
     good = first_bad < 0
@@ -75,10 +88,51 @@ def execute(settings: Settings) -> Result:
         optimum=kept(optimum),
         final=kept(final),
         diverged={int(s): int(t) for s, t in zip(seeds, first_bad, strict=True) if t >= 0},
+        cautions=cautions,
     )
     if not good.any():
-        raise Diverged(f"every seed {result.warning()}")
+        raise Diverged("; ".join([f"every seed {result.divergence()}", *result.cautions]))
     return result
+
+
+def _cautions(settings: Settings, final: State, first_bad: np.ndarray) -> Iterator[str]:
+    """Look at the linear solves of an implicit gradient: where one failed, and whether its theorem holds."""
+    environment, leader, follower = settings.build()
+    objective = leader.objective
+    if not isinstance(objective, Implicit):
+        return
+    keys = seed_keys(settings.seeds, settings.seed)
+
+    @jax.jit
+    @jax.vmap
+    def cost(key: Key, state: State) -> Cost:
+        game = instance(environment, key).at(1.0)
+        return objective.estimate(game, follower, state.theta, state.reward_model, key).cost
+
+    slopes = np.asarray(cost(keys, final).slope)[first_bad < 0]
+    if slopes.size and slopes.max() > STATIONARY:
+        yield (
+            "the implicit gradient is approximate: φ⁺ is no stationary point of the follower's loss (‖∂L/∂φ‖ "
+            f"up to {slopes.max():.1e} at the end)"
+        )
+    if (first_bad > 0).any():
+        index = int(np.argmax(first_bad > 0))
+        iteration = int(first_bad[index]) - 1
+        _, trace = run_seeds(
+            environment,
+            leader,
+            follower,
+            keys[index : index + 1],
+            steps=settings.steps,
+            record=outcome,
+            keep_states=True,
+        )
+        before = jax.tree.map(lambda leaf: leaf[:, iteration], trace.state)
+        residual = float(cost(keys[index : index + 1], before).residual[0])
+        yield (
+            f"the relative residual of the linear solve before seed {settings.seed + index} diverged, at "
+            f"iteration {iteration}, was {residual:.1e}"
+        )
 
 
 @jax.jit

@@ -69,6 +69,8 @@ class Implicit(Directed):
 
     steering = −(∂J/∂φ)ᵀ [∂²L/∂φ²]⁻¹ ∂²L/∂φ∂θ, with Hessian-vector products only unless the solver is dense.
     Damping replaces H by H + damping · I: it makes an indefinite Hessian usable, and the answer approximate.
+    So it is where φ⁺ is no stationary point, as after a few steps of an optimiser: the influence function
+    that practice uses. `Cost.slope` says how far from one φ⁺ is.
     """
 
     solver: str = choice("dense", "how H v = ∂J/∂φ is solved", tuple(SOLVERS))
@@ -121,7 +123,8 @@ class Implicit(Directed):
 
         limits = Limits(self.tolerance, self.terms, self.neumann_step)
         sensitivity, cost = solve(self.solver, product, right, limits)
-        return Linearised(phi, unravel, sensitivity, cost)
+        slope = jnp.linalg.norm(jax.grad(loss)(phi))
+        return Linearised(phi, unravel, sensitivity, cost._replace(slope=slope))
 
 
 @struct.dataclass

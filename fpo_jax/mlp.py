@@ -55,10 +55,14 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, y: Vector) -> Scalar:
         """Return r(y)."""
-        init = nn.initializers.normal(self.init_noise)
+
+        def dense(width: int) -> nn.Dense:
+            init = nn.initializers.normal(self.init_noise)
+            return nn.Dense(width, kernel_init=init, param_dtype=jnp.result_type(float))
+
         for width in self.hidden:
-            y = ACTIVATIONS[self.activation](nn.Dense(width, kernel_init=init)(y))
-        return nn.Dense(1, kernel_init=init)(y)[0]
+            y = ACTIVATIONS[self.activation](dense(width)(y))
+        return dense(1)(y)[0]
 
 
 def tangent_kernel(model: MLP, phi: Mapping, y: Vector, other: Vector) -> Scalar:

@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Int, PyTree
 
-from fpo_jax.expect import follower_loss, mix
+from fpo_jax.expect import follower_loss, mix, squared_norm
 from fpo_jax.hyperparameters import InputError, choice, count, flag, real, text
 from fpo_jax.keys import named_key
-from fpo_jax.types import Follower, Game, Key, Phi, Responses, RewardModel, Theta
+from fpo_jax.types import Follower, Game, Key, Phi, Responses, RewardModel, Scalar, Theta
 
 ROUNDLESS = 1e-30
 """Under the root of Adam and its kin: the derivative of √v at v = 0 is then 0 · 1/ROUNDLESS^½, not NaN."""
@@ -117,8 +118,7 @@ class Optax(Follower):
             raise InputError(
                 "reward_model.memory", memory, "what Optax.init returns: an optimiser needs its state"
             )
-        buffer = self._push(memory, game.draws(theta, key, self.draws), named_key(key, "places"))
-        data = self._training_data(game, buffer, memory.anchor)
+        buffer, data = self._training_data(game, theta, memory, key)
         optimiser = self.transformation()
         start = (reward_model.phi, memory.optimiser)
         if memory.start is not None:
@@ -127,7 +127,8 @@ class Optax(Follower):
         def step(carry: tuple[Phi, PyTree], _: None) -> tuple[tuple[Phi, PyTree], None]:
             phi, state = carry
             gradient = jax.grad(follower_loss, argnums=1)(game, phi, data)
-            change, state = optimiser.update(gradient, state, phi)
+            with jax.numpy_dtype_promotion("standard"):  # which optax counts on
+                change, state = optimiser.update(gradient, state, phi)
             return (optax.apply_updates(phi, change), state), None
 
         if self.rm_steps == 1:  # a loop of one would only hide the step from the compiler
@@ -136,6 +137,18 @@ class Optax(Follower):
             phi, state = jax.lax.scan(step, start, None, length=self.rm_steps)[0]
         seen = memory.seen + self.draws
         return RewardModel(phi, memory._replace(optimiser=state, buffer=buffer, seen=seen))
+
+    def loss(
+        self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Callable[[Array], Scalar]:
+        """Return the loss that an update descends but does not minimise, as a function of flattened φ."""
+        _, data = self._training_data(game, theta, reward_model.memory, key)
+        _, unravel = ravel_pytree(reward_model.phi)
+
+        def loss(phi: Array) -> Scalar:
+            return follower_loss(game, unravel(phi), data) + 0.5 * self.weight_decay * squared_norm(phi)
+
+        return loss
 
     def limit(self) -> Follower:
         """Raise an InputError: infinitely many updates on samples have no single stationary point."""
@@ -170,9 +183,13 @@ class Optax(Follower):
         numbers = memory.seen + jnp.arange(self.draws)
         return jax.lax.scan(enter, memory.buffer, (fresh, numbers, jax.random.split(key, self.draws)))[0]
 
-    def _training_data(self, game: Game, buffer: Responses, anchor: Responses | None) -> Responses:
-        on_policy = _as_sample(buffer)
-        return mix(game.offline() if anchor is None else _as_sample(anchor), on_policy, self.alpha)
+    def _training_data(
+        self, game: Game, theta: Theta, memory: Memory, key: Key
+    ) -> tuple[Responses, Responses]:
+        """Return the buffer after fresh draws of π_θ have entered it, and the mix to train on."""
+        buffer = self._push(memory, game.draws(theta, key, self.draws), named_key(key, "places"))
+        offline = game.offline() if memory.anchor is None else _as_sample(memory.anchor)
+        return buffer, mix(offline, _as_sample(buffer), self.alpha)
 
 
 def _as_sample(draws: Responses) -> Responses:

@@ -4,6 +4,9 @@ Randomness: one key a run, split by named purpose, so that every objective faces
 same initial parameters and the same noise. Comparisons between objectives are therefore paired.
 """
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -173,17 +176,18 @@ def run(
     _check(environment, leader, follower, key, steps, initial)
     if noise is not None:
         _check_noise(noise, steps, leader.policy_steps)
-    return _run(
-        environment,
-        leader,
-        follower,
-        key,
-        initial,
-        noise,
-        steps=steps,
-        record=record,
-        keep_states=keep_states,
-    )
+    with _named_if_not_differentiable(follower):
+        return _run(
+            environment,
+            leader,
+            follower,
+            key,
+            initial,
+            noise,
+            steps=steps,
+            record=record,
+            keep_states=keep_states,
+        )
 
 
 def run_seeds(
@@ -206,16 +210,17 @@ def run_seeds(
         raise InputError("keys", f"array of shape {jnp.shape(keys)}", "one key for each of >= 1 seeds")
     environment, leader, follower = _as_reals((environment, leader, follower))
     _check(environment, leader, follower, keys[0], steps, initial)
-    return _run_seeds(
-        environment,
-        leader,
-        follower,
-        keys,
-        initial,
-        steps=steps,
-        record=record,
-        keep_states=keep_states,
-    )
+    with _named_if_not_differentiable(follower):
+        return _run_seeds(
+            environment,
+            leader,
+            follower,
+            keys,
+            initial,
+            steps=steps,
+            record=record,
+            keep_states=keep_states,
+        )
 
 
 def seed_keys(seeds: int, first_seed: int = 0) -> Key:
@@ -349,6 +354,18 @@ def _check_initial(environment: Environment | Game, key: Key, initial: tuple[The
             raise InputError(f"initial {name}", f"of shape {shapes[0]}", f"of shape {shapes[1]}")
 
 
+@contextmanager
+def _named_if_not_differentiable(follower: Follower) -> Iterator[None]:
+    """Turn what JAX says of a function without a derivative into one line that names the follower."""
+    try:
+        yield
+    except (TypeError, ValueError, NotImplementedError) as error:
+        if isinstance(error, InputError) or not re.search("differentiat|JVP", str(error)):
+            raise
+        allowed = f"differentiable where the objective foresees it ({str(error).splitlines()[0]})"
+        raise InputError("follower", type(follower).__name__, allowed) from error
+
+
 def _check_noise(noise: Noise, steps: int, policy_steps: int) -> None:
     for name, leading in (("policy", (steps, policy_steps)), ("data", (steps,))):
         for leaf in jax.tree.leaves(getattr(noise, name)):
@@ -366,5 +383,9 @@ def _start(
     theta, reward_model = initial_state(game, follower, key, initial)
     responses = game.respond(theta, key)
     check_shapes(responses)
+    first = jax.tree.map(lambda leaf: leaf[0], responses.y)
+    shape = jnp.shape(game.reward(reward_model.phi, first))
+    if shape != ():
+        raise InputError("reward", f"of shape {shape}", "a scalar")
     residual = follower.residual(game, theta, reward_model, named_key(key, "initial data"))
     return responses, game.offline(), residual

@@ -78,11 +78,13 @@ class Cost(NamedTuple):
         products: Hessian-vector products.
         iterations: iterations of the linear solver.
         residual: ‖H v − b‖ / ‖b‖ of the solve; 0 where there is none.
+        slope: ‖∂L/∂φ‖ at φ⁺, which the implicit function theorem takes for 0.
     """
 
     products: Array | int = 0
     iterations: Array | int = 0
     residual: Array | float = 0.0
+    slope: Array | float = 0.0
 
 
 class Estimate(NamedTuple):

@@ -49,7 +49,8 @@ def away_from_the_start(game, follower, key):
     """θ and a reward model at no special point."""
     theta, phi = game.init(named_key(key, "initial parameters"))
     theta = theta + 0.5 * jax.random.normal(named_key(key, "theta"), theta.shape)
-    phi = phi + 0.3 * jax.random.normal(named_key(key, "phi"), phi.shape)
+    flat, unravel = ravel_pytree(phi)
+    phi = unravel(flat + 0.3 * jax.random.normal(named_key(key, "phi"), flat.shape))
     return theta, follower.init(game, theta, phi, key)
 
 
@@ -92,6 +93,8 @@ def test_standard_plus_steering_is_the_gradient_of_F(name, follower, horizon, ke
     if follower in MIXED and game.offline() is None:
         pytest.skip("this environment has no offline data to mix in")
     follower = (FOLLOWERS | MIXED)[follower]
+    if isinstance(follower, BestResponse) and name == "neural":
+        pytest.skip("a closed form asks for a reward affine in φ")
     total, steering_part, autodiff, difference = three_ways(game, follower, key, horizon)
     assert relative_error(total, autodiff) < 1e-12
     assert relative_error(total, difference) < 1e-7

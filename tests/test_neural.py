@@ -1,0 +1,180 @@
+"""The paper's neural environment: against the oracle, by its closed forms, and injected with noise."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import struct
+from jax.flatten_util import ravel_pytree
+
+from envs.linear import Linear
+from envs.neural import Neural
+from fpo_jax import Leader, Myopic, Practical, Proximal, Relaxed, RewardModel, outcome, run
+from fpo_jax.hyperparameters import InputError, validate
+from fpo_jax.mlp import ACTIVATIONS, MLP, tangent_kernel
+from fpo_jax.objectives import Fpo
+from fpo_jax.optimiser import Optax
+from fpo_jax.simulate import Noise
+from tests.oracle import NeuralOracle
+
+STEPS, INNER, DRAWS, WIDTHS, DIMENSION = 12, 3, 2, (4, 5, 3, 1), 4
+ARMS = {
+    "myopic": Fpo(weight=0.0, utility="detached"),
+    "relaxed": Fpo(weight=0.3, utility="detached"),
+    "practical": Fpo(weight=0.3, oracle=0.0, utility="detached"),
+    "proximal": Proximal(weight=0.3, utility="detached"),
+}
+
+
+def drawn():
+    """Weights [out, in] and biases of an MLP, and noise, from NumPy."""
+    rng = np.random.default_rng(5)
+    weights = [rng.normal(size=shape) for shape in zip(WIDTHS[1:], WIDTHS[:-1], strict=True)]
+    biases = [0.1 * rng.normal(size=w.shape[0]) for w in weights]
+    noise = rng.normal(size=(STEPS, INNER, DIMENSION)), rng.normal(size=(STEPS, DRAWS, DIMENSION))
+    return weights, biases, noise
+
+
+def as_phi(weights, biases):
+    layers = zip(weights, biases, strict=True)
+    return {"params": {f"Dense_{i}": {"kernel": w.T, "bias": b} for i, (w, b) in enumerate(layers)}}
+
+
+@pytest.mark.parametrize("objective", ARMS)
+def test_runs_equal_the_oracle(objective, key):
+    # Settings unlike the published ones, so that none is right by being the default; a clamp that bites.
+    weights, biases, noise = drawn()
+    oracle = NeuralOracle(
+        objective,
+        weight=0.3,
+        steps=STEPS,
+        sigma=(0.3, 0.05),
+        policy_lr=(0.1, 0.02),
+        power=2.0,
+        clip=0.4,
+        action_cost=0.05,
+        utility_scale=4.0,
+        utility_rate=0.3,
+        ideal=(1.5, 0.0, 0.0, 0.0),
+        rm_lr=0.02,
+        weight_decay=0.1,
+        buffer_size=5,
+    )
+    game = Neural(
+        utility_scale=4.0,
+        utility_rate=0.3,
+        ideal_signal=1.5,
+        action_cost=0.05,
+        dimension=DIMENSION,
+        signal_dimension=1,
+        sigma=0.3,
+        sigma_final=0.05,
+        sigma_power=2.0,
+        rm_hidden="5,3",
+    )
+    leader = Leader(
+        ARMS[objective],
+        policy_lr=0.1,
+        policy_steps=INNER,
+        policy_lr_decay=0.8,
+        policy_lr_power=2.0,
+        gradient_clip=0.4,
+    )
+    follower = Optax("adam", rm_lr=0.02, weight_decay=0.1, draws=DRAWS, buffer_size=5, replay="fifo")
+    expected = oracle.run(weights, biases, *noise)
+    state, trace = run(
+        game,
+        leader,
+        follower,
+        key,
+        steps=STEPS,
+        record=outcome,
+        initial=(jnp.zeros(DIMENSION), as_phi(weights, biases)),
+        noise=Noise(*noise),
+    )
+    for name in ("true_utility", "noise_norm"):
+        np.testing.assert_allclose(trace.metrics[name][1:], expected[name], rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(state.theta, expected["theta"][-1], rtol=1e-10)
+    phi = as_phi(oracle.W, oracle.b)
+    np.testing.assert_allclose(ravel_pytree(state.reward_model.phi)[0], ravel_pytree(phi)[0], rtol=1e-10)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("hidden", [(1,), (6,), (4, 3), (3, 5, 2)])
+def test_the_tangent_kernel_is_the_inner_product_of_gradients(hidden, activation, key):
+    model, game = MLP(hidden, activation, 0.7), Linear(dimension=5)
+
+    @jax.jit
+    def errors():
+        phi = model.init(key, jnp.zeros(5))
+        y, other = jax.random.normal(key, (2, 5))
+
+        def by_autodiff(a, b):
+            gradient = jax.grad(model.apply)
+            return jnp.vdot(ravel_pytree(gradient(phi, a))[0], ravel_pytree(gradient(phi, b))[0])
+
+        kernel = lambda a, b: tangent_kernel(model, phi, a, b)  # noqa: E731
+        # and as the penalties use it, differentiated in y
+        pairs = [
+            (kernel(y, other), by_autodiff(y, other)),
+            (kernel(y, y), by_autodiff(y, y)),
+            (jax.grad(lambda x: kernel(x, x))(y), jax.grad(lambda x: by_autodiff(x, x))(y)),
+        ]
+        return [jnp.linalg.norm(a - b) / jnp.linalg.norm(b) for a, b in pairs]
+
+    assert max(errors()) < 1e-12
+    y = jnp.arange(5.0)
+    assert game.reward_kernel(y, y, 2 * y) == 60.0  # ∇_w (w·y) = y: ⟨y, 2y⟩ = 2 · 30
+
+
+def test_fpo_is_all_three_arms_of_the_paper(key):
+    game = Neural(dimension=3, signal_dimension=1, rm_hidden="4")
+    theta, phi = game.init(key)
+    theta = theta + jnp.array([1.0, 0.5, -0.3])
+
+    def gradient(objective):
+        return objective.estimate(game, Optax(), theta, RewardModel(phi), key).gradient
+
+    for oracle, arm in ((1.0, Relaxed), (0.0, Practical)):
+        np.testing.assert_allclose(gradient(Fpo(0.2, oracle)), gradient(arm(weight=0.2)), rtol=1e-12)
+    np.testing.assert_array_equal(gradient(Fpo(0.0)), gradient(Myopic()))
+
+
+def test_exploration_and_learning_rate_fade_as_published():
+    # σ = 0.001 + 0.099 (1 − p⁴), lr = 0.001 + 0.049 (1 − p⁴): at p = 1/2 the last factor is 15/16.
+    leader = Leader(Myopic(), policy_lr=0.05, policy_lr_decay=0.98)
+    for progress, left in ((0.0, 1.0), (0.5, 15 / 16), (1.0, 0.0)):
+        np.testing.assert_allclose(Neural().at(progress).sigma, 0.001 + 0.099 * left, rtol=1e-14)
+        np.testing.assert_allclose(leader.at(progress).policy_lr, 0.001 + 0.049 * left, rtol=1e-13)
+
+
+def test_a_run_is_judged_by_its_mean_action(key):
+    game = Neural(rm_hidden="4")
+    state, trace = run(game, Leader(Myopic(), policy_steps=2), Optax(), key, steps=2, record=outcome)
+    np.testing.assert_allclose(trace.metrics["true_utility"][-1], game.utility(state.theta), rtol=1e-14)
+
+
+@struct.dataclass
+class Wide(Linear):
+    """A reward model with two outputs."""
+
+    def reward(self, phi, y):
+        return phi[:2] * y[:2]
+
+
+def test_bad_input(key):
+    with pytest.raises(InputError, match=r"sigma_final = -0.1: must be a finite number >= 0"):
+        validate(Neural(sigma_final=-0.1))
+    with pytest.raises(InputError, match=r"rm_hidden = 32,x: must be integers >= 1, separated by commas"):
+        validate(Neural(rm_hidden="32,x"))
+    leader = Leader(Myopic())
+    with pytest.raises(InputError, match=r"reward = of shape \(2,\): must be a scalar"):
+        run(Wide(dimension=3), leader, Optax(), key, steps=1)
+    noise = Noise(np.zeros((2, 1, 3)), np.zeros((2, 1, 3)))
+    with pytest.raises(InputError, match="noise = given: must be None: Linear has no noise to inject"):
+        run(Linear(dimension=3), leader, Optax(), key, steps=2, noise=noise)
+    with pytest.raises(InputError, match=r"noise.policy = of shape \(2, 1, 3\): must be of shape \(3, 1"):
+        run(Neural(dimension=3), leader, Optax(), key, steps=3, noise=noise)
+    other = (jnp.zeros(10), as_phi(*drawn()[:2]))
+    with pytest.raises(InputError, match="initial phi"):
+        run(Neural(), leader, Optax(), key, steps=1, initial=other)
