@@ -269,7 +269,7 @@ def reproduce_command(arguments: Sequence[str]) -> int:
     @dataclasses.dataclass
     class Reproduce:
         only: tuple[str, ...] = ()
-        """Experiments to run; all of them when empty."""
+        """Experiments to run; all but the long ones when empty."""
         out: Path = Path("results")
         """Folder to write; an earlier result there is replaced."""
         seeds: int | None = None

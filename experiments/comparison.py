@@ -23,6 +23,9 @@ class Experiment(NamedTuple):
         figures: makes the figures, by file name, from the results by label.
         seeds: how many seeds by default.
         of_run: makes the figures that any run of the environment of this name gets besides its curves.
+        findings: says in Markdown what follows from the results beyond the table.
+        long: takes minutes, so that it is run only when it is named.
+        every: keeps only every so many iterations in the numbers that are written.
     """
 
     name: str
@@ -31,6 +34,9 @@ class Experiment(NamedTuple):
     figures: Callable[[Mapping[str, Result]], Mapping[str, Picture]]
     seeds: int = 64
     of_run: Callable[[Mapping[str, Result]], Mapping[str, Picture]] = lambda results: {}
+    findings: Callable[[Mapping[str, Result]], str] = lambda results: ""
+    long: bool = False
+    every: int = 1
 
 
 def discover() -> dict[str, Experiment]:
@@ -58,10 +64,13 @@ def rows(results: Mapping[str, Result]) -> list[dict[str, Any]]:
     ]
 
 
-def arrays(results: Mapping[str, Result]) -> dict[str, np.ndarray]:
-    """Return the numbers behind the curves, as `label/metric` arrays of shape [seed, step]."""
+def arrays(results: Mapping[str, Result], every: int = 1) -> dict[str, np.ndarray]:
+    """Return the numbers behind the curves, as `label/metric` arrays of shape [seed, entry], and `seed`."""
     return {
         f"{label}/{name}": values
         for label, result in results.items()
-        for name, values in {**result.metrics, "seed": result.seeds}.items()
+        for name, values in {
+            **{name: values[:, ::every] for name, values in result.metrics.items()},
+            "seed": result.seeds,
+        }.items()
     }

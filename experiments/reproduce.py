@@ -21,6 +21,7 @@ COLUMNS = {
     "true_utility_peak": "peak",
     "proxy_reward_final": "proxy, final",
     "blind_spot_mass_final": "blind-spot mass, final",
+    "collapse_rate": "collapsed",
 }
 QUICK_SEEDS = 8
 
@@ -30,7 +31,7 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
 
     Args:
         out: folder to write; an earlier result there is replaced when all is done, not before.
-        only: names of the experiments to run; all of them by default.
+        only: names of the experiments to run; by default all but those that take long.
         seeds: number of seeds of each method; the experiment's own by default.
         quick: a few seeds only, to see that all works.
 
@@ -38,7 +39,8 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
         InputError: unknown experiment, no seeds, unwritable folder.
     """
     known = discover()
-    chosen = [known[require_known("only", name, known)] for name in (only or known)]
+    usual = [name for name, experiment in known.items() if not experiment.long]
+    chosen = [known[require_known("only", name, known)] for name in (only or usual)]
     if seeds is not None and seeds < 1:
         raise InputError("seeds", seeds, "an integer >= 1")
     total = sum(len(e.methods) + 1 for e in chosen)
@@ -58,7 +60,7 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
             table = rows(results)
             drawn = _write_experiment(folder / experiment.name, experiment, results, table)
             tables[experiment.name] = table
-            sections.append(_section(experiment, table, drawn))
+            sections.append(_section(experiment, table, experiment.findings(results), drawn))
             progress.update()
         command = " ".join(
             ["fpo-jax reproduce"]
@@ -86,7 +88,7 @@ def _write_experiment(
         writer.writeheader()
         writer.writerows(flat)
     with (folder / "numbers.npz").open("wb") as numbers:
-        np.savez_compressed(numbers, allow_pickle=False, **arrays(results))
+        np.savez_compressed(numbers, allow_pickle=False, **arrays(results, experiment.every))
     return figures.save_all(experiment.figures(results), folder)
 
 
@@ -125,7 +127,12 @@ def _heading(command: str) -> str:
     )
 
 
-def _section(experiment: Experiment, table: Sequence[Mapping[str, Any]], drawn: Sequence[str]) -> str:
+def _section(
+    experiment: Experiment, table: Sequence[Mapping[str, Any]], findings: str, drawn: Sequence[str]
+) -> str:
     optimum = f"Utility that no policy exceeds, mean over seeds: {table[0]['optimum']:.3f}."
     pictures = [f"![{experiment.name}, {Path(file).stem}]({experiment.name}/{file})" for file in drawn]
-    return "\n\n".join([f"## {experiment.name}", experiment.claim, table_markdown(table), optimum, *pictures])
+    found = [findings] if findings else []
+    return "\n\n".join(
+        [f"## {experiment.name}", experiment.claim, table_markdown(table), optimum, *found, *pictures]
+    )

@@ -11,7 +11,7 @@ from experiments.settings import RECORDS, Settings, in_precision
 from fpo_jax.estimators import Implicit
 from fpo_jax.record import outcome
 from fpo_jax.simulate import first_divergence, instance, run_seeds, seed_keys
-from fpo_jax.statistics import mean_interval
+from fpo_jax.statistics import collapsed, mean_interval, share_interval
 from fpo_jax.types import Cost, Environment, Game, Key, State
 
 STATIONARY = 1e-6
@@ -45,6 +45,11 @@ class Result:
     final: State
     diverged: dict[int, int]
     cautions: tuple[str, ...] = ()
+
+    @property
+    def collapsed(self) -> np.ndarray:
+        """Say for each seed whether its policy collapsed, by `fpo_jax.statistics.collapsed`."""
+        return collapsed(self.metrics["true_utility"], self.optimum)
 
     def warnings(self) -> list[str]:
         """Return a line on the seeds that diverged and when, and what else must not go unsaid."""
@@ -145,7 +150,8 @@ def _instances(environment: Environment, keys: Key) -> tuple[Game, jax.Array]:
 def summary(result: Result) -> dict[str, Any]:
     """Sum a run up as one flat dictionary: means over the finite seeds, intervals, and what was run.
 
-    `*_ci95` are percentile-bootstrap intervals over seeds. `calibrated_weight` is the penalty weight that
+    `*_ci95` are percentile-bootstrap intervals over seeds, a Wilson interval for `collapse_rate`, the share of
+    seeds that end below half of the optimum or 70 % of their own peak. `calibrated_weight` is the penalty weight that
     matches the follower in scale, 2·lr·α·k, or null where none does. A metric that is undefined for some
     seeds is averaged over the others, whose number then stands as `*_n`; undefined throughout, it is null.
     """
@@ -180,7 +186,8 @@ def summary(result: Result) -> dict[str, Any]:
             report[f"{name}_n"] = estimate.n
         report[name] = _defined(estimate.mean)
         report[f"{name}_ci95"] = [_defined(estimate.low), _defined(estimate.high)]
-    return report
+    share = share_interval(result.collapsed)
+    return report | {"collapse_rate": share.mean, "collapse_rate_ci95": [share.low, share.high]}
 
 
 def _defined(value: float) -> float | None:

@@ -55,6 +55,7 @@ RLHF = Style("#C8321E", "-")
 _FPO_STYLES = {
     "exact": [Style("#08306B", "-"), Style("#08306B", (0, (1, 1)))],
     "relaxed": [Style("#2171B5", (0, (6, 2))), Style("#2171B5", (0, (3, 1, 1, 1)))],
+    "proximal": [Style("#1B7F5C", "-"), Style("#1B7F5C", (0, (4, 1.5)))],
     "practical": [Style("#5FA8E0", (0, (2, 1.2))), Style("#5FA8E0", (0, (5, 1, 1, 1, 1, 1)))],
 }
 EXACT = _FPO_STYLES["exact"][0]
@@ -126,6 +127,35 @@ def points_with_spread(ax: Axes, values: Mapping[str, np.ndarray]) -> None:
         ax.plot([place, place], np.quantile(seeds, [0.1, 0.9]), color=EXACT.color, linewidth=4, alpha=0.25)
         ax.plot(place, seeds.mean(), "o", color=EXACT.color, markersize=4)
     ax.set_xticks(places, list(values))
+
+
+def interval_line(
+    ax: Axes,
+    places: Sequence[float],
+    values: Sequence[float],
+    intervals: Sequence[tuple[float, float]],
+    label: str,
+    style: Style,
+) -> None:
+    """Draw values at given places as a line with markers, and their intervals as a band."""
+    low, high = np.transpose(intervals)
+    ax.fill_between(places, low, high, color=style.color, alpha=0.13, linewidth=0)
+    ax.plot(places, values, color=style.color, linestyle=style.dashes, marker="o", markersize=3, label=label)
+
+
+def level(ax: Axes, value: float, label: str, style: Style) -> None:
+    """Draw one value as a horizontal line, for a method without what the other axis varies."""
+    ax.axhline(value, color=style.color, linestyle=style.dashes, label=label)
+
+
+def cumulative(ax: Axes, values: np.ndarray, label: str, style: Style) -> None:
+    """Draw the share of seeds whose value lies below, as a staircase."""
+    ax.ecdf(values, color=style.color, linestyle=style.dashes, label=label)
+
+
+def scatter(ax: Axes, x: np.ndarray, y: np.ndarray, label: str, style: Style) -> None:
+    """Draw one dot a seed."""
+    ax.plot(x, y, ".", color=style.color, markersize=3, alpha=0.6, label=label)
 
 
 def logarithmic(ax: Axes) -> None:

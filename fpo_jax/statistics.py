@@ -15,6 +15,26 @@ class Estimate(NamedTuple):
     n: int
 
 
+def collapsed(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.ndarray:
+    """Say for each seed whether its policy collapsed: it ends below half of the optimum or 70 % of its peak.
+
+    Args:
+        true_utility: [seed, step].
+        optimum: utility that no policy exceeds, of each seed or of all; > 0.
+    """
+    final, peak = true_utility[:, -1], true_utility.max(axis=1)
+    return (final < 0.5 * np.asarray(optimum)) | (final < 0.7 * peak)
+
+
+def share_interval(flags: np.ndarray, level: float = 0.95) -> Estimate:
+    """Estimate the share of seeds for which something holds, with its Wilson interval; NaN without seeds."""
+    flags = np.asarray(flags, dtype=bool)
+    if flags.size == 0:
+        return Estimate(float("nan"), float("nan"), float("nan"), 0)
+    interval = stats.binomtest(int(flags.sum()), flags.size).proportion_ci(level, method="wilson")
+    return Estimate(float(flags.mean()), float(interval.low), float(interval.high), flags.size)
+
+
 def mean_interval(values: np.ndarray, level: float = 0.95, resamples: int = 5000) -> Estimate:
     """Estimate the mean of one number per seed, with a percentile-bootstrap interval.
 

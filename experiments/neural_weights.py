@@ -1,0 +1,162 @@
+"""Claim: in the paper's neural environment the proximal penalty holds over the widest range of weights."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import figures
+from experiments.comparison import Experiment
+from experiments.running import Result
+from fpo_jax import plotting
+from fpo_jax.statistics import collapsed, mean_interval, share_interval
+
+WEIGHTS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+PENALTIES: dict[str, dict[str, Any]] = {
+    "relaxed": {"objective": "fpo", "oracle": 1.0},  # one program for these two and RLHF
+    "practical": {"objective": "fpo", "oracle": 0.0},
+    "proximal": {"objective": "proximal"},
+}
+TUNING = 64
+"""The first so many seeds choose each method's weight, the others judge it."""
+
+
+def _label(method: str, weight: float) -> str:
+    return f"{method} {weight:g}"
+
+
+def _methods() -> dict[str, dict[str, Any]]:
+    common = {"environment": "neural", "precision": "float32", "record": "outcome"}
+    cells = {
+        _label(method, weight): {**common, **settings, "weight": weight}
+        for method, settings in PENALTIES.items()
+        for weight in WEIGHTS
+    }
+    return {"RLHF": {**common, "objective": "fpo", "weight": 0.0}, **cells}
+
+
+def chosen(results: Mapping[str, Result]) -> dict[str, str]:
+    """Return the label of each method's best weight: the highest mean final utility over the tuning seeds."""
+
+    def score(label: str) -> float:
+        result = results[label]
+        return float(result.metrics["true_utility"][result.seeds < TUNING, -1].mean())
+
+    best = {method: max((_label(method, w) for w in WEIGHTS), key=score) for method in PENALTIES}
+    return {"RLHF": "RLHF", **best}
+
+
+def judged(result: Result) -> tuple[np.ndarray, np.ndarray]:
+    """Return the final utility and the collapse of every seed that did not choose the weight."""
+    others = result.seeds >= min(TUNING, result.seeds.max())  # with too few seeds, the last one
+    utility = result.metrics["true_utility"][others]
+    return utility[:, -1], collapsed(utility, result.optimum[others])
+
+
+def findings(results: Mapping[str, Result]) -> str:
+    """Return the table of methods at the weight that the tuning seeds chose, judged on the others."""
+    lines = [
+        f"Each method's weight is chosen on the first {TUNING} seeds, by mean final utility over the same "
+        "grid, and judged on the others.",
+        "",
+        "| method, weight | true utility, final | worst seed | collapsed | n | weights without any collapse |",
+        "|---|---|---|---|---|---|",
+    ]
+    for method, label in chosen(results).items():
+        utility, fell = judged(results[label])
+        mean, share = mean_interval(utility), share_interval(fell)
+        safe = [
+            f"{w:g}" for w in WEIGHTS if method != "RLHF" and not results[_label(method, w)].collapsed.any()
+        ]
+        lines.append(
+            f"| {label} | {mean.mean:.2f} [{mean.low:.2f}, {mean.high:.2f}] | {utility.min():.2f} | "
+            f"{fell.sum()} of {share.n}: {share.mean:.3f} [{share.low:.3f}, {share.high:.3f}] | {share.n} | "
+            f"{', '.join(safe) or 'none'} |"
+        )
+    return "\n".join(lines)
+
+
+def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
+    """Return collapse and utility against the weight, and the outcome of every seed at the chosen weights."""
+    styles = plotting.styles(
+        {**dict.fromkeys(["RLHF"], "myopic"), **{method: method for method in PENALTIES}}
+    )
+    return {"weights": _against_weight(results, styles), "seeds": _by_seed(results, styles)}
+
+
+def _against_weight(results: Mapping[str, Result], styles: Mapping[str, plotting.Style]) -> Figure:
+    figure, axes = plotting.panels(1, 2)
+    share, utility = axes[0]
+    for method in PENALTIES:
+        cells = [results[_label(method, weight)] for weight in WEIGHTS]
+        shares = [share_interval(cell.collapsed) for cell in cells]
+        finals = [cell.metrics["true_utility"][:, -1] for cell in cells]
+        plotting.interval_line(
+            share,
+            WEIGHTS,
+            [s.mean for s in shares],
+            [(s.low, s.high) for s in shares],
+            method,
+            styles[method],
+        )
+        plotting.interval_line(
+            utility,
+            WEIGHTS,
+            [f.mean() for f in finals],
+            [tuple(np.quantile(f, [0.1, 0.9])) for f in finals],
+            method,
+            styles[method],
+        )
+    rlhf = results["RLHF"]
+    plotting.level(share, float(rlhf.collapsed.mean()), "RLHF", styles["RLHF"])
+    plotting.level(utility, float(rlhf.metrics["true_utility"][:, -1].mean()), "RLHF", styles["RLHF"])
+    plotting.ideal(utility, float(rlhf.optimum.mean()), "peak")
+    share.set_title("share of seeds that collapse\n(band: Wilson 95 %)", fontsize=plotting.TITLE_SIZE)
+    utility.set_title("true utility, final\n(band: middle 80 % of seeds)", fontsize=plotting.TITLE_SIZE)
+    for ax in axes[0]:
+        ax.set_xscale("log")
+        ax.set_xlabel("weight")
+    figures.legend_below(figure, utility, 5)
+    figure.suptitle(f"neural environment, {len(rlhf.seeds)} seeds a cell, the same in each", fontsize=9)
+    return figure
+
+
+def _by_seed(results: Mapping[str, Result], styles: Mapping[str, plotting.Style]) -> Figure:
+    """Draw the distribution of final utility, and every seed's final utility against its peak."""
+    figure, axes = plotting.panels(1, 2)
+    spread, fall = axes[0]
+    labels = chosen(results)
+    for method, label in labels.items():
+        utility = results[label].metrics["true_utility"]
+        plotting.cumulative(spread, utility[:, -1], label, styles[method])
+        plotting.scatter(fall, utility.max(axis=1), utility[:, -1], label, styles[method])
+    best = float(results["RLHF"].optimum.mean())
+    fall.plot([0, best], [0, best], color=plotting.IDEAL, linewidth=0.8)
+    fall.plot([0, best], [0, 0.7 * best], color=plotting.IDEAL, linewidth=0.8, linestyle=":")
+    spread.set_title("share of seeds that end below", fontsize=plotting.TITLE_SIZE)
+    spread.set_xlabel("true utility, final")
+    fall.set_title("each seed: its end against its peak", fontsize=plotting.TITLE_SIZE)
+    fall.set_xlabel("true utility, peak (dotted: 70 % of it)")
+    figures.legend_below(figure, spread, 4)
+    n = len(results["RLHF"].seeds)
+    figure.suptitle(
+        f"neural environment, each method at the weight chosen for it, {n} paired seeds", fontsize=9
+    )
+    return figure
+
+
+EXPERIMENT = Experiment(
+    name="neural-weights",
+    claim=(
+        "In the paper's neural environment RLHF collapses in most seeds, and relaxed FPO with U as a mere label "
+        "at every weight in a good share of them. Practical FPO holds in every seed, but over a narrow range of "
+        "weights; the proximal penalty over a range of two decades, and ends nearest to the peak."
+    ),
+    methods=_methods(),
+    figures=draw_figures,
+    seeds=320,
+    findings=findings,
+    long=True,
+    every=20,
+)
