@@ -66,9 +66,8 @@ def findings(results: Mapping[str, Result]) -> str:
     for method, label in chosen(results).items():
         utility, fell = judged(results[label])
         mean, share = mean_interval(utility), share_interval(fell)
-        safe = [
-            f"{w:g}" for w in WEIGHTS if method != "RLHF" and not results[_label(method, w)].collapsed.any()
-        ]
+        weights = WEIGHTS if method in PENALTIES else ()
+        safe = [f"{w:g}" for w in weights if not results[_label(method, w)].collapsed.any()]
         lines.append(
             f"| {label} | {mean.mean:.2f} [{mean.low:.2f}, {mean.high:.2f}] | {utility.min():.2f} | "
             f"{fell.sum()} of {share.n}: {share.mean:.3f} [{share.low:.3f}, {share.high:.3f}] | {share.n} | "
@@ -140,18 +139,16 @@ def _by_seed(results: Mapping[str, Result], styles: Mapping[str, plotting.Style]
     fall.set_xlabel("true utility, peak (dotted: 70 % of it)")
     figures.legend_below(figure, spread, 4)
     n = len(results["RLHF"].seeds)
-    figure.suptitle(
-        f"neural environment, each method at the weight chosen for it, {n} paired seeds", fontsize=9
-    )
+    figure.suptitle(f"neural environment, methods at their chosen weights, {n} paired seeds", fontsize=9)
     return figure
 
 
 EXPERIMENT = Experiment(
     name="neural-weights",
     claim=(
-        "In the paper's neural environment RLHF collapses in most seeds, and relaxed FPO with U as a mere label "
-        "at every weight in a good share of them. Practical FPO holds in every seed, but over a narrow range of "
-        "weights; the proximal penalty over a range of two decades, and ends nearest to the peak."
+        "In the paper's neural environment RLHF collapses in most seeds, and relaxed FPO with U as a mere "
+        "label at every weight in a good share of them. Practical FPO holds in every seed, but over a narrow "
+        "range of weights; the proximal penalty over a range of two decades, and ends nearest to the peak."
     ),
     methods=_methods(),
     figures=draw_figures,

@@ -150,9 +150,9 @@ def _instances(environment: Environment, keys: Key) -> tuple[Game, jax.Array]:
 def summary(result: Result) -> dict[str, Any]:
     """Sum a run up as one flat dictionary: means over the finite seeds, intervals, and what was run.
 
-    `*_ci95` are percentile-bootstrap intervals over seeds, a Wilson interval for `collapse_rate`, the share of
-    seeds that end below half of the optimum or 70 % of their own peak. `calibrated_weight` is the penalty weight that
-    matches the follower in scale, 2·lr·α·k, or null where none does. A metric that is undefined for some
+    `*_ci95` are percentile-bootstrap intervals over seeds, and a Wilson interval for `collapse_rate`, the
+    share of seeds that end below half of the optimum or 70 % of their own peak. `calibrated_weight` is the
+    penalty weight that matches the follower in scale, 2·lr·α·k, or null where none does. A metric that is undefined for some
     seeds is averaged over the others, whose number then stands as `*_n`; undefined throughout, it is null.
     """
     settings = result.settings
