@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from envs.peak import Peak, Vector
 from fpo_jax.hyperparameters import InputError, choice, count, real, text
-from fpo_jax.mlp import ACTIVATIONS, MLP, tangent_kernel
+from fpo_jax.mlp import ACTIVATIONS, MLP, reward_and_norm
 from fpo_jax.schedule import annealed
 from fpo_jax.types import Key, Phi, Recipe, Responses, Scalar
 
@@ -56,7 +56,6 @@ class Neural(Peak):
     responses: int = count(1, "responses that the policy gives at once")
     rm_hidden: str = text("32,32", "widths of the reward model's hidden layers, separated by commas")
     rm_activation: str = choice("softplus", "the reward model's activation", tuple(ACTIVATIONS))
-    noise: Float[Array, "responses dimension"] | None = None  # injected; drawn if None
 
     def check(self) -> None:
         """Raise an InputError when the sizes do not fit together."""
@@ -80,23 +79,15 @@ class Neural(Peak):
         now = annealed(self.sigma, self.sigma_final, self.sigma_power, progress)
         return self.replace(sigma=now)  # type: ignore[attr-defined]
 
-    def inject(self, noise: Float[Array, "..."]) -> "Neural":
-        """Return the environment with ε given, [responses, dimension], or [draws, …] for several draws."""
-        return self.replace(noise=noise)  # type: ignore[attr-defined]
+    def noise(self, key: Key, number: int) -> Float[Array, "number responses dimension"]:
+        """Return ε ~ N(0, I)."""
+        return jax.random.normal(key, (number, self.responses, self.dimension))
 
-    def respond(self, theta: Vector, key: Key) -> Responses:
-        """Return θ + σε, each of weight 1 / responses; gradients flow through them."""
-        shape = (self.responses, self.dimension)
-        noise = jax.random.normal(key, shape) if self.noise is None else self.noise.reshape(shape)
-        return Responses(
-            theta[None] + self.sigma * noise, jnp.full_like(theta, 1.0 / self.responses, shape=shape[0])
-        )
-
-    def draws(self, theta: Vector, key: Key, number: int) -> Responses:
-        """Return independent samples, from the injected noise [number, …] where there is some."""
-        if self.noise is None:
-            return super().draws(theta, key, number)
-        return jax.vmap(lambda noise: self.inject(noise).respond(theta, key))(self.noise)
+    def respond(self, theta: Vector, key: Key | Float[Array, "responses dimension"]) -> Responses:
+        """Return θ + σε, each of weight 1 / responses, with ε drawn from a key or given."""
+        noise = key if jnp.issubdtype(key.dtype, jnp.floating) else self.noise(key, 1)[0]
+        weights = jnp.full_like(theta, 1.0 / self.responses, shape=self.responses)
+        return Responses(theta[None] + self.sigma * noise, weights)
 
     def deployed(self, theta: Vector, key: Key) -> Responses:
         """Return the mean action."""
@@ -107,6 +98,6 @@ class Neural(Peak):
         reward: Scalar = self.model.apply(phi, y)  # type: ignore[assignment]
         return reward
 
-    def reward_kernel(self, phi: Phi, y: Vector, other: Vector) -> Scalar:
-        """Return ⟨∇_φ r(y), ∇_φ r(y')⟩ in closed form."""
-        return tangent_kernel(self.model, phi, y, other)
+    def reward_and_norm(self, phi: Phi, y: Vector) -> tuple[Scalar, Scalar]:
+        """Return r_φ(y), and ‖∇_φ r_φ(y)‖² in closed form."""
+        return reward_and_norm(self.model, phi, y)

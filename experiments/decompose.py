@@ -20,7 +20,8 @@ from experiments.timing import median_seconds
 from fpo_jax.estimators import EffectiveReward, Implicit
 from fpo_jax.hyperparameters import InputError, declared, require_known
 from fpo_jax.keys import named_key
-from fpo_jax.objectives import OBJECTIVES, Exact, Myopic, Penalised
+from fpo_jax.objectives import OBJECTIVES, Exact, Myopic
+from fpo_jax.penalties import Penalised
 from fpo_jax.record import outcome
 from fpo_jax.simulate import instance, run_seeds, seed_keys
 from fpo_jax.steering import cosine, norm, norm_ratio, sign_agreement, steering
@@ -251,7 +252,7 @@ class _Comparison:
             arguments = (game, self.follower, state.theta, state.reward_model, key)
             exact, _ = EffectiveReward().reward(*arguments)
             rungs = {
-                label: jax.vmap(rung.effective_reward(game, state.theta, state.reward_model, key))(
+                label: jax.vmap(rung.effective_reward(game, state.theta, state.reward_model.phi, responses))(
                     responses.y
                 )
                 for label, rung in fitted.items()

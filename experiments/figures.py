@@ -28,10 +28,14 @@ def method_styles(results: Mapping[str, Result]) -> dict[str, plotting.Style]:
 
 
 def metric(
-    ax: Axes, results: Mapping[str, Result], name: str, ideal: tuple[float, str] | None = None
+    ax: Axes,
+    results: Mapping[str, Result],
+    name: str,
+    ideal: tuple[float, str] | None = None,
+    styles: Mapping[str, plotting.Style] | None = None,
 ) -> None:
     """Draw one metric of every method over iterations, and the ideal dashed where there is one."""
-    styles = method_styles(results)
+    styles = method_styles(results) if styles is None else styles
     for label, result in results.items():
         plotting.curve(ax, result.metrics[name], label, styles[label])
     if ideal is not None:
@@ -54,7 +58,10 @@ def caption(results: Mapping[str, Result]) -> str:
 
 
 def curves(
-    results: Mapping[str, Result], levels: Mapping[str, tuple[float, str] | None], title: str
+    results: Mapping[str, Result],
+    levels: Mapping[str, tuple[float, str] | None],
+    title: str,
+    styles: Mapping[str, plotting.Style] | None = None,
 ) -> Figure:
     """Draw metrics of every method side by side.
 
@@ -62,10 +69,11 @@ def curves(
         results: by the method's label.
         levels: the metrics to draw, each with its ideal value and what that is called, or None.
         title: what the figure is about; what lines and bands are is added.
+        styles: by the method's label; by its objective when not given.
     """
     figure, axes = plotting.panels(1, len(levels))
     for ax, (name, level) in zip(axes[0], levels.items(), strict=True):
-        metric(ax, results, name, level)
+        metric(ax, results, name, level, styles)
     legend_below(figure, axes[0, 0], len(results) + 1)
     figure.suptitle(f"{title}: {caption(results)}", fontsize=9)
     return figure

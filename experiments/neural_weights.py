@@ -60,7 +60,7 @@ def findings(results: Mapping[str, Result]) -> str:
         f"Each method's weight is chosen on the first {TUNING} seeds, by mean final utility over the same "
         "grid, and judged on the others.",
         "",
-        "| method, weight | true utility, final | worst seed | collapsed | n | weights without any collapse |",
+        "| method, weight | true utility, final | worst seed | collapsed | n | weights where none do |",
         "|---|---|---|---|---|---|",
     ]
     for method, label in chosen(results).items():
@@ -131,8 +131,8 @@ def _by_seed(results: Mapping[str, Result], styles: Mapping[str, plotting.Style]
         plotting.cumulative(spread, utility[:, -1], label, styles[method])
         plotting.scatter(fall, utility.max(axis=1), utility[:, -1], label, styles[method])
     best = float(results["RLHF"].optimum.mean())
-    fall.plot([0, best], [0, best], color=plotting.IDEAL, linewidth=0.8)
-    fall.plot([0, best], [0, 0.7 * best], color=plotting.IDEAL, linewidth=0.8, linestyle=":")
+    plotting.diagonal(fall, best)
+    plotting.diagonal(fall, best, 0.7)
     spread.set_title("share of seeds that end below", fontsize=plotting.TITLE_SIZE)
     spread.set_xlabel("true utility, final")
     fall.set_title("each seed: its end against its peak", fontsize=plotting.TITLE_SIZE)

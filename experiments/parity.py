@@ -137,9 +137,9 @@ def replay_neural(recording: Recording, precision: str | None) -> dict[str, Seri
         }
         for i, (into, out) in enumerate(itertools.pairwise(widths))
     }
-    noise = Noise(
-        recording.array("policy_noise", (steps, wishes["policy_steps"], dimension)),
-        recording.array("data_noise", (steps, wishes["draws"], dimension)),
+    noise = Noise(  # one response at a time
+        recording.array("policy_noise", (steps, wishes["policy_steps"], dimension))[:, :, None],
+        recording.array("data_noise", (steps, wishes["draws"], dimension))[:, :, None],
     )
     recorded = {
         "true_utility": recording.array("expected_utility", (steps,)),

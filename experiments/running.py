@@ -152,8 +152,9 @@ def summary(result: Result) -> dict[str, Any]:
 
     `*_ci95` are percentile-bootstrap intervals over seeds, and a Wilson interval for `collapse_rate`, the
     share of seeds that end below half of the optimum or 70 % of their own peak. `calibrated_weight` is the
-    penalty weight that matches the follower in scale, 2·lr·α·k, or null where none does. A metric that is undefined for some
-    seeds is averaged over the others, whose number then stands as `*_n`; undefined throughout, it is null.
+    penalty weight that matches the follower in scale, 2·lr·α·k, or null where none does. A metric that is
+    undefined for some seeds is averaged over the others, whose number then stands as `*_n`; undefined
+    throughout, it is null.
     """
     settings = result.settings
     _, leader, follower = settings.build()

@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from fpo_jax.differentiate import CentralDifference
-from fpo_jax.expect import expect, leader_value, squared_error
+from fpo_jax.expect import leader_value, squared_error, value_of
 from fpo_jax.hyperparameters import InputError, choice, count, kebab, real
 from fpo_jax.solve import SOLVERS, Limits, solve
 from fpo_jax.steering import Decomposition, foresight_keys, foresighted_value
@@ -32,6 +32,7 @@ from fpo_jax.types import (
     Scalar,
     Theta,
 )
+from fpo_jax.wrapped import Wrapped
 
 
 class Directed(Objective):
@@ -163,8 +164,7 @@ class EffectiveReward(Implicit):
         effective, cost = self.reward(game, follower, theta, reward_model, key)
 
         def value(t: Theta) -> Scalar:
-            responses = game.respond(t, foresight_keys(key).evaluation)
-            return expect(effective, responses) - game.cost(t, responses)
+            return value_of(effective, game, t, game.respond(t, foresight_keys(key).evaluation))
 
         return Estimate(jax.grad(value)(theta), cost)
 
@@ -188,15 +188,10 @@ class ZeroOrder(Directed):
 
 
 @struct.dataclass
-class _Sampled:
-    game: Game
+class _Sampled(Wrapped):
     samples: int
 
-    def __getattr__(self, name: str) -> object:
-        if name in ("game", "samples") or name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self.game, name)
-
+    noise = Game.noise  # it draws from its key what the game does not
     draws = Game.draws  # of the sampled policy
 
     def respond(self, theta: Theta, key: Key) -> Responses:
@@ -229,7 +224,7 @@ class ScoreFunction(Directed):
         Raises:
             InputError: when the policy is one response, whose weight is 1 and has no score.
         """
-        if jax.eval_shape(game.respond, theta, key).w.size == 1:
+        if jax.eval_shape(game.respond, theta, foresight_keys(key).evaluation).w.size == 1:
             raise InputError(
                 "objective", kebab(type(self).__name__), "another one: this policy is one response"
             )

@@ -81,9 +81,14 @@ def mix(offline: Responses | None, on_policy: Responses, alpha: float | Scalar) 
     )
 
 
+def value_of(reward: Callable[[Response], Scalar], game: Game, theta: Theta, responses: Responses) -> Scalar:
+    """Return E_{y~π_θ}[reward(y)] − cost(θ): what a leader paid by this reward has, with responses ~ π_θ."""
+    return expect(reward, responses) - game.cost(theta, responses)
+
+
 def leader_value(game: Game, theta: Theta, phi: Phi, responses: Responses) -> Scalar:
     """Return the leader's objective J(θ, φ) = E_{y~π_θ}[r_φ(y)] − cost(θ), with responses ~ π_θ."""
-    return expect(lambda y: game.reward(phi, y), responses) - game.cost(theta, responses)
+    return value_of(lambda y: game.reward(phi, y), game, theta, responses)
 
 
 def squared_error(reward: Scalar, utility: Scalar) -> Scalar:

@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fpo_jax.types import Scalar
+from fpo_jax.types import Phi, Scalar
 
 Vector = Float[Array, " d"]
 Activation = Callable[[Array], Array]
+Factors = list[tuple[Vector, Vector]]
 
 
 def _softplus_and_slope(z: Array) -> tuple[Array, Array]:
@@ -65,24 +66,30 @@ class MLP(nn.Module):
         return dense(1)(y)[0]
 
 
-def tangent_kernel(model: MLP, phi: Mapping, y: Vector, other: Vector) -> Scalar:
-    """Return ⟨∇_φ r(y), ∇_φ r(y')⟩ in closed form; differentiable in φ, y and y'.
+def reward_and_norm(model: MLP, phi: Phi, y: Vector) -> tuple[Scalar, Scalar]:
+    """Return r(y) and ‖∇_φ r(y)‖² = Σ_l (1 + ‖a_{l−1}‖²) ‖δ_l‖², from one forward and one backward pass.
 
     Args:
         model: what φ are the parameters of.
         phi: as `model.init` gives it.
-        y, other: [d] responses; the work is shared when they are one and the same object.
+        y: [d] one response. Differentiable in φ and y.
     """
-    mine = _factors(model, phi, y)
-    theirs = mine if other is y else _factors(model, phi, other)
-    return sum(
-        ((1.0 + jnp.sum(a * b)) * jnp.sum(d * e) for (a, d), (b, e) in zip(mine, theirs, strict=True)),
-        jnp.zeros(()),
-    )
+    reward, factors = _pass(model, phi, y)
+    return reward, _inner(factors, factors)
 
 
-def _factors(model: MLP, phi: Mapping, y: Vector) -> list[tuple[Vector, Vector]]:
-    """Return (a_{l−1}, δ_l) of every layer."""
+def tangent_kernel(model: MLP, phi: Phi, y: Vector, other: Vector) -> Scalar:
+    """Return ⟨∇_φ r(y), ∇_φ r(y')⟩: how far a step on one response moves the reward of another."""
+    return _inner(_pass(model, phi, y)[1], _pass(model, phi, other)[1])
+
+
+def _inner(mine: Factors, theirs: Factors) -> Scalar:
+    terms = ((1.0 + jnp.sum(a * b)) * jnp.sum(d * e) for (a, d), (b, e) in zip(mine, theirs, strict=True))
+    return sum(terms, jnp.zeros(()))
+
+
+def _pass(model: MLP, phi: Phi, y: Vector) -> tuple[Scalar, Factors]:
+    """Return r(y), and (a_{l−1}, δ_l) of every layer."""
     activation = ACTIVATIONS[model.activation]
     layers = [phi["params"][f"Dense_{i}"] for i in range(len(model.hidden) + 1)]
     inputs, slopes = [y], []
@@ -91,7 +98,8 @@ def _factors(model: MLP, phi: Mapping, y: Vector) -> list[tuple[Vector, Vector]]
         value, slope = jax.jvp(activation, (z,), (jnp.ones_like(z),))
         inputs.append(value)
         slopes.append(slope)
+    reward = (inputs[-1] @ layers[-1]["kernel"] + layers[-1]["bias"])[0]
     deltas = [jnp.ones_like(y, shape=(1,))]
     for layer, slope in zip(layers[:0:-1], slopes[::-1], strict=True):
         deltas.append((layer["kernel"] @ deltas[-1]) * slope)
-    return list(zip(inputs, deltas[::-1], strict=True))
+    return reward, list(zip(inputs, deltas[::-1], strict=True))

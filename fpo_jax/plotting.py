@@ -153,6 +153,11 @@ def cumulative(ax: Axes, values: np.ndarray, label: str, style: Style) -> None:
     ax.ecdf(values, color=style.color, linestyle=style.dashes, label=label)
 
 
+def diagonal(ax: Axes, end: float, slope: float = 1.0) -> None:
+    """Draw the line from 0 to `end` of this slope, dotted unless it is 1."""
+    ax.plot([0, end], [0, slope * end], color=IDEAL, linewidth=0.8, linestyle="-" if slope == 1.0 else ":")
+
+
 def scatter(ax: Axes, x: np.ndarray, y: np.ndarray, label: str, style: Style) -> None:
     """Draw one dot a seed."""
     ax.plot(x, y, ".", color=style.color, markersize=3, alpha=0.6, label=label)
@@ -236,12 +241,24 @@ def phase(
         style: colour of the trajectories.
         title: title of the panel.
     """
-    levels = np.linspace(0.0, float(utility.max()), 11)
-    ax.contourf(*grid, utility, levels=levels, cmap=_PALE_GREYS)
     ax.streamplot(grid[0], grid[1], *field, color="#6A6A6A", density=0.9, linewidth=0.6, arrowsize=0.7)
-    for signal, noise in trajectories:
-        ax.plot(signal, noise, color=style.color, linewidth=1.2, alpha=0.75)
-        ax.plot(signal[-1], noise[-1], "o", color=style.color, markersize=4, markeredgecolor="white")
+    landscape(ax, grid, utility, [np.stack(path, axis=-1) for path in trajectories], style, title)
+
+
+def landscape(
+    ax: Axes,
+    grid: tuple[np.ndarray, np.ndarray],
+    utility: np.ndarray,
+    paths: Sequence[np.ndarray],
+    style: Style,
+    title: str,
+) -> None:
+    """Draw utility on a plane as grey contours, and paths over it, [step, 2] each, with a dot at the end."""
+    levels = np.linspace(0.0, float(utility.max()), 11)
+    ax.contourf(*grid, utility, levels=levels, cmap=_PALE_GREYS, zorder=0)
+    for path in paths:
+        ax.plot(*path.T, color=style.color, linewidth=1.2, alpha=0.75)
+        ax.plot(*path[-1], "o", color=style.color, markersize=4, markeredgecolor="white")
     ax.set_title(title, fontsize=TITLE_SIZE)
 
 

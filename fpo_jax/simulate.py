@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from fpo_jax.hyperparameters import InputError, count, real, validate
 from fpo_jax.keys import named_key
 from fpo_jax.record import UNDEFINED, Record, full_record
 from fpo_jax.schedule import annealed
+from fpo_jax.steering import ForesightKeys, foresight_keys
 from fpo_jax.types import (
     Environment,
     Follower,
@@ -37,6 +38,7 @@ from fpo_jax.types import (
     Theta,
     Trace,
 )
+from fpo_jax.wrapped import Wrapped
 
 SEED_LIMIT = 2**31
 """Seeds lie below this number, so that a seed means the same in either precision."""
@@ -81,25 +83,22 @@ class Leader:
         key: Key,
         noise: PyTree | None = None,
     ) -> Theta:
-        """Return θ after `policy_steps` ascent steps; `noise` is injected, one row of each leaf a step."""
+        """Return θ after `policy_steps` ascent steps; `noise`, if given, has one row of each leaf a step."""
         bound = jnp.where(self.gradient_clip > 0, self.gradient_clip, jnp.inf)
+        evaluation_key, data_key = foresight_keys(key)
+        evaluation = game.noise(evaluation_key, self.policy_steps) if noise is None else noise
+        keys = ForesightKeys(evaluation, jax.random.split(data_key, self.policy_steps))
 
-        def ascend(theta: Theta, step_key: Key, seen: Game) -> Theta:
+        def step(theta: Theta, step_keys: Any) -> tuple[Theta, None]:
             gradient = self.differentiator.gradient(
-                lambda t: self.objective.value(seen, follower, t, reward_model, step_key), theta
+                lambda t: self.objective.value(game, follower, t, reward_model, step_keys), theta
             )
-            return jax.tree.map(lambda t, g: t + self.policy_lr * jnp.clip(g, -bound, bound), theta, gradient)
+            clamped = jax.tree.map(lambda g: jnp.clip(g, -bound, bound), gradient)
+            return jax.tree.map(lambda t, g: t + self.policy_lr * g, theta, clamped), None
 
-        if (
-            self.policy_steps == 1 and noise is None
-        ):  # a loop of one would only hide the step from the compiler
-            return ascend(theta, key, game)
-
-        def step(theta: Theta, given: tuple[Key, PyTree | None]) -> tuple[Theta, None]:
-            step_key, step_noise = given
-            return ascend(theta, step_key, game if step_noise is None else game.inject(step_noise)), None
-
-        return jax.lax.scan(step, theta, (jax.random.split(key, self.policy_steps), noise))[0]
+        if self.policy_steps == 1:  # a loop of one would only hide the step from the compiler
+            return step(theta, jax.tree.map(lambda leaf: leaf[0], keys))[0]
+        return jax.lax.scan(step, theta, keys)[0]
 
 
 def instance(environment: Environment | Game, key: Key) -> Game:
@@ -116,15 +115,28 @@ def initial_state(
 
 
 class Noise(NamedTuple):
-    """Random numbers that stand in for a run's own, as `Game.inject` takes them, with leading axes.
+    """Random numbers that stand in for a run's own: `Game.noise`, with leading axes.
 
     Attributes:
         policy: [T, policy_steps, …] of the leader's steps.
-        data: [T, …] of the follower's data; [T, draws, …] where it takes several draws.
+        data: [T, draws, …] of the follower's draws, one where it takes its data at once.
     """
 
     policy: PyTree
     data: PyTree
+
+
+@struct.dataclass
+class _Injected(Wrapped):
+    given: PyTree
+
+    def respond(self, theta: Theta, key: Key) -> Responses:
+        """Return the response to the first row of noise."""
+        return self.game.respond(theta, jax.tree.map(lambda leaf: leaf[0], self.given))
+
+    def draws(self, theta: Theta, key: Key, number: int) -> Responses:
+        """Return the responses to all of the noise."""
+        return jax.vmap(lambda noise: self.game.respond(theta, noise))(self.given)
 
 
 def step(
@@ -134,7 +146,8 @@ def step(
 
     Game and leader are those of the moment (`Game.at`, `Leader.at`); `noise` is that of one iteration.
     """
-    policy_noise, seen = (None, game) if noise is None else (noise.policy, game.inject(noise.data))
+    policy_noise = None if noise is None else noise.policy
+    seen = game if noise is None else cast(Game, _Injected(game, noise.data))
     policy_key, data_key = named_key(key, "policy step"), named_key(key, "reward-model update")
     theta = leader.update(game, follower, state.theta, state.reward_model, policy_key, policy_noise)
     return State(theta, follower.update(seen, theta, state.reward_model, data_key))
@@ -163,7 +176,7 @@ def run(
         record: what to record, a function of (game, follower, state, key); `full_record` or `outcome`.
         keep_states: also record θ and the reward model at every entry.
         initial: (θ₀, φ₀) in place of the game's own.
-        noise: random numbers in place of the game's own, for a game that takes them (`Game.inject`).
+        noise: random numbers in place of the game's own, for a game that has some (`Game.noise`).
 
     Returns:
         The final state, and a trace of T + 1 entries of which the first is before any update.
@@ -175,7 +188,7 @@ def run(
     environment, leader, follower = _as_reals((environment, leader, follower))
     _check(environment, leader, follower, key, steps, initial)
     if noise is not None:
-        _check_noise(noise, steps, leader.policy_steps)
+        _check_noise(environment, key, noise, steps, leader.policy_steps)
     with _named_if_not_differentiable(follower):
         return _run(
             environment,
@@ -366,12 +379,22 @@ def _named_if_not_differentiable(follower: Follower) -> Iterator[None]:
         raise InputError("follower", type(follower).__name__, allowed) from error
 
 
-def _check_noise(noise: Noise, steps: int, policy_steps: int) -> None:
-    for name, leading in (("policy", (steps, policy_steps)), ("data", (steps,))):
-        for leaf in jax.tree.leaves(getattr(noise, name)):
-            shape = jnp.shape(leaf)
-            if shape[: len(leading)] != leading:
-                raise InputError(f"noise.{name}", f"of shape {shape}", f"of shape {(*leading, ...)}")
+def _check_noise(
+    environment: Environment | Game, key: Key, noise: Noise, steps: int, policy_steps: int
+) -> None:
+    own = jax.eval_shape(lambda k: instance(environment, k).noise(k, 1), key)
+    if any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in jax.tree.leaves(own)):
+        name = type(environment).__name__
+        raise InputError("noise", "given", f"None: {name} draws none that could be injected")
+    for name, leading in (("policy", (steps, policy_steps)), ("data", (steps, None))):
+        for leaf, one in zip(jax.tree.leaves(getattr(noise, name)), jax.tree.leaves(own), strict=True):
+            allowed = [*leading, *one.shape[1:]]
+            shape = list(jnp.shape(leaf))
+            if len(shape) != len(allowed) or any(
+                a not in (None, s) for a, s in zip(allowed, shape, strict=True)
+            ):
+                shown = str(allowed).replace("None", "draws")
+                raise InputError(f"noise.{name}", f"of shape {shape}", f"of shape {shown}")
 
 
 @jax.jit

@@ -38,15 +38,23 @@ class Decomposition(NamedTuple):
 
 
 class ForesightKeys(NamedTuple):
-    """Two independent keys: the follower's data must not be the sample on which the leader is judged."""
+    """Two independent keys: the follower's data must not be the sample on which the leader is judged.
 
-    evaluation: Key
+    Attributes:
+        evaluation: for the responses on which the leader is judged, or their noise (`Game.noise`).
+        data: for those on which the follower it foresees is trained.
+    """
+
+    evaluation: Key | PyTree
     data: Key
 
 
-def foresight_keys(key: Key) -> ForesightKeys:
-    """Split a key by purpose: the leader's evaluation, and the data of the follower it foresees."""
-    return ForesightKeys(*jax.random.split(key))
+def foresight_keys(key: Key | ForesightKeys) -> ForesightKeys:
+    """Split a key by purpose: the leader's evaluation, and the data of the follower it foresees.
+
+    What is split already stays as it is, so that a loop can split, and draw, for all of its steps at once.
+    """
+    return key if isinstance(key, ForesightKeys) else ForesightKeys(*jax.random.split(key))
 
 
 def foresee(

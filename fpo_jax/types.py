@@ -17,8 +17,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from fpo_jax.hyperparameters import InputError
-
 Scalar = Float[Array, ""]
 Key = PRNGKeyArray | jax.Array
 Theta: TypeAlias = Any  # a pytree: policy parameters θ
@@ -183,21 +181,23 @@ class Game(Protocol):
 
     def draws(self, theta: Theta, key: Key, number: int) -> Responses:
         """Return independent samples of π_θ, stacked: y and w have leading axes [number, n]."""
-        return jax.vmap(lambda k: self.respond(theta, k))(jax.random.split(key, number))
+        return jax.vmap(lambda one: self.respond(theta, one))(self.noise(key, number))
 
-    def inject(self, noise: PyTree) -> Game:
-        """Return this game with its next random numbers given, whatever key it is asked with."""
-        raise InputError("noise", "given", f"None: {type(self).__name__} has no noise to inject")
+    def noise(self, key: Key, number: int) -> PyTree:
+        """Return what `respond` takes in a key's place, for so many calls: keys, or numbers drawn ahead.
 
-    def reward_kernel(self, phi: Phi, y: Response, other: Response) -> Scalar:
-        """Return ⟨∇_φ r_φ(y), ∇_φ r_φ(y')⟩, by which a step on one response moves the reward of another.
-
-        A reward model with a shorter way to it than two gradients gives it here.
+        Leaves have a leading axis [number]. So a loop draws the numbers of all its steps at once, and
+        recorded ones can be injected.
         """
-        mine = jax.grad(self.reward)(phi, y)
-        theirs = mine if other is y else jax.grad(self.reward)(phi, other)
-        products = jax.tree.map(lambda a, b: jnp.sum(a * b), mine, theirs)
-        return jnp.asarray(sum(jax.tree.leaves(products)))
+        return jax.random.split(key, number)
+
+    def reward_and_norm(self, phi: Phi, y: Response) -> tuple[Scalar, Scalar]:
+        """Return r_φ(y) and ‖∇_φ r_φ(y)‖², by which a step on a response moves its own reward.
+
+        A reward model with a shorter way to the second than the gradient gives it here.
+        """
+        reward, gradient = jax.value_and_grad(self.reward)(phi, y)
+        return reward, jnp.asarray(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
 
 
 class Environment(Protocol):
@@ -261,7 +261,10 @@ class Objective(Protocol):
     def value(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Scalar:
-        """Return a scalar whose gradient with respect to θ is the leader's ascent direction."""
+        """Return a scalar whose gradient with respect to θ is the leader's ascent direction.
+
+        The key may be split already, see `fpo_jax.steering.foresight_keys`.
+        """
         ...
 
     def estimate(

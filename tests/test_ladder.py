@@ -227,7 +227,7 @@ def test_the_proximal_reward_lies_between_reward_and_utility(kappa, phi, y):
     game = Linear(dimension=1, signal_dimension=1)
     w, y = jnp.array([phi]), jnp.array([y])
     reward, utility = float(game.reward(w, y)), float(game.utility(y))
-    after = reward - kappa * float(Proximal(weight=kappa).penalty(game, w, y))
+    after = float(Proximal(weight=kappa).effective_reward(game, y, w, game.respond(y, None))(y))
     slack = 1e-9 * (abs(reward) + abs(utility))
     assert min(reward, utility) - slack <= after <= max(reward, utility) + slack
 

@@ -1,0 +1,54 @@
+"""Claim: in the neural environment exact foresight through the real follower does not prevent collapse."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments import figures
+from experiments.comparison import Experiment
+from experiments.running import Result
+from fpo_jax import plotting
+
+COMMON = {"environment": "neural", "precision": "float32", "record": "outcome"}
+METHODS: dict[str, dict[str, Any]] = {
+    "RLHF": {**COMMON, "objective": "myopic"},
+    "exact, k = 1": {**COMMON, "objective": "exact"},
+    "exact, k = 1, ∂U/∂y known": {**COMMON, "objective": "exact", "utility": "differentiated"},
+    "first order, ∂U/∂y known": {**COMMON, "objective": "first-order"},
+    "proximal 0.05": {**COMMON, "objective": "proximal", "weight": 0.05},
+    "practical 0.01": {**COMMON, "objective": "practical", "weight": 0.01},
+    "relaxed 0.005, ∂U/∂y known": {**COMMON, "objective": "relaxed", "utility": "differentiated"},
+}
+
+
+def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
+    """Return curves of true utility, and the distribution of where seeds end."""
+    figure, axes = plotting.panels(1, 2)
+    curves, spread = axes[0]
+    styles = plotting.ladder_styles(list(results))
+    for label, result in results.items():
+        plotting.curve(curves, result.metrics["true_utility"], label, styles[label])
+        plotting.cumulative(spread, result.metrics["true_utility"][:, -1], label, styles[label])
+    plotting.ideal(curves, float(results["RLHF"].optimum.mean()), "peak")
+    curves.set_title("true utility  E[U]", fontsize=plotting.TITLE_SIZE)
+    curves.set_xlabel("iteration")
+    spread.set_title("share of seeds that end below", fontsize=plotting.TITLE_SIZE)
+    spread.set_xlabel("true utility, final")
+    figures.legend_below(figure, curves, 3)
+    figure.suptitle(f"neural environment: {figures.caption(results)}", fontsize=9)
+    return {"ladder": figure}
+
+
+EXPERIMENT = Experiment(
+    name="neural-ladder",
+    claim=(
+        "Exact foresight over one update of the real follower, Adam on its buffer, does not prevent "
+        "collapse in the neural environment: one update is a small part of what the reward model goes on to "
+        "learn. What holds in every seed is a penalty on self-influence of the right size: proximal, "
+        "practical at its own weight, or relaxed FPO that is told ∂U/∂y."
+    ),
+    methods=METHODS,
+    figures=draw_figures,
+    seeds=256,
+    long=True,
+    every=20,
+)
