@@ -7,13 +7,13 @@ that differ in their last bits end apart. Only statistics over many seeds mean a
 
 from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float
 
 from envs.peak import Peak, Vector
 from fpo_jax.hyperparameters import InputError, choice, count, real, text
+from fpo_jax.keys import normal
 from fpo_jax.mlp import ACTIVATIONS, MLP, reward_and_norm
 from fpo_jax.schedule import annealed
 from fpo_jax.types import Key, Phi, Recipe, Responses, Scalar
@@ -81,7 +81,7 @@ class Neural(Peak):
 
     def noise(self, key: Key, number: int) -> Float[Array, "number responses dimension"]:
         """Return ε ~ N(0, I)."""
-        return jax.random.normal(key, (number, self.responses, self.dimension))
+        return normal(key, (number, self.responses, self.dimension))
 
     def respond(self, theta: Vector, key: Key | Float[Array, "responses dimension"]) -> Responses:
         """Return θ + σε, each of weight 1 / responses, with ε drawn from a key or given."""
@@ -95,8 +95,7 @@ class Neural(Peak):
 
     def reward(self, phi: Phi, y: Vector) -> Scalar:
         """Return the MLP's output."""
-        reward: Scalar = self.model.apply(phi, y)  # type: ignore[assignment]
-        return reward
+        return reward_and_norm(self.model, phi, y)[0]
 
     def reward_and_norm(self, phi: Phi, y: Vector) -> tuple[Scalar, Scalar]:
         """Return r_φ(y), and ‖∇_φ r_φ(y)‖² in closed form."""

@@ -21,7 +21,7 @@ import tyro
 from fpo_jax.hyperparameters import InputError, allowed_values, require_known
 
 PROGRAM = "fpo-jax"
-BENCHMARKS: Any = ("linear", "tabular", "steering")
+BENCHMARKS: Any = ("linear", "tabular", "steering", "neural")
 
 
 def parse(kind: Any, arguments: Sequence[str], command: str, **options: Any) -> Any:
@@ -289,21 +289,25 @@ def bench_command(arguments: Sequence[str]) -> int:
 
     @dataclasses.dataclass
     class Bench:
-        which: Annotated[tuple[Literal["linear", "tabular", "steering"], ...], tyro.conf.Positional] = (
-            BENCHMARKS
-        )
+        which: Annotated[
+            tuple[Literal["linear", "tabular", "steering", "neural"], ...], tyro.conf.Positional
+        ] = BENCHMARKS
         """linear: beside the eager NumPy oracle; tabular: a gridworld by either solve; steering: the implicit
-        gradient as the reward model grows, and the memory of unrolling."""
+        gradient as the reward model grows, and the memory of unrolling; neural: the published protocol, wide
+        sweeps beside the oracle, and where the time goes."""
         widths: tuple[int, ...] = (1, 64, 4096)
-        """Numbers of seeds that run at once."""
+        """Numbers of seeds of the linear environment that run at once."""
+        neural_widths: tuple[int, ...] = (5, 64, 256)
+        """Numbers of seeds of the neural environment that run at once."""
         sides: tuple[int, ...] = (5, 10, 20, 40, 100)
         """Sides of the square gridworlds, rising; LU up to 40."""
         repeats: int = 9
         """Timed repetitions, of which the median is printed."""
 
     given = parse(Bench, arguments, "bench", description=bench_command.__doc__)
-    if not given.widths or min(given.widths) < 1:
-        raise InputError("widths", given.widths, "one or more integers >= 1")
+    for name in ("widths", "neural_widths"):
+        if not getattr(given, name) or min(getattr(given, name)) < 1:
+            raise InputError(name, getattr(given, name), "one or more integers >= 1")
     if not given.sides or min(given.sides) < 3 or list(given.sides) != sorted(set(given.sides)):
         raise InputError("sides", given.sides, "one or more rising integers >= 3")
     if given.repeats < 1:
@@ -320,6 +324,10 @@ def bench_command(arguments: Sequence[str]) -> int:
         from experiments.bench_steering import bench_steering
 
         bench_steering(given.repeats)
+    if "neural" in given.which:
+        from experiments.bench_neural import bench_neural
+
+        bench_neural(given.neural_widths, given.repeats)
     return 0
 
 
@@ -340,7 +348,7 @@ def usage() -> str:
     return "\n".join([*lines, "", f"`{PROGRAM} COMMAND --help` shows the options of a command."])
 
 
-def _use_every_core() -> None:
+def use_every_core() -> None:
     """Ask JAX, which is not imported yet, for a host device per core, over which seeds are spread."""
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(len(os.sched_getaffinity(0))))
@@ -349,7 +357,7 @@ def _use_every_core() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    _use_every_core()
+    use_every_core()
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         return 0

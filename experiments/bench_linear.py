@@ -7,27 +7,22 @@ objective a step, which is what a user of the published code would otherwise run
 The oracle lives under `tests/`, so this runs from a checkout.
 """
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
-from types import ModuleType
 
 import jax
 import numpy as np
 
+from experiments.oracle import load_oracle
 from experiments.settings import in_precision, resolve
 from experiments.timing import median_seconds
-from fpo_jax.hyperparameters import InputError
 from fpo_jax.record import outcome
 from fpo_jax.simulate import run_seeds, seed_keys
-
-ORACLE = Path(__file__).resolve().parent.parent / "tests" / "oracle.py"
 
 
 def bench_linear(widths: Sequence[int], repeats: int) -> None:
     """Print seconds per seed for every batch width, and how many times less that is than the oracle's."""
-    oracle = _load_oracle()
+    oracle = load_oracle()
     steps = resolve({"environment": "linear"}).steps
     print(f"linear environment, relaxed FPO, {steps} iterations, float32, {jax.default_backend()}")
     print(f"median of {repeats}, compilation excluded; oracle: eager NumPy, float64, one seed at a time")
@@ -75,12 +70,3 @@ def _program(differentiator: str, width: int) -> Callable[[], object]:
             return run_seeds(environment, leader, follower, keys, steps=settings.steps, record=outcome)
 
     return work
-
-
-def _load_oracle() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("oracle", ORACLE)
-    if not ORACLE.exists() or spec is None or spec.loader is None:
-        raise InputError("bench", ORACLE, "there: run the benchmark from a checkout, with its tests/")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

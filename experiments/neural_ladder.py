@@ -48,7 +48,7 @@ EXPERIMENT = Experiment(
     ),
     methods=METHODS,
     figures=draw_figures,
-    seeds=256,
+    seeds=64,
     long=True,
     every=20,
 )

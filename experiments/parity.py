@@ -130,13 +130,10 @@ def replay_neural(recording: Recording, precision: str | None) -> dict[str, Seri
 
     steps, every = settings.steps, 10
     widths = [dimension, *hidden, 1]
-    layers = {
-        f"Dense_{i}": {
-            "kernel": recording.array(f"init_layer{i}_weight", (out, into)).T,
-            "bias": recording.array(f"init_layer{i}_bias", (out,)),
-        }
-        for i, (into, out) in enumerate(itertools.pairwise(widths))
-    }
+    layers = {}
+    for i, (into, out) in enumerate(itertools.pairwise(widths)):
+        layers[f"kernel_{i}"] = recording.array(f"init_layer{i}_weight", (out, into)).T
+        layers[f"bias_{i}"] = recording.array(f"init_layer{i}_bias", (out,))
     noise = Noise(  # one response at a time
         recording.array("policy_noise", (steps, wishes["policy_steps"], dimension))[:, :, None],
         recording.array("data_noise", (steps, wishes["draws"], dimension))[:, :, None],

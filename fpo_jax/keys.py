@@ -1,8 +1,10 @@
 """Random keys by the purpose they serve."""
 
+import math
 import zlib
 
 import jax
+from jaxtyping import Array
 
 from fpo_jax.types import Key
 
@@ -10,3 +12,12 @@ from fpo_jax.types import Key
 def named_key(key: Key, purpose: str) -> Key:
     """Derive the key of one named purpose, so that adding a purpose changes no other's random numbers."""
     return jax.random.fold_in(key, zlib.crc32(purpose.encode()))
+
+
+def normal(key: Key, shape: tuple[int, ...]) -> Array:
+    """Return N(0, 1) numbers: those of `jax.random.normal`, drawn as one row and then given their shape.
+
+    XLA turns the random bits of a matrix with short rows into code that takes four times as long, to compile
+    and to run.
+    """
+    return jax.lax.optimization_barrier(jax.random.normal(key, (math.prod(shape),))).reshape(shape)

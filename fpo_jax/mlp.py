@@ -8,6 +8,7 @@ the outer product a_{l−1} δ_lᵀ, and by b_l it is δ_l. So
 the neural tangent kernel, for the price of a forward and a backward pass of each response (ours).
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 
 import flax.linen as nn
@@ -15,7 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fpo_jax.types import Phi, Scalar
+from fpo_jax.keys import normal
+from fpo_jax.types import Key, Phi, Scalar
 
 Vector = Float[Array, " d"]
 Activation = Callable[[Array], Array]
@@ -44,9 +46,9 @@ ACTIVATIONS: Mapping[str, Activation] = {"softplus": softplus, "tanh": jnp.tanh,
 
 
 class MLP(nn.Module):
-    """Dense layers of the given widths, and a last one of width 1, which is the reward.
+    """Layers of the given widths, and a last one of width 1, which is the reward.
 
-    Weights from N(0, init_noise²), biases 0.
+    Weights from N(0, init_noise²), biases 0; both of layer l stand in φ as `kernel_l` and `bias_l`.
     """
 
     hidden: tuple[int, ...]
@@ -57,13 +59,14 @@ class MLP(nn.Module):
     def __call__(self, y: Vector) -> Scalar:
         """Return r(y)."""
 
-        def dense(width: int) -> nn.Dense:
-            init = nn.initializers.normal(self.init_noise)
-            return nn.Dense(width, kernel_init=init, param_dtype=jnp.result_type(float))
+        def weights(key: Key, into: int, out: int) -> Array:
+            return self.init_noise * normal(key, (into, out))
 
-        for width in self.hidden:
-            y = ACTIVATIONS[self.activation](dense(width)(y))
-        return dense(1)(y)[0]
+        widths = (y.size, *self.hidden, 1)
+        for i, (into, out) in enumerate(itertools.pairwise(widths)):
+            self.param(f"kernel_{i}", weights, into, out)
+            self.param(f"bias_{i}", lambda key, out: jnp.zeros(out), out)
+        return _pass(self, self.variables, y)[0]
 
 
 def reward_and_norm(model: MLP, phi: Phi, y: Vector) -> tuple[Scalar, Scalar]:
@@ -91,15 +94,16 @@ def _inner(mine: Factors, theirs: Factors) -> Scalar:
 def _pass(model: MLP, phi: Phi, y: Vector) -> tuple[Scalar, Factors]:
     """Return r(y), and (a_{l−1}, δ_l) of every layer."""
     activation = ACTIVATIONS[model.activation]
-    layers = [phi["params"][f"Dense_{i}"] for i in range(len(model.hidden) + 1)]
+    numbers = range(len(model.hidden) + 1)
+    kernels, biases = ([phi["params"][f"{name}_{i}"] for i in numbers] for name in ("kernel", "bias"))
     inputs, slopes = [y], []
-    for layer in layers[:-1]:
-        z = inputs[-1] @ layer["kernel"] + layer["bias"]
+    for kernel, bias in zip(kernels[:-1], biases[:-1], strict=True):
+        z = inputs[-1] @ kernel + bias
         value, slope = jax.jvp(activation, (z,), (jnp.ones_like(z),))
         inputs.append(value)
         slopes.append(slope)
-    reward = (inputs[-1] @ layers[-1]["kernel"] + layers[-1]["bias"])[0]
+    reward = (inputs[-1] @ kernels[-1] + biases[-1])[0]
     deltas = [jnp.ones_like(y, shape=(1,))]
-    for layer, slope in zip(layers[:0:-1], slopes[::-1], strict=True):
-        deltas.append((layer["kernel"] @ deltas[-1]) * slope)
+    for kernel, slope in zip(kernels[:0:-1], slopes[::-1], strict=True):
+        deltas.append((kernel @ deltas[-1]) * slope)
     return reward, list(zip(inputs, deltas[::-1], strict=True))

@@ -36,8 +36,8 @@ def drawn():
 
 
 def as_phi(weights, biases):
-    layers = zip(weights, biases, strict=True)
-    return {"params": {f"Dense_{i}": {"kernel": w.T, "bias": b} for i, (w, b) in enumerate(layers)}}
+    kernels = {f"kernel_{i}": w.T for i, w in enumerate(weights)}
+    return {"params": kernels | {f"bias_{i}": b for i, b in enumerate(biases)}}
 
 
 @pytest.mark.parametrize("objective", ARMS)
