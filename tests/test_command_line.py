@@ -10,7 +10,6 @@ from envs import ENVIRONMENTS
 from experiments.__main__ import main
 from experiments.settings import resolve
 from fpo_jax.objectives import OBJECTIVES
-from tests.oracle import LinearOracle
 
 FAST = ["--steps", "5", "--seeds", "3", "--dimension", "6"]
 
@@ -290,117 +289,6 @@ def test_divergence_of_some_seeds_is_said_and_left_out(capsys, tmp_path):
     saved = np.load(tmp_path / "run" / "metrics.npz")
     assert sorted([*saved["seed"], *broken]) == list(range(8))
     assert np.all(np.isfinite(saved["true_utility"]))
-
-
-def recording(path, objective="relaxed", weight=0.25, **changes):
-    """A recording made by the oracle, with settings unlike the published ones."""
-    dimension, signal, steps = 9, 2, 40
-    settings = {
-        "environment": "linear",
-        "arm": {"myopic": "rlhf"}.get(objective, objective),
-        "seed": 3,
-        "dimension": dimension,
-        "signal_dimension": signal,
-        "steps": steps,
-        "rm_lr": 0.01,
-        "rm_weight_decay": 1e-3,
-        "policy_lr": 0.03,
-        "action_cost": 0.15,
-        "weight": 0.0 if objective == "myopic" else weight,
-        "utility_scale": 8.0,
-        "utility_rate": 0.2,
-        "ideal_signal": 1.5,
-        "true_weight_signal": 1.2,
-        "gradient": "forward difference",
-        "difference_step": 0.02,
-        "utility_detached": False,
-        "error_detached": False,
-        "precision": "f64",
-    }
-    oracle = LinearOracle(
-        objective,
-        weight,
-        "forward difference",
-        difference_step=0.02,
-        utility_scale=8.0,
-        utility_rate=0.2,
-        ideal_signal=1.5,
-        signal_dimension=signal,
-        action_cost=0.15,
-        policy_lr=0.03,
-        rm_lr=0.01,
-        weight_decay=1e-3,
-    )
-    weights = 1.2 * (np.arange(dimension) < signal) + 0.1 * np.random.default_rng(3).normal(size=dimension)
-    outcome = oracle.run(weights, steps)
-    arrays = {
-        "init_weights": weights,
-        "expected_utility": outcome["true_utility"],
-        "expected_signal": outcome["signal_norm"],
-        "expected_noise": outcome["noise_norm"],
-    }
-    changed_settings = {k: v for k, v in changes.items() if k not in (*arrays, "hyperparameters")}
-    settings = {k: v for k, v in (settings | changed_settings).items() if v is not None}
-    arrays = {"hyperparameters": json.dumps(settings), **arrays}
-    arrays |= {k: v for k, v in changes.items() if k in arrays}
-    np.savez(path, **{k: v for k, v in arrays.items() if v is not None})
-    return path
-
-
-@pytest.mark.parametrize("objective", ["myopic", "relaxed", "practical"])
-def test_parity_reads_every_setting_from_the_file(objective, capsys, tmp_path):
-    path = recording(tmp_path / "made.npz", objective)
-    status, out, _ = call(capsys, "parity", path, "--tolerance", "1e-11")
-    assert status == 0
-    assert out.count("\n") == 1
-    assert "made.npz  ok" in out
-
-
-def test_parity_fails_beyond_the_tolerance(capsys, tmp_path):
-    good = recording(tmp_path / "good.npz")
-    bad = recording(tmp_path / "bad.npz", policy_lr=0.031)
-    status, out, _ = call(capsys, "parity", good, bad)
-    assert status == 1
-    assert out.splitlines()[0].startswith("good.npz  ok")
-    assert out.splitlines()[1].startswith("bad.npz  FAILED")
-    assert "first 0.01 off at entry" in out.splitlines()[1]
-
-
-BAD_RECORDINGS = {
-    "missing setting": ({"rm_lr": None}, "rm_lr = missing"),
-    "unknown setting": ({"momentum": 0.9}, "momentum = 0.9: must be a setting that this replay knows"),
-    "setting of another type": ({"steps": "many"}, "steps = many: must be of type int"),
-    "unknown arm": ({"arm": "hybrid"}, "arm = hybrid: must be one of rlhf, relaxed, practical"),
-    "unknown environment": ({"environment": "linaer"}, "nearest: linear"),
-    "negative rate": ({"rm_lr": -1.0}, "bad.npz: rm_lr = -1.0"),
-    "missing array": ({"expected_noise": None}, "expected_noise = missing"),
-    "misshapen array": ({"expected_noise": np.zeros(3)}, "of shape [41]"),
-    "misshapen weights": ({"init_weights": np.zeros((3, 3))}, "of shape [9]"),
-    "not numbers": ({"init_weights": np.full(9, "a")}, "made of real numbers"),
-    "complex": ({"init_weights": np.zeros(9, complex)}, "made of real numbers"),
-    "not finite": ({"expected_signal": np.full(41, np.nan)}, "must be finite"),
-    "detached difference": ({"utility_detached": True}, "bad.npz: utility = detached"),
-    "hyperparameters not JSON": ({"hyperparameters": "{"}, "a JSON object"),
-    "no hyperparameters": ({"hyperparameters": None}, "hyperparameters = missing"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_RECORDINGS)
-def test_bad_recordings(case, capsys, tmp_path):
-    changes, complaint = BAD_RECORDINGS[case]
-    status, out, err = call(capsys, "parity", recording(tmp_path / "bad.npz", **changes))
-    assert status == 2
-    assert out == ""
-    assert err.count("\n") == 1
-    assert complaint in err
-
-
-def test_truncated_recording(capsys, tmp_path):
-    path = recording(tmp_path / "cut.npz")
-    path.write_bytes(path.read_bytes()[:500])
-    status, _, err = call(capsys, "parity", path)
-    assert status == 2
-    assert err.count("\n") == 1
 
 
 def test_reproduce_writes_page_tables_numbers_and_figures(capsys, tmp_path):

@@ -67,3 +67,21 @@ def test_bad_input(options, message):
     with pytest.raises(InputError) as caught:
         decompose(resolve(LINEAR), **options)
     assert message in str(caught.value)
+
+
+def test_what_is_wrong_with_a_linear_solve_is_said(capsys):
+    size = "--ordinary 4 --planted 2 --seeds 2"
+    # One iteration of CG in two dimensions leaves a residual; a run says so, and how large it was and when.
+    assert main(f"run bandit {size} --steps 3 --objective implicit --solver cg --terms 1".split()) == 1
+    err = capsys.readouterr().err
+    assert "the relative residual of the linear solve before seed 0 diverged, at iteration 0, was" in err
+
+
+@pytest.mark.slow
+def test_recipes_that_detach_u_are_compared_with_the_gradient_itself():
+    wishes = {"environment": "neural", "steps": 2, "seeds": 1, "rm_hidden": "3", "dimension": 3, "sigma": 0.5}
+    decomposed = decompose(resolve(wishes), every=2, only=("exact", "exact, U detached", "zero-order"))
+    errors = {label: route.measures["relative_error"] for label, route in decomposed.routes.items()}
+    assert np.all(errors["exact"] == 0.0)
+    assert np.all(errors["zero-order"] < 1e-6)
+    assert np.all(errors["exact, U detached"][:, -1] > 1e-3)

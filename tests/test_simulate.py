@@ -1,5 +1,9 @@
 """The loop: seeds, keys, records, recompilation, divergence, precision."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +27,9 @@ from fpo_jax import (
     run_seeds,
     seed_keys,
 )
+from fpo_jax.penalties import Fpo
 from fpo_jax.simulate import _run_seeds, _start, first_divergence
+from fpo_jax.statistics import collapsed, share_interval
 from fpo_jax.types import Trace
 
 SMALL = {"bandit": Bandit(ordinary=5, planted=2), "linear": Linear(dimension=6)}
@@ -86,6 +92,9 @@ def test_nothing_is_compiled_again_when_a_number_changes():
         "alpha": [(bandit, Exact(), BestResponse(ridge=0.1, alpha=a)) for a in (0.1, 0.3, 1)],
         "ridge": [(bandit, Exact(), BestResponse(ridge=r, alpha=0.5)) for r in (0.1, 1, 0.001)],
         "difference_step": [(linear, Myopic(), Gradient(), 0.02, ForwardDifference(h)) for h in (0.1, 0.2)],
+        "arm of the paper": [
+            (linear, Fpo(w, o), Gradient()) for w, o in ((0.0, 1.0), (0.1, 1.0), (0.1, 0.0))
+        ],
         "temperature": [(bandit.replace(temperature=t), Myopic(), BestResponse(0.1)) for t in (0.1, 0.2)],
     }
     for name, calls in cases.items():
@@ -153,3 +162,40 @@ def test_run_may_itself_be_vmapped_over_hyperparameters(key):
     together = jax.vmap(final)(weights)
     for i, weight in enumerate(weights):
         np.testing.assert_allclose(together[i], final(float(weight)), rtol=1e-12)
+
+
+TWO_DEVICES = """
+import sys
+import jax, numpy
+from envs.linear import Linear
+from fpo_jax import Gradient, Leader, Myopic, run_seeds, seed_keys
+jax.config.update("jax_enable_x64", True)
+assert len(jax.local_devices()) == 2
+leader = Leader(Myopic(), policy_lr=0.02)
+_, trace = run_seeds(Linear(dimension=6), leader, Gradient(), seed_keys(3), steps=20)
+numpy.savez(sys.argv[1], **trace.metrics)
+"""
+
+
+def test_two_devices_give_what_one_gives(tmp_path):
+    # Three seeds on two devices: one is padded, and taken off again. Vector loops may round differently.
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2"}
+    path = tmp_path / "two.npz"
+    subprocess.run([sys.executable, "-c", TWO_DEVICES, path], env=environment, check=True)
+    leader = Leader(Myopic(), policy_lr=0.02)
+    _, trace = run_seeds(Linear(dimension=6), leader, Gradient(), seed_keys(3), steps=20)
+    two = np.load(path)
+    for name, values in trace.metrics.items():
+        np.testing.assert_allclose(two[name], values, rtol=1e-12, atol=1e-12)
+
+
+def test_collapse_is_an_end_below_half_of_the_optimum_or_70_percent_of_the_peak():
+    # 5.5 < 0.7 · 8; 5.5 ≥ 0.7 · 6 and ≥ 5; 4.9 < 5; 6.4 ≥ 0.7 · 9 = 6.3
+    utility = np.array([[0.0, 8.0, 5.5], [0.0, 6.0, 5.5], [0.0, 4.0, 4.9], [9.0, 9.0, 6.4]])
+    np.testing.assert_array_equal(collapsed(utility, 10.0), [True, False, True, False])
+    # Wilson, for k of n with z = 1.96: (k + z²/2 ± z √(k (n − k)/n + z²/4)) / (n + z²)
+    k, n, z = 1, 4, 1.959963984540054
+    centre, half = k + z**2 / 2, z * np.sqrt(k * (n - k) / n + z**2 / 4)
+    share = share_interval(np.array([True, False, False, False]))
+    np.testing.assert_allclose(share[:3], (0.25, (centre - half) / (n + z**2), (centre + half) / (n + z**2)))
+    assert np.isnan(share_interval(np.array([])).mean)
