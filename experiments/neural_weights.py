@@ -12,7 +12,7 @@ from experiments.running import Result
 from fpo_jax import plotting
 from fpo_jax.statistics import collapsed, mean_interval, share_interval
 
-WEIGHTS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+WEIGHTS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 PENALTIES: dict[str, dict[str, Any]] = {
     "relaxed": {"objective": "fpo", "oracle": 1.0},  # one program for these two and RLHF
     "practical": {"objective": "fpo", "oracle": 0.0},

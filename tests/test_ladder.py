@@ -17,6 +17,7 @@ from fpo_jax.expect import leader_value
 from fpo_jax.followers import Converged
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.objectives import OBJECTIVES, FirstOrder, Limit, Proximal, Tracin
+from fpo_jax.optimiser import Optax
 from fpo_jax.solve import Limits, solve
 
 HIDDEN = 3
@@ -294,6 +295,16 @@ def test_where_a_route_does_not_apply_it_says_so(key):
         Implicit().estimate(game, Gradient(), theta, model, key)
     with pytest.raises(InputError, match="objective = score-function: must be another one"):
         ScoreFunction().estimate(game, Gradient(), theta, model, key)
+
+
+def test_an_estimate_says_how_far_from_a_stationary_point_it_was_made(key):
+    game, follower, theta, model = at("bandit", key)
+    assert Implicit().estimate(game, follower, theta, model, key).cost.slope < 1e-12
+    optimiser = Optax(alpha=0.3)  # one step of it ends at no stationary point, as the theorem asks for
+    here = optimiser.init(game, theta, model.phi, key)
+    cost = Implicit(damping=0.1).estimate(game, optimiser, theta, here, key).cost
+    assert cost.residual < 1e-12
+    assert cost.slope > 1e-3
 
 
 def test_a_response_that_did_not_converge_is_not_a_number(key):

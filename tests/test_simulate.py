@@ -51,9 +51,9 @@ def test_seeds_at_once_equal_seeds_one_by_one():
     # To 1e-12 rather than to the last bit: batched reductions may add in another order.
     for name, environment in SMALL.items():
         leader, follower, keys = Leader(Exact()), FOLLOWER[name], seed_keys(5, first_seed=3)
-        _, batched = run_seeds(environment, leader, follower, keys, steps=20)
+        _, batched = run_seeds(environment, leader, follower, keys, steps=20, record=outcome)
         for i, key in enumerate(keys):
-            _, single = run(environment, leader, follower, key, steps=20)
+            _, single = run(environment, leader, follower, key, steps=20, record=outcome)
             for metric, values in single.metrics.items():
                 np.testing.assert_allclose(batched.metrics[metric][i], values, rtol=1e-12, atol=1e-13)
 
@@ -68,7 +68,13 @@ def test_every_objective_meets_the_same_instance_and_start():
     starts = []
     for objective in (Myopic(), Exact(), Relaxed(), Practical()):
         _, trace = run_seeds(
-            SMALL["bandit"], Leader(objective), FOLLOWER["bandit"], seed_keys(3), steps=1, keep_states=True
+            SMALL["bandit"],
+            Leader(objective),
+            FOLLOWER["bandit"],
+            seed_keys(3),
+            steps=1,
+            record=outcome,
+            keep_states=True,
         )
         starts.append(jax.tree.map(lambda x: np.asarray(x[:, 0]), (trace.metrics, trace.state)))
     for other in starts[1:]:
