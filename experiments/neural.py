@@ -140,7 +140,7 @@ EXPERIMENT = Experiment(
     ),
     methods=METHODS,
     figures=draw_figures,
-    seeds=64,
+    seeds=32,
     findings=findings,
     every=20,
 )

@@ -192,7 +192,7 @@ class _Sampled(Wrapped):
     samples: int
 
     noise = Game.noise  # it draws from its key what the game does not
-    draws = Game.draws  # of the sampled policy
+    sample = Game.sample  # of the sampled policy
 
     def respond(self, theta: Theta, key: Key) -> Responses:
         """Return responses drawn by their weights, which keep the weights' score as their gradient."""

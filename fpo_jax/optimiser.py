@@ -73,6 +73,10 @@ class Optax(Follower):
         optimiser: Any = self.transformation()
         if not isinstance(optimiser, optax.GradientTransformation):
             raise InputError("optimizer", optimiser, "an optax.GradientTransformation: a pair (init, update)")
+        try:
+            jax.eval_shape(lambda phi: optimiser.update(phi, optimiser.init(phi), phi), jnp.zeros(1))
+        except TypeError as error:
+            raise InputError("optimizer", self.optimizer, "one that asks for gradients only") from error
 
     @property
     def brings_anchor(self) -> bool:
@@ -100,9 +104,9 @@ class Optax(Follower):
     def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
         """Return φ₀, a fresh optimiser, an empty buffer, and the anchor where there is one."""
         capacity = self.draws if self.replay == "fresh" else self.buffer_size
-        shapes = jax.eval_shape(lambda: game.draws(theta, key, capacity))
+        shapes = jax.eval_shape(lambda: game.sample(theta, key, capacity))
         empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        anchor = game.draws(theta, named_key(key, "anchor"), capacity) if self.brings_anchor else None
+        anchor = game.sample(theta, named_key(key, "anchor"), capacity) if self.brings_anchor else None
         start = None if self.warm_start else phi
         memory = Memory(self.transformation().init(phi), empty, jnp.asarray(0), anchor, start)
         return RewardModel(phi, memory)
@@ -187,7 +191,7 @@ class Optax(Follower):
         self, game: Game, theta: Theta, memory: Memory, key: Key
     ) -> tuple[Responses, Responses]:
         """Return the buffer after fresh draws of π_θ have entered it, and the mix to train on."""
-        buffer = self._push(memory, game.draws(theta, key, self.draws), named_key(key, "places"))
+        buffer = self._push(memory, game.sample(theta, key, self.draws), named_key(key, "places"))
         offline = game.offline() if memory.anchor is None else _as_sample(memory.anchor)
         return buffer, mix(offline, _as_sample(buffer), self.alpha)
 

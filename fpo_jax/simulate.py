@@ -134,7 +134,7 @@ class _Injected(Wrapped):
         """Return the response to the first row of noise."""
         return self.game.respond(theta, jax.tree.map(lambda leaf: leaf[0], self.given))
 
-    def draws(self, theta: Theta, key: Key, number: int) -> Responses:
+    def sample(self, theta: Theta, key: Key, number: int) -> Responses:
         """Return the responses to all of the noise."""
         return jax.vmap(lambda noise: self.game.respond(theta, noise))(self.given)
 

@@ -179,7 +179,7 @@ class Game(Protocol):
         """Return the responses on which π_θ is judged: those of `respond`, or π_θ without its exploration."""
         return self.respond(theta, key)
 
-    def draws(self, theta: Theta, key: Key, number: int) -> Responses:
+    def sample(self, theta: Theta, key: Key, number: int) -> Responses:
         """Return independent samples of π_θ, stacked: y and w have leading axes [number, n]."""
         return jax.vmap(lambda one: self.respond(theta, one))(self.noise(key, number))
 

@@ -159,6 +159,7 @@ BAD = {
     "no inner steps": (Optax(rm_steps=0), "rm_steps = 0: must be an integer >= 1"),
     "unknown optimiser": (Optax("adma"), "optimizer = adma: must be an optimiser of optax"),
     "no optimiser": (Optax("global_norm"), "optimizer = global_norm: must be an optimiser of optax"),
+    "asks for values": (Optax("lbfgs"), "optimizer = lbfgs: must be one that asks for gradients only"),
     "no state": (Stateless(), "must be an optax.GradientTransformation"),
     "unknown buffer": (Optax(replay="all"), "replay = all: must be one of fresh, fifo, accumulate, mixed"),
 }
