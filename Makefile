@@ -4,8 +4,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# Compilation is most of a test's cost, and the optimiser most of compilation: the quick tests run without it.
-QUICK_COMPILE := --xla_backend_optimization_level=0
+# Compilation is most of a test's cost: the quick tests run without LLVM's optimiser, and with the code generator
+# that compiles faster and runs slower.
+QUICK_COMPILE := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
 
 .PHONY: reproduce test test-slow bench clean
 

@@ -74,7 +74,8 @@ class Optax(Follower):
         if not isinstance(optimiser, optax.GradientTransformation):
             raise InputError("optimizer", optimiser, "an optax.GradientTransformation: a pair (init, update)")
         try:
-            jax.eval_shape(lambda phi: optimiser.update(phi, optimiser.init(phi), phi), jnp.zeros(1))
+            with jax.numpy_dtype_promotion("standard"):
+                jax.eval_shape(lambda phi: optimiser.update(phi, optimiser.init(phi), phi), jnp.zeros(1))
         except TypeError as error:
             raise InputError("optimizer", self.optimizer, "one that asks for gradients only") from error
 
