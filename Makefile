@@ -17,7 +17,7 @@ test: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	XLA_FLAGS=$(QUICK_COMPILE) $(BIN)/pytest -q -n 2
+	XLA_FLAGS="$(QUICK_COMPILE)" $(BIN)/pytest -q -n 2
 
 test-slow: .venv/dev
 	$(BIN)/pytest -q -m slow
