@@ -16,7 +16,7 @@ from fpo_jax import plotting
 from fpo_jax.simulate import run_seeds, seed_keys
 from fpo_jax.types import Follower, Game, Key, Scalar, State
 
-COMMON = {"environment": "neural", "objective": "fpo", "precision": "float32", "record": "outcome"}
+COMMON = {"environment": "neural", "objective": "fpo", "precision": "float32"}
 METHODS: dict[str, dict[str, Any]] = {  # one compiled program for all of them
     "RLHF": {**COMMON, "weight": 0.0},
     "relaxed 0.005": {**COMMON, "weight": 0.005, "oracle": 1.0},
@@ -140,7 +140,7 @@ EXPERIMENT = Experiment(
     ),
     methods=METHODS,
     figures=draw_figures,
-    seeds=32,
+    seeds=16,
     findings=findings,
     every=20,
 )

@@ -8,7 +8,7 @@ from experiments.comparison import Experiment
 from experiments.running import Result
 from fpo_jax import plotting
 
-COMMON = {"environment": "neural", "precision": "float32", "record": "outcome"}
+COMMON = {"environment": "neural", "precision": "float32"}
 METHODS: dict[str, dict[str, Any]] = {
     "RLHF": {**COMMON, "objective": "myopic"},
     "exact, k = 1": {**COMMON, "objective": "exact"},

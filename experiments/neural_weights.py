@@ -27,7 +27,7 @@ def _label(method: str, weight: float) -> str:
 
 
 def _methods() -> dict[str, dict[str, Any]]:
-    common = {"environment": "neural", "precision": "float32", "record": "outcome"}
+    common = {"environment": "neural", "precision": "float32"}
     cells = {
         _label(method, weight): {**common, **settings, "weight": weight}
         for method, settings in PENALTIES.items()

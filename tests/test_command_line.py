@@ -301,7 +301,7 @@ def test_reproduce_writes_page_tables_numbers_and_figures(capsys, tmp_path):
         assert (out / "linear" / f"{name}.png").stat().st_size > 10_000
         assert (out / "linear" / f"{name}.pdf").exists()
         assert f"linear/{name}.png" in page
-    assert "fpo-jax run linear --objective exact --seeds 2 --horizon 10" in page
+    assert "fpo-jax run linear --objective exact --seeds 2 --record outcome --horizon 10" in page
     numbers = np.load(out / "linear" / "numbers.npz")
     assert numbers["RLHF/true_utility"].shape == (2, 301)
     table = json.loads((out / "summary.json").read_text())["tables"]["linear"]
