@@ -4,20 +4,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# Compilation is most of a test's cost: the quick tests run without LLVM's optimiser, and with the code generator
-# that compiles faster and runs slower.
-QUICK_COMPILE := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
+# Compilation is most of the cost of short runs: they use the code generator that compiles faster and runs slower,
+# one device, since a program for several takes longer to compile; and the quick tests do without LLVM's optimiser besides.
+QUICK_COMPILE := --xla_cpu_use_fusion_emitters=false
 
 .PHONY: reproduce test test-slow bench clean
 
 reproduce: .venv/runtime
-	$(BIN)/fpo-jax reproduce --out results
+	JAX_NUM_CPU_DEVICES=1 XLA_FLAGS="$(QUICK_COMPILE)" $(BIN)/fpo-jax reproduce --out results
 
 test: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	XLA_FLAGS="$(QUICK_COMPILE)" $(BIN)/pytest -q -n 2
+	XLA_FLAGS="$(QUICK_COMPILE) --xla_backend_optimization_level=0" $(BIN)/pytest -q -n 2
 
 test-slow: .venv/dev
 	$(BIN)/pytest -q -m slow

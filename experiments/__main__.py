@@ -349,9 +349,13 @@ def usage() -> str:
 
 
 def use_every_core() -> None:
-    """Ask JAX, which is not imported yet, for a host device per core, over which seeds are spread."""
-    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(len(os.sched_getaffinity(0))))
+    """Ask JAX for a host device per core, over which seeds are spread, unless the user has said how many."""
+    import jax
+
+    asked = "JAX_NUM_CPU_DEVICES" in os.environ
+    if not asked and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        with contextlib.suppress(RuntimeError):  # too late: this process computes already
+            jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -59,7 +59,7 @@ protocol({PUBLISHED_SEEDS})
 def protocol(seeds: int) -> None:
     """Run every published arm over so many seeds."""
     for wishes in METHODS.values():
-        execute(resolve({**wishes, "seeds": seeds}))
+        execute(resolve({**wishes, "seeds": seeds, "record": "outcome"}))
 
 
 def _settings(label: str) -> Settings:

@@ -1,5 +1,9 @@
 """Tests run in float64, with every implicit promotion of dtypes and ranks an error."""
 
+import os
+
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "1")  # whatever the machine; a test of devices asks for its own
+
 import jax
 import pytest
 
