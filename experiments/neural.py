@@ -140,7 +140,8 @@ EXPERIMENT = Experiment(
     ),
     methods=METHODS,
     figures=draw_figures,
-    seeds=16,
+    seeds=64,
+    long=True,
     findings=findings,
     every=20,
 )
