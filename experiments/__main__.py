@@ -14,14 +14,14 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
 from fpo_jax.hyperparameters import InputError, allowed_values, require_known
 
 PROGRAM = "fpo-jax"
-BENCHMARKS: Any = ("linear", "tabular", "steering", "neural")
+Benchmark = Literal["linear", "tabular", "steering", "neural"]
 
 
 def parse(kind: Any, arguments: Sequence[str], command: str, **options: Any) -> Any:
@@ -289,9 +289,7 @@ def bench_command(arguments: Sequence[str]) -> int:
 
     @dataclasses.dataclass
     class Bench:
-        which: Annotated[
-            tuple[Literal["linear", "tabular", "steering", "neural"], ...], tyro.conf.Positional
-        ] = BENCHMARKS
+        which: Annotated[tuple[Benchmark, ...], tyro.conf.Positional] = get_args(Benchmark)
         """linear: beside the eager NumPy oracle; tabular: a gridworld by either solve; steering: the implicit
         gradient as the reward model grows, and the memory of unrolling; neural: the published protocol, wide
         sweeps beside the oracle, and where the time goes."""
@@ -361,12 +359,12 @@ def use_every_core() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    use_every_core()
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         return 0
     try:
         command = COMMANDS[require_known("command", arguments[0], COMMANDS)]
+        use_every_core()
         return command(arguments[1:])
     except InputError as error:
         return _complain(str(error))

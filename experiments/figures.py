@@ -1,6 +1,6 @@
 """Figures that any environment has: curves of what a run recorded, one line for each method."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from experiments.running import Result
 from fpo_jax import plotting
+from fpo_jax.statistics import FALL
 
 TITLES = {
     "true_utility": "true utility  E[U]",
@@ -25,6 +26,11 @@ TITLES = {
 def method_styles(results: Mapping[str, Result]) -> dict[str, plotting.Style]:
     """Return a style for each method by its label."""
     return plotting.styles({label: r.settings.names.objective for label, r in results.items()})
+
+
+def styles_by_first_word(labels: Iterable[str]) -> dict[str, plotting.Style]:
+    """Return a style for each label such as "relaxed 0.1", by the method that its first word names."""
+    return plotting.styles({label: "myopic" if label == "RLHF" else label.split()[0] for label in labels})
 
 
 def metric(
@@ -48,6 +54,26 @@ def legend_below(figure: Figure, ax: Axes, columns: int) -> None:
     """Put the legend of one panel below the whole figure."""
     handles, labels = ax.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
+
+
+def distribution(ax: Axes, results: Mapping[str, Result], styles: Mapping[str, plotting.Style]) -> None:
+    """Draw how final true utility is distributed over seeds, a staircase for each method."""
+    for label, result in results.items():
+        plotting.cumulative(ax, result.metrics["true_utility"][:, -1], label, styles[label])
+    ax.set_title("share of seeds that end below", fontsize=plotting.TITLE_SIZE)
+    ax.set_xlabel("true utility, final")
+
+
+def end_against_peak(ax: Axes, results: Mapping[str, Result], styles: Mapping[str, plotting.Style]) -> None:
+    """Draw each seed's final true utility against its peak: below the dotted line it has collapsed."""
+    for label, result in results.items():
+        utility = result.metrics["true_utility"]
+        plotting.scatter(ax, utility.max(axis=1), utility[:, -1], label, styles[label])
+    best = float(next(iter(results.values())).optimum.mean())
+    plotting.diagonal(ax, best)
+    plotting.diagonal(ax, best, FALL)
+    ax.set_title("each seed: its end against its peak", fontsize=plotting.TITLE_SIZE)
+    ax.set_xlabel(f"true utility, peak (dotted: {FALL:.0%} of it)")
 
 
 def caption(results: Mapping[str, Result]) -> str:

@@ -14,6 +14,7 @@ from experiments.running import Result
 from experiments.settings import in_precision
 from fpo_jax import plotting
 from fpo_jax.simulate import run_seeds, seed_keys
+from fpo_jax.statistics import FALL, LOW
 from fpo_jax.types import Follower, Game, Key, Scalar, State
 
 COMMON = {"environment": "neural", "objective": "fpo", "precision": "float32"}
@@ -29,35 +30,22 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
     """Return the paper's figures, curves and trajectories, and the outcome seed by seed."""
     best = float(next(iter(results.values())).optimum.mean())
     levels = {"true_utility": (best, "peak"), "gap": (0.0, "peak"), "noise_norm": (0.0, "peak")}
-    curves = figures.curves(
-        results, levels, "neural environment, published settings", styles_by_label(results)
-    )
+    styles = figures.styles_by_first_word(results)
+    curves = figures.curves(results, levels, "neural environment, published settings", styles)
     return {"curves": curves, "trajectories": draw_trajectories(results), "seeds": draw_seeds(results)}
-
-
-def styles_by_label(results: Mapping[str, Result]) -> dict[str, plotting.Style]:
-    """Return a style for each arm by the first word of its label: all of them are one objective."""
-    names = {"RLHF": "myopic"}
-    return plotting.styles({label: names.get(label, label.split()[0]) for label in results})
 
 
 def draw_seeds(results: Mapping[str, Result]) -> Figure:
     """Draw the distribution of final utility, each seed's end against its peak, and proxy against truth."""
     figure, axes = plotting.panels(1, 3)
     spread, fall, proxy = axes[0]
-    best = float(next(iter(results.values())).optimum.mean())
-    for label, style in styles_by_label(results).items():
-        utility = results[label].metrics["true_utility"]
-        plotting.cumulative(spread, utility[:, -1], label, style)
-        plotting.scatter(fall, utility.max(axis=1), utility[:, -1], label, style)
-        plotting.scatter(proxy, utility[:, -1], results[label].metrics["proxy_reward"][:, -1], label, style)
-    plotting.diagonal(fall, best)
-    plotting.diagonal(fall, best, 0.7)
-    plotting.diagonal(proxy, best)
-    spread.set_title("share of seeds that end below", fontsize=plotting.TITLE_SIZE)
-    spread.set_xlabel("true utility, final")
-    fall.set_title("each seed: its end against its peak", fontsize=plotting.TITLE_SIZE)
-    fall.set_xlabel("true utility, peak (dotted: 70 % of it)")
+    styles = figures.styles_by_first_word(results)
+    figures.distribution(spread, results, styles)
+    figures.end_against_peak(fall, results, styles)
+    for label, result in results.items():
+        utility, reward = (result.metrics[name][:, -1] for name in ("true_utility", "proxy_reward"))
+        plotting.scatter(proxy, utility, reward, label, styles[label])
+    plotting.diagonal(proxy, float(next(iter(results.values())).optimum.mean()))
     proxy.set_title("each seed: proxy against truth", fontsize=plotting.TITLE_SIZE)
     proxy.set_xlabel("true utility, final")
     figures.legend_below(figure, spread, len(results))
@@ -87,7 +75,7 @@ def draw_trajectories(results: Mapping[str, Result]) -> Figure:
     points = centre + np.stack(grid, axis=-1) @ plane
     utility = np.asarray(jax.jit(jax.vmap(jax.vmap(game.utility)))(points))
     figure, axes = plotting.panels(1, len(results), sharex=True, sharey=True)
-    for ax, (label, style) in zip(axes[0], styles_by_label(results).items(), strict=True):
+    for ax, (label, style) in zip(axes[0], figures.styles_by_first_word(results).items(), strict=True):
         plotting.landscape(ax, (grid[0], grid[1]), utility, list(flat[label]), style, label)
         peak = (np.asarray(game.ideal) - centre) @ plane.T
         ax.plot(*peak, "*", color="black", markersize=9, clip_on=False)
@@ -121,11 +109,11 @@ def findings(results: Mapping[str, Result]) -> str:
     lines = []
     for label, result in results.items():
         utility = result.metrics["true_utility"]
-        fell = utility[:, -1] < 0.7 * utility.max(axis=1)
-        low = utility[:, -1] < 0.5 * result.optimum
+        fell = utility[:, -1] < FALL * utility.max(axis=1)
+        low = utility[:, -1] < LOW * result.optimum
         lines.append(
-            f"- {label}: of {fell.size} seeds {fell.sum()} end below 70 % of their peak, {low.sum()} below "
-            "half of the optimum."
+            f"- {label}: of {fell.size} seeds {fell.sum()} end below {FALL:.0%} of their peak, "
+            f"{low.sum()} below {LOW:.0%} of the optimum."
         )
     return "\n".join(lines)
 

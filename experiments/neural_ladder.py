@@ -25,14 +25,8 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
     figure, axes = plotting.panels(1, 2)
     curves, spread = axes[0]
     styles = plotting.ladder_styles(list(results))
-    for label, result in results.items():
-        plotting.curve(curves, result.metrics["true_utility"], label, styles[label])
-        plotting.cumulative(spread, result.metrics["true_utility"][:, -1], label, styles[label])
-    plotting.ideal(curves, float(results["RLHF"].optimum.mean()), "peak")
-    curves.set_title("true utility  E[U]", fontsize=plotting.TITLE_SIZE)
-    curves.set_xlabel("iteration")
-    spread.set_title("share of seeds that end below", fontsize=plotting.TITLE_SIZE)
-    spread.set_xlabel("true utility, final")
+    figures.metric(curves, results, "true_utility", (float(results["RLHF"].optimum.mean()), "peak"), styles)
+    figures.distribution(spread, results, styles)
     figures.legend_below(figure, curves, 3)
     figure.suptitle(f"neural environment: {figures.caption(results)}", fontsize=9)
     return {"ladder": figure}

@@ -78,13 +78,11 @@ def findings(results: Mapping[str, Result]) -> str:
 
 def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
     """Return collapse and utility against the weight, and the outcome of every seed at the chosen weights."""
-    styles = plotting.styles(
-        {**dict.fromkeys(["RLHF"], "myopic"), **{method: method for method in PENALTIES}}
-    )
-    return {"weights": _against_weight(results, styles), "seeds": _by_seed(results, styles)}
+    return {"weights": _against_weight(results), "seeds": _by_seed(results)}
 
 
-def _against_weight(results: Mapping[str, Result], styles: Mapping[str, plotting.Style]) -> Figure:
+def _against_weight(results: Mapping[str, Result]) -> Figure:
+    styles = figures.styles_by_first_word(["RLHF", *PENALTIES])
     figure, axes = plotting.panels(1, 2)
     share, utility = axes[0]
     for method in PENALTIES:
@@ -121,22 +119,14 @@ def _against_weight(results: Mapping[str, Result], styles: Mapping[str, plotting
     return figure
 
 
-def _by_seed(results: Mapping[str, Result], styles: Mapping[str, plotting.Style]) -> Figure:
+def _by_seed(results: Mapping[str, Result]) -> Figure:
     """Draw the distribution of final utility, and every seed's final utility against its peak."""
     figure, axes = plotting.panels(1, 2)
     spread, fall = axes[0]
-    labels = chosen(results)
-    for method, label in labels.items():
-        utility = results[label].metrics["true_utility"]
-        plotting.cumulative(spread, utility[:, -1], label, styles[method])
-        plotting.scatter(fall, utility.max(axis=1), utility[:, -1], label, styles[method])
-    best = float(results["RLHF"].optimum.mean())
-    plotting.diagonal(fall, best)
-    plotting.diagonal(fall, best, 0.7)
-    spread.set_title("share of seeds that end below", fontsize=plotting.TITLE_SIZE)
-    spread.set_xlabel("true utility, final")
-    fall.set_title("each seed: its end against its peak", fontsize=plotting.TITLE_SIZE)
-    fall.set_xlabel("true utility, peak (dotted: 70 % of it)")
+    shown = {label: results[label] for label in chosen(results).values()}
+    styles = figures.styles_by_first_word(shown)
+    figures.distribution(spread, shown, styles)
+    figures.end_against_peak(fall, shown, styles)
     figures.legend_below(figure, spread, 4)
     n = len(results["RLHF"].seeds)
     figure.suptitle(f"neural environment, methods at their chosen weights, {n} paired seeds", fontsize=9)

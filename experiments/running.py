@@ -77,8 +77,8 @@ def execute(settings: Settings) -> Result:
         record = RECORDS[settings.record]
         final, trace = run_seeds(environment, leader, follower, keys, steps=settings.steps, record=record)
         games, optimum = _instances(environment, keys)
-        cautions = tuple(_cautions(settings, final, first_divergence(trace)))
-    first_bad = first_divergence(trace)
+        first_bad = first_divergence(trace)
+        cautions = tuple(_cautions(settings, final, first_bad))
     seeds = settings.seed + np.arange(settings.seeds)
     good = first_bad < 0
 

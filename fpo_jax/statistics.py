@@ -5,6 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+LOW, FALL = 0.5, 0.7
+"""A policy has collapsed when it ends below these shares of the optimum and of its own peak."""
+
 
 class Estimate(NamedTuple):
     """A mean over seeds with its confidence interval, and how many seeds it rests on."""
@@ -16,14 +19,14 @@ class Estimate(NamedTuple):
 
 
 def collapsed(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.ndarray:
-    """Say for each seed whether its policy collapsed: it ends below half of the optimum or 70 % of its peak.
+    """Say for each seed whether its policy collapsed: it ends below `LOW` · optimum or `FALL` · its peak.
 
     Args:
         true_utility: [seed, step].
         optimum: utility that no policy exceeds, of each seed or of all; > 0.
     """
     final, peak = true_utility[:, -1], true_utility.max(axis=1)
-    return (final < 0.5 * np.asarray(optimum)) | (final < 0.7 * peak)
+    return (final < LOW * np.asarray(optimum)) | (final < FALL * peak)
 
 
 def share_interval(flags: np.ndarray, level: float = 0.95) -> Estimate:

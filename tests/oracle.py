@@ -154,6 +154,12 @@ class BanditOracle:
         return policy @ self.quality, policy @ (self.features @ phi), policy @ self.planted, kl
 
 
+def random_network(rng, widths, scale):
+    """Return weights [out, in] and biases of an MLP, by layer, unlike any that the package would draw."""
+    weights = [scale * rng.normal(size=shape) for shape in zip(widths[1:], widths[:-1], strict=True)]
+    return weights, [0.1 * rng.normal(size=w.shape[0]) for w in weights]
+
+
 @dataclass
 class NeuralOracle:
     """The paper's neural environment: Gaussian policy, MLP reward model, Adam on a FIFO buffer.

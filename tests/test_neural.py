@@ -15,7 +15,7 @@ from fpo_jax.mlp import ACTIVATIONS, tangent_kernel
 from fpo_jax.objectives import Fpo
 from fpo_jax.optimiser import Optax
 from fpo_jax.simulate import Noise
-from tests.oracle import NeuralOracle
+from tests.oracle import NeuralOracle, random_network
 
 STEPS, INNER, DRAWS, WIDTHS, DIMENSION = 12, 3, 2, (4, 5, 3, 1), 4
 ARMS = {  # the others are replayed by the tests of parity
@@ -28,10 +28,8 @@ ARMS = {  # the others are replayed by the tests of parity
 def drawn():
     """Weights [out, in] and biases of an MLP, and noise, from NumPy."""
     rng = np.random.default_rng(5)
-    weights = [rng.normal(size=shape) for shape in zip(WIDTHS[1:], WIDTHS[:-1], strict=True)]
-    biases = [0.1 * rng.normal(size=w.shape[0]) for w in weights]
     noise = rng.normal(size=(STEPS, INNER, DIMENSION)), rng.normal(size=(STEPS, DRAWS, DIMENSION))
-    return weights, biases, noise
+    return *random_network(rng, WIDTHS, 1.0), noise
 
 
 def as_phi(weights, biases):

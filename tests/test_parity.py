@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.__main__ import main
-from tests.oracle import LinearOracle, NeuralOracle
+from tests.oracle import LinearOracle, NeuralOracle, random_network
 
 
 def call(capsys, *arguments):
@@ -135,8 +135,7 @@ def neural_recording(path, objective="relaxed", **changes):
     """A recording made by the oracle, with settings unlike the published ones; 23 steps, so 3 actions."""
     steps, inner, draws, widths = 23, 2, 3, (4, 5, 3, 1)
     rng = np.random.default_rng(8)
-    weights = [0.5 * rng.normal(size=shape) for shape in zip(widths[1:], widths[:-1], strict=True)]
-    biases = [0.1 * rng.normal(size=w.shape[0]) for w in weights]
+    weights, biases = random_network(rng, widths, 0.5)
     noise = rng.normal(size=(steps, inner, widths[0])), rng.normal(size=(steps, draws, widths[0]))
     weight = 0.0 if objective == "myopic" else 0.02
     settings = {
