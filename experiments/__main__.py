@@ -6,10 +6,8 @@ check failed or nothing could be reported, 2 for input that cannot be used, 130 
 
 import contextlib
 import dataclasses
-import io
 import json
 import os
-import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -18,36 +16,11 @@ from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
+from experiments.options import PROGRAM, complain, parse
+from experiments.sweep_command import sweep_command
 from fpo_jax.hyperparameters import InputError, allowed_values, require_known
 
-PROGRAM = "fpo-jax"
 Benchmark = Literal["linear", "tabular", "steering", "neural"]
-
-
-def parse(kind: Any, arguments: Sequence[str], command: str, **options: Any) -> Any:
-    """Parse arguments with tyro, and turn its boxed complaints into the one line that we promise."""
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            return tyro.cli(
-                kind,
-                args=list(arguments),
-                prog=f"{PROGRAM} {command}",
-                config=(tyro.conf.OmitArgPrefixes,),
-                **options,
-            )
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        boxed = [re.sub(r"[│╭╮╰╯─]", "", line).strip() for line in complaint.getvalue().splitlines()]
-        said = [line for line in boxed[1:] if line and not line.startswith("For full helptext")]
-        allowed = f"as in `{PROGRAM} {command} --help`"
-        raise SystemExit(_complain(f"{' '.join(' '.join(said).split())}; {allowed}")) from None
-
-
-def _complain(message: str) -> int:
-    sys.stderr.write(f"{PROGRAM}: error: {message}\n")
-    return 2
 
 
 def list_command(arguments: Sequence[str]) -> int:
@@ -332,6 +305,7 @@ def bench_command(arguments: Sequence[str]) -> int:
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "list": list_command,
     "run": run_command,
+    "sweep": sweep_command,
     "decompose": decompose_command,
     "parity": parity_command,
     "reproduce": reproduce_command,
@@ -367,7 +341,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         use_every_core()
         return command(arguments[1:])
     except InputError as error:
-        return _complain(str(error))
+        return complain(str(error))
     except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

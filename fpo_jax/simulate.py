@@ -5,7 +5,7 @@ same initial parameters and the same noise. Comparisons between objectives are t
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -40,6 +40,8 @@ from fpo_jax.types import (
 )
 from fpo_jax.wrapped import Wrapped
 
+LANES = "lanes"
+"""Name of the axis along which runs stand side by side, and which is divided among devices."""
 SEED_LIMIT = 2**31
 """Seeds lie below this number, so that a seed means the same in either precision."""
 
@@ -114,6 +116,10 @@ def initial_state(
     return State(theta, follower.init(game, theta, phi, named_key(key, "initial data")))
 
 
+Moment = tuple[Any, Key, Any]
+"""What an iteration is given: how many are done, its key, its noise if that is injected."""
+
+
 class Noise(NamedTuple):
     """Random numbers that stand in for a run's own: `Game.noise`, with leading axes.
 
@@ -161,6 +167,7 @@ def run(
     *,
     steps: int,
     record: Record = full_record,
+    every: int = 1,
     keep_states: bool = False,
     initial: tuple[Theta, Phi] | None = None,
     noise: Noise | None = None,
@@ -174,19 +181,20 @@ def run(
         key: the only source of randomness; the same key means the same instance, start and noise.
         steps: iterations T, >= 1.
         record: what to record, a function of (game, follower, state, key); `full_record` or `outcome`.
+        every: iterations from one entry of the trace to the next; it divides T.
         keep_states: also record θ and the reward model at every entry.
         initial: (θ₀, φ₀) in place of the game's own.
         noise: random numbers in place of the game's own, for a game that has some (`Game.noise`).
 
     Returns:
-        The final state, and a trace of T + 1 entries of which the first is before any update.
+        The final state, and a trace of T / every + 1 entries of which the first is before any update.
 
     Raises:
         InputError: names a hyperparameter out of range, a misshapen or unnormalised policy, a follower
             that cannot keep its promise on this game.
     """
-    environment, leader, follower = _as_reals((environment, leader, follower))
-    _check(environment, leader, follower, key, steps, initial)
+    environment, leader, follower = as_reals((environment, leader, follower))
+    check_run(environment, leader, follower, key, steps, every, initial)
     if noise is not None:
         _check_noise(environment, key, noise, steps, leader.policy_steps)
     with _named_if_not_differentiable(follower):
@@ -199,6 +207,7 @@ def run(
             noise,
             steps=steps,
             record=record,
+            every=every,
             keep_states=keep_states,
         )
 
@@ -211,6 +220,7 @@ def run_seeds(
     *,
     steps: int,
     record: Record = full_record,
+    every: int = 1,
     keep_states: bool = False,
     initial: tuple[Theta, Phi] | None = None,
 ) -> tuple[State, Trace]:
@@ -221,8 +231,8 @@ def run_seeds(
     """
     if jnp.ndim(keys) == 0 or len(keys) == 0:
         raise InputError("keys", f"array of shape {jnp.shape(keys)}", "one key for each of >= 1 seeds")
-    environment, leader, follower = _as_reals((environment, leader, follower))
-    _check(environment, leader, follower, keys[0], steps, initial)
+    environment, leader, follower = as_reals((environment, leader, follower))
+    check_run(environment, leader, follower, keys[0], steps, every, initial)
     with _named_if_not_differentiable(follower):
         return _run_seeds(
             environment,
@@ -232,6 +242,7 @@ def run_seeds(
             initial,
             steps=steps,
             record=record,
+            every=every,
             keep_states=keep_states,
         )
 
@@ -250,12 +261,12 @@ def seed_keys(seeds: int, first_seed: int = 0) -> Key:
 
 
 def first_divergence(trace: Trace) -> np.ndarray:
-    """Return, for each seed, the first iteration that was not finite, or -1 where all were."""
+    """Return, for each seed, the first entry of its trace that was not finite, or -1 where all were."""
     finite = np.atleast_2d(np.asarray(trace.finite))
     return np.where(finite.all(axis=1), -1, np.argmin(finite, axis=1))
 
 
-def _run_once(
+def run_traced(
     environment: Environment | Game,
     leader: Leader,
     follower: Follower,
@@ -265,8 +276,10 @@ def _run_once(
     *,
     steps: int,
     record: Record,
-    keep_states: bool,
+    every: int,
+    keep_states: bool = False,
 ) -> tuple[State, Trace]:
+    """Run iterative RLHF once, as `run`, with nothing checked: a function to be traced."""
     game = instance(environment, key)
     state = initial_state(game, follower, key, initial)
 
@@ -277,22 +290,33 @@ def _run_once(
         finite = finite & jnp.all(jnp.array(defined))
         return Trace(metrics, state if keep_states else None, finite)
 
-    def iteration(state: State, at: tuple[Array, Key, Noise | None]) -> tuple[State, Trace]:
+    def iteration(state: State, at: Moment) -> tuple[State, None]:
         done, iteration_key, given = at
         progress = done / steps
-        state = step(game.at(progress), leader.at(progress), follower, state, iteration_key, given)
-        return state, entry(state, iteration_key, done + 1)
+        return step(game.at(progress), leader.at(progress), follower, state, iteration_key, given), None
+
+    def until_entry(state: State, moments: Moment) -> tuple[State, Trace]:
+        last: Moment = jax.tree.map(lambda leaf: leaf[-1], moments)
+        if every == 1:  # a loop of one would only hide the iteration from the compiler
+            state, _ = iteration(state, last)
+        else:
+            state, _ = jax.lax.scan(iteration, state, moments)
+        return state, entry(state, last[1], last[0] + 1)
 
     first = entry(state, named_key(key, "first entry"), 0)
     iteration_keys = jax.random.split(named_key(key, "iterations"), steps)
-    state, rest = jax.lax.scan(iteration, state, (jnp.arange(steps), iteration_keys, noise))
+    moments = jax.tree.map(
+        lambda leaf: leaf.reshape(steps // every, every, *leaf.shape[1:]),
+        (jnp.arange(steps), iteration_keys, noise),
+    )
+    state, rest = jax.lax.scan(until_entry, state, moments)
     return state, jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest)
 
 
-_run = jax.jit(_run_once, static_argnames=("steps", "record", "keep_states"))
+_run = jax.jit(run_traced, static_argnames=("steps", "record", "every", "keep_states"))
 
 
-@partial(jax.jit, static_argnames=("steps", "record", "keep_states"))
+@partial(jax.jit, static_argnames=("steps", "record", "every", "keep_states"))
 def _run_seeds(
     environment: Environment | Game,
     leader: Leader,
@@ -301,35 +325,45 @@ def _run_seeds(
     initial: tuple[Theta, Phi] | None,
     **options: Any,
 ) -> tuple[State, Trace]:
-    def batch(shared: Any, keys: Key) -> tuple[State, Trace]:
+    def one(shared: Any, key: Key) -> tuple[State, Trace]:
         environment, leader, follower, initial = shared
-        return jax.vmap(lambda key: _run_once(environment, leader, follower, key, initial, **options))(keys)
+        return run_traced(environment, leader, follower, key, initial, **options)
 
-    shared, devices = (environment, leader, follower, initial), jax.local_devices()
-    if len(devices) == 1:
-        return batch(shared, keys)
+    devices = jax.local_devices()
     seeds = len(keys)
     padded = jnp.concatenate([keys, jnp.broadcast_to(keys[:1], (-seeds % len(devices),))])
-    mesh, along = Mesh(devices, "seeds"), PartitionSpec("seeds")
+    results = spread(one, devices)((environment, leader, follower, initial), padded)
+    return jax.tree.map(lambda leaf: leaf[:seeds], results)
+
+
+def spread(f: Callable[[Any, Any], Any], devices: Sequence[jax.Device]) -> Callable[[Any, Any], Any]:
+    """Return f(shared, ·) over a leading axis of lanes: vmapped, and divided evenly among the devices.
+
+    Their number must divide that of the lanes.
+    """
+    batch = jax.vmap(f, in_axes=(None, 0))
+    if len(devices) == 1:
+        return batch
+    mesh, along = Mesh(devices, LANES), PartitionSpec(LANES)
     # the check of what varies between devices does not see through every loop inside a run
-    sharded = jax.shard_map(
+    return jax.shard_map(
         batch, mesh=mesh, in_specs=(PartitionSpec(), along), out_specs=along, check_vma=False
     )
-    return jax.tree.map(lambda leaf: leaf[:seeds], sharded(shared, padded))
 
 
-def _as_reals(players: PyTree) -> PyTree:
+def as_reals(players: PyTree) -> PyTree:
     """Turn Python integers into floats: a weight of 1 must not compile another program than one of 1.0."""
     return jax.tree.map(lambda leaf: float(leaf) if type(leaf) is int else leaf, players)
 
 
-def _check(
+def check_run(
     environment: Environment | Game,
     leader: Leader,
     follower: Follower,
     key: Key,
     steps: int,
-    initial: tuple[Theta, Phi] | None,
+    every: int = 1,
+    initial: tuple[Theta, Phi] | None = None,
 ) -> None:
     """Check what can be checked before a run: ranges always, values where none of them is traced."""
     if not isinstance(leader, Leader):
@@ -340,6 +374,8 @@ def _check(
         validate(owner)
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
         raise InputError("steps", steps, "an integer >= 1")
+    if isinstance(every, bool) or not isinstance(every, int) or every < 1 or steps % every:
+        raise InputError("every", every, f"an integer >= 1 that divides the {steps} iterations")
     if initial is not None:
         _check_initial(environment, key, initial)
     values = jax.tree.leaves((environment, leader, follower, key, initial))

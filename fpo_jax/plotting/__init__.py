@@ -12,6 +12,7 @@ from fpo_jax.plotting.curves import (
     scatter,
 )
 from fpo_jax.plotting.ladder import accuracy_against_cost, scatter_exact
+from fpo_jax.plotting.maps import heat_map, is_geometric
 from fpo_jax.plotting.planes import WRITTEN, grid_arrows, grid_map, grid_panels, landscape, phase
 from fpo_jax.plotting.style import (
     EXACT,
@@ -49,8 +50,10 @@ __all__ = [
     "grid_arrows",
     "grid_map",
     "grid_panels",
+    "heat_map",
     "ideal",
     "interval_line",
+    "is_geometric",
     "ladder_styles",
     "landscape",
     "level",

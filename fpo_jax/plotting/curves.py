@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from fpo_jax.plotting.style import EXACT, IDEAL, TITLE_SIZE, Style
 
 
-def curve(ax: Axes, values: np.ndarray, label: str, style: Style) -> None:
+def curve(ax: Axes, values: np.ndarray, label: str, style: Style, steps: np.ndarray | None = None) -> None:
     """Draw the mean over seeds and the band that holds the middle 80 % of them.
 
     Args:
@@ -16,8 +16,9 @@ def curve(ax: Axes, values: np.ndarray, label: str, style: Style) -> None:
         values: [seed, step].
         label: name in the legend.
         style: colour and dashes.
+        steps: [step] iterations of the entries; 0, 1, 2 … when not given.
     """
-    steps = np.arange(values.shape[1])
+    steps = np.arange(values.shape[1]) if steps is None else steps
     low, high = np.quantile(values, [0.1, 0.9], axis=0)
     ax.fill_between(steps, low, high, color=style.color, alpha=0.13, linewidth=0)
     ax.plot(steps, values.mean(axis=0), color=style.color, linestyle=style.dashes, label=label)

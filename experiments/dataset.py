@@ -1,0 +1,169 @@
+"""A sweep's results as arrays with named axes, as tables, and on disk."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from experiments.grid import Grid, make_grid
+from experiments.settings import load
+from fpo_jax.hyperparameters import InputError
+from fpo_jax.statistics import (
+    bootstrap,
+    collapsed,
+    interquartile_mean,
+    mean,
+    paired_difference,
+    share_interval,
+)
+from fpo_jax.sweep import Lanes
+
+PER_SEED = ("optimum", "diverged_at")
+"""Variables without an axis of steps, besides the summaries of `per_seed`."""
+
+
+def to_dataset(grid: Grid, lanes: Lanes) -> xr.Dataset:
+    """Name the axes of a sweep's results: objective, each hyperparameter, seed, step.
+
+    Args:
+        grid: what was run.
+        lanes: what it gave, with leading axes [cell, seed].
+
+    Returns:
+        The metrics, NaN throughout for a run that diverged; `optimum`, the true utility that no policy
+        exceeds; `diverged_at`, the first iteration written down that was not finite, or −1.
+    """
+    stays = lanes.finite.all(axis=-1)
+    at = np.where(stays, -1, np.argmin(lanes.finite, axis=-1) * grid.every)
+    dims = [*grid.axes, "seed"]
+    variables: dict[str, Any] = {
+        name: ([*dims, "step"], np.where(stays[..., None], values, np.nan)[grid.index])
+        for name, values in lanes.metrics.items()
+    }
+    variables |= {"optimum": (dims, lanes.optimum[grid.index]), "diverged_at": (dims, at[grid.index])}
+    steps = np.arange(lanes.finite.shape[-1]) * grid.every
+    seeds = grid.seed + np.arange(grid.seeds)
+    return xr.Dataset(variables, {**grid.axes, "seed": seeds, "step": steps}, {"command": grid.command()})
+
+
+def load_sweep(folder: Path | str) -> xr.Dataset:
+    """Return the results of a sweep from its folder, as arrays with named axes.
+
+    `load_sweep(folder).true_utility.sel(objective="relaxed").isel(step=-1).mean("seed")` is the mean final
+    true utility of relaxed FPO against whatever was varied.
+
+    Raises:
+        InputError: when there is no finished sweep in the folder.
+    """
+    folder = Path(folder)
+    grid = make_grid(load(folder / "config.json"))
+    try:
+        with np.load(folder / "metrics.npz", allow_pickle=False) as stored:
+            dims = [*grid.axes, "seed"]
+            variables = {
+                name: (dims if name in PER_SEED else [*dims, "step"], stored[name])
+                for name in stored.files
+                if name not in ("seed", "step")
+            }
+            coordinates = {**grid.axes, "seed": stored["seed"], "step": stored["step"]}
+            return xr.Dataset(variables, coordinates, {"command": grid.command()})
+    except (OSError, ValueError) as error:
+        raise InputError("folder", folder, f"one that holds a finished sweep ({error})") from error
+
+
+def save(dataset: xr.Dataset, path: Path) -> None:
+    """Write a sweep's arrays in the order of their axes, and the values of `seed` and `step`."""
+    arrays = {name: variable.values for name, variable in dataset.variables.items()}
+    axes = {name: arrays.pop(name) for name in dataset.dims}
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays, seed=axes["seed"], step=axes["step"])
+
+
+def per_seed(dataset: xr.Dataset) -> xr.Dataset:
+    """Return one number a run: metrics at the end, the peak of true utility, whether the policy collapsed.
+
+    `collapsed` is 0 or 1; all but `diverged_at` are NaN for a run that diverged.
+    """
+    metrics = [name for name, variable in dataset.items() if "step" in variable.dims]
+    final = dataset[metrics].isel(step=-1, drop=True).rename({name: f"{name}_final" for name in metrics})
+    utility = dataset["true_utility"].transpose(..., "step")
+    fell = collapsed(utility.values, dataset["optimum"].values)
+    dims = utility.dims[:-1]
+    return final.assign(
+        true_utility_peak=(dims, utility.values.max(axis=-1)),
+        collapsed=(dims, np.where(np.isfinite(utility.values[..., -1]), fell, np.nan)),
+        optimum=dataset["optimum"],
+        diverged_at=dataset["diverged_at"],
+    )
+
+
+def tidy(dataset: xr.Dataset) -> pd.DataFrame:
+    """Return one row a run: its place in the grid, its seed, and its numbers."""
+    return per_seed(dataset).to_dataframe().reset_index()
+
+
+COLUMNS = ("true_utility_final", "true_utility_peak", "proxy_reward_final", "blind_spot_mass_final")
+"""What the table of cells estimates besides the share of runs that collapse."""
+
+
+def table(dataset: xr.Dataset) -> pd.DataFrame:
+    """Return one row a cell: estimates over seeds, their 95 % intervals `*_low`, `*_high`, and `n`.
+
+    Means with percentile-bootstrap intervals; the interquartile mean of final true utility; `collapse_rate`
+    with its Wilson interval; `gain`, final true utility less that of the first objective on the same seeds,
+    and `gain_share`, the share of seeds in which it is positive. Runs that diverged are left out of n.
+    """
+    runs = per_seed(dataset)
+    dims = [dim for dim in runs.dims if dim != "seed"]
+    numbers = {name: runs[name].transpose(*dims, "seed").values for name in (*COLUMNS, "collapsed")}
+    final = numbers["true_utility_final"]
+    gain = paired_difference(final, np.broadcast_to(final[:1], final.shape))
+    estimates = {name: bootstrap(mean, numbers[name]) for name in COLUMNS} | {
+        "true_utility_final_iqm": interquartile_mean(final),
+        "collapse_rate": share_interval(numbers["collapsed"]),
+        "gain": gain.difference,
+        "gain_share": gain.wins,
+    }
+    columns: dict[str, Any] = {"n": (dims, estimates["collapse_rate"].n)}
+    for name, estimate in estimates.items():
+        columns |= {
+            name: (dims, estimate.mean),
+            f"{name}_low": (dims, estimate.low),
+            f"{name}_high": (dims, estimate.high),
+        }
+    coordinates = {dim: dataset.coords[dim] for dim in dims}
+    return xr.Dataset(columns, coordinates).to_dataframe().reset_index()
+
+
+def records(frame: pd.DataFrame) -> list[Mapping[str, Any]]:
+    """Return the rows of a table for JSON, with what is undefined as null."""
+    return json.loads(frame.to_json(orient="records", double_precision=10))
+
+
+SHOWN = 40
+"""Most cells that are printed; all of them are in `table.csv`."""
+
+
+def show(dataset: xr.Dataset) -> str:
+    """Return a sweep's table for people to read: [95 % intervals], and n."""
+    frame = table(dataset)
+    dims = [dim for dim in dataset["optimum"].dims if dim != "seed"]
+    shown = frame[dims].copy()
+    for title, name in {
+        "true utility": "true_utility_final",
+        "interquartile mean": "true_utility_final_iqm",
+        "blind-spot mass": "blind_spot_mass_final",
+        "collapsed": "collapse_rate",
+        "gain on the first": "gain",
+    }.items():
+        columns = (frame[name], frame[f"{name}_low"], frame[f"{name}_high"])
+        shown[title] = [
+            f"{mean:.3f} [{low:.3f}, {high:.3f}]" for mean, low, high in zip(*columns, strict=True)
+        ]
+    shown["n"] = frame["n"]
+    text = shown.head(SHOWN).to_string(index=False)
+    return text if len(shown) <= SHOWN else f"{text}\n… {len(shown) - SHOWN} more cells"

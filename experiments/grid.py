@@ -1,0 +1,158 @@
+"""What a sweep is: methods × hyperparameters × seeds of one environment, and the runs that this makes."""
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from experiments.settings import GENERAL, Names, Settings, hyperparameters, resolve
+from fpo_jax.hyperparameters import InputError, require_known
+
+ENTRIES = 50
+"""A run of a sweep writes down at least so many entries, unless told otherwise or too short."""
+DEFAULTS = {**GENERAL, "precision": "float32", "record": "outcome"}
+VALUES = "values separated by commas, or low:high:count, or low:high:count:log"
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """A sweep's settings, made by `make_grid`; every cell meets the same seeds.
+
+    Attributes:
+        environment: its name.
+        objective: names of the methods, the first axis.
+        grid: values of each hyperparameter that is varied, an axis each. A method that does not have one of
+            them is run once, and stands for all of its values.
+        follower, differentiator, seeds, seed, steps, precision, record: as for a run.
+        every: iterations from one entry to the next.
+    """
+
+    environment: str
+    objective: tuple[str, ...]
+    grid: Mapping[str, tuple[Any, ...]]
+    follower: str
+    differentiator: str
+    seeds: int
+    seed: int
+    steps: int
+    precision: str
+    record: str
+    every: int
+
+    @property
+    def axes(self) -> dict[str, list[Any]]:
+        """Return the axes of the grid, in order, with their values."""
+        return {"objective": list(self.objective), **{name: list(v) for name, v in self.grid.items()}}
+
+    @cached_property
+    def points(self) -> list[Settings]:
+        """Return the settings of every point of the grid, the last axis varying fastest."""
+        general = {name: getattr(self, name) for name in GENERAL}
+        points = []
+        for objective, *values in itertools.product(*self.axes.values()):
+            names = Names(self.environment, objective, self.follower, self.differentiator)
+            known = hyperparameters(names)
+            own = {name: v for name, v in zip(self.grid, values, strict=True) if name in known}
+            points.append(resolve({**names._asdict(), **general, **own}))
+        return points
+
+    @cached_property
+    def index(self) -> np.ndarray:
+        """Return which of the distinct cells each point is, in the shape of the grid."""
+        numbers: dict[str, int] = {}
+        flat = [numbers.setdefault(json.dumps(s.as_dict()), len(numbers)) for s in self.points]
+        return np.array(flat).reshape([len(values) for values in self.axes.values()])
+
+    @property
+    def cells(self) -> list[Settings]:
+        """Return the settings of the distinct cells: what is run."""
+        _, first = np.unique(self.index, return_index=True)
+        return [self.points[i] for i in first]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all settings, the contents of `config.json`."""
+        grid = {name: list(values) for name, values in self.grid.items()}
+        return dataclasses.asdict(self) | {"objective": list(self.objective), "grid": grid}
+
+    def command(self) -> str:
+        """Return the command that repeats this sweep."""
+        parts = ("environment", "objective", "grid", "follower")
+        usual = make_grid({name: getattr(self, name) for name in parts})
+        recipe = make_grid({name: getattr(self, name) for name in parts[:2]}).follower
+        words = ["fpo-jax sweep", self.environment, f"--objective {','.join(self.objective)}"]
+        words += [f"--grid {name}={','.join(map(str, values))}" for name, values in self.grid.items()]
+        words += [f"--follower {self.follower}"] * (self.follower != recipe)
+        changed = {k: v for k, v in dataclasses.asdict(self).items() if v != getattr(usual, k)}
+        words += [f"--{name} {value}" for name, value in changed.items()]
+        return " ".join(words)
+
+
+def make_grid(wishes: Mapping[str, Any]) -> Grid:
+    """Fill in a user's wishes, names to values, such as the contents of a sweep's `config.json`.
+
+    The values of an axis may be a list, or text as on the command line.
+
+    Raises:
+        InputError: names what is unknown (with the nearest known name), empty, given twice or out of range.
+    """
+    for name in wishes:
+        require_known("setting", name, [field.name for field in dataclasses.fields(Grid)])
+    given = {"objective": "myopic", "grid": {}, "differentiator": "autodiff", **DEFAULTS, **wishes}
+    if not isinstance(given.get("environment"), str):
+        raise InputError("environment", given.get("environment", "nothing"), "a name")
+    objectives, axes = given["objective"], given["grid"]
+    if isinstance(objectives, str):
+        objectives = [name.strip() for name in objectives.split(",") if name.strip()]
+    if not objectives:
+        raise InputError("objective", "nothing", "one or more names")
+    if not isinstance(axes, Mapping):
+        raise InputError("grid", axes, f"an object of names and {VALUES}")
+    every = given.pop("every", None)
+    names = [
+        Names(given["environment"], objective, given.get("follower"), given["differentiator"])
+        for objective in objectives
+    ]
+    kinds = {name: field.metadata["kind"] for n in names for name, (field, _) in hyperparameters(n).items()}
+    grid = {n: _values(n, v, kinds[require_known("grid", n, kinds)]) for n, v in axes.items()}
+    for name, values in {"objective": objectives, **grid}.items():
+        twice = [value for i, value in enumerate(values) if value in values[:i]]
+        if not values or twice:
+            raise InputError(f"grid {name}", f"{twice[0]} twice" if twice else "nothing", VALUES)
+    usual = resolve({"environment": given["environment"], "follower": given.get("follower")})
+    given |= {"follower": usual.names.follower, "objective": tuple(objectives), "grid": grid}
+    given = {"steps": usual.steps, "every": 1, **given}
+    made = Grid(**given)
+    steps = made.points[0].steps  # checks every cell
+    if every is None:
+        divisors = [d for d in range(1, steps + 1) if steps % d == 0]
+        every = max(d for d in divisors if d == 1 or steps // d >= ENTRIES)
+    return dataclasses.replace(made, every=every)
+
+
+def _values(name: str, given: Any, kind: type) -> tuple[Any, ...]:
+    """Read the values of one axis: a list, or text such as `0,0.1`, `0.1:1:10` or `0.001:1:4:log`."""
+    if not isinstance(given, str):
+        return tuple(given) if isinstance(given, list | tuple) else (given,)
+    try:
+        if ":" in given and kind in (float, int):
+            low, high, number, *spacing = given.split(":")
+            if spacing not in ([], ["log"]) or (spacing and float(low) <= 0):
+                raise ValueError
+            space = np.geomspace if spacing else np.linspace
+            # twelve digits: 0.3, where the spacing computes 0.30000000000000004
+            places = [float(f"{x:.12g}") for x in space(float(low), float(high), int(number))]
+            return tuple(places) if kind is float else tuple(dict.fromkeys(round(x) for x in places))
+        words = [word.strip() for word in given.split(",") if word.strip()]
+        if kind is bool:
+            return tuple({"true": True, "false": False}[word.lower()] for word in words)
+        return tuple(kind(word) for word in words)
+    except (ValueError, KeyError) as error:
+        raise InputError(f"grid {name}", given, VALUES) from error
+
+
+def _lists(axes: Mapping[str, tuple[Any, ...]]) -> dict[str, list[Any]]:
+    return {name: list(values) for name, values in axes.items()}

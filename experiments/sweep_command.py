@@ -1,0 +1,131 @@
+"""`fpo-jax sweep`: methods × hyperparameters × seeds, resumable, on every device of every process."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from experiments.options import PROGRAM, parse
+from fpo_jax.hyperparameters import InputError
+
+
+@dataclasses.dataclass
+class Options:
+    """What a user asks of a sweep; None where nothing was said."""
+
+    environment: Annotated[str | None, tyro.conf.Positional] = None
+    """An environment, by a name that `fpo-jax list` shows."""
+    objective: str | None = None
+    """Methods, separated by commas: myopic,relaxed,exact; myopic when not given."""
+    grid: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """NAME=VALUES, once for each hyperparameter to vary or to set: weight=0,0.05,0.1 or alpha=0.1:1.0:10
+    (low, high, count; both ends belong) or ridge=0.001:1:10:log."""
+    follower: str | None = None
+    """How the reward model is retrained; the environment's recipe decides when not given."""
+    differentiator: str | None = None
+    """How the leader differentiates; autodiff when not given."""
+    seeds: int | None = None
+    """Seeds of each cell, the same in all; an integer >= 1; 64 when not given."""
+    seed: int | None = None
+    """First seed, an integer >= 0; 0 when not given."""
+    steps: int | None = None
+    """Iterations, an integer >= 1; those of the recipe when not given."""
+    precision: Literal["float32", "float64"] | None = None
+    """Floating-point precision; float32 when not given."""
+    record: Literal["outcome", "full"] | None = None
+    """What is written down; full has the exact steering term, at its cost; outcome when not given."""
+    every: int | None = None
+    """Iterations from one entry to the next, a divisor of the iterations; about 50 entries when not given."""
+    width: int | None = None
+    """Runs at once, an integer >= 1; up to 1024 a device, as memory allows, when not given."""
+    out: Path | None = None
+    """Folder to write; until all is done, its work stands in OUT.partial."""
+    resume: bool = False
+    """Go on with the sweep that was interrupted in OUT.partial."""
+    config: Path | None = None
+    """config.json of an earlier sweep, or a file like it; options given besides take precedence."""
+    json: bool = False
+    """End with one JSON object on standard output."""
+    coordinator: str | None = None
+    """HOST:PORT of the first of several processes that share the work, the same in each of them."""
+    processes: int | None = None
+    """Number of processes."""
+    process: int | None = None
+    """Which of them this is, from 0."""
+
+
+HOW = ("width", "out", "resume", "config", "json", "coordinator", "processes", "process")
+"""Options that say how to run a sweep, not what it is."""
+
+
+def sweep_command(arguments: Sequence[str]) -> int:
+    """Run methods × hyperparameters × seeds as one program, in chunks; it can be interrupted and resumed."""
+    given: Options = parse(Options, arguments, "sweep", description=sweep_command.__doc__)
+    _join(given)
+    import jax
+
+    from experiments.dataset import show
+    from experiments.grid import make_grid
+    from experiments.settings import load
+    from experiments.sweeping import run_grid, summary, sweep_into
+
+    asked = {name: v for name, v in vars(given).items() if name not in (*HOW, "grid") and v is not None}
+    asked |= {"grid": _axes(given.grid)} if given.grid else {}
+    earlier = load(given.config) if given.config else {}
+    wishes: dict[str, Any] = earlier | asked
+    if given.out is None and (given.resume or jax.process_count() > 1):
+        raise InputError(
+            "out", "nothing", "a folder" + (", that of the sweep to resume" if given.resume else "")
+        )
+    grid = None if given.resume and not wishes else make_grid(wishes)
+    try:
+        if given.out is None:
+            assert grid is not None
+            sys.stderr.write(f"{grid.command()}\n")
+            result = run_grid(grid, given.width)
+        else:
+            grid, written = sweep_into(given.out, grid, given.resume, given.width)
+            if written is None:
+                return 0
+            result = written
+            sys.stderr.write(f"written to {given.out}\n")
+    except KeyboardInterrupt:
+        if given.out is None:
+            raise
+        again = f"{PROGRAM} sweep --resume --out {given.out}"
+        sys.stderr.write(f"\n{PROGRAM}: interrupted; finished chunks are kept; go on with `{again}`\n")
+        return 130
+    report = summary(grid, result)
+    sys.stderr.write(f"{report['runs']} runs, {report['programs_compiled']} programs compiled\n")
+    if report["diverged"]:
+        sys.stderr.write(f"{PROGRAM}: warning: {report['diverged']} runs diverged, and are left out of n\n")
+    print(json.dumps(report, allow_nan=False) if given.json else show(result))
+    return 0
+
+
+def _axes(written: Sequence[str]) -> dict[str, str]:
+    axes: dict[str, str] = {}
+    for axis in written:
+        name, equals, values = axis.partition("=")
+        if not equals or not name:
+            raise InputError("grid", axis, "NAME=VALUES, such as weight=0,0.05,0.1")
+        if name in axes:
+            raise InputError("grid", f"{name} twice", "each hyperparameter once")
+        axes[name.replace("-", "_")] = values
+    return axes
+
+
+def _join(given: Options) -> None:
+    """Join the other processes, before JAX looks for devices."""
+    told = (given.coordinator, given.processes, given.process)
+    if all(value is None for value in told):
+        return
+    if any(value is None for value in told):
+        raise InputError("coordinator, processes, process", told, "given together")
+    import jax
+
+    jax.distributed.initialize(*told)

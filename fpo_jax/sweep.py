@@ -1,0 +1,296 @@
+"""Sweeps: every cell of a grid × every seed is a lane of one compiled program, run in chunks.
+
+A cell is what a run is made of: an environment, a leader, a follower. Cells of one structure, which differ in
+real-valued hyperparameters only, share a program, in which those numbers are data. RLHF, relaxed and
+practical FPO are one structure too: FPO with other numbers. Every cell meets the same seeds, so that cells
+are compared pair by pair.
+
+Lanes are divided evenly among all devices, those of other processes included. A chunk always has the same
+width, so that its results depend on nothing but its lanes, and a sweep can stop and go on between two chunks.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import psutil
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from fpo_jax.hyperparameters import InputError
+from fpo_jax.objectives import Fpo, Myopic, Practical, Relaxed
+from fpo_jax.record import Record, outcome
+from fpo_jax.simulate import LANES, Leader, as_reals, check_run, instance, run_traced, seed_keys, spread
+from fpo_jax.types import Environment, Follower, Game, Objective
+
+WIDTH = 1024
+"""Most lanes of a chunk for each device, unless told otherwise: the benchmark of sweeps shows why."""
+FREE_SHARE = 0.8
+"""Share of the free memory that one chunk may take."""
+
+
+class Cell(NamedTuple):
+    """What a run is made of, all but its seed."""
+
+    environment: Environment | Game
+    leader: Leader
+    follower: Follower
+
+
+class Lanes(NamedTuple):
+    """What runs gave, with leading axes: [lane] of a chunk, [cell, seed] of a sweep.
+
+    Attributes:
+        metrics: [..., entry] each, by name; entry i is after i · every iterations.
+        finite: [..., entry] whether all was finite.
+        optimum: [...] the true utility that no policy exceeds.
+    """
+
+    metrics: dict[str, np.ndarray]
+    finite: np.ndarray
+    optimum: np.ndarray
+
+
+class Chunk(NamedTuple):
+    """Lanes start … stop − 1 of one program; lane l is seed l mod n of the program's cell ⌊l / n⌋."""
+
+    program: int
+    start: int
+    stop: int
+
+
+class _Structure(NamedTuple):
+    """Cells that share a program: what is the same in all of them, and what is data.
+
+    Attributes:
+        cells: [m] which cells of the sweep.
+        treedef: how a cell is put together from its numbers.
+        shared: numbers that are the same in every cell; None in the place of those that vary.
+        varying: numbers that vary, [m, ...] each; None in the place of those that are the same.
+    """
+
+    cells: np.ndarray
+    treedef: Any
+    shared: tuple[Any, ...]
+    varying: tuple[Any, ...]
+
+
+class Sweep:
+    """A grid of cells × seeds, divided into chunks that run one after the other.
+
+    >>> from envs.bandit import Bandit
+    >>> from fpo_jax import BestResponse, Leader, Relaxed
+    >>> follower = BestResponse(alpha=0.3, ridge=0.1)
+    >>> cells = [Cell(Bandit(), Leader(Relaxed(weight=w), policy_lr=1.0), follower) for w in (0.0, 0.1, 0.3)]
+    >>> sweep = Sweep(cells, seeds=range(4), steps=20, every=10)
+    >>> sweep.run().metrics["true_utility"].shape
+    (3, 4, 3)
+
+    Args:
+        cells: what to run; at least one.
+        seeds: the seeds that every cell meets, each in [0, 2³¹).
+        steps: iterations T of every run, >= 1.
+        record: what to record, as in `fpo_jax.run`.
+        every: iterations from one entry to the next; it divides T.
+        width: lanes that run at once, rounded up to a multiple of the devices. By default a power of
+            two for each device, so that a larger grid seldom compiles anew: at most `WIDTH`, less where
+            memory is short.
+
+    Attributes:
+        width: the width that was chosen.
+        chunks: in the order in which they run.
+
+    Raises:
+        InputError: no cell, no seed, a hyperparameter out of range, a width that does not fit into memory.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        seeds: Sequence[int] | np.ndarray,
+        *,
+        steps: int,
+        record: Record = outcome,
+        every: int = 1,
+        width: int | None = None,
+    ):
+        self.seeds = np.asarray(seeds)
+        if len(cells) == 0 or self.seeds.size == 0:
+            raise InputError("grid", f"{len(cells)} cells × {self.seeds.size} seeds", "at least one of each")
+        keys = [seed_keys(1, int(seed)) for seed in (self.seeds.min(), self.seeds.max())]
+        for cell in cells:
+            check_run(*cell, keys[0][0], steps, every)
+        self.cells = len(cells)
+        self._devices = tuple(jax.devices())
+        self._options: dict[str, Any] = {
+            "steps": steps,
+            "record": record,
+            "every": every,
+            "devices": self._devices,
+        }
+        self._structures = _structures(in_one_form(cells))
+        self.width = self._fitting(width)
+        self.chunks = [
+            Chunk(program, start, min(start + self.width, lanes))
+            for program, structure in enumerate(self._structures)
+            for lanes in [len(structure.cells) * self.seeds.size]
+            for start in range(0, lanes, self.width)
+        ]
+
+    def compute(self, chunk: Chunk) -> Lanes:
+        """Run the lanes of one chunk; it can be interrupted from the keyboard meanwhile."""
+        structure = self._structures[chunk.program]
+        results = _run_lanes(*self._arguments(chunk, self.width), treedef=structure.treedef, **self._options)
+        while not all(leaf.is_ready() for leaf in jax.tree.leaves(results)):
+            time.sleep(0.01)
+        if jax.process_count() > 1:
+            results = multihost_utils.process_allgather(results, tiled=True)
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[: chunk.stop - chunk.start], results)
+
+    def place(self, chunk: Chunk) -> tuple[np.ndarray, np.ndarray]:
+        """Return the cell, and the position among the seeds, of each lane of a chunk."""
+        row, seed = np.divmod(np.arange(chunk.start, chunk.stop), self.seeds.size)
+        return self._structures[chunk.program].cells[row], seed
+
+    def gather(self, results: Iterable[tuple[Chunk, Lanes]]) -> Lanes:
+        """Put the results of chunks together, [cell, seed, ...]; a metric that a cell lacks is NaN."""
+        whole: dict[str, np.ndarray] = {}
+        for chunk, lanes in results:
+            for name, values in {**lanes.metrics, "": lanes.finite, " ": lanes.optimum}.items():
+                if name not in whole:
+                    blank = False if values.dtype == bool else np.nan
+                    whole[name] = np.full(
+                        (self.cells, self.seeds.size, *values.shape[1:]), blank, values.dtype
+                    )
+                whole[name][self.place(chunk)] = values
+        return Lanes(finite=whole.pop(""), optimum=whole.pop(" "), metrics=whole)
+
+    def run(self) -> Lanes:
+        """Run everything, and return it with leading axes [cell, seed]."""
+        return self.gather((chunk, self.compute(chunk)) for chunk in self.chunks)
+
+    def result_bytes(self) -> int:
+        """Return the size of all results together."""
+        total = 0
+        for number, structure in enumerate(self._structures):
+            outputs = jax.tree.leaves(self._lowered(number, self.width).out_info)
+            lane = sum(leaf.size * leaf.dtype.itemsize for leaf in outputs) // self.width
+            total += lane * len(structure.cells) * self.seeds.size
+        return total
+
+    def _arguments(self, chunk: Chunk, width: int) -> tuple[Any, Any]:
+        """Return what all lanes of a chunk share, and what each has of its own, padded to the width."""
+        structure = self._structures[chunk.program]
+        lane = chunk.start + np.arange(width) % (chunk.stop - chunk.start)
+        row, seed = np.divmod(lane, self.seeds.size)
+        lanes = jax.tree.map(lambda leaf: leaf[row], structure.varying), self.seeds[seed].astype(np.int32)
+        if len(self._devices) > 1:
+            lanes = jax.device_put(lanes, NamedSharding(Mesh(self._devices, LANES), PartitionSpec(LANES)))
+        return structure.shared, lanes
+
+    def _lowered(self, program: int, width: int) -> Any:
+        arguments = self._arguments(Chunk(program, 0, 1), width)
+        return _run_lanes.lower(*arguments, treedef=self._structures[program].treedef, **self._options)
+
+    def _fitting(self, asked: int | None) -> int:
+        """Return the number of lanes to run at once, such that memory holds them."""
+        devices = len(self._devices)
+        if asked is None:
+            most = max(len(structure.cells) for structure in self._structures) * self.seeds.size
+            width = min(2 ** math.ceil(math.log2(-(-most // devices))), WIDTH) * devices
+        elif isinstance(asked, bool) or not isinstance(asked, int | np.integer) or asked < 1:
+            raise InputError("width", asked, "an integer >= 1")
+        else:
+            width = -(-asked // devices) * devices
+        programs = [self._lowered(i, width).compile() for i in range(len(self._structures))]
+        needed, room = max(map(_bytes, programs)), FREE_SHARE * _free_bytes()
+        if needed <= room:
+            return width
+        fitting = int(width * room / needed) // devices * devices
+        if asked is not None or fitting < devices:
+            per_lane, free = needed / width / 1e6, room / 1e9
+            allowed = f"at most {fitting}: a run takes {per_lane:.3g} MB, and {free:.3g} GB can be used"
+            raise InputError("width", width, allowed)
+        return self._fitting(2 ** int(math.log2(fitting // devices)) * devices)
+
+
+def in_one_form(cells: Sequence[Cell]) -> list[Cell]:
+    """Write RLHF, relaxed and practical FPO as FPO with other numbers where two of them meet.
+
+    RLHF is weight 0, relaxed FPO oracle 1, practical FPO oracle 0.
+    """
+    objectives = [cell.leader.objective for cell in cells]
+    if len({type(o) for o in objectives} & {Myopic, Relaxed, Practical, Fpo}) < 2:
+        return list(cells)
+    known = next((o.utility for o in objectives if isinstance(o, Relaxed | Fpo)), Fpo().utility)
+
+    def form(objective: Objective) -> Objective:
+        match objective:
+            case Myopic():
+                return Fpo(weight=0.0, oracle=0.0, utility=known)
+            case Practical(weight=weight):
+                return Fpo(weight=weight, oracle=0.0, utility=known)
+            case Relaxed(weight=weight, utility=utility):
+                return Fpo(weight=weight, oracle=1.0, utility=utility)
+        return objective
+
+    leaders = [dataclasses.replace(cell.leader, objective=form(cell.leader.objective)) for cell in cells]
+    return [cell._replace(leader=leader) for cell, leader in zip(cells, leaders, strict=True)]
+
+
+def programs_compiled() -> int:
+    """Return how many programs sweeps have compiled in this process."""
+    return _run_lanes._cache_size()  # type: ignore[attr-defined]
+
+
+@partial(jax.jit, static_argnames=("treedef", "steps", "record", "every", "devices"))
+def _run_lanes(
+    shared: Any, lanes: Any, *, treedef: Any, devices: tuple[jax.Device, ...], **options: Any
+) -> Lanes:
+    def one(shared: Any, lane: Any) -> Lanes:
+        varying, seed = lane
+        numbers = [mine if common is None else common for common, mine in zip(shared, varying, strict=True)]
+        cell: Cell = jax.tree.unflatten(treedef, numbers)
+        key = jax.random.key(seed)
+        _, trace = run_traced(*cell, key, None, **options)
+        results: Any = trace.metrics, trace.finite, instance(cell.environment, key).optimum()
+        return Lanes(*results)
+
+    return spread(one, devices)(shared, lanes)
+
+
+def _structures(cells: Sequence[Cell]) -> list[_Structure]:
+    """Group the cells by structure, and tell what varies within each group."""
+    groups: dict[Any, list[int]] = {}
+    flat = [jax.tree.flatten(as_reals(cell)) for cell in cells]
+    for index, (numbers, treedef) in enumerate(flat):
+        groups.setdefault((treedef, tuple(map(jnp.shape, numbers))), []).append(index)
+    structures = []
+    for (treedef, _), members in groups.items():
+        columns = list(zip(*(flat[index][0] for index in members), strict=True))
+        constant = [all(np.array_equal(column[0], number) for number in column) for column in columns]
+        pairs = list(zip(columns, constant, strict=True))
+        shared = tuple(column[0] if same else None for column, same in pairs)
+        varying = tuple(None if same else np.asarray(jnp.stack(column)) for column, same in pairs)
+        structures.append(_Structure(np.array(members), treedef, shared, varying))
+    return structures
+
+
+def _bytes(program: Any) -> int:
+    """Return what a compiled program takes on one device while it runs: arguments, results, all between."""
+    stats = program.memory_analysis()
+    return stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes
+
+
+def _free_bytes() -> float:
+    """Return the memory that is free on one device; host devices divide the host's among them."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats["bytes_in_use"]
+    return psutil.virtual_memory().available / jax.local_device_count()
