@@ -3,8 +3,12 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from fpo_jax.plotting.style import TITLE_SIZE
+
+NAMED = 6
+"""Most places along an axis of which each is named."""
 
 
 def is_geometric(places: np.ndarray) -> bool:
@@ -46,9 +50,13 @@ def heat_map(
     low, high = limits
     edges = _edges(x), _edges(y)
     drawn = ax.pcolormesh(*edges, values, cmap=colours, vmin=low, vmax=high, rasterized=True)
-    for places, scale in ((x, ax.set_xscale), (y, ax.set_yscale)):
+    for places, axis, scale in ((x, ax.xaxis, ax.set_xscale), (y, ax.yaxis, ax.set_yscale)):
         if is_geometric(places):
             scale("log")
+        if len(places) <= NAMED:
+            axis.set_major_locator(FixedLocator(list(places)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_locator(NullLocator())
     ax.set_title(title, fontsize=TITLE_SIZE)
     return drawn
 
