@@ -1,41 +1,73 @@
-"""Statistics over seeds, by scipy. The unit of observation is always one seed's whole run."""
+"""Statistics over seeds. The unit of observation is always one seed's whole run.
 
+A cell is one setting of a grid. Arrays are [..., n]: cells first, seeds last, the same seeds in every cell.
+A diverged seed, whose number is not finite, is left out of its own cell, from both methods where two are
+compared, and n counts the rest: every figure is one of the seeds that stayed finite. How many did not is
+`share_interval(~np.isfinite(values))`. To count divergence as failure, give such seeds the worst value first.
+"""
+
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
+from fpo_jax.bootstrap import Estimate, bootstrap, mean, middle_half, plain, same_seeds, superiority
+from fpo_jax.hyperparameters import InputError
+
 LOW, FALL = 0.5, 0.7
 """A policy has collapsed when it ends below these shares of the optimum and of its own peak."""
 
 
-class Estimate(NamedTuple):
-    """A mean over seeds with its confidence interval, and how many seeds it rests on."""
+class Comparison(NamedTuple):
+    """How method a compares with method b on the same seeds.
 
-    mean: float
-    low: float
-    high: float
-    n: int
+    Attributes:
+        difference: mean of a − b, with its percentile-bootstrap interval.
+        wins: share of seeds with a > b, with its Wilson interval; a tie is no win.
+    """
+
+    difference: Estimate
+    wins: Estimate
 
 
 def collapsed(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.ndarray:
     """Say for each seed whether its policy collapsed: it ends below `LOW` · optimum or `FALL` · its peak.
 
     Args:
-        true_utility: [seed, step].
+        true_utility: [..., seed, step]; of a seed that diverged the answer is "no", so leave it out.
         optimum: utility that no policy exceeds, of each seed or of all; > 0.
     """
-    final, peak = true_utility[:, -1], true_utility.max(axis=1)
+    final, peak = true_utility[..., -1], true_utility.max(axis=-1)
     return (final < LOW * np.asarray(optimum)) | (final < FALL * peak)
 
 
 def share_interval(flags: np.ndarray, level: float = 0.95) -> Estimate:
-    """Estimate the share of seeds for which something holds, with its Wilson interval; NaN without seeds."""
-    flags = np.asarray(flags, dtype=bool)
-    if flags.size == 0:
-        return Estimate(float("nan"), float("nan"), float("nan"), 0)
-    interval = stats.binomtest(int(flags.sum()), flags.size).proportion_ci(level, method="wilson")
-    return Estimate(float(flags.mean()), float(interval.low), float(interval.high), flags.size)
+    """Estimate the share of seeds for which something holds, with its Wilson interval; NaN without seeds.
+
+    Args:
+        flags: [..., n] booleans, or numbers that are 0 where it does not hold and not finite where the seed
+            is to be left out.
+        level: coverage, in (0, 1).
+
+    Raises:
+        InputError: when there is no axis of seeds, or the level is not in (0, 1).
+    """
+    (flags,) = same_seeds(level, flags=flags)
+    finite = np.isfinite(flags)
+    n = finite.sum(axis=-1)
+    interval = np.vectorize(_wilson, otypes=[float] * 3)
+    share, low, high = interval(np.sum(finite & (flags != 0.0), axis=-1), n, level)
+    return Estimate(plain(share), plain(low), plain(high), plain(n))
+
+
+@cache
+def _wilson(count: int, n: int, level: float) -> tuple[float, float, float]:
+    """Return count of n as a share, and the ends of its Wilson interval."""
+    if n == 0:
+        return float("nan"), float("nan"), float("nan")
+    interval = stats.binomtest(int(count), int(n)).proportion_ci(level, method="wilson")
+    return count / n, interval.low, interval.high
 
 
 def mean_interval(values: np.ndarray, level: float = 0.95, resamples: int = 5000) -> Estimate:
@@ -68,3 +100,91 @@ def mean_interval(values: np.ndarray, level: float = 0.95, resamples: int = 5000
         rng=np.random.default_rng(0),
     ).confidence_interval
     return Estimate(mean, float(interval.low), float(interval.high), values.size)
+
+
+def paired_difference(a: np.ndarray, b: np.ndarray, level: float = 0.95, resamples: int = 5000) -> Comparison:
+    """Estimate by how much method a exceeds method b on the same seeds, and in what share of them it does.
+
+    Args:
+        a: [..., n] one number a seed.
+        b: [..., n] of the same seeds in the same order; leading axes broadcast.
+        level: coverage, in (0, 1).
+        resamples: bootstrap resamples, >= 1.
+
+    Returns:
+        Both estimates rest on the seeds in which a and b are finite; intervals as of `bootstrap` and
+        `share_interval`.
+
+    Raises:
+        InputError: as `bootstrap`.
+    """
+    a, b = same_seeds(level, a=a, b=b)
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = a - b
+    flags = np.where(np.isfinite(difference), difference > 0.0, np.nan)
+    return Comparison(
+        bootstrap(mean, difference, level=level, resamples=resamples), share_interval(flags, level)
+    )
+
+
+def interquartile_mean(values: np.ndarray, level: float = 0.95, resamples: int = 5000) -> Estimate:
+    """Estimate the mean of the middle half: of n values, without the ⌊n/4⌋ lowest and the ⌊n/4⌋ highest.
+
+    So no value is counted in part, and more than half are kept where 4 does not divide n: `trim_mean` of
+    scipy at 0.25, `aggregate_iqm` of rliable. It does not see a collapse of fewer than a quarter of the
+    seeds, so report their share beside it.
+
+    Args:
+        values: [..., n] one number a seed.
+        level: coverage of the percentile-bootstrap interval, in (0, 1).
+        resamples: bootstrap resamples, >= 1.
+
+    Raises:
+        InputError: as `bootstrap`.
+    """
+    return bootstrap(middle_half, values, level=level, resamples=resamples)
+
+
+def probability_of_improvement(
+    a: np.ndarray, b: np.ndarray, level: float = 0.95, resamples: int = 5000
+) -> Estimate:
+    """Estimate P(A > B) + ½ P(A = B), for a run of method a and a run of method b with seeds of their own.
+
+    Σ_ij (1[a_i > b_j] + ½ 1[a_i = b_j]) / n², the statistic of Mann and Whitney over n², as in rliable. The
+    interval resamples seeds of a and b together, since they share them; rliable resamples them apart.
+
+    It forgets which values share a seed. Where seeds differ more than methods do, say by 10 where a beats b
+    by 0.1 on each, it is near ½ while `paired_difference` finds 0.1 and a win in every seed. Whether a
+    method helps on the same instance is answered there, how two unrelated runs compare is answered here.
+
+    Args and errors are those of `paired_difference`.
+    """
+    a, b = same_seeds(level, a=a, b=b)
+    return bootstrap(superiority, a, b, level=level, resamples=resamples)
+
+
+def performance_profile(values: np.ndarray, thresholds: np.ndarray, level: float = 0.95) -> Estimate:
+    """Estimate the share of seeds whose value exceeds each threshold, with its Wilson interval.
+
+    Wilson rather than bootstrap: each point is a share of independent seeds, and a bootstrap interval of a
+    share has no width at 0 and at 1, where the profile of a method that always holds spends its length.
+
+    Args:
+        values: [..., n] one number a seed.
+        thresholds: [m] finite, m >= 1; a value equal to a threshold does not exceed it.
+        level: coverage of each point, in (0, 1); that of the whole curve is less.
+
+    Returns:
+        Arrays [..., m].
+
+    Raises:
+        InputError: when thresholds are no vector of finite numbers; otherwise as `share_interval`.
+    """
+    thresholds = np.asarray(thresholds, dtype=float)
+    if thresholds.ndim != 1 or not thresholds.size or not np.all(np.isfinite(thresholds)):
+        raise InputError("thresholds", thresholds, "a vector of finite numbers, not empty")
+    (values,) = same_seeds(level, values=values)
+    finite = np.isfinite(values)
+    points = [share_interval(np.where(finite, values > t, np.nan), level) for t in thresholds]
+    share, low, high, n = (np.stack(field, axis=-1) for field in zip(*points, strict=True))
+    return Estimate(share, low, high, n)

@@ -29,7 +29,6 @@ from fpo_jax import (
 )
 from fpo_jax.penalties import Fpo
 from fpo_jax.simulate import _run_seeds, _start, first_divergence
-from fpo_jax.statistics import collapsed, share_interval
 from fpo_jax.types import Trace
 
 SMALL = {"bandit": Bandit(ordinary=5, planted=2), "linear": Linear(dimension=6)}
@@ -193,15 +192,3 @@ def test_two_devices_give_what_one_gives(tmp_path):
     two = np.load(path)
     for name, values in trace.metrics.items():
         np.testing.assert_allclose(two[name], values, rtol=1e-12, atol=1e-12)
-
-
-def test_collapse_is_an_end_below_half_of_the_optimum_or_70_percent_of_the_peak():
-    # 5.5 < 0.7 · 8; 5.5 ≥ 0.7 · 6 and ≥ 5; 4.9 < 5; 6.4 ≥ 0.7 · 9 = 6.3
-    utility = np.array([[0.0, 8.0, 5.5], [0.0, 6.0, 5.5], [0.0, 4.0, 4.9], [9.0, 9.0, 6.4]])
-    np.testing.assert_array_equal(collapsed(utility, 10.0), [True, False, True, False])
-    # Wilson, for k of n with z = 1.96: (k + z²/2 ± z √(k (n − k)/n + z²/4)) / (n + z²)
-    k, n, z = 1, 4, 1.959963984540054
-    centre, half = k + z**2 / 2, z * np.sqrt(k * (n - k) / n + z**2 / 4)
-    share = share_interval(np.array([True, False, False, False]))
-    np.testing.assert_allclose(share[:3], (0.25, (centre - half) / (n + z**2), (centre + half) / (n + z**2)))
-    assert np.isnan(share_interval(np.array([])).mean)
