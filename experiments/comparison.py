@@ -1,16 +1,28 @@
 """What every experiment is: a claim, methods to compare on the same seeds, and figures of the outcome."""
 
-import importlib
-import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+import csv
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
-import experiments
+from experiments.figures import save_all
+from experiments.results import section
 from experiments.running import Result, execute, summary
 from experiments.settings import resolve
 from fpo_jax.plotting import Picture
+
+COLUMNS = {
+    "true_utility_final": "true utility, final",
+    "true_utility_peak": "peak",
+    "proxy_reward_final": "proxy, final",
+    "blind_spot_mass_final": "blind-spot mass, final",
+    "collapse_rate": "collapsed",
+}
+"""Columns of the table that a page shows."""
 
 
 class Experiment(NamedTuple):
@@ -38,16 +50,29 @@ class Experiment(NamedTuple):
     long: bool = False
     every: int = 1
 
+    @property
+    def jobs(self) -> list[str]:
+        """Return what there is to do, in order."""
+        return [*self.methods, "figures"]
 
-def discover() -> dict[str, Experiment]:
-    """Return every experiment of this folder by name: a file that defines `EXPERIMENT` is one."""
-    found = {}
-    for info in pkgutil.iter_modules(experiments.__path__):
-        if not info.name.startswith("_"):
-            module = importlib.import_module(f"experiments.{info.name}")
-            if hasattr(module, "EXPERIMENT"):
-                found[module.EXPERIMENT.name] = module.EXPERIMENT
-    return found
+    def write(self, folder: Path, seeds: int, progress: tqdm) -> tuple[list[dict[str, Any]], str]:
+        """Run all methods, write numbers, table and figures, and return the table and a section of a page."""
+        results: dict[str, Result] = {}
+        progress.set_description(f"{self.name}: {self.jobs[0]}")
+        for (label, result), upcoming in zip(compare(self, seeds), self.jobs[1:], strict=True):
+            results[label] = result
+            for warning in result.warnings():
+                progress.write(f"{self.name}, {label}: {warning}", sys.stderr)
+            progress.update()
+            progress.set_description(f"{self.name}: {upcoming}")
+        table = rows(results)
+        write_csv(folder / "table.csv", table)
+        with (folder / "numbers.npz").open("wb") as numbers:
+            np.savez_compressed(numbers, allow_pickle=False, **arrays(results, self.every))
+        drawn = save_all(self.figures(results), folder)
+        progress.update()
+        optimum = f"Utility that no policy exceeds, mean over seeds: {table[0]['optimum']:.3f}."
+        return table, section(self, [table_markdown(table), optimum, self.findings(results)], drawn)
 
 
 def compare(experiment: Experiment, seeds: int) -> Iterator[tuple[str, Result]]:
@@ -77,3 +102,41 @@ def arrays(results: Mapping[str, Result], every: int = 1) -> dict[str, np.ndarra
             "seed": result.seeds,
         }.items()
     }
+
+
+def write_csv(path: Path, table: Sequence[Mapping[str, Any]]) -> None:
+    """Write an experiment's table, an interval as two columns."""
+    flat = [_flat(row) for row in table]
+    names = list(dict.fromkeys(key for row in flat for key in row))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(flat)
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row whose intervals are two columns, and whose diverged seeds are counted."""
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if name.endswith("_ci95"):
+            stem = name.removesuffix("_ci95")
+            flat[f"{stem}_low"], flat[f"{stem}_high"] = value
+        else:
+            flat[name] = len(value) if name == "diverged" else value
+    return flat
+
+
+def table_markdown(table: Sequence[Mapping[str, Any]]) -> str:
+    """Return an experiment's table as Markdown: mean [95 % interval] of each column, n, command."""
+    lines = [
+        "| method | " + " | ".join(COLUMNS.values()) + " | n | command |",
+        "|---" * (len(COLUMNS) + 3) + "|",
+    ]
+    for row in table:
+        cells = [row["method"]]
+        for key in COLUMNS:
+            low, high = row[f"{key}_ci95"]
+            interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
+            cells.append(f"{row[key]:.3f}{interval}")
+        lines.append(f"| {' | '.join(cells)} | {row['seeds_reported']} | `{row['command']}` |")
+    return "\n".join(lines)

@@ -37,7 +37,7 @@ def to_dataset(grid: Grid, lanes: Lanes) -> xr.Dataset:
         The metrics, NaN throughout for a run that diverged; `optimum`, the true utility that no policy
         exceeds; `diverged_at`, the first iteration written down that was not finite, or −1.
     """
-    stays = lanes.finite.all(axis=-1)
+    stays = np.asarray(lanes.finite.all(axis=-1))
     at = np.where(stays, -1, np.argmin(lanes.finite, axis=-1) * grid.every)
     dims = [*grid.axes, "seed"]
     variables: dict[str, Any] = {
@@ -61,6 +61,7 @@ def load_sweep(folder: Path | str) -> xr.Dataset:
     """
     folder = Path(folder)
     grid = make_grid(load(folder / "config.json"))
+    attributes = {"command": grid.command()}
     try:
         with np.load(folder / "metrics.npz", allow_pickle=False) as stored:
             dims = [*grid.axes, "seed"]
@@ -70,15 +71,15 @@ def load_sweep(folder: Path | str) -> xr.Dataset:
                 if name not in ("seed", "step")
             }
             coordinates = {**grid.axes, "seed": stored["seed"], "step": stored["step"]}
-            return xr.Dataset(variables, coordinates, {"command": grid.command()})
+            return xr.Dataset(variables, coordinates, attributes)
     except (OSError, ValueError) as error:
         raise InputError("folder", folder, f"one that holds a finished sweep ({error})") from error
 
 
 def save(dataset: xr.Dataset, path: Path) -> None:
     """Write a sweep's arrays in the order of their axes, and the values of `seed` and `step`."""
-    arrays = {name: variable.values for name, variable in dataset.variables.items()}
-    axes = {name: arrays.pop(name) for name in dataset.dims}
+    arrays = {str(name): variable.values for name, variable in dataset.variables.items()}
+    axes = {str(name): arrays.pop(str(name)) for name in dataset.dims}
     with path.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays, seed=axes["seed"], step=axes["step"])
 

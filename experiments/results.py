@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,12 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
+def section(experiment: Any, paragraphs: Sequence[str], drawn: Sequence[str]) -> str:
+    """Return an experiment's part of a page in Markdown: its claim, what was found, its figures by file."""
+    pictures = [f"![{experiment.name}, {Path(file).stem}]({experiment.name}/{file})" for file in drawn]
+    return "\n\n".join([f"## {experiment.name}", experiment.claim, *filter(None, paragraphs), *pictures])
+
+
 def provenance(command: str, precision: str) -> dict[str, Any]:
     """Return what a reader needs to judge a number: the command, versions, device, precision."""
     packages = ("fpo-jax", "jax", "jaxlib", "lineax", "optax", "flax", "numpy", "scipy")
@@ -114,13 +120,14 @@ def write_run(out: Path, result: Result, report: Mapping[str, Any]) -> None:
     and the seeds that diverged.
     """
     from experiments import figures  # matplotlib is slow to import, and a run without a folder needs none
-    from experiments.comparison import discover
+    from experiments.comparison import Experiment
+    from experiments.discovery import discover
 
     settings = result.settings
     results = {settings.names.objective: result}
     drawn = figures.overview(results)
     experiment = discover().get(settings.names.environment)
-    if experiment is not None:
+    if isinstance(experiment, Experiment):
         drawn |= experiment.of_run(results)
     with replacing(out) as folder:
         write_json(folder / "config.json", settings.as_dict())

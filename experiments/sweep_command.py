@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -127,9 +126,6 @@ def _join(given: Options) -> None:
         return
     if any(value is None for value in told):
         raise InputError("coordinator, processes, process", told, "given together")
-    # a process with a single CPU device that compiles in several threads waits for itself (jaxlib 0.9)
-    flags = [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_parallel_codegen_split_count=1"]
-    os.environ["XLA_FLAGS"] = " ".join(flags).strip()
     import jax
 
     jax.distributed.initialize(*told)

@@ -191,7 +191,11 @@ class Sweep:
         row, seed = np.divmod(lane, self.seeds.size)
         lanes = jax.tree.map(lambda leaf: leaf[row], structure.varying), self.seeds[seed].astype(np.int32)
         if len(self._devices) > 1:
-            lanes = jax.device_put(lanes, NamedSharding(Mesh(self._devices, LANES), PartitionSpec(LANES)))
+            along = NamedSharding(Mesh(self._devices, LANES), PartitionSpec(LANES))
+            # of what is the same on all processes, each places its own part
+            lanes = jax.tree.map(
+                lambda leaf: jax.make_array_from_callback(leaf.shape, along, leaf.__getitem__), lanes
+            )
         return structure.shared, lanes
 
     def _lowered(self, program: int, width: int) -> Any:

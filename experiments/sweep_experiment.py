@@ -1,0 +1,62 @@
+"""An experiment made of sweeps: a claim, grids to run, and figures of what they gave."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import xarray as xr
+from tqdm import tqdm
+
+from experiments.dataset import per_seed, save
+from experiments.figures import save_all
+from experiments.grid import make_grid
+from experiments.results import section
+from experiments.sweeping import run_grid
+from fpo_jax.plotting import Picture
+
+
+class SweepExperiment(NamedTuple):
+    """One claim and the grids that put it to the test.
+
+    Attributes:
+        name: its folder and the word after `--only`.
+        claim: what it is meant to show.
+        grids: wishes for `make_grid`, by what the grid is called.
+        figures: makes the figures, by file name, from one number a run of each grid, as `per_seed` gives it.
+        findings: says in Markdown what follows from the same numbers.
+        seeds: how many seeds by default.
+        long: takes minutes, so that it is run only when it is named.
+    """
+
+    name: str
+    claim: str
+    grids: Mapping[str, Mapping[str, Any]]
+    figures: Callable[[Mapping[str, xr.Dataset]], Mapping[str, Picture]]
+    findings: Callable[[Mapping[str, xr.Dataset]], str]
+    seeds: int = 32
+    long: bool = True
+
+    @property
+    def jobs(self) -> list[str]:
+        """Return what there is to do, in order."""
+        return [*self.grids, "figures"]
+
+    def write(self, folder: Path, seeds: int, progress: tqdm) -> tuple[list[dict[str, Any]], str]:
+        """Run all grids, write numbers and figures, and return a row for each grid and a section of a page."""
+        runs: dict[str, xr.Dataset] = {}
+        rows = []
+        for label, wishes in self.grids.items():
+            progress.set_description(f"{self.name}: {label}")
+            grid = make_grid({**wishes, "seeds": seeds})
+            result = run_grid(grid)
+            save(result, folder / f"{label}.npz")
+            runs[label] = per_seed(result)
+            diverged = int((result["diverged_at"] >= 0).sum())
+            row = {"grid": label, "command": grid.command(), "runs": len(grid.cells) * seeds}
+            rows.append(row | {"diverged": diverged})
+            progress.update()
+        drawn = save_all(self.figures(runs), folder)
+        progress.update()
+        lines = ["| grid | runs | diverged | command |", "|---|---|---|---|"]
+        lines += ["| {grid} | {runs} | {diverged} | `{command}` |".format(**row) for row in rows]
+        return rows, section(self, ["\n".join(lines), self.findings(runs)], drawn)
