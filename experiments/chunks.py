@@ -48,6 +48,9 @@ class Unfinished:
                 yield
         except filelock.Timeout as error:
             raise InputError("out", self.folder, "free: another sweep is writing it") from error
+        finally:
+            if not self.exists:  # nothing was begun: another width or another disk is needed first
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """Write down what is being run."""
@@ -80,7 +83,7 @@ class Unfinished:
         if not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             lanes = Lanes(finite=arrays.pop("finite"), optimum=arrays.pop("optimum"), metrics={})
             if {len(values) for values in (*arrays.values(), *lanes[1:])} != {chunk.stop - chunk.start}:

@@ -14,7 +14,7 @@ from fpo_jax.hyperparameters import InputError, require_known
 
 ENTRIES = 50
 """A run of a sweep writes down at least so many entries, unless told otherwise or too short."""
-DEFAULTS = {**GENERAL, "precision": "float32", "record": "outcome"}
+DEFAULTS = {"seeds": GENERAL["seeds"], "seed": GENERAL["seed"], "precision": "float32", "record": "outcome"}
 VALUES = "values separated by commas, or low:high:count, or low:high:count:log"
 
 
@@ -101,7 +101,8 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
     """
     for name in wishes:
         require_known("setting", name, [field.name for field in dataclasses.fields(Grid)])
-    given = {"objective": "myopic", "grid": {}, "differentiator": "autodiff", **DEFAULTS, **wishes}
+    told = {name: value for name, value in wishes.items() if value is not None}
+    given = {"objective": "myopic", "grid": {}, "differentiator": "autodiff", **DEFAULTS, **told}
     if not isinstance(given.get("environment"), str):
         raise InputError("environment", given.get("environment", "nothing"), "a name")
     objectives, axes = given["objective"], given["grid"]

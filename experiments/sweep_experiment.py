@@ -42,7 +42,7 @@ class SweepExperiment(NamedTuple):
         return [*self.grids, "figures"]
 
     def write(self, folder: Path, seeds: int, progress: tqdm) -> tuple[list[dict[str, Any]], str]:
-        """Run all grids, write numbers and figures, and return a row for each grid and a section of a page."""
+        """Run all grids, write numbers and figures, and return a row for each and a section of a page."""
         runs: dict[str, xr.Dataset] = {}
         rows = []
         for label, wishes in self.grids.items():

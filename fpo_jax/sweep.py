@@ -71,8 +71,9 @@ class _Structure(NamedTuple):
     Attributes:
         cells: [m] which cells of the sweep.
         treedef: how a cell is put together from its numbers.
-        shared: numbers that are the same in every cell; None in the place of those that vary.
-        varying: numbers that vary, [m, ...] each; None in the place of those that are the same.
+        shared: arrays that are the same in every cell; None in the place of what is data.
+        varying: what is data, [m, ...] each: all single numbers, so that a program does not depend on which
+            of them a grid varies, and arrays that differ; None in the place of what is shared.
     """
 
     cells: np.ndarray
@@ -278,7 +279,10 @@ def _structures(cells: Sequence[Cell]) -> list[_Structure]:
     structures = []
     for (treedef, _), members in groups.items():
         columns = list(zip(*(flat[index][0] for index in members), strict=True))
-        constant = [all(np.array_equal(column[0], number) for number in column) for column in columns]
+        constant = [
+            jnp.ndim(column[0]) > 0 and all(np.array_equal(column[0], array) for array in column)
+            for column in columns
+        ]
         pairs = list(zip(columns, constant, strict=True))
         shared = tuple(column[0] if same else None for column, same in pairs)
         varying = tuple(None if same else np.asarray(jnp.stack(column)) for column, same in pairs)

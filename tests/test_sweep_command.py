@@ -1,0 +1,301 @@
+"""`fpo-jax sweep`: results on disk, resumed after an interruption, and one clear line for bad input."""
+
+import errno
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import namedtuple
+
+import filelock
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import sweeping
+from experiments.dataset import load_sweep, per_seed, table
+from experiments.grid import make_grid
+from fpo_jax.hyperparameters import InputError
+from fpo_jax.sweep import Sweep
+from tests.test_command_line import call
+
+GRID = ["--objective", "myopic,relaxed,exact", "--grid", "weight=0,0.1", "--grid", "dimension=4"]
+FAST = ["sweep", "linear", *GRID, "--steps", "6", "--seeds", "5", "--width", "4", "--precision", "float64"]
+# Of RLHF one cell, of relaxed FPO two, of exact one: 15 runs of one program in 4 chunks, 5 of another in 2.
+
+
+def arrays(folder):
+    with np.load(folder / "metrics.npz") as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def require_equal(folder, other):
+    mine, theirs = arrays(folder), arrays(other)
+    assert mine.keys() == theirs.keys()
+    for name, values in mine.items():
+        np.testing.assert_array_equal(values, theirs[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A sweep that nothing interrupted."""
+    from experiments.__main__ import main
+
+    out = tmp_path_factory.mktemp("sweep") / "whole"
+    assert main([*FAST, "--out", str(out)]) == 0
+    return out
+
+
+def test_results(finished, capsys):
+    written = {path.name for path in finished.iterdir()}
+    assert written >= {"config.json", "metrics.npz", "table.csv", "runs.csv", "summary.json", "against.png"}
+    assert not finished.with_name("whole.partial").exists()
+    result = load_sweep(finished)
+    assert result["true_utility"].dims == ("objective", "weight", "dimension", "seed", "step")
+    assert list(result["step"]) == [0, 1, 2, 3, 4, 5, 6]
+    # RLHF has no weight, so that one run stands for both; relaxed FPO of weight 0 is RLHF
+    utility = result["true_utility"].isel(dimension=0, step=-1)
+    np.testing.assert_array_equal(
+        utility.sel(objective="myopic", weight=0), utility.sel(objective="myopic", weight=0.1)
+    )
+    np.testing.assert_array_equal(
+        utility.sel(objective="myopic", weight=0), utility.sel(objective="relaxed", weight=0)
+    )
+    status, out, _ = call(capsys, "run", "linear", "--objective", "relaxed", "--dimension", 4, "--steps", 6,
+                          "--seeds", 5, "--json", "--record", "outcome")  # fmt: skip
+    assert status == 0
+    alone = json.loads(out.splitlines()[-1])["true_utility_final"]
+    np.testing.assert_allclose(utility.sel(objective="relaxed", weight=0.1).mean(), alone, rtol=1e-12)
+    runs = pd.read_csv(finished / "runs.csv")
+    assert len(runs) == 3 * 2 * 5
+    assert runs["true_utility_final"].notna().all()
+    summary = json.loads((finished / "summary.json").read_text())
+    assert (summary["runs"], summary["diverged"], len(summary["cells"])) == (20, 0, 6)
+
+
+def test_config_runs_again(finished, capsys, tmp_path):
+    again = [
+        "sweep",
+        "--config",
+        finished / "config.json",
+        "--width",
+        4,
+        "--out",
+        tmp_path / "again",
+        "--json",
+    ]
+    status, out, _ = call(capsys, *again)
+    assert status == 0
+    require_equal(finished, tmp_path / "again")
+    command = json.loads(out)["command"]
+    assert command.startswith("fpo-jax sweep linear --objective myopic,relaxed,exact --grid weight=0.0,0.1")
+    assert json.loads((tmp_path / "again" / "config.json").read_text())["seeds"] == 5
+
+
+class Interrupted:
+    """Stands in for `Sweep.compute`, and breaks off at a given chunk."""
+
+    def __init__(self, at, error=KeyboardInterrupt):
+        self.left, self.error, self.compute = at, error, Sweep.compute
+
+    def __call__(self, sweep, chunk):
+        if self.left == 0:
+            raise self.error
+        self.left -= 1
+        return self.compute(sweep, chunk)
+
+
+@pytest.fixture
+def unfinished(monkeypatch, capsys, tmp_path):
+    """A sweep that was interrupted in its fourth chunk."""
+    out = tmp_path / "cut"
+    with monkeypatch.context() as patch:
+        interrupted = Interrupted(3)
+        patch.setattr(Sweep, "compute", lambda sweep, chunk: interrupted(sweep, chunk))
+        status, _, err = call(capsys, *FAST, "--out", out)
+    assert status == 130
+    assert f"fpo-jax sweep --resume --out {out}" in err
+    assert not out.exists()
+    assert len(list(tmp_path.glob("cut.partial/*.npz"))) == 3
+    return out
+
+
+def test_resumed_to_the_last_bit(unfinished, finished, monkeypatch, capsys):
+    computed = []
+    compute = Sweep.compute
+    monkeypatch.setattr(
+        Sweep, "compute", lambda sweep, chunk: computed.append(chunk) or compute(sweep, chunk)
+    )
+    status, _, err = call(capsys, "sweep", "--resume", "--out", unfinished)
+    assert status == 0, err
+    assert len(computed) == 3  # of six chunks
+    require_equal(unfinished, finished)
+    assert not unfinished.with_name("cut.partial").exists()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])
+def test_damaged_chunk_is_computed_again(damage, unfinished, finished, capsys):
+    path = sorted(unfinished.with_name("cut.partial").glob("*.npz"))[1]
+    content = path.read_bytes()
+    value = np.float64(10.0).tobytes()  # the optimum of every run
+    assert value in content
+    damages = {
+        "truncated": content[:-100],
+        "flipped": content.replace(value, np.float64(10.5).tobytes()),
+        "emptied": b"",
+    }
+    path.write_bytes(damages[damage])
+    status, _, err = call(capsys, "sweep", "--resume", "--out", unfinished)
+    assert status == 0
+    assert f"damaged, so computed again: {path.name}" in err
+    require_equal(unfinished, finished)
+
+
+def complaint(capsys, *arguments):
+    status, out, err = call(capsys, *arguments)
+    lines = [line for line in err.splitlines() if "error:" in line]
+    assert (status, out, len(lines)) == (2, "", 1), err
+    assert "Traceback" not in err
+    return lines[0]
+
+
+def test_unfinished_sweeps_are_not_overwritten_or_confused(unfinished, capsys, tmp_path):
+    assert "must be resumed with --resume, or" in complaint(capsys, *FAST, "--out", unfinished)
+    other = [
+        *FAST[:-6],
+        "--seeds",
+        "6",
+        "--width",
+        "4",
+        "--precision",
+        "float64",
+        "--resume",
+        "--out",
+        unfinished,
+    ]
+    assert "seeds = 6: must be 5, as in the sweep to be resumed" in complaint(capsys, *other)
+    wide = ["sweep", "--resume", "--width", "8", "--out", unfinished]
+    assert "width = 8: must be 4, as in the sweep to be resumed" in complaint(capsys, *wide)
+    with filelock.FileLock(unfinished.with_name("cut.partial") / "lock"):
+        told = complaint(capsys, "sweep", "--resume", "--out", unfinished)
+    assert "cut.partial: must be free: another sweep is writing it" in told
+    assert len(list(tmp_path.glob("cut.partial/*.npz"))) == 3
+
+
+def test_disk_full(monkeypatch, capsys, tmp_path):
+    out = tmp_path / "full"
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with monkeypatch.context() as patch:
+        interrupted = Interrupted(2, full)
+        patch.setattr(Sweep, "compute", lambda sweep, chunk: interrupted(sweep, chunk))
+        assert "(No space left on device); what is done is kept: go on with --resume" in complaint(
+            capsys, *FAST, "--out", out
+        )
+    assert len(list(tmp_path.glob("full.partial/*.npz"))) == 2
+    Usage = namedtuple("Usage", "total used free")
+    monkeypatch.setattr(sweeping.shutil, "disk_usage", lambda path: Usage(0, 0, 6000))
+    told = complaint(capsys, *FAST, "--out", tmp_path / "big")
+    assert "GB on the disk: --every 3 fits" in told, told
+    assert not (tmp_path / "big.partial").exists()
+
+
+BAD = {
+    "unknown name": (["--grid", "wieght=0.1"], "grid = wieght: must be one of", "(nearest: weight)"),
+    "empty axis": (["--grid", "weight="], "grid weight = nothing: must be values"),
+    "not a number": (["--grid", "weight=x"], "grid weight = x: must be values separated by commas"),
+    "bad range": (["--grid", "weight=0:1:3:log"], "grid weight = 0:1:3:log: must be values"),
+    "no values": (["--grid", "weight"], "grid = weight: must be NAME=VALUES"),
+    "axis twice": (["--grid", "weight=0", "--grid", "weight=1"], "grid = weight twice"),
+    "value twice": (["--grid", "weight=0.1,0.1"], "grid weight = 0.1 twice"),
+    "out of range": (["--grid", "weight=-1"], "weight = -1.0: must be a finite number >= 0"),
+    "unknown method": (["--objective", "relaxd"], "objective = relaxd", "(nearest: relaxed)"),
+    "no method": (["--objective", ","], "objective = nothing"),
+    "uneven every": (["--every", "7"], "every = 7: must be an integer >= 1 that divides"),
+    "nothing to resume": (["--resume", "--out", "nowhere"], "resume = nowhere: must be the folder of an"),
+    "half a cluster": (["--process", "0"], "must be given together"),
+    "resume without folder": (["--resume"], "out = nothing: must be a folder, that of the sweep to resume"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(case, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    arguments, *told = BAD[case]
+    line = complaint(capsys, "sweep", "linear", "--objective", "relaxed", *arguments)
+    assert all(part in line for part in told), line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_values_of_an_axis():
+    def axis(values, name="weight"):
+        return make_grid({"environment": "linear", "objective": "relaxed", "grid": {name: values}}).grid[name]
+
+    assert axis("0.1:0.5:5") == (0.1, 0.2, 0.3, 0.4, 0.5)
+    assert axis("0.001:1:4:log") == (0.001, 0.01, 0.1, 1.0)
+    assert axis([0, 0.5]) == (0.0, 0.5)
+    assert axis("4,8", "dimension") == (4, 8)
+    assert axis("detached,value", "utility") == ("detached", "value")
+    with pytest.raises(InputError, match="grid = 3: must be an object"):
+        make_grid({"environment": "linear", "grid": 3})
+
+
+def test_diverged_runs_are_left_out():
+    axes = {"policy_lr": [0.02, 1e6], "dimension": [4]}
+    grid = make_grid({"environment": "linear", "grid": axes, "seeds": 3, "steps": 6, "precision": "float64"})
+    result = sweeping.run_grid(grid, 4)
+    gone = result.sel(policy_lr=1e6)
+    assert (gone["diverged_at"] > 0).all()
+    assert gone["true_utility"].isnull().all()
+    assert (result.sel(policy_lr=0.02)["diverged_at"] == -1).all()
+    assert list(table(result)["n"]) == [3, 0]
+    assert per_seed(result)["collapsed"].isnull().sum() == 3
+
+
+def start(*arguments):
+    command = [sys.executable, "-m", "experiments", *map(str, arguments)]
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1"}
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_two_processes_give_the_results_of_one(capsys, tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    what = [*SMALL, "--grid", "weight=0,0.1,0.2", "--seeds", "4"]
+    cluster = ["--out", tmp_path / "two", "--coordinator", address, "--processes", "2", "--process"]
+    both = [start(*what, "--width", "8", *cluster, index) for index in (0, 1)]
+    for process in both:
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+    status, _, _ = call(capsys, *what, "--width", "4", "--out", tmp_path / "one")  # as wide as on each of two
+    assert status == 0
+    require_equal(tmp_path / "two", tmp_path / "one")
+
+
+SMALL = ["sweep", "linear", "--objective", "relaxed", "--grid", "dimension=4", "--steps", "6"]
+
+
+@pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_and_resumed(times, capsys, tmp_path):
+    generator = random.Random(times)
+    what = [*SMALL, "--grid", f"weight=0:1:{8 * times}", "--seeds", "4", "--width", "4"]
+    out, partial = tmp_path / "killed", tmp_path / "killed.partial"
+    resume = ["sweep", "--resume", "--out", out]
+    for attempt in range(times):
+        process = start(*(resume if attempt else [*what, "--out", out]))
+        wanted = len(list(partial.glob("*.npz"))) + generator.randint(1, 5)
+        while len(list(partial.glob("*.npz"))) < wanted and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        assert not out.exists()
+    assert call(capsys, *resume)[0] == 0
+    assert call(capsys, *what, "--out", tmp_path / "whole")[0] == 0
+    require_equal(out, tmp_path / "whole")
