@@ -20,7 +20,7 @@ from experiments.options import PROGRAM, complain, parse
 from experiments.sweep_command import sweep_command
 from fpo_jax.hyperparameters import InputError, allowed_values, require_known
 
-Benchmark = Literal["linear", "tabular", "steering", "neural"]
+Benchmark = Literal["linear", "tabular", "steering", "neural", "sweep"]
 
 
 def list_command(arguments: Sequence[str]) -> int:
@@ -265,18 +265,20 @@ def bench_command(arguments: Sequence[str]) -> int:
         which: Annotated[tuple[Benchmark, ...], tyro.conf.Positional] = get_args(Benchmark)
         """linear: beside the eager NumPy oracle; tabular: a gridworld by either solve; steering: the implicit
         gradient as the reward model grows, and the memory of unrolling; neural: the published protocol, wide
-        sweeps beside the oracle, and where the time goes."""
+        sweeps beside the oracle, and where the time goes; sweep: throughput and memory against batch width."""
         widths: tuple[int, ...] = (1, 64, 4096)
         """Numbers of seeds of the linear environment that run at once."""
         neural_widths: tuple[int, ...] = (5, 64, 256)
         """Numbers of seeds of the neural environment that run at once."""
+        sweep_widths: tuple[int, ...] = tuple(4**i for i in range(8))
+        """Widths of a sweep's chunk."""
         sides: tuple[int, ...] = (5, 10, 20, 40, 100)
         """Sides of the square gridworlds, rising; LU up to 40."""
         repeats: int = 9
         """Timed repetitions, of which the median is printed."""
 
     given = parse(Bench, arguments, "bench", description=bench_command.__doc__)
-    for name in ("widths", "neural_widths"):
+    for name in ("widths", "neural_widths", "sweep_widths"):
         if not getattr(given, name) or min(getattr(given, name)) < 1:
             raise InputError(name, getattr(given, name), "one or more integers >= 1")
     if not given.sides or min(given.sides) < 3 or list(given.sides) != sorted(set(given.sides)):
@@ -299,6 +301,10 @@ def bench_command(arguments: Sequence[str]) -> int:
         from experiments.bench_neural import bench_neural
 
         bench_neural(given.neural_widths, given.repeats)
+    if "sweep" in given.which:
+        from experiments.bench_sweep import bench_sweep
+
+        bench_sweep(given.sweep_widths, given.repeats)
     return 0
 
 

@@ -45,12 +45,13 @@ class Unfinished:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(self.folder / "lock", timeout=0):
-                yield
+                try:
+                    yield
+                finally:
+                    if not self.exists:  # nothing was begun
+                        shutil.rmtree(self.folder)
         except filelock.Timeout as error:
             raise InputError("out", self.folder, "free: another sweep is writing it") from error
-        finally:
-            if not self.exists:  # nothing was begun: another width or another disk is needed first
-                shutil.rmtree(self.folder, ignore_errors=True)
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """Write down what is being run."""
@@ -93,9 +94,9 @@ class Unfinished:
         metrics = {name.removeprefix("metrics/"): values for name, values in arrays.items()}
         return lanes._replace(metrics=metrics)
 
-    def remove(self) -> None:
-        """Remove the folder, since its sweep is finished."""
-        shutil.rmtree(self.folder)
+    def finish(self) -> None:
+        """Forget what was done, since the results stand elsewhere: the folder vanishes with its lock."""
+        (self.folder / "config.json").unlink()
 
     def _put(self, name: str, save: Any) -> None:
         handle, aside = tempfile.mkstemp(prefix=".", dir=self.folder)

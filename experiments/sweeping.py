@@ -78,7 +78,7 @@ def sweep_into(
                 return planned, None
             result = data.to_dataset(planned, lanes)
         write(out, planned, result)
-        unfinished.remove()
+        unfinished.finish()
     return planned, result
 
 

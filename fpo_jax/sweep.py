@@ -148,8 +148,10 @@ class Sweep:
         """Run the lanes of one chunk; it can be interrupted from the keyboard meanwhile."""
         structure = self._structures[chunk.program]
         results = _run_lanes(*self._arguments(chunk, self.width), treedef=structure.treedef, **self._options)
+        pause = 1e-4  # seconds; blocking on the devices would keep an interruption waiting, too
         while not all(leaf.is_ready() for leaf in jax.tree.leaves(results)):
-            time.sleep(0.01)
+            time.sleep(pause)
+            pause = min(1.1 * pause, 0.05)
         if jax.process_count() > 1:
             results = multihost_utils.process_allgather(results, tiled=True)
         return jax.tree.map(lambda leaf: np.asarray(leaf)[: chunk.stop - chunk.start], results)
@@ -184,6 +186,11 @@ class Sweep:
             lane = sum(leaf.size * leaf.dtype.itemsize for leaf in outputs) // self.width
             total += lane * len(structure.cells) * self.seeds.size
         return total
+
+    def chunk_bytes(self) -> int:
+        """Return what the largest program takes while it runs a chunk, on all local devices."""
+        programs = [self._lowered(i, self.width).compile() for i in range(len(self._structures))]
+        return max(map(_bytes, programs)) * jax.local_device_count()
 
     def _arguments(self, chunk: Chunk, width: int) -> tuple[Any, Any]:
         """Return what all lanes of a chunk share, and what each has of its own, padded to the width."""
