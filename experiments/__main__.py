@@ -265,7 +265,7 @@ def bench_command(arguments: Sequence[str]) -> int:
         which: Annotated[tuple[Benchmark, ...], tyro.conf.Positional] = get_args(Benchmark)
         """linear: beside the eager NumPy oracle; tabular: a gridworld by either solve; steering: the implicit
         gradient as the reward model grows, and the memory of unrolling; neural: the published protocol, wide
-        sweeps beside the oracle, and where the time goes; sweep: throughput and memory against batch width."""
+        sweeps beside the oracle, and where the time goes; sweep: throughput and memory by batch width."""
         widths: tuple[int, ...] = (1, 64, 4096)
         """Numbers of seeds of the linear environment that run at once."""
         neural_widths: tuple[int, ...] = (5, 64, 256)

@@ -37,9 +37,8 @@ def bench_sweep(widths: Sequence[int], repeats: int) -> None:
         print(f"{environment:10s} knee: {SATURATED:.0%} of the best from width {knee} on")
     settings = resolve({**LONG, "precision": "float32"})
     with in_precision("float32"):
-        sweep = Sweep(
-            [Cell(*settings.build())], range(LONG_SEEDS), steps=settings.steps, every=60, width=LONG_SEEDS
-        )
+        cells, seeds = [Cell(*settings.build())], range(LONG_SEEDS)
+        sweep = Sweep(cells, seeds, steps=settings.steps, every=60, width=LONG_SEEDS)
         started = time.perf_counter()
         lanes = sweep.compute(sweep.chunks[0])
         seconds = time.perf_counter() - started
