@@ -53,7 +53,7 @@ def _measured(environment: str, steps: int, width: int, repeats: int) -> tuple[f
     settings = resolve({"environment": environment, "objective": "relaxed", "precision": "float32"})
     with in_precision("float32"):
         sweep = Sweep([Cell(*settings.build())], range(width), steps=steps, every=steps, width=width)
-        few = max(1, math.ceil(1024 / width)) if width < 1024 else 1  # calls a measurement, so that it lasts
+        few = math.ceil(1024 / width)  # calls a measurement, so that it lasts
 
         def work() -> None:
             for _ in range(few):

@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = {path.name: path.read_text() for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
 
 
 def test_readme_python_runs_and_prints_what_it_says(capsys):
@@ -30,10 +31,21 @@ def test_notebook_cells_run(path, capsys):
     assert "cosine" in capsys.readouterr().out
 
 
-def test_readme_commands_name_what_exists():
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_name_what_exists(page):
     from envs import ENVIRONMENTS
     from experiments.__main__ import COMMANDS
+    from experiments.discovery import discover
 
-    commands = re.findall(r"fpo-jax ([a-z]+)(?: ([a-z]+))?", README)
-    assert {command for command, _ in commands} <= {*COMMANDS, "reproduce"}
-    assert {env for command, env in commands if command == "run" and env} <= set(ENVIRONMENTS)
+    commands = re.findall(r"fpo-jax ([a-z]+)(?: ([a-z]+))?", PAGES[page])
+    assert {command for command, _ in commands} <= {*COMMANDS}
+    assert {env for command, env in commands if command in ("run", "sweep") and env} <= set(ENVIRONMENTS)
+    named = re.findall(r"fpo-jax reproduce --only ([a-z -]+?)(?: --|`| {2,}|$)", PAGES[page], re.M)
+    assert {name for names in named for name in names.split()} <= set(discover())
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    folder = ROOT if page == "README.md" else ROOT / "docs"
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)\)", PAGES[page]):
+        assert (folder / link).exists(), link
