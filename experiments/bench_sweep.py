@@ -43,9 +43,8 @@ def bench_sweep(widths: Sequence[int], repeats: int) -> None:
         lanes = sweep.compute(sweep.chunks[0])
         seconds = time.perf_counter() - started
     assert np.isfinite(lanes.metrics["true_utility"]).all()
-    print(
-        f"bandit, exact steering, {LONG_SEEDS} seeds × {settings.steps} iterations in one call: {seconds:.1f} s"
-    )
+    what = f"bandit, exact steering, {LONG_SEEDS} seeds × {settings.steps} iterations"
+    print(f"{what} in one call: {seconds:.1f} s")
 
 
 def _measured(environment: str, steps: int, width: int, repeats: int) -> tuple[float, float]:

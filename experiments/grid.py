@@ -84,7 +84,7 @@ class Grid:
         usual = make_grid({name: getattr(self, name) for name in parts})
         recipe = make_grid({name: getattr(self, name) for name in parts[:2]}).follower
         words = ["fpo-jax sweep", self.environment, f"--objective {','.join(self.objective)}"]
-        words += [f"--grid {name}={','.join(map(str, values))}" for name, values in self.grid.items()]
+        words += [f"--grid {name}={_written(values)}" for name, values in self.grid.items()]
         words += [f"--follower {self.follower}"] * (self.follower != recipe)
         changed = {k: v for k, v in dataclasses.asdict(self).items() if v != getattr(usual, k)}
         words += [f"--{name} {value}" for name, value in changed.items()]
@@ -157,3 +157,13 @@ def _values(name: str, given: Any, kind: type) -> tuple[Any, ...]:
 
 def _lists(axes: Mapping[str, tuple[Any, ...]]) -> dict[str, list[Any]]:
     return {name: list(values) for name, values in axes.items()}
+
+
+def _written(values: tuple[Any, ...]) -> str:
+    """Write the values of one axis as a user would: a range where they are one."""
+    if len(values) > 3 and all(isinstance(value, float) for value in values):
+        for spacing in ("", ":log"):
+            text = f"{values[0]:g}:{values[-1]:g}:{len(values)}{spacing}"
+            if (spacing == "" or values[0] > 0) and _values("", text, float) == values:
+                return text
+    return ",".join(map(str, values))

@@ -51,6 +51,7 @@ def phase(
     y: str,
     name: str,
     title: str,
+    heading: str = "",
     labels: Mapping[str, str] = {},
     limits: tuple[float, float] | None = None,
 ) -> Figure:
@@ -61,6 +62,7 @@ def phase(
         x, y: the hyperparameters along the horizontal and the vertical axis.
         name: the number whose mean over seeds is drawn.
         title: what it is called.
+        heading: what the figure is about.
         labels: names of methods and hyperparameters to show; their own by default.
         limits: values of the two ends of the colour scale; 0 and the largest mean when not given.
     """
@@ -82,7 +84,7 @@ def phase(
     axes[0, 0].set_ylabel(labels.get(y, y))
     figure.colorbar(drawn, ax=list(axes[0]), label=title, pad=0.02)
     n = runs.sizes["seed"]
-    figure.suptitle(f"{title}: mean of {n} seeds a cell, the same in each", fontsize=9)
+    figure.suptitle(f"{heading}{title} (mean of {n} seeds a cell, the same in each)", fontsize=9)
     return figure
 
 

@@ -239,6 +239,12 @@ def test_values_of_an_axis():
     assert axis([0, 0.5]) == (0.0, 0.5)
     assert axis("4,8", "dimension") == (4, 8)
     assert axis("detached,value", "utility") == ("detached", "value")
+    command = make_grid(
+        {"environment": "linear", "grid": {"rm_lr": "0.001:1:4:log", "alpha": "0.1:1:4"}}
+    ).command()
+    assert (
+        command == "fpo-jax sweep linear --objective myopic --grid rm_lr=0.001:1:4:log --grid alpha=0.1:1:4"
+    )
     with pytest.raises(InputError, match="grid = 3: must be an object"):
         make_grid({"environment": "linear", "grid": 3})
 
