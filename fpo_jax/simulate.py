@@ -21,7 +21,7 @@ from fpo_jax.differentiate import Autodiff, Differentiator
 from fpo_jax.expect import check_shapes, check_weights
 from fpo_jax.hyperparameters import InputError, count, real, validate
 from fpo_jax.keys import named_key
-from fpo_jax.record import UNDEFINED, Record, full_record
+from fpo_jax.record import Record, full_record, is_finite
 from fpo_jax.schedule import annealed
 from fpo_jax.steering import ForesightKeys, foresight_keys
 from fpo_jax.types import (
@@ -143,7 +143,9 @@ class Noise(NamedTuple):
 
 
 @struct.dataclass
-class _Injected(Wrapped):
+class Injected(Wrapped):
+    """A game whose samples come from noise that is given."""
+
     given: PyTree
 
     def respond(self, theta: Theta, key: Key) -> Responses:
@@ -174,7 +176,7 @@ def step(
     Game and leader are those of the moment (`Game.at`, `Leader.at`); `noise` is that of one iteration.
     """
     policy_noise, data_noise = (None, None) if noise is None else noise
-    seen = game if data_noise is None else cast(Game, _Injected(game, data_noise))
+    seen = game if data_noise is None else cast(Game, Injected(game, data_noise))
     policy_key, data_key = _players_keys(key)
     theta = leader.update(game, follower, state.theta, state.reward_model, policy_key, policy_noise)
     return State(theta, follower.update(seen, theta, state.reward_model, data_key))
@@ -304,9 +306,7 @@ def _run_once(
 
     def entry(state: State, entry_key: Key, done: Array | int) -> Trace:
         metrics = record(game.at(done / steps), follower, state, named_key(entry_key, "record"))
-        finite = jnp.all(jnp.array([_finite(leaf) for leaf in jax.tree.leaves(state)]))
-        defined = [jnp.isfinite(x) for name, x in metrics.items() if name not in UNDEFINED]
-        finite = finite & jnp.all(jnp.array(defined))
+        finite = is_finite(state, metrics)
         return Trace(metrics, state if keep_states else None, finite)
 
     def iteration(state: State, at: tuple[Array, Key, Noise]) -> tuple[State, Trace]:
@@ -330,12 +330,6 @@ def _run_once(
     return state, jax.tree.map(
         lambda a, b: jnp.concatenate([a[None], b.reshape(steps, *b.shape[2:])]), first, rest
     )
-
-
-def _finite(leaf: Array) -> Array:
-    """Say whether all numbers are finite: 0 · x is 0 where x is, and a sum over rows goes eight at a time."""
-    rows = tuple(range(jnp.ndim(leaf) - 1))
-    return jnp.all(jnp.isfinite(jnp.sum(0 * leaf, axis=rows)))
 
 
 _run = jax.jit(_run_once, static_argnames=("steps", "record", "keep_states"))
