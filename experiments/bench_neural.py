@@ -11,19 +11,18 @@ import jax
 import numpy as np
 
 from experiments.neural import METHODS
+from experiments.neural_parts import PEAK, measure
 from experiments.oracle import load_oracle
 from experiments.running import execute
 from experiments.settings import Settings, in_precision, resolve
 from experiments.timing import median_seconds
 from fpo_jax.record import outcome
-from fpo_jax.simulate import initial_state, run_seeds, seed_keys
+from fpo_jax.simulate import run_seeds, seed_keys
 
 PUBLISHED_SEEDS = 5
 TIMED = 200
 """Iterations that are timed, and scaled to the published number."""
 PAIR = ("RLHF", "relaxed 0.005")
-MULTIPLICATIONS = 10 * 32 + 32 * 32 + 32
-"""Of one forward pass of the reward model; a backward pass costs as many again."""
 
 
 def bench_neural(widths: Sequence[int], repeats: int) -> None:
@@ -90,52 +89,26 @@ def _oracle_seconds(label: str, iterations: int = 100) -> float:
 
 
 def _print_parts(width: int, repeats: int, steps: int) -> None:
-    """Print what random numbers, policy steps and reward-model updates cost alone, and what they compute."""
-    settings = _settings(PAIR[1])
-    game, leader, follower = settings.build()
-    draws = follower.draws  # type: ignore[attr-defined]
-    with in_precision(settings.precision):
-        keys = seed_keys(width)
-        states = jax.jit(jax.vmap(lambda key: initial_state(game, follower, key)))(keys)  # type: ignore[arg-type]
-
-        def repeated(part: Callable[[Any, Any], Any]) -> Callable[[], Any]:
-            def one(key: Any, state: Any) -> Any:
-                each = jax.random.split(key, TIMED)
-                return jax.lax.scan(lambda s, k: (part(s, k), None), state, each)[0]
-
-            program = jax.jit(jax.vmap(one))
-            return lambda: program(keys, states)
-
-        numbers = leader.policy_steps + draws
-
-        def noise(state: Any, key: Any) -> Any:
-            return state._replace(theta=state.theta + 1e-9 * game.noise(key, numbers).sum(axis=(0, 1)))  # type: ignore[attr-defined]
-
-        def policy(state: Any, key: Any) -> Any:
-            given = jax.numpy.ones((leader.policy_steps, 1, state.theta.size))
-            theta = leader.update(game, follower, state.theta, state.reward_model, key, given)  # type: ignore[arg-type]
-            return state._replace(theta=theta)
-
-        def reward_model(state: Any, key: Any) -> Any:
-            model = follower.update(game, state.theta, state.reward_model, key)  # type: ignore[arg-type]
-            return state._replace(reward_model=model)
-
-        # a penalty needs two forward and two backward passes, each about as many multiplications
-        operations = {
-            "random numbers": (noise, 0, 0),
-            "policy steps": (policy, leader.policy_steps * 4 * MULTIPLICATIONS, leader.policy_steps * 64),
-            "reward-model updates": (reward_model, 3 * 50 * MULTIPLICATIONS, 50 * 64),
-        }
-        print(
-            f"\nwhere it goes, {width} seeds on one device, each part alone ({numbers} × 10 normal numbers)"
-        )
-        print(f"{'part':22s}{'s/seed':>8s}{'multiply-adds':>16s}{'softplus':>10s}{'GFLOP/s':>9s}")
-        for label, (part, multiplications, softplus) in operations.items():
-            seconds = median_seconds(repeated(part), repeats) / width * steps / TIMED
-            rate = 2 * multiplications * steps / seconds / 1e9
-            print(f"{label:22s}{seconds:8.3f}{multiplications:16d}{softplus:10d}{rate:9.1f}")
-        side = jax.numpy.ones((width, 50, 32)), jax.numpy.ones((width, 32, 32))
-        product = jax.jit(lambda a, b: jax.lax.fori_loop(0, TIMED, lambda _, x: 1e-3 * x @ b, a))
-        seconds = median_seconds(lambda: product(*side), repeats) / TIMED
-        rate = 2 * width * 50 * 32 * 32 / seconds / 1e9
-        print(f"products of 50 × 32 and 32 × 32 matrices alone: {rate:.1f} GFLOP/s")
+    """Print what one run and its parts cost, what they compute, and how far that is from what it must."""
+    seeds = max(width // jax.local_device_count(), 1)
+    parts = measure(_settings(PAIR[1]), seeds, repeats, steps)
+    peak, run = parts[PEAK], parts["one run"]
+    print(f"\nwhere it goes: CPU seconds of one run of {PAIR[1]} a seed, {seeds} seeds on a device")
+    print("each part alone; multiply-adds in products, and softplus, of one iteration")
+    columns = {"CPU s": 8, "of run": 8, "multiply-adds": 15, "softplus": 10, "GFLOP/s": 9, "of peak": 9}
+    print(f"{'part':25s}" + "".join(f"{name:>{wide}s}" for name, wide in columns.items()))
+    for label, part in parts.items():
+        line = f"{label:25s}{part.seconds:8.4f}{part.seconds / run.seconds:8.0%}"
+        if part.multiply_adds:
+            rate = part.rate(steps)
+            line += (
+                f"{part.multiply_adds:15d}{part.softplus or '':>10}{rate:9.1f}{rate / peak.rate(steps):9.0%}"
+            )
+        elif part.softplus:
+            line += f"{'':15s}{part.softplus:10d}"
+        print(line)
+    each = parts["softplus, slope"].seconds / run.softplus / steps
+    limit = 2e-9 * run.multiply_adds * steps / peak.rate(steps) + parts["softplus, slope"].seconds
+    print(f"one softplus with its slope: {each * 1e9:.1f} ns; peak: the product {PEAK} alone, for every seed")
+    print(f"limit, all products at peak and softplus alone: {limit:.4f} s")
+    print(f"one run takes {run.seconds / limit:.1f} times the limit")

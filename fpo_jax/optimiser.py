@@ -143,6 +143,10 @@ class Optax(Follower):
         seen = memory.seen + self.draws
         return RewardModel(phi, memory._replace(optimiser=state, buffer=buffer, seen=seen))
 
+    def noise(self, game: Game, key: Key) -> PyTree:
+        """Return the random numbers of the fresh draws."""
+        return game.noise(key, self.draws)
+
     def loss(
         self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[Array], Scalar]:

@@ -5,6 +5,10 @@ A record is a function of (game, follower, state, key); a user's own is passed t
 
 from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
 from fpo_jax.expect import expect
 from fpo_jax.keys import named_key
 from fpo_jax.steering import cosine, norm, steering
@@ -14,6 +18,18 @@ Record = Callable[[Game, Follower, State, Key], dict[str, Scalar]]
 
 UNDEFINED = ("steering_cosine",)
 """Metrics that may be NaN, meaning undefined; any other that is NaN or infinite is a divergence."""
+
+
+def is_finite(state: State, metrics: dict[str, Scalar]) -> Array:
+    """Say whether all numbers of the state are finite, and all metrics but those that may be `UNDEFINED`."""
+    leaves = [*jax.tree.leaves(state), *(x for name, x in metrics.items() if name not in UNDEFINED)]
+    return jnp.all(jnp.array([_all_finite(leaf) for leaf in leaves]))
+
+
+def _all_finite(leaf: Array) -> Array:
+    # 0 · x is 0 where x is finite and else NaN; a sum over rows, unlike a conjunction, goes eight at a time
+    rows = tuple(range(jnp.ndim(leaf) - 1))
+    return jnp.all(jnp.isfinite(jnp.sum(0 * leaf, axis=rows)))
 
 
 def outcome(game: Game, follower: Follower, state: State, key: Key) -> dict[str, Scalar]:

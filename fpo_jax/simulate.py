@@ -21,7 +21,7 @@ from fpo_jax.differentiate import Autodiff, Differentiator
 from fpo_jax.expect import check_shapes, check_weights
 from fpo_jax.hyperparameters import InputError, count, real, validate
 from fpo_jax.keys import named_key
-from fpo_jax.record import UNDEFINED, Record, full_record
+from fpo_jax.record import Record, full_record, is_finite
 from fpo_jax.schedule import annealed
 from fpo_jax.steering import ForesightKeys, foresight_keys
 from fpo_jax.types import (
@@ -100,7 +100,22 @@ class Leader:
 
         if self.policy_steps == 1:  # a loop of one would only hide the step from the compiler
             return step(theta, jax.tree.map(lambda leaf: leaf[0], keys))[0]
-        return jax.lax.scan(step, theta, keys)[0]
+        return _scan_rows(step, theta, keys)[0]
+
+
+def _scan_rows(body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, rows: PyTree) -> tuple[Any, Any]:
+    """Return `jax.lax.scan`, with every row read where it lies, flat.
+
+    With seeds in front, scan itself would first bring the rows there; and XLA would compute random numbers
+    within that transposition, or in the shape of a short row, one at a time rather than eight.
+    """
+    number = jax.tree.leaves(rows)[0].shape[0]
+    flat = jax.tree.map(lambda leaf: leaf.reshape(number, -1), rows)
+
+    def at(carry: Any, i: Array) -> tuple[Any, Any]:
+        return body(carry, jax.tree.map(lambda leaf, like: leaf[i].reshape(like.shape[1:]), flat, rows))
+
+    return jax.lax.scan(at, carry, jnp.arange(number))
 
 
 def instance(environment: Environment | Game, key: Key) -> Game:
@@ -125,7 +140,8 @@ class Noise(NamedTuple):
 
     Attributes:
         policy: [T, policy_steps, …] of the leader's steps.
-        data: [T, draws, …] of the follower's draws, one where it takes its data at once.
+        data: [T, draws, …] of the follower's draws, one where it takes its data at once; None where it draws
+            them itself.
     """
 
     policy: PyTree
@@ -133,7 +149,9 @@ class Noise(NamedTuple):
 
 
 @struct.dataclass
-class _Injected(Wrapped):
+class Injected(Wrapped):
+    """A game whose samples come from noise that is given."""
+
     given: PyTree
 
     def respond(self, theta: Theta, key: Key) -> Responses:
@@ -145,6 +163,17 @@ class _Injected(Wrapped):
         return jax.vmap(lambda noise: self.game.respond(theta, noise))(self.given)
 
 
+def drawn(game: Game, leader: Leader, follower: Follower, key: Key) -> Noise:
+    """Return the random numbers of the iteration with this key: those that `step` would draw itself."""
+    policy_key, data_key = _players_keys(key)
+    evaluation_key = foresight_keys(policy_key).evaluation
+    return Noise(game.noise(evaluation_key, leader.policy_steps), follower.noise(game, data_key))
+
+
+def _players_keys(key: Key) -> tuple[Key, Key]:
+    return named_key(key, "policy step"), named_key(key, "reward-model update")
+
+
 def step(
     game: Game, leader: Leader, follower: Follower, state: State, key: Key, noise: Noise | None = None
 ) -> State:
@@ -152,9 +181,9 @@ def step(
 
     Game and leader are those of the moment (`Game.at`, `Leader.at`); `noise` is that of one iteration.
     """
-    policy_noise = None if noise is None else noise.policy
-    seen = game if noise is None else cast(Game, _Injected(game, noise.data))
-    policy_key, data_key = named_key(key, "policy step"), named_key(key, "reward-model update")
+    policy_noise, data_noise = (None, None) if noise is None else noise
+    seen = game if data_noise is None else cast(Game, Injected(game, data_noise))
+    policy_key, data_key = _players_keys(key)
     theta = leader.update(game, follower, state.theta, state.reward_model, policy_key, policy_noise)
     return State(theta, follower.update(seen, theta, state.reward_model, data_key))
 
@@ -260,6 +289,11 @@ def seed_keys(seeds: int, first_seed: int = 0) -> Key:
     return jax.vmap(jax.random.key)(jnp.arange(first_seed, first_seed + seeds))
 
 
+def chunk_length(number: int) -> int:
+    """Return how many iterations share one drawing of random numbers: the largest divisor up to 16."""
+    return max(length for length in range(1, 17) if number % length == 0)
+
+
 def first_divergence(trace: Trace) -> np.ndarray:
     """Return, for each seed, the first entry of its trace that was not finite, or -1 where all were."""
     finite = np.atleast_2d(np.asarray(trace.finite))
@@ -285,32 +319,42 @@ def run_traced(
 
     def entry(state: State, entry_key: Key, done: Array | int) -> Trace:
         metrics = record(game.at(done / steps), follower, state, named_key(entry_key, "record"))
-        finite = jnp.all(jnp.array([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(state)]))
-        defined = [jnp.isfinite(x) for name, x in metrics.items() if name not in UNDEFINED]
-        finite = finite & jnp.all(jnp.array(defined))
+        finite = is_finite(state, metrics)
         return Trace(metrics, state if keep_states else None, finite)
 
-    def iteration(state: State, at: Moment) -> tuple[State, None]:
-        done, iteration_key, given = at
+    def iteration(state: State, moment: Moment) -> tuple[State, Trace | None]:
+        done, iteration_key, given = moment
         progress = done / steps
-        return step(game.at(progress), leader.at(progress), follower, state, iteration_key, given), None
+        state = step(game.at(progress), leader.at(progress), follower, state, iteration_key, given)
+        return state, entry(state, iteration_key, done + 1) if every == 1 else None
+
+    def chunk(state: State, moments: Moment) -> tuple[State, Trace | None]:
+        done, keys, given = moments
+        ahead = jax.vmap(partial(drawn, game, leader, follower))(keys) if given is None else given
+        return _scan_rows(iteration, state, (done, keys, ahead))
+
+    def iterate(state: State, moments: Moment) -> tuple[State, Trace | None]:
+        chunks = _in_rows(chunk_length(len(moments[0])), moments)
+        state, entries = jax.lax.scan(chunk, state, chunks)
+        return state, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), entries)
 
     def until_entry(state: State, moments: Moment) -> tuple[State, Trace]:
-        last: Moment = jax.tree.map(lambda leaf: leaf[-1], moments)
-        if every == 1:  # a loop of one would only hide the iteration from the compiler
-            state, _ = iteration(state, last)
-        else:
-            state, _ = jax.lax.scan(iteration, state, moments)
-        return state, entry(state, last[1], last[0] + 1)
+        state, _ = iterate(state, moments)
+        return state, entry(state, moments[1][-1], moments[0][-1] + 1)
 
     first = entry(state, named_key(key, "first entry"), 0)
     iteration_keys = jax.random.split(named_key(key, "iterations"), steps)
-    moments = jax.tree.map(
-        lambda leaf: leaf.reshape(steps // every, every, *leaf.shape[1:]),
-        (jnp.arange(steps), iteration_keys, noise),
-    )
-    state, rest = jax.lax.scan(until_entry, state, moments)
+    moments = jnp.arange(steps), iteration_keys, noise
+    if every == 1:
+        state, rest = iterate(state, moments)
+    else:
+        state, rest = jax.lax.scan(until_entry, state, _in_rows(every, moments))
     return state, jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest)
+
+
+def _in_rows(length: int, tree: PyTree) -> PyTree:
+    """Return every leaf [n, …] as [n / length, length, …]."""
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, length, *leaf.shape[1:]), tree)
 
 
 _run = jax.jit(run_traced, static_argnames=("steps", "record", "every", "keep_states"))

@@ -226,6 +226,13 @@ class Follower(Protocol):
         """Return the reward model after one update on what π_θ produces."""
         ...
 
+    def noise(self, game: Game, key: Key) -> PyTree | None:
+        """Return `Game.noise` for the samples of an `update` with this key, so that it can be drawn ahead.
+
+        None, the default, says that an update draws what it needs itself.
+        """
+        return None
+
     @abstractmethod
     def calibrated_weight(self, horizon: int) -> float | None:
         """Return the relaxed penalty's weight that matches this follower in scale, or None if none does."""

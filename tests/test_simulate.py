@@ -28,8 +28,9 @@ from fpo_jax import (
     seed_keys,
 )
 from fpo_jax.penalties import Fpo
+from fpo_jax.record import is_finite
 from fpo_jax.simulate import _run_seeds, _start, first_divergence
-from fpo_jax.types import Trace
+from fpo_jax.types import RewardModel, State, Trace
 
 SMALL = {"bandit": Bandit(ordinary=5, planted=2), "linear": Linear(dimension=6)}
 FOLLOWER = {"bandit": BestResponse(ridge=0.1, alpha=0.3), "linear": Gradient()}
@@ -137,6 +138,20 @@ def test_divergence_is_named_by_seed_and_iteration():
         utility, proxy = trace.metrics["true_utility"][seed], trace.metrics["proxy_reward"][seed]
         assert np.all(np.isfinite([proxy[:iteration], utility[:iteration]]))
         assert not np.isfinite(proxy[iteration])
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
+def test_one_number_that_is_not_finite_is_seen_wherever_it_stands(bad):
+    state = State(
+        jnp.ones(3), RewardModel(jnp.ones((2, 2)), (jnp.asarray(4), jnp.ones((2, 3, 1)), jnp.ones(())))
+    )
+    assert is_finite(state, {"steering_cosine": jnp.nan, "gap": 1e300})
+    assert not is_finite(state, {"gap": jnp.asarray(bad)})
+    leaves, structure = jax.tree.flatten(state)
+    for i, leaf in enumerate(leaves):
+        if jnp.issubdtype(leaf.dtype, jnp.floating):
+            changed = leaf.ravel().at[-1].set(bad).reshape(leaf.shape)
+            assert not is_finite(structure.unflatten([*leaves[:i], changed, *leaves[i + 1 :]]), {})
 
 
 def test_first_divergence_of_mixed_seeds():

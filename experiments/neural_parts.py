@@ -1,0 +1,146 @@
+"""Where an iteration of the neural environment goes: each part measured alone, beside what it computes."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from experiments.settings import Settings, in_precision
+from experiments.timing import median_seconds
+from fpo_jax.mlp import softplus
+from fpo_jax.record import is_finite, outcome
+from fpo_jax.simulate import Injected, chunk_length, drawn, initial_state, run_seeds, seed_keys
+from fpo_jax.types import RewardModel
+
+DIMENSION, HIDDEN, BUFFER = 10, 32, 50
+FIRST, SECOND, LAST = DIMENSION * HIDDEN, HIDDEN * HIDDEN, HIDDEN
+UPDATE = BUFFER * (2 * FIRST + 3 * SECOND + 2 * LAST)
+"""Multiply-adds of one reward-model update: forward, weight gradients, and back through the second layer."""
+STEP = 2 * FIRST + 4 * SECOND + LAST
+"""Of one policy step: forward, back for ‖∇_φ r‖², and the gradient of both by the response."""
+
+
+PEAK = "50 × 32 by 32 × 32"
+
+
+class Part(NamedTuple):
+    """CPU seconds a seed over a whole run, and multiply-adds and softplus evaluations an iteration."""
+
+    seconds: float
+    multiply_adds: int = 0
+    softplus: int = 0
+
+    def rate(self, steps: int) -> float:
+        """Return GFLOP/s."""
+        return 2e-9 * self.multiply_adds * steps / self.seconds
+
+
+def measure(settings: Settings, width: int, repeats: int, steps: int) -> dict[str, Part]:
+    """Measure a run and its parts on `width` seeds a device, scaled to so many steps.
+
+    A part's program is that of a run; the products alone are those of the network without activations.
+    """
+    timed = settings.steps
+    environment, leader, follower = settings.build()
+    game: Any = environment
+    with in_precision(settings.precision):
+        keys = seed_keys(width)
+
+        def cpu_seconds(work: Callable[[], Any], times: int = timed) -> float:
+            return median_seconds(work, repeats, time.process_time) / width * steps / times
+
+        def part(body: Callable[..., Any], *carried: Any) -> float:
+            """Time a body that maps what is carried, repeated, vmapped over seeds."""
+            loop = jax.jit(jax.vmap(lambda *c: jax.lax.fori_loop(0, timed, lambda i, c: body(i, *c), c)))
+            return cpu_seconds(lambda: loop(*carried))
+
+        def used(leaf: Any, numbers: Any) -> Any:
+            """Return an array moved imperceptibly, so that the numbers must be computed."""
+            return leaf + sum(jnp.asarray(1e-30 * jnp.sum(x), leaf.dtype) for x in jax.tree.leaves(numbers))
+
+        states = jax.jit(jax.vmap(lambda key: initial_state(game, follower, key)))(keys)
+        ahead: Any = partial(drawn, game, leader, follower)
+        noise = jax.jit(jax.vmap(ahead))(keys)
+        share = chunk_length(steps)
+
+        def draw(i: Any, total: Any, key: Any) -> Any:  # as a run does: for so many iterations at once
+            return used(total, jax.vmap(ahead)(jax.random.split(jax.random.fold_in(key, i), share))), key
+
+        def policy(i: Any, state: Any, given: Any, key: Any) -> Any:
+            theta = leader.update(game, follower, state.theta, state.reward_model, key, given.policy)
+            return state._replace(theta=theta), given, key
+
+        def reward_model(i: Any, state: Any, given: Any, key: Any) -> Any:
+            seen: Any = Injected(game, given.data)
+            updated = follower.update(seen, state.theta, state.reward_model, key)
+            return state._replace(reward_model=updated), given, key
+
+        def optimiser(i: Any, state: Any, gradient: Any) -> Any:
+            phi, memory = state.reward_model
+            with jax.numpy_dtype_promotion("standard"):
+                change, moments = follower.transformation().update(gradient, memory.optimiser, phi)  # type: ignore[attr-defined]
+            updated = RewardModel(optax.apply_updates(phi, change), memory._replace(optimiser=moments))
+            return state._replace(reward_model=updated), gradient
+
+        def moved(i: Any, state: Any, key: Any) -> Any:
+            return jax.tree.map(lambda leaf: used(leaf, i), state), key
+
+        def recorded(i: Any, state: Any, key: Any) -> Any:
+            metrics = outcome(game, follower, state, key)
+            state = state._replace(theta=used(state.theta, (metrics, is_finite(state, metrics))))
+            return moved(i, state, key)
+
+        def update_products(i: Any, y: Any, first: Any, second: Any, last: Any) -> Any:
+            hidden = y @ first
+            deep = hidden @ second
+            residual = deep @ last
+            back = deep @ second.T
+            slopes = y.T @ back, hidden.T @ deep, deep.T @ residual
+            moved = (w + 1e-30 * s for w, s in zip((first, second, last), slopes, strict=True))
+            return y, *moved
+
+        def step_products(i: Any, y: Any, first: Any, second: Any, last: Any) -> Any:
+            hidden = y @ first
+            deep = hidden @ second
+            there = (deep @ second.T) @ second
+            back = (there + deep @ last * deep) @ second.T
+            return y + 1e-30 * back @ first.T, first, second, last
+
+        def square(i: Any, a: Any, b: Any) -> Any:
+            return 1e-3 * a @ b, b
+
+        def activations(i: Any, z: Any) -> Any:
+            value, slope = jax.jvp(softplus, (z,), (jnp.ones_like(z),))
+            return (value - slope,)
+
+        def filled(*shape: int) -> Any:
+            return jnp.full((width, *shape), 0.1)
+
+        phi = states.reward_model.phi
+        weights = filled(DIMENSION, HIDDEN), filled(HIDDEN, HIDDEN), filled(HIDDEN)
+        inner = leader.policy_steps
+        evaluations = 2 * HIDDEN * BUFFER, 2 * HIDDEN * inner
+        both = sum(evaluations)
+        whole = cpu_seconds(
+            lambda: run_seeds(environment, leader, follower, keys, steps=timed, record=outcome)
+        )
+        return {
+            "one run": Part(whole, UPDATE + inner * STEP, both),
+            "reward-model updates": Part(part(reward_model, states, noise, keys), UPDATE, evaluations[0]),
+            "  products of the updates": Part(
+                part(update_products, filled(BUFFER, DIMENSION), *weights), UPDATE
+            ),
+            "  the optimiser": Part(part(optimiser, states, phi)),
+            "policy steps": Part(part(policy, states, noise, keys), inner * STEP, evaluations[1]),
+            "  products of the steps": Part(
+                inner * part(step_products, filled(DIMENSION), *weights), inner * STEP
+            ),
+            "random numbers": Part(part(draw, filled(), keys) / share),
+            "record": Part(part(recorded, states, keys) - part(moved, states, keys)),
+            "softplus, slope": Part(part(activations, filled(both)), 0, both),
+            PEAK: Part(part(square, filled(BUFFER, HIDDEN), weights[1]), BUFFER * SECOND),
+        }
