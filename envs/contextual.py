@@ -166,7 +166,7 @@ class ContextualGame(Game):
 
 @struct.dataclass
 class Contextual:
-    """Contextual bandits with traps at some prompts: sizes and strengths, from which games are drawn (ours)."""
+    """Contextual bandits with traps at some prompts: sizes and strengths, to draw games from (ours)."""
 
     name: ClassVar[str] = "contextual"
     recipe: ClassVar[Recipe] = Recipe(
@@ -174,14 +174,8 @@ class Contextual:
         leader={"policy_lr": 1.0},
         follower="best-response",
         settings={"alpha": 0.1, "ridge": 0.01},
-        weights={
-            "relaxed": 0.3,
-            "practical": 0.1,
-            "proximal": 0.3,
-            "tracin": 0.3,
-            "fpo": 0.3,
-            "informed": 0.3,
-        },
+        weights=dict.fromkeys(("relaxed", "practical", "tracin", "fpo", "informed", "best-of"), 1.0)
+        | {"proximal": 3.0},
         feedback="preferences",
     )
 
@@ -310,6 +304,11 @@ def from_tables(
         return game
     rows = np.asarray(comparisons, dtype=float).reshape(-1, 4)
     x, a, b = rows[:, :3].astype(int).T
+    fits = (rows[:, :3] >= 0) & (rows[:, :3] < [shape[0], shape[1], shape[1]])
+    for i in np.flatnonzero(~fits.all(axis=1))[:1]:
+        raise InputError(
+            f"comparison {i}", tuple(map(int, (x[i], a[i], b[i]))), f"a prompt and two responses of {shape}"
+        )
 
     def at(response: np.ndarray) -> Candidate:
         return jax.tree.map(lambda leaf: leaf[x, response], game.candidates)

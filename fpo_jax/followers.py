@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import lineax as lx
 import optimistix as optx
 from flax import struct
 from jax.flatten_util import ravel_pytree
@@ -187,7 +188,7 @@ def _stationary(loss: Loss, start: jax.Array, minimise: Minimiser) -> jax.Array:
 def _newton(slope: Slope, start: jax.Array) -> jax.Array:
     """Return the root of a convex loss's slope by Newton's method in a trust region; NaN if not reached."""
     digits = 100.0 * float(jnp.finfo(start.dtype).eps)
-    solver: optx.Dogleg = optx.Dogleg(rtol=digits, atol=digits)
+    solver: optx.Dogleg = optx.Dogleg(rtol=digits, atol=digits, linear_solver=lx.LU())
     found = optx.root_find(lambda p, _: slope(p), solver, start, max_steps=100, throw=False).value
     polished = found - jax.scipy.linalg.solve(jax.jacfwd(slope)(found), slope(found), assume_a="pos")
     size = jnp.linalg.norm(slope(polished))

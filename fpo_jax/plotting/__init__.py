@@ -7,15 +7,17 @@ from fpo_jax.plotting.curves import (
     interval_line,
     level,
     line,
+    path,
     points_with_spread,
     policy_bars,
     scatter,
 )
 from fpo_jax.plotting.ladder import accuracy_against_cost, scatter_exact
-from fpo_jax.plotting.planes import WRITTEN, grid_arrows, grid_map, grid_panels, landscape, phase
+from fpo_jax.plotting.planes import WRITTEN, grid_arrows, grid_map, grid_panels, heat_table, landscape, phase
 from fpo_jax.plotting.style import (
     EXACT,
     IDEAL,
+    NEUTRAL,
     PANEL,
     RC,
     RLHF,
@@ -34,6 +36,7 @@ from fpo_jax.plotting.style import (
 __all__ = [
     "EXACT",
     "IDEAL",
+    "NEUTRAL",
     "PANEL",
     "RC",
     "RLHF",
@@ -49,6 +52,7 @@ __all__ = [
     "grid_arrows",
     "grid_map",
     "grid_panels",
+    "heat_table",
     "ideal",
     "interval_line",
     "ladder_styles",
@@ -57,6 +61,7 @@ __all__ = [
     "line",
     "logarithmic",
     "panels",
+    "path",
     "phase",
     "points_with_spread",
     "policy_bars",

@@ -148,6 +148,27 @@ def grid_arrows(ax: Axes, logits: np.ndarray, moves: Sequence[tuple[int, int]], 
     ax.plot(columns, rows, ".", color="#C8321E", markersize=2, linestyle="")
 
 
+def heat_table(
+    ax: Axes, values: np.ndarray, rows: Sequence[str], columns: Sequence[str], limits: tuple[float, float]
+) -> AxesImage:
+    """Draw a table of values as colours with the numbers written on them, and return its image.
+
+    Args:
+        ax: axes to draw on.
+        values: [rows, columns].
+        rows, columns: what stands beside the rows, from the bottom, and under the columns.
+        limits: values of the palest and the darkest colour.
+    """
+    image = ax.imshow(values, origin="lower", cmap="Blues", vmin=limits[0], vmax=limits[1], aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        ink = "white" if value - limits[0] > 0.6 * (limits[1] - limits[0]) else "black"
+        ax.text(column, row, f"{value:.2f}", ha="center", va="center", size=7, color=ink)
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.tick_params(length=0)
+    return image
+
+
 def _cell(row: int, column: int, inset: float = 0.0, **options: Any) -> Rectangle:
     side = 1.0 - 2.0 * inset
     return Rectangle((column - 0.5 + inset, row - 0.5 + inset), side, side, **options)
