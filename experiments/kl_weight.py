@@ -34,7 +34,7 @@ def findings(results: Mapping[str, Result]) -> str:
     return (
         f"The best cell, weight {WEIGHTS[row]:g} at β = {KL_WEIGHTS[column]:g}, has true utility "
         f"{utility.max():.3f}. With KL alone (weight 0) the best is {utility[0].max():.3f}, at β = "
-        f"{KL_WEIGHTS[int(np.argmax(utility[0]))]:g}; {100 * ENOUGH:.0f} % of the best cell it reaches at β = "
+        f"{KL_WEIGHTS[int(np.argmax(utility[0]))]:g}; {100 * ENOUGH:.0f} % of the best it reaches at β = "
         f"{', '.join(alone) or 'none of the grid'}."
     )
 
@@ -58,8 +58,8 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 EXPERIMENT = Experiment(
     name="kl-weight",
     claim=(
-        "A stronger pull to the reference policy keeps RLHF out of the traps, at the price of staying near it "
-        "everywhere: no coefficient alone reaches what relaxed FPO reaches with little of it."
+        "A stronger pull to the reference policy keeps RLHF out of the traps, at the price of staying near "
+        "it everywhere: no coefficient alone reaches what relaxed FPO reaches with little of it."
     ),
     methods={_label(b, w): {**RELAXED, "kl_weight": b, "weight": w} for b in KL_WEIGHTS for w in WEIGHTS},
     figures=draw_figures,

@@ -42,10 +42,10 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 EXPERIMENT = Experiment(
     name="preferences-gems",
     claim=(
-        "At trapped prompts one unseen response is the best there is, and looks like the traps. Practical FPO "
-        "penalises influence whatever its sign: at weights that keep it out of the traps it leaves the gems "
-        "as well, and ends below RLHF. Relaxed FPO knows the annotator's preference, avoids the traps and takes "
-        "the gems."
+        "At trapped prompts one unseen response is the best there is, and looks like the traps. Practical "
+        "FPO penalises influence whatever its sign: at weights that keep it off the traps it leaves the gems "
+        "as well, and ends below RLHF. Relaxed FPO knows the annotator's preference, avoids the traps and "
+        "takes the gems."
     ),
     methods={
         "RLHF": {**RLHF, **GEMS},

@@ -10,9 +10,10 @@ from flax import struct
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from envs.contextual import Contextual, from_tables
+from envs.contextual import Contextual
 from envs.linear import Linear
 from envs.neural import Neural
+from envs.prompts import from_tables
 from fpo_jax import (
     BestResponse,
     Exact,
@@ -41,8 +42,8 @@ from fpo_jax.testing import central_difference
 SMALL = Contextual(prompts=2, trapped=1, ordinary=2, traps=1, topics=1)
 FOLLOWERS = {
     "best response, against itself": BestResponse(ridge=0.05, alpha=0.3, feedback=Preferences()),
-    "best response, against the reference": BestResponse(
-        ridge=0.05, alpha=0.3, feedback=Preferences(opponent="reference", label_noise=0.1, tie_margin=0.05)
+    "gradient, against the reference": Gradient(
+        rm_lr=0.3, alpha=0.3, feedback=Preferences(opponent="reference", label_noise=0.1, tie_margin=0.05)
     ),
     "gradient, 3 steps": Gradient(rm_lr=0.3, alpha=0.5, rm_steps=3, feedback=Preferences()),
     "optax": Optax(
@@ -111,7 +112,11 @@ def test_standard_plus_steering_is_the_gradient_of_F(name, key):
             return foresighted_value(game, follower, t, model, key)
 
         parts = steering(game, follower, theta, model, key)
-        implicit = [Implicit(), EffectiveReward()] if isinstance(follower, BestResponse) else []
+        implicit = (
+            [Implicit(), EffectiveReward()]
+            if follower.feedback == Preferences() and isinstance(follower, BestResponse)
+            else []
+        )
         routes = [route.estimate(game, follower, theta, model, key).gradient for route in implicit]
         return parts, central_difference(F, theta), routes
 
@@ -126,7 +131,7 @@ def test_the_best_response_is_stationary_on_preferences(state, key):
     # Σ μ (σ(m) − p*) (ψ − ψ') + 2 λ φ = 0, the offline pairs weighing 1 − α and the policy's α.
     game, theta, _ = state
     follower = FOLLOWERS["best response, against itself"]
-    phi = np.asarray(jax.jit(follower.init)(game, theta, jnp.zeros(3), key).phi)
+    phi = np.asarray(best_response(game, theta, key, Preferences()))
     data = training_data(game, theta, 0.3, key, follower.feedback)
     np.testing.assert_allclose(np.sum(data.w), 1.0, rtol=1e-12)
     difference = np.asarray(data.y.y.features - data.y.other.features)
@@ -200,34 +205,40 @@ def test_sampled_pairs_estimate_the_exact_gradient(feedback, state, key):
     within_4_standard_errors(np.asarray(estimate(jax.random.split(key, 4000))), exact)
 
 
-def best_response(game, theta, key, **annotator):
-    follower = BestResponse(ridge=0.05, alpha=0.3, feedback=Preferences(**annotator))
-    return follower.init(game, theta, jnp.zeros(3), key).phi
+@jax.jit
+def best_response(game, theta, key, feedback):
+    return BestResponse(ridge=0.05, alpha=0.3, feedback=feedback).init(game, theta, jnp.zeros(3), key).phi
 
 
 def test_limits_of_the_annotator(state, key):
     game, theta, _ = state
-    phi = jax.jit(lambda annotator: best_response(game, theta, key, **annotator))
+
+    def phi(**annotator):
+        return best_response(game, theta, key, Preferences(**annotator))
+
     # T → ∞, or labels turned round half of the time: p* = ½ throughout, so that φ = 0 is stationary
-    np.testing.assert_allclose(phi({"annotator_temperature": 1e12}), 0.0, atol=1e-11)
-    np.testing.assert_allclose(phi({"label_noise": 0.5}), 0.0, atol=1e-12)
-    np.testing.assert_allclose(phi({"tie_margin": 10.0}), 0.0, atol=1e-12)
+    np.testing.assert_allclose(phi(annotator_temperature=1e12), 0.0, atol=1e-11)
+    np.testing.assert_allclose(phi(label_noise=0.5), 0.0, atol=1e-12)
+    np.testing.assert_allclose(phi(tie_margin=10.0), 0.0, atol=1e-12)
     # T → 0: the better of two is preferred with certainty, and a response ties with itself
-    certain = best_response(game, theta, key, labels="hard", annotator_temperature=0.0)
-    np.testing.assert_allclose(phi({"annotator_temperature": 1e-12}), certain, rtol=1e-8)
+    certain = phi(labels="hard", annotator_temperature=0.0)
+    np.testing.assert_allclose(phi(annotator_temperature=1e-12), certain, rtol=1e-8)
     assert norm(certain) > 0.1
     # a bias toward the trap makes its reward higher than it was
     trap = np.asarray(game.candidates.features[1, 2])
-    assert trap @ np.asarray(phi({"blind_spot_bias": 1.0})) > trap @ np.asarray(phi({}))
+    assert trap @ np.asarray(phi(blind_spot_bias=1.0)) > trap @ np.asarray(phi())
 
 
 def test_with_one_response_per_prompt_there_is_nothing_to_prefer_nor_to_steer(key):
     # every pair is of a response with itself, of which ∇m = 0: φ⁺ stays at its anchor whatever the policy
     game = from_tables(jax.random.normal(key, (3, 1, 2)), [[0.1], [0.5], [0.9]])
     follower = BestResponse(ridge=0.05, feedback=Preferences())
-    model = follower.init(game, jnp.zeros((3, 1)), jnp.zeros(2), key)
-    np.testing.assert_array_equal(model.phi, 0.0)
-    np.testing.assert_array_equal(steering(game, follower, jnp.zeros((3, 1)), model, key).steering, 0.0)
+    theta, model = jnp.zeros((3, 1)), RewardModel(jnp.zeros(2), jnp.zeros(2))
+    parts = jax.jit(
+        lambda: (follower.update(game, theta, model, key), steering(game, follower, theta, model, key))
+    )()
+    np.testing.assert_array_equal(parts[0].phi, 0.0)
+    np.testing.assert_array_equal(parts[1].steering, 0.0)
 
 
 def test_the_proximal_residual_is_that_after_an_implicit_step():
@@ -262,9 +273,10 @@ def test_the_tangent_kernel_of_a_game_is_the_inner_product_of_gradients(key):
     game = Neural(dimension=3, rm_hidden="4,3")
     _, phi = game.init(key)
     y, other = jax.random.normal(key, (2, 3))
-    np.testing.assert_allclose(
-        game.tangent_kernel(phi, y, other), Game.tangent_kernel(game, phi, y, other), rtol=1e-12
-    )
+    ours, default = jax.jit(
+        lambda: (game.tangent_kernel(phi, y, other), Game.tangent_kernel(game, phi, y, other))
+    )()
+    np.testing.assert_allclose(ours, default, rtol=1e-12)
 
 
 def test_what_an_oracle_knows_leads_from_practical_to_relaxed(state, key):
