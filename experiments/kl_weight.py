@@ -9,8 +9,8 @@ from experiments.preferences import RELAXED
 from experiments.running import Result
 from fpo_jax import plotting
 
-KL_WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.3, 1.0)
-WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0)
+KL_WEIGHTS = (0.0, 0.05, 0.1, 0.3, 1.0)
+WEIGHTS = (0.0, 0.1, 0.3, 1.0)
 ENOUGH = 0.95
 """Share of the best cell's utility that counts as sufficient."""
 

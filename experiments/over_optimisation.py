@@ -17,7 +17,7 @@ from fpo_jax.selection import reward_scores
 from fpo_jax.simulate import initial_state
 from fpo_jax.types import Game
 
-KL_WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+KL_WEIGHTS = (0.02, 0.1, 0.2, 0.5, 1.0)
 CANDIDATES = (1, 2, 4, 8, 16, 64, 256)
 METHODS: dict[str, dict[str, Any]] = {
     "RLHF": RLHF,

@@ -189,10 +189,8 @@ def _newton(slope: Slope, start: jax.Array) -> jax.Array:
     """Return the root of a convex loss's slope by Newton's method in a trust region; NaN if not reached."""
     digits = 100.0 * float(jnp.finfo(start.dtype).eps)
     solver: optx.Dogleg = optx.Dogleg(rtol=digits, atol=digits, linear_solver=lx.LU())
-    found = optx.root_find(lambda p, _: slope(p), solver, start, max_steps=100, throw=False).value
-    polished = found - jax.scipy.linalg.solve(jax.jacfwd(slope)(found), slope(found), assume_a="pos")
-    size = jnp.linalg.norm(slope(polished))
-    return jnp.where(size <= jnp.sqrt(digits), polished, jnp.nan)
+    found = optx.root_find(lambda p, _: slope(p), solver, start, max_steps=100, throw=False)
+    return jnp.where(found.result == optx.RESULTS.successful, found.value, jnp.nan)
 
 
 FOLLOWERS = catalogue(Gradient, Optax, BestResponse, Converged)
