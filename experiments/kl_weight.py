@@ -30,10 +30,12 @@ def findings(results: Mapping[str, Result]) -> str:
     """Say at which coefficients KL alone suffices."""
     utility = table(results, "true_utility")
     alone = [f"{b:g}" for b, u in zip(KL_WEIGHTS, utility[0], strict=True) if u >= ENOUGH * utility.max()]
+    held = [f"{b:g}" for b in KL_WEIGHTS if not results[_label(b, 0.0)].collapsed.any()]
     row, column = np.unravel_index(np.argmax(utility), utility.shape)
     return (
         f"The best cell, weight {WEIGHTS[row]:g} at β = {KL_WEIGHTS[column]:g}, has true utility "
-        f"{utility.max():.3f}. With KL alone (weight 0) the best is {utility[0].max():.3f}, at β = "
+        f"{utility.max():.3f}. KL alone (weight 0) keeps every seed from collapsing at β = "
+        f"{', '.join(held) or 'none of the grid'}. Its best utility is {utility[0].max():.3f}, at β = "
         f"{KL_WEIGHTS[int(np.argmax(utility[0]))]:g}; {100 * ENOUGH:.0f} % of the best it reaches at β = "
         f"{', '.join(alone) or 'none of the grid'}."
     )
@@ -58,7 +60,7 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 EXPERIMENT = Experiment(
     name="kl-weight",
     claim=(
-        "A stronger pull to the reference policy keeps RLHF out of the traps, at the price of staying near "
+        "A stronger pull to the reference policy keeps RLHF from collapsing, at the price of staying near "
         "it everywhere: no coefficient alone reaches what relaxed FPO reaches with little of it."
     ),
     methods={_label(b, w): {**RELAXED, "kl_weight": b, "weight": w} for b in KL_WEIGHTS for w in WEIGHTS},

@@ -5,6 +5,7 @@ hyperparameters only; what changes between updates is in the `RewardModel` that 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -189,7 +190,7 @@ def _newton(slope: Slope, start: jax.Array) -> jax.Array:
     """Return the root of a convex loss's slope by Newton's method in a trust region; NaN if not reached."""
     digits = 100.0 * float(jnp.finfo(start.dtype).eps)
     solver: optx.Dogleg = optx.Dogleg(rtol=digits, atol=digits, linear_solver=lx.LU())
-    found = optx.root_find(lambda p, _: slope(p), solver, start, max_steps=100, throw=False)
+    found: Any = optx.root_find(lambda p, _: slope(p), solver, start, max_steps=100, throw=False)
     return jnp.where(found.result == optx.RESULTS.successful, found.value, jnp.nan)
 
 

@@ -95,7 +95,7 @@ def test_standard_plus_steering_is_the_gradient_of_F(name, follower, horizon, ke
         "garnet",
         "contextual",
     ):
-        pytest.skip("the gridworld and the bandit are the same code")
+        pytest.skip("the gridworld or the bandit is the same code")
     if follower in MIXED and game.offline() is None:
         pytest.skip("this environment has no offline data to mix in")
     follower = (FOLLOWERS | MIXED)[follower]
