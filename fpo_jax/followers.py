@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import lineax as lx
 import optimistix as optx
 from flax import struct
 from jax.flatten_util import ravel_pytree
@@ -18,6 +17,7 @@ from fpo_jax.expect import follower_loss, squared_norm, training_data
 from fpo_jax.feedback import Labels
 from fpo_jax.hyperparameters import catalogue, count, flag, real
 from fpo_jax.optimiser import Optax
+from fpo_jax.solve import DenseSolver
 from fpo_jax.types import Feedback, Follower, Game, Key, Phi, RewardModel, Scalar, Theta
 
 Loss = Callable[[jax.Array], jax.Array]
@@ -189,7 +189,7 @@ def _stationary(loss: Loss, start: jax.Array, minimise: Minimiser) -> jax.Array:
 def _newton(slope: Slope, start: jax.Array) -> jax.Array:
     """Return the root of a convex loss's slope by Newton's method in a trust region; NaN if not reached."""
     digits = 100.0 * float(jnp.finfo(start.dtype).eps)
-    solver: optx.Dogleg = optx.Dogleg(rtol=digits, atol=digits, linear_solver=lx.LU())
+    solver: optx.Dogleg = optx.Dogleg(rtol=digits, atol=digits, linear_solver=DenseSolver())
     found: Any = optx.root_find(lambda p, _: slope(p), solver, start, max_steps=100, throw=False)
     return jnp.where(found.result == optx.RESULTS.successful, found.value, jnp.nan)
 

@@ -161,10 +161,10 @@ def test_one_step_on_one_pair_makes_exact_equal_relaxed_at_the_learning_rate(key
     follower = Gradient(rm_lr=0.05, feedback=feedback)
     theta, phi = jax.random.normal(key, (2, 4))
     assert follower.calibrated_weight(1) == 0.05
-    gradients = [
-        o.estimate(ONE_PAIR, follower, theta, RewardModel(phi), key).gradient
-        for o in (Exact(), Relaxed(0.05), Exact(utility="detached"), Relaxed(0.05, utility="detached"))
-    ]
+    objectives = (Exact(), Relaxed(0.05), Exact(utility="detached"), Relaxed(0.05, utility="detached"))
+    gradients = jax.jit(
+        lambda: [o.estimate(ONE_PAIR, follower, theta, RewardModel(phi), key).gradient for o in objectives]
+    )()
     np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-12)
     np.testing.assert_allclose(gradients[2], gradients[3], rtol=1e-12)
     assert norm(gradients[0] - gradients[2]) > 1e-4
@@ -194,7 +194,9 @@ def sampled_gradient(game, follower, theta, model, key):
     return ScoreFunction(samples=20).estimate(game, follower, theta, model, key).gradient
 
 
-@pytest.mark.parametrize("feedback", [Preferences(), HARD], ids=["soft", "hard"])
+@pytest.mark.parametrize(
+    "feedback", [pytest.param(Preferences(), marks=pytest.mark.slow), HARD], ids=["soft", "hard"]
+)
 def test_sampled_pairs_estimate_the_exact_gradient(feedback, state, key):
     # F is linear in φ⁺, which one step makes linear in the data: evaluation and data are separate samples.
     game, theta, model = state

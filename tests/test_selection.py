@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from envs.bandit import Bandit
 from envs.contextual import Contextual
 from envs.linear import Linear
-from fpo_jax import BestOf, BestResponse, Exact, Gradient, InputError, Leader, Preferences, Relaxed, run
+from fpo_jax import (
+    BestOf,
+    BestResponse,
+    Exact,
+    Gradient,
+    InputError,
+    Leader,
+    Preferences,
+    Relaxed,
+    RewardModel,
+    run,
+)
 from fpo_jax.estimators import EffectiveReward
 from fpo_jax.responses import accepted, best_of
 from fpo_jax.selection import Selected, effective_rewards, reward_scores
@@ -85,7 +96,7 @@ def test_the_steering_of_best_of_n_is_exact(key):
         inner = Contextual(prompts=2, trapped=1, ordinary=2, traps=1, topics=1).draw(key)
         theta, phi = inner.init(key)
         theta = theta + 0.5 * jax.random.normal(key, theta.shape)
-        model = follower.init(inner, theta, phi, key)
+        model = RewardModel(phi + jax.random.normal(key, phi.shape))
         scores = reward_scores(inner, theta, model.phi, key)
         plain = steering(inner, follower, theta, model, key)
         one = steering(Selected(inner, scores, candidates=1), follower, theta, model, key)
@@ -131,12 +142,13 @@ def test_a_likelihood_step_on_the_winner(key):
     weights = jax.nn.softmax(theta)
     cost = jax.grad(lambda t: game.cost(t, game.respond(t, key)))(theta)
     r = game.arms.features @ model.phi
+    estimate = jax.jit(lambda o: o.estimate(game, follower, theta, model, key).gradient)
     for objective, winner in (
         (BestOf(candidates=1), weights),
         (BestOf(candidates=4), best_of(weights, r, 4)),
         (BestOf(candidates=4, selection="rejection"), accepted(weights, r, 4, 10.0)),
     ):
-        gradient = objective.estimate(game, follower, theta, model, key).gradient
+        gradient = estimate(objective)
         np.testing.assert_allclose(gradient, winner - weights - cost, atol=1e-13)
 
 
