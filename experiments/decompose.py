@@ -84,7 +84,7 @@ class Effective(NamedTuple):
     """Effective rewards at the first seed's last compared state, response by response.
 
     Attributes:
-        exact: [n] r̃(y) at the best response.
+        exact: [n] r̃(y) = ∂F/∂w, the effective reward of exact foresight.
         rungs: [n] each, r − weight · penalty by label, with the weight that fits the exact correction best.
         blind_spot: [n] how far a response lies in the blind spot.
     """

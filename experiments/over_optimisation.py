@@ -92,8 +92,8 @@ EXPERIMENT = Experiment(
     name="over-optimisation",
     claim=(
         "True utility against KL to the reference: along RLHF it rises and falls, as it does for the best of "
-        "ever more candidates, and a weak pull to the reference lets it end low. With the exact steering term, "
-        "relaxed or practical FPO it keeps rising."
+        "ever more candidates, and a weak pull to the reference lets it end low. With the exact steering "
+        "term, relaxed or practical FPO it keeps rising."
     ),
     methods={
         _label(method, b): {**wishes, "kl_weight": b}
