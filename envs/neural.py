@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from envs.peak import Peak, Vector
 from fpo_jax.hyperparameters import InputError, choice, count, real, text
 from fpo_jax.keys import normal
-from fpo_jax.mlp import ACTIVATIONS, MLP, reward_and_norm
+from fpo_jax.mlp import ACTIVATIONS, MLP, reward_and_norm, tangent_kernel
 from fpo_jax.schedule import annealed
 from fpo_jax.types import Key, Phi, Recipe, Responses, Scalar
 
@@ -100,3 +100,7 @@ class Neural(Peak):
     def reward_and_norm(self, phi: Phi, y: Vector) -> tuple[Scalar, Scalar]:
         """Return r_φ(y), and ‖∇_φ r_φ(y)‖² in closed form."""
         return reward_and_norm(self.model, phi, y)
+
+    def tangent_kernel(self, phi: Phi, y: Vector, other: Vector) -> Scalar:
+        """Return ⟨∇_φ r_φ(y), ∇_φ r_φ(y')⟩ in closed form."""
+        return tangent_kernel(self.model, phi, y, other)

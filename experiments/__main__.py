@@ -24,10 +24,11 @@ Benchmark = Literal["linear", "tabular", "steering", "neural", "sweep"]
 
 
 def list_command(arguments: Sequence[str]) -> int:
-    """List environments, objectives, followers and differentiators, with their hyperparameters."""
+    """List environments, objectives, followers, feedback and differentiators, with their hyperparameters."""
     parse(dataclasses.make_dataclass("List", []), arguments, "list", description=list_command.__doc__)
     from envs import ENVIRONMENTS
     from fpo_jax.differentiate import DIFFERENTIATORS
+    from fpo_jax.feedback import FEEDBACKS
     from fpo_jax.followers import FOLLOWERS
     from fpo_jax.hyperparameters import declared
     from fpo_jax.objectives import OBJECTIVES
@@ -36,6 +37,7 @@ def list_command(arguments: Sequence[str]) -> int:
         "environments": ENVIRONMENTS,
         "objectives": OBJECTIVES,
         "followers": FOLLOWERS,
+        "feedback": FEEDBACKS,
         "differentiators": DIFFERENTIATORS,
     }
     for group, classes in groups.items():
@@ -59,6 +61,7 @@ def parse_settings(
     from envs import ENVIRONMENTS
     from experiments.settings import PRECISIONS, RECORDS, hyperparameters, load, resolve
     from fpo_jax.differentiate import DIFFERENTIATORS
+    from fpo_jax.feedback import FEEDBACKS
     from fpo_jax.followers import FOLLOWERS
     from fpo_jax.objectives import OBJECTIVES
 
@@ -70,6 +73,7 @@ def parse_settings(
         objective: str | None = None
         follower: str | None = None
         differentiator: str | None = None
+        feedback: str | None = None
         config: Path | None = None
 
     # First the parts, since they decide which other options there are; then everything, with those options.
@@ -99,6 +103,7 @@ def parse_settings(
         ),
         described("objective", f"what the leader ascends: {one_of(OBJECTIVES)}"),
         described("follower", f"how the reward model is retrained: {one_of(FOLLOWERS)}"),
+        described("feedback", f"what it is trained on: {one_of(FEEDBACKS)}"),
         described("differentiator", f"how the leader differentiates: {one_of(DIFFERENTIATORS)}"),
         described("steps", "iterations; an integer >= 1"),
         described("seeds", "number of seeds, run at once; an integer >= 1"),

@@ -17,12 +17,13 @@ from scipy.optimize import minimize_scalar
 from experiments.running import STATIONARY
 from experiments.settings import Settings, in_precision
 from experiments.timing import median_seconds
-from fpo_jax.estimators import EffectiveReward, Implicit
+from fpo_jax.estimators import Implicit
 from fpo_jax.hyperparameters import InputError, declared, require_known
 from fpo_jax.keys import named_key
 from fpo_jax.objectives import OBJECTIVES, Exact, Myopic
 from fpo_jax.penalties import Penalised
 from fpo_jax.record import outcome
+from fpo_jax.selection import effective_rewards
 from fpo_jax.simulate import instance, run_seeds, seed_keys
 from fpo_jax.steering import cosine, norm, norm_ratio, sign_agreement, steering
 from fpo_jax.types import Cost, Environment, Follower, Game, Key, Objective, Recipe, State
@@ -83,7 +84,7 @@ class Effective(NamedTuple):
     """Effective rewards at the first seed's last compared state, response by response.
 
     Attributes:
-        exact: [n] r̃(y) at the best response.
+        exact: [n] r̃(y) = ∂F/∂w, the effective reward of exact foresight.
         rungs: [n] each, r − weight · penalty by label, with the weight that fits the exact correction best.
         blind_spot: [n] how far a response lies in the blind spot.
     """
@@ -130,10 +131,7 @@ def decompose(settings: Settings, every: int, horizon: int = 1, only: Sequence[s
                 routes[label] = compare(ladder[label], exact)
             except InputError as error:
                 skipped[label] = str(error)
-        try:
-            effective = compare.effective_rewards(routes)
-        except InputError:  # the follower is no best response, so that there is no exact effective reward
-            effective = None
+        effective = compare.effective_rewards(routes)
     return Decomposed(settings, shown, routes, norms, scale, skipped, effective)
 
 
@@ -150,7 +148,8 @@ def _ladder(recipe: Recipe, horizon: int, scale: float | None) -> dict[str, Obje
         own = {field.name for field in declared(OBJECTIVES[name])}
         return OBJECTIVES[name](**{key: value for key, value in spoken.items() if key in own})
 
-    left_out = ("myopic", "limit", "fpo")  # nothing to add; another horizon; a name for two others
+    # nothing to add; another horizon; names for two others; a step that is no gradient of F
+    left_out = ("myopic", "limit", "fpo", "informed", "best-of")
     ladder = {name: make(name) for name in OBJECTIVES if name not in left_out}
     if ladder["exact"] != Exact(horizon):  # the reference is dF/dθ itself, whatever the leader may know of it
         ladder |= {"exact": Exact(horizon), f"exact, U {ladder['exact'].utility}": ladder["exact"]}  # type: ignore[attr-defined]
@@ -249,15 +248,11 @@ class _Comparison:
         }
 
         def at(state: State) -> tuple[jax.Array, dict[str, jax.Array], jax.Array]:
-            arguments = (game, self.follower, state.theta, state.reward_model, key)
-            exact, _ = EffectiveReward().reward(*arguments)
-            rungs = {
-                label: jax.vmap(rung.effective_reward(game, state.theta, state.reward_model.phi, responses))(
-                    responses.y
-                )
-                for label, rung in fitted.items()
-            }
-            return jax.vmap(exact)(responses.y), rungs, jax.vmap(game.blind_spot)(responses.y)
+            def of(objective: Objective) -> jax.Array:
+                return effective_rewards(objective, game, self.follower, state.theta, state.reward_model, key)
+
+            rungs = {label: of(rung) for label, rung in fitted.items()}
+            return of(Exact()), rungs, jax.vmap(game.blind_spot)(responses.y)
 
         return Effective(*jax.tree.map(np.asarray, jax.jit(at)(state)))
 

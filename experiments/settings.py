@@ -17,6 +17,7 @@ import jax
 
 from envs import ENVIRONMENTS
 from fpo_jax.differentiate import DIFFERENTIATORS
+from fpo_jax.feedback import FEEDBACKS
 from fpo_jax.followers import FOLLOWERS
 from fpo_jax.hyperparameters import InputError, declared, require_known, validate
 from fpo_jax.objectives import OBJECTIVES
@@ -32,12 +33,13 @@ GENERAL: dict[str, Any] = {"seeds": 64, "seed": 0, "steps": None, "precision": "
 
 
 class Names(NamedTuple):
-    """The four parts a run is put together from, by name."""
+    """The parts a run is put together from, by name."""
 
     environment: str
     objective: str = "myopic"
     follower: str | None = None  # None: the recipe's
     differentiator: str = "autodiff"
+    feedback: str | None = None  # None: the recipe's
 
 
 class Parts(NamedTuple):
@@ -48,13 +50,14 @@ class Parts(NamedTuple):
     objective: Any
     differentiator: Any
     follower: Any
+    feedback: Any
 
 
 def parts(names: Names) -> tuple[Names, Parts, Recipe]:
     """Look up the classes behind the names.
 
     Returns:
-        The names with the follower filled in, the classes, and the environment's recipe.
+        The names with follower and feedback filled in, the classes, and the environment's recipe.
 
     Raises:
         InputError: names the unknown name and the nearest known one.
@@ -62,13 +65,15 @@ def parts(names: Names) -> tuple[Names, Parts, Recipe]:
     environment = ENVIRONMENTS[require_known("environment", names.environment, ENVIRONMENTS)]
     recipe: Recipe = environment.recipe
     follower = names.follower or recipe.follower
-    names = names._replace(follower=follower)
+    feedback = names.feedback or recipe.feedback
+    names = names._replace(follower=follower, feedback=feedback)
     found = Parts(
         environment,
         Leader,
         OBJECTIVES[require_known("objective", names.objective, OBJECTIVES)],
         DIFFERENTIATORS[require_known("differentiator", names.differentiator, DIFFERENTIATORS)],
         FOLLOWERS[require_known("follower", follower, FOLLOWERS)],
+        FEEDBACKS[require_known("feedback", feedback, FEEDBACKS)],
     )
     return names, found, recipe
 
@@ -88,6 +93,8 @@ def hyperparameters(names: Names) -> dict[str, tuple[dataclasses.Field, Any]]:
         spoken["weight"] = recipe.weights[names.objective]
     if names.follower == recipe.follower:
         spoken |= recipe.settings
+    if names.feedback == recipe.feedback:
+        spoken |= recipe.annotator
     table: dict[str, tuple[dataclasses.Field, Any]] = {}
     for owner in classes:
         for field in declared(owner):
@@ -106,7 +113,7 @@ class Settings:
     """Resolved settings of a run, ready to be written down and run again.
 
     Attributes:
-        names: the four parts.
+        names: the parts.
         values: every hyperparameter by its flat name.
         steps, seeds, seed, precision: iterations, number of seeds, first seed, floating-point precision.
         record: what is written down, by name in `RECORDS`.
@@ -140,7 +147,8 @@ class Settings:
 
         objective, differentiator = make(classes.objective), make(classes.differentiator)
         leader = make(classes.leader, objective=objective, differentiator=differentiator)
-        return make(classes.environment), leader, make(classes.follower)
+        follower = make(classes.follower, feedback=make(classes.feedback))
+        return make(classes.environment), leader, follower
 
     def command(self) -> str:
         """Return the shortest command that repeats this run."""

@@ -7,9 +7,21 @@ the nouns, `fpo_jax.steering` for the decomposition, `fpo_jax.simulate` for the 
 from fpo_jax.differentiate import Autodiff, CentralDifference, ForwardDifference
 from fpo_jax.estimators import EffectiveReward, Implicit, ScoreFunction, ZeroOrder
 from fpo_jax.expect import expect, follower_loss, leader_value
+from fpo_jax.feedback import Labels, Preferences
 from fpo_jax.followers import BestResponse, Converged, Gradient
 from fpo_jax.hyperparameters import InputError
-from fpo_jax.objectives import Exact, FirstOrder, Limit, Myopic, Practical, Proximal, Relaxed, Tracin
+from fpo_jax.objectives import (
+    BestOf,
+    Exact,
+    FirstOrder,
+    Informed,
+    Limit,
+    Myopic,
+    Practical,
+    Proximal,
+    Relaxed,
+    Tracin,
+)
 from fpo_jax.record import full_record, outcome
 from fpo_jax.simulate import Leader, run, run_seeds, seed_keys
 from fpo_jax.steering import Decomposition, foresighted_value, steering
@@ -27,6 +39,7 @@ from fpo_jax.types import (
 
 __all__ = [
     "Autodiff",
+    "BestOf",
     "BestResponse",
     "CentralDifference",
     "Converged",
@@ -40,12 +53,15 @@ __all__ = [
     "Game",
     "Gradient",
     "Implicit",
+    "Informed",
     "InputError",
+    "Labels",
     "Leader",
     "Limit",
     "Myopic",
     "Objective",
     "Practical",
+    "Preferences",
     "Proximal",
     "Recipe",
     "Relaxed",

@@ -14,8 +14,9 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from fpo_jax.differentiate import CentralDifference
-from fpo_jax.expect import leader_value, squared_error, value_of
+from fpo_jax.expect import expect, item_loss, leader_value
 from fpo_jax.hyperparameters import InputError, choice, count, kebab, real
+from fpo_jax.responses import drawn
 from fpo_jax.solve import SOLVERS, Limits, solve
 from fpo_jax.steering import Decomposition, foresight_keys, foresighted_value
 from fpo_jax.types import (
@@ -26,7 +27,6 @@ from fpo_jax.types import (
     Key,
     Objective,
     Phi,
-    Response,
     Responses,
     RewardModel,
     Scalar,
@@ -133,20 +133,22 @@ class EffectiveReward(Implicit):
     """dF/dθ as a policy gradient on the effective reward r̃(y) = r_φ⁺(y) + α ⟨ḡ, I(y)⟩ (paper).
 
     I(y) = −H⁻¹ ∇_φ ℓ(y) is the influence of a response, ḡ = E_π[∇_φ r]; α is the on-policy share of the
-    follower's data. r̃ is held fixed as a function of y, which is differentiated, as is its weight.
+    follower's data. r̃ is held fixed as a function of y, which is differentiated, as is its weight. On
+    preferences ℓ and r̃ belong to a comparison (y, y'), and both sides carry gradient.
     """
 
     def reward(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
-    ) -> tuple[Callable[[Response], Scalar], Cost]:
-        """Return r̃ as a function of one response, and the cost of the solve."""
+    ) -> tuple[Callable[[PyTree], Scalar], Cost]:
+        """Return r̃ as a function of one item of the follower's feedback, and the cost of the solve."""
         at = self.linearise(game, follower, theta, reward_model, key)
-        share = 1.0 if game.offline() is None else follower.alpha
+        feedback = follower.feedback
+        share = 1.0 if feedback.offline(game, key) is None else follower.alpha
 
-        def effective(y: Response) -> Scalar:
+        def effective(item: PyTree) -> Scalar:
             def reward_and_loss(p: Float[Array, " n"]) -> tuple[Scalar, Scalar]:
-                reward = game.reward(at.unravel(p), y)
-                return reward, squared_error(reward, game.utility(y))
+                phi = at.unravel(p)
+                return game.reward(phi, feedback.sides(item)[0]), item_loss(game, phi, item, feedback)
 
             (reward, _), (_, slope) = jax.jvp(reward_and_loss, (at.phi,), (at.sensitivity,))
             return reward - share * slope
@@ -162,9 +164,12 @@ class EffectiveReward(Implicit):
             InputError: when the follower's update minimises nothing.
         """
         effective, cost = self.reward(game, follower, theta, reward_model, key)
+        keys = foresight_keys(key)
 
         def value(t: Theta) -> Scalar:
-            return value_of(effective, game, t, game.respond(t, foresight_keys(key).evaluation))
+            responses = game.respond(t, keys.evaluation)
+            items = follower.feedback.gather(game, t, responses, keys.data)
+            return expect(effective, items) - game.cost(t, responses)
 
         return Estimate(jax.grad(value)(theta), cost)
 
@@ -197,12 +202,13 @@ class _Sampled(Wrapped):
     def respond(self, theta: Theta, key: Key) -> Responses:
         """Return responses drawn by their weights, which keep the weights' score as their gradient."""
         sample_key, own_key = jax.random.split(key)
-        responses = self.game.respond(theta, own_key)
-        log_weights = jnp.log(responses.w)
-        drawn = jax.random.categorical(sample_key, log_weights, shape=(self.samples,))
-        log_probability = log_weights[drawn]
-        weights = jnp.exp(log_probability - jax.lax.stop_gradient(log_probability)) / self.samples
-        return Responses(jax.tree.map(lambda leaf: leaf[drawn], responses.y), weights)
+        return drawn(self.game.respond(theta, own_key), self.samples, sample_key)
+
+    def compare(self, theta: Theta, responses: Responses, opponent: str, key: Key) -> Responses:
+        """Return pairs drawn by their weights, since two samples need not meet at one prompt."""
+        sample_key, first_key, own_key = jax.random.split(key, 3)
+        every = self.game.compare(theta, self.game.respond(theta, first_key), opponent, own_key)
+        return drawn(every, self.samples, sample_key)
 
 
 @struct.dataclass

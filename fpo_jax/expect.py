@@ -7,8 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from fpo_jax.feedback import Labels
 from fpo_jax.hyperparameters import InputError
-from fpo_jax.types import Game, Key, Phi, Response, Responses, Scalar, Theta
+from fpo_jax.types import Feedback, Game, Key, Phi, Response, Responses, Scalar, Theta
+
+LABELS = Labels()
 
 
 def check_shapes(responses: Responses) -> None:
@@ -81,32 +84,30 @@ def mix(offline: Responses | None, on_policy: Responses, alpha: float | Scalar) 
     )
 
 
-def value_of(reward: Callable[[Response], Scalar], game: Game, theta: Theta, responses: Responses) -> Scalar:
-    """Return E_{y~π_θ}[reward(y)] − cost(θ): what a leader paid by this reward has, with responses ~ π_θ."""
-    return expect(reward, responses) - game.cost(theta, responses)
-
-
 def leader_value(game: Game, theta: Theta, phi: Phi, responses: Responses) -> Scalar:
     """Return the leader's objective J(θ, φ) = E_{y~π_θ}[r_φ(y)] − cost(θ), with responses ~ π_θ."""
-    return value_of(lambda y: game.reward(phi, y), game, theta, responses)
+    return expect(lambda y: game.reward(phi, y), responses) - game.cost(theta, responses)
 
 
-def squared_error(reward: Scalar, utility: Scalar) -> Scalar:
-    """Return the reward model's loss on one response, ℓ = (r − U)²."""
-    return (reward - utility) ** 2
+def item_loss(game: Game, phi: Phi, item: PyTree, feedback: Feedback) -> Scalar:
+    """Return the reward model's loss ℓ on one item: squared error (r − U)² on a response with its label."""
+    return feedback.loss(feedback.margin(game, phi, item), feedback.target(game, item))
 
 
-def follower_loss(game: Game, phi: Phi, data: Responses) -> Scalar:
-    """Return the data term of the follower's loss, E_{y~μ_θ}[ℓ(r_φ(y), U(y))], with data ~ μ_θ.
+def follower_loss(game: Game, phi: Phi, data: Responses, feedback: Feedback = LABELS) -> Scalar:
+    """Return the data term of the follower's loss, E_{μ_θ}[ℓ], with data ~ μ_θ.
 
-    The regulariser Ω(φ) belongs to the follower, who adds it.
+    By default E[(r_φ(y) − U(y))²]. The regulariser Ω(φ) belongs to the follower, who adds it.
     """
-    return expect(lambda y: squared_error(game.reward(phi, y), game.utility(y)), data)
+    return expect(lambda item: item_loss(game, phi, item, feedback), data)
 
 
-def training_data(game: Game, theta: Theta, alpha: float | Scalar, key: Key) -> Responses:
-    """Return the follower's data μ_θ: the game's offline data mixed with fresh responses of π_θ."""
-    return mix(game.offline(), game.respond(theta, key), alpha)
+def training_data(
+    game: Game, theta: Theta, alpha: float | Scalar, key: Key, feedback: Feedback = LABELS
+) -> Responses:
+    """Return the follower's data μ_θ: the offline items mixed with fresh ones of π_θ."""
+    fresh = feedback.gather(game, theta, game.respond(theta, key), key)
+    return mix(feedback.offline(game, key), fresh, alpha)
 
 
 def squared_norm(tree: PyTree) -> Float[Array, ""]:

@@ -5,6 +5,7 @@ hyperparameters only; what changes between updates is in the `RewardModel` that 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +14,15 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 
 from fpo_jax.expect import follower_loss, squared_norm, training_data
+from fpo_jax.feedback import Labels
 from fpo_jax.hyperparameters import catalogue, count, flag, real
 from fpo_jax.optimiser import Optax
-from fpo_jax.types import Follower, Game, Key, Phi, RewardModel, Scalar, Theta
+from fpo_jax.solve import DenseSolver
+from fpo_jax.types import Feedback, Follower, Game, Key, Phi, RewardModel, Scalar, Theta
+
+Loss = Callable[[jax.Array], jax.Array]
+Slope = Callable[[jax.Array], jax.Array]
+Minimiser = Callable[[Slope, jax.Array], jax.Array]
 
 ALPHA_HELP = "share of on-policy data in the reward model's training mix, in [0, 1]"
 
@@ -32,6 +39,7 @@ class Gradient(Follower):
     weight_decay: float = real(0.0, "share of φ lost at each step, in [0, 1]", low=0.0, high=1.0)
     alpha: float = real(1.0, ALPHA_HELP, low=0.0, high=1.0)
     rm_steps: int = count(1, "gradient steps in one update of the reward model")
+    feedback: Feedback = Labels()
 
     def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
         """Return the initial parameters unchanged."""
@@ -39,10 +47,10 @@ class Gradient(Follower):
 
     def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
         """Return φ after `rm_steps` gradient steps on μ_θ; differentiable in θ through every step."""
-        data = training_data(game, theta, self.alpha, key)
+        data = training_data(game, theta, self.alpha, key, self.feedback)
 
         def step(phi: Phi, _: None) -> tuple[Phi, None]:
-            gradient = jax.grad(follower_loss, argnums=1)(game, phi, data)
+            gradient = jax.grad(follower_loss, argnums=1)(game, phi, data, self.feedback)
             decayed = jax.tree.map(lambda p, g: (1.0 - self.weight_decay) * p - self.rm_lr * g, phi, gradient)
             return decayed, None
 
@@ -55,29 +63,33 @@ class Gradient(Follower):
 
         φ = (1 − d) φ − lr ∇L means ∇(L + d/(2·lr) ‖φ‖²) = 0: a ridge of weight_decay / (2·rm_lr).
         """
-        return BestResponse(ridge=self.weight_decay / (2.0 * self.rm_lr), alpha=self.alpha)
+        ridge = self.weight_decay / (2.0 * self.rm_lr)
+        return BestResponse(ridge=ridge, alpha=self.alpha, feedback=self.feedback)
 
     def calibrated_weight(self, horizon: int) -> float:
         """Return 2·lr·α·k, k steps in all: one step moves r(y) by −2·lr·α·(r − U)‖∇r‖².
 
         Exact for k = 1 and a policy of one response, whose only influence is on itself; otherwise a scale.
         """
-        return 2.0 * float(self.rm_lr) * float(self.alpha) * self.rm_steps * horizon
+        return self.feedback.scale * float(self.rm_lr) * float(self.alpha) * self.rm_steps * horizon
 
 
 @struct.dataclass
 class BestResponse(Follower):
-    """The exact minimiser of the regularised loss, in closed form, for a reward affine in φ (paper, Thm.).
+    """The exact minimiser of the regularised loss, for a reward affine in φ (paper, Thm.).
 
-    φ⁺ = argmin_φ E_{μ_θ}[(r_φ − U)²] + ridge · ‖φ − φ_a‖², where φ_a = φ₀ if `anchored`, else 0.
-    With r affine in φ the loss is quadratic, so one Newton step from the anchor lands on the minimiser:
-    φ⁺ = φ_a − [∂²L/∂φ²]⁻¹ ∂L/∂φ(φ_a). Differentiating through the solve is the implicit function theorem.
+    φ⁺ = argmin_φ E_{μ_θ}[ℓ] + ridge · ‖φ − φ_a‖², where φ_a = φ₀ if `anchored`, else 0.
+    With r affine in φ the squared error is quadratic, so one Newton step from the anchor lands on the
+    minimiser: φ⁺ = φ_a − [∂²L/∂φ²]⁻¹ ∂L/∂φ(φ_a). Differentiating through the solve is the implicit function
+    theorem. On preferences the loss is convex: Newton's method within a trust region (optimistix) leads from
+    the present φ to the minimiser, differentiated by the theorem; φ⁺ is NaN where it does not reach it.
     A singular Hessian (ridge 0 and too few distinct responses) has no single minimiser; a run refuses it.
     """
 
     ridge: float = real(0.0, "ridge λ on ‖φ − anchor‖²", low=0.0)
     alpha: float = real(1.0, ALPHA_HELP, low=0.0, high=1.0)
     anchored: bool = flag(False, "pull φ toward its initial value φ₀ rather than toward 0")
+    feedback: Feedback = Labels()
 
     def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
         """Return the best response to the initial policy; the anchor is remembered."""
@@ -88,9 +100,12 @@ class BestResponse(Follower):
         """Return the best response to π_θ, whatever φ was before."""
         anchor, unravel = ravel_pytree(reward_model.memory)
         loss = self.loss(game, theta, reward_model, key)
-        hessian, gradient = jax.hessian(loss)(anchor), jax.grad(loss)(anchor)
-        newton_step = jax.scipy.linalg.solve(hessian, -gradient, assume_a="pos")
-        return RewardModel(unravel(anchor + newton_step), memory=reward_model.memory)
+        if self.feedback.quadratic:
+            hessian, gradient = jax.hessian(loss)(anchor), jax.grad(loss)(anchor)
+            found = anchor + jax.scipy.linalg.solve(hessian, -gradient, assume_a="pos")
+        else:
+            found = _stationary(loss, ravel_pytree(reward_model.phi)[0], _newton)
+        return RewardModel(unravel(found), memory=reward_model.memory)
 
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar:
         """Return ‖∂L/∂φ(φ)‖ / (‖∂L/∂φ(φ_a)‖ + ‖φ − φ_a‖): rounding if r is affine in φ, else not small.
@@ -114,11 +129,12 @@ class BestResponse(Follower):
         self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[jax.Array], jax.Array]:
         """Return the regularised loss L(θ, ·) as a function of the flattened φ."""
-        data = training_data(game, theta, self.alpha, key)
+        data = training_data(game, theta, self.alpha, key, self.feedback)
         anchor, unravel = ravel_pytree(reward_model.memory)
 
         def loss(phi: jax.Array) -> jax.Array:
-            return follower_loss(game, unravel(phi), data) + self.ridge * squared_norm(phi - anchor)
+            fit = follower_loss(game, unravel(phi), data, self.feedback)
+            return fit + self.ridge * squared_norm(phi - anchor)
 
         return loss
 
@@ -158,12 +174,24 @@ class Converged(BestResponse):
             curvatures = jnp.linalg.eigvalsh(jax.jacfwd(slope)(polished))
             return jnp.where(converged & (curvatures[0] > 0), polished, jnp.nan)
 
-        def solve_tangent(slope: Callable[[jax.Array], jax.Array], right: jax.Array) -> jax.Array:
-            return jax.scipy.linalg.solve(jax.jacfwd(slope)(right), right, assume_a="pos")
+        return RewardModel(unravel(_stationary(loss, phi, minimise)), memory=reward_model.memory)
 
-        start = jax.lax.stop_gradient(phi)
-        found = jax.lax.custom_root(jax.grad(loss), start, minimise, solve_tangent)
-        return RewardModel(unravel(found), memory=reward_model.memory)
+
+def _stationary(loss: Loss, start: jax.Array, minimise: Minimiser) -> jax.Array:
+    """Return the stationary point that `minimise` finds, differentiated by the implicit function theorem."""
+
+    def solve_tangent(slope: Slope, right: jax.Array) -> jax.Array:
+        return jax.scipy.linalg.solve(jax.jacfwd(slope)(right), right, assume_a="pos")
+
+    return jax.lax.custom_root(jax.grad(loss), jax.lax.stop_gradient(start), minimise, solve_tangent)
+
+
+def _newton(slope: Slope, start: jax.Array) -> jax.Array:
+    """Return the root of a convex loss's slope by Newton's method in a trust region; NaN if not reached."""
+    digits = 100.0 * float(jnp.finfo(start.dtype).eps)
+    solver: optx.Dogleg = optx.Dogleg(rtol=digits, atol=digits, linear_solver=DenseSolver())
+    found: Any = optx.root_find(lambda p, _: slope(p), solver, start, max_steps=100, throw=False)
+    return jnp.where(found.result == optx.RESULTS.successful, found.value, jnp.nan)
 
 
 FOLLOWERS = catalogue(Gradient, Optax, BestResponse, Converged)

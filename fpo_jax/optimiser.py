@@ -15,9 +15,10 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Int, PyTree
 
 from fpo_jax.expect import follower_loss, mix, squared_norm
+from fpo_jax.feedback import Labels
 from fpo_jax.hyperparameters import InputError, choice, count, flag, real, text
 from fpo_jax.keys import named_key
-from fpo_jax.types import Follower, Game, Key, Phi, Responses, RewardModel, Scalar, Theta
+from fpo_jax.types import Feedback, Follower, Game, Key, Phi, Responses, RewardModel, Scalar, Theta
 
 ROUNDLESS = 1e-30
 """Under the root of Adam and its kin: the derivative of √v at v = 0 is then 0 · 1/ROUNDLESS^½, not NaN."""
@@ -65,6 +66,7 @@ class Optax(Follower):
     buffer_size: int = count(1, "samples that the buffer holds, >= draws")
     replay: str = choice("fresh", "what the buffer keeps", ("fresh", "fifo", "accumulate", "mixed"))
     warm_start: bool = flag(True, "continue from the present φ rather than from φ₀")
+    feedback: Feedback = Labels()
 
     def check(self) -> None:
         """Raise an InputError when draws do not fit the buffer, or the optimiser is none."""
@@ -105,9 +107,9 @@ class Optax(Follower):
     def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
         """Return φ₀, a fresh optimiser, an empty buffer, and the anchor where there is one."""
         capacity = self.draws if self.replay == "fresh" else self.buffer_size
-        shapes = jax.eval_shape(lambda: game.sample(theta, key, capacity))
+        shapes = jax.eval_shape(lambda: self._items(game, theta, key, capacity))
         empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        anchor = game.sample(theta, named_key(key, "anchor"), capacity) if self.brings_anchor else None
+        anchor = self._items(game, theta, named_key(key, "anchor"), capacity) if self.brings_anchor else None
         start = None if self.warm_start else phi
         memory = Memory(self.transformation().init(phi), empty, jnp.asarray(0), anchor, start)
         return RewardModel(phi, memory)
@@ -131,7 +133,7 @@ class Optax(Follower):
 
         def step(carry: tuple[Phi, PyTree], _: None) -> tuple[tuple[Phi, PyTree], None]:
             phi, state = carry
-            gradient = jax.grad(follower_loss, argnums=1)(game, phi, data)
+            gradient = jax.grad(follower_loss, argnums=1)(game, phi, data, self.feedback)
             with jax.numpy_dtype_promotion("standard"):  # which optax counts on
                 change, state = optimiser.update(gradient, state, phi)
             return (optax.apply_updates(phi, change), state), None
@@ -155,7 +157,8 @@ class Optax(Follower):
         _, unravel = ravel_pytree(reward_model.phi)
 
         def loss(phi: Array) -> Scalar:
-            return follower_loss(game, unravel(phi), data) + 0.5 * self.weight_decay * squared_norm(phi)
+            fit = follower_loss(game, unravel(phi), data, self.feedback)
+            return fit + 0.5 * self.weight_decay * squared_norm(phi)
 
         return loss
 
@@ -164,10 +167,20 @@ class Optax(Follower):
         raise InputError("follower", "optax", "gradient or a best response, for a limit of its updates")
 
     def calibrated_weight(self, horizon: int) -> float | None:
-        """Return 2·lr·α·k for plain gradient descent on fresh draws, k steps in all; None for all else."""
+        """Return scale·lr·α·k for plain descent on fresh draws, k steps in all; None for all else."""
         if self.optimizer != "sgd" or self.replay != "fresh":
             return None
-        return 2.0 * float(self.rm_lr) * float(self.alpha) * self.rm_steps * horizon
+        return self.feedback.scale * float(self.rm_lr) * float(self.alpha) * self.rm_steps * horizon
+
+    def remembered(self, reward_model: RewardModel) -> Responses:
+        """Return the items in the buffer as one sample."""
+        return _as_sample(reward_model.memory.buffer)
+
+    def _items(self, game: Game, theta: Theta, key: Key, number: int) -> Responses:
+        """Return the items of independent draws of π_θ, stacked: leading axes [number, n]."""
+        responses = game.sample(theta, key, number)
+        keys = jax.random.split(named_key(key, "items"), number)
+        return jax.vmap(lambda one, k: self.feedback.gather(game, theta, one, k))(responses, keys)
 
     def _push(self, memory: Memory, fresh: Responses, key: Key) -> Responses:
         """Return the buffer after the fresh draws have entered it."""
@@ -196,8 +209,8 @@ class Optax(Follower):
         self, game: Game, theta: Theta, memory: Memory, key: Key
     ) -> tuple[Responses, Responses]:
         """Return the buffer after fresh draws of π_θ have entered it, and the mix to train on."""
-        buffer = self._push(memory, game.sample(theta, key, self.draws), named_key(key, "places"))
-        offline = game.offline() if memory.anchor is None else _as_sample(memory.anchor)
+        buffer = self._push(memory, self._items(game, theta, key, self.draws), named_key(key, "places"))
+        offline = self.feedback.offline(game, key) if memory.anchor is None else _as_sample(memory.anchor)
         return buffer, mix(offline, _as_sample(buffer), self.alpha)
 
 

@@ -1,6 +1,7 @@
 """Objectives with a penalty on what a response does to its own reward: J − weight · E[penalty] (paper).
 
-Each is one scalar formula in the residual r − U and the influence ‖∇_φ r‖² of a response.
+Each is one scalar formula in the residual of an item and its influence ⟨∇_φ r(y), ∇_φ m⟩ on its own reward
+(`fpo_jax.feedback`): r − U and ‖∇_φ r‖² of a label; p_φ − p* and ⟨∇r(y), ∇r(y) − ∇r(y')⟩ of a preference.
 """
 
 from collections.abc import Callable
@@ -8,12 +9,27 @@ from typing import Any
 
 import jax
 from flax import struct
+from jaxtyping import PyTree
 
-from fpo_jax.expect import leader_value, value_of
+from fpo_jax.expect import expect, leader_value
 from fpo_jax.hyperparameters import choice, real
 from fpo_jax.steering import foresight_keys
-from fpo_jax.types import Follower, Game, Key, Objective, Phi, Response, Responses, RewardModel, Scalar, Theta
+from fpo_jax.types import (
+    Feedback,
+    Follower,
+    Game,
+    Influence,
+    Key,
+    Objective,
+    Phi,
+    Responses,
+    RewardModel,
+    Scalar,
+    Theta,
+)
 from fpo_jax.wrapped import detach_utility
+
+Residual = Callable[[PyTree, Scalar, Influence], Scalar]
 
 WEIGHT_HELP = "weight of the penalty; 0 is the myopic objective"
 
@@ -25,85 +41,94 @@ def _utility_choice() -> Any:
 
 
 class Penalised(Objective):
-    """J(θ, φ) − weight · E_{y~π_θ}[penalty(y)]: the frame that every first-order approximation shares."""
+    """J(θ, φ) − weight · E[penalty], over the items that the follower's feedback makes of π_θ's responses.
+
+    The frame that every first-order approximation shares. A field `utility`, if any, says how U is used.
+    """
 
     weight: float
 
     def penalty(self, residual: Scalar, influence: Scalar) -> Scalar:
-        """Return the penalty on one response, from its residual r − U and its influence on itself."""
-        raise NotImplementedError
+        """Return the penalty on one item, from its residual and its influence on its own reward."""
+        return residual * influence
+
+    def seen(self, game: Game) -> Game:
+        """Return the game as the leader knows it, with ∂U/∂y or without."""
+        return (
+            game if getattr(self, "utility", "differentiated") == "differentiated" else detach_utility(game)
+        )
+
+    def residuals(self, game: Game, follower: Follower, reward_model: RewardModel) -> Residual:
+        """Return the residual that the penalty sees, as a function of an item, its target and influence."""
+        return lambda item, target, influence: follower.feedback.residual(influence.margin, target)
 
     def influence_under(
-        self, game: Game, theta: Theta, phi: Phi, responses: Responses
-    ) -> Callable[[Response], tuple[Scalar, Scalar]]:
-        """Return reward and influence as a function of one response: r_φ(y) and ‖∇_φ r_φ(y)‖²."""
-        return lambda y: game.reward_and_norm(phi, y)
-
-    def effective_reward(
-        self, game: Game, theta: Theta, phi: Phi, responses: Responses
-    ) -> Callable[[Response], Scalar]:
-        """Return r_φ(y) − weight · penalty(y) as a function of one response: this rung's stand-in for r̃.
-
-        It is differentiated in θ through y, with U used as `utility` says.
-        """
-        known = getattr(self, "utility", "differentiated")  # practical FPO knows no U
-        seen = game if known == "differentiated" else detach_utility(game)
-        influence_of = self.influence_under(game, theta, phi, responses)
-
-        def effective(y: Response) -> Scalar:
-            reward, influence = influence_of(y)
-            residual = reward - seen.utility(y)
-            residual = jax.lax.stop_gradient(residual) if known == "value" else residual
-            return reward - self.weight * self.penalty(residual, influence)
-
-        return effective
+        self, game: Game, feedback: Feedback, theta: Theta, phi: Phi, responses: Responses
+    ) -> Callable[[PyTree], Influence]:
+        """Return the influence of one item as a function of it."""
+        return lambda item: feedback.influence(game, phi, item)
 
     def value(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Scalar:
-        """Return J(θ, φ) − weight · E[penalty(y)], both on the same responses."""
-        responses = game.respond(theta, foresight_keys(key).evaluation)
-        effective = self.effective_reward(game, theta, reward_model.phi, responses)
-        return value_of(effective, game, theta, responses)
+        """Return J(θ, φ) − weight · E[penalty], both on the same items; differentiated in θ through them."""
+        seen, feedback, keys = self.seen(game), follower.feedback, foresight_keys(key)
+        responses = game.respond(theta, keys.evaluation)
+        items = feedback.gather(seen, theta, responses, keys.data)
+        influence_of = self.influence_under(game, feedback, theta, reward_model.phi, responses)
+        residual_of = self.residuals(game, follower, reward_model)
+        by_value = getattr(self, "utility", "differentiated") == "value"
+
+        def effective(item: PyTree) -> Scalar:
+            influence, target = influence_of(item), feedback.target(seen, item)
+            if by_value:
+                margin = jax.lax.stop_gradient(influence.margin)
+                influence, target = influence._replace(margin=margin), jax.lax.stop_gradient(target)
+            penalty = self.penalty(residual_of(item, target, influence), influence.on_reward)
+            return influence.reward - self.weight * penalty
+
+        return expect(effective, items) - game.cost(theta, responses)
 
 
 @struct.dataclass
 class Relaxed(Penalised):
-    """Relaxed FPO: the penalty is explicit self-influence, (r_φ(y) − U(y)) · ‖∇_φ r_φ(y)‖² (paper)."""
+    """Relaxed FPO: the penalty is explicit self-influence (paper).
+
+    For labels (r_φ(y) − U(y)) · ‖∇_φ r_φ(y)‖², for preferences (p_φ − p*) ⟨∇r(y), ∇r(y) − ∇r(y')⟩.
+    """
 
     weight: float = real(0.1, WEIGHT_HELP, low=0.0)
     utility: str = _utility_choice()
 
-    def penalty(self, residual: Scalar, influence: Scalar) -> Scalar:
-        """Return (r − U) ‖∇_φ r‖²."""
-        return residual * influence
-
 
 @struct.dataclass
 class Practical(Penalised):
-    """Practical FPO: the residual replaced by 1, ‖∇_φ r_φ(y)‖², which needs no oracle for U (paper)."""
+    """Practical FPO: the residual replaced by 1, ‖∇_φ r_φ(y)‖², which needs no oracle for U (paper).
+
+    For preferences ⟨∇_φ r(y), ∇_φ r(y) − ∇_φ r(y')⟩, which needs no annotator.
+    """
 
     weight: float = real(0.1, WEIGHT_HELP, low=0.0)
 
     def penalty(self, residual: Scalar, influence: Scalar) -> Scalar:
-        """Return ‖∇_φ r‖²."""
+        """Return the influence alone."""
         return influence
 
 
 @struct.dataclass
 class Fpo(Penalised):
-    """FPO with part of an oracle: the penalty is (1 − oracle + oracle · (r − U)) · ‖∇_φ r‖² (ours).
+    """FPO with part of an oracle: the penalty is (1 − oracle + oracle · residual) · influence (ours).
 
     oracle 1 is relaxed FPO, 0 is practical FPO, and weight 0 is iterative RLHF, whatever the oracle: the
     paper's three arms are one compiled program, and there is a road between the last two.
     """
 
     weight: float = real(0.1, WEIGHT_HELP, low=0.0)
-    oracle: float = real(1.0, "share of the residual r − U that the penalty knows", low=0.0, high=1.0)
+    oracle: float = real(1.0, "share of the residual that the penalty knows", low=0.0, high=1.0)
     utility: str = _utility_choice()
 
     def penalty(self, residual: Scalar, influence: Scalar) -> Scalar:
-        """Return (1 − oracle + oracle · (r − U)) ‖∇_φ r‖²."""
+        """Return (1 − oracle + oracle · residual) · influence."""
         return (1.0 - self.oracle + self.oracle * residual) * influence
 
 
@@ -111,8 +136,9 @@ class Fpo(Penalised):
 class Proximal(Penalised):
     """Self-influence through an implicit step of the reward model: bounded, so that it never over-corrects.
 
-    With r linear in φ and φ⁺ = argmin ½ (r(y) − U)² + ‖φ − φ_t‖² / (2κ), the reward after the step is
-    r̃ = r − κ (r − U) ‖∇_φ r‖² / (1 + κ ‖∇_φ r‖²), between r and U for every weight κ ≥ 0 (ours).
+    The residual is that after the step φ⁺ = argmin ℓ / scale + ‖φ − φ_t‖² / (2κ), with r linear in φ. For
+    labels the reward becomes r̃ = r − κ (r − U) ‖∇_φ r‖² / (1 + κ ‖∇_φ r‖²), between r and U for every weight
+    κ ≥ 0; for preferences the margin falls between m and the one at which p_φ = p* (ours).
     """
 
     weight: float = real(
@@ -120,30 +146,36 @@ class Proximal(Penalised):
     )
     utility: str = _utility_choice()
 
-    def penalty(self, residual: Scalar, influence: Scalar) -> Scalar:
-        """Return (r − U) ‖∇_φ r‖² / (1 + κ ‖∇_φ r‖²)."""
-        return residual * influence / (1.0 + self.weight * influence)
+    def residuals(self, game: Game, follower: Follower, reward_model: RewardModel) -> Residual:
+        """Return the residual after the step, (r − U) / (1 + κ ‖∇_φ r‖²) for labels."""
+
+        def after(item: PyTree, target: Scalar, influence: Influence) -> Scalar:
+            step = self.weight * influence.on_margin
+            return follower.feedback.residual_after(influence.margin, target, step)
+
+        return after
 
 
 @struct.dataclass
 class Tracin(Penalised):
     """The penalty is TracIn with the global gradient: H⁻¹ → step size, ḡ kept (paper, intermediate step).
 
-    ½ ⟨ḡ, ∇_φ ℓ(y)⟩ = (r − U) ⟨ḡ, ∇_φ r(y)⟩ with ḡ = E_π[∇_φ r], detached: the effective reward's, held fixed.
+    ⟨ḡ, ∇_φ ℓ⟩ / scale = residual · ⟨ḡ, ∇_φ m⟩ with ḡ = E_π[∇_φ r], detached: the effective reward's.
     """
 
     weight: float = real(0.1, WEIGHT_HELP, low=0.0)
     utility: str = _utility_choice()
 
     def influence_under(
-        self, game: Game, theta: Theta, phi: Phi, responses: Responses
-    ) -> Callable[[Response], tuple[Scalar, Scalar]]:
-        """Return reward and influence as a function of one response: r_φ(y) and ⟨ḡ, ∇_φ r_φ(y)⟩."""
+        self, game: Game, feedback: Feedback, theta: Theta, phi: Phi, responses: Responses
+    ) -> Callable[[PyTree], Influence]:
+        """Return the influence of one item on what the whole policy is paid, ⟨ḡ, ∇_φ m⟩."""
         mean_gradient = jax.lax.stop_gradient(
             jax.grad(lambda p: leader_value(game, theta, p, responses))(phi)
         )
-        return lambda y: jax.jvp(lambda p: game.reward(p, y), (phi,), (mean_gradient,))
 
-    def penalty(self, residual: Scalar, influence: Scalar) -> Scalar:
-        """Return (r − U) ⟨ḡ, ∇_φ r⟩."""
-        return residual * influence
+        def influence(item: PyTree) -> Influence:
+            _, change = jax.jvp(lambda p: feedback.margin(game, p, item), (phi,), (mean_gradient,))
+            return feedback.influence(game, phi, item)._replace(on_reward=change)
+
+        return influence

@@ -412,7 +412,7 @@ def check_run(
     """Check what can be checked before a run: ranges always, values where none of them is traced."""
     if not isinstance(leader, Leader):
         raise InputError("leader", type(leader).__name__, "a Leader, made from an objective")
-    for owner in (environment, leader.objective, leader.differentiator, leader, follower):
+    for owner in (environment, leader.objective, leader.differentiator, leader, follower.feedback, follower):
         if isinstance(owner, type):
             raise InputError("class", owner.__name__, f"an instance, such as {owner.__name__}()")
         validate(owner)
@@ -491,4 +491,4 @@ def _start(
     if shape != ():
         raise InputError("reward", f"of shape {shape}", "a scalar")
     residual = follower.residual(game, theta, reward_model, named_key(key, "initial data"))
-    return responses, game.offline(), residual
+    return responses, follower.feedback.offline(game, key), residual

@@ -9,112 +9,50 @@ policy's parameters θ flow through the responses or through their weights, with
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable
+from typing import ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, PyTree
 
-Scalar = Float[Array, ""]
-Key = PRNGKeyArray | jax.Array
-Theta: TypeAlias = Any  # a pytree: policy parameters θ
-Phi: TypeAlias = Any  # a pytree: reward-model parameters φ
-Response: TypeAlias = Any  # a pytree: one response y, no leading axis
+from fpo_jax.data import (
+    Cost,
+    Estimate,
+    Influence,
+    Key,
+    Phi,
+    Recipe,
+    Response,
+    RewardModel,
+    Scalar,
+    State,
+    Theta,
+    Trace,
+)
+from fpo_jax.hyperparameters import InputError
+from fpo_jax.responses import Responses, paired
 
-
-class Responses(NamedTuple):
-    """A weighted sample of responses: y ~ Σ_i w_i δ(y_i).
-
-    Attributes:
-        y: pytree of arrays with one leading axis of length n.
-        w: [n] weights, non-negative, summing to 1; differentiable in θ, as y is.
-    """
-
-    y: PyTree
-    w: Float[Array, " n"]
-
-
-class RewardModel(NamedTuple):
-    """The reward model between two updates: its parameters φ and what its follower remembers.
-
-    Attributes:
-        phi: parameters φ of r_φ.
-        memory: whatever the follower carries from one update to the next; () when it carries nothing.
-    """
-
-    phi: Phi
-    memory: PyTree = ()
-
-
-class State(NamedTuple):
-    """The whole state of iterative RLHF at one iteration: policy parameters θ and the reward model."""
-
-    theta: Theta
-    reward_model: RewardModel
-
-
-class Trace(NamedTuple):
-    """What a run recorded: T + 1 entries, the first before any update; with seeds, [seed, T + 1].
-
-    Attributes:
-        metrics: scalars by name.
-        state: the whole state at each entry, where it was asked for, else None.
-        finite: whether θ, φ were finite and no metric infinite.
-    """
-
-    metrics: dict[str, Array]
-    state: State | None
-    finite: Array
-
-
-class Cost(NamedTuple):
-    """What an estimate of dF/dθ cost beyond gradients, and how well its linear solve went.
-
-    Attributes:
-        products: Hessian-vector products.
-        iterations: iterations of the linear solver.
-        residual: ‖H v − b‖ / ‖b‖ of the solve; 0 where there is none.
-        slope: ‖∂L/∂φ‖ at φ⁺, which the implicit function theorem takes for 0.
-    """
-
-    products: Array | int = 0
-    iterations: Array | int = 0
-    residual: Array | float = 0.0
-    slope: Array | float = 0.0
-
-
-class Estimate(NamedTuple):
-    """An estimate of dF/dθ, the leader's true gradient.
-
-    Attributes:
-        gradient: pytree shaped like θ.
-        cost: what it cost.
-    """
-
-    gradient: PyTree
-    cost: Cost
-
-
-class Recipe(NamedTuple):
-    """The settings under which an environment is run when nothing else is asked for: plain data.
-
-    Attributes:
-        steps: iterations of (policy step, reward-model update).
-        leader: hyperparameters of the leader that differ from its defaults.
-        follower: name of the follower, as in `fpo_jax.followers.FOLLOWERS`.
-        settings: hyperparameters of the follower that differ from its defaults.
-        weights: penalty weight by name of the objective.
-        objective: further hyperparameters, for every objective that has them.
-    """
-
-    steps: int
-    leader: Mapping[str, Any]
-    follower: str
-    settings: Mapping[str, Any]
-    weights: Mapping[str, float]
-    objective: Mapping[str, Any] = MappingProxyType({})
+__all__ = [
+    "Cost",
+    "Environment",
+    "Estimate",
+    "Feedback",
+    "Follower",
+    "Game",
+    "Influence",
+    "Key",
+    "Objective",
+    "Phi",
+    "Recipe",
+    "Response",
+    "Responses",
+    "RewardModel",
+    "Scalar",
+    "State",
+    "Theta",
+    "Trace",
+]
 
 
 class Game(Protocol):
@@ -199,6 +137,105 @@ class Game(Protocol):
         reward, gradient = jax.value_and_grad(self.reward)(phi, y)
         return reward, jnp.asarray(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
 
+    def tangent_kernel(self, phi: Phi, y: Response, other: Response) -> Scalar:
+        """Return ⟨∇_φ r_φ(y), ∇_φ r_φ(y')⟩, by which a step on one response moves the other's reward."""
+        gradient = jax.grad(self.reward)(phi, other)
+        return jax.jvp(lambda p: self.reward(p, y), (phi,), (gradient,))[1]
+
+    @property
+    def prompts(self) -> int:
+        """Return the number of prompts, into as many equal consecutive blocks every sample falls."""
+        return 1
+
+    def reference(self) -> Responses | None:
+        """Return the reference policy's responses, to compare others with; by default offline data."""
+        return self.offline()
+
+    def comparisons(self) -> Responses | None:
+        """Return recorded preferences, as `fpo_jax.feedback.recorded` makes them, or None for a simulated
+        annotator's of the offline data."""
+        return None
+
+    def compare(self, theta: Theta, responses: Responses, opponent: str, key: Key) -> Responses:
+        """Return the policy's responses paired with the opponent's to the same prompts: y = (y, y').
+
+        Args:
+            theta: policy parameters.
+            responses: what π_θ responded.
+            opponent: `policy` for second responses of π_θ, `reference` for the reference policy's.
+            key: for the opponent's responses.
+
+        Raises:
+            InputError: when there is no reference policy.
+        """
+        other = self.respond(theta, key) if opponent == "policy" else self.reference()
+        if other is None:
+            raise InputError("opponent", opponent, "policy, since this environment has no reference policy")
+        return paired(responses, other, self.prompts)
+
+    def luck(self, y: Response) -> tuple[Scalar, Scalar]:
+        """Return how an imperfect oracle meets a response in this run: an error ~ N(0, 1), a rank ~ U[0, 1].
+
+        Raises:
+            InputError: by default, since most games draw neither.
+        """
+        raise InputError("oracle", type(self).__name__, "an environment that draws an oracle's errors")
+
+
+class Feedback(Protocol):
+    """What a follower is trained on: items made of responses, and a loss of each through its margin m_φ.
+
+    ∇_φ ℓ = scale · residual(m, target) · ∇_φ m. `fpo_jax.feedback` has labels and preferences.
+    """
+
+    scale: ClassVar[float]  # ∂ℓ/∂m over the residual
+    quadratic: ClassVar[bool]  # whether ℓ is quadratic in m, so that one Newton step minimises it
+
+    @abstractmethod
+    def gather(self, game: Game, theta: Theta, responses: Responses, key: Key) -> Responses:
+        """Return weighted items made of what π_θ responded; `key` for all that is drawn besides."""
+        ...
+
+    @abstractmethod
+    def offline(self, game: Game, key: Key) -> Responses | None:
+        """Return the items of the game's offline data, or None where it has none."""
+        ...
+
+    @abstractmethod
+    def sides(self, item: PyTree) -> tuple[Response, ...]:
+        """Return the responses of an item, first the one whose reward the leader collects."""
+        ...
+
+    @abstractmethod
+    def margin(self, game: Game, phi: Phi, item: PyTree) -> Scalar:
+        """Return m_φ of an item."""
+        ...
+
+    @abstractmethod
+    def target(self, game: Game, item: PyTree) -> Scalar:
+        """Return what the follower is to predict of an item."""
+        ...
+
+    @abstractmethod
+    def loss(self, margin: Scalar, target: Scalar) -> Scalar:
+        """Return ℓ."""
+        ...
+
+    @abstractmethod
+    def residual(self, margin: Scalar, target: Scalar) -> Scalar:
+        """Return (∂ℓ/∂m) / scale."""
+        ...
+
+    @abstractmethod
+    def residual_after(self, margin: Scalar, target: Scalar, step: Scalar) -> Scalar:
+        """Return the residual after m⁺ = argmin ℓ / scale + (m⁺ − m)² / (2 step): an implicit step (ours)."""
+        ...
+
+    @abstractmethod
+    def influence(self, game: Game, phi: Phi, item: PyTree) -> Influence:
+        """Return what a step on an item does to the reward of its response and to its margin."""
+        ...
+
 
 class Environment(Protocol):
     """A distribution over games with declared sizes and strengths, and a recipe to run it by."""
@@ -215,6 +252,7 @@ class Follower(Protocol):
     """How the reward model is retrained: φ⁺(θ), a differentiable function of θ."""
 
     alpha: float  # share of on-policy data in the training mix
+    feedback: Feedback  # what it is trained on
 
     @abstractmethod
     def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
@@ -254,6 +292,10 @@ class Follower(Protocol):
 
         None, the default, says that an update minimises nothing.
         """
+        return None
+
+    def remembered(self, reward_model: RewardModel) -> Responses | None:
+        """Return the items of its own that the follower keeps between updates, or None if it keeps none."""
         return None
 
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar | float:

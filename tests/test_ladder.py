@@ -222,13 +222,19 @@ def test_proximal_tends_to_relaxed_with_slope_two(key):
     assert abs(slope(kappas, [float(apart(k)) for k in kappas]) - 2.0) < 0.1
 
 
+@jax.jit
+def proximal_reward(game, kappa, w, y):
+    value = Proximal(weight=kappa).value(game, Gradient(), y, RewardModel(w), jax.random.key(0))
+    return value + game.cost(y, game.respond(y, None))
+
+
 @settings(max_examples=50, deadline=None)
 @given(kappa=st.floats(0.0, 1e6), phi=st.floats(-3, 3), y=st.floats(-3, 3))
 def test_the_proximal_reward_lies_between_reward_and_utility(kappa, phi, y):
     game = Linear(dimension=1, signal_dimension=1)
     w, y = jnp.array([phi]), jnp.array([y])
     reward, utility = float(game.reward(w, y)), float(game.utility(y))
-    after = float(Proximal(weight=kappa).effective_reward(game, y, w, game.respond(y, None))(y))
+    after = float(proximal_reward(game, kappa, w, y))
     slack = 1e-9 * (abs(reward) + abs(utility))
     assert min(reward, utility) - slack <= after <= max(reward, utility) + slack
 
@@ -313,7 +319,9 @@ def test_a_response_that_did_not_converge_is_not_a_number(key):
     assert np.all(np.isnan(ravel_pytree(follower.update(game, theta, model, key).phi)[0]))
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize(
+    "name", sorted(OBJECTIVES.keys() - {"informed"})
+)  # whose oracle asks for a game with luck
 def test_every_rung_drives_a_policy(name, key):
     # Each is finite, and starts from a gradient that is F's to the sign where it claims to approximate it.
     game, follower, theta, model = at("bandit", key)

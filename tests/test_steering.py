@@ -90,8 +90,12 @@ def test_standard_plus_steering_is_the_gradient_of_F(name, follower, horizon, ke
     game = draw(ENVIRONMENTS[name](), key)
     if horizon > 1 and name not in ("bandit", "linear"):
         pytest.skip("a longer horizon is the same code whatever the environment")
-    if follower not in ("gradient, 3 steps", "best response, mixed data") and name in ("corridor", "garnet"):
-        pytest.skip("the gridworld is the same code")
+    if follower not in ("gradient, 3 steps", "best response, mixed data") and name in (
+        "corridor",
+        "garnet",
+        "contextual",
+    ):
+        pytest.skip("the gridworld or the bandit is the same code")
     if follower in MIXED and game.offline() is None:
         pytest.skip("this environment has no offline data to mix in")
     follower = (FOLLOWERS | MIXED)[follower]

@@ -7,16 +7,18 @@ from fpo_jax.plotting.curves import (
     interval_line,
     level,
     line,
+    path,
     points_with_spread,
     policy_bars,
     scatter,
 )
 from fpo_jax.plotting.ladder import accuracy_against_cost, scatter_exact
-from fpo_jax.plotting.maps import heat_map, is_geometric
+from fpo_jax.plotting.maps import heat_map, heat_table, is_geometric
 from fpo_jax.plotting.planes import WRITTEN, grid_arrows, grid_map, grid_panels, landscape, phase
 from fpo_jax.plotting.style import (
     EXACT,
     IDEAL,
+    NEUTRAL,
     PANEL,
     RC,
     RLHF,
@@ -35,6 +37,7 @@ from fpo_jax.plotting.style import (
 __all__ = [
     "EXACT",
     "IDEAL",
+    "NEUTRAL",
     "PANEL",
     "RC",
     "RLHF",
@@ -51,6 +54,7 @@ __all__ = [
     "grid_map",
     "grid_panels",
     "heat_map",
+    "heat_table",
     "ideal",
     "interval_line",
     "is_geometric",
@@ -60,6 +64,7 @@ __all__ = [
     "line",
     "logarithmic",
     "panels",
+    "path",
     "phase",
     "points_with_spread",
     "policy_bars",

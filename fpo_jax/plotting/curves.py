@@ -54,6 +54,12 @@ def interval_line(
     ax.plot(places, values, color=style.color, linestyle=style.dashes, marker="o", markersize=3, label=label)
 
 
+def path(ax: Axes, x: np.ndarray, y: np.ndarray, label: str, style: Style) -> None:
+    """Draw one quantity against another, in the order in which they were passed through; a dot at the end."""
+    ax.plot(x, y, color=style.color, linestyle=style.dashes, label=label)
+    ax.plot(x[-1], y[-1], "o", color=style.color, markersize=4)
+
+
 def level(ax: Axes, value: float, label: str, style: Style) -> None:
     """Draw one value as a horizontal line, for a method without what the other axis varies."""
     ax.axhline(value, color=style.color, linestyle=style.dashes, label=label)

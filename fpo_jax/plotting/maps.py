@@ -1,8 +1,11 @@
 """Phase diagrams: a heat map over two hyperparameters."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.image import AxesImage
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from fpo_jax.plotting.style import TITLE_SIZE
@@ -59,6 +62,27 @@ def heat_map(
             axis.set_minor_locator(NullLocator())
     ax.set_title(title, fontsize=TITLE_SIZE)
     return drawn
+
+
+def heat_table(
+    ax: Axes, values: np.ndarray, rows: Sequence[str], columns: Sequence[str], limits: tuple[float, float]
+) -> AxesImage:
+    """Draw a table of values as colours with the numbers written on them, and return its image.
+
+    Args:
+        ax: axes to draw on.
+        values: [rows, columns].
+        rows, columns: what stands beside the rows, from the bottom, and under the columns.
+        limits: values of the palest and the darkest colour.
+    """
+    image = ax.imshow(values, origin="lower", cmap="Blues", vmin=limits[0], vmax=limits[1], aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        ink = "white" if value - limits[0] > 0.6 * (limits[1] - limits[0]) else "black"
+        ax.text(column, row, f"{value:.2f}", ha="center", va="center", size=7, color=ink)
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.tick_params(length=0)
+    return image
 
 
 def _edges(places: np.ndarray) -> np.ndarray:

@@ -53,6 +53,7 @@ _FPO_STYLES = {
     "practical": [Style("#5FA8E0", (0, (2, 1.2))), Style("#5FA8E0", (0, (5, 1, 1, 1, 1, 1)))],
 }
 EXACT = _FPO_STYLES["exact"][0]
+NEUTRAL = Style("#525252", (0, (1, 1)))
 _SPARE = [Style("#41AB9B", "-"), Style("#756BB1", "-"), Style("#525252", "-")]
 
 

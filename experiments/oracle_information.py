@@ -1,0 +1,83 @@
+"""Claim: what an oracle is worth, from practical FPO, which knows nothing, to relaxed FPO, which knows U."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments import figures
+from experiments.comparison import Experiment
+from experiments.preferences import COMMON, RLHF
+from experiments.preferences_gems import GEMS
+from experiments.running import Result
+from fpo_jax import plotting
+from fpo_jax.statistics import mean_interval
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+NOISES = (0.0, 0.25, 0.5, 1.0, 2.0)
+INFORMED: dict[str, Any] = {**COMMON, **GEMS, "objective": "informed"}
+BUFFERED: dict[str, Any] = {
+    **GEMS,
+    "follower": "optax",
+    "alpha": 0.1,
+    "rm_lr": 0.05,
+    "weight_decay": 0.02,
+    "rm_steps": 5,
+    "replay": "fifo",
+    "buffer_size": 5,
+    "labels": "hard",
+}
+
+
+def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
+    """Return final true utility against the share that is known, the oracle's noise, and the source."""
+    figure, axes = plotting.panels(1, 3, sharey=True)
+    utility = {label: result.metrics["true_utility"][:, -1] for label, result in results.items()}
+    for ax, kind, places in ((axes[0, 0], "share", SHARES), (axes[0, 1], "noise", NOISES)):
+        cells = [mean_interval(utility[f"{kind} {p:g}"]) for p in places]
+        bands = [(c.low, c.high) for c in cells]
+        plotting.interval_line(ax, places, [c.mean for c in cells], bands, "FPO, weight 1", plotting.EXACT)
+        plotting.level(ax, float(utility["RLHF"].mean()), "RLHF", plotting.RLHF)
+        plotting.ideal(ax, float(results["RLHF"].optimum.mean()), "best responses")
+    axes[0, 0].set_xlabel("share of responses known to the oracle")
+    axes[0, 1].set_xlabel("standard deviation of its error in U")
+    axes[0, 0].set_ylabel("true utility, final")
+    sources = {label: values for label, values in utility.items() if label.startswith("buffer")}
+    plotting.points_with_spread(axes[0, 2], {label.split()[1]: values for label, values in sources.items()})
+    axes[0, 2].set_title("hard labels, replay buffer", fontsize=plotting.TITLE_SIZE)
+    figures.legend_below(figure, axes[0, 0], 3)
+    bands_say = "band: 95 % interval, bars: middle 80 % of seeds"
+    figure.suptitle(f"traps and gems, preferences; {len(utility['RLHF'])} seeds; {bands_say}", fontsize=9)
+    return {"oracle_information": figure}
+
+
+def findings(results: Mapping[str, Result]) -> str:
+    """Say how much utility the residuals of the follower's own buffer add, and knowing U."""
+    none, own, full = (
+        results[f"buffer, {name}"].metrics["true_utility"][:, -1] for name in ("practical", "own", "relaxed")
+    )
+    gain, gap = mean_interval(own - none), mean_interval(full - none)
+    return (
+        f"With the residuals of the follower's own buffer, true utility changes by {gain.mean:+.3f} "
+        f"[{gain.low:+.3f}, {gain.high:+.3f}] over practical FPO; knowing U, by {gap.mean:+.3f} "
+        f"[{gap.low:+.3f}, {gap.high:+.3f}] (paired)."
+    )
+
+
+EXPERIMENT = Experiment(
+    name="oracle-information",
+    claim=(
+        "Where the unseen holds gems besides traps, utility rises with the share of responses for which the "
+        "leader knows the residual, and falls with the oracle's error."
+    ),
+    methods={
+        "RLHF": {**RLHF, **GEMS},
+        **{f"share {s:g}": {**INFORMED, "oracle_share": s} for s in SHARES},
+        **{f"noise {s:g}": {**INFORMED, "oracle_noise": s} for s in NOISES},
+        "buffer, RLHF": {**RLHF, **BUFFERED},
+        "buffer, practical": {**INFORMED, **BUFFERED, "oracle_share": 0.0},
+        "buffer, own": {**INFORMED, **BUFFERED, "source": "buffer"},
+        "buffer, relaxed": {**INFORMED, **BUFFERED},
+    },
+    figures=draw_figures,
+    findings=findings,
+    long=True,
+)

@@ -1,0 +1,105 @@
+"""Claim: as the policy moves away from its reference, RLHF over-optimises and foresighted policies do not."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments import figures
+from experiments.comparison import Experiment
+from experiments.preferences import COMMON, PRACTICAL, RELAXED, RLHF
+from experiments.running import Result
+from experiments.settings import in_precision
+from fpo_jax import plotting
+from fpo_jax.responses import best_of
+from fpo_jax.selection import reward_scores
+from fpo_jax.simulate import initial_state
+from fpo_jax.types import Game
+
+KL_WEIGHTS = (0.02, 0.1, 0.2, 0.5, 1.0)
+CANDIDATES = (1, 2, 4, 8, 16, 64, 256)
+METHODS: dict[str, dict[str, Any]] = {
+    "RLHF": RLHF,
+    "exact": {**COMMON, "objective": "exact"},
+    "relaxed 1": RELAXED,
+    "practical 1": PRACTICAL,
+}
+
+
+def _label(method: str, kl_weight: float) -> str:
+    return f"{method}, β {kl_weight:g}"
+
+
+def best_of_start(result: Result) -> tuple[np.ndarray, np.ndarray]:
+    """Return KL to the reference and utility, [candidates, seed], of best-of-n from the reference itself.
+
+    Ranked by the reward model that was trained on the reference policy; nothing is retrained.
+    """
+    _, _, follower = result.settings.build()
+
+    @jax.jit
+    @jax.vmap
+    def points(game: Game) -> list[tuple[jax.Array, jax.Array]]:
+        key = jax.random.key(0)
+        theta, reward_model = initial_state(game, follower, key)
+        responses = game.respond(theta, key)
+        scores = reward_scores(game, theta, reward_model.phi, key)
+        utility = jax.vmap(game.utility)(responses.y)
+
+        def point(n: int) -> tuple[jax.Array, jax.Array]:
+            q = best_of(responses.w, scores, n, game.prompts)
+            return jax.scipy.special.rel_entr(q, responses.w).sum(), (q * utility).sum()
+
+        return [point(n) for n in CANDIDATES]
+
+    with in_precision(result.settings.precision):
+        kl, utility = np.transpose(np.array(points(result.games)), (1, 0, 2))
+    return kl, utility
+
+
+def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
+    """Return true utility against KL: at the end over β, and along training at one β."""
+    objectives = ("myopic", "exact", "relaxed", "practical")
+    styles = plotting.styles(dict(zip(METHODS, objectives, strict=True)))
+    figure, axes = plotting.panels(1, 2, sharey=True)
+    ends, paths = axes[0]
+    first = next(iter(results.values()))
+    for method, style in styles.items():
+        cells = [results[_label(method, b)].metrics for b in KL_WEIGHTS]
+        places = [c["kl"][:, -1].mean() for c in cells]
+        finals = [c["true_utility"][:, -1] for c in cells]
+        bands = [tuple(np.quantile(f, [0.1, 0.9])) for f in finals]
+        plotting.interval_line(ends, places, [f.mean() for f in finals], bands, method, style)
+        along = results[_label(method, KL_WEIGHTS[0])].metrics
+        plotting.path(paths, along["kl"].mean(axis=0), along["true_utility"].mean(axis=0), method, style)
+    kl, utility = best_of_start(first)
+    label = f"best of 1 … {CANDIDATES[-1]} from the reference"
+    plotting.path(paths, kl.mean(axis=1), utility.mean(axis=1), label, plotting.NEUTRAL)
+    for ax in axes[0]:
+        plotting.ideal(ax, float(first.optimum.mean()), "best responses")
+        ax.set_xlabel("KL to the reference (nats)")
+    ends.set_title("where training ends, β from 1 to 0.02", fontsize=plotting.TITLE_SIZE)
+    paths.set_title(f"along training, β = {KL_WEIGHTS[0]:g}", fontsize=plotting.TITLE_SIZE)
+    ends.set_ylabel("true utility  E[U]")
+    figures.legend_below(figure, paths, 3)
+    n = len(first.seeds)
+    figure.suptitle(f"contextual bandit, preferences; mean of {n} seeds; band: middle 80 %", fontsize=9)
+    return {"over_optimisation": figure}
+
+
+EXPERIMENT = Experiment(
+    name="over-optimisation",
+    claim=(
+        "True utility against KL to the reference: along RLHF it rises and falls, as it does for the best of "
+        "ever more candidates, and a weak pull to the reference lets it end low. With the exact steering "
+        "term, relaxed or practical FPO it keeps rising."
+    ),
+    methods={
+        _label(method, b): {**wishes, "kl_weight": b}
+        for method, wishes in METHODS.items()
+        for b in KL_WEIGHTS
+    },
+    figures=draw_figures,
+    long=True,
+)

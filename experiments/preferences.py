@@ -1,0 +1,46 @@
+"""Claim: trained on preferences, a reward model lets RLHF collapse as on labels, and is cured alike."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments import figures
+from experiments.comparison import Experiment
+from experiments.running import Result
+from fpo_jax import plotting
+
+COMMON: dict[str, Any] = {"environment": "contextual", "precision": "float32"}
+RELAXED = {**COMMON, "objective": "fpo", "oracle": 1.0}
+PRACTICAL = {**COMMON, "objective": "fpo", "oracle": 0.0}
+RLHF = {**RELAXED, "weight": 0.0}  # one program for these three
+
+
+def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
+    """Return the curves over iterations."""
+    objectives = ("myopic", "exact", "relaxed", "practical", "proximal", "best-of", "best-of")
+    styles = plotting.styles(dict(zip(results, objectives, strict=True)))
+    best = float(next(iter(results.values())).optimum.mean())
+    levels = {"true_utility": (best, "best responses"), "blind_spot_mass": None, "kl": None}
+    figure = figures.curves(results, levels, "contextual bandit, preferences", styles)
+    return {"curves": figure}
+
+
+EXPERIMENT = Experiment(
+    name="preferences",
+    claim=(
+        "Against a Bradley-Terry reward model, trained on comparisons that seldom show the traps, RLHF moves "
+        "to the trap at every trapped prompt, whether it follows the gradient or imitates the best of four "
+        "candidates. The exact steering term, relaxed, practical and proximal FPO keep it out, and so does "
+        "best-of-four ranked by the penalised reward."
+    ),
+    methods={
+        "RLHF": RLHF,
+        "exact": {**COMMON, "objective": "exact"},
+        "relaxed 1": RELAXED,
+        "practical 1": PRACTICAL,
+        "proximal 3": {**COMMON, "objective": "proximal"},
+        "best of 4": {**COMMON, "objective": "best-of"},
+        "best of 4, relaxed 1": {**COMMON, "objective": "best-of", "score": "relaxed"},
+    },
+    figures=draw_figures,
+    long=True,
+)

@@ -1,0 +1,56 @@
+"""Claim: of unseen traps and gems practical FPO shuns both, and relaxed FPO tells them apart."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments import figures
+from experiments.comparison import Experiment
+from experiments.preferences import PRACTICAL, RELAXED, RLHF
+from experiments.running import Result
+from fpo_jax import plotting
+from fpo_jax.statistics import mean_interval
+
+WEIGHTS = (0.1, 0.3, 1.0, 3.0)
+GEMS = {"gems": 1}
+PENALTIES: dict[str, dict[str, Any]] = {"relaxed": {**RELAXED, **GEMS}, "practical": {**PRACTICAL, **GEMS}}
+
+
+def _label(method: str, weight: float) -> str:
+    return f"{method} {weight:g}"
+
+
+def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
+    """Return true utility and mass in the traps against the weight."""
+    styles = plotting.styles({"RLHF": "myopic", **{name: name for name in PENALTIES}})
+    figure, axes = plotting.panels(1, 2)
+    for ax, name in zip(axes[0], ("true_utility", "blind_spot_mass"), strict=True):
+        for method in PENALTIES:
+            cells = [mean_interval(results[_label(method, w)].metrics[name][:, -1]) for w in WEIGHTS]
+            bands = [(c.low, c.high) for c in cells]
+            plotting.interval_line(ax, WEIGHTS, [c.mean for c in cells], bands, method, styles[method])
+        plotting.level(ax, float(results["RLHF"].metrics[name][:, -1].mean()), "RLHF", styles["RLHF"])
+        ax.set_xscale("log")
+        ax.set_xlabel("weight")
+        ax.set_title(f"{figures.TITLES[name]}, final", fontsize=plotting.TITLE_SIZE)
+    plotting.ideal(axes[0, 0], float(results["RLHF"].optimum.mean()), "best responses")
+    figures.legend_below(figure, axes[0, 0], 4)
+    n = len(results["RLHF"].seeds)
+    figure.suptitle(f"traps and gems, preferences; {n} seeds, mean and 95 % interval", fontsize=9)
+    return {"weights": figure}
+
+
+EXPERIMENT = Experiment(
+    name="preferences-gems",
+    claim=(
+        "At trapped prompts one unseen response is the best there is, and looks like the traps. Practical "
+        "FPO penalises influence whatever its sign: at weights that keep it off the traps it leaves the gems "
+        "as well, and ends below RLHF. Relaxed FPO knows the annotator's preference, avoids the traps and "
+        "takes the gems."
+    ),
+    methods={
+        "RLHF": {**RLHF, **GEMS},
+        **{_label(name, w): {**wishes, "weight": w} for name, wishes in PENALTIES.items() for w in WEIGHTS},
+    },
+    figures=draw_figures,
+    long=True,
+)

@@ -1,0 +1,114 @@
+"""Weighted samples of responses, and what is made of them: pairs, draws, the winner among several."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+Weights = Float[Array, " n"]
+
+
+class Responses(NamedTuple):
+    """A weighted sample of responses: y ~ Σ_i w_i δ(y_i).
+
+    Attributes:
+        y: pytree of arrays with one leading axis of length n.
+        w: [n] weights, non-negative, summing to 1; differentiable in θ, as y is.
+    """
+
+    y: PyTree
+    w: Float[Array, " n"]
+
+
+def paired(first: Responses, second: Responses, prompts: int = 1) -> Responses:
+    """Return the product of two samples within each prompt: (y_i, y'_j) with weight w_i w'_j / P'(x).
+
+    P'(x) = Σ_j w'_j over the second's responses to prompt x, so that w'_j / P'(x) is the second policy given
+    x. Expectations over both sides stay exact, and differentiable in the weights and responses of both.
+
+    Args:
+        first, second: n and m weighted responses, each in `prompts` equal consecutive blocks.
+        prompts: number X of prompts.
+
+    Returns:
+        n · m / X pairs as responses y = (first, second).
+    """
+    rows, columns = (sample.w.reshape(prompts, -1) for sample in (first, second))
+    given_prompt = columns / jnp.sum(columns, axis=1, keepdims=True)
+    shape = (prompts, rows.shape[1], columns.shape[1])
+
+    def spread(leaf: Array, axis: int) -> Array:
+        block = jnp.expand_dims(leaf.reshape(prompts, -1, *leaf.shape[1:]), axis)
+        return jnp.broadcast_to(block, (*shape, *leaf.shape[1:])).reshape(-1, *leaf.shape[1:])
+
+    y = (jax.tree.map(lambda x: spread(x, 2), first.y), jax.tree.map(lambda x: spread(x, 1), second.y))
+    return Responses(y, (rows[:, :, None] * given_prompt[:, None, :]).reshape(-1))
+
+
+def drawn(responses: Responses, number: int, key: Array) -> Responses:
+    """Return independent draws by the weights, 1/number each, which keep their score ∇ log w as gradient."""
+    log_weights = jnp.log(responses.w)
+    chosen = jax.random.categorical(key, log_weights, shape=(number,))
+    log_probability = log_weights[chosen]
+    return Responses(jax.tree.map(lambda leaf: leaf[chosen], responses.y), scored(log_probability) / number)
+
+
+def scored(log_probability: Array) -> Array:
+    """Return 1, whose gradient is the score ∇ log p: the factor of what was drawn with probability p."""
+    return jnp.exp(log_probability - jax.lax.stop_gradient(log_probability))
+
+
+def best_of(weights: Weights, scores: Weights, candidates: int, prompts: int = 1) -> Weights:
+    """Return the distribution of the best of n independent candidates, by order statistics (ours).
+
+    With F(s) = P(score ≤ s) and F₋(s) = P(score < s) under the policy given the prompt, the highest of n is
+    s_i with probability F(s_i)ⁿ − F₋(s_i)ⁿ, shared among equal scores in proportion to their weights:
+
+        q_i = w_i Σ_{k<n} F(s_i)ᵏ F₋(s_i)ⁿ⁻¹⁻ᵏ.
+
+    A polynomial in the weights, by which it is differentiated; the order of the scores is held fixed.
+
+    Args:
+        weights: [m] of the policy, in `prompts` equal consecutive blocks.
+        scores: [m] by which candidates are ranked.
+        candidates: their number n, >= 1; 1 gives the policy itself.
+        prompts: number of prompts.
+    """
+    w, s = weights.reshape(prompts, -1), scores.reshape(prompts, -1)
+    given_prompt = w / jnp.sum(w, axis=1, keepdims=True)
+
+    def mass(beaten: Array) -> Array:
+        return jnp.sum(jnp.where(beaten, given_prompt[:, None, :], 0.0), axis=2)
+
+    up_to, below = mass(s[:, None, :] <= s[:, :, None]), mass(s[:, None, :] < s[:, :, None])
+    return (w * power_sum(up_to, below, candidates)).reshape(-1)
+
+
+def power_sum(a: Array, b: Array, n: int) -> Array:
+    """Return Σ_{k<n} aᵏ bⁿ⁻¹⁻ᵏ = (aⁿ − bⁿ) / (a − b), without the division: S_k+1 = a S_k + bᵏ."""
+
+    def step(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
+        total, power = carry
+        return (a * total + power, b * power), None
+
+    return jax.lax.scan(step, (jnp.zeros_like(a), jnp.ones_like(a)), None, length=n)[0][0]
+
+
+def accepted(
+    weights: Weights, scores: Weights, candidates: int, sharpness: float | Array, prompts: int = 1
+) -> Weights:
+    """Return the distribution of rejection sampling with n candidates, one after the other (ours).
+
+    Each of the first n − 1 is taken with probability a = exp(sharpness · (s − max s)), the last in any case:
+    q = w a Σ_{k<n−1} (1 − A)ᵏ + w (1 − A)ⁿ⁻¹ with A = E[a] given the prompt. For n → ∞ it is w a / A.
+
+    Args:
+        weights, scores, candidates, prompts: as in `best_of`.
+        sharpness: >= 0; 0 gives the policy itself.
+    """
+    w, s = weights.reshape(prompts, -1), scores.reshape(prompts, -1)
+    taken = jnp.exp(sharpness * (s - jnp.max(s, axis=1, keepdims=True)))
+    left = 1.0 - jnp.sum(w * taken, axis=1, keepdims=True) / jnp.sum(w, axis=1, keepdims=True)
+    tries = power_sum(jnp.ones_like(left), left, candidates - 1)
+    return (w * (taken * tries + left ** (candidates - 1))).reshape(-1)

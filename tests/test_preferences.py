@@ -1,0 +1,397 @@
+"""Preferences: the annotator, the Bradley–Terry follower, penalties on pairs, and what an oracle knows."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import struct
+from scipy.optimize import brentq
+from scipy.special import expit
+
+from envs.contextual import Contextual
+from envs.linear import Linear
+from envs.neural import Neural
+from envs.prompts import from_tables
+from fpo_jax import (
+    BestResponse,
+    Exact,
+    Game,
+    Gradient,
+    Informed,
+    InputError,
+    Leader,
+    Practical,
+    Preferences,
+    Proximal,
+    Relaxed,
+    Responses,
+    RewardModel,
+    ScoreFunction,
+    Tracin,
+    run,
+)
+from fpo_jax.estimators import EffectiveReward, Implicit
+from fpo_jax.expect import training_data
+from fpo_jax.feedback import recorded
+from fpo_jax.optimiser import Optax
+from fpo_jax.steering import foresighted_value, norm, steering
+from fpo_jax.testing import central_difference
+
+SMALL = Contextual(prompts=2, trapped=1, ordinary=2, traps=1, topics=1)
+FOLLOWERS = {
+    "best response, against itself": BestResponse(ridge=0.05, alpha=0.3, feedback=Preferences()),
+    "gradient, against the reference": Gradient(
+        rm_lr=0.3, alpha=0.3, feedback=Preferences(opponent="reference", label_noise=0.1, tie_margin=0.05)
+    ),
+    "gradient, 3 steps": Gradient(rm_lr=0.3, alpha=0.5, rm_steps=3, feedback=Preferences()),
+    "optax": Optax(
+        "sgd", rm_lr=0.1, alpha=0.5, draws=2, buffer_size=3, replay="fifo", feedback=Preferences()
+    ),
+}
+HARD = Preferences(labels="hard", blind_spot_bias=0.3)
+
+
+def away_from_the_start(game, follower, key):
+    theta, phi = game.init(key)
+    theta = theta + 0.5 * jax.random.normal(key, theta.shape)
+    return theta, follower.init(game, theta, phi + 0.3 * jax.random.normal(key, phi.shape), key)
+
+
+@pytest.fixture(scope="module")
+def state():
+    """A small game, θ away from its start, and a reward model that is no best response."""
+    key = jax.random.key(3)
+    game = jax.jit(SMALL.draw)(key)
+    return game, *away_from_the_start(game, Gradient(), key)
+
+
+def by_hand(game, theta, opponent):
+    """Weights of all pairs, their features and p* at the default temperature, from the formulas alone."""
+    psi, u = np.asarray(game.candidates.features), np.asarray(game.candidates.quality)
+    reference = np.exp(game.log_reference)
+    policy = reference * np.exp(theta)
+    policy = policy / policy.sum(axis=1, keepdims=True)
+    other = {"policy": policy, "reference": reference}[opponent]
+    rows = [
+        (policy[x, a] * other[x, b] / len(u), psi[x, a], psi[x, b], expit((u[x, a] - u[x, b]) / 0.25))
+        for x, a, b in np.ndindex(*u.shape, u.shape[1])
+    ]
+    return tuple(map(np.array, zip(*rows, strict=True)))
+
+
+@pytest.mark.parametrize("opponent", ["policy", "reference"])
+def test_relaxed_and_practical_are_the_published_formulas_for_pairs(opponent, state, key):
+    # J − weight · E[(p_φ − p*) ⟨∇r(y), ∇r(y) − ∇r(y')⟩], and with 1 in place of p_φ − p*; ∇r = ψ.
+    game, theta, model = state
+    follower = Gradient(feedback=Preferences(opponent=opponent))
+    w, psi, other, p = by_hand(game, theta, opponent)
+    inner = np.sum(psi * (psi - other), axis=1)
+    residual = expit((psi - other) @ np.asarray(model.phi)) - p
+    value = w @ (psi @ np.asarray(model.phi)) - float(game.cost(theta, game.respond(theta, key)))
+    for objective, penalty in ((Relaxed(0.7), residual * inner), (Practical(0.7), inner)):
+        ours = objective.value(game, follower, theta, model, key)
+        np.testing.assert_allclose(ours, value - 0.7 * w @ penalty, rtol=1e-12)
+    mean = w @ psi  # ḡ: TracIn has it in place of ∇r(y)
+    expected = value - 0.7 * w @ (residual * ((psi - other) @ mean))
+    # J's own gradient by φ is ḡ, since the cost does not depend on φ
+    np.testing.assert_allclose(Tracin(0.7).value(game, follower, theta, model, key), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", FOLLOWERS)
+def test_standard_plus_steering_is_the_gradient_of_F(name, key):
+    follower = FOLLOWERS[name]
+
+    @jax.jit
+    def three_ways(key):
+        game = SMALL.draw(key)
+        theta, model = away_from_the_start(game, follower, key)
+
+        def F(t):
+            return foresighted_value(game, follower, t, model, key)
+
+        parts = steering(game, follower, theta, model, key)
+        implicit = (
+            [Implicit(), EffectiveReward()]
+            if follower.feedback == Preferences() and isinstance(follower, BestResponse)
+            else []
+        )
+        routes = [route.estimate(game, follower, theta, model, key).gradient for route in implicit]
+        return parts, central_difference(F, theta), routes
+
+    parts, difference, routes = three_ways(key)
+    assert norm(parts.steering) > 1e-5  # else the equality would say nothing about steering
+    np.testing.assert_allclose(parts.total, difference, atol=1e-6 * np.abs(difference).max())
+    for gradient in routes:  # the implicit function theorem, and the effective reward of a comparison
+        np.testing.assert_allclose(gradient, parts.total, atol=1e-9)
+
+
+def test_the_best_response_is_stationary_on_preferences(state, key):
+    # Σ μ (σ(m) − p*) (ψ − ψ') + 2 λ φ = 0, the offline pairs weighing 1 − α and the policy's α.
+    game, theta, _ = state
+    follower = FOLLOWERS["best response, against itself"]
+    phi = np.asarray(best_response(game, theta, key, Preferences()))
+    data = training_data(game, theta, 0.3, key, follower.feedback)
+    np.testing.assert_allclose(np.sum(data.w), 1.0, rtol=1e-12)
+    difference = np.asarray(data.y.y.features - data.y.other.features)
+    slope = (data.w * (expit(difference @ phi) - data.y.preferred)) @ difference + 2 * 0.05 * phi
+    np.testing.assert_allclose(slope, 0.0, atol=1e-12)
+    assert np.linalg.norm(phi) > 0.1
+    w, psi, other, p = by_hand(game, theta, "policy")  # what stands after the 2 · 9 offline pairs
+    np.testing.assert_allclose(data.w[-18:], 0.3 * w, rtol=1e-12)
+    np.testing.assert_allclose(data.y.preferred[-18:], p, rtol=1e-12)
+    np.testing.assert_allclose(difference[-18:], psi - other, rtol=1e-12)
+
+
+@struct.dataclass
+class AgainstReference(Linear):
+    """The linear environment with a fixed response to compare with."""
+
+    def reference(self):
+        return Responses(0.5 * jnp.ones((1, self.dimension)), jnp.ones(1))
+
+
+ONE_PAIR = AgainstReference(dimension=4)
+
+
+def test_one_step_on_one_pair_makes_exact_equal_relaxed_at_the_learning_rate(key):
+    # φ⁺ = φ − lr (p_φ − p*)(y − y') and J = φ·y − cost: F = J − lr (p_φ − p*) ⟨y, y − y'⟩, term by term.
+    feedback = Preferences(opponent="reference")
+    follower = Gradient(rm_lr=0.05, feedback=feedback)
+    theta, phi = jax.random.normal(key, (2, 4))
+    assert follower.calibrated_weight(1) == 0.05
+    objectives = (Exact(), Relaxed(0.05), Exact(utility="detached"), Relaxed(0.05, utility="detached"))
+    gradients = jax.jit(
+        lambda: [o.estimate(ONE_PAIR, follower, theta, RewardModel(phi), key).gradient for o in objectives]
+    )()
+    np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-12)
+    np.testing.assert_allclose(gradients[2], gradients[3], rtol=1e-12)
+    assert norm(gradients[0] - gradients[2]) > 1e-4
+
+
+def within_4_standard_errors(draws, expected):
+    error = np.std(draws, axis=0, ddof=1) / np.sqrt(len(draws))
+    assert np.all(error > 0)
+    assert np.all(np.abs(np.mean(draws, axis=0) - expected) < 4 * error)
+
+
+def test_hard_labels_are_soft_ones_on_average_even_where_responses_move(key):
+    # One gradient step is linear in the label, so that E over labels of the exact gradient is that of p*:
+    # with the score of the label, through which it depends on θ by U(y).
+    theta, phi = jax.random.normal(key, (2, 4))
+
+    def estimate(labels, k):
+        feedback = Preferences(labels=labels, opponent="reference", annotator_temperature=2.0)
+        follower = Gradient(rm_lr=0.5, feedback=feedback)
+        return Exact().estimate(ONE_PAIR, follower, theta, RewardModel(phi), k).gradient
+
+    draws = jax.jit(jax.vmap(partial(estimate, "hard")))(jax.random.split(key, 4000))
+    within_4_standard_errors(np.asarray(draws), estimate("soft", key))
+
+
+def sampled_gradient(game, follower, theta, model, key):
+    return ScoreFunction(samples=20).estimate(game, follower, theta, model, key).gradient
+
+
+@pytest.mark.parametrize(
+    "feedback", [pytest.param(Preferences(), marks=pytest.mark.slow), HARD], ids=["soft", "hard"]
+)
+def test_sampled_pairs_estimate_the_exact_gradient(feedback, state, key):
+    # F is linear in φ⁺, which one step makes linear in the data: evaluation and data are separate samples.
+    game, theta, model = state
+    follower = Gradient(rm_lr=0.5, alpha=0.5, feedback=feedback)
+    estimate = jax.jit(jax.vmap(partial(sampled_gradient, game, follower, theta, model)))
+    soft = follower.replace(feedback=feedback.replace(labels="soft"))
+    exact = Exact().estimate(game, soft, theta, model, key).gradient
+    within_4_standard_errors(np.asarray(estimate(jax.random.split(key, 4000))), exact)
+
+
+@jax.jit
+def best_response(game, theta, key, feedback):
+    return BestResponse(ridge=0.05, alpha=0.3, feedback=feedback).init(game, theta, jnp.zeros(3), key).phi
+
+
+def test_limits_of_the_annotator(state, key):
+    game, theta, _ = state
+
+    def phi(**annotator):
+        return best_response(game, theta, key, Preferences(**annotator))
+
+    # T → ∞, or labels turned round half of the time: p* = ½ throughout, so that φ = 0 is stationary
+    np.testing.assert_allclose(phi(annotator_temperature=1e12), 0.0, atol=1e-11)
+    np.testing.assert_allclose(phi(label_noise=0.5), 0.0, atol=1e-12)
+    np.testing.assert_allclose(phi(tie_margin=10.0), 0.0, atol=1e-12)
+    # T → 0: the better of two is preferred with certainty, and a response ties with itself
+    certain = phi(labels="hard", annotator_temperature=0.0)
+    np.testing.assert_allclose(phi(annotator_temperature=1e-12), certain, rtol=1e-8)
+    assert norm(certain) > 0.1
+    # a bias toward the trap makes its reward higher than it was
+    trap = np.asarray(game.candidates.features[1, 2])
+    assert trap @ np.asarray(phi(blind_spot_bias=1.0)) > trap @ np.asarray(phi())
+
+
+def test_with_one_response_per_prompt_there_is_nothing_to_prefer_nor_to_steer(key):
+    # every pair is of a response with itself, of which ∇m = 0: φ⁺ stays at its anchor whatever the policy
+    game = from_tables(jax.random.normal(key, (3, 1, 2)), [[0.1], [0.5], [0.9]])
+    follower = BestResponse(ridge=0.05, feedback=Preferences())
+    theta, model = jnp.zeros((3, 1)), RewardModel(jnp.zeros(2), jnp.zeros(2))
+    parts = jax.jit(
+        lambda: (follower.update(game, theta, model, key), steering(game, follower, theta, model, key))
+    )()
+    np.testing.assert_array_equal(parts[0].phi, 0.0)
+    np.testing.assert_array_equal(parts[1].steering, 0.0)
+
+
+def test_the_proximal_residual_is_that_after_an_implicit_step():
+    feedback = Preferences()
+    after = jax.jit(jax.vmap(feedback.residual_after))
+    slope = jax.jit(jax.vmap(jax.grad(feedback.residual_after, argnums=2)))
+    m, p, s = (x.ravel() for x in np.meshgrid([-30.0, -2.0, 0.0, 5.0], [0.02, 0.5, 0.98], [0.0, 0.3, 1e3]))
+    root = [
+        brentq(lambda x, at=at: x + at[2] * (expit(x) - at[1]) - at[0], -2000, 2000, xtol=1e-14)
+        for at in zip(m, p, s, strict=True)
+    ]
+    np.testing.assert_allclose(after(m, p, s), expit(root) - p, atol=1e-12)
+    # by the implicit function theorem dx/ds = −(σ − p*) / (1 + s σ'), dσ/ds = σ' dx/ds
+    sigma = expit(root)
+    expected = -(sigma - p) * sigma * (1 - sigma) / (1 + s * sigma * (1 - sigma))
+    np.testing.assert_allclose(slope(m, p, s), expected, atol=1e-10)
+
+
+def test_the_proximal_penalty_tends_to_the_relaxed_one(state, key):
+    game, theta, model = state
+    follower = Gradient(feedback=Preferences())
+
+    def penalty(objective):
+        free = objective.replace(weight=0.0).value(game, follower, theta, model, key)
+        return (free - objective.value(game, follower, theta, model, key)) / objective.weight
+
+    np.testing.assert_allclose(penalty(Proximal(1e-7)), penalty(Relaxed(1e-7)), rtol=1e-5)
+    assert abs(penalty(Proximal(100.0))) < 0.1 * abs(penalty(Relaxed(100.0)))
+
+
+def test_the_tangent_kernel_of_a_game_is_the_inner_product_of_gradients(key):
+    game = Neural(dimension=3, rm_hidden="4,3")
+    _, phi = game.init(key)
+    y, other = jax.random.normal(key, (2, 3))
+    ours, default = jax.jit(
+        lambda: (game.tangent_kernel(phi, y, other), Game.tangent_kernel(game, phi, y, other))
+    )()
+    np.testing.assert_allclose(ours, default, rtol=1e-12)
+
+
+def test_what_an_oracle_knows_leads_from_practical_to_relaxed(state, key):
+    game, theta, model = state
+    for feedback in (Preferences(), Gradient().feedback):
+        follower = Gradient(feedback=feedback)
+
+        def value(objective, follower=follower):
+            return objective.value(game, follower, theta, model, key)
+
+        np.testing.assert_allclose(value(Informed(0.7)), value(Relaxed(0.7)), rtol=1e-13)
+        np.testing.assert_allclose(value(Informed(0.7, oracle_share=0.0)), value(Practical(0.7)), rtol=1e-13)
+        half = value(Informed(0.7, oracle_share=0.5))
+        assert half != value(Relaxed(0.7))
+        assert half != value(Practical(0.7))
+    # the residual is linear in U for labels: noise s adds weight · s · E[error · ‖ψ‖²]
+    every = game.respond(theta, key)
+    squares = np.sum(np.asarray(every.y.features) ** 2, axis=1)
+    noise = float(every.w @ (every.y.error * squares))
+    noisy = value(Informed(0.7, oracle_noise=0.3)) - value(Relaxed(0.7))
+    np.testing.assert_allclose(noisy, 0.7 * 0.3 * noise, rtol=1e-10)
+
+
+def test_residuals_from_the_followers_own_buffer(state, key):
+    # The buffer holds (a, b) preferred with 1 and (b, c) with 0: a has the residual of the first, b minus the
+    # first's and plus the second's, halved, c minus the second's; all else is unknown and counts 1.
+    game, theta, model = state
+    follower = Optax(draws=1, feedback=Preferences())
+    rows = jax.tree.map(lambda leaf: leaf[0], game.candidates)  # prompt 0: responses a, b, c
+    a, b, c = (jax.tree.map(lambda leaf, i=i: leaf[i], rows) for i in range(3))
+    first, second = (jax.tree.map(lambda *x: jnp.stack(x), *sides) for sides in ((a, b), (b, c)))
+    items = recorded(first, second, [0.9, 0.2])
+    buffer = jax.tree.map(lambda leaf: leaf[None], items)
+    memory = follower.init(game, theta, model.phi, key).memory._replace(buffer=buffer)
+    here = RewardModel(model.phi, memory)
+    r = np.asarray(rows.features @ model.phi)
+    one, two = expit(r[0] - r[1]) - 0.9, expit(r[1] - r[2]) - 0.2
+    known = np.array([one, (two - one) / 2, -two, 1.0, 1.0, 1.0])  # three responses to each of two prompts
+    w, psi, other, _ = by_hand(game, theta, "policy")
+    penalty = w @ (np.repeat(known, 3) * np.sum(psi * (psi - other), axis=1))
+    values = [
+        o.value(game, follower, theta, here, key) for o in (Informed(0.0), Informed(1.0, source="buffer"))
+    ]
+    np.testing.assert_allclose(values[0] - values[1], penalty, rtol=1e-10)
+
+
+FEATURES, UTILITY = np.ones((2, 3, 2)), np.full((2, 3), 0.5)
+EVEN = [[1 / 3] * 3] * 2
+BAD = {
+    "annotator_temperature = 0.0: must be > 0 where labels are soft": lambda key: run(
+        SMALL,
+        Leader(Relaxed()),
+        BestResponse(ridge=0.1, feedback=Preferences(annotator_temperature=0.0)),
+        key,
+        steps=1,
+    ),
+    "label_noise = 0.7: must be a finite number >= 0 and <= 0.5": lambda key: run(
+        SMALL, Leader(Relaxed()), Gradient(feedback=Preferences(label_noise=0.7)), key, steps=1
+    ),
+    "opponent = reference: must be policy": lambda key: run(
+        Linear(), Leader(Relaxed()), Gradient(feedback=Preferences(opponent="reference")), key, steps=1
+    ),
+    "comparison 1 = of a response with itself": lambda key: from_tables(
+        np.arange(12.0).reshape(2, 3, 2), UTILITY, comparisons=[(0, 1, 2, 0.9), (1, 2, 2, 0.5)]
+    ),
+    "comparison 0, preferred = 1.0: must be a probability in (0, 1)": lambda key: from_tables(
+        np.arange(12.0).reshape(2, 3, 2), UTILITY, comparisons=[(0, 1, 2, 1.0)]
+    ),
+    "comparison 1 = (1, 2, 3): must be": lambda key: from_tables(
+        FEATURES, UTILITY, comparisons=[(0, 1, 2, 0.9), (1, 2, 3, 0.5)]
+    ),
+    "comparisons = of shape (0,): must be one or more": lambda key: from_tables(
+        FEATURES, UTILITY, comparisons=[]
+    ),
+    "reference, prompt 1, response 0 = 0.0: must be > 0": lambda key: from_tables(
+        FEATURES, UTILITY, reference=[EVEN[0], [0.0, 0.5, 0.5]]
+    ),
+    "reference, prompt 1 = summing to 1.5: must be": lambda key: from_tables(
+        FEATURES, UTILITY, reference=[EVEN[0], [0.5, 0.5, 0.5]]
+    ),
+    "offline data, prompt 1 = empty": lambda key: from_tables(
+        FEATURES, UTILITY, covered=[EVEN[0], [0.0, 0.0, 0.0]]
+    ),
+    "reference_leak = 1.0: must be < 1": lambda key: run(
+        Contextual(reference_leak=1.0), Leader(Relaxed()), Gradient(), key, steps=1
+    ),
+    "trapped = 9: must be <= prompts": lambda key: run(
+        Contextual(trapped=9), Leader(Relaxed()), Gradient(), key, steps=1
+    ),
+    "oracle = Linear: must be an environment that draws": lambda key: run(
+        Linear(), Leader(Informed()), Gradient(), key, steps=1
+    ),
+    "follower = gradient: must be one that remembers": lambda key: run(
+        SMALL, Leader(Informed(source="buffer")), Gradient(), key, steps=1
+    ),
+    "follower = BestResponse: must be given a ridge > 0": lambda key: run(
+        from_tables(FEATURES, UTILITY), Leader(Relaxed()), BestResponse(feedback=Preferences()), key, steps=1
+    ),
+}
+
+
+@pytest.mark.parametrize("complaint", BAD)
+def test_bad_input(complaint, key):
+    with pytest.raises(InputError) as caught:
+        BAD[complaint](key)
+    assert str(caught.value).startswith(complaint)
+    assert "\n" not in str(caught.value)
+
+
+def test_recorded_comparisons_stand_in_for_the_annotators(key):
+    features = jax.random.normal(key, (2, 3, 2))
+    game = from_tables(features, UTILITY, comparisons=[(0, 1, 2, 0.9), (1, 0, 2, 0.2)])
+    items = Preferences().offline(game, key)
+    np.testing.assert_array_equal(items.y.preferred, [0.9, 0.2])
+    np.testing.assert_array_equal(items.y.other.features, features[[0, 1], [2, 2]])
+    np.testing.assert_array_equal(items.w, [0.5, 0.5])

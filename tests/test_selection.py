@@ -1,0 +1,159 @@
+"""Best-of-n and rejection sampling: exact distributions, their steering, likelihood steps on the winner."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envs.bandit import Bandit
+from envs.contextual import Contextual
+from envs.linear import Linear
+from fpo_jax import (
+    BestOf,
+    BestResponse,
+    Exact,
+    Gradient,
+    InputError,
+    Leader,
+    Preferences,
+    Relaxed,
+    RewardModel,
+    run,
+)
+from fpo_jax.estimators import EffectiveReward
+from fpo_jax.responses import accepted, best_of
+from fpo_jax.selection import Selected, effective_rewards, reward_scores
+from fpo_jax.steering import foresighted_value, norm, steering
+from fpo_jax.testing import central_difference
+
+WEIGHTS = np.array([0.1, 0.2, 0.15, 0.05, 0.1, 0.15, 0.05, 0.2])  # two prompts, of probability ½ each
+SCORES = np.array([1.0, 3.0, 1.0, -2.0, 0.5, 0.5, 0.5, 0.2])  # with ties
+
+
+best_of_jitted = jax.jit(best_of, static_argnums=(2, 3))
+
+
+def counted(answers, size):
+    """Frequencies of the answers at both prompts, each of probability ½, and their standard errors."""
+    share = np.bincount(answers, minlength=size) / len(answers)
+    return 0.5 * share, 0.5 * np.sqrt(np.maximum(share * (1 - share), 1e-12) / len(answers))
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_best_of_n_is_what_drawing_and_ranking_gives(n):
+    draws, rng = 200_000, np.random.default_rng(n)
+    exact = best_of(WEIGHTS, SCORES, n, prompts=2)
+    np.testing.assert_allclose(np.sum(exact), 1.0, rtol=1e-14)
+    for x in range(2):
+        block = slice(4 * x, 4 * x + 4)
+        candidates = rng.choice(4, size=(draws, n), p=WEIGHTS[block] / 0.5)
+        ranks = SCORES[block][candidates]  # of equal ones the first drawn: a draw by the weights
+        best = candidates[np.arange(draws), np.argmax(ranks, axis=1)]
+        share, error = counted(best, 4)
+        assert np.all(np.abs(share - exact[block]) <= 4 * error)
+    if n == 1:
+        np.testing.assert_allclose(exact, WEIGHTS, rtol=1e-15)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_rejection_sampling_is_what_drawing_and_rejecting_gives(n):
+    draws, rng, sharpness = 200_000, np.random.default_rng(n), 0.7
+    exact = accepted(WEIGHTS, SCORES, n, sharpness, prompts=2)
+    np.testing.assert_allclose(np.sum(exact), 1.0, rtol=1e-14)
+    for x in range(2):
+        block = slice(4 * x, 4 * x + 4)
+        scores = SCORES[block]
+        candidates = rng.choice(4, size=(draws, n), p=WEIGHTS[block] / 0.5)
+        accepts = rng.random((draws, n)) < np.exp(sharpness * (scores - scores.max()))[candidates]
+        accepts[:, -1] = True
+        share, error = counted(candidates[np.arange(draws), np.argmax(accepts, axis=1)], 4)
+        assert np.all(np.abs(share - exact[block]) <= 4 * error)
+    # with ever more candidates it is the policy tilted by exp(sharpness · score), given the prompt
+    tilted = (WEIGHTS * np.exp(sharpness * SCORES)).reshape(2, 4)
+    limit = 0.5 * tilted / tilted.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(accepted(WEIGHTS, SCORES, 2000, sharpness, 2), limit.ravel(), atol=1e-12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0.01, 1), st.integers(-3, 3)), min_size=4, max_size=4),
+    st.sampled_from([1, 2, 7]),
+)
+def test_more_candidates_never_lower_the_expected_score(rows, n):
+    weights, scores = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    weights /= weights.sum()
+    fewer, more = (float(jnp.sum(best_of_jitted(weights, scores, k) * scores)) for k in (n, n + 1))
+    assert more >= fewer - 1e-12
+
+
+def test_the_steering_of_best_of_n_is_exact(key):
+    follower = Gradient(rm_lr=0.3, alpha=0.3, feedback=Preferences())
+
+    @jax.jit
+    def parts_and_difference(key):
+        inner = Contextual(prompts=2, trapped=1, ordinary=2, traps=1, topics=1).draw(key)
+        theta, phi = inner.init(key)
+        theta = theta + 0.5 * jax.random.normal(key, theta.shape)
+        model = RewardModel(phi + jax.random.normal(key, phi.shape))
+        scores = reward_scores(inner, theta, model.phi, key)
+        plain = steering(inner, follower, theta, model, key)
+        one = steering(Selected(inner, scores, candidates=1), follower, theta, model, key)
+        game = Selected(inner, scores, candidates=3)
+        parts = steering(game, follower, theta, model, key)
+        return (
+            plain,
+            one,
+            parts,
+            central_difference(lambda t: foresighted_value(game, follower, t, model, key), theta),
+        )
+
+    plain, one, parts, difference = parts_and_difference(key)
+    np.testing.assert_allclose(parts.total, difference, atol=1e-6 * np.abs(difference).max())
+    np.testing.assert_allclose(one.steering, plain.steering, atol=1e-13)  # n = 1 is the policy itself
+    assert norm(parts.steering) > 1e-4
+    assert norm(parts.steering - plain.steering) > 1e-4
+
+
+def test_effective_rewards_are_derivatives_by_the_weights(key):
+    game = Bandit(ordinary=4, planted=2).draw(key)
+    follower = BestResponse(ridge=0.1, alpha=0.3)
+    theta = jax.random.normal(key, (6,))
+    model = follower.init(game, theta, jnp.zeros(2), key)
+    arguments = (game, follower, theta, model, key)
+    influence = jax.jit(lambda: jax.vmap(EffectiveReward().reward(*arguments)[0])(game.arms))()
+    by_weights = jax.jit(lambda objective: effective_rewards(objective, *arguments))
+    np.testing.assert_allclose(by_weights(Exact()), influence, atol=1e-12)
+    r, squares = game.arms.features @ model.phi, jnp.sum(game.arms.features**2, axis=1)
+    np.testing.assert_allclose(
+        by_weights(Relaxed(0.3)),
+        r - 0.3 * (r - game.arms.quality) * squares,
+        rtol=1e-12,
+    )
+
+
+def test_a_likelihood_step_on_the_winner(key):
+    # E_q[∇ log π] = q − π for a softmax over arms; with one candidate q = π, and only the cost is left.
+    game = Bandit(ordinary=4, planted=2).draw(key)
+    follower = BestResponse(ridge=0.1, alpha=0.3)
+    theta = jax.random.normal(key, (6,))
+    model = follower.init(game, theta, jnp.zeros(2), key)
+    weights = jax.nn.softmax(theta)
+    cost = jax.grad(lambda t: game.cost(t, game.respond(t, key)))(theta)
+    r = game.arms.features @ model.phi
+    estimate = jax.jit(lambda o: o.estimate(game, follower, theta, model, key).gradient)
+    for objective, winner in (
+        (BestOf(candidates=1), weights),
+        (BestOf(candidates=4), best_of(weights, r, 4)),
+        (BestOf(candidates=4, selection="rejection"), accepted(weights, r, 4, 10.0)),
+    ):
+        gradient = estimate(objective)
+        np.testing.assert_allclose(gradient, winner - weights - cost, atol=1e-13)
+
+
+def test_no_candidates_and_a_policy_of_one_response_are_refused(key):
+    with pytest.raises(InputError, match="candidates = 0: must be an integer >= 1"):
+        run(Bandit(), Leader(BestOf(candidates=0)), BestResponse(ridge=0.1, alpha=0.3), key, steps=1)
+    with pytest.raises(InputError, match="objective = best-of: must be another one"):
+        run(Linear(), Leader(BestOf()), Gradient(), key, steps=1)
