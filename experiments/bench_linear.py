@@ -17,7 +17,8 @@ from experiments.oracle import load_oracle
 from experiments.settings import in_precision, resolve
 from experiments.timing import median_seconds
 from fpo_jax.record import outcome
-from fpo_jax.simulate import run_seeds, seed_keys
+from fpo_jax.simulate import run_seeds
+from fpo_jax.start import seed_keys
 
 
 def bench_linear(widths: Sequence[int], repeats: int) -> None:

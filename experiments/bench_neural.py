@@ -17,7 +17,8 @@ from experiments.running import execute
 from experiments.settings import Settings, in_precision, resolve
 from experiments.timing import median_seconds
 from fpo_jax.record import outcome
-from fpo_jax.simulate import run_seeds, seed_keys
+from fpo_jax.simulate import run_seeds
+from fpo_jax.start import seed_keys
 
 PUBLISHED_SEEDS = 5
 TIMED = 200

@@ -13,8 +13,10 @@ import jax.numpy as jnp
 from envs.gridworld import Gridworld
 from experiments.timing import median_seconds
 from fpo_jax.followers import BestResponse
+from fpo_jax.leader import Leader
 from fpo_jax.objectives import OBJECTIVES
-from fpo_jax.simulate import Leader, initial_state, step
+from fpo_jax.simulate import step
+from fpo_jax.start import initial_state
 
 LARGEST_DIRECT = 40
 """Side of the largest grid that is solved by LU; with 100, its table alone would hold 3.2 GB."""

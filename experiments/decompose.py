@@ -24,7 +24,8 @@ from fpo_jax.objectives import OBJECTIVES, Exact, Myopic
 from fpo_jax.penalties import Penalised
 from fpo_jax.record import outcome
 from fpo_jax.selection import effective_rewards
-from fpo_jax.simulate import instance, run_seeds, seed_keys
+from fpo_jax.simulate import run_seeds
+from fpo_jax.start import instance, seed_keys
 from fpo_jax.steering import cosine, norm, norm_ratio, sign_agreement, steering
 from fpo_jax.types import Cost, Environment, Follower, Game, Key, Objective, Recipe, State
 

@@ -13,7 +13,8 @@ from experiments.running import Result
 from experiments.settings import in_precision
 from fpo_jax import plotting
 from fpo_jax.record import outcome
-from fpo_jax.simulate import run, seed_keys
+from fpo_jax.simulate import run
+from fpo_jax.start import seed_keys
 
 FRAMES = 60
 BESIDE_RLHF = "exact"

@@ -13,7 +13,7 @@ from experiments.comparison import Experiment
 from experiments.running import Result
 from experiments.settings import in_precision
 from fpo_jax import plotting
-from fpo_jax.simulate import seed_keys
+from fpo_jax.start import seed_keys
 from fpo_jax.types import RewardModel
 
 PHASE_PANELS = ("RLHF", "practical 0.1", "relaxed 0.1", "exact, k = 10")

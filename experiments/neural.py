@@ -13,7 +13,8 @@ from experiments.comparison import Experiment
 from experiments.running import Result
 from experiments.settings import in_precision
 from fpo_jax import plotting
-from fpo_jax.simulate import run_seeds, seed_keys
+from fpo_jax.simulate import run_seeds
+from fpo_jax.start import seed_keys
 from fpo_jax.statistics import FALL, LOW
 from fpo_jax.types import Follower, Game, Key, Scalar, State
 

@@ -11,9 +11,11 @@ import optax
 
 from experiments.settings import Settings, in_precision
 from experiments.timing import median_seconds
+from fpo_jax.loops import chunk_length
 from fpo_jax.mlp import softplus
 from fpo_jax.record import is_finite, outcome
-from fpo_jax.simulate import Injected, chunk_length, drawn, initial_state, run_seeds, seed_keys
+from fpo_jax.simulate import Injected, drawn, run_seeds
+from fpo_jax.start import initial_state, seed_keys
 from fpo_jax.types import RewardModel
 
 DIMENSION, HIDDEN, BUFFER = 10, 32, 50

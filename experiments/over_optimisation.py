@@ -14,7 +14,7 @@ from experiments.settings import in_precision
 from fpo_jax import plotting
 from fpo_jax.responses import best_of
 from fpo_jax.selection import reward_scores
-from fpo_jax.simulate import initial_state
+from fpo_jax.start import initial_state
 from fpo_jax.types import Game
 
 KL_WEIGHTS = (0.02, 0.1, 0.2, 0.5, 1.0)

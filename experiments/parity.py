@@ -17,7 +17,8 @@ from experiments.recording import Recording
 from experiments.settings import Settings, in_precision, resolve
 from fpo_jax.hyperparameters import InputError, require_known
 from fpo_jax.record import outcome
-from fpo_jax.simulate import Noise, run, seed_keys
+from fpo_jax.simulate import Noise, run
+from fpo_jax.start import seed_keys
 from fpo_jax.types import Trace
 
 DEPARTURE = 1e-2

@@ -10,7 +10,8 @@ import numpy as np
 from experiments.settings import RECORDS, Settings, in_precision
 from fpo_jax.estimators import Implicit
 from fpo_jax.record import outcome
-from fpo_jax.simulate import first_divergence, instance, run_seeds, seed_keys
+from fpo_jax.simulate import first_divergence, run_seeds
+from fpo_jax.start import instance, seed_keys
 from fpo_jax.statistics import collapsed, mean_interval, share_interval
 from fpo_jax.types import Cost, Environment, Game, Key, State
 

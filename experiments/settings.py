@@ -20,9 +20,10 @@ from fpo_jax.differentiate import DIFFERENTIATORS
 from fpo_jax.feedback import FEEDBACKS
 from fpo_jax.followers import FOLLOWERS
 from fpo_jax.hyperparameters import InputError, declared, require_known, validate
+from fpo_jax.leader import Leader
 from fpo_jax.objectives import OBJECTIVES
 from fpo_jax.record import Record, full_record, outcome
-from fpo_jax.simulate import SEED_LIMIT, Leader
+from fpo_jax.start import SEED_LIMIT
 from fpo_jax.types import Environment, Follower, Recipe
 
 PRECISIONS = ("float32", "float64")

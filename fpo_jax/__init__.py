@@ -10,6 +10,7 @@ from fpo_jax.expect import expect, follower_loss, leader_value
 from fpo_jax.feedback import Labels, Preferences
 from fpo_jax.followers import BestResponse, Converged, Gradient
 from fpo_jax.hyperparameters import InputError
+from fpo_jax.leader import Leader
 from fpo_jax.objectives import (
     BestOf,
     Exact,
@@ -23,7 +24,8 @@ from fpo_jax.objectives import (
     Tracin,
 )
 from fpo_jax.record import full_record, outcome
-from fpo_jax.simulate import Leader, run, run_seeds, seed_keys
+from fpo_jax.simulate import run, run_seeds
+from fpo_jax.start import seed_keys
 from fpo_jax.steering import Decomposition, foresighted_value, steering
 from fpo_jax.types import (
     Environment,

@@ -24,9 +24,12 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fpo_jax.hyperparameters import InputError
+from fpo_jax.leader import Leader
+from fpo_jax.loops import LANES, spread
 from fpo_jax.objectives import Fpo, Myopic, Practical, Relaxed
 from fpo_jax.record import Record, outcome
-from fpo_jax.simulate import LANES, Leader, as_reals, check_run, instance, run_traced, seed_keys, spread
+from fpo_jax.simulate import run_traced
+from fpo_jax.start import as_reals, check_run, instance, seed_keys
 from fpo_jax.types import Environment, Follower, Game, Objective
 
 WIDTH = 1024

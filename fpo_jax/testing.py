@@ -20,7 +20,7 @@ from fpo_jax.differentiate import CentralDifference
 from fpo_jax.expect import check_shapes, check_weights, leader_value
 from fpo_jax.hyperparameters import InputError, validate
 from fpo_jax.keys import named_key
-from fpo_jax.simulate import instance
+from fpo_jax.start import instance
 from fpo_jax.steering import Decomposition, foresighted_value, steering
 from fpo_jax.types import (
     Environment,

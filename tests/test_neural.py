@@ -14,8 +14,9 @@ from fpo_jax.hyperparameters import InputError, validate
 from fpo_jax.mlp import ACTIVATIONS, tangent_kernel
 from fpo_jax.objectives import Fpo
 from fpo_jax.optimiser import Optax
-from fpo_jax.simulate import Noise, initial_state, step
+from fpo_jax.simulate import Noise, step
 from fpo_jax.simulate import drawn as drawn_ahead
+from fpo_jax.start import initial_state
 from tests.oracle import NeuralOracle, random_network
 
 STEPS, INNER, DRAWS, WIDTHS, DIMENSION = 12, 3, 2, (4, 5, 3, 1), 4

@@ -29,7 +29,8 @@ from fpo_jax import (
 )
 from fpo_jax.penalties import Fpo
 from fpo_jax.record import is_finite
-from fpo_jax.simulate import _run_seeds, _start, first_divergence
+from fpo_jax.simulate import _run_seeds, first_divergence
+from fpo_jax.start import _start
 from fpo_jax.types import RewardModel, State, Trace
 
 SMALL = {"bandit": Bandit(ordinary=5, planted=2), "linear": Linear(dimension=6)}
