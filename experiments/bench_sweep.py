@@ -22,19 +22,23 @@ LONG_SEEDS = 4096
 def bench_sweep(widths: Sequence[int], repeats: int) -> None:
     """Print throughput and memory by environment and width, where throughput saturates, and one long call."""
     repeats = min(repeats, 5)  # wide ones take seconds
-    print(f"relaxed FPO, float32, {jax.device_count()} devices; median of {repeats}, compilation excluded")
+    print(f"relaxed FPO, float32, {jax.device_count()} devices; median of {repeats}, compilation excluded;")
+    print(f"{', '.join(f'{k} {v}' for k, v in TIMED.items())} iterations, scaled to those of the recipe")
     print(
         f"{'':10s}{'width':>7s}{'iterations of a run per second':>32s}{'of the best':>13s}{'kB a run':>10s}"
     )
     for environment, steps in TIMED.items():
         rates, memory = {}, {}
-        for width in widths:
-            rates[width], memory[width] = _measured(environment, steps, width, repeats)
+        for asked in widths:
+            width, rate, kilobytes = _measured(environment, steps, asked, repeats)
+            rates[width], memory[width] = rate, kilobytes
         best = max(rates.values())
+        whole = resolve({"environment": environment}).steps
         for width, rate in rates.items():
-            print(f"{environment:10s}{width:7d}{rate:32.3g}{rate / best:13.0%}{memory[width]:10.1f}")
+            name = f"{environment} × {whole}"
+            print(f"{name:18s}{width:7d}{rate / whole:18.4g}{rate / best:13.0%}{memory[width]:11.1f}")
         knee = min(width for width, rate in rates.items() if rate >= SATURATED * best)
-        print(f"{environment:10s} knee: {SATURATED:.0%} of the best from width {knee} on")
+        print(f"{environment}: {SATURATED:.0%} of the best from width {knee} on")
     settings = resolve({**LONG, "precision": "float32"})
     with in_precision("float32"):
         cells, seeds = [Cell(*settings.build())], range(LONG_SEEDS)
@@ -47,8 +51,8 @@ def bench_sweep(widths: Sequence[int], repeats: int) -> None:
     print(f"{what} in one call: {seconds:.1f} s")
 
 
-def _measured(environment: str, steps: int, width: int, repeats: int) -> tuple[float, float]:
-    """Return iterations of a run per second, and kilobytes a run, at a width."""
+def _measured(environment: str, steps: int, width: int, repeats: int) -> tuple[int, float, float]:
+    """Return a width that all devices share evenly, iterations of a run per second there, kilobytes a run."""
     settings = resolve({"environment": environment, "objective": "relaxed", "precision": "float32"})
     with in_precision("float32"):
         sweep = Sweep([Cell(*settings.build())], range(width), steps=steps, every=steps, width=width)
@@ -59,4 +63,4 @@ def _measured(environment: str, steps: int, width: int, repeats: int) -> tuple[f
                 sweep.compute(sweep.chunks[0])
 
         seconds = median_seconds(work, repeats) / few
-        return sweep.width * steps / seconds, sweep.chunk_bytes() / sweep.width / 1e3
+        return sweep.width, sweep.width * steps / seconds, sweep.chunk_bytes() / sweep.width / 1e3

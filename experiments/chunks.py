@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,12 @@ from fpo_jax.hyperparameters import InputError
 from fpo_jax.sweep import Chunk, Lanes
 
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What reading an archive of arrays raises when it is not what was written."""
+CONFIG, LOCK = "config.json", "lock"
+
+
+class Damaged(Exception):
+    """A chunk's file is not what was written."""
 
 
 class Unfinished:
@@ -33,33 +39,43 @@ class Unfinished:
     @property
     def exists(self) -> bool:
         """Say whether there is something to resume."""
-        return (self.folder / "config.json").exists()
+        return (self.folder / CONFIG).exists()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other sweep out of this folder.
+        """Keep every other sweep out of this folder, and leave none behind in which nothing was begun.
 
         Raises:
-            InputError: when another one is at work here, or the folder cannot be written.
+            InputError: when another sweep is at work here, the folder holds what is not a sweep's, or it
+                cannot be written.
         """
+        ours = not self.folder.exists()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(self.folder / "lock", timeout=0):
+        except OSError as error:
+            raise InputError(
+                "out", self.folder, f"a folder that can be written ({error.strerror})"
+            ) from error
+        try:
+            with filelock.FileLock(self.folder / LOCK, timeout=0):
+                foreign = [] if self.exists else sorted({p.name for p in self.folder.iterdir()} - {LOCK})
+                if foreign:
+                    raise InputError("out", self.folder, f"free for the sweep's work (it holds {foreign[0]})")
                 try:
                     yield
                 finally:
-                    if not self.exists:  # nothing was begun
+                    if ours and self.folder.exists() and not self.exists:
                         shutil.rmtree(self.folder)
         except filelock.Timeout as error:
             raise InputError("out", self.folder, "free: another sweep is writing it") from error
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """Write down what is being run."""
-        self._put("config.json", lambda path: write_json(path, config))
+        self._put(CONFIG, lambda path: write_json(path, config))
 
     def config(self) -> dict[str, Any]:
         """Return what is being run."""
-        return load(self.folder / "config.json")
+        return load(self.folder / CONFIG)
 
     def write(self, chunk: Chunk, lanes: Lanes) -> None:
         """Write the results of one chunk, whole or not at all."""
@@ -69,8 +85,6 @@ class Unfinished:
         def save(path: Path) -> None:
             with path.open("wb") as file:
                 np.savez(file, allow_pickle=False, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
 
         self._put(_name(chunk), save)
 
@@ -95,21 +109,20 @@ class Unfinished:
         return lanes._replace(metrics=metrics)
 
     def finish(self) -> None:
-        """Forget what was done, since the results stand elsewhere: the folder vanishes with its lock."""
-        (self.folder / "config.json").unlink()
+        """Remove the folder, all at once, since the results stand elsewhere."""
+        gone = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}-", dir=self.folder.parent))
+        os.replace(self.folder, gone / self.folder.name)
+        shutil.rmtree(gone)
 
-    def _put(self, name: str, save: Any) -> None:
+    def _put(self, name: str, save: Callable[[Path], None]) -> None:
         handle, aside = tempfile.mkstemp(prefix=".", dir=self.folder)
-        os.close(handle)
         try:
             save(Path(aside))
+            os.fsync(handle)
             os.replace(aside, self.folder / name)
         finally:
+            os.close(handle)
             Path(aside).unlink(missing_ok=True)
-
-
-class Damaged(Exception):
-    """A chunk's file is not what was written."""
 
 
 def _name(chunk: Chunk) -> str:

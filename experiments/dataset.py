@@ -1,7 +1,7 @@
 """A sweep's results as arrays with named axes, as tables, and on disk."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from experiments.chunks import DAMAGED
 from experiments.grid import Grid, make_grid
 from experiments.settings import load
 from fpo_jax.hyperparameters import InputError
@@ -72,7 +73,7 @@ def load_sweep(folder: Path | str) -> xr.Dataset:
             }
             coordinates = {**grid.axes, "seed": stored["seed"], "step": stored["step"]}
             return xr.Dataset(variables, coordinates, attributes)
-    except (OSError, ValueError) as error:
+    except DAMAGED as error:
         raise InputError("folder", folder, f"one that holds a finished sweep ({error})") from error
 
 
@@ -149,11 +150,9 @@ SHOWN = 40
 """Most cells that are printed; all of them are in `table.csv`."""
 
 
-def show(dataset: xr.Dataset) -> str:
+def show(frame: pd.DataFrame, axes: Sequence[str]) -> str:
     """Return a sweep's table for people to read: [95 % intervals], and n."""
-    frame = table(dataset)
-    dims = [dim for dim in dataset["optimum"].dims if dim != "seed"]
-    shown = frame[dims].copy()
+    shown = frame[list(axes)].copy()
     for title, name in {
         "true utility": "true_utility_final",
         "interquartile mean": "true_utility_final_iqm",

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import shlex
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -84,7 +85,7 @@ class Grid:
         usual = make_grid({name: getattr(self, name) for name in parts})
         recipe = make_grid({name: getattr(self, name) for name in parts[:2]}).follower
         words = ["fpo-jax sweep", self.environment, f"--objective {','.join(self.objective)}"]
-        words += [f"--grid {name}={_written(values)}" for name, values in self.grid.items()]
+        words += [f"--grid {shlex.quote(f'{name}={_written(values)}')}" for name, values in self.grid.items()]
         words += [f"--follower {self.follower}"] * (self.follower != recipe)
         changed = {k: v for k, v in dataclasses.asdict(self).items() if v != getattr(usual, k)}
         words += [f"--{name} {value}" for name, value in changed.items()]
@@ -108,6 +109,11 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
     objectives, axes = given["objective"], given["grid"]
     if isinstance(objectives, str):
         objectives = [name.strip() for name in objectives.split(",") if name.strip()]
+    if not isinstance(objectives, list | tuple) or not all(isinstance(name, str) for name in objectives):
+        raise InputError("objective", objectives, "names, separated by commas or in a list")
+    for name in ("follower", "differentiator"):
+        if not isinstance(given.get(name, ""), str):
+            raise InputError(name, given[name], "a name")
     if not objectives:
         raise InputError("objective", "nothing", "one or more names")
     if not isinstance(axes, Mapping):
@@ -120,6 +126,8 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
     kinds = {name: field.metadata["kind"] for n in names for name, (field, _) in hyperparameters(n).items()}
     grid = {n: _values(n, v, kinds[require_known("grid", n, kinds)]) for n, v in axes.items()}
     for name, values in {"objective": objectives, **grid}.items():
+        if any(value is None for value in values):
+            raise InputError(f"grid {name}", "null", VALUES)
         twice = [value for i, value in enumerate(values) if value in values[:i]]
         if not values or twice:
             raise InputError(f"grid {name}", f"{twice[0]} twice" if twice else "nothing", VALUES)
@@ -127,7 +135,7 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
     given |= {"follower": usual.names.follower, "objective": tuple(objectives), "grid": grid}
     given = {"steps": usual.steps, "every": 1, **given}
     made = Grid(**given)
-    steps = made.points[0].steps  # checks every cell
+    steps = made.points[0].steps  # resolving the points checks every cell
     if every is None:
         divisors = [d for d in range(1, steps + 1) if steps % d == 0]
         every = max(d for d in divisors if d == 1 or steps // d >= ENTRIES)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +41,7 @@ class Options:
     record: Literal["outcome", "full"] | None = None
     """What is written down; full has the exact steering term, at its cost; outcome when not given."""
     every: int | None = None
-    """Iterations from one entry to the next, a divisor of the iterations; about 50 entries when not given."""
+    """Iterations from one entry to the next, a divisor of all; for 50 entries or more when not given."""
     width: int | None = None
     """Runs at once, an integer >= 1; up to 1024 a device, as memory allows, when not given."""
     out: Path | None = None
@@ -68,7 +70,8 @@ def sweep_command(arguments: Sequence[str]) -> int:
     _join(given)
     import jax
 
-    from experiments.dataset import show
+    from experiments.chunks import Unfinished
+    from experiments.dataset import show, table
     from experiments.grid import make_grid
     from experiments.settings import load
     from experiments.sweeping import run_grid, summary, sweep_into
@@ -94,16 +97,17 @@ def sweep_command(arguments: Sequence[str]) -> int:
             result = written
             sys.stderr.write(f"written to {given.out}\n")
     except KeyboardInterrupt:
-        if given.out is None:
+        if given.out is None or not Unfinished(given.out).exists:
             raise
-        again = f"{PROGRAM} sweep --resume --out {given.out}"
+        again = f"{PROGRAM} sweep --resume --out {shlex.quote(str(given.out))}"
         sys.stderr.write(f"\n{PROGRAM}: interrupted; finished chunks are kept; go on with `{again}`\n")
         return 130
-    report = summary(grid, result)
+    cells = table(result)
+    report = summary(grid, result, cells)
     sys.stderr.write(f"{report['runs']} runs, {report['programs_compiled']} programs compiled\n")
     if report["diverged"]:
         sys.stderr.write(f"{PROGRAM}: warning: {report['diverged']} runs diverged, and are left out of n\n")
-    print(json.dumps(report, allow_nan=False) if given.json else show(result))
+    print(json.dumps(report, allow_nan=False) if given.json else show(cells, list(grid.axes)))
     return 0
 
 
@@ -126,6 +130,13 @@ def _join(given: Options) -> None:
         return
     if any(value is None for value in told):
         raise InputError("coordinator, processes, process", told, "given together")
+    coordinator, processes, process = told
+    if not re.fullmatch(r"\S+:\d+", str(coordinator)):
+        raise InputError("coordinator", coordinator, "HOST:PORT")
+    if processes is None or processes < 1:
+        raise InputError("processes", processes, "an integer >= 1")
+    if process is None or not 0 <= process < processes:
+        raise InputError("process", process, f"an integer >= 0 and < {processes}")
     import jax
 
-    jax.distributed.initialize(*told)
+    jax.distributed.initialize(coordinator, processes, process)

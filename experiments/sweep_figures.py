@@ -33,16 +33,32 @@ def draw(dataset: xr.Dataset) -> dict[str, plotting.Picture]:
     dataset = dataset.squeeze([dim for dim in axes if dataset.sizes[dim] == 1], drop=True)
     varied = [dim for dim in axes if dim in dataset.dims]
     numbers = [dim for dim in varied if np.issubdtype(dataset[dim].dtype, np.number)]
+    dataset = dataset.sortby(numbers)
     drawn: dict[str, plotting.Picture] = {}
     if dataset["optimum"].isel(seed=0).size <= FEW:
         drawn["curves"] = _curves(dataset)
     if len(numbers) == 1:
-        drawn["against"] = _against(dataset.isel({d: 0 for d in varied if d not in numbers}), numbers[0])
+        drawn["against"] = _against(*_at_first(dataset, varied, numbers), numbers[0])
     if len(numbers) > 1:
-        plane = per_seed(dataset.isel({d: 0 for d in varied if d not in numbers[:2]}))
+        plane, heading = _at_first(dataset, varied, numbers[:2])
         for name, title in MAPS.items():
-            drawn[f"phase_{name}"] = phase(plane, numbers[0], numbers[1], name, title)
+            drawn[f"phase_{name}"] = phase(
+                per_seed(plane), numbers[0], numbers[1], name, title, heading=heading
+            )
     return drawn
+
+
+def _at_first(dataset: xr.Dataset, varied: Sequence[str], kept: Sequence[str]) -> tuple[xr.Dataset, str]:
+    """Return the part in which all but some hyperparameters have their first value, and words for that."""
+    rest = {dim: 0 for dim in varied if dim not in kept}
+    words = [_setting(dim, dataset[dim].values[0]) for dim in rest]
+    return dataset.isel(rest), f"{', '.join(words)}: " if words else ""
+
+
+def counted(runs: xr.DataArray) -> str:
+    """Say how many seeds the numbers of a figure rest on, those that diverged left out."""
+    n = runs.count("seed")
+    return f"{int(n.max())}" if n.min() == n.max() else f"{int(n.min())} to {int(n.max())}"
 
 
 def phase(
@@ -83,7 +99,7 @@ def phase(
         ax.set_xlabel(labels.get(x, x))
     axes[0, 0].set_ylabel(labels.get(y, y))
     figure.colorbar(drawn, ax=list(axes[0]), label=title, pad=0.02)
-    n = runs.sizes["seed"]
+    n = counted(runs[name])
     figure.suptitle(f"{heading}{title} (mean of {n} seeds a cell, the same in each)", fontsize=9)
     return figure
 
@@ -108,25 +124,26 @@ def _curves(dataset: xr.Dataset) -> Figure:
     right.set_title("share of seeds that end below", fontsize=plotting.TITLE_SIZE)
     right.set_xlabel("true utility, final")
     figures.legend_below(figure, left, min(len(points), 4))
-    n = dataset.sizes["seed"]
+    n = counted(utility.isel(step=-1))
     figure.suptitle(f"mean of {n} seeds, the same for each line; band: middle 80 % of seeds", fontsize=9)
     return figure
 
 
+def _setting(name: str, value: Any) -> str:
+    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+
+
 def _name(point: Sequence[Any], grid: Mapping[str, Any]) -> str:
-    own = [
-        str(value)
-        if dim == "objective"
-        else f"{dim} {value:g}"
-        if isinstance(value, float)
-        else f"{dim} {value}"
-        for dim, value in zip(grid, point, strict=True)
+    """Return the name of a cell: its method, and the hyperparameters that vary."""
+    named = zip(grid, point, strict=True)
+    return ", ".join(
+        str(value) if dim == "objective" else _setting(dim, value)
+        for dim, value in named
         if len(grid[dim]) > 1 or dim == "objective"
-    ]
-    return ", ".join(own)
+    )
 
 
-def _against(dataset: xr.Dataset, x: str) -> Figure:
+def _against(dataset: xr.Dataset, heading: str, x: str) -> Figure:
     """Draw final true utility and collapse of each method against a hyperparameter, with 95 % intervals."""
     runs = per_seed(dataset)
     figure, axes = plotting.panels(1, 2)
@@ -149,6 +166,8 @@ def _against(dataset: xr.Dataset, x: str) -> Figure:
         if plotting.is_geometric(places):
             ax.set_xscale("log")
     figures.legend_below(figure, left, len(methods))
-    n = runs.sizes["seed"]
-    figure.suptitle(f"means of {n} seeds, the same for each point; bands: 95 % intervals", fontsize=9)
+    n = counted(runs["true_utility_final"])
+    figure.suptitle(
+        f"{heading}means of {n} seeds, the same for each point; bands: 95 % intervals", fontsize=9
+    )
     return figure

@@ -2,15 +2,15 @@
 
 import contextlib
 import importlib.metadata
-import itertools
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+import pandas as pd
 import psutil
 import xarray as xr
 from jax.experimental import multihost_utils
@@ -31,7 +31,8 @@ def run_grid(grid: Grid, width: int | None = None) -> xr.Dataset:
     """Run a grid in memory, and return its results as arrays with named axes."""
     with in_precision(grid.precision):
         sweep = _made(grid, width)
-        return data.to_dataset(grid, sweep.gather(_computed(sweep, None)))
+        _require_room(grid, sweep, None)
+        return data.to_dataset(grid, sweep.gather(_computed(sweep, {}, None)))
 
 
 def sweep_into(
@@ -46,43 +47,37 @@ def sweep_into(
         width: lanes of a chunk; when resuming, None takes that of the unfinished sweep.
 
     Returns:
-        The grid and its results; no results in processes beside the first, which alone reads and writes.
+        The grid and its results; no results in processes beside the first, which alone writes.
 
     Raises:
         InputError: nothing to resume, an unfinished sweep in the way or of another configuration, another
             sweep at work on the same folder, results too large for the disk or for memory.
     """
     require_writable(out)
-    unfinished = Unfinished(out)
-    if resume and not unfinished.exists:
-        raise InputError("resume", out, f"the folder of an interrupted sweep: no {unfinished.folder} here")
-    first = jax.process_index() == 0
-    if first and unfinished.exists and not resume:
-        raise InputError("out", out, f"resumed with --resume, or {unfinished.folder} removed first")
+    unfinished, first = Unfinished(out), jax.process_index() == 0
     with unfinished.locked() if first else contextlib.nullcontext():
-        planned = _resumed(unfinished, grid, width) if resume else grid
-        assert planned is not None
-        with in_precision(planned.precision):
-            sweep = _made(planned, unfinished.config()["width"] if resume else width)
+        with _together():
+            planned, width = _planned(unfinished, grid, resume, width)
+            with in_precision(planned.precision):
+                sweep = _made(planned, width)
+                kept = _kept(unfinished, sweep) if resume else {}
+                if first and not resume:
+                    _require_room(planned, sweep, unfinished.folder)
             if first and not resume:
-                _require_room(planned, sweep, unfinished)
-                unfinished.begin(_description(planned, sweep))
-            try:
-                lanes = sweep.gather(_computed(sweep, unfinished if first else None))
-            except OSError as error:
-                allowed = (
-                    f"on a disk that takes it ({error.strerror}); what is done is kept: go on with --resume"
-                )
-                raise InputError("out", out, allowed) from error
-            if not first:
-                return planned, None
-            result = data.to_dataset(planned, lanes)
+                with _on_a_full_disk(out):
+                    unfinished.begin(_description(planned, sweep))
+        _require_same(sweep.width, len(kept))
+        with in_precision(planned.precision), _on_a_full_disk(out):
+            lanes = sweep.gather(_computed(sweep, kept, unfinished if first else None))
+        if not first:
+            return planned, None
+        result = data.to_dataset(planned, lanes)
         write(out, planned, result)
         unfinished.finish()
     return planned, result
 
 
-def summary(grid: Grid, result: xr.Dataset) -> dict[str, Any]:
+def summary(grid: Grid, result: xr.Dataset, table: pd.DataFrame) -> dict[str, Any]:
     """Sum a sweep up: what was run, how many programs it took, and the table of its cells."""
     return {
         "environment": grid.environment,
@@ -92,7 +87,7 @@ def summary(grid: Grid, result: xr.Dataset) -> dict[str, Any]:
         "runs": len(grid.cells) * grid.seeds,
         "diverged": int((result["diverged_at"] >= 0).sum()),
         "programs_compiled": programs_compiled(),
-        "cells": data.records(data.table(result)),
+        "cells": data.records(table),
     } | provenance(grid.command(), grid.precision)
 
 
@@ -102,12 +97,13 @@ def write(out: Path, grid: Grid, result: xr.Dataset) -> None:
     `config.json`, re-runnable; `metrics.npz`, arrays in the order of the axes; `table.csv`, a row a cell;
     `runs.csv`, a row a run; `summary.json`; figures.
     """
+    table = data.table(result)
     with replacing(out) as folder:
         write_json(folder / "config.json", grid.as_dict())
         data.save(result, folder / "metrics.npz")
-        data.table(result).to_csv(folder / "table.csv", index=False)
+        table.to_csv(folder / "table.csv", index=False)
         data.tidy(result).to_csv(folder / "runs.csv", index=False)
-        write_json(folder / "summary.json", summary(grid, result))
+        write_json(folder / "summary.json", summary(grid, result, table))
         save_all(sweep_figures.draw(result), folder)
 
 
@@ -119,72 +115,133 @@ def _made(grid: Grid, width: int | None) -> Sweep:
 
 def _description(grid: Grid, sweep: Sweep) -> dict[str, Any]:
     """Return what the bits of a sweep's results rest on: the grid, and how it is computed."""
-    here = {"width": sweep.width, "devices": jax.device_count(), "jax": importlib.metadata.version("jax")}
-    return grid.as_dict() | here
+    return grid.as_dict() | {"width": sweep.width} | _how()
 
 
-def _resumed(unfinished: Unfinished, grid: Grid | None, width: int | None) -> Grid:
-    """Return the grid of an unfinished sweep.
+def _how() -> dict[str, Any]:
+    """Return what may change from one session to another, and then the last digits of results."""
+    versions = {name: importlib.metadata.version(name) for name in ("fpo-jax", "jax", "jaxlib")}
+    return {"devices": jax.device_count(), "device": jax.devices()[0].device_kind} | versions
+
+
+def _planned(
+    unfinished: Unfinished, grid: Grid | None, resume: bool, width: int | None
+) -> tuple[Grid, int | None]:
+    """Return the grid to run and the width asked for: those of the unfinished sweep, if it is to be resumed.
 
     Raises:
-        InputError: when another grid or width is asked for; shows the difference.
+        InputError: nothing to resume, something in the way, or another grid or width than the unfinished
+            one's; shows where they first differ.
     """
+    if not resume:
+        if unfinished.exists and jax.process_index() == 0:
+            allowed = f"resumed with --resume, or {unfinished.folder} removed first"
+            raise InputError("out", unfinished.folder.with_suffix(""), allowed)
+        assert grid is not None
+        return grid, width
+    if not unfinished.exists:
+        raise InputError("resume", unfinished.folder, "there: no sweep was interrupted")
     earlier = unfinished.config()
-    how = {name: earlier.pop(name, None) for name in ("width", "devices", "jax")}
+    now = _how()
+    how = {name: earlier.pop(name, None) for name in now}
     asked = {} if grid is None else grid.as_dict()
-    asked |= {} if width is None else {"width": width}
+    asked |= {} if width is None else {"width": -(-width // jax.device_count()) * jax.device_count()}
     for name, value in asked.items():
-        if value != (earlier | how).get(name):
-            raise InputError(name, value, f"{(earlier | how).get(name)}, as in the sweep to be resumed")
-    for name, now in (("devices", jax.device_count()), ("jax", importlib.metadata.version("jax"))):
-        if how[name] != now:
-            changed = f"begun with {name} {how[name]}, resumed with {now}"
+        if value != earlier.get(name):
+            raise InputError(name, value, f"{earlier.get(name)}, as in the sweep to be resumed")
+    for name, value in now.items():
+        if how[name] != value and jax.process_index() == 0:
+            changed = f"begun with {name} {how[name]}, resumed with {value}"
             sys.stderr.write(f"{changed}: results may differ in their last digits\n")
-    return make_grid(earlier)
+    width = earlier.pop("width")
+    return make_grid(earlier), width
 
 
-def _require_room(grid: Grid, sweep: Sweep, unfinished: Unfinished) -> None:
-    """Check that results will fit on the disk, twice since chunks stand beside the whole, and in memory.
+@contextlib.contextmanager
+def _together() -> Iterator[None]:
+    """Let several processes begin together or not at all: where one refuses, the others say so and stop."""
+    refused: InputError | None = None
+    try:
+        yield
+    except InputError as error:
+        refused = error
+    if jax.process_count() > 1:
+        refusals = np.ravel(multihost_utils.process_allgather(np.array(refused is not None)))
+        if refused is None and refusals.any():
+            refused = InputError("process", int(np.argmax(refusals)), "able to begin: see its message")
+    if refused is not None:
+        raise refused
+
+
+def _require_same(width: int, kept: int) -> None:
+    """Check that all processes run the same chunks, whatever memory and disk each of them sees.
+
+    Raises:
+        InputError: names the numbers that differ.
+    """
+    if jax.process_count() > 1:
+        seen = multihost_utils.process_allgather(np.array([width, kept]))
+        for name, numbers in zip(("width", "finished chunks"), seen.T, strict=True):
+            if len(set(numbers)) > 1:
+                raise InputError(name, numbers.tolist(), "the same in all processes")
+
+
+@contextlib.contextmanager
+def _on_a_full_disk(out: Path) -> Iterator[None]:
+    """Say in one line that the disk refused, and how to go on."""
+    try:
+        yield
+    except OSError as error:
+        allowed = f"on a disk that takes it ({error.strerror}); what is done is kept: go on with --resume"
+        raise InputError("out", out, allowed) from error
+
+
+def _require_room(grid: Grid, sweep: Sweep, folder: Path | None) -> None:
+    """Check that results will fit in memory and, twice since chunks stand beside the whole, on the disk.
 
     Raises:
         InputError: says how often to write down entries so that they fit.
     """
-    size = sweep.result_bytes()
-    room = {
-        "on the disk": shutil.disk_usage(unfinished.folder).free / 2,
-        "in memory": psutil.virtual_memory().available / 3,  # gathered, in the order of the axes, written
-    }
+    copies = len(grid.points) / len(grid.cells)  # a method without a hyperparameter stands for all its values
+    size = sweep.result_bytes() * max(copies, 1.0)
+    room = {"in memory": psutil.virtual_memory().available / 3}  # gathered, in the order of the axes, written
+    if folder is not None:
+        room["on the disk"] = shutil.disk_usage(folder).free / 2
     for place, most in room.items():
         if size > most:
-            rarer = [
-                d for d in range(1, grid.steps + 1) if not grid.steps % d and size * grid.every / d <= most
-            ]
-            way = f"--every {rarer[0]} fits" if rarer else "fewer cells or seeds are needed"
+            entry = size / (grid.steps // grid.every + 1)
+            rarer = [d for d in range(1, grid.steps + 1) if not grid.steps % d]
+            fitting = [d for d in rarer if entry * (grid.steps // d + 1) <= most]
+            way = f"--every {fitting[0]} fits" if fitting else "fewer cells or seeds are needed"
             raise InputError("results", f"{size / 1e9:.3g} GB", f"at most {most / 1e9:.3g} GB {place}: {way}")
 
 
-def _computed(sweep: Sweep, unfinished: Unfinished | None) -> Iterator[tuple[Chunk, Lanes]]:
-    """Yield the results of every chunk: those that are there, then the others as they are computed."""
+def _kept(unfinished: Unfinished, sweep: Sweep) -> dict[Chunk, Lanes]:
+    """Return the chunks that an unfinished sweep has done, without those that are damaged."""
     kept: dict[Chunk, Lanes] = {}
-    for chunk in sweep.chunks if unfinished else []:
-        assert unfinished is not None
+    for chunk in sweep.chunks:
         try:
             lanes = unfinished.read(chunk)
         except Damaged as error:
-            tqdm.write(f"damaged, so computed again: {error}", sys.stderr)
+            if jax.process_index() == 0:
+                sys.stderr.write(f"damaged, so computed again: {error}\n")
             continue
         kept |= {} if lanes is None else {chunk: lanes}
-    missing = np.array([chunk not in kept for chunk in sweep.chunks])
-    if jax.process_count() > 1:  # the first process knows
-        missing = multihost_utils.broadcast_one_to_all(missing)
+    return kept
+
+
+def _computed(
+    sweep: Sweep, kept: Mapping[Chunk, Lanes], unfinished: Unfinished | None
+) -> Iterator[tuple[Chunk, Lanes]]:
+    """Yield the results of every chunk: those that are kept, then the others as they are computed."""
     yield from kept.items()
-    total = sum(chunk.stop - chunk.start for chunk in sweep.chunks)
-    have = sum(chunk.stop - chunk.start for chunk in kept)
+    total, have = (sum(chunk.stop - chunk.start for chunk in chunks) for chunks in (sweep.chunks, kept))
     quiet = jax.process_index() > 0
     with tqdm(total=total, initial=have, unit="run", file=sys.stderr, disable=quiet) as progress:
-        for chunk in itertools.compress(sweep.chunks, missing):
-            lanes = sweep.compute(chunk)
-            if unfinished:
-                unfinished.write(chunk, lanes)
-            yield chunk, lanes
-            progress.update(chunk.stop - chunk.start)
+        for chunk in sweep.chunks:
+            if chunk not in kept:
+                lanes = sweep.compute(chunk)
+                if unfinished:
+                    unfinished.write(chunk, lanes)
+                yield chunk, lanes
+                progress.update(chunk.stop - chunk.start)

@@ -29,7 +29,7 @@ from fpo_jax.loops import LANES, spread
 from fpo_jax.objectives import Fpo, Myopic, Practical, Relaxed
 from fpo_jax.record import Record, outcome
 from fpo_jax.simulate import run_traced
-from fpo_jax.start import as_reals, check_run, instance, seed_keys
+from fpo_jax.start import as_reals, check_run, instance, named_if_not_differentiable, seed_keys
 from fpo_jax.types import Environment, Follower, Game, Objective
 
 WIDTH = 1024
@@ -131,6 +131,7 @@ class Sweep:
         for cell in cells:
             check_run(*cell, keys[0][0], steps, every)
         self.cells = len(cells)
+        self._followers = [cell.follower for cell in cells]
         self._devices = tuple(jax.devices())
         self._options: dict[str, Any] = {
             "steps": steps,
@@ -166,16 +167,18 @@ class Sweep:
 
     def gather(self, results: Iterable[tuple[Chunk, Lanes]]) -> Lanes:
         """Put the results of chunks together, [cell, seed, ...]; a metric that a cell lacks is NaN."""
-        whole: dict[str, np.ndarray] = {}
+        metrics: dict[str, np.ndarray] = {}
+        rest: dict[str, np.ndarray] = {}
         for chunk, lanes in results:
-            for name, values in {**lanes.metrics, "": lanes.finite, " ": lanes.optimum}.items():
-                if name not in whole:
-                    blank = False if values.dtype == bool else np.nan
-                    whole[name] = np.full(
-                        (self.cells, self.seeds.size, *values.shape[1:]), blank, values.dtype
-                    )
-                whole[name][self.place(chunk)] = values
-        return Lanes(finite=whole.pop(""), optimum=whole.pop(" "), metrics=whole)
+            place = self.place(chunk)
+            given = {"finite": lanes.finite, "optimum": lanes.optimum}
+            for whole, part in ((metrics, lanes.metrics), (rest, given)):
+                for name, values in part.items():
+                    if name not in whole:
+                        shape = self.cells, self.seeds.size, *values.shape[1:]
+                        whole[name] = np.full(shape, False if values.dtype == bool else np.nan, values.dtype)
+                    whole[name][place] = values
+        return Lanes(metrics, **rest)
 
     def run(self) -> Lanes:
         """Run everything, and return it with leading axes [cell, seed]."""
@@ -210,8 +213,9 @@ class Sweep:
         return structure.shared, lanes
 
     def _lowered(self, program: int, width: int) -> Any:
-        arguments = self._arguments(Chunk(program, 0, 1), width)
-        return _run_lanes.lower(*arguments, treedef=self._structures[program].treedef, **self._options)
+        arguments, structure = self._arguments(Chunk(program, 0, 1), width), self._structures[program]
+        with named_if_not_differentiable(self._followers[structure.cells[0]]):
+            return _run_lanes.lower(*arguments, treedef=structure.treedef, **self._options)
 
     def _fitting(self, asked: int | None) -> int:
         """Return the number of lanes to run at once, such that memory holds them."""
@@ -229,7 +233,7 @@ class Sweep:
             return width
         fitting = int(width * room / needed) // devices * devices
         if asked is not None or fitting < devices:
-            per_lane, free = needed / width / 1e6, room / 1e9
+            per_lane, free = needed * devices / width / 1e6, room * devices / 1e9
             allowed = f"at most {fitting}: a run takes {per_lane:.3g} MB, and {free:.3g} GB can be used"
             raise InputError("width", width, allowed)
         return self._fitting(2 ** int(math.log2(fitting // devices)) * devices)
@@ -238,7 +242,8 @@ class Sweep:
 def in_one_form(cells: Sequence[Cell]) -> list[Cell]:
     """Write RLHF, relaxed and practical FPO as FPO with other numbers where two of them meet.
 
-    RLHF is weight 0, relaxed FPO oracle 1, practical FPO oracle 0.
+    RLHF is weight 0, relaxed FPO oracle 1, practical FPO oracle 0. That is exact as long as the penalty
+    is finite: 0 · ∞ is undefined, so that RLHF counts as diverged where the influence ‖∇_φ r‖² overflows.
     """
     objectives = [cell.leader.objective for cell in cells]
     if len({type(o) for o in objectives} & {Myopic, Relaxed, Practical, Fpo}) < 2:

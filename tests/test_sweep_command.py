@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,10 +16,12 @@ import filelock
 import numpy as np
 import pandas as pd
 import pytest
+from tqdm import tqdm
 
-from experiments import sweeping
+from experiments import phase, sweep_figures, sweeping
 from experiments.dataset import load_sweep, per_seed, table
 from experiments.grid import make_grid
+from fpo_jax import plotting
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.sweep import Sweep
 from tests.test_command_line import call
@@ -187,20 +190,46 @@ def test_unfinished_sweeps_are_not_overwritten_or_confused(unfinished, capsys, t
 
 
 def test_disk_full(monkeypatch, capsys, tmp_path):
-    out = tmp_path / "full"
-    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    out, save, left = tmp_path / "full", np.savez, [2]
+
+    def until_full(*arguments, **options):
+        if left[0] == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        left[0] -= 1
+        save(*arguments, **options)
+
     with monkeypatch.context() as patch:
-        interrupted = Interrupted(2, full)
-        patch.setattr(Sweep, "compute", lambda sweep, chunk: interrupted(sweep, chunk))
-        assert "(No space left on device); what is done is kept: go on with --resume" in complaint(
-            capsys, *FAST, "--out", out
-        )
-    assert len(list(tmp_path.glob("full.partial/*.npz"))) == 2
+        patch.setattr(np, "savez", until_full)
+        told = complaint(capsys, *FAST, "--out", out)
+    assert "(No space left on device); what is done is kept: go on with --resume" in told
+    assert len(list(tmp_path.glob("full.partial/*"))) == 4  # two chunks, the configuration, the lock
     Usage = namedtuple("Usage", "total used free")
-    monkeypatch.setattr(sweeping.shutil, "disk_usage", lambda path: Usage(0, 0, 6000))
+    monkeypatch.setattr(sweeping.shutil, "disk_usage", lambda path: Usage(0, 0, 10_000))
     told = complaint(capsys, *FAST, "--out", tmp_path / "big")
     assert "GB on the disk: --every 3 fits" in told, told
     assert not (tmp_path / "big.partial").exists()
+
+
+def test_what_is_not_ours_is_left_alone(capsys, tmp_path):
+    thesis = tmp_path / "mine.partial" / "thesis.txt"
+    thesis.parent.mkdir()
+    thesis.write_text("years of work")
+    assert "free for the sweep's work (it holds thesis.txt)" in complaint(
+        capsys, *FAST, "--out", tmp_path / "mine"
+    )
+    assert thesis.read_text() == "years of work"
+    (tmp_path / "other.partial").write_text("a file")
+    assert "a folder that can be written" in complaint(capsys, *FAST, "--out", tmp_path / "other")
+
+
+def test_interrupted_before_anything_was_done(monkeypatch, capsys, tmp_path):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Sweep, "__init__", interrupted)
+    status, _, err = call(capsys, *FAST, "--out", tmp_path / "early")
+    assert (status, "go on with" in err) == (130, False)
+    assert list(tmp_path.iterdir()) == []
 
 
 BAD = {
@@ -215,8 +244,12 @@ BAD = {
     "unknown method": (["--objective", "relaxd"], "objective = relaxd", "(nearest: relaxed)"),
     "no method": (["--objective", ","], "objective = nothing"),
     "uneven every": (["--every", "7"], "every = 7: must be an integer >= 1 that divides"),
-    "nothing to resume": (["--resume", "--out", "nowhere"], "resume = nowhere: must be the folder of an"),
+    "nothing to resume": (["--resume", "--out", "nowhere"], "resume = nowhere.partial: must be there"),
     "half a cluster": (["--process", "0"], "must be given together"),
+    "no such process": (
+        ["--coordinator", "here:1", "--processes", "2", "--process", "2"],
+        "process = 2: must be an integer >= 0 and < 2",
+    ),
     "resume without folder": (["--resume"], "out = nothing: must be a folder, that of the sweep to resume"),
 }  # fmt: skip
 
@@ -245,8 +278,25 @@ def test_values_of_an_axis():
     assert (
         command == "fpo-jax sweep linear --objective myopic --grid rm_lr=0.001:1:4:log --grid alpha=0.1:1:4"
     )
-    with pytest.raises(InputError, match="grid = 3: must be an object"):
-        make_grid({"environment": "linear", "grid": 3})
+    quoted = make_grid({"environment": "gridworld", "grid": {"map": ["S..#G / .#..."]}}).command()
+    assert quoted.endswith("--grid 'map=S..#G / .#...'")
+
+
+@pytest.mark.parametrize(
+    ("wishes", "told"),
+    [
+        ({"grid": 3}, "grid = 3: must be an object"),
+        ({"grid": {"weight": [None]}, "objective": "relaxed"}, "grid weight = null"),
+        ({"objective": 3}, "objective = 3: must be names"),
+        ({"objective": [["myopic"]]}, "must be names"),
+        ({"differentiator": [1]}, r"differentiator = \[1\]: must be a name"),
+        ({"environment": 3}, "environment = 3: must be a name"),
+        ({"wieght": 3}, "setting = wieght: must be one of"),
+    ],
+)
+def test_bad_files(wishes, told):
+    with pytest.raises(InputError, match=told):
+        make_grid({"environment": "linear", **wishes})
 
 
 def test_diverged_runs_are_left_out():
@@ -259,6 +309,38 @@ def test_diverged_runs_are_left_out():
     assert (result.sel(policy_lr=0.02)["diverged_at"] == -1).all()
     assert list(table(result)["n"]) == [3, 0]
     assert per_seed(result)["collapsed"].isnull().sum() == 3
+    assert sweep_figures.counted(per_seed(result)["true_utility_final"]) == "0 to 3"
+
+
+def test_experiment_of_sweeps(monkeypatch, tmp_path):
+    axes, methods = {"weight": [0.3, 0.1], "rm_lr": [0.01, 0.02]}, ["myopic", "relaxed"]
+    small = {"linear": {"environment": "linear", "objective": methods, "grid": axes, "steps": 6}}
+    monkeypatch.setattr(phase, "GRIDS", small)
+    with tqdm(disable=True) as progress:
+        rows, section = phase.EXPERIMENT._replace(grids=small).write(tmp_path, 3, progress)
+    assert rows[0]["runs"] == (2 + 4) * 3  # RLHF has no weight
+    assert section.count("| linear | RLHF |") == section.count("| linear | relaxed FPO |") == 1
+    assert (tmp_path / "linear_collapsed.png").exists()
+
+
+def test_heat_map_puts_values_where_they_belong():
+    _, axes = plotting.panels(1, 1)
+    values = np.array([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]])
+    drawn = plotting.heat_map(
+        axes[0, 0],
+        np.array([0.01, 0.1, 1.0]),
+        np.array([1.0, 2.0]),
+        values,
+        "",
+        colours="viridis",
+        limits=(0, 5),
+    )
+    x, y = drawn._coordinates[0, :, 0], drawn._coordinates[:, 0, 1]
+    # decades meet halfway by ratio; units halfway by difference, and reach as far beyond the ends
+    np.testing.assert_allclose(x, 10.0 ** np.array([-2.5, -1.5, -0.5, 0.5]))
+    np.testing.assert_allclose(y, [0.5, 1.5, 2.5])
+    np.testing.assert_array_equal(drawn.get_array(), values)
+    assert (axes[0, 0].get_xscale(), axes[0, 0].get_yscale()) == ("log", "linear")
 
 
 def start(*arguments):
@@ -287,21 +369,42 @@ def test_two_processes_give_the_results_of_one(capsys, tmp_path):
 SMALL = ["sweep", "linear", "--objective", "relaxed", "--grid", "dimension=4", "--steps", "6"]
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_at_random_moments_and_resumed(times, capsys, tmp_path):
-    generator = random.Random(times)
-    what = [*SMALL, "--grid", f"weight=0:1:{8 * times}", "--seeds", "4", "--width", "4"]
+def test_killed_and_resumed(capsys, tmp_path):
+    what = [*SMALL, "--grid", "weight=0:1:8", "--seeds", "4", "--width", "4"]
     out, partial = tmp_path / "killed", tmp_path / "killed.partial"
-    resume = ["sweep", "--resume", "--out", out]
-    for attempt in range(times):
-        process = start(*(resume if attempt else [*what, "--out", out]))
-        wanted = len(list(partial.glob("*.npz"))) + generator.randint(1, 5)
-        while len(list(partial.glob("*.npz"))) < wanted and process.poll() is None:
-            time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-        assert not out.exists()
-    assert call(capsys, *resume)[0] == 0
+    process = start(*what, "--out", out)
+    while len(list(partial.glob("*.npz"))) < 3 and process.poll() is None:
+        time.sleep(0.001)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not out.exists()
+    assert call(capsys, "sweep", "--resume", "--out", out)[0] == 0
     assert call(capsys, *what, "--out", tmp_path / "whole")[0] == 0
+    require_equal(out, tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_killed_at_twenty_random_moments_and_resumed(tmp_path):
+    what = [*SMALL, "--grid", "weight=0:1:200", "--seeds", "4", "--width", "4"]
+    began = time.monotonic()
+    whole = start(*what, "--out", tmp_path / "whole")
+    whole.communicate()
+    assert whole.returncode == 0
+    duration, generator, out = time.monotonic() - began, random.Random(0), tmp_path / "killed"
+    for _ in range(20):
+        is_begun = (tmp_path / "killed.partial" / "config.json").exists()
+        process = start(*(["sweep", "--resume"] if is_begun else what), "--out", out)
+        time.sleep(generator.uniform(0.2, 1.0) * duration)
+        process.kill()
+        process.communicate()
+        if out.exists():  # finished before it was killed, whole, since it is there at all
+            require_equal(out, tmp_path / "whole")
+            shutil.rmtree(out)
+            if not (tmp_path / "killed.partial" / "config.json").exists():
+                continue
+    is_begun = (tmp_path / "killed.partial" / "config.json").exists()
+    last = start(*(["sweep", "--resume"] if is_begun else what), "--out", out)
+    _, err = last.communicate()
+    assert last.returncode == 0, err
     require_equal(out, tmp_path / "whole")
