@@ -28,7 +28,7 @@ class Grid:
         objective: names of the methods, the first axis.
         grid: values of each hyperparameter that is varied, an axis each. A method that does not have one of
             them is run once, and stands for all of its values.
-        follower, differentiator, seeds, seed, steps, precision, record: as for a run.
+        follower, differentiator, feedback, seeds, seed, steps, precision, record: as for a run.
         every: iterations from one entry to the next.
     """
 
@@ -37,6 +37,7 @@ class Grid:
     grid: Mapping[str, tuple[Any, ...]]
     follower: str
     differentiator: str
+    feedback: str
     seeds: int
     seed: int
     steps: int
@@ -55,7 +56,7 @@ class Grid:
         general = {name: getattr(self, name) for name in GENERAL}
         points = []
         for objective, *values in itertools.product(*self.axes.values()):
-            names = Names(self.environment, objective, self.follower, self.differentiator)
+            names = Names(self.environment, objective, self.follower, self.differentiator, self.feedback)
             known = hyperparameters(names)
             own = {name: v for name, v in zip(self.grid, values, strict=True) if name in known}
             points.append(resolve({**names._asdict(), **general, **own}))
@@ -81,12 +82,13 @@ class Grid:
 
     def command(self) -> str:
         """Return the command that repeats this sweep."""
-        parts = ("environment", "objective", "grid", "follower")
-        usual = make_grid({name: getattr(self, name) for name in parts})
-        recipe = make_grid({name: getattr(self, name) for name in parts[:2]}).follower
+        own = ("environment", "objective", "grid")
+        chosen = (*own, "follower", "feedback")
+        recipe, usual = (make_grid({n: getattr(self, n) for n in given}) for given in (own[:2], chosen))
         words = ["fpo-jax sweep", self.environment, f"--objective {','.join(self.objective)}"]
         words += [f"--grid {shlex.quote(f'{name}={_written(values)}')}" for name, values in self.grid.items()]
-        words += [f"--follower {self.follower}"] * (self.follower != recipe)
+        for part in ("follower", "feedback"):
+            words += [f"--{part} {getattr(self, part)}"] * (getattr(self, part) != getattr(recipe, part))
         changed = {k: v for k, v in dataclasses.asdict(self).items() if v != getattr(usual, k)}
         words += [f"--{name} {value}" for name, value in changed.items()]
         return " ".join(words)
@@ -111,7 +113,7 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
         objectives = [name.strip() for name in objectives.split(",") if name.strip()]
     if not isinstance(objectives, list | tuple) or not all(isinstance(name, str) for name in objectives):
         raise InputError("objective", objectives, "names, separated by commas or in a list")
-    for name in ("follower", "differentiator"):
+    for name in ("follower", "differentiator", "feedback"):
         if not isinstance(given.get(name, ""), str):
             raise InputError(name, given[name], "a name")
     if not objectives:
@@ -119,10 +121,8 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
     if not isinstance(axes, Mapping):
         raise InputError("grid", axes, f"an object of names and {VALUES}")
     every = given.pop("every", None)
-    names = [
-        Names(given["environment"], objective, given.get("follower"), given["differentiator"])
-        for objective in objectives
-    ]
+    chosen = given.get("follower"), given["differentiator"], given.get("feedback")
+    names = [Names(given["environment"], objective, *chosen) for objective in objectives]
     kinds = {name: field.metadata["kind"] for n in names for name, (field, _) in hyperparameters(n).items()}
     grid = {n: _values(n, v, kinds[require_known("grid", n, kinds)]) for n, v in axes.items()}
     for name, values in {"objective": objectives, **grid}.items():
@@ -131,8 +131,9 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
         twice = [value for i, value in enumerate(values) if value in values[:i]]
         if not values or twice:
             raise InputError(f"grid {name}", f"{twice[0]} twice" if twice else "nothing", VALUES)
-    usual = resolve({"environment": given["environment"], "follower": given.get("follower")})
-    given |= {"follower": usual.names.follower, "objective": tuple(objectives), "grid": grid}
+    usual = resolve({name: given.get(name) for name in ("environment", "follower", "feedback")})
+    given |= {"follower": usual.names.follower, "feedback": usual.names.feedback}
+    given |= {"objective": tuple(objectives), "grid": grid}
     given = {"steps": usual.steps, "every": 1, **given}
     made = Grid(**given)
     steps = made.points[0].steps  # resolving the points checks every cell

@@ -30,6 +30,8 @@ class Options:
     """How the reward model is retrained; the environment's recipe decides when not given."""
     differentiator: str | None = None
     """How the leader differentiates; autodiff when not given."""
+    feedback: str | None = None
+    """What the reward model is trained on; the recipe decides when not given."""
     seeds: int | None = None
     """Seeds of each cell, the same in all; an integer >= 1; 64 when not given."""
     seed: int | None = None

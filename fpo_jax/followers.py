@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optimistix as optx
 from flax import struct
 from jax.flatten_util import ravel_pytree
+from jax.scipy.optimize import minimize
 
 from fpo_jax.expect import follower_loss, squared_norm, training_data
 from fpo_jax.feedback import Labels
@@ -158,17 +159,18 @@ class Converged(BestResponse):
 
         def minimise(slope: Callable[[jax.Array], jax.Array], start: jax.Array) -> jax.Array:
             fine = self.gradient_norm / 10.0
-            descent: optx.BFGS = optx.BFGS(rtol=fine, atol=fine)
             fixed = jax.lax.stop_gradient(theta)
-            descended = optx.minimise(
-                lambda p, _: self.loss(game, fixed, reward_model, key)(p),
-                descent,
+            # JAX's own BFGS: that of optimistix compares structures, which differ in sharding between devices
+            descended = minimize(
+                lambda p: self.loss(game, fixed, reward_model, key)(p),
                 start,
-                max_steps=self.most_steps,
-                throw=False,
-            ).value
+                method="BFGS",
+                tol=fine,
+                options={"maxiter": self.most_steps},
+            ).x
+            newton: optx.Newton = optx.Newton(rtol=fine, atol=fine, linear_solver=DenseSolver())
             polished = optx.root_find(
-                lambda p, _: slope(p), optx.Newton(rtol=fine, atol=fine), descended, max_steps=20, throw=False
+                lambda p, _: slope(p), newton, descended, max_steps=20, throw=False
             ).value
             converged = jnp.linalg.norm(slope(polished)) <= self.gradient_norm
             curvatures = jnp.linalg.eigvalsh(jax.jacfwd(slope)(polished))
