@@ -1,5 +1,6 @@
 """What a reader is told to run does run: Python in the README, code cells of the notebooks."""
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -49,3 +50,13 @@ def test_links_lead_somewhere(page):
     folder = ROOT if page == "README.md" else ROOT / "docs"
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)\)", PAGES[page]):
         assert (folder / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_functions_that_are_named_exist(page):
+    for path in set(re.findall(r"`((?:fpo_jax|envs|experiments)(?:\.\w+)+)`", PAGES[page])):
+        try:
+            importlib.import_module(path)
+        except ModuleNotFoundError:
+            module, name = path.rsplit(".", 1)
+            assert hasattr(importlib.import_module(module), name), path
