@@ -41,10 +41,16 @@ def bench_neural(widths: Sequence[int], repeats: int) -> None:
     oracle = {label: _oracle_seconds(label) * steps for label in PAIR}
     print(f"eager NumPy oracle, float64, one seed: {', '.join(f'{k} {v:.1f} s' for k, v in oracle.items())}")
     print(f"\n{TIMED} iterations, scaled to {steps}; median of {repeats}, compilation excluded")
-    print(f"{'seeds':>6s}{'s/seed, RLHF + relaxed':>25s}{'oracle':>9s}{'ratio':>7s}")
+    print(f"{'seeds':>6s}{'s/seed, RLHF + relaxed':>25s}{'CPU s':>8s}{'oracle':>9s}{'ratio':>7s}")
     for width in widths:
-        pair = sum(median_seconds(_program(label, width), repeats) for label in PAIR) * steps / TIMED / width
-        print(f"{width:6d}{pair:25.3f}{sum(oracle.values()):9.1f}{sum(oracle.values()) / pair:7.0f}")
+        programs = [_program(label, width) for label in PAIR]
+        pair, cpu = (
+            sum(median_seconds(program, repeats, clock) for program in programs) * steps / TIMED / width
+            for clock in (time.perf_counter, time.process_time)
+        )
+        print(
+            f"{width:6d}{pair:25.3f}{cpu:8.3f}{sum(oracle.values()):9.1f}{sum(oracle.values()) / pair:7.0f}"
+        )
     _print_parts(widths[-1], repeats, steps)
 
 

@@ -1,4 +1,4 @@
-"""Claim: in the neural environment exact foresight through the real follower does not prevent collapse."""
+"""Claim: in the neural environment exact foresight over one update of the real follower is not enough."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -127,11 +127,13 @@ def measure(settings: Settings, width: int, repeats: int, steps: int) -> dict[st
         inner = leader.policy_steps
         evaluations = 2 * HIDDEN * BUFFER, 2 * HIDDEN * inner
         both = sum(evaluations)
+        devices = jax.local_device_count()  # over which seeds are spread
+        every = seed_keys(width * devices)
         whole = cpu_seconds(
-            lambda: run_seeds(environment, leader, follower, keys, steps=timed, record=outcome)
+            lambda: run_seeds(environment, leader, follower, every, steps=timed, record=outcome)
         )
         return {
-            "one run": Part(whole, UPDATE + inner * STEP, both),
+            "one run": Part(whole / devices, UPDATE + inner * STEP, both),
             "reward-model updates": Part(part(reward_model, states, noise, keys), UPDATE, evaluations[0]),
             "  products of the updates": Part(
                 part(update_products, filled(BUFFER, DIMENSION), *weights), UPDATE
