@@ -119,7 +119,7 @@ def _description(grid: Grid, sweep: Sweep) -> dict[str, Any]:
 
 
 def _how() -> dict[str, Any]:
-    """Return what may change from one session to another, and then the last digits of results."""
+    """Return what may change from one run of a process to the next, and then the last digits of results."""
     versions = {name: importlib.metadata.version(name) for name in ("fpo-jax", "jax", "jaxlib")}
     return {"devices": jax.device_count(), "device": jax.devices()[0].device_kind} | versions
 
