@@ -69,6 +69,7 @@ def test_bad_input(options, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_a_linear_solve_is_said(capsys):
     size = "--ordinary 4 --planted 2 --seeds 2"
     # One iteration of CG in two dimensions leaves a residual; a run says so, and how large it was and when.

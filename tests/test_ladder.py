@@ -69,7 +69,9 @@ def relative_error(a, b):
     return float(jnp.linalg.norm(a - b) / jnp.linalg.norm(b))
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow) if c == "neural bandit" else c for c in CASES]
+)
 def test_all_exact_routes_agree(case, key):
     make, follower = CASES[case]
 

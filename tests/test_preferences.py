@@ -99,7 +99,9 @@ def test_relaxed_and_practical_are_the_published_formulas_for_pairs(opponent, st
     np.testing.assert_allclose(Tracin(0.7).value(game, follower, theta, model, key), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", FOLLOWERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n.startswith("best") else n for n in FOLLOWERS]
+)
 def test_standard_plus_steering_is_the_gradient_of_F(name, key):
     follower = FOLLOWERS[name]
 

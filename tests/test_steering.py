@@ -94,6 +94,7 @@ def test_standard_plus_steering_is_the_gradient_of_F(name, follower, horizon, ke
         "corridor",
         "garnet",
         "contextual",
+        "neural",
     ):
         pytest.skip("the gridworld or the bandit is the same code")
     if follower in MIXED and game.offline() is None:

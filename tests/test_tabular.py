@@ -111,6 +111,7 @@ def test_random_processes(which, seed):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_the_iterative_solve_gives_the_same_optimum_and_steering(key):
     game, _, optimum, theta, _ = drawn(SIZES[1], key)
     branches, _, iterative_optimum, _, _ = drawn(SIZES[1].replace(occupancy_solver="iterative"), key)
