@@ -24,9 +24,7 @@ def bench_sweep(widths: Sequence[int], repeats: int) -> None:
     repeats = min(repeats, 5)  # wide ones take seconds
     print(f"relaxed FPO, float32, {jax.device_count()} devices; median of {repeats}, compilation excluded;")
     print(f"{', '.join(f'{k} {v}' for k, v in TIMED.items())} iterations, scaled to those of the recipe")
-    print(
-        f"{'':10s}{'width':>7s}{'iterations of a run per second':>32s}{'of the best':>13s}{'kB a run':>10s}"
-    )
+    print(f"{'':18s}{'width':>7s}{'seeds per second':>18s}{'of the best':>13s}{'kB a seed':>11s}")
     for environment, steps in TIMED.items():
         rates, memory = {}, {}
         for asked in widths:
