@@ -55,7 +55,7 @@ def bench_neural(widths: Sequence[int], repeats: int) -> None:
 
 
 PROTOCOL = f"""
-from experiments.__main__ import use_every_core
+from experiments.devices import use_every_core
 use_every_core()
 from experiments.bench_neural import protocol
 protocol({PUBLISHED_SEEDS})

@@ -2,18 +2,21 @@
 
 import dataclasses
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 
+from experiments import programs
 from experiments.settings import RECORDS, Settings, in_precision
 from fpo_jax.estimators import Implicit
-from fpo_jax.record import outcome
+from fpo_jax.leader import Leader
+from fpo_jax.record import Record, outcome
 from fpo_jax.simulate import first_divergence, run_seeds
-from fpo_jax.start import instance, seed_keys
+from fpo_jax.start import as_reals, check_run, instance, seed_keys
 from fpo_jax.statistics import collapsed, mean_interval, share_interval
-from fpo_jax.types import Cost, Environment, Game, Key, State
+from fpo_jax.types import Cost, Environment, Follower, Game, Key, State, Trace
 
 STATIONARY = 1e-6
 """Largest ‖∂L/∂φ‖ that counts as that of a stationary point."""
@@ -72,12 +75,15 @@ def execute(settings: Settings) -> Result:
         InputError: as `fpo_jax.run_seeds`.
         Diverged: when no seed stayed finite.
     """
-    environment, leader, follower = settings.build()
+    environment, leader, follower = as_reals(settings.build())
     with in_precision(settings.precision):
         keys = seed_keys(settings.seeds, settings.seed)
+        call = partial(programs.call, settings.static())
+        check_run(environment, leader, follower, keys[0], settings.steps, call=call)
         record = RECORDS[settings.record]
-        final, trace = run_seeds(environment, leader, follower, keys, steps=settings.steps, record=record)
-        games, optimum = _instances(environment, keys)
+        final, trace, games, optimum = call(
+            _run_all, environment, leader, follower, keys, steps=settings.steps, record=record
+        )
         first_bad = first_divergence(trace)
         cautions = tuple(_cautions(settings, final, first_bad))
     seeds = settings.seed + np.arange(settings.seeds)
@@ -141,11 +147,14 @@ def _cautions(settings: Settings, final: State, first_bad: np.ndarray) -> Iterat
         )
 
 
-@jax.jit
-def _instances(environment: Environment, keys: Key) -> tuple[Game, jax.Array]:
-    """Return the instance of each key and its optimum."""
+@partial(jax.jit, static_argnames=("steps", "record"))
+def _run_all(
+    environment: Environment, leader: Leader, follower: Follower, keys: Key, *, steps: int, record: Record
+) -> tuple[State, Trace, Game, jax.Array]:
+    """Return what `run_seeds` does, the instance of each key, and its optimum."""
+    final, trace = run_seeds(environment, leader, follower, keys, steps=steps, record=record)
     games = jax.vmap(lambda key: instance(environment, key))(keys)
-    return games, jax.vmap(lambda game: game.optimum())(games)
+    return final, trace, games, jax.vmap(lambda game: game.optimum())(games)
 
 
 def summary(result: Result) -> dict[str, Any]:

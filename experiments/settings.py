@@ -151,6 +151,12 @@ class Settings:
         follower = make(classes.follower, feedback=make(classes.feedback))
         return make(classes.environment), leader, follower
 
+    def static(self) -> dict[str, Any]:
+        """Return what a compiled program depends on: all but real hyperparameters, and the seeds' numbers."""
+        table = hyperparameters(self.names)
+        counts = {name: v for name, v in self.values.items() if table[name][0].metadata["kind"] is not float}
+        return self.names._asdict() | {"steps": self.steps, "record": self.record} | counts
+
     def command(self) -> str:
         """Return the shortest command that repeats this run."""
         words = ["fpo-jax run", self.names.environment, f"--objective {self.names.objective}"]

@@ -8,12 +8,11 @@ preference. So ∇_φ ℓ = scale · residual · ∇_φ m, and the self-influenc
         Bradley–Terry    (σ(m) − p*) ⟨∇_φ r(y), ∇_φ r(y) − ∇_φ r(y')⟩           scale 1
 """
 
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optimistix as optx
 from flax import struct
 from jaxtyping import Array, ArrayLike, PyTree
 
@@ -180,17 +179,11 @@ class Preferences(Feedback):
             "lower": jax.lax.stop_gradient(margin - reach),
             "upper": jax.lax.stop_gradient(margin + reach),
         }
-        digits = 4.0 * float(jnp.finfo(reach.dtype).eps)
-        bisection: Any = optx.Bisection
-        root = optx.root_find(
-            lambda x, at: x + at[2] * self.residual(x, at[1]) - at[0],
-            bisection(rtol=digits, atol=digits, flip=False),
-            jax.lax.stop_gradient(margin),
-            args=(margin, target, step),
-            options=ends,
-            max_steps=200,
-            throw=False,
-        ).value
+        from fpo_jax import roots  # slow to import, and only the proximal penalty needs it
+
+        root = roots.bracketed(
+            lambda x, at: x + at[2] * self.residual(x, at[1]) - at[0], margin, (margin, target, step), ends
+        )
         return self.residual(root, target)
 
     def influence(self, game: Game, phi: Phi, item: Comparison) -> Influence:

@@ -5,11 +5,9 @@ hyperparameters only; what changes between updates is in the `RewardModel` that 
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optimistix as optx
 from flax import struct
 from jax.flatten_util import ravel_pytree
 from jax.scipy.optimize import minimize
@@ -18,7 +16,6 @@ from fpo_jax.expect import follower_loss, squared_norm, training_data
 from fpo_jax.feedback import Labels
 from fpo_jax.hyperparameters import catalogue, count, flag, real
 from fpo_jax.optimiser import Optax
-from fpo_jax.solve import DenseSolver
 from fpo_jax.types import Feedback, Follower, Game, Key, Phi, RewardModel, Scalar, Theta
 
 Loss = Callable[[jax.Array], jax.Array]
@@ -105,7 +102,9 @@ class BestResponse(Follower):
             hessian, gradient = jax.hessian(loss)(anchor), jax.grad(loss)(anchor)
             found = anchor + jax.scipy.linalg.solve(hessian, -gradient, assume_a="pos")
         else:
-            found = _stationary(loss, ravel_pytree(reward_model.phi)[0], _newton)
+            from fpo_jax import roots
+
+            found = _stationary(loss, ravel_pytree(reward_model.phi)[0], roots.convex)
         return RewardModel(unravel(found), memory=reward_model.memory)
 
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar:
@@ -157,6 +156,8 @@ class Converged(BestResponse):
         loss = self.loss(game, theta, reward_model, key)
         phi, unravel = ravel_pytree(reward_model.phi)
 
+        from fpo_jax import roots  # slow to import, and most followers need none
+
         def minimise(slope: Callable[[jax.Array], jax.Array], start: jax.Array) -> jax.Array:
             fine = self.gradient_norm / 10.0
             fixed = jax.lax.stop_gradient(theta)
@@ -168,10 +169,7 @@ class Converged(BestResponse):
                 tol=fine,
                 options={"maxiter": self.most_steps},
             ).x
-            newton: optx.Newton = optx.Newton(rtol=fine, atol=fine, linear_solver=DenseSolver())
-            polished = optx.root_find(
-                lambda p, _: slope(p), newton, descended, max_steps=20, throw=False
-            ).value
+            polished = roots.polished(slope, descended, fine)
             converged = jnp.linalg.norm(slope(polished)) <= self.gradient_norm
             curvatures = jnp.linalg.eigvalsh(jax.jacfwd(slope)(polished))
             return jnp.where(converged & (curvatures[0] > 0), polished, jnp.nan)
@@ -186,14 +184,6 @@ def _stationary(loss: Loss, start: jax.Array, minimise: Minimiser) -> jax.Array:
         return jax.scipy.linalg.solve(jax.jacfwd(slope)(right), right, assume_a="pos")
 
     return jax.lax.custom_root(jax.grad(loss), jax.lax.stop_gradient(start), minimise, solve_tangent)
-
-
-def _newton(slope: Slope, start: jax.Array) -> jax.Array:
-    """Return the root of a convex loss's slope by Newton's method in a trust region; NaN if not reached."""
-    digits = 100.0 * float(jnp.finfo(start.dtype).eps)
-    solver: optx.Dogleg = optx.Dogleg(rtol=digits, atol=digits, linear_solver=DenseSolver())
-    found: Any = optx.root_find(lambda p, _: slope(p), solver, start, max_steps=100, throw=False)
-    return jnp.where(found.result == optx.RESULTS.successful, found.value, jnp.nan)
 
 
 FOLLOWERS = catalogue(Gradient, Optax, BestResponse, Converged)

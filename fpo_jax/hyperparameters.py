@@ -133,10 +133,11 @@ def require_known(field: str, name: str, known: Collection[str]) -> str:
     """Return `name` if it is known; otherwise raise an InputError that suggests the nearest known name."""
     if name in known:
         return name
-    raise InputError(field, name, f"one of {', '.join(known)}{_suggestion(name, known)}")
+    raise InputError(field, name, f"one of {', '.join(known)}{suggestion(name, known)}")
 
 
-def _suggestion(name: str, known: Iterable[str]) -> str:
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return " (nearest: …)" with the known name that is most like this one, or nothing where none is."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     return f" (nearest: {near[0]})" if near else ""
 

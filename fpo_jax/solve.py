@@ -1,11 +1,10 @@
 """Solving H v = b for a Hessian that is known only through its products: what an implicit gradient costs."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import lineax as lx
 from jaxtyping import Array, Float
 
 from fpo_jax.types import Cost, Scalar
@@ -49,6 +48,8 @@ def _dense(product: Product, b: Vector, limits: Limits) -> Solution:
 
 def _cg(product: Product, b: Vector, limits: Limits) -> Solution:
     """Conjugate gradients: at most n iterations in exact arithmetic, fewer where curvatures cluster."""
+    import lineax as lx  # slow to import, and most runs need none
+
     operator = lx.FunctionLinearOperator(product, jax.eval_shape(lambda: b), lx.positive_semidefinite_tag)
     size = jnp.linalg.norm(b)
     unit = b / jnp.where(size > 0, size, 1.0)
@@ -101,30 +102,3 @@ def solve(solver: str, product: Product, b: Vector, limits: Limits) -> tuple[Vec
     cost = Cost(solution.products, solution.iterations, residual)
     kept = jnp.isfinite(residual) & (residual <= solution.promised)
     return jnp.where(kept, solution.v, jnp.nan), cost
-
-
-class DenseSolver(lx.AbstractLinearSolver):
-    """H v = b by LU for a vector b, on any number of devices.
-
-    Those of lineax compare structures, which differ in sharding where seeds are spread over devices.
-    """
-
-    def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> Array:
-        """Return the matrix of the operator."""
-        return operator.as_matrix()
-
-    def compute(self, state: Array, vector: Vector, options: dict[str, Any]) -> tuple[Vector, Any, dict]:
-        """Return the solution; not finite where the matrix is singular."""
-        return jnp.linalg.solve(state, vector), lx.RESULTS.successful, {}
-
-    def transpose(self, state: Array, options: dict[str, Any]) -> tuple[Array, dict]:
-        """Return the transposed matrix."""
-        return state.T, {}
-
-    def conj(self, state: Array, options: dict[str, Any]) -> tuple[Array, dict]:
-        """Return the matrix itself, which is real."""
-        return state, {}
-
-    def assume_full_rank(self) -> bool:
-        """Say that it takes the matrix for regular."""
-        return True

@@ -1,8 +1,9 @@
 """How a run starts: its seed, its instance, its first state, and what is checked before."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -68,8 +69,12 @@ def check_run(
     steps: int,
     every: int = 1,
     initial: tuple[Theta, Phi] | None = None,
+    call: Callable[..., Any] = lambda program, *arguments: program(*arguments),
 ) -> None:
-    """Check what can be checked before a run: ranges always, values where none of them is traced."""
+    """Check what can be checked before a run: ranges always, values where none of them is traced.
+
+    The values are those of one program, `first`, which is run by `call`.
+    """
     if not isinstance(leader, Leader):
         raise InputError("leader", type(leader).__name__, "a Leader, made from an objective")
     for owner in (environment, leader.objective, leader.differentiator, leader, follower.feedback, follower):
@@ -85,7 +90,7 @@ def check_run(
     values = jax.tree.leaves((environment, leader, follower, key, initial))
     if any(isinstance(value, jax.core.Tracer) for value in values):
         return
-    responses, offline, residual = _start(environment, follower, key, initial)
+    responses, offline, residual = call(first, environment, follower, key, initial)
     check_weights(responses)
     if offline is None and not follower.brings_anchor and not np.all(np.asarray(follower.alpha) == 1.0):
         raise InputError("alpha", follower.alpha, "1, since this environment has no offline data")
@@ -120,7 +125,7 @@ def named_if_not_differentiable(follower: Follower) -> Iterator[None]:
 
 
 @jax.jit
-def _start(
+def first(
     environment: Environment | Game, follower: Follower, key: Key, initial: tuple[Theta, Phi] | None
 ) -> tuple[Responses, Responses | None, Scalar | float]:
     """Return the first responses, the offline data if there are any, and the follower's first residual."""

@@ -10,7 +10,6 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from fpo_jax.bootstrap import Estimate, bootstrap, mean, middle_half, plain, same_seeds, superiority
 from fpo_jax.hyperparameters import InputError
@@ -66,7 +65,9 @@ def _wilson(count: int, n: int, level: float) -> tuple[float, float, float]:
     """Return count of n as a share, and the ends of its Wilson interval."""
     if n == 0:
         return float("nan"), float("nan"), float("nan")
-    interval = stats.binomtest(int(count), int(n)).proportion_ci(level, method="wilson")
+    from scipy.stats import binomtest  # slow to import, and a run without a summary needs none
+
+    interval = binomtest(int(count), int(n)).proportion_ci(level, method="wilson")
     return count / n, interval.low, interval.high
 
 
@@ -91,7 +92,9 @@ def mean_interval(values: np.ndarray, level: float = 0.95, resamples: int = 5000
         return Estimate(mean, float("nan"), float("nan"), values.size)
     if np.ptp(values) == 0.0:
         return Estimate(mean, mean, mean, values.size)
-    interval = stats.bootstrap(
+    from scipy.stats import bootstrap as percentile_bootstrap
+
+    interval = percentile_bootstrap(
         (values,),
         np.mean,
         confidence_level=level,

@@ -30,7 +30,7 @@ from fpo_jax import (
 from fpo_jax.penalties import Fpo
 from fpo_jax.record import is_finite
 from fpo_jax.simulate import _run_seeds, first_divergence
-from fpo_jax.start import _start
+from fpo_jax.start import first
 from fpo_jax.types import RewardModel, State, Trace
 
 SMALL = {"bandit": Bandit(ordinary=5, planted=2), "linear": Linear(dimension=6)}
@@ -65,7 +65,7 @@ def test_a_seed_is_the_same_in_any_batch():
     )
 
 
-def test_every_objective_meets_the_same_instance_and_start():
+def test_every_objective_meets_the_same_instance_andfirst():
     starts = []
     for objective in (Myopic(), Exact(), Relaxed(), Practical()):
         _, trace = run_seeds(
@@ -106,10 +106,10 @@ def test_nothing_is_compiled_again_when_a_number_changes():
     }
     for name, calls in cases.items():
         go(*calls[0])
-        before = record.traces, _start._cache_size(), _run_seeds._cache_size()
+        before = record.traces, first._cache_size(), _run_seeds._cache_size()
         for call in calls[1:]:
             go(*call)
-        after = record.traces, _start._cache_size(), _run_seeds._cache_size()
+        after = record.traces, first._cache_size(), _run_seeds._cache_size()
         assert after == before, f"changing {name} compiled a new program"
     run_seeds(linear, Leader(Myopic()), Gradient(), keys, steps=4, record=record)
     assert record.traces > before[0]  # the counters count

@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from experiments.options import PROGRAM, parse
-from fpo_jax.hyperparameters import InputError
+from experiments.commands.options import PROGRAM, Device, parse
 
 
 @dataclasses.dataclass
@@ -54,6 +53,8 @@ class Options:
     """config.json of an earlier sweep, or a file like it; options given besides take precedence."""
     json: bool = False
     """End with one JSON object on standard output."""
+    device: Device | None = None
+    """Where to compute; where JAX likes best when not given."""
     coordinator: str | None = None
     """HOST:PORT of the first of several processes that share the work, the same in each of them."""
     processes: int | None = None
@@ -62,7 +63,7 @@ class Options:
     """Which of them this is, from 0."""
 
 
-HOW = ("width", "out", "resume", "config", "json", "coordinator", "processes", "process")
+HOW = ("width", "out", "resume", "config", "json", "device", "coordinator", "processes", "process")
 """Options that say how to run a sweep, not what it is."""
 
 
@@ -74,10 +75,13 @@ def sweep_command(arguments: Sequence[str]) -> int:
 
     from experiments.chunks import Unfinished
     from experiments.dataset import show, table
+    from experiments.devices import use_device
     from experiments.grid import make_grid
     from experiments.settings import load
     from experiments.sweeping import run_grid, summary, sweep_into
+    from fpo_jax.hyperparameters import InputError
 
+    use_device(given.device)
     asked = {name: v for name, v in vars(given).items() if name not in (*HOW, "grid") and v is not None}
     asked |= {"grid": _axes(given.grid)} if given.grid else {}
     earlier = load(given.config) if given.config else {}
@@ -114,6 +118,8 @@ def sweep_command(arguments: Sequence[str]) -> int:
 
 
 def _axes(written: Sequence[str]) -> dict[str, str]:
+    from fpo_jax.hyperparameters import InputError
+
     axes: dict[str, str] = {}
     for axis in written:
         name, equals, values = axis.partition("=")
@@ -130,6 +136,8 @@ def _join(given: Options) -> None:
     told = (given.coordinator, given.processes, given.process)
     if all(value is None for value in told):
         return
+    from fpo_jax.hyperparameters import InputError
+
     if any(value is None for value in told):
         raise InputError("coordinator, processes, process", told, "given together")
     coordinator, processes, process = told

@@ -1,0 +1,68 @@
+"""`fpo-jax bench`: what everything costs on this machine."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Annotated, Literal, get_args
+
+import tyro
+
+from experiments.commands.options import Device, parse
+
+Benchmark = Literal["linear", "tabular", "steering", "neural", "sweep"]
+
+
+def bench_command(arguments: Sequence[str]) -> int:
+    """Measure speed: seconds per seed against batch width, and cost against the number of states."""
+
+    @dataclasses.dataclass
+    class Bench:
+        which: Annotated[tuple[Benchmark, ...], tyro.conf.Positional] = get_args(Benchmark)
+        """linear: beside the eager NumPy oracle; tabular: a gridworld by either solve; steering: the implicit
+        gradient as the reward model grows, and the memory of unrolling; neural: the published protocol, wide
+        sweeps beside the oracle, and where the time goes; sweep: throughput and memory by batch width."""
+        widths: tuple[int, ...] = (1, 64, 4096)
+        """Numbers of seeds of the linear environment that run at once."""
+        neural_widths: tuple[int, ...] = (5, 64, 256)
+        """Numbers of seeds of the neural environment that run at once."""
+        sweep_widths: tuple[int, ...] = tuple(4**i for i in range(8))
+        """Widths of a sweep's chunk."""
+        sides: tuple[int, ...] = (5, 10, 20, 40, 100)
+        """Sides of the square gridworlds, rising; LU up to 40."""
+        repeats: int = 9
+        """Timed repetitions, of which the median is printed."""
+        device: Device | None = None
+        """Where to compute; where JAX likes best when not given."""
+
+    given = parse(Bench, arguments, "bench", description=bench_command.__doc__)
+    from experiments.devices import use_device
+    from fpo_jax.hyperparameters import InputError
+
+    use_device(given.device)
+    for name in ("widths", "neural_widths", "sweep_widths"):
+        if not getattr(given, name) or min(getattr(given, name)) < 1:
+            raise InputError(name, getattr(given, name), "one or more integers >= 1")
+    if not given.sides or min(given.sides) < 3 or list(given.sides) != sorted(set(given.sides)):
+        raise InputError("sides", given.sides, "one or more rising integers >= 3")
+    if given.repeats < 1:
+        raise InputError("repeats", given.repeats, "an integer >= 1")
+    if "linear" in given.which:
+        from experiments.bench_linear import bench_linear
+
+        bench_linear(given.widths, given.repeats)
+    if "tabular" in given.which:
+        from experiments.bench_tabular import bench_tabular
+
+        bench_tabular(given.sides, given.repeats)
+    if "steering" in given.which:
+        from experiments.bench_steering import bench_steering
+
+        bench_steering(given.repeats)
+    if "neural" in given.which:
+        from experiments.bench_neural import bench_neural
+
+        bench_neural(given.neural_widths, given.repeats)
+    if "sweep" in given.which:
+        from experiments.bench_sweep import bench_sweep
+
+        bench_sweep(given.sweep_widths, given.repeats)
+    return 0

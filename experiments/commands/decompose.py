@@ -1,0 +1,47 @@
+"""`fpo-jax decompose`: every route to the true gradient beside the exact one."""
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+
+from experiments.commands.options import OUTPUT, PROGRAM, parse_settings
+
+
+def decompose_command(arguments: Sequence[str]) -> int:
+    """Compare every route to the true gradient with the exact one along a run, and say what each costs."""
+    every = ("every", int | None, "compare at every so many iterations; a twentieth of them by default", None)
+    foresee = ("foresee", int, "updates of the follower that the exact term foresees; an integer >= 1", 1)
+    only = ("only", tuple[str, ...], "routes to compare, by the names in the table; all when empty", ())
+    extra = [every, foresee, only, *OUTPUT]
+    settings, own = parse_settings(arguments, "decompose", decompose_command.__doc__, extra)
+    from experiments.decompose import decompose
+    from experiments.ladder_report import rows, show, write
+    from experiments.results import provenance, require_writable
+
+    out = own["out"]
+    if out is not None:
+        require_writable(out)
+    every_so_many = own["every"] if own["every"] is not None else max(settings.steps // 20, 1)
+    command = settings.command().replace("fpo-jax run", "fpo-jax decompose") + f" --every {every_so_many}"
+    command += f" --foresee {own['foresee']}" if own["foresee"] != 1 else ""
+    command += f" --only {shlex.join(own['only'])}" if own["only"] else ""
+    sys.stderr.write(f"{command}\n")
+    decomposed = decompose(settings, every_so_many, own["foresee"], own["only"])
+    report = {
+        "environment": settings.names.environment,
+        "scale": decomposed.scale,
+        "routes": rows(decomposed),
+    }
+    origin = provenance(command, settings.precision)
+    for reason in dict.fromkeys(decomposed.skipped.values()):
+        labels = ", ".join(label for label, why in decomposed.skipped.items() if why == reason)
+        sys.stderr.write(f"{PROGRAM}: left out: {labels}: {reason}\n")
+    for label, route in decomposed.routes.items():
+        if route.warning():
+            sys.stderr.write(f"{PROGRAM}: warning: {label}: {route.warning()}\n")
+    if out is not None:
+        write(out, decomposed, report | origin)
+        sys.stderr.write(f"written to {out}\n")
+    print(json.dumps(report | origin, allow_nan=False) if own["json"] else show(decomposed))
+    return 0

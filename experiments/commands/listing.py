@@ -1,0 +1,60 @@
+"""`fpo-jax list`: what there is to put together."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.commands.options import parse
+from experiments.commands.without_jax import without_jax
+
+
+def list_command(arguments: Sequence[str]) -> int:
+    """List environments, objectives, followers, feedback and differentiators, with their hyperparameters."""
+
+    @dataclasses.dataclass
+    class List:
+        json: bool = False
+        """One JSON object instead of a table."""
+
+    given = parse(List, arguments, "list", description=list_command.__doc__)
+    with without_jax():
+        groups = catalogue()
+    if given.json:
+        print(json.dumps(groups))
+        return 0
+    for group, entries in groups.items():
+        print(group)
+        for name, entry in entries.items():
+            print(f"  {name:20s} {entry['about']}")
+            for parameter, said in entry["hyperparameters"].items():
+                print(f"      {parameter} = {said['default']}: {said['help']}; {said['allowed']}")
+        print()
+    return 0
+
+
+def catalogue() -> dict[str, dict[str, dict[str, Any]]]:
+    """Return what a user can name: by group and name, what it is, and its hyperparameters."""
+    from envs import ENVIRONMENTS
+    from fpo_jax.differentiate import DIFFERENTIATORS
+    from fpo_jax.feedback import FEEDBACKS
+    from fpo_jax.followers import FOLLOWERS
+    from fpo_jax.hyperparameters import allowed_values, declared
+    from fpo_jax.objectives import OBJECTIVES
+
+    groups: dict[str, dict[str, Any]] = {
+        "environments": ENVIRONMENTS,
+        "objectives": OBJECTIVES,
+        "followers": FOLLOWERS,
+        "feedback": FEEDBACKS,
+        "differentiators": DIFFERENTIATORS,
+    }
+
+    def entry(cls: Any) -> dict[str, Any]:
+        fields = {
+            f.name: {"default": f.default, "help": f.metadata["help"], "allowed": allowed_values(f)}
+            for f in declared(cls)
+        }
+        return {"about": (cls.__doc__ or "").strip().splitlines()[0], "hyperparameters": fields}
+
+    return {group: {name: entry(cls) for name, cls in classes.items()} for group, classes in groups.items()}

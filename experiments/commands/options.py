@@ -1,0 +1,147 @@
+"""Options of commands: parsed by tyro, with complaints of one line.
+
+Modules of this folder import JAX, and whatever imports it, only within functions: help must come at once.
+"""
+
+import contextlib
+import dataclasses
+import io
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+PROGRAM = "fpo-jax"
+
+Device = Literal["cpu", "gpu", "tpu"]
+DEVICE: tuple[str, Any, str, Any] = (
+    "device",
+    Device | None,
+    "where to compute; where JAX likes best when not given",
+    None,
+)
+OUTPUT: list[tuple[str, Any, str, Any]] = [
+    ("out", Path | None, "folder for settings, numbers, summary and figures", None),
+    ("json", bool, "end with one JSON object on standard output", False),
+    DEVICE,
+]
+"""Options of a command besides the settings of a run: name, type, help, default."""
+
+
+def parse(kind: Any, arguments: Sequence[str], command: str, **options: Any) -> Any:
+    """Parse arguments with tyro, and turn its boxed complaints into the one line that we promise."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                kind,
+                args=list(arguments),
+                prog=f"{PROGRAM} {command}",
+                config=(tyro.conf.OmitArgPrefixes,),
+                **options,
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        boxed = [re.sub(r"[│╭╮╰╯─]", "", line).strip() for line in complaint.getvalue().splitlines()]
+        said = [line for line in boxed[1:] if line and not line.startswith("For full helptext")]
+        allowed = f"as in `{PROGRAM} {command} --help`"
+        raise SystemExit(complain(f"{' '.join(' '.join(said).split())}; {allowed}")) from None
+
+
+def complain(message: str) -> int:
+    """Write one line to standard error, and return the exit status of input that cannot be used."""
+    sys.stderr.write(f"{PROGRAM}: error: {message}\n")
+    return 2
+
+
+def parse_settings(
+    arguments: Sequence[str],
+    command: str,
+    description: str | None,
+    extra: Sequence[tuple[str, Any, str, Any]],
+) -> tuple[Any, dict[str, Any]]:
+    """Parse the settings of a run, and the options of one command besides: name, type, help, default."""
+    from envs import ENVIRONMENTS
+    from experiments.devices import use_device
+    from experiments.settings import PRECISIONS, RECORDS, hyperparameters, load, resolve
+    from fpo_jax.differentiate import DIFFERENTIATORS
+    from fpo_jax.feedback import FEEDBACKS
+    from fpo_jax.followers import FOLLOWERS
+    from fpo_jax.hyperparameters import allowed_values
+    from fpo_jax.objectives import OBJECTIVES
+
+    def one_of(names: Iterable[str]) -> str:
+        return "one of " + ", ".join(names)
+
+    @dataclasses.dataclass
+    class Which:
+        objective: str | None = None
+        follower: str | None = None
+        differentiator: str | None = None
+        feedback: str | None = None
+        config: Path | None = None
+
+    # First the parts, since they decide which other options there are; then everything, with those options.
+    known_so_far = [a for a in arguments if a not in ("-h", "--help")]
+    which, _ = parse(Which, known_so_far, command, return_unknown_args=True)
+    earlier = load(which.config) if which.config else {}
+    asked = {k: v for k, v in vars(which).items() if k != "config" and v is not None}
+    named = [a for a in arguments if a in ENVIRONMENTS]
+    if named or (arguments and not arguments[0].startswith("-")):
+        asked["environment"] = [*named, arguments[0]][0]
+    elif len(known_so_far) < len(arguments):  # help for no environment in particular
+        asked.setdefault("environment", next(iter(ENVIRONMENTS)))
+    chosen = resolve(_applicable(earlier, asked) | asked)  # the defaults of all other options
+
+    def option(name: str, kind: Any, help: str, default: Any) -> tuple[str, Any, Any]:
+        return (name, Annotated[kind, tyro.conf.arg(help=help)], dataclasses.field(default=default))
+
+    def described(name: str, help: str) -> tuple[str, Any, Any]:
+        default = chosen.as_dict()[name]
+        return option(name, type(default), help, default)
+
+    fields = [
+        (
+            "environment",
+            Annotated[str, tyro.conf.Positional, tyro.conf.arg(help=one_of(ENVIRONMENTS))],
+            dataclasses.field(default=chosen.names.environment),
+        ),
+        described("objective", f"what the leader ascends: {one_of(OBJECTIVES)}"),
+        described("follower", f"how the reward model is retrained: {one_of(FOLLOWERS)}"),
+        described("feedback", f"what it is trained on: {one_of(FEEDBACKS)}"),
+        described("differentiator", f"how the leader differentiates: {one_of(DIFFERENTIATORS)}"),
+        described("steps", "iterations; an integer >= 1"),
+        described("seeds", "number of seeds, run at once; an integer >= 1"),
+        described("seed", "first seed; an integer >= 0"),
+        described("precision", one_of(PRECISIONS)),
+        described("record", f"full has the exact steering term, at its cost: {one_of(RECORDS)}"),
+        *(
+            described(name, f"{field.metadata['help']}; {allowed_values(field)}")
+            for name, (field, _) in hyperparameters(chosen.names).items()
+        ),
+        option("config", Path | None, "config.json of an earlier run, to start from", None),
+        *(option(*more) for more in extra),
+    ]
+    options = dataclasses.make_dataclass("Options", fields)
+    given = vars(parse(options, arguments, command, description=description))
+    del given["config"]
+    own = {name: given.pop(name) for name, *_ in extra}
+    use_device(own["device"])
+    return resolve(given), own
+
+
+def _applicable(earlier: dict[str, Any], wishes: dict[str, Any]) -> dict[str, Any]:
+    """Drop from earlier settings what a new choice of parts has no use for."""
+    from experiments.settings import GENERAL, Names, hyperparameters, parts
+
+    if not earlier or all(earlier.get(k) == wishes.get(k, earlier.get(k)) for k in Names._fields):
+        return earlier
+    both = earlier | wishes
+    names = Names(**{k: both[k] for k in Names._fields if both.get(k) is not None})
+    parts(names)
+    known = {*Names._fields, *GENERAL, *hyperparameters(names)}
+    return {key: value for key, value in earlier.items() if key in known}

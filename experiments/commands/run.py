@@ -1,0 +1,37 @@
+"""`fpo-jax run`: one environment under one objective, over seeds."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.commands.options import OUTPUT, PROGRAM, parse_settings
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one environment under one objective over several seeds, by its recipe or as told."""
+    settings, own = parse_settings(arguments, "run", run_command.__doc__, OUTPUT)
+    out: Path | None = own["out"]
+    from experiments.results import provenance, require_writable, write_run
+    from experiments.running import execute, summary
+
+    if out is not None:
+        require_writable(out)
+    sys.stderr.write(f"{settings.command()}\n{settings.steps} iterations, {settings.seeds} seeds …\n")
+    result = execute(settings)
+    for warning in result.warnings():
+        sys.stderr.write(f"{PROGRAM}: warning: {warning}\n")
+    report = summary(result)
+    origin = provenance(settings.command(), settings.precision)
+    if out is not None:
+        write_run(out, result, report | origin)
+        sys.stderr.write(f"written to {out}\n")
+    if own["json"]:
+        print(json.dumps(report | origin, allow_nan=False))
+        return 0
+    for name, value in report.items():
+        if not name.endswith("_ci95") and value is not None and value != []:
+            low, high = report.get(f"{name}_ci95", (None, None))
+            interval = "" if low is None else f"  [{low:.4f}, {high:.4f}]"
+            print(f"{name:24s} {value:.4f}{interval}" if isinstance(value, float) else f"{name:24s} {value}")
+    return 0

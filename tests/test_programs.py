@@ -1,0 +1,116 @@
+"""Programs kept between processes: found again when nothing has changed, made anew when anything has."""
+
+import subprocess
+import sys
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import programs
+from tests.test_command_line import call
+
+TRACED = []
+
+
+@partial(jax.jit, static_argnames="power")
+def solved(pairs, key, *, power):
+    """Return a pair of what a factorisation and a random number give, so that both are seen to be kept."""
+    TRACED.append(power)
+    matrix, right = pairs
+    factor = jax.scipy.linalg.cho_factor(matrix)
+    return jax.scipy.linalg.cho_solve(factor, right) ** power, {"noise": jax.random.normal(key, (2,))}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Let JAX keep programs in a folder of the test's own, as if in a process that has seen none yet."""
+    before = {n: jax.config.values[n] for n in ("jax_enable_compilation_cache", "jax_compilation_cache_dir")}
+    jax.config.update("jax_enable_compilation_cache", True)
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "kept"))
+    forget()
+    yield tmp_path / "kept" / "exported"
+    for name, value in before.items():
+        jax.config.update(name, value)
+    forget()
+
+
+def forget():
+    """Forget what this process has loaded, as a new one would."""
+    programs._loaded.clear()
+    programs._code.cache_clear()
+    jax.clear_caches()
+    TRACED.clear()
+
+
+ARGUMENTS = (jnp.array([[4.0, 1.0], [1.0, 3.0]]), jnp.array([1.0, 2.0])), jax.random.key(3)
+
+
+def test_a_kept_program_gives_the_same_bits_and_is_not_traced_again(folder):
+    first, noise = programs.call("one", solved, *ARGUMENTS, power=2)
+    # [4 1; 1 3] x = [1 2]: x = [1/11, 7/11]
+    np.testing.assert_allclose(first, np.array([1.0, 49.0]) / 121.0, rtol=1e-14)
+    assert TRACED == [2]
+    assert len(list(folder.iterdir())) == 1
+    forget()
+    again, noise_again = programs.call("one", solved, *ARGUMENTS, power=2)
+    assert not TRACED
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(noise["noise"], noise_again["noise"])
+
+
+def test_it_is_made_anew_when_anything_has_changed(folder, monkeypatch, tmp_path):
+    programs.call("one", solved, *ARGUMENTS, power=2)
+    programs.call("one", solved, *ARGUMENTS, power=3)
+    programs.call("another", solved, *ARGUMENTS, power=2)
+    programs.call(
+        "one", solved, *jax.tree.map(lambda x: x.astype(jnp.float32), ARGUMENTS[:1]), ARGUMENTS[1], power=2
+    )
+    assert len(list(folder.iterdir())) == 4
+    (tmp_path / "mine.py").write_text("strength = 1\n")  # a module of the user's
+    monkeypatch.syspath_prepend(tmp_path)
+    import mine  # noqa: F401
+
+    for strength in (1, 2):
+        (tmp_path / "mine.py").write_text(f"strength = {strength}\n")
+        forget()
+        programs.call("one", solved, *ARGUMENTS, power=2)
+        assert TRACED == [2]
+    del sys.modules["mine"]
+    assert len(list(folder.iterdir())) == 6
+
+
+def test_what_is_not_whole_is_made_anew_and_a_folder_that_cannot_be_written_does_no_harm(folder):
+    expected, _ = programs.call("one", solved, *ARGUMENTS, power=2)
+    (kept,) = folder.iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[: len(whole) // 2])
+    forget()
+    np.testing.assert_array_equal(programs.call("one", solved, *ARGUMENTS, power=2)[0], expected)
+    assert abs(len(kept.read_bytes()) - len(whole)) < 0.1 * len(whole)
+    kept.unlink()
+    folder.rmdir()
+    folder.write_text("a file where the folder should be")
+    forget()
+    np.testing.assert_array_equal(programs.call("one", solved, *ARGUMENTS, power=2)[0], expected)
+
+
+def test_a_run_is_the_same_from_a_kept_program(folder, capsys):
+    command = ["run", "linear", "--steps", "3", "--seeds", "2", "--dimension", "4", "--json"]
+    first = call(capsys, *command)
+    assert len(list(folder.iterdir())) == 2  # what is checked before the run, and the run
+    forget()
+    assert call(capsys, *command)[:2] == first[:2]
+
+
+def test_list_and_help_answer_without_jax_and_say_the_same(capsys):
+    for arguments in (["list"], ["list", "--json"], ["--help"], ["rum"]):
+        status, out, err = call(capsys, *arguments)
+        script = (
+            "import sys; from experiments.__main__ import main; status = main(sys.argv[1:]); "
+            "assert not {'jax', 'flax', 'scipy', 'matplotlib'} & set(sys.modules); sys.exit(status)"
+        )
+        alone = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
+        assert (alone.returncode, alone.stdout, alone.stderr) == (status, out, err)
