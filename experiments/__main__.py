@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from experiments.commands.bench import bench_command
+from experiments.commands.completion import completion_command
 from experiments.commands.decompose import decompose_command
 from experiments.commands.listing import list_command
 from experiments.commands.options import PROGRAM, complain
@@ -26,8 +27,9 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "parity": parity_command,
     "reproduce": reproduce_command,
     "bench": bench_command,
+    "completion": completion_command,
 }
-AT_ONCE = ("list",)
+AT_ONCE = ("list", "completion")
 """Commands that answer without JAX."""
 
 

@@ -45,6 +45,10 @@ def keep_compiled() -> None:
     if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
     folder = platformdirs.user_cache_path("fpo-jax") / platform.node()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # nothing can be kept there
+        return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_compilation_cache_max_size", 2**30)

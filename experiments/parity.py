@@ -65,6 +65,21 @@ class Deviation:
         """Say whether no series is beyond the tolerance."""
         return self.largest <= self.tolerance
 
+    def report(self) -> dict[str, Any]:
+        """Return what the line says, for scripts; null where a replay is not finite."""
+
+        def defined(value: float) -> float | None:
+            return value if np.isfinite(value) else None
+
+        return {
+            "recording": str(self.path),
+            "passed": self.passed,
+            "largest": defined(self.largest),
+            "tolerance": self.tolerance,
+            "series": {name: defined(value) for name, value in self.series.items()},
+            "departure": self.departure,
+        }
+
     def line(self) -> str:
         """Return the one line that is printed for a file."""
         series = "  ".join(f"{name} {value:.1e}" for name, value in self.series.items())

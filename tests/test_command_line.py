@@ -112,7 +112,14 @@ BAD = {
     "unknown objective": (["run", "linear", "--objective", "relax"], "objective = relax", "nearest: relaxed"),
     "unknown follower": (["run", "linear", "--follower", "sgd"], "follower = sgd", "one of gradient"),
     "unknown option": (["run", "linear", "--wieght", "1"], "--wieght", "--help"),
-    "option of another objective": (["run", "linear", "--weight", "1"], "--weight", "--help"),
+    "option of another objective": (
+        ["run", "linear", "--weight", "1"],
+        "--weight",
+        "objectives tracin, proximal, relaxed",
+    ),
+    "nearly an option": (["run", "bandit", "--alhpa", "1"], "--alhpa", "nearest: alpha"),
+    "device": (["run", "linear", "--device", "tpu"], "device = tpu", "what JAX finds here: cpu"),
+    "shell": (["completion", "csh"], "'csh'", "('bash', 'zsh')"),
     "not a number": (["run", "linear", "--policy-lr", "fast"], "--policy-lr", "'fast'"),
     "zero seeds": (["run", "linear", "--seeds", "0"], "seeds = 0", "an integer >= 1"),
     "zero steps": (["run", "linear", "--steps", "0"], "steps = 0", "an integer >= 1"),
@@ -188,6 +195,7 @@ def test_bad_config_files(capsys, tmp_path):
         assert status == 2
         assert err.count("\n") == 1
         assert complaint in err
+        assert str(config) in err
 
 
 def test_an_unusable_folder_is_refused_before_any_work(capsys, tmp_path):

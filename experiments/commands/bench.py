@@ -11,28 +11,30 @@ from experiments.commands.options import Device, parse
 Benchmark = Literal["linear", "tabular", "steering", "neural", "sweep"]
 
 
+@dataclasses.dataclass
+class Bench:
+    """Options of this command."""
+
+    which: Annotated[tuple[Benchmark, ...], tyro.conf.Positional] = get_args(Benchmark)
+    """linear: beside the eager NumPy oracle; tabular: a gridworld by either solve; steering: the implicit
+    gradient as the reward model grows, and the memory of unrolling; neural: the published protocol, wide
+    sweeps beside the oracle, and where the time goes; sweep: throughput and memory by batch width."""
+    widths: tuple[int, ...] = (1, 64, 4096)
+    """Numbers of seeds of the linear environment that run at once."""
+    neural_widths: tuple[int, ...] = (5, 64, 256)
+    """Numbers of seeds of the neural environment that run at once."""
+    sweep_widths: tuple[int, ...] = tuple(4**i for i in range(8))
+    """Widths of a sweep's chunk."""
+    sides: tuple[int, ...] = (5, 10, 20, 40, 100)
+    """Sides of the square gridworlds, rising; LU up to 40."""
+    repeats: int = 9
+    """Timed repetitions, of which the median is printed."""
+    device: Device | None = None
+    """Where to compute; where JAX likes best when not given."""
+
+
 def bench_command(arguments: Sequence[str]) -> int:
     """Measure speed: seconds per seed against batch width, and cost against the number of states."""
-
-    @dataclasses.dataclass
-    class Bench:
-        which: Annotated[tuple[Benchmark, ...], tyro.conf.Positional] = get_args(Benchmark)
-        """linear: beside the eager NumPy oracle; tabular: a gridworld by either solve; steering: the implicit
-        gradient as the reward model grows, and the memory of unrolling; neural: the published protocol, wide
-        sweeps beside the oracle, and where the time goes; sweep: throughput and memory by batch width."""
-        widths: tuple[int, ...] = (1, 64, 4096)
-        """Numbers of seeds of the linear environment that run at once."""
-        neural_widths: tuple[int, ...] = (5, 64, 256)
-        """Numbers of seeds of the neural environment that run at once."""
-        sweep_widths: tuple[int, ...] = tuple(4**i for i in range(8))
-        """Widths of a sweep's chunk."""
-        sides: tuple[int, ...] = (5, 10, 20, 40, 100)
-        """Sides of the square gridworlds, rising; LU up to 40."""
-        repeats: int = 9
-        """Timed repetitions, of which the median is printed."""
-        device: Device | None = None
-        """Where to compute; where JAX likes best when not given."""
-
     given = parse(Bench, arguments, "bench", description=bench_command.__doc__)
     from experiments.devices import use_device
     from fpo_jax.hyperparameters import InputError

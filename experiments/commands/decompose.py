@@ -4,17 +4,21 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from experiments.commands.options import OUTPUT, PROGRAM, parse_settings
+
+MORE: list[tuple[str, Any, str, Any]] = [
+    ("every", int | None, "compare at every so many iterations; a twentieth of them by default", None),
+    ("foresee", int, "updates of the follower that the exact term foresees; an integer >= 1", 1),
+    ("only", tuple[str, ...], "routes to compare, by the names in the table; all when empty", ()),
+]
+"""Options besides those of a run: name, type, help, default."""
 
 
 def decompose_command(arguments: Sequence[str]) -> int:
     """Compare every route to the true gradient with the exact one along a run, and say what each costs."""
-    every = ("every", int | None, "compare at every so many iterations; a twentieth of them by default", None)
-    foresee = ("foresee", int, "updates of the follower that the exact term foresees; an integer >= 1", 1)
-    only = ("only", tuple[str, ...], "routes to compare, by the names in the table; all when empty", ())
-    extra = [every, foresee, only, *OUTPUT]
-    settings, own = parse_settings(arguments, "decompose", decompose_command.__doc__, extra)
+    settings, own = parse_settings(arguments, "decompose", decompose_command.__doc__, [*MORE, *OUTPUT])
     from experiments.decompose import decompose
     from experiments.ladder_report import rows, show, write
     from experiments.results import provenance, require_writable

@@ -9,14 +9,16 @@ from experiments.commands.options import parse
 from experiments.commands.without_jax import without_jax
 
 
+@dataclasses.dataclass
+class List:
+    """Options of this command."""
+
+    json: bool = False
+    """One JSON object instead of a table."""
+
+
 def list_command(arguments: Sequence[str]) -> int:
     """List environments, objectives, followers, feedback and differentiators, with their hyperparameters."""
-
-    @dataclasses.dataclass
-    class List:
-        json: bool = False
-        """One JSON object instead of a table."""
-
     given = parse(List, arguments, "list", description=list_command.__doc__)
     with without_jax():
         groups = catalogue()

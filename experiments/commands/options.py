@@ -8,7 +8,7 @@ import dataclasses
 import io
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -95,7 +95,8 @@ def parse_settings(
         asked["environment"] = [*named, arguments[0]][0]
     elif len(known_so_far) < len(arguments):  # help for no environment in particular
         asked.setdefault("environment", next(iter(ENVIRONMENTS)))
-    chosen = resolve(_applicable(earlier, asked) | asked)  # the defaults of all other options
+    with _naming(which.config):
+        chosen = resolve(_applicable(earlier, asked) | asked)  # the defaults of all other options
 
     def option(name: str, kind: Any, help: str, default: Any) -> tuple[str, Any, Any]:
         return (name, Annotated[kind, tyro.conf.arg(help=help)], dataclasses.field(default=default))
@@ -126,6 +127,7 @@ def parse_settings(
         option("config", Path | None, "config.json of an earlier run, to start from", None),
         *(option(*more) for more in extra),
     ]
+    _require_options(arguments, [name for name, *_ in fields], " and ".join(chosen.names[:2]))
     options = dataclasses.make_dataclass("Options", fields)
     given = vars(parse(options, arguments, command, description=description))
     del given["config"]
@@ -145,3 +147,38 @@ def _applicable(earlier: dict[str, Any], wishes: dict[str, Any]) -> dict[str, An
     parts(names)
     known = {*Names._fields, *GENERAL, *hyperparameters(names)}
     return {key: value for key, value in earlier.items() if key in known}
+
+
+@contextlib.contextmanager
+def _naming(config: Path | None) -> Iterator[None]:
+    """Say of settings that cannot be used in which file they stand, and what can be done about it."""
+    from fpo_jax.hyperparameters import InputError
+
+    try:
+        yield
+    except InputError as error:
+        if config is None:
+            raise
+        allowed = (
+            f"{error.allowed}; correct or delete it in that file, which an older version may have written"
+        )
+        raise InputError(f"{error.field} in {config}", error.value, allowed) from error
+
+
+def _require_options(arguments: Sequence[str], known: Sequence[str], run: str) -> None:
+    """Check that every option is one of this run's, and say what an option of another run belongs to."""
+    from experiments.commands.listing import catalogue
+    from fpo_jax.hyperparameters import InputError, suggestion
+
+    spelled = {name.replace("_", "-") for name in known}
+    for option in (argument[2:].split("=")[0] for argument in arguments if argument.startswith("--")):
+        if option in {*spelled, *(f"no-{name}" for name in spelled), "help"}:
+            continue
+        owners = [
+            f"{group} {', '.join(names)}"
+            for group, entries in catalogue().items()
+            if (names := [n for n, e in entries.items() if option.replace("-", "_") in e["hyperparameters"]])
+        ]
+        belongs = f"left out: it is an option of {'; '.join(owners)}, and this run is of {run}"
+        unknown = f"an option of this run, as in `{PROGRAM} run --help`{suggestion(option, sorted(spelled))}"
+        raise InputError("option", f"--{option}", belongs if owners else unknown)

@@ -1,6 +1,7 @@
 """`fpo-jax parity`: recordings of the published experiments, replayed."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,22 +11,24 @@ import tyro
 from experiments.commands.options import Device, parse
 
 
+@dataclasses.dataclass
+class Parity:
+    """Options of this command."""
+
+    files: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Recordings, npz files."""
+    tolerance: float | None = None
+    """Largest absolute deviation that passes; 1e-8 for linear, 1e-6 for neural when not given."""
+    precision: Literal["float32", "float64"] | None = None
+    """Precision of the replay; the recording's own when not given."""
+    json: bool = False
+    """One JSON object a recording instead of a line."""
+    device: Device | None = None
+    """Where to compute; where JAX likes best when not given."""
+
+
 def parity_command(arguments: Sequence[str]) -> int:
     """Replay recordings of the published experiments; exit 1 when any is beyond the tolerance."""
-
-    @dataclasses.dataclass
-    class Parity:
-        files: Annotated[tuple[Path, ...], tyro.conf.Positional]
-        """Recordings, npz files."""
-        tolerance: float | None = None
-        """Largest absolute deviation that passes; 1e-8 for linear, 1e-6 for neural when not given."""
-        precision: Literal["float32", "float64"] | None = None
-        """Precision of the replay; the recording's own when not given."""
-        json: bool = False
-        """One JSON object a recording instead of a line."""
-        device: Device | None = None
-        """Where to compute; where JAX likes best when not given."""
-
     given = parse(Parity, arguments, "parity", description=parity_command.__doc__)
     from experiments.devices import use_device
     from fpo_jax.hyperparameters import InputError
@@ -40,6 +43,6 @@ def parity_command(arguments: Sequence[str]) -> int:
     passed = True
     for path in given.files:
         deviation = check(path, given.precision, given.tolerance)
-        print(deviation.line(), flush=True)
+        print(json.dumps(deviation.report()) if given.json else deviation.line(), flush=True)
         passed &= deviation.passed
     return 0 if passed else 1

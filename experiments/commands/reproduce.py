@@ -7,22 +7,24 @@ from pathlib import Path
 from experiments.commands.options import Device, parse
 
 
+@dataclasses.dataclass
+class Reproduce:
+    """Options of this command."""
+
+    only: tuple[str, ...] = ()
+    """Experiments to run; all but the long ones when empty."""
+    out: Path = Path("results")
+    """Folder to write; an earlier result there is replaced."""
+    seeds: int | None = None
+    """Seeds of each method, >= 1; the experiment's own number when not given."""
+    quick: bool = False
+    """A few seeds only, to see that all works."""
+    device: Device | None = None
+    """Where to compute; where JAX likes best when not given."""
+
+
 def reproduce_command(arguments: Sequence[str]) -> int:
     """Run the experiments and write figures, tables, numbers and one page to read."""
-
-    @dataclasses.dataclass
-    class Reproduce:
-        only: tuple[str, ...] = ()
-        """Experiments to run; all but the long ones when empty."""
-        out: Path = Path("results")
-        """Folder to write; an earlier result there is replaced."""
-        seeds: int | None = None
-        """Seeds of each method, >= 1; the experiment's own number when not given."""
-        quick: bool = False
-        """A few seeds only, to see that all works."""
-        device: Device | None = None
-        """Where to compute; where JAX likes best when not given."""
-
     given = parse(Reproduce, arguments, "reproduce", description=reproduce_command.__doc__)
     from experiments.devices import use_device
     from experiments.reproduce import reproduce
