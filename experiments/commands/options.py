@@ -159,10 +159,8 @@ def _naming(config: Path | None) -> Iterator[None]:
     except InputError as error:
         if config is None:
             raise
-        allowed = (
-            f"{error.allowed}; correct or delete it in that file, which an older version may have written"
-        )
-        raise InputError(f"{error.field} in {config}", error.value, allowed) from error
+        allowed = f"{error.allowed}; it stands in {config}: correct or delete it there"
+        raise InputError(error.field, error.value, allowed) from error
 
 
 def _require_options(arguments: Sequence[str], known: Sequence[str], run: str) -> None:
