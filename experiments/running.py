@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import jax
 import numpy as np
 
+from experiments.history import at_shown, run_again, worth_keeping
 from experiments.settings import RECORDS, Settings, in_precision
 from fpo_jax.estimators import Implicit
 from fpo_jax.record import outcome
@@ -36,6 +38,7 @@ class Result:
         final: the final states, leading axis [n].
         diverged: the first iteration that was not finite, by seed.
         cautions: what is to be known about the objective's linear solves, where it has some.
+        kept: the first finite seed's states at the iterations that are shown, where they were kept.
     """
 
     settings: Settings
@@ -46,6 +49,12 @@ class Result:
     final: State
     diverged: dict[int, int]
     cautions: tuple[str, ...] = ()
+    kept: State | None = None
+
+    @cached_property
+    def states(self) -> State:
+        """The first finite seed's states at the iterations of `experiments.history.shown_iterations`."""
+        return run_again(self.settings, int(self.seeds[0])) if self.kept is None else self.kept
 
     @property
     def collapsed(self) -> np.ndarray:
@@ -76,7 +85,15 @@ def execute(settings: Settings) -> Result:
     with in_precision(settings.precision):
         keys = seed_keys(settings.seeds, settings.seed)
         record = RECORDS[settings.record]
-        final, trace = run_seeds(environment, leader, follower, keys, steps=settings.steps, record=record)
+        final, trace = run_seeds(
+            environment,
+            leader,
+            follower,
+            keys,
+            steps=settings.steps,
+            record=record,
+            keep_states=worth_keeping(settings),
+        )
         games, optimum = _instances(environment, keys)
         first_bad = first_divergence(trace)
         cautions = tuple(_cautions(settings, final, first_bad))
@@ -95,6 +112,7 @@ def execute(settings: Settings) -> Result:
         final=kept(final),
         diverged={int(s): int(t) for s, t in zip(seeds, first_bad, strict=True) if t >= 0},
         cautions=cautions,
+        kept=None if trace.state is None else at_shown(trace.state, int(np.argmax(good)), settings.steps),
     )
     if not good.any():
         raise Diverged("; ".join([f"every seed {result.divergence()}", *result.cautions]))
