@@ -9,9 +9,7 @@ from matplotlib.figure import Figure
 from envs.gridworld import MOVES, GridworldGame
 from experiments import figures
 from experiments.comparison import Experiment
-from experiments.history import snapshots
 from experiments.running import Result
-from experiments.settings import in_precision
 from fpo_jax import plotting
 
 BESIDE_RLHF = "exact"
@@ -41,7 +39,7 @@ def draw_map(results: Mapping[str, Result]) -> Figure:
     for label, result in results.items():
         game[label], theta[label] = jax.tree.map(lambda leaf: leaf[0], (result.games, result.final.theta))
     reference = next(iter(game.values()))
-    occupancy = {label: _occupancy(results[label], game[label], theta[label]) for label in results}
+    occupancy = {label: _occupancy(result) for label, result in results.items()}
     scale = max(float(o.max()) for o in occupancy.values())
     figure, axes = plotting.grid_panels(1 + len(results), _shape(reference))
     utility = np.asarray(reference.pairs.utility[:, 0]).reshape(_shape(reference))
@@ -63,7 +61,7 @@ def draw_map(results: Mapping[str, Result]) -> Figure:
 
 def draw_motion(results: Mapping[str, Result]) -> plotting.Motion:
     """Animate the first seed's occupancy over iterations, one panel for each method."""
-    shots = {label: snapshots(result) for label, result in results.items()}
+    shots = {label: result.snapshots for label, result in results.items()}
     games = {label: jax.tree.map(lambda leaf: leaf[0], result.games) for label, result in results.items()}
     scale = max(float(shot.weights.max()) for shot in shots.values() if shot)
     iterations = next(shot.iterations for shot in shots.values() if shot)
@@ -85,10 +83,10 @@ def _shape(game: GridworldGame) -> tuple[int, int]:
     return rows, columns
 
 
-def _occupancy(result: Result, game: GridworldGame, theta: jax.Array) -> np.ndarray:
-    """Return the share of steps spent in each cell, [rows, columns]."""
-    with in_precision(result.settings.precision):
-        return np.asarray(jax.jit(game.occupancy)(theta)).sum(axis=1).reshape(_shape(game))
+def _occupancy(result: Result) -> np.ndarray:
+    """Return the share of steps that the first seed spends in each cell at the end, [rows, columns]."""
+    assert result.snapshots is not None  # a grid has places
+    return result.snapshots.weights[-1]
 
 
 EXPERIMENT = Experiment(

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.history import at_shown, run_again, worth_keeping
+from experiments.history import Snapshots, at_shown, run_again, snapshots, worth_keeping
 from experiments.settings import RECORDS, Settings, in_precision
 from fpo_jax.estimators import Implicit
 from fpo_jax.record import outcome
@@ -55,6 +55,11 @@ class Result:
     def states(self) -> State:
         """The first finite seed's states at the iterations of `experiments.history.shown_iterations`."""
         return run_again(self.settings, int(self.seeds[0])) if self.kept is None else self.kept
+
+    @cached_property
+    def snapshots(self) -> Snapshots | None:
+        """The first finite seed's policy over iterations, or None where responses have no fixed places."""
+        return snapshots(self)
 
     @property
     def collapsed(self) -> np.ndarray:

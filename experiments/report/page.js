@@ -198,6 +198,15 @@ function marks(panel, rows, columns) { // frames around the blind spot, grey whe
 
 // ---- one section: its legend, its charts, its player
 
+const approaching = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    approaching.unobserve(target);
+    target.approach();
+  }
+}, { rootMargin: "600px" });
+addEventListener("beforeprint", () => document.querySelectorAll(".chart, .panel").forEach((card) => card.approach()));
+
 function build(section, element) {
   const on = Object.fromEntries(Object.entries(section.methods).map(([label, style]) => [label, style.on]));
   const styleOf = (label) => (on[label] ? section.methods[label] : undefined);
@@ -211,15 +220,19 @@ function build(section, element) {
     const plot = make(card, "div", "plot");
     plot.setAttribute("role", "img");
     plot.setAttribute("aria-label", chart.title ?? `${chart.method}, at the iteration chosen`);
-    shown.push(() => {
+    let near = false; // what is far from the window waits
+    const show = () => {
       card.hidden = chart.method !== undefined && !on[chart.method];
-      if (card.hidden) return;
       const frame = frameOf?.();
       if (title) title.textContent = chart.titles[frame];
+      if (card.hidden || !near) return;
       const player = section.player;
       const [traces, form] = draw[chart.kind](chart, styleOf, chart.frames?.[frame], frameOf && player.limits, player);
       Plotly.react(plot, traces, form, config);
-    });
+    };
+    card.approach = () => { near = true; show(); };
+    approaching.observe(card);
+    shown.push(show);
   }
 
   const redraw = () => shown.forEach((one) => one());

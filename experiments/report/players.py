@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from experiments.figures import TITLES
-from experiments.history import shown_iterations, snapshots
+from experiments.history import shown_iterations
 from experiments.report.parts import Drawn, numbers
 from experiments.running import Result
 
@@ -29,7 +29,7 @@ Player = tuple[Drawn | None, str]
 def play_results(results: Mapping[str, Result]) -> Player:
     """Return the player of runs: the first seed's policy over its places, or every seed on a plane."""
     shown = dict(list(results.items())[:MOST_PANELS])
-    shots = {label: snapshots(result) for label, result in shown.items()}
+    shots = {label: result.snapshots for label, result in shown.items()}
     if any(shot is None for shot in shots.values()):
         first = next(iter(results.values()))
         return play_seeds(
@@ -87,7 +87,7 @@ def play_seeds(metrics: Mapping[str, Mapping[str, np.ndarray]], steps: np.ndarra
     ends = np.concatenate(
         [np.stack([m[x], m[y]])[:, :, entries].reshape(2, -1) for m in metrics.values()], axis=1
     )
-    low, high = np.nanquantile(ends, 0.002, axis=1), np.nanquantile(ends, 0.998, axis=1)
+    low, high = ends.min(axis=1), ends.max(axis=1)
     room = 0.06 * np.where(high > low, high - low, 1.0)
     player: dict[str, Any] = {
         "iterations": [int(steps[i]) for i in entries],

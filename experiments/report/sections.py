@@ -40,8 +40,8 @@ def of_run(result: Result, report: Mapping[str, Any], pictures: Sequence[Path]) 
     story = (
         f"Over {settings.steps} iterations true utility went from {utility[:, 0].mean():.3g} to **{end:.3g}**"
         + ("" if best is None else f", where {best:.3g} is the best possible")
-        + f". The reward model believes {proxy:.3g}, {over} than that. Of the policy, {share(spot)} lies in the "
-        f"reward model's blind spot. {fell} of {n} seeds collapsed: they end {COLLAPSE}."
+        + f". The reward model believes {proxy:.3g}, {over} than that. {share(spot)} of the policy lies in its "
+        f"blind spot. {fell} of {n} seeds collapsed: they end {COLLAPSE}."
     )
 
     def interval(name: str, form: Callable[[float], str] = "{:.3g}".format) -> str:

@@ -20,10 +20,8 @@ from fpo_jax.statistics import bootstrap, mean, share_interval
 
 MOST_POINTS = 300
 """Points of a curve."""
-FAMILY = 8
-"""Most methods that have colours by their objective; more take those of a palette."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-SAY_CURVES = "Line: mean over {n}. Band: the middle 80 % of seeds."
+SAY_CURVES = "Line: mean over {n}. Band: the middle 80 % of seeds."
 
 
 def of_results(results: Mapping[str, Result]) -> View:
@@ -67,7 +65,7 @@ def of_sweep(dataset: xr.Dataset) -> View:
         said.append(SAY_CURVES.format(n=f"{n} seeds") + " A method's cells differ in their dashes.")
     if len(numeric) == 1:
         charts += _against(runs, numeric[0])
-        said.append(f"Against {numeric[0]}: means over {n} seeds with 95 % intervals.")
+        said.append(f"Against {numeric[0]}: means over {n} seeds with 95 % intervals.")
     elif len(numeric) > 1:
         charts += _maps(runs, numeric[0], numeric[1])
         said.append(f"Maps: means over {n} seeds a cell, the same in each; one colour scale for all methods.")
@@ -115,7 +113,7 @@ def of_decomposed(decomposed: Decomposed) -> View:
     charts.append(_lines("norms of the two parts of dF/dθ", "iteration", decomposed.iterations, norms))
     charts[-1]["y_scale"] = "log"
     caption = (
-        f"Line: median of {decomposed.settings.seeds} seeds. Band: the middle 80 % of them. Routes within "
+        f"Line: median of {decomposed.settings.seeds} seeds. Band: the middle 80 % of them. Routes within "
         f"{COINCIDES:g} of the exact one lie on the dashed line, and are drawn in the chart of costs only."
     )
     playing = "Nothing is played here: this compares gradients along runs that `fpo-jax run` would play."
@@ -123,7 +121,8 @@ def of_decomposed(decomposed: Decomposed) -> View:
 
 
 def _styles(results: Mapping[str, Result]) -> dict[str, plotting.Style]:
-    return figures.method_styles(results) if len(results) <= FAMILY else plotting.ladder_styles(list(results))
+    styles = figures.method_styles(results)
+    return styles if len(set(styles.values())) == len(styles) else plotting.ladder_styles(list(styles))
 
 
 def _thinned(entries: int) -> np.ndarray:
@@ -152,8 +151,8 @@ def _over_seeds(label: str, values: np.ndarray, centre: Any = np.nanmean) -> Dra
 def _staircase(finals: Mapping[str, np.ndarray]) -> Drawn:
     series = []
     for label, values in finals.items():
-        ends = np.sort(values)[_thinned(len(values))]
-        share = (_thinned(len(values)) + 1) / len(values)
+        ends = np.sort(values)[[0, *_thinned(len(values))]]
+        share = np.array([0, *(_thinned(len(values)) + 1)]) / len(values)
         series.append(
             {"method": label, "label": label, "x": numbers(ends), "y": numbers(share), "stairs": True}
         )
