@@ -14,6 +14,11 @@ from experiments.settings import GENERAL
 from fpo_jax.hyperparameters import InputError, require_known
 
 QUICK_SEEDS = 8
+INTRODUCTION = (
+    "Iterative RLHF retrains its reward model on what the policy produces. A policy that ignores this can "
+    "drift to responses that the reward model overrates: alignment collapse. Each section compares that "
+    "policy, RLHF, with policies that foresee the retraining, exactly or approximately, on the same seeds."
+)
 CELLS = (
     "Cells of tables are means over n seeds with 95 % percentile-bootstrap intervals; all methods of a table "
     "ran on the same seeds, of which those that diverged are left out."
@@ -62,7 +67,8 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
             *(section.markdown() for section in sections),
         ]
         (folder / "README.md").write_text("\n\n".join(written) + "\n")
+        intro = f"{INTRODUCTION}\n\n{CELLS}"
         page.write(
-            folder / page.FILE, "What happens, experiment by experiment", CELLS, sections, origin, "reproduce"
+            folder / page.FILE, "Results, experiment by experiment", intro, sections, origin, "reproduce"
         )
     sys.stderr.write(f"results and figures, to look at: {out / page.FILE}; to read: {out / 'README.md'}\n")

@@ -69,6 +69,12 @@ function level({ value, label }, isLog) { // a dashed line across, named at its 
   };
 }
 
+function scale(kind, values) { // a logarithmic axis says 1, 2, 5, or powers of ten where it is long
+  if (kind !== "log") return {};
+  const decades = Math.log10(Math.max(...values) / Math.min(...values));
+  return { type: "log", dtick: decades < 3 ? "D2" : Math.ceil(decades / 4) };
+}
+
 const draw = {
   lines(chart, styleOf) {
     const traces = [];
@@ -92,8 +98,8 @@ const draw = {
     const together = chart.x !== undefined; // all lines at one iteration
     return [traces, layout({
       hovermode: together ? "x unified" : "closest",
-      xaxis: axis(chart.x_title, { type: chart.x_scale ?? "linear", unifiedhovertitle: { text: `${chart.x_title} %{x}` } }),
-      yaxis: axis("", { type: chart.y_scale ?? "linear" }),
+      xaxis: axis(chart.x_title, { ...scale(chart.x_scale, chart.x), unifiedhovertitle: { text: `${chart.x_title} %{x}` } }),
+      yaxis: axis("", scale(chart.y_scale, chart.series.flatMap((one) => one.y.filter((v) => v > 0)))),
       ...(chart.ideal ? level(chart.ideal, chart.y_scale === "log") : {}),
     })];
   },
@@ -104,7 +110,7 @@ const draw = {
       marker: { color: inkOf(styleOf(one.method)), size: 10 },
       hovertemplate: `${one.method}<br>${chart.x_title}: %{x:.3~g}<br>${chart.y_title}: %{y:.2~g}<extra></extra>`,
     }));
-    const [x, y] = ["x", "y"].map((d) => axis(chart[`${d}_title`], { type: chart[`${d}_scale`] ?? "linear" }));
+    const [x, y] = ["x", "y"].map((d) => axis(chart[`${d}_title`], scale(chart[`${d}_scale`], chart.series.flatMap((one) => one[d]))));
     return [traces, layout({ xaxis: x, yaxis: y })];
   },
 

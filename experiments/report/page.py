@@ -17,7 +17,7 @@ from experiments.report.parts import Drawn, Section
 from fpo_jax.plotting import Style
 
 FILE = "report.html"
-MOST_ON = 8
+MOST_ON = 12
 """So many methods are switched on at first; more would hide each other."""
 SHOWN_FIGURES = (".png",)
 """What is shown of the figures as written: what moves is played by the page itself."""
@@ -70,6 +70,7 @@ def write(
         script=here.joinpath("page.js").read_text(),
         markdown=markdown,
         embedded=_embedded,
+        most_on=MOST_ON,
         shown=lambda pictures: [p for p in pictures if p.suffix in SHOWN_FIGURES],
     )
     path.write_text(page, encoding="utf-8")

@@ -15,7 +15,13 @@ from experiments.report.parts import Section, markdown_table
 from experiments.running import Result
 from fpo_jax.statistics import FALL, LOW
 
-NAMES = {"myopic": "iterative RLHF"}
+NAMES = {
+    "myopic": "iterative RLHF",
+    "exact": "exact foresight",
+    "relaxed": "relaxed FPO",
+    "practical": "practical FPO",
+    "proximal": "proximal FPO",
+}
 
 
 def share(value: float) -> str:
@@ -30,7 +36,7 @@ def of_run(result: Result, report: Mapping[str, Any], pictures: Sequence[Path]) 
     """Return what happened in a run, in a few words, and its section; `report` is its summary."""
     settings = result.settings
     objective = settings.names.objective
-    method = NAMES.get(objective, f"{objective} foresight" if objective == "exact" else objective)
+    method = NAMES.get(objective, objective)
     utility = result.metrics["true_utility"]
     fell, n = int(result.collapsed.sum()), len(result.seeds)
     verdict = "the policy collapsed" if fell == n else "no collapse" if fell == 0 else "some seeds collapsed"
@@ -40,13 +46,13 @@ def of_run(result: Result, report: Mapping[str, Any], pictures: Sequence[Path]) 
     story = (
         f"Over {settings.steps} iterations true utility went from {utility[:, 0].mean():.3g} to **{end:.3g}**"
         + ("" if best is None else f", where {best:.3g} is the best possible")
-        + f". The reward model believes {proxy:.3g}, {over} than that. {share(spot)} of the policy lies in its "
-        f"blind spot. {fell} of {n} seeds collapsed: they end {COLLAPSE}."
+        + f". The reward model believes {proxy:.3g}, {over} than that. {share(spot)} of the policy lies in "
+        f"its blind spot. {fell} of {n} seeds collapsed, which means that they ended {COLLAPSE}."
     )
 
     def interval(name: str, form: Callable[[float], str] = "{:.3g}".format) -> str:
         low, high = report[f"{name}_ci95"]
-        return "" if low is None or n == 1 else f"95 % interval {form(low)} – {form(high)}"
+        return "" if low is None or n == 1 else f"95 % interval {form(low)} to {form(high)}"
 
     tiles = [
         ("true utility, final", f"{end:.3g}", interval("true_utility_final")),
@@ -73,10 +79,14 @@ def _summary_table(report: Mapping[str, Any]) -> str:
         if f"{name}_ci95" in report:
             low, high = report[f"{name}_ci95"]
             count = report.get(f"{name}_n", report["seeds_reported"])
-            interval = "–" if low is None else f"{low:.4g} – {high:.4g}"
+            interval = "–" if low is None else f"{low:.4g} to {high:.4g}"
             shown = "undefined" if value is None else f"{value:.4g}"
             rows.append([name.replace("_", " "), shown, interval, str(count)])
     return markdown_table(["quantity", "mean over seeds", "95 % interval", "n"], rows)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def of_sweep(
@@ -90,10 +100,7 @@ def of_sweep(
     )
 
     def cell(row: Any) -> str:
-        values = [
-            f"{name} {row[name]:.4g}" if isinstance(row[name], float) else str(row[name])
-            for name in grid.axes
-        ]
+        values = [f"{name} {_cell(row[name])}" for name in grid.axes]
         utility, rate = row["true_utility_final"], row["collapse_rate"]
         return f"{', '.join(values)}: true utility {utility:.3g}, {share(rate)} collapsed"
 
@@ -104,7 +111,7 @@ def of_sweep(
     )
     diverged = int((result["diverged_at"] >= 0).sum())
     shown = readable(table, list(grid.axes)).head(SHOWN)
-    lines = markdown_table(list(shown.columns), [[str(value) for value in row] for row in shown.values])
+    lines = markdown_table(list(shown.columns), [[_cell(value) for value in row] for row in shown.values])
     more = f"{len(table) - SHOWN} more cells stand in table.csv." if len(table) > SHOWN else ""
     section = Section(
         f"{grid.environment}, sweep",
@@ -114,7 +121,7 @@ def of_sweep(
         views.of_sweep(result),
         [
             ("runs", str(runs), f"{grid.seeds} seeds a cell, the same in each"),
-            ("cells", str(len(grid.cells)), ""),
+            ("cells", str(len(grid.cells)), "a method stands for all values of what it does not have"),
             ("diverged", str(diverged), "left out of every mean"),
         ],
         [f"{diverged} runs diverged to NaN or infinity, and are left out of n."] if diverged else [],

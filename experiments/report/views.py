@@ -114,9 +114,12 @@ def of_decomposed(decomposed: Decomposed) -> View:
     charts[-1]["y_scale"] = "log"
     caption = (
         f"Line: median of {decomposed.settings.seeds} seeds. Band: the middle 80 % of them. Routes within "
-        f"{COINCIDES:g} of the exact one lie on the dashed line, and are drawn in the chart of costs only."
+        f"{COINCIDES:g} of the exact one lie on the dashed line, and are drawn in the chart of costs only. "
+        "Of the norms, red is that of the standard part, dark blue that of the steering part."
     )
-    playing = "Nothing is played here: this compares gradients along runs that `fpo-jax run` would play."
+    playing = (
+        "Nothing is played here: gradients are compared along runs; the report of a run plays the policy."
+    )
     return View(styles, charts, caption, None, playing)
 
 
