@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from base64 import b64encode
+from contextlib import contextmanager
 from html.parser import HTMLParser
 
 import numpy as np
@@ -12,13 +13,18 @@ import pytest
 from experiments.__main__ import main
 from experiments.comparison import Experiment
 from experiments.history import run_again, shown_iterations
-from experiments.report.page import on_dark
+from experiments.report import page
 from experiments.report.parts import numbers
+from experiments.results import provenance
 from experiments.running import execute
 from experiments.settings import resolve
 
-SMALL = {"environment": "bandit", "ordinary": 3, "planted": 2, "steps": 40, "record": "outcome"}
+SMALL = {"environment": "bandit", "ordinary": 3, "planted": 2, "steps": 12, "record": "outcome"}
 METHODS = {"RLHF": SMALL | {"objective": "myopic"}, "relaxed 0.3": SMALL | {"objective": "relaxed"}}
+KINDS = ("run", "reproduce", "sweep")
+COMPARISON, SWEEP = 1, 2  # where the sections of these stand on the page of all
+GROUND = "getComputedStyle(document.body).backgroundColor"
+LIGHT = "rgb(255, 255, 255)"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -29,26 +35,27 @@ def save_nothing(picture, folder, name):
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """One page of each kind, by kind."""
+    """One page of each kind, by kind, and one of all their sections, which saves the browser some time."""
     out = tmp_path_factory.mktemp("report")
     options = [f"--{name}={value}" for name, value in SMALL.items() if name != "environment"]
     experiment = Experiment("small", "RLHF *collapses* <here>.", METHODS, lambda results: {})
-    sweep = [
-        "--objective=myopic,relaxed",
-        "--grid=weight=0.1,0.3",
-        "--grid=dimension=4",
-        "--steps=6",
-        "--seeds=3",
-    ]
+    grids = ["--grid=weight=0.1,0.3", "--grid=rm_lr=0.002,0.02", "--grid=dimension=4"]
+    sections, write = [], page.write
+
+    def write_and_keep(path, title, intro, own, *rest):
+        sections.extend(section._replace(pictures=()) for section in own)
+        write(path, title, intro, own, *rest)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("experiments.reproduce.discover", lambda: {"small": experiment})
-        patch.setattr(
-            "experiments.sweep_figures.draw", lambda dataset: {}
-        )  # drawn elsewhere; here they take long
+        patch.setattr("fpo_jax.plotting.save", save_nothing)  # drawing takes longer than all else here
+        patch.setattr(page, "write", write_and_keep)
         assert main(["run", "bandit", "--seeds=3", *options, f"--out={out / 'run'}"]) == 0
         assert main(["reproduce", "--seeds=3", f"--out={out / 'reproduce'}"]) == 0
-        assert main(["sweep", "linear", *sweep, f"--out={out / 'sweep'}"]) == 0
-    return {kind: out / kind / "report.html" for kind in ("run", "reproduce", "sweep")}
+        wishes = ["--objective=myopic,relaxed", *grids, "--steps=8", "--seeds=3"]
+        assert main(["sweep", "linear", *wishes, f"--out={out / 'sweep'}"]) == 0
+    write(out / "all.html", "all", "", sections, provenance("none", "float64"))
+    return {kind: out / kind / "report.html" for kind in KINDS} | {"all": out / "all.html"}
 
 
 @pytest.fixture(scope="module")
@@ -62,20 +69,26 @@ def browser():
         opened.close()
 
 
-@pytest.fixture(scope="module")
-def tabs(browser, pages):
-    """Every page, opened once; at last, that it asked for nothing besides itself and complained of nothing."""
-    asked, said, tabs = [], [], {}
-    for kind, path in pages.items():
-        tab = tabs[kind] = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.on("console", lambda message: said.append(message.text))
-        tab.on("pageerror", lambda error: said.append(str(error)))
-        tab.goto(path.as_uri())
-        tab.wait_for_selector(".panel .main-svg")
-    yield tabs
-    assert {address for address in asked if address != "data:,"} == {path.as_uri() for path in pages.values()}
+@contextmanager
+def opened(browser, path, **options):
+    """Open a page; at last, that it asked for nothing besides itself and complained of nothing."""
+    asked, said = [], []
+    tab = browser.new_page(**options)
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.goto(path.as_uri())
+    tab.wait_for_selector(".panel .main-svg")
+    yield tab
+    tab.close()
+    assert [address for address in asked if address != "data:,"] == [path.as_uri()]
     assert said == []
+
+
+@pytest.fixture(scope="module")
+def tab(browser, pages):
+    with opened(browser, pages["all"], viewport={"width": 1280, "height": 900}, color_scheme="light") as tab:
+        yield tab
 
 
 class Addresses(HTMLParser):
@@ -90,7 +103,8 @@ class Addresses(HTMLParser):
 
 
 def test_pages_refer_to_nothing_outside_and_are_listed(pages):
-    for kind, path in pages.items():
+    for kind in KINDS:
+        path = pages[kind]
         text = path.read_text()
         reader = Addresses()
         reader.feed(text)
@@ -112,75 +126,91 @@ def test_pages_refer_to_nothing_outside_and_are_listed(pages):
         assert shown in run
 
 
-GROUND = "getComputedStyle(document.body).backgroundColor"
-LIGHT = "rgb(255, 255, 255)"
-
-
-def test_in_all_sizes_and_lights(tabs):
-    for tab in tabs.values():
-        for width, scheme in ((360, "dark"), (1280, "light")):
-            tab.set_viewport_size({"width": width, "height": 900})
-            tab.emulate_media(color_scheme=scheme)
-            assert tab.evaluate("document.documentElement.scrollWidth") <= width
-            assert (tab.evaluate(GROUND) == LIGHT) == (scheme == "light")
-            text = tab.evaluate("document.querySelector('.plot').layout.font.color")
-            assert (text == "#1c1e21") == (scheme == "light")  # charts follow
+def test_in_all_sizes_and_lights(tab):
+    for width, scheme in ((360, "dark"), (1280, "light")):
+        tab.set_viewport_size({"width": width, "height": 900})
+        tab.emulate_media(color_scheme=scheme)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert (tab.evaluate(GROUND) == LIGHT) == (scheme == "light")
+        ink = tab.evaluate("document.querySelector('.plot').layout.font.color")
+        assert (ink == "#1c1e21") == (scheme == "light")  # charts follow
     tab.click("#theme")  # whatever the system says
     assert tab.evaluate(GROUND) != LIGHT
     tab.click("#theme")
     assert tab.evaluate(GROUND) == LIGHT
 
 
-def test_what_a_reader_does(tabs):
-    tab = tabs["reproduce"]
-    tab.locator(".chart").first.scroll_into_view_if_needed()
-    tab.wait_for_selector(".chart .main-svg")
-    lines = "document.querySelector('.chart .plot').data.filter((t) => t.hovertemplate).map((t) => t.name)"
-    assert tab.evaluate(lines) == ["RLHF", "relaxed 0.3"]
+def drawn(tab, section, card, what):
+    """Wait until the cards of a section are drawn, and return something of each of their plots."""
+    cards = tab.locator(f"#section-{section} .{card}")
+    for number in range(cards.count()):
+        cards.nth(number).scroll_into_view_if_needed()
+        cards.nth(number).locator(".main-svg").first.wait_for()
+    return tab.evaluate(
+        f"[...document.querySelectorAll('#section-{section} .{card} .plot')].map((plot) => {what})"
+    )
+
+
+def test_what_a_reader_does(tab):
+    lines = "plot.data.filter((one) => one.hovertemplate).map((one) => one.name)"
+    assert drawn(tab, COMPARISON, "chart", lines) == [["RLHF", "relaxed 0.3"]] * 6
 
     # the legend switches a method off in every chart and panel, and on again
-    tab.click(".legend button:has-text('RLHF')")
-    assert tab.evaluate(lines) == ["relaxed 0.3"]
-    assert [tab.is_visible(f".panel[data-method='{label}']") for label in METHODS] == [False, True]
-    tab.click(".legend button:has-text('RLHF')")
-    assert tab.evaluate(lines) == ["RLHF", "relaxed 0.3"]
+    panels = tab.locator(f"#section-{COMPARISON} .panel")
+    button = tab.locator(f"#section-{COMPARISON} .legend button", has_text="RLHF")
+    button.click()
+    assert drawn(tab, COMPARISON, "chart", lines) == [["relaxed 0.3"]] * 6
+    assert [panels.nth(i).is_visible() for i in range(2)] == [False, True]
+    button.click()
+    assert drawn(tab, COMPARISON, "chart", lines) == [["RLHF", "relaxed 0.3"]] * 6
 
     # the slider begins at the end, and shows at its start the uniform policy over five arms
-    bars = "document.querySelector('.panel .plot').data[0].y"
-    assert tab.inner_text("output") == "iteration 40"
-    end = tab.evaluate(bars)
-    tab.focus(".player input")
-    tab.keyboard.press("Home")
-    assert tab.inner_text("output") == "iteration 0"
-    np.testing.assert_allclose(tab.evaluate(bars), 0.2)
-    assert np.abs(np.subtract(end, 0.2)).max() > 0.05
-    tab.keyboard.press("ArrowRight")
-    assert tab.inner_text("output") == "iteration 1"
-    marked = tab.evaluate("document.querySelector('.panel .plot').data[0].marker.color")
-    assert [colour == marked[-1] for colour in marked] == [False] * 3 + [True] * 2  # planted arms come last
+    output, slider = (tab.locator(f"#section-{COMPARISON} {name}") for name in ("output", ".player input"))
+    end = drawn(tab, COMPARISON, "panel", "plot.data[0].y")
+    assert output.inner_text() == "iteration 12"
+    slider.press("Home")
+    assert output.inner_text() == "iteration 0"
+    start = drawn(tab, COMPARISON, "panel", "plot.data[0].y")
+    np.testing.assert_allclose(start, 0.2)
+    assert np.abs(np.subtract(end, start)).max() > 0.05
+    slider.press("ArrowRight")
+    assert output.inner_text() == "iteration 1"
+    colours = drawn(tab, COMPARISON, "panel", "plot.data[0].marker.color")[0]
+    assert [colour == colours[-1] for colour in colours] == [False] * 3 + [True] * 2  # planted arms come last
 
     # playing goes on by itself, to the end
-    tab.click(".play")
-    tab.wait_for_selector("output:text-is('iteration 40')")
-    assert tab.get_attribute(".play", "aria-label") == "play"
+    tab.click(f"#section-{COMPARISON} .play")
+    tab.wait_for_selector(f"#section-{COMPARISON} output:text-is('iteration 12')")
+    assert tab.get_attribute(f"#section-{COMPARISON} .play", "aria-label") == "play"
 
     # pointing at a curve tells mean and band of every method
-    tab.locator(".chart .plot").first.scroll_into_view_if_needed()
-    tab.locator(".chart .plot .nsewdrag").first.hover()
+    tab.locator(f"#section-{COMPARISON} .chart .nsewdrag").first.hover()
     told = tab.wait_for_selector(".hoverlayer .legend").text_content()
     for label in METHODS:
         assert re.search(rf"{label}: [\d.]+\s+[\d.]+ – [\d.]+", told)
 
 
-def test_a_sweep_plays_over_its_grid(tabs):
-    tab = tabs["sweep"]
-    heights = "[...document.querySelectorAll('.panel .plot')].map((plot) => plot.data[0].y)"
-    myopic, relaxed = tab.evaluate(heights)
-    assert myopic[0] == myopic[1]  # a method without a weight
-    assert relaxed[0] < relaxed[1]
-    tab.focus(".player input")
-    tab.keyboard.press("Home")
-    assert len({value for row in tab.evaluate(heights) for value in row}) == 1  # all begin alike
+def test_a_sweep_plays_over_its_grid(tab):
+    myopic, relaxed = drawn(tab, SWEEP, "panel", "plot.data[0].z")
+    for row in myopic:  # a method without a weight
+        assert row[0] == row[1]
+    assert relaxed[0][0] != relaxed[0][1]
+    tab.locator(f"#section-{SWEEP} .player input").press("Home")
+    start = drawn(tab, SWEEP, "panel", "plot.data[0].z")
+    assert np.ptp(start) == 0  # all begin alike
+    kinds = drawn(tab, SWEEP, "chart", "plot.data[plot.data.length - 1].type")
+    assert kinds == ["scatter"] * 3 + ["heatmap"] * 6  # curves of few cells; three maps of two methods
+
+
+@pytest.mark.slow
+def test_every_kind_of_page_in_every_size_and_light(browser, pages):
+    for kind in KINDS:
+        for width in (360, 1280):
+            for scheme in ("light", "dark"):
+                options = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+                with opened(browser, pages[kind], **options) as tab:
+                    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+                    assert (tab.evaluate(GROUND) == LIGHT) == (scheme == "light")
 
 
 def test_states_are_the_same_kept_or_run_again():
@@ -189,7 +219,7 @@ def test_states_are_the_same_kept_or_run_again():
     again = run_again(result.settings, 5)
     np.testing.assert_allclose(result.kept.theta, again.theta, rtol=1e-10, atol=1e-12)
     snapshots = result.snapshots
-    assert (snapshots.iterations == shown_iterations(40)).all()
+    assert (snapshots.iterations == shown_iterations(12)).all()
     np.testing.assert_allclose(snapshots.weights.sum(axis=1), 1.0, rtol=1e-12)
     np.testing.assert_allclose(snapshots.weights @ snapshots.utility, snapshots.true_utility, rtol=1e-12)
     assert snapshots.blind_spot.tolist() == [0, 0, 0, 1, 1]
@@ -198,5 +228,5 @@ def test_states_are_the_same_kept_or_run_again():
 def test_numbers_of_a_page():
     assert numbers(np.array([[1.23456, np.nan], [np.inf, -1e-9]])) == [[1.235, None], [None, -1e-9]]
     # lightness 0.95 − 0.7 l: black becomes a pale grey, white a dark one
-    assert on_dark("#000000") == "#F2F2F2"
-    assert on_dark("#FFFFFF") == "#404040"
+    assert page.on_dark("#000000") == "#F2F2F2"
+    assert page.on_dark("#FFFFFF") == "#404040"
