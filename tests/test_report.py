@@ -3,12 +3,12 @@
 import json
 import re
 import shutil
-from base64 import b64encode
 from contextlib import contextmanager
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments.__main__ import main
 from experiments.comparison import Experiment
@@ -29,7 +29,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 def save_nothing(picture, folder, name):
-    (folder / f"{name}.png").write_bytes(b"a picture")
+    Image.new("RGBA", (2, 2), "red").save(folder / f"{name}.png")
     return f"{name}.png"
 
 
@@ -121,7 +121,7 @@ def test_pages_refer_to_nothing_outside_and_are_listed(pages):
         command,
         "price τ of KL(π ‖ uniform)",
         "jaxlib",
-        f"data:image/png;base64,{b64encode(b'a picture').decode()}",
+        "data:image/png;base64,",
     ):
         assert shown in run
 

@@ -6,7 +6,7 @@ const root = document.documentElement;
 const read = (id) => document.getElementById(id).textContent;
 const sections = JSON.parse(read("data"));
 const redraws = []; // one for each section
-const config = { displayModeBar: false, responsive: true };
+const config = { displayModeBar: false };
 const FRAME = 120; // milliseconds
 
 function make(parent, tag, className, text) {
@@ -211,6 +211,9 @@ const approaching = new IntersectionObserver((entries) => {
     target.approach();
   }
 }, { rootMargin: "600px" });
+const resizing = new ResizeObserver((entries) => {
+  for (const { target } of entries) if (target.offsetWidth) Plotly.Plots.resize(target);
+});
 addEventListener("beforeprint", () => document.querySelectorAll(".chart, .panel").forEach((card) => card.approach()));
 
 function build(section, element) {
@@ -236,7 +239,7 @@ function build(section, element) {
       const [traces, form] = draw[chart.kind](chart, styleOf, chart.frames?.[frame], frameOf && player.limits, player);
       Plotly.react(plot, traces, form, config);
     };
-    card.approach = () => { near = true; show(); };
+    card.approach = () => { near = true; show(); resizing.observe(plot); };
     approaching.observe(card);
     shown.push(show);
   }

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import importlib.resources
+import io
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -19,6 +20,8 @@ from fpo_jax.plotting import Style
 FILE = "report.html"
 MOST_ON = 12
 """So many methods are switched on at first; more would hide each other."""
+COLOURS = 128
+"""Colours of a figure in the page; the files beside it have all."""
 SHOWN_FIGURES = (".png",)
 """What is shown of the figures as written: what moves is played by the page itself."""
 
@@ -51,19 +54,18 @@ def write(
         undefined=jinja2.StrictUndefined,
     )
 
-    def markdown(written: str) -> str:
-        tables_scroll = text.render(written).replace("<table>", '<div class="scroll" tabindex="0"><table>')
+    def markdown(paragraph: str) -> str:
+        tables_scroll = text.render(paragraph).replace("<table>", '<div class="scroll" tabindex="0"><table>')
         return tables_scroll.replace("</table>", "</table></div>")
 
     data = [_data(section) for section in sections]
+    written = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     page = environment.get_template("page.html").render(
         title=title,
         kind=kind,
         intro=markdown(intro),
         sections=sections,
-        data=json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":")).replace(
-            "</", "<\\/"
-        ),
+        data=written.replace("<", "\\u003c"),  # so that nothing in it ends the script that it stands in
         origin=origin,
         plotly=_plotly(),
         style=here.joinpath("page.css").read_text(),
@@ -83,7 +85,13 @@ def _plotly() -> str:
 
 
 def _embedded(picture: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"
+    """Return a figure as part of the page, in few colours, which takes a quarter of the room."""
+    from PIL import Image  # brought along by matplotlib
+
+    reduced = io.BytesIO()
+    with Image.open(picture) as image:
+        image.quantize(COLOURS, method=Image.Quantize.FASTOCTREE).save(reduced, "png")
+    return f"data:image/png;base64,{base64.b64encode(reduced.getvalue()).decode()}"
 
 
 def _data(section: Section) -> Drawn:

@@ -29,6 +29,8 @@ Player = tuple[Drawn | None, str]
 def play_results(results: Mapping[str, Result]) -> Player:
     """Return the player of runs: the first seed's policy over its places, or every seed on a plane."""
     shown = dict(list(results.items())[:MOST_PANELS])
+    if len({result.settings.steps for result in shown.values()}) > 1:
+        return None, "Nothing is played here: the methods ran for different numbers of iterations."
     shots = {label: result.snapshots for label, result in shown.items()}
     if any(shot is None for shot in shots.values()):
         first = next(iter(results.values()))
@@ -63,13 +65,15 @@ def play_results(results: Mapping[str, Result]) -> Player:
     what += (
         "Bars: share of the policy. Grey dots: true utility of each, highest at the best."
         if len(one.axes) == 1
-        else "Darker: a larger share of the policy, by its square root. ★: highest true utility."
+        else "The stronger the colour, the larger the share of the policy, by its square root. ★: highest U."
     )
     return {"iterations": one.iterations.tolist(), "limits": [0.0, largest], "panels": panels}, what
 
 
 def play_seeds(metrics: Mapping[str, Mapping[str, np.ndarray]], steps: np.ndarray) -> Player:
     """Return the player of seeds on a plane, from the metrics of each method, [seed, entry]."""
+    if not metrics:
+        return None, "Nothing is played here: every run diverged."
     x, y = next(plane for plane in PLANES if all(set(plane) <= set(m) for m in metrics.values()))
     entries = shown_iterations(len(steps) - 1)
     panels = []

@@ -95,18 +95,19 @@ def of_sweep(
     """Return what a sweep covers, in a few words, and its section; `table` is that of its cells."""
     varied = [f"{name} ({len(values)})" for name, values in grid.axes.items() if len(values) > 1]
     runs = len(grid.cells) * grid.seeds
-    best, worst = (
-        table.loc[i] for i in (table["true_utility_final"].idxmax(), table["true_utility_final"].idxmin())
-    )
+    ranked = table.dropna(subset="true_utility_final").sort_values("true_utility_final")
 
     def cell(row: Any) -> str:
         values = [f"{name} {_cell(row[name])}" for name in grid.axes]
         utility, rate = row["true_utility_final"], row["collapse_rate"]
         return f"{', '.join(values)}: true utility {utility:.3g}, {share(rate)} collapsed"
 
+    extremes = "Every run diverged."
+    if len(ranked):
+        extremes = f"Best cell: {cell(ranked.iloc[-1])}. Worst: {cell(ranked.iloc[0])}."
     story = (
         f"{len(grid.cells)} cells × {grid.seeds} seeds over {grid.steps} iterations, varying "
-        f"{', '.join(varied) or 'nothing but the seed'}. Best cell: {cell(best)}. Worst: {cell(worst)}. A "
+        f"{', '.join(varied) or 'nothing but the seed'}. {extremes} A "
         f"seed counts as collapsed when it ends {COLLAPSE.replace('their', 'its')}."
     )
     diverged = int((result["diverged_at"] >= 0).sum())

@@ -30,14 +30,18 @@ def of_results(results: Mapping[str, Result]) -> View:
     n = f"{'–'.join(map(str, {counts[0]: 0, counts[-1]: 0}))} seed{'s' * (counts[-1] > 1)}"
     styles = _styles(results)
     first = next(iter(results.values()))
-    names = [name for name in figures.TITLES if all(name in r.metrics for r in results.values())]
-    names += [name for name in first.metrics if name not in figures.TITLES]
-    steps = _thinned(first.settings.steps + 1)
+    names = list(dict.fromkeys([*figures.TITLES, *first.metrics]))  # known ones in the order of their titles
+    names = [name for name in names if all(name in result.metrics for result in results.values())]
     best = {"value": numbers(first.optimum.mean()), "label": "no policy exceeds this"}
     charts = []
     for name in names:
-        series = [_over_seeds(label, r.metrics[name][:, steps]) for label, r in results.items()]
-        chart = _lines(figures.TITLES.get(name, name), "iteration", steps, series)
+        series = []
+        for label, result in results.items():
+            steps = _thinned(result.settings.steps + 1)
+            own = {} if result.settings.steps == first.settings.steps else {"x": steps.tolist()}
+            series.append(_over_seeds(label, result.metrics[name][:, steps]) | own)
+        x = _thinned(first.settings.steps + 1)
+        chart = _lines(figures.TITLES.get(name, name), "iteration", x, series)
         charts.append(chart | {"ideal": best} if name == "true_utility" else chart)
     finals = {label: result.metrics["true_utility"][:, -1] for label, result in results.items()}
     if counts[-1] > 1:
@@ -77,7 +81,7 @@ def of_sweep(dataset: xr.Dataset) -> View:
     else:
         first = dataset.isel({dim: 0 for dim in varied})
         cells = {method: metrics_of(first.sel(objective=method)) for method in methods}
-        player, playing = play_seeds(cells, dataset["step"].values)
+        player, playing = play_seeds({m: c for m, c in cells.items() if c}, dataset["step"].values)
     return View(styles, charts, " ".join(said), player, playing)
 
 
