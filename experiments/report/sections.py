@@ -40,6 +40,8 @@ def of_run(result: Result, report: Mapping[str, Any], pictures: Sequence[Path]) 
     utility = result.metrics["true_utility"]
     fell, n = int(result.collapsed.sum()), len(result.seeds)
     verdict = "the policy collapsed" if fell == n else "no collapse" if fell == 0 else "some seeds collapsed"
+    if result.diverged:
+        verdict += f", and {len(result.diverged)} of {settings.seeds} seeds diverged"
     end, spot = report["true_utility_final"], report["blind_spot_mass_final"]
     proxy, best = report["proxy_reward_final"], report["optimum"]
     over = "more" if proxy > end else "less"

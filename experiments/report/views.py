@@ -61,6 +61,8 @@ def of_sweep(dataset: xr.Dataset) -> View:
     runs = per_seed(dataset)
     methods = [str(method) for method in dataset["objective"].values]
     styles = plotting.styles({method: method for method in methods})
+    if not np.isfinite(runs["true_utility_final"].values).any():
+        return View(styles, playing="Every run diverged, so that there is nothing to draw.")
     charts: list[Drawn] = []
     said = []
     n = counted(runs["true_utility_final"])
