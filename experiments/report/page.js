@@ -83,14 +83,14 @@ const draw = {
       if (!style) continue;
       const ink = inkOf(style), x = one.x ?? chart.x;
       const common = { x, type: "scatter", mode: "lines", connectgaps: false };
-      const edge = { ...common, line: { width: 0 }, hoverinfo: "skip" };
+      const edge = { ...common, line: { width: 0, simplify: false }, hoverinfo: "skip" };
       if (one.low) {
         traces.push({ ...edge, y: one.low }, { ...edge, y: one.high, fill: "tonexty", fillcolor: faint(ink) });
       }
       const band = one.low ? "  <i>%{customdata[0]:.4~g} – %{customdata[1]:.4~g}</i>" : "";
       traces.push({
         ...common, y: one.y, name: one.label, mode: chart.markers ? "lines+markers" : "lines", marker: { size: 5 },
-        line: { color: ink, width: 2, dash: one.dash ?? style.dash, shape: one.stairs ? "hv" : "linear" },
+        line: { color: ink, width: 2, dash: one.dash ?? style.dash, shape: one.stairs ? "hv" : "linear", simplify: false },
         customdata: one.low?.map((low, i) => [low, one.high[i]]),
         hovertemplate: `${one.label}: <b>%{y:.4~g}</b>${band}<extra></extra>`,
       });
