@@ -130,6 +130,7 @@ def test_in_all_sizes_and_lights(tab):
     for width, scheme in ((360, "dark"), (1280, "light")):
         tab.set_viewport_size({"width": width, "height": 900})
         tab.emulate_media(color_scheme=scheme)
+        tab.wait_for_selector(f"html[data-theme={scheme}]")  # with the next frame
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
         assert (tab.evaluate(GROUND) == LIGHT) == (scheme == "light")
         ink = tab.evaluate("document.querySelector('.plot').layout.font.color")
