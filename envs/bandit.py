@@ -79,6 +79,11 @@ class BanditGame(Game):
         """Return `kl`, KL(π_θ ‖ π_θ₀) in nats; the initial policy is uniform."""
         return {"kl": self._kl(theta)}
 
+    @property
+    def places(self) -> dict[str, int]:
+        """Return the arms."""
+        return {"arm": self.arms.quality.size}
+
     def _kl(self, theta: Float[Array, " arms"]) -> Scalar:
         log_policy = jax.nn.log_softmax(theta)
         return jnp.sum(jnp.exp(log_policy) * log_policy) + jnp.log(float(theta.size))

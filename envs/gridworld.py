@@ -55,6 +55,11 @@ class GridworldGame(TabularGame):
 
     layout: Layout
 
+    @property
+    def places(self) -> dict[str, int]:
+        """Return the cells."""
+        return dict(zip(("row", "column"), self.layout.wall.shape, strict=True))
+
 
 @struct.dataclass
 class Gridworld(Process):

@@ -69,6 +69,11 @@ class ContextualGame(Game):
         """Return the number of prompts."""
         return self.log_reference.shape[0]
 
+    @property
+    def places(self) -> dict[str, int]:
+        """Return prompts × responses."""
+        return dict(zip(("prompt", "response"), self.log_reference.shape, strict=True))
+
     def init(self, key: Key) -> tuple[Theta, Float[Array, " d"]]:
         """Return the reference policy and a reward model that knows nothing, φ₀ = 0."""
         features = self.candidates.features

@@ -129,6 +129,11 @@ class TabularGame(Game):
         policy = jax.nn.softmax(theta, axis=1)
         return self._visits(policy)[:, None] * policy
 
+    @property
+    def places(self) -> dict[str, int]:
+        """Return the states, on each of which the pairs of all its actions lie."""
+        return {"state": self.start.size}
+
     def _visits(self, policy: Policy) -> States:
         """Return d(s), the share of steps spent in each state."""
         if self.episode_length == 0:

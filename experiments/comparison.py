@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.figures import save_all
-from experiments.results import section
+from experiments.report.parts import Section
 from experiments.running import Result, execute, summary
 from experiments.settings import resolve
 from fpo_jax.plotting import Picture
@@ -55,8 +55,10 @@ class Experiment(NamedTuple):
         """Return what there is to do, in order."""
         return [*self.methods, "figures"]
 
-    def write(self, folder: Path, seeds: int, progress: tqdm) -> tuple[list[dict[str, Any]], str]:
+    def write(self, folder: Path, seeds: int, progress: tqdm) -> tuple[list[dict[str, Any]], Section]:
         """Run all methods, write numbers, table and figures, and return the table and a section of a page."""
+        from experiments.report import views  # which itself knows what is drawn of any result
+
         results: dict[str, Result] = {}
         progress.set_description(f"{self.name}: {self.jobs[0]}")
         for (label, result), upcoming in zip(compare(self, seeds), self.jobs[1:], strict=True):
@@ -72,7 +74,15 @@ class Experiment(NamedTuple):
         drawn = save_all(self.figures(results), folder)
         progress.update()
         optimum = f"Utility that no policy exceeds, mean over seeds: {table[0]['optimum']:.3f}."
-        return table, section(self, [table_markdown(table), optimum, self.findings(results)], drawn)
+        return table, Section(
+            self.name,
+            self.claim,
+            [table_markdown(table), optimum, self.findings(results)],
+            drawn,
+            views.of_results(results),
+            warnings=[f"{label}: {said}" for label, result in results.items() for said in result.warnings()],
+            settings=[result.settings for result in results.values()],
+        )
 
 
 def compare(experiment: Experiment, seeds: int) -> Iterator[tuple[str, Result]]:
@@ -81,7 +91,7 @@ def compare(experiment: Experiment, seeds: int) -> Iterator[tuple[str, Result]]:
     The steering term is recorded only where a method asks for it: computing it takes longer than most runs.
     """
     for label, wishes in experiment.methods.items():
-        yield label, execute(resolve({"record": "outcome", **wishes, "seeds": seeds}))
+        yield label, execute(resolve({"record": "outcome", **wishes, "seeds": seeds}), keep_states=True)
 
 
 def rows(results: Mapping[str, Result]) -> list[dict[str, Any]]:

@@ -150,8 +150,8 @@ SHOWN = 40
 """Most cells that are printed; all of them are in `table.csv`."""
 
 
-def show(frame: pd.DataFrame, axes: Sequence[str]) -> str:
-    """Return a sweep's table for people to read: [95 % intervals], and n."""
+def readable(frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
+    """Return a sweep's table for people to read: estimates with [95 % intervals], and n."""
     shown = frame[list(axes)].copy()
     for title, name in {
         "true utility": "true_utility_final",
@@ -165,5 +165,11 @@ def show(frame: pd.DataFrame, axes: Sequence[str]) -> str:
             f"{mean:.3f} [{low:.3f}, {high:.3f}]" for mean, low, high in zip(*columns, strict=True)
         ]
     shown["n"] = frame["n"]
+    return shown
+
+
+def show(frame: pd.DataFrame, axes: Sequence[str]) -> str:
+    """Return a sweep's table as text, at most `SHOWN` rows of it."""
+    shown = readable(frame, axes)
     text = shown.head(SHOWN).to_string(index=False)
     return text if len(shown) <= SHOWN else f"{text}\n… {len(shown) - SHOWN} more cells"

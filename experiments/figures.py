@@ -119,6 +119,6 @@ def overview(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
     return {"overview": figure}
 
 
-def save_all(figures: Mapping[str, plotting.Picture], folder: Path) -> list[str]:
+def save_all(figures: Mapping[str, plotting.Picture], folder: Path) -> list[Path]:
     """Write every figure into a folder, and return the files that show them on a page."""
-    return [plotting.save(figure, folder, name) for name, figure in figures.items()]
+    return [folder / plotting.save(figure, folder, name) for name, figure in figures.items()]

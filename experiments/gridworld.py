@@ -10,13 +10,8 @@ from envs.gridworld import MOVES, GridworldGame
 from experiments import figures
 from experiments.comparison import Experiment
 from experiments.running import Result
-from experiments.settings import in_precision
 from fpo_jax import plotting
-from fpo_jax.record import outcome
-from fpo_jax.simulate import run
-from fpo_jax.start import seed_keys
 
-FRAMES = 60
 BESIDE_RLHF = "exact"
 
 
@@ -44,7 +39,7 @@ def draw_map(results: Mapping[str, Result]) -> Figure:
     for label, result in results.items():
         game[label], theta[label] = jax.tree.map(lambda leaf: leaf[0], (result.games, result.final.theta))
     reference = next(iter(game.values()))
-    occupancy = {label: _occupancy(results[label], game[label], theta[label]) for label in results}
+    occupancy = {label: _occupancy(result) for label, result in results.items()}
     scale = max(float(o.max()) for o in occupancy.values())
     figure, axes = plotting.grid_panels(1 + len(results), _shape(reference))
     utility = np.asarray(reference.pairs.utility[:, 0]).reshape(_shape(reference))
@@ -66,21 +61,21 @@ def draw_map(results: Mapping[str, Result]) -> Figure:
 
 def draw_motion(results: Mapping[str, Result]) -> plotting.Motion:
     """Animate the first seed's occupancy over iterations, one panel for each method."""
-    steps = next(iter(results.values())).settings.steps
-    shown = np.unique(np.round(np.geomspace(1, steps + 1, FRAMES)).astype(int) - 1)  # most happens early
-    histories = {label: _history(result, shown) for label, result in results.items()}
-    scale = max(float(occupancy.max()) for _, occupancy, _ in histories.values())
-    game = next(iter(histories.values()))[0]
-    figure, axes = plotting.grid_panels(len(results), _shape(game))
+    shots = {label: result.snapshots for label, result in results.items()}
+    games = {label: jax.tree.map(lambda leaf: leaf[0], result.games) for label, result in results.items()}
+    scale = max(float(shot.weights.max()) for shot in shots.values() if shot)
+    iterations = next(shot.iterations for shot in shots.values() if shot)
+    figure, axes = plotting.grid_panels(len(results), _shape(next(iter(games.values()))))
 
     def draw(frame: int) -> None:
-        for ax, (label, (game, occupancy, utility)) in zip(axes, histories.items(), strict=True):
+        for ax, (label, shot) in zip(axes, shots.items(), strict=True):
+            assert shot is not None  # a grid has places
             ax.clear()
-            title = f"{label}: E[U] = {utility[frame]:.2f}"
-            plotting.grid_map(ax, occupancy[frame], game.layout, title, "Purples", scale)
-        figure.suptitle(f"occupancy in % of steps, iteration {shown[frame]}", fontsize=9)
+            title = f"{label}: E[U] = {shot.true_utility[frame]:.2f}"
+            plotting.grid_map(ax, shot.weights[frame], games[label].layout, title, "Purples", scale)
+        figure.suptitle(f"occupancy in % of steps, iteration {iterations[frame]}", fontsize=9)
 
-    return plotting.Motion(figure, draw, len(shown))
+    return plotting.Motion(figure, draw, len(iterations))
 
 
 def _shape(game: GridworldGame) -> tuple[int, int]:
@@ -88,24 +83,10 @@ def _shape(game: GridworldGame) -> tuple[int, int]:
     return rows, columns
 
 
-def _occupancy(result: Result, game: GridworldGame, theta: jax.Array) -> np.ndarray:
-    """Return the share of steps spent in each cell, [rows, columns]."""
-    with in_precision(result.settings.precision):
-        return np.asarray(jax.jit(game.occupancy)(theta)).sum(axis=1).reshape(_shape(game))
-
-
-def _history(result: Result, shown: np.ndarray) -> tuple[GridworldGame, np.ndarray, np.ndarray]:
-    """Run the first seed once more, and return its game, occupancy [frame, row, column] and E[U] [frame]."""
-    game = jax.tree.map(lambda leaf: leaf[0], result.games)
-    environment, leader, follower = result.settings.build()
-    with in_precision(result.settings.precision):
-        key = seed_keys(1, int(result.seeds[0]))[0]
-        steps = result.settings.steps
-        _, trace = run(environment, leader, follower, key, steps=steps, record=outcome, keep_states=True)
-        assert trace.state is not None  # as asked for
-        thetas = trace.state.theta[shown]
-        occupancy = np.asarray(jax.jit(lambda t: jax.lax.map(game.occupancy, t))(thetas)).sum(axis=2)
-    return game, occupancy.reshape(-1, *_shape(game)), np.asarray(trace.metrics["true_utility"])[shown]
+def _occupancy(result: Result) -> np.ndarray:
+    """Return the share of steps that the first seed spends in each cell at the end, [rows, columns]."""
+    assert result.snapshots is not None  # a grid has places
+    return result.snapshots.weights[-1]
 
 
 EXPERIMENT = Experiment(

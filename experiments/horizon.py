@@ -9,6 +9,7 @@ from experiments.running import Result
 from fpo_jax import plotting
 
 HORIZONS = (1, 2, 5, 10, 50)
+PREFIX = "k = "
 
 
 def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
@@ -16,13 +17,13 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
     figure, axes = plotting.panels(1, 2)
     best = float(next(iter(results.values())).optimum.mean())
     finals = {label: result.metrics["true_utility"][:, -1] for label, result in results.items()}
-    plotting.points_with_spread(axes[0, 0], finals)
+    plotting.points_with_spread(axes[0, 0], {k.removeprefix(PREFIX): u for k, u in finals.items()})
     plotting.ideal(axes[0, 0], best, "peak")
     axes[0, 0].set_title("true utility, final", fontsize=plotting.TITLE_SIZE)
     axes[0, 0].set_xlabel("foresight horizon k")
     styles = plotting.ladder_styles(list(results))
     for label, result in results.items():
-        plotting.curve(axes[0, 1], result.metrics["true_utility"], f"k = {label}", styles[label])
+        plotting.curve(axes[0, 1], result.metrics["true_utility"], label, styles[label])
     plotting.ideal(axes[0, 1], best, "peak")
     axes[0, 1].set_title("true utility  E[U]", fontsize=plotting.TITLE_SIZE)
     axes[0, 1].set_xlabel("iteration")
@@ -32,11 +33,11 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 
 
 def _methods() -> dict[str, dict[str, Any]]:
-    exact = {str(k): {"environment": "linear", "objective": "exact", "horizon": k} for k in HORIZONS}
+    exact = {f"{PREFIX}{k}": {"environment": "linear", "objective": "exact", "horizon": k} for k in HORIZONS}
     return {
-        "0": {"environment": "linear", "objective": "myopic"},
+        f"{PREFIX}0": {"environment": "linear", "objective": "myopic"},
         **exact,
-        "∞": {"environment": "linear", "objective": "limit"},
+        f"{PREFIX}∞": {"environment": "linear", "objective": "limit"},
     }
 
 

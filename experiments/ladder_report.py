@@ -138,10 +138,14 @@ def show(decomposed: Decomposed) -> str:
 
 
 def write(out: Path, decomposed: Decomposed, report: Mapping[str, Any]) -> None:
-    """Write `config.json`, `decomposition.npz`, `summary.json` and the figures."""
+    """Write `config.json`, `decomposition.npz`, `summary.json`, the figures and `report.html`."""
+    from experiments.report import page, sections  # not needed until all is computed
+
     with replacing(out) as folder:
         write_json(folder / "config.json", decomposed.settings.as_dict())
         with (folder / "decomposition.npz").open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays(decomposed))
         write_json(folder / "summary.json", report)
-        figures.save_all(draw(decomposed), folder)
+        pictures = figures.save_all(draw(decomposed), folder)
+        title, section = sections.of_decomposed(decomposed, report["routes"], pictures)
+        page.write(folder / page.FILE, title, "", [section], report, "decompose")

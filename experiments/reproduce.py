@@ -3,15 +3,26 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from experiments.discovery import discover
+from experiments.report.parts import Section
 from experiments.results import provenance, replacing, write_json
 from experiments.settings import GENERAL
 from fpo_jax.hyperparameters import InputError, require_known
 
 QUICK_SEEDS = 8
+INTRODUCTION = (
+    "Iterative RLHF retrains its reward model on what the policy produces. A policy that ignores this can "
+    "drift to responses that the reward model overrates: alignment collapse. Each section compares that "
+    "policy, RLHF, with policies that foresee the retraining, exactly or approximately, on the same seeds."
+)
+CELLS = (
+    "Cells of tables are means over n seeds with 95 % percentile-bootstrap intervals; all methods of a table "
+    "ran on the same seeds, of which those that diverged are left out."
+)
 
 
 def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, quick: bool = False) -> None:
@@ -26,6 +37,8 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
     Raises:
         InputError: unknown experiment, no seeds, unwritable folder.
     """
+    from experiments.report import page  # not needed until all is computed
+
     known = discover()
     usual = [name for name, experiment in known.items() if not experiment.long]
     chosen = [known[require_known("only", name, known)] for name in (only or usual)]
@@ -33,7 +46,8 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
         raise InputError("seeds", seeds, "an integer >= 1")
     total = sum(len(experiment.jobs) for experiment in chosen)
     with replacing(out) as folder, tqdm(total=total, unit="job", file=sys.stderr) as progress:
-        tables, sections = {}, []
+        tables: dict[str, Any] = {}
+        sections: list[Section] = []
         for experiment in chosen:
             count = seeds if seeds is not None else QUICK_SEEDS if quick else experiment.seeds
             (folder / experiment.name).mkdir()
@@ -46,13 +60,15 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
             + [f"--seeds {seeds}"] * (seeds is not None)
             + ["--quick"] * quick
         )
-        write_json(folder / "summary.json", {"tables": tables} | provenance(command, GENERAL["precision"]))
-        (folder / "README.md").write_text("\n\n".join([_heading(command), *sections]) + "\n")
-    sys.stderr.write(f"results, figures and a page to read: {out / 'README.md'}\n")
-
-
-def _heading(command: str) -> str:
-    return (
-        f"# Results\n\nMade by `{command}`. Cells are means over n seeds with 95 % percentile-bootstrap "
-        "intervals; all methods of a table ran on the same seeds, of which those that diverged are left out."
-    )
+        origin = provenance(command, GENERAL["precision"])
+        write_json(folder / "summary.json", {"tables": tables} | origin)
+        written = [
+            f"# Results\n\nMade by `{command}`. {CELLS}",
+            *(section.markdown() for section in sections),
+        ]
+        (folder / "README.md").write_text("\n\n".join(written) + "\n")
+        intro = f"{INTRODUCTION}\n\n{CELLS}"
+        page.write(
+            folder / page.FILE, "Results, experiment by experiment", intro, sections, origin, "reproduce"
+        )
+    sys.stderr.write(f"results and figures, to look at: {out / page.FILE}; to read: {out / 'README.md'}\n")

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -94,12 +94,6 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
-def section(experiment: Any, paragraphs: Sequence[str], drawn: Sequence[str]) -> str:
-    """Return an experiment's part of a page in Markdown: its claim, what was found, its figures by file."""
-    pictures = [f"![{experiment.name}, {Path(file).stem}]({experiment.name}/{file})" for file in drawn]
-    return "\n\n".join([f"## {experiment.name}", experiment.claim, *filter(None, paragraphs), *pictures])
-
-
 def provenance(command: str, precision: str) -> dict[str, Any]:
     """Return what a reader needs to judge a number: the command, versions, device, precision."""
     packages = ("fpo-jax", "jax", "jaxlib", "lineax", "optax", "flax", "numpy", "scipy")
@@ -117,11 +111,12 @@ def write_run(out: Path, result: Result, report: Mapping[str, Any]) -> None:
     """Write a run's folder: `config.json`, `metrics.npz` with arrays [seed, step], `summary.json`, figures.
 
     `report` is what `summary.json` holds. `metrics.npz` also names its rows (`seed`), the optimum of each,
-    and the seeds that diverged.
+    and the seeds that diverged. `report.html` shows it all.
     """
     from experiments import figures  # matplotlib is slow to import, and a run without a folder needs none
     from experiments.comparison import Experiment
     from experiments.discovery import discover
+    from experiments.report import page, sections
 
     settings = result.settings
     results = {settings.names.objective: result}
@@ -140,4 +135,6 @@ def write_run(out: Path, result: Result, report: Mapping[str, Any]) -> None:
         with (folder / "metrics.npz").open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
         write_json(folder / "summary.json", report)
-        figures.save_all(drawn, folder)
+        pictures = figures.save_all(drawn, folder)
+        title, section = sections.of_run(result, report, pictures)
+        page.write(folder / page.FILE, title, "", [section], report)

@@ -2,17 +2,18 @@
 
 import dataclasses
 from collections.abc import Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
 import numpy as np
 
 from experiments import programs
+from experiments.history import Snapshots, at_shown, run_again, snapshots, worth_keeping
 from experiments.settings import RECORDS, Settings, in_precision
 from fpo_jax.estimators import Implicit
 from fpo_jax.leader import Leader
-from fpo_jax.record import Record, outcome
+from fpo_jax.record import outcome
 from fpo_jax.simulate import first_divergence, run_seeds
 from fpo_jax.start import as_reals, check_run, instance, seed_keys
 from fpo_jax.statistics import collapsed, mean_interval, share_interval
@@ -39,6 +40,7 @@ class Result:
         final: the final states, leading axis [n].
         diverged: the first iteration that was not finite, by seed.
         cautions: what is to be known about the objective's linear solves, where it has some.
+        kept: the first finite seed's states at the iterations that are shown, where they were kept.
     """
 
     settings: Settings
@@ -49,6 +51,17 @@ class Result:
     final: State
     diverged: dict[int, int]
     cautions: tuple[str, ...] = ()
+    kept: State | None = None
+
+    @cached_property
+    def states(self) -> State:
+        """The first finite seed's states at the iterations of `experiments.history.shown_iterations`."""
+        return run_again(self.settings, int(self.seeds[0])) if self.kept is None else self.kept
+
+    @cached_property
+    def snapshots(self) -> Snapshots | None:
+        """The first finite seed's policy over iterations, or None where responses have no fixed places."""
+        return snapshots(self)
 
     @property
     def collapsed(self) -> np.ndarray:
@@ -66,8 +79,10 @@ class Result:
         return f"diverged to NaN or infinity, left out of the results: {', '.join(shown)}{more}"
 
 
-def execute(settings: Settings) -> Result:
+def execute(settings: Settings, keep_states: bool = False) -> Result:
     """Run the settings over all their seeds as one compiled, vmapped program.
+
+    States are kept, where that is worth it, for pages and figures that show how a policy moved.
 
     Where the objective solves a linear system, the result says how the solve went.
 
@@ -81,8 +96,13 @@ def execute(settings: Settings) -> Result:
         call = partial(programs.call, settings.static())
         check_run(environment, leader, follower, keys[0], settings.steps, call=call)
         record = RECORDS[settings.record]
+        keep_states = keep_states and worth_keeping(settings)
         final, trace, games, optimum = call(
-            _run_all, environment, leader, follower, keys, steps=settings.steps, record=record
+            _run_all,
+            *(environment, leader, follower, keys),
+            steps=settings.steps,
+            record=record,
+            keep_states=keep_states,
         )
         first_bad = first_divergence(trace)
         cautions = tuple(_cautions(settings, final, first_bad))
@@ -101,6 +121,7 @@ def execute(settings: Settings) -> Result:
         final=kept(final),
         diverged={int(s): int(t) for s, t in zip(seeds, first_bad, strict=True) if t >= 0},
         cautions=cautions,
+        kept=None if trace.state is None else at_shown(trace.state, int(np.argmax(good)), settings.steps),
     )
     if not good.any():
         raise Diverged("; ".join([f"every seed {result.divergence()}", *result.cautions]))
@@ -147,12 +168,12 @@ def _cautions(settings: Settings, final: State, first_bad: np.ndarray) -> Iterat
         )
 
 
-@partial(jax.jit, static_argnames=("steps", "record"))
+@partial(jax.jit, static_argnames=("steps", "record", "keep_states"))
 def _run_all(
-    environment: Environment, leader: Leader, follower: Follower, keys: Key, *, steps: int, record: Record
+    environment: Environment, leader: Leader, follower: Follower, keys: Key, **options: Any
 ) -> tuple[State, Trace, Game, jax.Array]:
     """Return what `run_seeds` does, the instance of each key, and its optimum."""
-    final, trace = run_seeds(environment, leader, follower, keys, steps=steps, record=record)
+    final, trace = run_seeds(environment, leader, follower, keys, **options)
     games = jax.vmap(lambda key: instance(environment, key))(keys)
     return final, trace, games, jax.vmap(lambda game: game.optimum())(games)
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from experiments.dataset import per_seed, save
 from experiments.figures import save_all
 from experiments.grid import make_grid
-from experiments.results import section
+from experiments.report.parts import Section
 from experiments.sweeping import run_grid
 from fpo_jax.plotting import Picture
 
@@ -41,10 +41,10 @@ class SweepExperiment(NamedTuple):
         """Return what there is to do, in order."""
         return [*self.grids, "figures"]
 
-    def write(self, folder: Path, seeds: int, progress: tqdm) -> tuple[list[dict[str, Any]], str]:
+    def write(self, folder: Path, seeds: int, progress: tqdm) -> tuple[list[dict[str, Any]], Section]:
         """Run all grids, write numbers and figures, and return a row for each and a section of a page."""
         runs: dict[str, xr.Dataset] = {}
-        rows = []
+        rows, settings = [], []
         for label, wishes in self.grids.items():
             progress.set_description(f"{self.name}: {label}")
             grid = make_grid({**wishes, "seeds": seeds})
@@ -54,9 +54,11 @@ class SweepExperiment(NamedTuple):
             diverged = int((result["diverged_at"] >= 0).sum())
             row = {"grid": label, "command": grid.command(), "runs": len(grid.cells) * seeds}
             rows.append(row | {"diverged": diverged})
+            settings += grid.cells
             progress.update()
         drawn = save_all(self.figures(runs), folder)
         progress.update()
         lines = ["| grid | runs | diverged | command |", "|---|---|---|---|"]
         lines += ["| {grid} | {runs} | {diverged} | `{command}` |".format(**row) for row in rows]
-        return rows, section(self, ["\n".join(lines), self.findings(runs)], drawn)
+        found = ["\n".join(lines), self.findings(runs)]
+        return rows, Section(self.name, self.claim, found, drawn, settings=settings)

@@ -29,11 +29,7 @@ def draw(dataset: xr.Dataset) -> dict[str, plotting.Picture]:
     number is varied, final utility and collapse; over the first two, if more are, phase diagrams, with what
     else is varied at its first value.
     """
-    axes = [str(dim) for dim in dataset["optimum"].dims if dim not in ("objective", "seed")]
-    dataset = dataset.squeeze([dim for dim in axes if dataset.sizes[dim] == 1], drop=True)
-    varied = [dim for dim in axes if dim in dataset.dims]
-    numbers = [dim for dim in varied if np.issubdtype(dataset[dim].dtype, np.number)]
-    dataset = dataset.sortby(numbers)
+    dataset, varied, numbers = in_order(dataset)
     drawn: dict[str, plotting.Picture] = {}
     if dataset["optimum"].isel(seed=0).size <= FEW:
         drawn["curves"] = _curves(dataset)
@@ -46,6 +42,15 @@ def draw(dataset: xr.Dataset) -> dict[str, plotting.Picture]:
                 per_seed(plane), numbers[0], numbers[1], name, title, heading=heading
             )
     return drawn
+
+
+def in_order(dataset: xr.Dataset) -> tuple[xr.Dataset, list[str], list[str]]:
+    """Return a sweep without axes of one value, numbers rising; what varies in it, and which are numbers."""
+    axes = [str(dim) for dim in dataset["optimum"].dims if dim not in ("objective", "seed")]
+    dataset = dataset.squeeze([dim for dim in axes if dataset.sizes[dim] == 1], drop=True)
+    varied = [dim for dim in axes if dim in dataset.dims]
+    numbers = [dim for dim in varied if np.issubdtype(dataset[dim].dtype, np.number)]
+    return dataset.sortby(numbers), varied, numbers
 
 
 def _at_first(dataset: xr.Dataset, varied: Sequence[str], kept: Sequence[str]) -> tuple[xr.Dataset, str]:
@@ -111,9 +116,9 @@ def _curves(dataset: xr.Dataset) -> Figure:
     left, right = axes[0]
     grid = {str(dim): dataset[dim].values for dim in utility.dims[:-2]}
     points = list(itertools.product(*grid.values()))
-    styles = plotting.ladder_styles([_name(point, grid) for point in points])
+    styles = plotting.ladder_styles([cell_name(point, grid) for point in points])
     for point in points:
-        label = _name(point, grid)
+        label = cell_name(point, grid)
         values = utility.sel(dict(zip(grid, point, strict=True))).values
         values = values[np.isfinite(values[:, -1])]
         if len(values):
@@ -133,7 +138,7 @@ def _setting(name: str, value: Any) -> str:
     return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
 
 
-def _name(point: Sequence[Any], grid: Mapping[str, Any]) -> str:
+def cell_name(point: Sequence[Any], grid: Mapping[str, Any]) -> str:
     """Return the name of a cell: its method, and the hyperparameters that vary."""
     named = zip(grid, point, strict=True)
     return ", ".join(

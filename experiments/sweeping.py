@@ -95,16 +95,21 @@ def write(out: Path, grid: Grid, result: xr.Dataset) -> None:
     """Write a sweep's folder.
 
     `config.json`, re-runnable; `metrics.npz`, arrays in the order of the axes; `table.csv`, a row a cell;
-    `runs.csv`, a row a run; `summary.json`; figures.
+    `runs.csv`, a row a run; `summary.json`; figures; `report.html`.
     """
+    from experiments.report import page, sections  # not needed until all is computed
+
     table = data.table(result)
     with replacing(out) as folder:
         write_json(folder / "config.json", grid.as_dict())
         data.save(result, folder / "metrics.npz")
         table.to_csv(folder / "table.csv", index=False)
         data.tidy(result).to_csv(folder / "runs.csv", index=False)
-        write_json(folder / "summary.json", summary(grid, result, table))
-        save_all(sweep_figures.draw(result), folder)
+        report = summary(grid, result, table)
+        write_json(folder / "summary.json", report)
+        pictures = save_all(sweep_figures.draw(result), folder)
+        title, section = sections.of_sweep(grid, result, table, pictures)
+        page.write(folder / page.FILE, title, "", [section], report, "sweep")
 
 
 def _made(grid: Grid, width: int | None) -> Sweep:

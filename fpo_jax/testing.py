@@ -7,6 +7,7 @@ def test_my_steering_term():
     check_decomposition(MyGame(), BestResponse(ridge=0.1), my_steering_term)
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -197,6 +198,9 @@ def _check_shapes(game: Game, theta: Theta, phi: Phi, key: Key) -> None:
         "cost(theta, responses)": jax.eval_shape(game.cost, theta, policy),
         "optimum()": jax.eval_shape(game.optimum),
     }
+    number = jax.eval_shape(game.deployed, theta, key).w.size
+    fits = game.places is None or number % max(math.prod(game.places.values()), 1) == 0
+    _require(fits, "places", game.places, f"axes whose sizes multiply to a divisor of the {number} responses")
     diagnostics = jax.eval_shape(game.diagnostics, theta)
     scalars |= {f"diagnostics(theta)[{name!r}]": value for name, value in diagnostics.items()}
     for method, value in scalars.items():

@@ -147,6 +147,15 @@ class Game(Protocol):
         """Return the number of prompts, into as many equal consecutive blocks every sample falls."""
         return 1
 
+    @property
+    def places(self) -> dict[str, int] | None:
+        """Return the axes along which responses lie in a picture, name to size: {"row": 5, "column": 5}.
+
+        Responses that share a place stand one after the other. None, the default, says that responses have
+        no fixed places, as those of a continuous or a sampled policy.
+        """
+        return None
+
     def reference(self) -> Responses | None:
         """Return the reference policy's responses, to compare others with; by default offline data."""
         return self.offline()

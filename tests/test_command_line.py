@@ -72,6 +72,7 @@ def test_run_writes_a_folder_that_runs_again_to_the_same_bits(capsys, tmp_path):
         "summary.json",
         "overview.pdf",
         "overview.png",
+        "report.html",
     }
     assert call(capsys, "run", "--config", first / "config.json", "--out", second)[0] == 0
     assert (first / "config.json").read_text() == (second / "config.json").read_text()

@@ -45,6 +45,8 @@ def test_the_command_writes_a_table_numbers_and_figures(tmp_path, capsys):
     names = {path.name for path in out.iterdir()}
     for figure in ("agreement", "accuracy_against_cost", "norms", "effective_reward"):
         assert {f"{figure}.pdf", f"{figure}.png"} <= names
+    page = (out / "report.html").read_text()
+    assert all(f"<td>{route}</td>" in page for route in table)
 
 
 def test_routes_that_do_not_apply_are_named():

@@ -27,7 +27,7 @@ def test_an_old_python_is_named_with_what_to_do(tmp_path):
 
 
 def test_an_interrupted_run_says_what_is_left(monkeypatch, capsys, tmp_path):
-    def interrupted(settings):
+    def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("experiments.running.execute", interrupted)

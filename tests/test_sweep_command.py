@@ -319,7 +319,8 @@ def test_experiment_of_sweeps(monkeypatch, tmp_path):
     with tqdm(disable=True) as progress:
         rows, section = phase.EXPERIMENT._replace(grids=small).write(tmp_path, 3, progress)
     assert rows[0]["runs"] == (2 + 4) * 3  # RLHF has no weight
-    assert section.count("| linear | RLHF |") == section.count("| linear | relaxed FPO |") == 1
+    text = section.markdown()
+    assert text.count("| linear | RLHF |") == text.count("| linear | relaxed FPO |") == 1
     assert (tmp_path / "linear_collapsed.png").exists()
 
 

@@ -42,6 +42,7 @@ BROKEN = {
     "cost(theta, responses) = NoneType": {"cost": lambda self, t, r: None},
     "diagnostics(theta)['norm'] = array of shape [4]": {"diagnostics": lambda self, t: {"norm": t}},
     "offline().y = rows of": {"offline": lambda self: Responses(jnp.zeros((2, 3)), jnp.full(2, 0.5))},
+    "places = {'arm': 3}": {"places": {"arm": 3}},  # where there is one response
     "gradient of J in theta": {"respond": detached},
 }
 

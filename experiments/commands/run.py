@@ -18,7 +18,7 @@ def run_command(arguments: Sequence[str]) -> int:
     if out is not None:
         require_writable(out)
     sys.stderr.write(f"{settings.command()}\n{settings.steps} iterations, {settings.seeds} seeds …\n")
-    result = execute(settings)
+    result = execute(settings, keep_states=out is not None)
     for warning in result.warnings():
         sys.stderr.write(f"{PROGRAM}: warning: {warning}\n")
     report = summary(result)

@@ -1,0 +1,131 @@
+"""The file itself: prose, tables, figures and charts in one page that asks the network for nothing."""
+
+import base64
+import gzip
+import importlib.resources
+import io
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import markdown_it
+from plotly.offline import get_plotlyjs
+
+from experiments.report.parts import Drawn, Section
+from fpo_jax.plotting import Style
+
+FILE = "report.html"
+MOST_ON = 12
+"""So many methods are switched on at first; more would hide each other."""
+COLOURS = 128
+"""Colours of a figure in the page; the files beside it have all."""
+SHOWN_FIGURES = (".png",)
+"""What is shown of the figures as written: what moves is played by the page itself."""
+
+
+def write(
+    path: Path,
+    title: str,
+    intro: str,
+    sections: Sequence[Section],
+    origin: Mapping[str, Any],
+    kind: str = "run",
+) -> None:
+    """Write a page.
+
+    Args:
+        path: the file.
+        title: its heading.
+        intro: what all of it is about, in Markdown.
+        sections: in order; files of their figures are read now, and put into the page.
+        origin: what `experiments.results.provenance` says.
+        kind: what was run, in one word.
+    """
+    here = importlib.resources.files(__package__)
+    text = markdown_it.MarkdownIt("commonmark", {"html": False}).enable("table")
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: here.joinpath(name).read_text()),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+
+    def markdown(paragraph: str) -> str:
+        tables_scroll = text.render(paragraph).replace("<table>", '<div class="scroll" tabindex="0"><table>')
+        return tables_scroll.replace("</table>", "</table></div>")
+
+    data = [_data(section) for section in sections]
+    written = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    page = environment.get_template("page.html").render(
+        title=title,
+        kind=kind,
+        intro=markdown(intro),
+        sections=sections,
+        data=written.replace("<", "\\u003c"),  # so that nothing in it ends the script that it stands in
+        origin=origin,
+        plotly=_plotly(),
+        style=here.joinpath("page.css").read_text(),
+        script=here.joinpath("page.js").read_text(),
+        markdown=markdown,
+        embedded=_embedded,
+        most_on=MOST_ON,
+        shown=lambda pictures: [p for p in pictures if p.suffix in SHOWN_FIGURES],
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+@cache
+def _plotly() -> str:
+    """Return the charting library, compressed: it is most of the page, and takes a third of the room so."""
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), compresslevel=6, mtime=0)).decode()
+
+
+def _embedded(picture: Path) -> str:
+    """Return a figure as part of the page, in few colours, which takes a quarter of the room."""
+    from PIL import Image  # brought along by matplotlib
+
+    reduced = io.BytesIO()
+    with Image.open(picture) as image:
+        image.quantize(COLOURS, method=Image.Quantize.FASTOCTREE).save(reduced, "png")
+    return f"data:image/png;base64,{base64.b64encode(reduced.getvalue()).decode()}"
+
+
+def _data(section: Section) -> Drawn:
+    """Return what the script draws in a section."""
+    view = section.view
+    methods = {
+        label: {**_drawn(style), "on": number < MOST_ON}
+        for number, (label, style) in enumerate(view.methods.items())
+    }
+    charts = [_with_styles(chart) for chart in view.charts]
+    return {"methods": methods, "charts": charts, "player": view.player}
+
+
+def _with_styles(chart: Drawn) -> Drawn:
+    """Return a chart in which the series that belong to no method have their own style."""
+    if not any("style" in one for one in chart.get("series", ())):
+        return chart
+    series = [
+        one | _drawn(one["style"]) | {"style": None} if "style" in one else one for one in chart["series"]
+    ]
+    return chart | {"series": series}
+
+
+def _drawn(style: Style) -> dict[str, str]:
+    """Return a style for the page: its colour on a light and on a dark ground, its dashes."""
+    pattern = style.dashes
+    dash = "solid" if isinstance(pattern, str) else ",".join(f"{2 * length:g}px" for length in pattern[1])
+    return {"light": style.color, "dark": on_dark(style.color), "dash": dash}
+
+
+def on_dark(colour: str) -> str:
+    """Return a colour, #RRGGBB, with its lightness mirrored, so that dark ones stand out on a dark ground."""
+    import colorsys
+
+    hue, lightness, saturation = colorsys.rgb_to_hls(*(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)))
+    red, green, blue = colorsys.hls_to_rgb(hue, 0.95 - 0.7 * lightness, min(saturation, 0.8))
+    return "#" + "".join(f"{round(255 * channel):02X}" for channel in (red, green, blue))

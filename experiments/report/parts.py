@@ -1,0 +1,111 @@
+"""What a page is made of: sections of prose, tables and figures, each with charts and panels to look at."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.settings import GENERAL, Settings, hyperparameters
+from fpo_jax.plotting import Style
+
+Drawn = dict[str, Any]
+"""One chart, or one panel of a player, as `page.js` reads it."""
+DIGITS = 4
+"""Significant digits of what is drawn; the numbers themselves stand in the files beside the page."""
+MOST_VALUES = 8
+"""A setting that has more values in a section is shown as their range."""
+_GENERAL_MEANING = {
+    "environment": "where the policy is trained",
+    "objective": "what the leader, the policy, ascends",
+    "follower": "how the reward model is retrained",
+    "differentiator": "how the leader differentiates",
+    "feedback": "what the reward model is trained on",
+    "seeds": "number of seeds, run at once",
+    "seed": "first seed",
+    "steps": "iterations, of policy steps and one update of the reward model each",
+    "precision": "of floating-point numbers",
+    "record": "what is written down; full has the exact steering term",
+}
+
+
+class View(NamedTuple):
+    """What is to be looked at in a section.
+
+    Attributes:
+        methods: how each is drawn; the legend, in order.
+        charts: one after the other.
+        caption: what the charts' lines and bands are.
+        player: panels and iterations, or None.
+        playing: what the player shows, or why there is none.
+    """
+
+    methods: Mapping[str, Style] = {}
+    charts: Sequence[Drawn] = ()
+    caption: str = ""
+    player: Drawn | None = None
+    playing: str = ""
+
+
+class Section(NamedTuple):
+    """A part of a page.
+
+    Attributes:
+        name: its heading, and the folder of its files.
+        claim: what it is about, in Markdown.
+        paragraphs: what was found, in Markdown; empty ones are left out.
+        pictures: its figures, as written.
+        view: what is to be looked at.
+        tiles: key figures, (what, value, remark) each.
+        warnings: what must not go unsaid.
+        settings: of all its runs.
+    """
+
+    name: str
+    claim: str
+    paragraphs: Sequence[str] = ()
+    pictures: Sequence[Path] = ()
+    view: View = View()
+    tiles: Sequence[tuple[str, str, str]] = ()
+    warnings: Sequence[str] = ()
+    settings: Sequence[Settings] = ()
+
+    def markdown(self) -> str:
+        """Return the section in Markdown, with its figures by file."""
+        shown = [f"![{self.name}, {path.stem}]({self.name}/{path.name})" for path in self.pictures]
+        return "\n\n".join([f"## {self.name}", self.claim, *filter(None, self.paragraphs), *shown])
+
+    def setting_rows(self) -> list[tuple[str, str, str]]:
+        """Return the name, the values and the meaning of every setting of the section's runs."""
+        values: dict[str, list[str]] = {}
+        meaning: dict[str, str] = {}
+        for settings in self.settings:
+            known = hyperparameters(settings.names)
+            for name, value in settings.as_dict().items():
+                shown = f"{value:g}" if isinstance(value, float) else str(value) or "–"
+                if shown not in values.setdefault(name, []):
+                    values[name].append(shown)
+                meaning[name] = known[name][0].metadata["help"] if name in known else _GENERAL_MEANING[name]
+        first = [*(self.settings[0].names._fields if self.settings else ()), *GENERAL]
+        ordered = sorted(values, key=lambda name: first.index(name) if name in first else len(first))
+        return [(name, _together(values[name]), meaning[name]) for name in ordered]
+
+
+def _together(values: Sequence[str]) -> str:
+    if len(values) > MOST_VALUES:
+        return f"{values[0]} … {values[-1]} ({len(values)} values)"
+    return ", ".join(values)
+
+
+def numbers(values: Any) -> Any:
+    """Return an array as nested lists of numbers with few digits; what is undefined is None."""
+    array = np.asarray(values, dtype=float)
+    if array.ndim == 0:
+        return float(f"{array:.{DIGITS}g}") if np.isfinite(array) else None
+    return [numbers(row) for row in array]
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
