@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
+from experiments.new_env import new_env_command
 from experiments.options import PROGRAM, complain, parse
 from experiments.sweep_command import sweep_command
 from fpo_jax.hyperparameters import InputError, allowed_values, require_known
@@ -321,6 +322,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "parity": parity_command,
     "reproduce": reproduce_command,
     "bench": bench_command,
+    "new-env": new_env_command,
 }
 
 
