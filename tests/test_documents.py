@@ -43,7 +43,7 @@ def test_python_runs_and_prints_what_it_says(page, folder, capsys):
         exec(block, namespace)
     assert capsys.readouterr().out == "".join(re.findall(CLAIMED, PAGES[page], re.S))
     if page == "README.md":
-        assert namespace["standard"].shape == namespace["steered"].shape == namespace["theta"].shape
+        assert namespace["standard"].shape == namespace["steered"].shape == (24,)  # an entry for each arm
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("notebooks/*.ipynb")), ids=lambda p: p.stem)
@@ -61,6 +61,19 @@ def test_notebook_cells_run(path, folder, capsys):
             assert sizes <= set(SMALL)
             namespace |= {name: SMALL[name] for name in sizes}
     capsys.readouterr()
+
+
+def test_the_classes_of_notebook_4_are_those_of_the_documentation():
+    cells = json.loads((ROOT / "notebooks" / "4_bring_your_own.ipynb").read_text())["cells"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    defining = [
+        block
+        for block, _ in BLOCKS["docs/extend.md"]
+        if re.search(r"class (Length|Sluggish|Cautious)", block)
+    ]
+    assert len(defining) == 3
+    for block in defining:
+        assert any(source.endswith(block.strip()) for source in sources), block
 
 
 @pytest.mark.parametrize("page", PAGES)
