@@ -16,10 +16,9 @@ from fpo_jax.sweep import Lanes
 ROOT = Path(__file__).resolve().parent.parent
 PATHS = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
 PAGES = {name: path.read_text() for name, path in PATHS.items()}
-BLOCKS = {name: re.findall(r"```python\n(.*?)```(.*?)(?=```|\Z)", page, re.S) for name, page in PAGES.items()}
+BLOCKS = {name: re.findall(r"```python\n(.*?)```", page, re.S) for name, page in PAGES.items()}
+COMPARED = {"EVERY": 250, "ROUTES": ("relaxed",)}
 CLAIMED = r"```python\n(?:(?!```).)*```\s+prints\s+```text\n(.*?)```"
-SMALL = {"SEEDS": 2, "STEPS": 6, "EVERY": 3, "SIDE": 2}
-"""What stands in the place of a notebook's parameters."""
 
 
 @pytest.fixture
@@ -36,43 +35,87 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("page", [name for name, blocks in BLOCKS.items() if blocks])
-def test_python_runs_and_prints_what_it_says(page, folder, capsys):
-    namespace = {}
-    for block, _ in BLOCKS[page]:
+def run_page(page, namespace, capsys):
+    """Run the Python of a page, and compare what it prints with what the page says."""
+    for block in BLOCKS[page]:
         exec(block, namespace)
     assert capsys.readouterr().out == "".join(re.findall(CLAIMED, PAGES[page], re.S))
-    if page == "README.md":
-        assert namespace["standard"].shape == namespace["steered"].shape == (24,)  # an entry for each arm
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("notebooks/*.ipynb")), ids=lambda p: p.stem)
-def test_notebook_cells_run(path, folder, capsys):
-    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+def run_notebook(stem, sizes, namespace, but=(), tags=("parameters",)):
+    """Run the code of a notebook at other sizes, without the cells that end with a block in `but`.
+
+    Of the cells that have tags, those with other ones are left out.
+    """
+    cells = [cell for cell in notebook_cells(stem) if cell["cell_type"] == "code"]
+    cells = [cell for cell in cells if set(cell["metadata"].get("tags", ())) <= set(tags)]
     parameters = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", ())]
     assert len(parameters) == 1
-    assert all(cell["outputs"] for cell in cells[-1:]), "stored with what it shows: `make notebooks`"
-    namespace = {}
+    assert cells[-1]["outputs"], "stored without what it shows: make notebooks"
     for cell in cells:
-        lines = [line for line in "".join(cell["source"]).splitlines() if not line.startswith("%")]
-        exec("\n".join(lines), namespace)
+        source = "".join(cell["source"])
+        if not any(source.endswith(block.strip()) for block in but):
+            lines = source.splitlines()
+            exec("\n".join(line for line in lines if not line.startswith("%")), namespace)
         if cell in parameters:
-            sizes = {name for name in namespace if name.isupper()}
-            assert sizes <= set(SMALL)
-            namespace |= {name: SMALL[name] for name in sizes}
-    capsys.readouterr()
+            assigned = {line.split(" = ")[0] for line in source.splitlines()}
+            assert assigned == set(sizes)
+            namespace |= sizes
+
+
+def notebook_cells(stem):
+    return json.loads((ROOT / "notebooks" / f"{stem}.ipynb").read_text())["cells"]
+
+
+# Pages and notebooks that are run by one test run the same programs, which are compiled once.
+
+
+def test_readme_and_the_notebooks_on_the_bandit(folder, capsys):
+    namespace = {}
+    run_page("README.md", namespace, capsys)
+    assert namespace["standard"].shape == namespace["steered"].shape == (24,)  # an entry for each arm
+    sizes = {"SEEDS": 8, "STEPS": 500}
+    run_notebook("1_alignment_collapse", sizes, {})
+    run_notebook("2_gradient_decomposition", sizes | COMPARED, {})
+
+
+@pytest.mark.slow
+def test_all_of_the_notebook_on_the_decomposition():
+    sizes = {"SEEDS": 8, "STEPS": 500} | COMPARED
+    run_notebook("2_gradient_decomposition", sizes, {}, tags=("parameters", "slow"))
+
+
+def test_sweeps_and_their_notebook(folder, capsys):
+    run_page("docs/sweeps.md", {}, capsys)
+    run_notebook("3_sweeps_and_phase_diagrams", {"SEEDS": 2, "SIDE": 2, "STEPS": 6}, {})
+
+
+def test_statistics(capsys):
+    run_page("docs/statistics.md", {}, capsys)
+
+
+def test_your_own_and_its_notebook(capsys):
+    namespace = {}
+    run_page("docs/extend.md", namespace, capsys)
+    run_notebook("4_bring_your_own", {"STEPS": 500, "SIDE": 2}, namespace, but=BLOCKS["docs/extend.md"])
+
+
+def test_every_page_and_notebook_is_run():
+    """By one of the tests above."""
+    assert {page for page in BLOCKS if BLOCKS[page]} == {
+        "README.md",
+        "docs/extend.md",
+        "docs/statistics.md",
+        "docs/sweeps.md",
+    }
+    assert [path.stem[0] for path in sorted(ROOT.glob("notebooks/*.ipynb"))] == ["1", "2", "3", "4"]
 
 
 def test_the_classes_of_notebook_4_are_those_of_the_documentation():
-    cells = json.loads((ROOT / "notebooks" / "4_bring_your_own.ipynb").read_text())["cells"]
-    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    defining = [
-        block
-        for block, _ in BLOCKS["docs/extend.md"]
-        if re.search(r"class (Length|Sluggish|Cautious)", block)
-    ]
-    assert len(defining) == 3
-    for block in defining:
+    sources = ["".join(cell["source"]) for cell in notebook_cells("4_bring_your_own")]
+    classes = [b for b in BLOCKS["docs/extend.md"] if re.search("class (Length|Sluggish|Cautious)", b)]
+    assert len(classes) == 3
+    for block in classes:
         assert any(source.endswith(block.strip()) for source in sources), block
 
 

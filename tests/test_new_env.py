@@ -11,6 +11,7 @@ import pytest
 import envs
 from experiments.__main__ import main
 from experiments.new_env import class_name, write_template
+from experiments.settings import resolve
 from fpo_jax.testing import check_game
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,11 +51,12 @@ def test_the_template_is_found_keeps_the_contract_and_runs(tmp_path, discovered,
     keeps_the_contract_and_runs(discovered(tmp_path)["my_env"], capsys)
 
 
-def test_an_environment_written_by_the_documentation_alone(tmp_path, discovered, capsys):
+def test_an_environment_written_by_the_documentation_alone(tmp_path, discovered):
     page = (ROOT / "docs" / "extend.md").read_text()
     (block,) = [b for b in re.findall(r"```python\n(.*?)```", page, re.S) if "class Length(Game)" in b]
     (tmp_path / "length.py").write_text(block)
-    keeps_the_contract_and_runs(discovered(tmp_path)["length"], capsys)
+    check_game(discovered(tmp_path)["length"]())
+    assert resolve({"environment": "length", "ideal": 0.5, "objective": "exact"}).steps == 500
 
 
 def test_the_template_passes_the_checks_of_this_project(tmp_path):
