@@ -1,4 +1,4 @@
-"""Run notebooks and store them with what they show: `python notebooks/store.py [NOTEBOOK …]`, all by default."""
+"""Run notebooks and store them with what they show: `python notebooks/store.py [NOTEBOOK …]`, or all."""
 
 import sys
 from pathlib import Path
