@@ -8,7 +8,7 @@ BIN := .venv/bin
 # one device, since a program for several takes longer to compile; and the quick tests do without LLVM's optimiser besides.
 QUICK_COMPILE := --xla_cpu_use_fusion_emitters=false
 
-.PHONY: reproduce test test-slow bench clean
+.PHONY: reproduce test test-slow bench notebooks clean
 
 reproduce: .venv/runtime
 	JAX_NUM_CPU_DEVICES=1 XLA_FLAGS="$(QUICK_COMPILE)" $(BIN)/fpo-jax reproduce --out results
@@ -25,6 +25,10 @@ test-slow: .venv/dev
 bench: .venv/runtime
 	$(BIN)/fpo-jax bench
 
+# Runs the notebooks from first cell to last, and stores them with what they show.
+notebooks: .venv/notebooks
+	$(BIN)/python notebooks/store.py
+
 .venv/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3.11" >&2; exit 2; }
@@ -37,6 +41,10 @@ bench: .venv/runtime
 
 .venv/dev: .venv/runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv/notebooks: .venv/runtime
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks]'
 	@touch $@
 
 clean:

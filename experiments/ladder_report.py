@@ -73,7 +73,9 @@ def draw(decomposed: Decomposed) -> Mapping[str, Figure]:
             plotting.line(ax, decomposed.iterations, route.measures[name], label, styles[label])
         ax.set_title(title, fontsize=plotting.TITLE_SIZE)
         ax.set_xlabel("iteration")
-        plotting.ideal(ax, 1.0, f"exact, and {len(routes) - len(shown)} routes within {COINCIDES:g} of it")
+        hidden = len(routes) - len(shown)
+        plural = "" if hidden == 1 else "s"
+        plotting.ideal(ax, 1.0, f"exact, and {hidden} route{plural} within {COINCIDES:g} of it")
     plotting.logarithmic(axes[0, 1])
     figures.legend_below(over, axes[0, 0], 4)
     against, (cost_axes,) = plotting.panels(1, 1)

@@ -1,5 +1,6 @@
 """Tests run in float64, with every implicit promotion of dtypes and ranks an error."""
 
+import gc
 import os
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "1")  # whatever the machine; a test of devices asks for its own
@@ -7,6 +8,10 @@ os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # what is tested is traced
 
 import jax
 import pytest
+
+# Tracing makes many objects that live on; looking through them all again takes a tenth of the time.
+gc.freeze()
+gc.set_threshold(100_000, 20, 100)
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")

@@ -1,35 +1,122 @@
-"""What a reader is told to run does run: Python in the README, code cells of the notebooks."""
+"""What a reader is told to run does run: Python in every page, code cells of the notebooks."""
 
 import importlib
 import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from experiments.dataset import save, to_dataset
+from experiments.grid import make_grid
+from experiments.results import write_json
+from fpo_jax.sweep import Lanes
+
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
-PAGES = {path.name: path.read_text() for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
+PATHS = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
+PAGES = {name: path.read_text() for name, path in PATHS.items()}
+BLOCKS = {name: re.findall(r"```python\n(.*?)```", page, re.S) for name, page in PAGES.items()}
+COMPARED = {"EVERY": 250, "ROUTES": ("relaxed",)}
+CLAIMED = r"```python\n(?:(?!```).)*```\s+prints\s+```text\n(.*?)```"
 
 
-def test_readme_python_runs_and_prints_what_it_says(capsys):
-    namespace = {}
-    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
-    assert len(blocks) == 4
-    for block in blocks:
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working directory that holds a finished sweep: what it says is made up."""
+    monkeypatch.chdir(tmp_path)
+    wishes = {"environment": "bandit", "objective": "relaxed,practical", "grid": {"weight": "0.1,0.3"}}
+    grid = make_grid({**wishes, "seeds": 2, "steps": 2})
+    utility = np.random.default_rng(0).uniform(size=(4, 2, 3))
+    lanes = Lanes({"true_utility": utility}, np.ones((4, 2, 3), bool), np.ones((4, 2)))
+    (tmp_path / "my_sweep").mkdir()
+    write_json(tmp_path / "my_sweep" / "config.json", grid.as_dict())
+    save(to_dataset(grid, lanes), tmp_path / "my_sweep" / "metrics.npz")
+    return tmp_path
+
+
+def run_page(page, namespace, capsys):
+    """Run the Python of a page, and compare what it prints with what the page says."""
+    for block in BLOCKS[page]:
         exec(block, namespace)
-    claimed = re.search(r"prints\n\n```text\n(.*?)```", README, re.S)[1]
-    assert capsys.readouterr().out == claimed
-    assert namespace["standard"].shape == namespace["steered"].shape == namespace["theta"].shape
+    assert capsys.readouterr().out == "".join(re.findall(CLAIMED, PAGES[page], re.S))
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("notebooks/*.ipynb")), ids=lambda p: p.stem)
-def test_notebook_cells_run(path, capsys):
+def run_notebook(stem, sizes, namespace, but=(), tags=("parameters",)):
+    """Run the code of a notebook at other sizes, without the cells that end with a block in `but`.
+
+    Of the cells that have tags, those with other ones are left out.
+    """
+    cells = [cell for cell in notebook_cells(stem) if cell["cell_type"] == "code"]
+    cells = [cell for cell in cells if set(cell["metadata"].get("tags", ())) <= set(tags)]
+    parameters = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", ())]
+    assert len(parameters) == 1
+    assert cells[-1]["outputs"], "stored without what it shows: make notebooks"
+    for cell in cells:
+        source = "".join(cell["source"])
+        if not any(source.endswith(block.strip()) for block in but):
+            lines = source.splitlines()
+            exec("\n".join(line for line in lines if not line.startswith("%")), namespace)
+        if cell in parameters:
+            assigned = {line.split(" = ")[0] for line in source.splitlines()}
+            assert assigned == set(sizes)
+            namespace |= sizes
+
+
+def notebook_cells(stem):
+    return json.loads((ROOT / "notebooks" / f"{stem}.ipynb").read_text())["cells"]
+
+
+# Pages and notebooks that are run by one test run the same programs, which are compiled once.
+
+
+def test_readme_and_the_notebooks_on_the_bandit(folder, capsys):
     namespace = {}
-    for cell in json.loads(path.read_text())["cells"]:
-        if cell["cell_type"] == "code":
-            exec("".join(cell["source"]), namespace)
-    assert "cosine" in capsys.readouterr().out
+    run_page("README.md", namespace, capsys)
+    assert namespace["standard"].shape == namespace["steered"].shape == (24,)  # an entry for each arm
+    sizes = {"SEEDS": 8, "STEPS": 500}
+    run_notebook("1_alignment_collapse", sizes, {})
+    run_notebook("2_gradient_decomposition", sizes | COMPARED, {})
+
+
+@pytest.mark.slow
+def test_all_of_the_notebook_on_the_decomposition():
+    sizes = {"SEEDS": 8, "STEPS": 500} | COMPARED
+    run_notebook("2_gradient_decomposition", sizes, {}, tags=("parameters", "slow"))
+
+
+def test_sweeps_and_their_notebook(folder, capsys):
+    run_page("docs/sweeps.md", {}, capsys)
+    run_notebook("3_sweeps_and_phase_diagrams", {"SEEDS": 2, "SIDE": 2, "STEPS": 6}, {})
+
+
+def test_statistics(capsys):
+    run_page("docs/statistics.md", {}, capsys)
+
+
+def test_your_own_and_its_notebook(capsys):
+    namespace = {}
+    run_page("docs/extend.md", namespace, capsys)
+    run_notebook("4_bring_your_own", {"STEPS": 500, "SIDE": 2}, namespace, but=BLOCKS["docs/extend.md"])
+
+
+def test_every_page_and_notebook_is_run():
+    """By one of the tests above."""
+    assert {page for page in BLOCKS if BLOCKS[page]} == {
+        "README.md",
+        "docs/extend.md",
+        "docs/statistics.md",
+        "docs/sweeps.md",
+    }
+    assert [path.stem[0] for path in sorted(ROOT.glob("notebooks/*.ipynb"))] == ["1", "2", "3", "4"]
+
+
+def test_the_classes_of_notebook_4_are_those_of_the_documentation():
+    sources = ["".join(cell["source"]) for cell in notebook_cells("4_bring_your_own")]
+    classes = [b for b in BLOCKS["docs/extend.md"] if re.search("class (Length|Sluggish|Cautious)", b)]
+    assert len(classes) == 3
+    for block in classes:
+        assert any(source.endswith(block.strip()) for source in sources), block
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -38,7 +125,7 @@ def test_commands_name_what_exists(page):
     from experiments.__main__ import COMMANDS
     from experiments.discovery import discover
 
-    commands = re.findall(r"fpo-jax ([a-z]+)(?: ([a-z]+))?", PAGES[page])
+    commands = re.findall(r"fpo-jax ([a-z]+(?:-[a-z]+)*)(?: ([a-z]+))?", PAGES[page])
     assert {command for command, _ in commands} <= {*COMMANDS}
     assert {env for command, env in commands if command in ("run", "sweep") and env} <= set(ENVIRONMENTS)
     named = re.findall(r"fpo-jax reproduce --only ([a-z -]+?)(?: --|`| {2,}|$)", PAGES[page], re.M)
@@ -47,16 +134,25 @@ def test_commands_name_what_exists(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
-    folder = ROOT if page == "README.md" else ROOT / "docs"
-    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)\)", PAGES[page]):
-        assert (folder / link).exists(), link
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", PAGES[page]):
+        file, _, anchor = link.partition("#")
+        target = (PATHS[page].parent / file).resolve() if file else PATHS[page]
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(), re.M)
+            assert anchor in {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}, link
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_functions_that_are_named_exist(page):
-    for path in set(re.findall(r"`((?:fpo_jax|envs|experiments)(?:\.\w+)+)`", PAGES[page])):
+    for path in set(re.findall(r"`((?:fpo_jax|envs|experiments)(?:\.\w+)+)[`(\[]", PAGES[page])):
         try:
             importlib.import_module(path)
         except ModuleNotFoundError:
             module, name = path.rsplit(".", 1)
-            assert hasattr(importlib.import_module(module), name), path
+            try:
+                owner = importlib.import_module(module)
+            except ModuleNotFoundError:  # an attribute of a class
+                module, cls = module.rsplit(".", 1)
+                owner = getattr(importlib.import_module(module), cls)
+            assert hasattr(owner, name), path

@@ -48,6 +48,7 @@ def test_figures_need_no_display(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"drawn.png", "drawn.pdf"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_a_shell_completes_commands_environments_options_and_choices(capsys, tmp_path):
     _, printed, _ = call(capsys, "completion", "bash")

@@ -9,6 +9,7 @@ import tyro
 from experiments.commands.bench import Bench
 from experiments.commands.decompose import MORE
 from experiments.commands.listing import List, catalogue
+from experiments.commands.new_env import NewEnv
 from experiments.commands.options import OUTPUT, PROGRAM, parse
 from experiments.commands.parity import Parity
 from experiments.commands.reproduce import Reproduce
@@ -39,6 +40,7 @@ def completion_command(arguments: Sequence[str]) -> int:
         "parity": Parity,
         "reproduce": Reproduce,
         "bench": Bench,
+        "new-env": NewEnv,
         "completion": _chosen(dict.fromkeys(get_args(Shell), dataclasses.make_dataclass("None", []))),
     }
     printing = ["--tyro-print-completion", given.shell]

@@ -1,0 +1,92 @@
+"""`fpo-jax new-env`: a commented template of an environment, complete and in its place."""
+
+import dataclasses
+import importlib.resources
+import keyword
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+from typing import Annotated
+
+import tyro
+
+from experiments.commands.options import parse
+
+TEMPLATE = "environment.py.template"
+NAMING = "a free name in lower case that Python takes for a variable, such as my_env"
+
+
+@dataclasses.dataclass
+class NewEnv:
+    """What a user asks of a new environment."""
+
+    name: Annotated[str, tyro.conf.Positional] = ""
+    """Its name, in lower case, such as my_env."""
+    out: Path | None = None
+    """Folder to write NAME.py to; that of the environments, where it is found, when not given."""
+
+
+def new_env_command(arguments: Sequence[str]) -> int:
+    """Write a commented template of an environment, which runs as it is, and say what to do next."""
+    given: NewEnv = parse(NewEnv, arguments, "new-env", description=new_env_command.__doc__)
+    path = write_template(given.name, given.out)
+    sys.stderr.write(next_steps(given.name, path, found=given.out is None))
+    print(path)
+    return 0
+
+
+def write_template(name: str, out: Path | None = None) -> Path:
+    """Write NAME.py into a folder, by default that of the environments, and return its path.
+
+    Raises:
+        InputError: when the name is none, or taken, or the folder cannot be written. No file is replaced.
+    """
+    import envs
+    from fpo_jax.hyperparameters import InputError
+
+    spelt = name.isidentifier() and name == name.lower() and not name.startswith("_")
+    if not spelt or keyword.iskeyword(name):
+        raise InputError("name", name or "nothing", NAMING)
+    folder = Path(envs.__path__[0]) if out is None else out
+    path = folder / f"{name}.py"
+    if name in envs.ENVIRONMENTS or path.exists():
+        raise InputError("name", name, f"{NAMING}; there is one of this name already")
+    names = {"name": name, "cls": class_name(name), "title": name.replace("_", " ").strip().capitalize()}
+    text = Template(_template()).substitute(names)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            try:
+                file.write(text)
+                file.flush()
+            except OSError:
+                path.unlink()
+                raise
+    except OSError as error:
+        raise InputError("out", folder, f"a folder that can be written ({error.strerror})") from error
+    return path
+
+
+def class_name(name: str) -> str:
+    """Spell a name as a class, my_env -> MyEnv, and otherwise than any word that the template uses."""
+    cls = "".join(word.capitalize() for word in name.split("_"))
+    return f"{cls}Environment" if re.search(rf"\b{cls}\b", _template()) else cls
+
+
+def next_steps(name: str, path: Path, found: bool) -> str:
+    """Say how to run, to check and to change what was written; `found` if it lies among the environments."""
+    cls, module, place = class_name(name), name, f"cd {shlex.quote(str(path.parent))}; "
+    run = f"pass {cls}() to fpo_jax.run; once its file lies in envs/, fpo-jax run {name} finds it"
+    if found:
+        module, place = f"envs.{name}", ""
+        run = f"fpo-jax run {name} --objective exact --seeds 8"
+    check = f"from {module} import {cls}; from fpo_jax.testing import check_game; check_game({cls}())"
+    python = f"{place}{shlex.quote(sys.executable)} -c {shlex.quote(check)}"
+    return f"run it    {run}\ncheck it  {python}\nedit it   {path}: every method says what it is to return\n"
+
+
+def _template() -> str:
+    return importlib.resources.files("experiments.commands").joinpath(TEMPLATE).read_text(encoding="utf-8")

@@ -1,0 +1,97 @@
+"""Every command that a document names is accepted as it stands there: parsed, resolved, then stopped."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from experiments.__main__ import AT_ONCE, COMMANDS, main
+from experiments.commands import sweep
+from experiments.grid import make_grid
+from experiments.results import write_json
+from experiments.settings import resolve
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = {path.name: path.read_text() for path in (*ROOT.glob("docs/*.md"), ROOT / "README.md")}
+WORK = (  # what commands do once their options are understood
+    "experiments.running.execute",
+    "experiments.decompose.decompose",
+    "experiments.sweeping.run_grid",
+    "experiments.sweeping.sweep_into",
+    "experiments.parity.check",
+    "experiments.reproduce.reproduce",
+    "experiments.commands.new_env.write_template",
+    *(
+        f"experiments.bench_{name}.bench_{name}"
+        for name in ("linear", "tabular", "steering", "neural", "sweep")
+    ),
+)
+STANDS_FOR = {"ENV": "bandit", "K": "2", "NAME": "mine"}
+
+
+def commands(page):
+    """Return what follows `fpo-jax` in a page, wherever more than the name of a command does."""
+    text = re.sub(r"```(?:python|text|bibtex)\n.*?```", "", page, flags=re.S)
+    quoted = re.findall(r"`fpo-jax\s([^`]+)`", text)
+    blocks = re.findall(r"^ {4}fpo-jax ([^#\n]+)", text, re.M)
+    spoken = [" ".join(words.split()) for words in (*quoted, *blocks)]
+    return [words for words in spoken if " " in words]
+
+
+ALL = sorted({command for page in PAGES.values() for command in commands(page)})
+
+
+class Accepted(Exception):
+    """Raised in the place of work."""
+
+
+def test_commands_are_found():
+    assert len(ALL) > 60
+    assert {command.split()[0] for command in ALL} >= {*COMMANDS} - {"list"}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working directory that holds what commands read."""
+    monkeypatch.chdir(tmp_path)
+    for name, settings in {
+        "my_run": resolve({"environment": "linear"}),
+        "my_sweep": make_grid({"environment": "bandit"}),
+    }.items():
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name / "config.json", settings.as_dict())
+    return tmp_path
+
+
+def words_of(command):
+    return [STANDS_FOR.get(word, word) for word in shlex.split(command.split(">")[0])]
+
+
+def test_every_command_is_accepted(folder, monkeypatch, capsys):
+    def accepted(*_, **__):
+        raise Accepted
+
+    for work in WORK:
+        monkeypatch.setattr(work, accepted)
+    monkeypatch.setattr(sweep, "_join", lambda given: None)  # no other process is there
+    monkeypatch.setattr("experiments.results.require_writable", lambda out: None)  # my_sweep is there already
+    for command in ALL:
+        try:
+            status = main(words_of(command))
+        except Accepted:
+            continue
+        except SystemExit as stop:  # --help
+            status = stop.code
+        done = "--help" in command or words_of(command)[0] in AT_ONCE
+        assert (status or 0, done) == (0, True), (command, capsys.readouterr().err)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [c for c in ALL if c.startswith("run ") and "--help" not in c])
+def test_documented_runs_run(command, folder, capsys):
+    words = words_of(command)
+    if "--out" in words:
+        shutil.rmtree(words[words.index("--out") + 1], ignore_errors=True)
+    assert main([*words, "--steps", "2", "--seeds", "2"]) == 0, capsys.readouterr().err

@@ -1,0 +1,117 @@
+"""`fpo-jax new-env`: what it writes is found, keeps the contract and runs; what it refuses is left alone."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import envs
+from experiments.__main__ import main
+from experiments.commands.new_env import class_name, write_template
+from experiments.settings import resolve
+from fpo_jax.testing import check_game
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def discovered(monkeypatch):
+    """Return a function that makes the environments of a folder be found, for the time of a test."""
+    modules = set(sys.modules)
+
+    def discover(folder):
+        monkeypatch.setattr(envs, "__path__", [*envs.__path__, str(folder)])
+        for name, cls in envs._discover().items():
+            monkeypatch.setitem(envs.ENVIRONMENTS, name, cls)
+        return envs.ENVIRONMENTS
+
+    yield discover
+    for name in set(sys.modules) - modules:
+        if name.startswith("envs."):
+            del sys.modules[name]
+
+
+def keeps_the_contract_and_runs(environment, capsys):
+    check_game(environment())
+    capsys.readouterr()
+    arguments = ["run", environment.name, "--steps", "2", "--seeds", "2", "--record", "outcome", "--json"]
+    assert main(arguments) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["environment"], report["seeds_reported"]) == (environment.name, 2)
+
+
+def test_the_template_is_found_keeps_the_contract_and_runs(tmp_path, discovered, capsys):
+    assert main(["new-env", "my_env", "--out", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert Path(out.strip()) == tmp_path / "my_env.py"
+    assert [line.split()[0] for line in err.splitlines()] == ["run", "check", "edit"]
+    keeps_the_contract_and_runs(discovered(tmp_path)["my_env"], capsys)
+
+
+def test_an_environment_written_by_the_documentation_alone(tmp_path, discovered):
+    page = (ROOT / "docs" / "extend.md").read_text()
+    (block,) = [b for b in re.findall(r"```python\n(.*?)```", page, re.S) if "class Length(Game)" in b]
+    (tmp_path / "length.py").write_text(block)
+    check_game(discovered(tmp_path)["length"]())
+    assert resolve({"environment": "length", "ideal": 0.5, "objective": "exact"}).steps == 500
+
+
+def test_the_template_passes_the_checks_of_this_project(tmp_path):
+    path = write_template("answer", tmp_path)  # a word of the template itself
+    assert f"class {class_name('answer')}:" in path.read_text()
+    for check in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *check, "--config", str(ROOT / "pyproject.toml"), str(path)],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+
+
+def test_bad_names_and_folders_are_one_line_and_leave_all_as_it_was(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text("kept")
+    (tmp_path / "file").write_text("kept")
+    before = sorted(tmp_path.iterdir())
+    refused = {
+        "My_Env": "name = My_Env",
+        "my-env": "name = my-env",
+        "3d": "name = 3d",
+        "class": "name = class",
+        "_mine": "name = _mine",
+        "": "name = nothing",
+        "bandit": "there is one of this name already",
+        "mine": "there is one of this name already",
+    }
+    for name, complaint in refused.items():
+        assert main(["new-env", name, "--out", str(tmp_path)]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert err.startswith("fpo-jax: error: ")
+        assert complaint in err
+    assert main(["new-env", "yours", "--out", str(tmp_path / "file")]) == 2
+    assert "out = " in capsys.readouterr().err
+    assert main(["new-env", "tables"]) == 2  # a module of envs that is no environment
+    assert "there is one of this name already" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "mine.py").read_text() == (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    opened = Path.open
+
+    def fails_to_write(self, *arguments, **options):
+        file = opened(self, *arguments, **options)
+        if "x" in arguments:
+            file.write = full
+        return file
+
+    monkeypatch.setattr(Path, "open", fails_to_write)
+    assert main(["new-env", "mine", "--out", str(tmp_path)]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
