@@ -23,6 +23,7 @@ WORK = (  # what commands do once their options are understood
     "experiments.parity.check",
     "experiments.reproduce.reproduce",
     "experiments.commands.new_env.write_template",
+    "experiments.commands.completion._of_environments",
     *(
         f"experiments.bench_{name}.bench_{name}"
         for name in ("linear", "tabular", "steering", "neural", "sweep")
