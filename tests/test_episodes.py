@@ -91,6 +91,7 @@ def standard_errors_off(batches, trajectories, key):
     return jax.tree.map(off, estimates, exact)
 
 
+@pytest.mark.slow
 def test_sampled_gradients_are_within_4_standard_errors_of_the_exact_ones(key):
     for name, off in standard_errors_off(batches=64, trajectories=200, key=key).items():
         assert np.all(off < 4), name

@@ -352,6 +352,7 @@ def start(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_results_of_one(capsys, tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
