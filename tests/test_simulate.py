@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -55,8 +56,8 @@ def test_seeds_at_once_equal_seeds_one_by_one():
         _, batched = run_seeds(environment, leader, follower, keys, steps=20, record=outcome)
         for i, key in enumerate(keys):
             _, single = run(environment, leader, follower, key, steps=20, record=outcome)
-            for metric, values in single.metrics.items():
-                np.testing.assert_allclose(batched.metrics[metric][i], values, rtol=1e-12, atol=1e-13)
+            one_of_them = jax.tree.map(lambda values, i=i: values[i], batched.metrics)
+            chex.assert_trees_all_close(one_of_them, single.metrics, rtol=1e-12, atol=1e-13)
 
 
 def test_a_seed_is_the_same_in_any_batch():
@@ -65,7 +66,7 @@ def test_a_seed_is_the_same_in_any_batch():
     )
 
 
-def test_every_objective_meets_the_same_instance_andfirst():
+def test_every_objective_meets_the_same_instance_and_start():
     starts = []
     for objective in (Myopic(), Exact(), Relaxed(), Practical()):
         _, trace = run_seeds(
@@ -78,8 +79,7 @@ def test_every_objective_meets_the_same_instance_andfirst():
             keep_states=True,
         )
         starts.append(jax.tree.map(lambda x: np.asarray(x[:, 0]), (trace.metrics, trace.state)))
-    for other in starts[1:]:
-        jax.tree.map(np.testing.assert_array_equal, starts[0], other)
+    chex.assert_trees_all_equal(*starts)
 
 
 def test_nothing_is_compiled_again_when_a_number_changes():
