@@ -33,6 +33,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 }
 AT_ONCE = ("list", "completion")
 """Commands that answer without JAX."""
+BY_ENVIRONMENT = ("run", "decompose")
+"""Commands whose options depend on the environment, so that even their help needs it."""
 
 
 def usage() -> str:
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"command = {name}: must be one of {', '.join(COMMANDS)}{suggestion(name, COMMANDS)}"
             )
     try:
-        if name not in AT_ONCE:
+        if name not in AT_ONCE and not ({"-h", "--help"} & {*options} and name not in BY_ENVIRONMENT):
             _prepare()
         return COMMANDS[name](options)
     except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
@@ -75,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, Diverged):
             sys.stderr.write(f"{PROGRAM}: error: {error}\n")
             return 1
+        if "initialize backend" in str(error):  # JAX_PLATFORMS names what is not there
+            return complain(str(error).splitlines()[0])
         raise
 
 
@@ -83,9 +87,10 @@ def _prepare() -> None:
     os.environ.setdefault(
         "TF_CPP_MIN_LOG_LEVEL", "2"
     )  # XLA warns of every program that it reads from the cache
-    from experiments.devices import keep_compiled, use_every_core
+    from experiments.devices import collect_rarely, keep_compiled, use_every_core
 
     use_every_core()
+    collect_rarely()
     keep_compiled()
 
 

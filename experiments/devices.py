@@ -1,21 +1,24 @@
 """Where a command computes, and where its compiled programs are kept."""
 
 import contextlib
+import gc
 import os
 import platform
 
 import jax
 import platformdirs
 
+from experiments import programs
 from fpo_jax.hyperparameters import InputError
 
 
 def use_every_core() -> None:
     """Ask JAX for a host device per core, over which seeds are spread, unless the user has said how many."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = "JAX_NUM_CPU_DEVICES" in os.environ
     if not asked and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         with contextlib.suppress(RuntimeError):  # too late: this process computes already
-            jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+            jax.config.update("jax_num_cpu_devices", cores)
 
 
 def use_device(device: str | None) -> None:
@@ -29,26 +32,37 @@ def use_device(device: str | None) -> None:
     if device == "cpu":
         with contextlib.suppress(RuntimeError):  # too late: this process computes already
             jax.config.update("jax_platforms", device)
-    if (found := jax.default_backend()) != device:
-        raise InputError(
-            "device", device, f"what JAX finds here: {found} (a GPU needs `pip install 'jax[cuda12]'`)"
-        )
+    try:
+        found = jax.default_backend()
+    except (RuntimeError, AssertionError):  # JAX_PLATFORMS names what is not there
+        found = "nothing of what JAX_PLATFORMS names"
+    if found != device:
+        hint = " (`pip install 'jax[cuda12]'` for an NVIDIA GPU)" if device == "gpu" else ""
+        raise InputError("device", device, f"what JAX finds here: {found}{hint}")
+
+
+def collect_rarely() -> None:
+    """Look for unused objects seldom: tracing makes many that are used, and looking costs it a tenth."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
 
 
 def keep_compiled() -> None:
-    """Let JAX keep what it compiles in the user's cache folder, unless it was told where, or not to.
+    """Keep compiled programs in the user's cache folder, and let JAX do so unless it was told where.
 
     A folder for each machine, since a program is compiled for the processor that it runs on. JAX's own
-    settings decide: `JAX_ENABLE_COMPILATION_CACHE=false` keeps nothing, `JAX_COMPILATION_CACHE_DIR` names the
-    folder.
+    settings decide: `JAX_ENABLE_COMPILATION_CACHE=false` keeps nothing, `JAX_COMPILATION_CACHE_DIR` is where
+    JAX keeps its part.
     """
-    if jax.config.values["jax_compilation_cache_dir"] is not None:
-        return
     folder = platformdirs.user_cache_path("fpo-jax") / platform.node()
+    if not jax.config.values["jax_enable_compilation_cache"]:
+        return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError:  # nothing can be kept there
         return
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    jax.config.update("jax_compilation_cache_max_size", 2**30)
+    programs.keep_in(folder / "exported")
+    if jax.config.values["jax_compilation_cache_dir"] is None:
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_compilation_cache_max_size", 2**30)

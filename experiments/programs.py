@@ -1,24 +1,24 @@
-"""Programs kept between processes, so that a command that was run before starts at once.
+"""Programs kept between processes, so that a run like an earlier one starts sooner.
 
 JAX keeps what XLA compiled in a cache of its own. What that is compiled from must first be traced and
 lowered, which takes Python as long as everything else that a second start needs; so it is kept as well, as an
-exported program, in the same folder.
+exported program.
 
-An exported program stands for the code that it was traced from. It is found again only if nothing has
-changed: the sources of all modules that are no installed packages, the versions of those that are, the parts
-and static settings of the run, the shapes of its arguments, the devices, and JAX's settings.
+An exported program stands for the code that it was traced from. It is used again only if nothing has changed:
+our sources, those of every other module that was loaded when it had been traced, the versions of installed
+packages, the parts and static settings of the run, the shapes of its arguments, the devices, and JAX's
+settings. What code reads from data files is not looked at. Only the command line keeps programs, where all
+parts are found by name in files; what is defined in a notebook or at a prompt is always traced.
 """
 
 import contextlib
 import hashlib
 import os
 import pickle
-import site
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,37 +28,55 @@ import jax.export
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-KEPT = 300
-"""Exported programs that are kept, of about 0.1 MB each; the oldest go first."""
+MOST = 300
+"""Exported programs that are kept, of about 0.1 MB each; those unused for longest go first."""
+
+OURS = ("fpo_jax", "envs", "experiments")
+INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 Program = Callable[..., list[jax.Array]]
 _Loaded = tuple[Program, Any]
+_folder: Path | None = None
 _loaded: dict[str, _Loaded] = {}
 
 
-def call(identity: object, function: Callable[..., Any], *arguments: Any, **static: Any) -> Any:
-    """Return `function(*arguments, **static)`, from a kept program where JAX keeps compiled ones.
+def keep_in(folder: Path | None) -> None:
+    """Keep programs in this folder from now on, or none; the user's own, since what is kept is unpickled."""
+    global _folder
+    _folder = folder
+    _loaded.clear()
+
+
+def call_kept(identity: object, function: Callable[..., Any], *arguments: Any, **static: Any) -> Any:
+    """Return `function(*arguments, **static)`, by a kept program where programs are kept.
 
     Args:
         identity: a name for everything static about the arguments, such as their classes.
         function: jitted, of pytrees; a function of a module.
         arguments, static: what it is called with.
     """
-    folder = jax.config.values["jax_compilation_cache_dir"]
-    if not jax.config.values["jax_enable_compilation_cache"] or not folder:
+    if _folder is None:
         return function(*arguments, **static)
     leaves, tree = jax.tree.flatten(arguments)
-    name = _name(function, identity, leaves, static)
+    try:
+        name = _name(function, (identity, str(tree)), leaves, static)
+    except OSError:  # a source that cannot be read: then nothing can be said of what has changed
+        return function(*arguments, **static)
     if name not in _loaded:
-        path = Path(folder) / "exported" / name
+        path = _folder / name
         _loaded[name] = _read(path) or _export(path, function, tree, leaves, static)
     program, shape = _loaded[name]
     return jax.tree.unflatten(jax.tree.structure(shape), program(*leaves))
 
 
 def _name(function: Any, identity: object, leaves: list[Any], static: dict[str, Any]) -> str:
-    """Return a digest of all that the program depends on."""
-    settings = sorted((name, str(value)) for name, value in jax.config.values.items() if "cache" not in name)
+    """Return a digest of all that the program depends on, but for other modules than ours."""
+    sources = sorted(
+        path
+        for name in OURS
+        for path in Path(import_module(name).__path__[0]).rglob("*.py")
+        if path.is_file()
+    )
     parts = (
         f"{function.__module__}.{function.__qualname__}",
         identity,
@@ -66,28 +84,25 @@ def _name(function: Any, identity: object, leaves: list[Any], static: dict[str, 
         {name: getattr(value, "__qualname__", value) for name, value in static.items()},
         [device.device_kind for device in jax.local_devices()],
         str(jnp.result_type(float)),
-        settings,
+        sorted((name, str(value)) for name, value in jax.config.values.items() if "cache" not in name),
         os.environ.get("XLA_FLAGS", ""),
-        Path(str(sys.modules[function.__module__].__file__)).read_bytes(),
-        _code(),
+        sys.version,
+        sorted(path.name for place in INSTALLED for path in place.glob("*.dist-info")),  # names with versions
+        _digests(sources),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-@cache
-def _code() -> str:
-    """Return a digest of the code: ours and the user's by sources, installed packages by versions."""
-    places = {name: Path(import_module(name).__path__[0]) for name in ("fpo_jax", "envs", "experiments")}
-    not_foreign = (*sysconfig.get_paths().values(), *site.getsitepackages(), *map(str, places.values()))
-    loaded = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
-    foreign = {Path(file) for file in loaded if file and not file.startswith(not_foreign)}
-    sources = {*places["fpo_jax"].rglob("*.py"), *places["envs"].rglob("*.py"), *foreign}
-    digest = hashlib.sha256(sys.version.encode())
-    for path in sorted(sources):
-        digest.update(str(path).encode() + path.read_bytes())
-    for installed in sorted(path.name for place in sys.path for path in Path(place).glob("*.dist-info")):
-        digest.update(installed.encode())  # a name with its version
-    return digest.hexdigest()
+def _digests(paths: Iterable[Path]) -> dict[str, str]:
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def _foreign() -> list[Path]:
+    """Return the files of all modules loaded that are neither ours nor installed: the user's own."""
+    known = (*INSTALLED, *(Path(import_module(name).__path__[0]) for name in OURS))
+    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    loaded = (Path(file) for file in files if file and file.endswith(".py"))
+    return sorted(path for path in loaded if not any(path.is_relative_to(place) for place in known))
 
 
 def _export(path: Path, function: Any, tree: Any, leaves: list[Any], static: dict[str, Any]) -> _Loaded:
@@ -99,29 +114,32 @@ def _export(path: Path, function: Any, tree: Any, leaves: list[Any], static: dic
         shape[:] = [jax.tree.map(lambda leaf: 0, result)]
         return jax.tree.leaves(result)
 
-    # what may not be exported for other releases of JAX may well be for this one
     exported = jax.export.export(jax.jit(flat))(*leaves)
-    content = pickle.dumps((exported.serialize(), shape[0]))
     with contextlib.suppress(OSError):  # a folder that cannot be written: then nothing is kept
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(hashlib.sha256(content).digest() + content)
-        os.replace(file.name, path)
-        for old in sorted(path.parent.iterdir(), key=lambda p: p.stat().st_mtime)[:-KEPT]:
+        content = pickle.dumps((_digests(_foreign()), exported.serialize(), shape[0]))
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryDirectory(dir=path.parent) as aside:
+            (Path(aside) / path.name).write_bytes(hashlib.sha256(content).digest() + content)
+            os.replace(Path(aside) / path.name, path)
+        kept = sorted(filter(Path.is_file, path.parent.iterdir()), key=lambda p: p.stat().st_mtime)
+        for old in kept[:-MOST]:
             old.unlink(missing_ok=True)
     return _callable(exported), shape[0]
 
 
 def _read(path: Path) -> _Loaded | None:
-    """Return what was kept, or None where there is nothing, or nothing whole."""
+    """Return what was kept, or None where there is nothing, nothing whole, or a module has changed since."""
     try:
-        content = path.read_bytes()
+        written = path.read_bytes()
+        digest, content = written[:32], written[32:]
+        if hashlib.sha256(content).digest() != digest:
+            return None
+        foreign, serialized, shape = pickle.loads(content)
+        if _digests(map(Path, foreign)) != foreign:
+            return None
+        os.utime(path)
     except OSError:
         return None
-    digest, content = content[:32], content[32:]
-    if hashlib.sha256(content).digest() != digest:
-        return None
-    serialized, shape = pickle.loads(content)
     # JAX makes LAPACK's routines known when it lowers a call of one; an exported program is lowered already
     jax.jit(jnp.linalg.cholesky).lower(jax.ShapeDtypeStruct((1, 1), float))
     return _callable(jax.export.deserialize(serialized)), shape

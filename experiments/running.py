@@ -93,7 +93,7 @@ def execute(settings: Settings, keep_states: bool = False) -> Result:
     environment, leader, follower = as_reals(settings.build())
     with in_precision(settings.precision):
         keys = seed_keys(settings.seeds, settings.seed)
-        call = partial(programs.call, settings.static())
+        call = partial(programs.call_kept, settings.static())
         check_run(environment, leader, follower, keys[0], settings.steps, call=call)
         record = RECORDS[settings.record]
         keep_states = keep_states and worth_keeping(settings)

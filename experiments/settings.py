@@ -152,10 +152,10 @@ class Settings:
         return make(classes.environment), leader, follower
 
     def static(self) -> dict[str, Any]:
-        """Return what a compiled program depends on: all but real hyperparameters, and the seeds' numbers."""
+        """Return what a program of these parts depends on: all of theirs but real hyperparameters."""
         table = hyperparameters(self.names)
         counts = {name: v for name, v in self.values.items() if table[name][0].metadata["kind"] is not float}
-        return self.names._asdict() | {"steps": self.steps, "record": self.record} | counts
+        return self.names._asdict() | counts
 
     def command(self) -> str:
         """Return the shortest command that repeats this run."""

@@ -24,23 +24,24 @@ def solved(pairs, key, *, power):
     return jax.scipy.linalg.cho_solve(factor, right) ** power, {"noise": jax.random.normal(key, (2,))}
 
 
+@partial(jax.jit, static_argnames="power")
+def needs_a_module(pairs, key, *, power):
+    import envs_of_mine
+
+    return solved(pairs, key, power=power)[0] * envs_of_mine.strength
+
+
 @pytest.fixture
 def folder(tmp_path):
-    """Let JAX keep programs in a folder of the test's own, as if in a process that has seen none yet."""
-    before = {n: jax.config.values[n] for n in ("jax_enable_compilation_cache", "jax_compilation_cache_dir")}
-    jax.config.update("jax_enable_compilation_cache", True)
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "kept"))
-    forget()
-    yield tmp_path / "kept" / "exported"
-    for name, value in before.items():
-        jax.config.update(name, value)
-    forget()
+    """Keep programs in a folder of the test's own, as if in a process that has seen none yet."""
+    forget(tmp_path / "kept")
+    yield tmp_path / "kept"
+    forget(None)
 
 
-def forget():
+def forget(folder):
     """Forget what this process has loaded, as a new one would."""
-    programs._loaded.clear()
-    programs._code.cache_clear()
+    programs.keep_in(folder)
     jax.clear_caches()
     TRACED.clear()
 
@@ -49,59 +50,66 @@ ARGUMENTS = (jnp.array([[4.0, 1.0], [1.0, 3.0]]), jnp.array([1.0, 2.0])), jax.ra
 
 
 def test_a_kept_program_gives_the_same_bits_and_is_not_traced_again(folder):
-    first, noise = programs.call("one", solved, *ARGUMENTS, power=2)
+    first, noise = programs.call_kept("one", solved, *ARGUMENTS, power=2)
     # [4 1; 1 3] x = [1 2]: x = [1/11, 7/11]
     np.testing.assert_allclose(first, np.array([1.0, 49.0]) / 121.0, rtol=1e-14)
     assert TRACED == [2]
     assert len(list(folder.iterdir())) == 1
-    forget()
-    again, noise_again = programs.call("one", solved, *ARGUMENTS, power=2)
+    forget(folder)
+    again, noise_again = programs.call_kept("one", solved, *ARGUMENTS, power=2)
     assert not TRACED
     np.testing.assert_array_equal(first, again)
     np.testing.assert_array_equal(noise["noise"], noise_again["noise"])
 
 
-def test_it_is_made_anew_when_anything_has_changed(folder, monkeypatch, tmp_path):
-    programs.call("one", solved, *ARGUMENTS, power=2)
-    programs.call("one", solved, *ARGUMENTS, power=3)
-    programs.call("another", solved, *ARGUMENTS, power=2)
-    programs.call(
+def test_it_is_made_anew_when_anything_has_changed(folder):
+    programs.call_kept("one", solved, *ARGUMENTS, power=2)
+    programs.call_kept("one", solved, *ARGUMENTS, power=3)
+    programs.call_kept("another", solved, *ARGUMENTS, power=2)
+    programs.call_kept(
         "one", solved, *jax.tree.map(lambda x: x.astype(jnp.float32), ARGUMENTS[:1]), ARGUMENTS[1], power=2
     )
     assert len(list(folder.iterdir())) == 4
-    (tmp_path / "mine.py").write_text("strength = 1\n")  # a module of the user's
-    monkeypatch.syspath_prepend(tmp_path)
-    import mine  # noqa: F401
 
-    for strength in (1, 2):
-        (tmp_path / "mine.py").write_text(f"strength = {strength}\n")
-        forget()
-        programs.call("one", solved, *ARGUMENTS, power=2)
-        assert TRACED == [2]
-    del sys.modules["mine"]
-    assert len(list(folder.iterdir())) == 6
+
+def test_it_is_made_anew_when_a_module_of_the_user_has_changed(folder, monkeypatch, tmp_path):
+    (tmp_path / "envs_of_mine.py").write_text("strength = 1\n")  # not ours, though its name begins so
+    monkeypatch.syspath_prepend(tmp_path)
+    for traced in ([2], []):
+        forget(folder)
+        programs.call_kept("one", needs_a_module, *ARGUMENTS, power=2)  # imported only while it is traced
+        assert traced == TRACED
+    (tmp_path / "envs_of_mine.py").write_text("strength = 2\n")
+    forget(folder)
+    programs.call_kept("one", needs_a_module, *ARGUMENTS, power=2)
+    assert TRACED == [2]
+    del sys.modules["envs_of_mine"]
 
 
 def test_what_is_not_whole_is_made_anew_and_a_folder_that_cannot_be_written_does_no_harm(folder):
-    expected, _ = programs.call("one", solved, *ARGUMENTS, power=2)
+    expected, _ = programs.call_kept("one", solved, *ARGUMENTS, power=2)
     (kept,) = folder.iterdir()
     whole = kept.read_bytes()
     kept.write_bytes(whole[: len(whole) // 2])
-    forget()
-    np.testing.assert_array_equal(programs.call("one", solved, *ARGUMENTS, power=2)[0], expected)
+    forget(folder)
+    np.testing.assert_array_equal(programs.call_kept("one", solved, *ARGUMENTS, power=2)[0], expected)
     assert abs(len(kept.read_bytes()) - len(whole)) < 0.1 * len(whole)
     kept.unlink()
     folder.rmdir()
     folder.write_text("a file where the folder should be")
-    forget()
-    np.testing.assert_array_equal(programs.call("one", solved, *ARGUMENTS, power=2)[0], expected)
+    forget(folder)
+    np.testing.assert_array_equal(programs.call_kept("one", solved, *ARGUMENTS, power=2)[0], expected)
 
 
 def test_a_run_is_the_same_from_a_kept_program(folder, capsys):
     command = ["run", "linear", "--steps", "3", "--seeds", "2", "--dimension", "4", "--json"]
+    forget(None)
+    without = call(capsys, *command)
+    forget(folder)
     first = call(capsys, *command)
+    assert first[:2] == without[:2]
     assert len(list(folder.iterdir())) == 2  # what is checked before the run, and the run
-    forget()
+    forget(folder)
     assert call(capsys, *command)[:2] == first[:2]
 
 

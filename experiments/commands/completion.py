@@ -2,19 +2,19 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args
 
 import tyro
 
 from experiments.commands.bench import Bench
 from experiments.commands.decompose import MORE
-from experiments.commands.listing import List, catalogue
+from experiments.commands.listing import List, catalogue_at_once
 from experiments.commands.new_env import NewEnv
 from experiments.commands.options import OUTPUT, PROGRAM, parse
 from experiments.commands.parity import Parity
 from experiments.commands.reproduce import Reproduce
 from experiments.commands.sweep import Options as Sweep
-from experiments.commands.without_jax import without_jax
 
 Shell = Literal["bash", "zsh"]
 
@@ -30,8 +30,7 @@ class Completion:
 def completion_command(arguments: Sequence[str]) -> int:
     """Print what a shell needs to complete commands: `source <(fpo-jax completion bash)`."""
     given = parse(Completion, arguments, "completion", description=completion_command.__doc__)
-    with without_jax():
-        known = catalogue()
+    known = catalogue_at_once()
     kinds = {
         "list": List,
         "run": _of_environments(known, OUTPUT),
@@ -68,6 +67,7 @@ def _of_environments(known: Mapping[str, Any], extra: Sequence[tuple[str, Any, s
         for name in ("steps", "seeds", "seed"):
             yield name, int | None, None
         yield "precision", Literal["float32", "float64"], "float64"
+        yield "config", Path | None, None
         yield "record", Literal["full", "outcome"], "full"
         for name, kind, _, _ in extra:
             yield name, kind | None, None
