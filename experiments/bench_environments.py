@@ -1,163 +1,73 @@
-"""Benchmark: every environment under every objective, beside the eager oracle and the arithmetic limit.
+"""Benchmark: every environment under every objective, and cold starts, as table, JSON and figure."""
 
-A row is one environment under one objective, by its recipe. Few iterations are timed and scaled to those of the
-recipe, the objectives of an environment in turns, so that their ratios meet the same disturbances.
-"""
+import sys
+from pathlib import Path
+from typing import Any, Protocol
 
-import dataclasses
-import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import Any
+from envs import ENVIRONMENTS
+from experiments.cold_start import ColdStart, cold_starts
+from experiments.costs import Row, measure, nothing_kept
+from experiments.costs_report import Benchmark, as_json, lines, write
+from experiments.peak_rates import peak_rates
+from experiments.results import require_writable
+from fpo_jax.hyperparameters import InputError, require_known
+from fpo_jax.objectives import OBJECTIVES
 
-import jax
-
-from experiments.arithmetic import Work, iteration
-from experiments.oracle import eager
-from experiments.peak_rates import Peak
-from experiments.settings import Settings, in_precision, resolve
-from experiments.timing import Times, median_times
-from fpo_jax.record import outcome
-from fpo_jax.simulate import run_seeds
-from fpo_jax.start import as_reals, seed_keys
-
-MEASURED = ("myopic", "relaxed", "practical", "exact")
-TIMED = {"bandit": 320, "contextual": 16, "corridor": 320, "garnet": 64, "gridworld": 32, "neural": 16}
-"""Iterations that are timed, by environment; elsewhere 320, or all if they are fewer."""
+MOST_REPEATS = 5
+"""Wide batches take seconds."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """What one environment under one objective costs; seconds are those of a whole run of the recipe.
+class Asked(Protocol):
+    """What of the options of `fpo-jax bench` is meant for this benchmark."""
 
-    Attributes:
-        environment, objective: by name.
-        iterations, timed: of the recipe, and how many were timed.
-        seconds: of a seed, by the number of seeds that run at once.
-        over_myopic: the ratio of CPU seconds to those of the myopic objective, by the same; of wall seconds on a
-            device that is no CPU.
-        trace, lower, compile: seconds on the wall until the program of the largest width is there.
-        bytes: what that program takes while it runs, arguments and results included, on all devices.
-        oracle: of a seed by the eager oracle, or None where there is none.
-        work: of one iteration, or None where it is not counted.
-        limit: seconds that the work of a seed takes at the machine's peak rates, or None.
+    only: tuple[str, ...]
+    objectives: tuple[str, ...]
+    batches: tuple[int, ...]
+    iterations: int | None
+    precision: Any
+    cold: Any
+    repeats: int
+    json: bool
+    out: Path | None
+
+
+def bench_environments(asked: Asked, command: str) -> dict[str, Any]:
+    """Measure, print the table unless JSON is asked for, write the folder if one is, and return the JSON.
+
+    What is being measured is said on standard error.
+
+    Raises:
+        InputError: names an unknown environment or objective, or a folder that cannot be written.
     """
-
-    environment: str
-    objective: str
-    iterations: int
-    timed: int
-    seconds: dict[int, Times]
-    over_myopic: dict[int, float]
-    trace: float
-    lower: float
-    compile: float
-    bytes: int
-    oracle: Times | None
-    work: Work | None
-    limit: Times | None
-
-    @property
-    def best(self) -> Times:
-        """Return the seconds of a seed at the width at which they are fewest."""
-        return min(self.seconds.values(), key=_clock)
-
-    @property
-    def times_limit(self) -> float | None:
-        """Return how many times the limit a seed takes at the best width."""
-        return None if self.limit is None else _clock(self.best) / _clock(self.limit)
-
-    @property
-    def over_oracle(self) -> float | None:
-        """Return how many times less a seed takes at the best width than by the oracle, on the wall."""
-        return None if self.oracle is None else self.oracle.wall / min(s.wall for s in self.seconds.values())
-
-
-def measure(
-    environment: str,
-    objectives: Sequence[str],
-    widths: Sequence[int],
-    repeats: int,
-    precision: str,
-    peak: Peak,
-    iterations: int | None = None,
-) -> list[Row]:
-    """Return the rows of one environment; `iterations` are timed rather than those of `TIMED`."""
-    wishes = {"environment": environment, "precision": precision, "record": "outcome"}
-    every = {name: resolve({**wishes, "objective": name}) for name in objectives}
-    whole = next(iter(every.values())).steps
-    timed = min(iterations or TIMED.get(environment, 320), whole)
-    scale = whole / timed
-    seconds: dict[str, dict[int, Times]] = {name: {} for name in objectives}
-    built: dict[str, _Program] = {}
-    for width in sorted(set(widths)):
-        built = {name: _Program(settings, width, timed) for name, settings in every.items()}
-        for name, times in median_times(built, repeats).items():
-            seconds[name][width] = Times(*(scale * t / width for t in times))
-    eagerly = {name: run for name, settings in every.items() if (run := eager(settings)) is not None}
-    oracles = median_times({name: partial(run, timed) for name, run in eagerly.items()}, min(repeats, 3))
-    return [
-        Row(
-            environment,
-            name,
-            whole,
-            timed,
-            seconds[name],
-            _ratios(seconds[name], seconds.get("myopic")),
-            **built[name].stages,
-            bytes=built[name].bytes,
-            oracle=Times(*(scale * t for t in oracles[name])) if name in oracles else None,
-            work=(work := iteration(settings)),
-            limit=None if work is None else peak.limit(whole * work),
-        )
-        for name, settings in every.items()
-    ]
-
-
-def _ratios(mine: dict[int, Times], myopic: dict[int, Times] | None) -> dict[int, float]:
-    if myopic is None:
-        return {}
-    return {width: _clock(times) / _clock(myopic[width]) for width, times in mine.items()}
-
-
-def _clock(times: Times) -> float:
-    """Return the seconds by which work is compared: CPU seconds where that is where it runs."""
-    return times.cpu if jax.default_backend() == "cpu" else times.wall
-
-
-class _Program:
-    """A compiled run of so many seeds, stage by stage, with no cache; called, it runs."""
-
-    def __init__(self, settings: Settings, width: int, steps: int):
-        self._precision = settings.precision
-        with in_precision(settings.precision), _without_cache():
-            self._arguments = (*as_reals(settings.build()), seed_keys(width))
-            program = jax.jit(partial(run_seeds, steps=steps, record=outcome))
-            moments = [time.perf_counter()]
-            stage: Any = program
-            for ahead in _stages(program, self._arguments):
-                stage = ahead(stage)
-                moments.append(time.perf_counter())
-            self._compiled = stage
-        spent = (b - a for a, b in zip(moments[:-1], moments[1:], strict=True))
-        self.stages = dict(zip(("trace", "lower", "compile"), spent, strict=True))
-        stats = self._compiled.memory_analysis()
-        each = stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes
-        self.bytes = each * jax.local_device_count()
-
-    def __call__(self) -> Any:
-        with in_precision(self._precision):
-            return self._compiled(*self._arguments)
-
-
-def _stages(program: Any, arguments: tuple[Any, ...]) -> Iterator[Callable[[Any], Any]]:
-    yield lambda _: program.trace(*arguments)
-    yield lambda traced: traced.lower()
-    yield lambda lowered: lowered.compile()
-
-
-def _without_cache() -> Any:
-    """Return a context in which nothing is read from JAX's cache of compiled programs."""
-    from jax._src.config import enable_compilation_cache
-
-    return enable_compilation_cache(False)
+    environments = tuple(dict.fromkeys(asked.only)) or tuple(ENVIRONMENTS)
+    objectives = tuple(dict.fromkeys(asked.objectives))
+    for name in environments:
+        require_known("only", name, ENVIRONMENTS)
+    for name in objectives:
+        require_known("objectives", name, OBJECTIVES)
+    if not objectives:
+        raise InputError("objectives", "nothing", "one or more")
+    if asked.iterations is not None and asked.iterations < 1:
+        raise InputError("iterations", asked.iterations, "an integer >= 1")
+    if asked.out is not None:
+        require_writable(asked.out)
+    repeats = min(asked.repeats, MOST_REPEATS)
+    rows: list[Row] = []
+    with nothing_kept():
+        peak = peak_rates(asked.precision, repeats)
+        for name in environments:
+            sys.stderr.write(f"{name} …\n")
+            rows += measure(name, objectives, asked.batches, repeats, asked.precision, peak, asked.iterations)
+    cold: dict[tuple[str, str], dict[str, ColdStart]] = {}
+    chosen = {"none": (), "last": objectives[-1:], "all": objectives}[asked.cold]
+    for name in environments:
+        for objective in chosen:
+            sys.stderr.write(f"{name}, {objective}, cold …\n")
+            cold[name, objective] = cold_starts(name, objective)
+    bench = Benchmark(command, asked.precision, repeats, peak, rows, cold)
+    if not asked.json:
+        print("\n".join(lines(bench)))
+    if asked.out is not None:
+        write(asked.out, bench)
+        sys.stderr.write(f"written to {asked.out}\n")
+    return as_json(bench)

@@ -40,7 +40,7 @@ def cold_starts(environment: str, objective: str) -> dict[str, ColdStart]:
     """Measure the first result of one seed and one iteration in three processes one after the other.
 
     Returns:
-        `nothing kept`, with JAX's cache off; `first`, which also fills a cache that is empty; `again`, from it.
+        `nothing kept`, with JAX's cache off; `first`, which fills an empty cache; `again`, from that cache.
     """
     command = ["run", environment, "--objective", objective, "--seeds", "1", "--steps", "1", "--json"]
     with tempfile.TemporaryDirectory() as folder:
@@ -64,9 +64,7 @@ def _started(command: Sequence[str], variables: dict[str, str]) -> ColdStart:
 
     before = used()
     called = [sys.executable, "-m", "experiments.cold_start", *command]
-    done = subprocess.run(
-        called, env=os.environ | variables, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    done = subprocess.run(called, env=os.environ | variables, check=True, capture_output=True)
     after = used()
     return ColdStart(
         Times(after.wall - before.wall, after.cpu - before.cpu), json.loads(done.stdout.splitlines()[-1])
@@ -79,10 +77,10 @@ def main(arguments: Sequence[str]) -> int:
 
     spans: dict[str, list[tuple[float, float]]] = {stage: [] for stage in EVENTS.values()}
 
-    def listen(event: str, seconds: float, **_: object) -> None:
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
         if event in EVENTS:
             now = time.time()
-            spans[EVENTS[event]].append((now - seconds, now))
+            spans[EVENTS[event]].append((now - duration_secs, now))
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     from experiments.__main__ import main as command

@@ -39,7 +39,7 @@ def load_oracle(name: str = "oracle") -> ModuleType:
 
 
 def eager(settings: Settings) -> Callable[[int], object] | None:
-    """Return what runs the oracle for so many iterations of one seed by these settings, or None without one."""
+    """Return what runs the oracle for so many iterations of one seed, or None where there is no oracle."""
     name, objective = settings.names.environment, settings.names.objective
     if any(key in WITHOUT for key in ((name, None), (name, objective))) or name not in _MAKE:
         return None

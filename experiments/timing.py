@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -13,7 +13,6 @@ class Times(NamedTuple):
 
     wall: float
     cpu: float
-
 
 
 def median_seconds(
@@ -32,11 +31,11 @@ def median_seconds(
     return statistics.median(times)
 
 
-def timed(work: Callable[[], object]) -> Times:
-    """Return the time that one call of `work` takes."""
+def timed(work: Callable[[], Any]) -> tuple[Any, Times]:
+    """Return what `work` returns, and the time that the call takes."""
     wall, cpu = time.perf_counter(), time.process_time()
-    jax.block_until_ready(work())
-    return Times(time.perf_counter() - wall, time.process_time() - cpu)
+    result = jax.block_until_ready(work())
+    return result, Times(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def median_times(works: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, Times]:
@@ -44,7 +43,7 @@ def median_times(works: Mapping[str, Callable[[], object]], repeats: int) -> dic
 
     The first round is not timed.
     """
-    rounds = [{name: timed(work) for name, work in works.items()} for _ in range(repeats + 1)][1:]
+    rounds = [{name: timed(work)[1] for name, work in works.items()} for _ in range(repeats + 1)][1:]
     return {
         name: Times(*map(statistics.median, zip(*(each[name] for each in rounds), strict=True)))
         for name in works

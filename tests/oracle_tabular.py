@@ -1,4 +1,4 @@
-"""An independent oracle of tabular processes in eager NumPy, from the formulas alone; see `tests/oracle.py`."""
+"""An independent oracle of tabular processes in eager NumPy, from the formulas alone, as `oracle.py`."""
 
 from dataclasses import dataclass
 
@@ -41,7 +41,10 @@ class TabularOracle:
             theta = theta + self.policy_lr * self.ascent(theta)
             rows.append(self.record(theta))
         names = ("true_utility", "proxy_reward", "blind_spot_mass", "kl")
-        return dict(zip(names, np.array(rows).T, strict=True)) | {"theta": theta, "phi": self.trained(theta)[0]}
+        return dict(zip(names, np.array(rows).T, strict=True)) | {
+            "theta": theta,
+            "phi": self.trained(theta)[0],
+        }
 
     def policy(self, theta):
         policy = np.exp(theta - theta.max(axis=1, keepdims=True))
