@@ -54,7 +54,7 @@ def bench_environments(asked: Asked, command: str) -> dict[str, Any]:
     repeats = min(asked.repeats, MOST_REPEATS)
     rows: list[Row] = []
     with nothing_kept():
-        peak = peak_rates(asked.precision, repeats)
+        peak = peak_rates(asked.precision)
         for name in environments:
             sys.stderr.write(f"{name} …\n")
             rows += measure(name, objectives, asked.batches, repeats, asked.precision, peak, asked.iterations)

@@ -100,14 +100,14 @@ def lines(bench: Benchmark) -> Iterator[str]:
     for name, what in (("flops", "GFLOP/s of matrix products"), ("transcendentals", "G/s of exp or log")):
         rate = getattr(bench.peak, name)
         yield f"peak: {rate.wall / 1e9:.3g} {what}" + f", {rate.cpu / 1e9:.3g} in a CPU second" * cpu
-    yield f"median of {bench.repeats}, compilation excluded; seconds of a whole run of one seed, scaled from"
+    yield f"median of {bench.repeats}, compilation excluded; seconds of a run of one seed, scaled from"
     yield ", ".join(
         {r.environment: f"{r.environment} {r.timed} of {r.iterations}" for r in bench.rows}.values()
     )
     widths = list(bench.rows[0].seconds)
     yield f"{', '.join(map(str, widths))} seeds at once: wall seconds a seed; {widths[-1]}: CPU seconds a seed,"
-    yield "ratio to myopic, MB, wall seconds to trace, to lower, in XLA, and their CPU seconds together; oracle:"
-    yield "wall seconds, and how many times less it is here at the best width; limit: operations at peak rates,"
+    yield "ratio to myopic, MB, wall seconds to trace, to lower, in XLA, CPU seconds of all three; oracle:"
+    yield "wall seconds, and how many times less it is here at the best width; limit: operations at peak,"
     yield f"{'CPU ' if cpu else ''}seconds, and how many times that it is here at the best width"
     titles = [*map(str, widths), "CPU s", "/myopic", "MB", "trace", "lower", "XLA", "CPU s"]
     titles += ["oracle", "less", "limit", "times"]
@@ -141,7 +141,7 @@ def _cold_lines(cold: Mapping[tuple[str, str], Mapping[str, ColdStart]]) -> Iter
     yield ""
     yield "first result of a fresh process: fpo-jax run ENVIRONMENT --objective OBJECTIVE --seeds 1 --steps 1"
     yield "wall and CPU seconds of the process; within it wall seconds of tracing + lowering + XLA, which may"
-    yield "read from the cache; nothing kept: without one; first: fills it; again: from it; share: of CPU seconds,"
+    yield "read from the cache; nothing kept: without one; first: fills it; again: from it; share of CPU seconds:"
     yield "again / nothing kept"
     yield (
         f"{'environment':12s}{'objective':10s}"

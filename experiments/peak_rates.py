@@ -11,16 +11,17 @@ from experiments.settings import in_precision
 from experiments.timing import Times, timed
 from fpo_jax.loops import spread
 
-SIDE, PRODUCTS = 512, 16
+SIDE, PRODUCTS = 512, 8
 """Size of the square matrices, and how many products follow each other."""
 LENGTH, EVALUATIONS = 4096, 1000
 """How many numbers a device holds, few enough for its cache, and how often each is evaluated."""
+REPEATS = 30
 
 
 class Peak(NamedTuple):
     """Operations in a second on the wall, all devices together, and in a CPU second.
 
-    On a CPU the former is the latter times the devices, since other work may hold some of its cores meanwhile.
+    On a CPU the former is the latter times the devices, since other work may hold some cores meanwhile.
 
     Attributes:
         flops: of a product of square matrices.
@@ -36,8 +37,8 @@ class Peak(NamedTuple):
         return Times(*((work.flops + work.lapack) / f + work.transcendentals / t for f, t in both))
 
 
-def peak_rates(precision: str, repeats: int) -> Peak:
-    """Measure the rates in a precision; the best of the repeats counts."""
+def peak_rates(precision: str) -> Peak:
+    """Measure the rates in a precision; the best of many repeats counts."""
     devices = jax.local_devices()
 
     def rate(body: Callable[[Any], Any], start: Any, times: int, operations: float) -> Times:
@@ -46,7 +47,7 @@ def peak_rates(precision: str, repeats: int) -> Peak:
 
         lanes = jnp.broadcast_to(start, (len(devices), *start.shape))
         program = jax.jit(spread(repeated, devices)).lower(None, lanes).compile()
-        taken = [timed(lambda: program(None, lanes))[1] for _ in range(repeats + 1)][1:]
+        taken = [timed(lambda: program(None, lanes))[1] for _ in range(REPEATS)][1:]
         wall, cpu = (len(devices) * times * operations / min(t) for t in zip(*taken, strict=True))
         return Times(len(devices) * cpu if jax.default_backend() == "cpu" else wall, cpu)
 
