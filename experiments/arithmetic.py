@@ -22,10 +22,10 @@ import jax.numpy as jnp
 from experiments.settings import Settings
 
 XLA_OVER_COUNT, XLA_OVER_COUNT_OF_PREFERENCES = (0.9, 2.5), (0.9, 9.0)
-"""Between these lies XLA's count over ours, of either kind; for preferences between the second.
+"""Between these lies XLA's count over ours, flops and transcendentals; for preferences the second.
 
-There XLA finds the slope over all pairs of responses before, within and after the loop of Newton's method, and
-the Hessian a column at a time; ours is a single step, since how many are needed depends on the data.
+There XLA finds the slope over all pairs of responses before, within and after the loop of Newton's method,
+and the Hessian a column at a time; ours is a single step, since how many are needed depends on the data.
 """
 
 

@@ -26,6 +26,9 @@ MEASURED = ("myopic", "relaxed", "practical", "exact")
 TIMED = {"bandit": 320, "contextual": 16, "corridor": 320, "garnet": 64, "gridworld": 32, "neural": 16}
 """Iterations that are timed, by environment; elsewhere 320, or all if they are fewer."""
 
+ALIKE = ("corridor",)
+"""Environments whose runs do not depend on the seed: a batch would be computed once, so it is not timed."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -91,7 +94,7 @@ def measure(
     scale = whole / few
     seconds: dict[str, dict[int, Times]] = {name: {} for name in objectives}
     built: dict[str, _Program] = {}
-    for width in sorted(set(widths)):
+    for width in [1] if environment in ALIKE else sorted(set(widths)):
         built = {name: _Program(settings, width, few) for name, settings in every.items()}
         for name, times in median_times(built, repeats).items():
             seconds[name][width] = Times(*(scale * t / width for t in times))

@@ -13,7 +13,7 @@ import psutil
 from matplotlib.figure import Figure
 
 from experiments.cold_start import ColdStart
-from experiments.costs import Row
+from experiments.costs import ALIKE, Row
 from experiments.oracle import WITHOUT
 from experiments.peak_rates import Peak
 from experiments.results import provenance, replacing, write_json
@@ -104,8 +104,8 @@ def lines(bench: Benchmark) -> Iterator[str]:
     yield ", ".join(
         {r.environment: f"{r.environment} {r.timed} of {r.iterations}" for r in bench.rows}.values()
     )
-    widths = list(bench.rows[0].seconds)
-    yield f"{', '.join(map(str, widths))} seeds at once: wall seconds a seed; {widths[-1]}: CPU seconds a seed,"
+    widths = sorted({width for row in bench.rows for width in row.seconds})
+    yield f"{', '.join(map(str, widths))} seeds at once: wall seconds a seed; {widths[-1]}: CPU seconds,"
     yield "ratio to myopic, MB, wall seconds to trace, to lower, in XLA, CPU seconds of all three; oracle:"
     yield "wall seconds, and how many times less it is here at the best width; limit: operations at peak,"
     yield f"{'CPU ' if cpu else ''}seconds, and how many times that it is here at the best width"
@@ -118,7 +118,7 @@ def lines(bench: Benchmark) -> Iterator[str]:
         *_, ratio = [None, *row.over_myopic.values()]
         stages = row.trace, row.lower, row.compile
         cells = [
-            *(_cell(times.wall, "9.1e") for times in row.seconds.values()),
+            *(_cell(row.seconds[w].wall if w in row.seconds else None, "9.1e") for w in widths),
             _cell(widest.cpu, "9.1e"),
             _cell(ratio, "9.2f"),
             _cell(row.bytes / 1e6, "9.1f"),
@@ -133,6 +133,8 @@ def lines(bench: Benchmark) -> Iterator[str]:
     for (environment, objective), reason in WITHOUT.items():
         if any(row.environment == environment and objective in (None, row.objective) for row in bench.rows):
             yield f"no oracle, {environment}{f' {objective}' if objective else ''}: {reason}"
+    for environment in {row.environment for row in bench.rows} & {*ALIKE}:
+        yield f"{environment}: all runs are the same, so that all figures are of one seed at once"
     if bench.cold:
         yield from _cold_lines(bench.cold)
 
@@ -141,7 +143,7 @@ def _cold_lines(cold: Mapping[tuple[str, str], Mapping[str, ColdStart]]) -> Iter
     yield ""
     yield "first result of a fresh process: fpo-jax run ENVIRONMENT --objective OBJECTIVE --seeds 1 --steps 1"
     yield "wall and CPU seconds of the process; within it wall seconds of tracing + lowering + XLA, which may"
-    yield "read from the cache; nothing kept: without one; first: fills it; again: from it; share of CPU seconds:"
+    yield "read from the cache; nothing kept: without one; first: fills it; again: from it; share of CPU s:"
     yield "again / nothing kept"
     yield (
         f"{'environment':12s}{'objective':10s}"
@@ -167,6 +169,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     columns = min(len(names), 4)
     figure, axes = plotting.panels(-(-len(names) // columns), columns)
     styles = plotting.styles({row.objective: row.objective for row in rows})
+    widths = sorted({width for row in rows for width in row.seconds})
     handles: dict[str, Any] = {}
     for ax, name in zip(axes.flat, names, strict=False):
         mine = [row for row in rows if row.environment == name]
@@ -185,7 +188,8 @@ def draw(rows: Sequence[Row]) -> Figure:
         ax.set_title(f"{name}, {mine[0].iterations} iterations", fontsize=plotting.TITLE_SIZE)
         ax.set_xlabel("seeds at once")
         ax.set_xscale("log", base=2)
-        ax.set_xticks(list(mine[0].seconds), [str(width) for width in mine[0].seconds])
+        ax.set_xticks(widths, [str(width) for width in widths])
+        ax.set_xlim(widths[0] / 1.5, widths[-1] * 1.5)
         ax.set_yscale("log")
         handles |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     for ax in axes[:, 0]:
