@@ -20,6 +20,9 @@ from experiments.results import provenance, replacing, write_json
 from experiments.timing import Times
 from fpo_jax import plotting
 
+LIMIT, ORACLE = "--", ":"
+"""How they are drawn."""
+
 
 class Benchmark(NamedTuple):
     """All that was measured in one run on one machine.
@@ -161,9 +164,9 @@ def _cold_lines(cold: Mapping[tuple[str, str], Mapping[str, ColdStart]]) -> Iter
 
 
 def draw(rows: Sequence[Row]) -> Figure:
-    """Draw seconds per seed against width, a panel an environment; limit and oracle dashed.
+    """Draw seconds per seed against width, a panel an environment; limits dashed, oracles dotted.
 
-    Both are those of the last objective that has them.
+    Both in the colour of their objective.
     """
     names = list(dict.fromkeys(row.environment for row in rows))
     columns = min(len(names), 4)
@@ -177,14 +180,11 @@ def draw(rows: Sequence[Row]) -> Figure:
             style, seconds = styles[row.objective], [times.wall for times in row.seconds.values()]
             line = {"color": style.color, "linestyle": style.dashes, "marker": "o", "markersize": 3}
             ax.plot(list(row.seconds), seconds, label=row.objective, **line)
-        for label, times, style in (
-            ("arithmetic limit", [r.limit for r in mine if r.limit], plotting.Style(plotting.IDEAL, "--")),
-            ("eager NumPy oracle", [r.oracle for r in mine if r.oracle], plotting.NEUTRAL),
-        ):
-            if times:
-                ax.axhline(
-                    times[-1].wall, color=style.color, linestyle=style.dashes, linewidth=1, label=label
-                )
+            for times, dashes in ((row.limit, LIMIT), (row.oracle, ORACLE)):
+                if times is not None:
+                    ax.axhline(times.wall, color=style.color, linestyle=dashes, linewidth=0.8)
+        for label, dashes in (("arithmetic limit", LIMIT), ("eager NumPy oracle", ORACLE)):
+            ax.plot([], [], color=plotting.IDEAL, linestyle=dashes, linewidth=0.8, label=label)
         ax.set_title(f"{name}, {mine[0].iterations} iterations", fontsize=plotting.TITLE_SIZE)
         ax.set_xlabel("seeds at once")
         ax.set_xscale("log", base=2)
