@@ -1,23 +1,93 @@
 """The independent NumPy oracle of the tests, which benchmarks time beside the package."""
 
 import importlib.util
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import jax
+import numpy as np
+
+from experiments.settings import Settings
 from fpo_jax.hyperparameters import InputError
+from fpo_jax.start import instance
 
-PATH = Path(__file__).parents[1] / "tests" / "oracle.py"
+FOLDER = Path(__file__).parents[1] / "tests"
+WITHOUT = {
+    ("contextual", None): "best responses to preferences are found iteratively",
+    ("neural", "exact"): "its derivation by hand, through Adam and the buffer, is not written",
+}
+"""Environments, or objectives of them, that have no oracle, and why."""
 
 
-def load_oracle() -> ModuleType:
-    """Load the oracle from the checkout's tests.
+def load_oracle(name: str = "oracle") -> ModuleType:
+    """Load an oracle from the checkout's tests.
 
     Raises:
         InputError: when there is none, as outside a checkout.
     """
-    spec = importlib.util.spec_from_file_location("oracle", PATH)
-    if not PATH.exists() or spec is None or spec.loader is None:
-        raise InputError("bench", PATH, "there: run the benchmark from a checkout, with its tests/")
+    path = FOLDER / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if not path.exists() or spec is None or spec.loader is None:
+        raise InputError("bench", path, "there: run the benchmark from a checkout, with its tests/")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where its dataclasses look up their types
     spec.loader.exec_module(module)
     return module
+
+
+def eager(settings: Settings) -> Callable[[int], object] | None:
+    """Return what runs the oracle for so many iterations of one seed, or None where there is no oracle."""
+    name, objective = settings.names.environment, settings.names.objective
+    if any(key in WITHOUT for key in ((name, None), (name, objective))) or name not in _MAKE:
+        return None
+    environment, _, _ = settings.build()
+    key = jax.random.key(0)
+    game: Any = jax.tree.map(np.asarray, jax.jit(lambda key: instance(environment, key))(key))
+    return _MAKE[name](game, objective, settings.values)
+
+
+def _common(objective: str, values: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {"objective": objective} | {n: values[n] for n in ("weight", *names) if n in values}
+
+
+def _bandit(game: Any, objective: str, values: dict[str, Any]) -> Callable[[int], object]:
+    options = _common(objective, values, "alpha", "ridge", "temperature", "policy_lr")
+    return load_oracle().BanditOracle(*game.arms, **options).run
+
+
+def _tabular(game: Any, objective: str, values: dict[str, Any]) -> Callable[[int], object]:
+    tables = game.transitions.probabilities, game.start, *game.pairs, game.covered
+    options = _common(objective, values, "alpha", "ridge", "discount", "temperature", "policy_lr")
+    return load_oracle("oracle_tabular").TabularOracle(*tables, **options).run
+
+
+def _linear(game: Any, objective: str, values: dict[str, Any]) -> Callable[[int], object]:
+    reference = load_oracle().LinearOracle(**_common(objective, values))
+    weights = np.r_[np.ones(3), np.zeros(47)] + 0.1 * np.random.default_rng(0).normal(size=50)
+    return lambda steps: reference.run(weights, steps)
+
+
+def _neural(game: Any, objective: str, values: dict[str, Any]) -> Callable[[int], object]:
+    rng = np.random.default_rng(0)
+    widths = ((32, 10), (32, 32), (1, 32))
+    weights, biases = [0.1 * rng.normal(size=w) for w in widths], [np.zeros(w[0]) for w in widths]
+    reference = load_oracle().NeuralOracle(**_common(objective, values))
+
+    def run(steps: int) -> object:
+        noise = rng.normal(size=(steps, values["policy_steps"], 10)), rng.normal(size=(steps, 5, 10))
+        return reference.run(weights, biases, *noise)
+
+    return run
+
+
+_MAKE: dict[str, Callable[[Any, str, dict[str, Any]], Callable[[int], object]]] = {
+    "bandit": _bandit,
+    "corridor": _tabular,
+    "garnet": _tabular,
+    "gridworld": _tabular,
+    "linear": _linear,
+    "neural": _neural,
+}

@@ -2,9 +2,17 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
+
+
+class Times(NamedTuple):
+    """Seconds on the wall, and CPU seconds of all threads of this process."""
+
+    wall: float
+    cpu: float
 
 
 def median_seconds(
@@ -21,3 +29,22 @@ def median_seconds(
         jax.block_until_ready(work())
         times.append(clock() - started)
     return statistics.median(times)
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, Times]:
+    """Return what `work` returns, and the time that the call takes."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = jax.block_until_ready(work())
+    return result, Times(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def median_times(works: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, Times]:
+    """Return the median times of several works, taken in turns, so that a disturbance meets all of them.
+
+    The first round is not timed.
+    """
+    rounds = [{name: timed(work)[1] for name, work in works.items()} for _ in range(repeats + 1)][1:]
+    return {
+        name: Times(*map(statistics.median, zip(*(each[name] for each in rounds), strict=True)))
+        for name in works
+    }

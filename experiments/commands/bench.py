@@ -1,24 +1,45 @@
 """`fpo-jax bench`: what everything costs on this machine."""
 
 import dataclasses
+import json
+import shlex
 from collections.abc import Sequence
-from typing import Annotated, Literal, get_args
+from pathlib import Path
+from typing import Annotated, Literal
 
 import tyro
 
-from experiments.commands.options import Device, parse
+from experiments.commands.options import PROGRAM, Device, parse
 
-Benchmark = Literal["linear", "tabular", "steering", "neural", "sweep"]
+Benchmark = Literal["environments", "linear", "tabular", "steering", "neural", "sweep"]
 
 
 @dataclasses.dataclass
 class Bench:
     """Options of this command."""
 
-    which: Annotated[tuple[Benchmark, ...], tyro.conf.Positional] = get_args(Benchmark)
-    """linear: beside the eager NumPy oracle; tabular: a gridworld by either solve; steering: the implicit
-    gradient as the reward model grows, and the memory of unrolling; neural: the published protocol, wide
-    sweeps beside the oracle, and where the time goes; sweep: throughput and memory by batch width."""
+    which: Annotated[tuple[Benchmark, ...], tyro.conf.Positional] = ("environments",)
+    """environments: all of them under all objectives, beside the eager NumPy oracle and the arithmetic
+    limit, and cold starts; linear: beside the oracle by the published protocol; tabular: a gridworld by
+    either solve; steering: the implicit gradient as the reward model grows, and the memory of unrolling;
+    neural: the published protocol, wide sweeps beside the oracle, and where the time goes; sweep: throughput
+    and memory by batch width."""
+    only: tuple[str, ...] = ()
+    """Environments to measure; all when not given."""
+    objectives: tuple[str, ...] = ("myopic", "relaxed", "practical", "exact")
+    """Objectives to measure in every environment."""
+    batches: tuple[int, ...] = (1, 16, 256)
+    """Numbers of seeds of every environment that run at once."""
+    iterations: int | None = None
+    """Iterations that are timed in every environment; 16 to 320, as it is slow or fast, when not given."""
+    precision: Literal["float32", "float64"] = "float32"
+    """Precision of every environment."""
+    cold: Literal["none", "last", "all"] = "last"
+    """Cold starts of every environment: none, under the last of the objectives, or under all."""
+    json: bool = False
+    """End with one JSON object on standard output, in place of the table of all environments."""
+    out: Path | None = None
+    """Folder for the numbers of all environments, their table and the figure."""
     widths: tuple[int, ...] = (1, 64, 4096)
     """Numbers of seeds of the linear environment that run at once."""
     neural_widths: tuple[int, ...] = (5, 64, 256)
@@ -40,13 +61,21 @@ def bench_command(arguments: Sequence[str]) -> int:
     from fpo_jax.hyperparameters import InputError
 
     use_device(given.device)
-    for name in ("widths", "neural_widths", "sweep_widths"):
+    for name in ("batches", "widths", "neural_widths", "sweep_widths"):
         if not getattr(given, name) or min(getattr(given, name)) < 1:
             raise InputError(name, getattr(given, name), "one or more integers >= 1")
     if not given.sides or min(given.sides) < 3 or list(given.sides) != sorted(set(given.sides)):
         raise InputError("sides", given.sides, "one or more rising integers >= 3")
     if given.repeats < 1:
         raise InputError("repeats", given.repeats, "an integer >= 1")
+    if "environments" not in given.which and (given.json or given.out is not None):
+        raise InputError("which", " ".join(given.which), "environments among others, for --json or --out")
+    report = None
+    if "environments" in given.which:
+        from experiments.bench_environments import bench_environments
+
+        words = [PROGRAM, "bench", *arguments]
+        report = bench_environments(given, shlex.join(words))
     if "linear" in given.which:
         from experiments.bench_linear import bench_linear
 
@@ -67,4 +96,6 @@ def bench_command(arguments: Sequence[str]) -> int:
         from experiments.bench_sweep import bench_sweep
 
         bench_sweep(given.sweep_widths, given.repeats)
+    if given.json:
+        print(json.dumps(report, allow_nan=False))
     return 0

@@ -1,0 +1,103 @@
+"""What a first result costs in a fresh process: the whole command, and what of it is compilation.
+
+`python -m experiments.cold_start run ENV …` runs a command of `fpo-jax`, and ends with what JAX says of its
+stages, as JSON on a line of its own.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from experiments.timing import Times
+
+EVENTS = {
+    "/jax/core/compile/jaxpr_trace_duration": "trace",
+    "/jax/core/compile/jaxpr_to_mlir_module_duration": "lower",
+    "/jax/core/compile/backend_compile_duration": "xla",
+}
+"""Stages of a compilation, as JAX reports them; the last is reading, where the cache has the program."""
+
+
+class ColdStart(NamedTuple):
+    """Seconds of a whole process, and those of its stages on the wall, by name in `EVENTS`."""
+
+    whole: Times
+    stages: dict[str, float]
+
+    @property
+    def compiling(self) -> float:
+        """Return the seconds of all stages."""
+        return sum(self.stages.values())
+
+
+def cold_starts(environment: str, objective: str) -> dict[str, ColdStart]:
+    """Measure the first result of one seed and one iteration in three processes one after the other.
+
+    Returns:
+        `nothing kept`, with JAX's cache off; `first`, which fills an empty cache; `again`, from that cache.
+    """
+    command = ["run", environment, "--objective", objective, "--seeds", "1", "--steps", "1", "--json"]
+    with tempfile.TemporaryDirectory() as folder:
+        kept = {
+            "JAX_ENABLE_COMPILATION_CACHE": "true",
+            "JAX_COMPILATION_CACHE_DIR": folder,
+            # as `experiments.devices.keep_compiled` has it
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+        }
+        return {
+            "nothing kept": _started(command, {"JAX_ENABLE_COMPILATION_CACHE": "false"}),
+            "first": _started(command, kept),
+            "again": _started(command, kept),
+        }
+
+
+def _started(command: Sequence[str], variables: dict[str, str]) -> ColdStart:
+    def used() -> Times:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return Times(time.perf_counter(), usage.ru_utime + usage.ru_stime)
+
+    before = used()
+    called = [sys.executable, "-m", "experiments.cold_start", *command]
+    done = subprocess.run(called, env=os.environ | variables, check=True, capture_output=True)
+    after = used()
+    return ColdStart(
+        Times(after.wall - before.wall, after.cpu - before.cpu), json.loads(done.stdout.splitlines()[-1])
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command while JAX's own reports are collected, and print the seconds of every stage."""
+    import jax.monitoring
+
+    spans: dict[str, list[tuple[float, float]]] = {stage: [] for stage in EVENTS.values()}
+
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
+        if event in EVENTS:
+            now = time.time()
+            spans[EVENTS[event]].append((now - duration_secs, now))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    from experiments.__main__ import main as command
+
+    status = command(arguments)
+    print(json.dumps({stage: _covered(listed) for stage, listed in spans.items()}))
+    return status
+
+
+def _covered(spans: list[tuple[float, float]]) -> float:
+    """Return the length of the union of spans, since one function is traced while another is."""
+    total, reached = 0.0, 0.0
+    for start, stop in sorted(spans):
+        total += max(stop - max(start, reached), 0.0)
+        reached = max(reached, stop)
+    return total
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
