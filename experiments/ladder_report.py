@@ -139,12 +139,15 @@ def show(decomposed: Decomposed) -> str:
     return "\n".join(lines)
 
 
-def write(out: Path, decomposed: Decomposed, report: Mapping[str, Any]) -> None:
-    """Write `config.json`, `decomposition.npz`, `summary.json`, the figures and `report.html`."""
+def write(out: Path, decomposed: Decomposed, report: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Write `config.json`, `decomposition.npz`, `summary.json`, the figures and `report.html`.
+
+    `options` are those besides the settings of a run.
+    """
     from experiments.report import page, sections  # not needed until all is computed
 
     with replacing(out) as folder:
-        write_json(folder / "config.json", decomposed.settings.as_dict())
+        write_json(folder / "config.json", decomposed.settings.as_dict() | {"decompose": options})
         with (folder / "decomposition.npz").open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays(decomposed))
         write_json(folder / "summary.json", report)

@@ -49,6 +49,27 @@ def test_the_command_writes_a_table_numbers_and_figures(tmp_path, capsys):
     assert all(f"<td>{route}</td>" in page for route in table)
 
 
+def test_a_config_repeats_all_options_and_a_run_reads_it_too(tmp_path, monkeypatch):
+    asked = {"every": 2, "foresee": 3, "only": ["relaxed"]}
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"environment": "bandit", "steps": 4, "seeds": 2, "decompose": asked}))
+    calls = []
+
+    class Stopped(Exception):
+        pass
+
+    def stopped(settings, *options, **_):
+        calls.append((settings.steps, *options))
+        raise Stopped
+
+    monkeypatch.setattr("experiments.decompose.decompose", stopped)
+    monkeypatch.setattr("experiments.running.execute", stopped)
+    for command in (["decompose"], ["decompose", "--foresee", "1"], ["run"]):
+        with pytest.raises(Stopped):
+            main([*command, "--config", str(config)])
+    assert calls == [(4, 2, 3, ("relaxed",)), (4, 2, 1, ("relaxed",)), (4,)]
+
+
 def test_routes_that_do_not_apply_are_named():
     decomposed = decompose(resolve(LINEAR), every=6, only=("implicit", "score-function", "practical"))
     assert set(decomposed.routes) == {"practical"}

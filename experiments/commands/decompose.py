@@ -45,7 +45,7 @@ def decompose_command(arguments: Sequence[str]) -> int:
         if route.warning():
             sys.stderr.write(f"{PROGRAM}: warning: {label}: {route.warning()}\n")
     if out is not None:
-        write(out, decomposed, report | origin)
+        write(out, decomposed, report | origin, {name: own[name] for name, *_ in MORE})
         sys.stderr.write(f"written to {out}\n")
     print(json.dumps(report | origin, allow_nan=False) if own["json"] else show(decomposed))
     return 0

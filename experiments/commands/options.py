@@ -89,6 +89,9 @@ def parse_settings(
     known_so_far = [a for a in arguments if a not in ("-h", "--help")]
     which, _ = parse(Which, known_so_far, command, return_unknown_args=True)
     earlier = load(which.config) if which.config else {}
+    besides = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in dict(earlier.pop("decompose", {})).items()
+    }
     asked = {k: v for k, v in vars(which).items() if k != "config" and v is not None}
     named = [a for a in arguments if a in ENVIRONMENTS]
     if named or (arguments and not arguments[0].startswith("-")):
@@ -125,7 +128,7 @@ def parse_settings(
             for name, (field, _) in hyperparameters(chosen.names).items()
         ),
         option("config", Path | None, "config.json of an earlier run, to start from", None),
-        *(option(*more) for more in extra),
+        *(option(name, kind, help, besides.get(name, default)) for name, kind, help, default in extra),
     ]
     _require_options(arguments, [name for name, *_ in fields], " and ".join(chosen.names[:2]))
     options = dataclasses.make_dataclass("Options", fields)
