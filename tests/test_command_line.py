@@ -188,6 +188,7 @@ def test_bad_config_files(capsys, tmp_path):
         '{"environment": "linear", "wieght": 1}': "nearest: weight_decay",
         '{"environment": "linear", "rm_lr": "fast"}': "rm_lr = fast",
         '{"environment": 3}': "environment = 3",
+        '{"environment": "linear", "decompose": 3}': "decompose = 3",
         '{"environment": "linear", "seeds": 1.5}': "seeds = 1.5",
         "{": "readable JSON",
     }

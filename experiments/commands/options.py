@@ -17,16 +17,10 @@ import tyro
 PROGRAM = "fpo-jax"
 
 Device = Literal["cpu", "gpu", "tpu"]
-DEVICE: tuple[str, Any, str, Any] = (
-    "device",
-    Device | None,
-    "where to compute; where JAX likes best when not given",
-    None,
-)
 OUTPUT: list[tuple[str, Any, str, Any]] = [
     ("out", Path | None, "folder for settings, numbers, summary and figures", None),
     ("json", bool, "end with one JSON object on standard output", False),
-    DEVICE,
+    ("device", Device | None, "where to compute; where JAX likes best when not given", None),
 ]
 """Options of a command besides the settings of a run: name, type, help, default."""
 
@@ -71,7 +65,7 @@ def parse_settings(
     from fpo_jax.differentiate import DIFFERENTIATORS
     from fpo_jax.feedback import FEEDBACKS
     from fpo_jax.followers import FOLLOWERS
-    from fpo_jax.hyperparameters import allowed_values
+    from fpo_jax.hyperparameters import InputError, allowed_values
     from fpo_jax.objectives import OBJECTIVES
 
     def one_of(names: Iterable[str]) -> str:
@@ -89,9 +83,10 @@ def parse_settings(
     known_so_far = [a for a in arguments if a not in ("-h", "--help")]
     which, _ = parse(Which, known_so_far, command, return_unknown_args=True)
     earlier = load(which.config) if which.config else {}
-    besides = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in dict(earlier.pop("decompose", {})).items()
-    }
+    besides = earlier.pop("decompose", {})
+    if not isinstance(besides, dict):
+        raise InputError("decompose", besides, f"an object of options; it stands in {which.config}")
+    besides = {name: tuple(value) if isinstance(value, list) else value for name, value in besides.items()}
     asked = {k: v for k, v in vars(which).items() if k != "config" and v is not None}
     named = [a for a in arguments if a in ENVIRONMENTS]
     if named or (arguments and not arguments[0].startswith("-")):
