@@ -16,6 +16,7 @@ from fpo_jax.expect import follower_loss, squared_norm, training_data
 from fpo_jax.feedback import Labels
 from fpo_jax.hyperparameters import catalogue, count, flag, real
 from fpo_jax.optimiser import Optax
+from fpo_jax.solve import solve_positive
 from fpo_jax.types import Feedback, Follower, Game, Key, Phi, RewardModel, Scalar, Theta
 
 Loss = Callable[[jax.Array], jax.Array]
@@ -96,15 +97,15 @@ class BestResponse(Follower):
 
     def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
         """Return the best response to π_θ, whatever φ was before."""
-        anchor, unravel = ravel_pytree(reward_model.memory)
         loss = self.loss(game, theta, reward_model, key)
         if self.feedback.quadratic:
-            hessian, gradient = jax.hessian(loss)(anchor), jax.grad(loss)(anchor)
-            found = anchor + jax.scipy.linalg.solve(hessian, -gradient, assume_a="pos")
+            start, unravel = ravel_pytree(reward_model.memory)
+            found = _stationary(loss, start, _newton_step)
         else:
             from fpo_jax import roots
 
-            found = _stationary(loss, ravel_pytree(reward_model.phi)[0], roots.convex)
+            start, unravel = ravel_pytree(reward_model.phi)
+            found = _stationary(loss, start, roots.convex)
         return RewardModel(unravel(found), memory=reward_model.memory)
 
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar:
@@ -177,11 +178,16 @@ class Converged(BestResponse):
         return RewardModel(unravel(_stationary(loss, phi, minimise)), memory=reward_model.memory)
 
 
+def _newton_step(slope: Slope, start: jax.Array) -> jax.Array:
+    """Return the root of a slope that is affine."""
+    return start - solve_positive(jax.jacfwd(slope)(start), slope(start))
+
+
 def _stationary(loss: Loss, start: jax.Array, minimise: Minimiser) -> jax.Array:
     """Return the stationary point that `minimise` finds, differentiated by the implicit function theorem."""
 
     def solve_tangent(slope: Slope, right: jax.Array) -> jax.Array:
-        return jax.scipy.linalg.solve(jax.jacfwd(slope)(right), right, assume_a="pos")
+        return solve_positive(jax.jacfwd(slope)(right), right)
 
     return jax.lax.custom_root(jax.grad(loss), jax.lax.stop_gradient(start), minimise, solve_tangent)
 

@@ -66,11 +66,12 @@ class Leader:
         bound = jnp.where(self.gradient_clip > 0, self.gradient_clip, jnp.inf)
         evaluation_key, data_key = foresight_keys(key)
         evaluation = game.noise(evaluation_key, self.policy_steps) if noise is None else noise
+        facing = follower.prepared(game, reward_model)  # once for all steps
         keys = ForesightKeys(evaluation, jax.random.split(data_key, self.policy_steps))
 
         def step(theta: Theta, step_keys: Any) -> tuple[Theta, None]:
             gradient = self.differentiator.gradient(
-                lambda t: self.objective.value(game, follower, t, reward_model, step_keys), theta
+                lambda t: self.objective.value(game, follower, t, facing, step_keys), theta
             )
             clamped = jax.tree.map(lambda g: jnp.clip(g, -bound, bound), gradient)
             return jax.tree.map(lambda t, g: t + self.policy_lr * g, theta, clamped), None

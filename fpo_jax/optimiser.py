@@ -125,8 +125,8 @@ class Optax(Follower):
             raise InputError(
                 "reward_model.memory", memory, "what Optax.init returns: an optimiser needs its state"
             )
-        buffer, data = self._training_data(game, theta, memory, key)
-        optimiser = self.transformation()
+        buffer, data = self._training_data(game, theta, reward_model, key)
+        optimiser, ahead = self.transformation(), reward_model.ahead
         start = (reward_model.phi, memory.optimiser)
         if memory.start is not None:
             start = (memory.start, optimiser.init(memory.start))
@@ -134,6 +134,8 @@ class Optax(Follower):
         def step(carry: tuple[Phi, PyTree], _: None) -> tuple[tuple[Phi, PyTree], None]:
             phi, state = carry
             gradient = jax.grad(follower_loss, argnums=1)(game, phi, data, self.feedback)
+            if ahead is not None:
+                gradient = jax.tree.map(jnp.add, gradient, ahead)
             with jax.numpy_dtype_promotion("standard"):  # which optax counts on
                 change, state = optimiser.update(gradient, state, phi)
             return (optax.apply_updates(phi, change), state), None
@@ -145,6 +147,21 @@ class Optax(Follower):
         seen = memory.seen + self.draws
         return RewardModel(phi, memory._replace(optimiser=state, buffer=buffer, seen=seen))
 
+    def prepared(self, game: Game, reward_model: RewardModel) -> RewardModel:
+        """Return the reward model with the gradient of the earlier draws' part of the next loss.
+
+        Foresight then differentiates through the fresh draws only. An update that nobody differentiates is
+        faster in one piece, with larger products.
+        """
+        memory = reward_model.memory
+        if self.replay not in ("fifo", "mixed") or self.rm_steps > 1 or reward_model.ahead is not None:
+            return reward_model
+        phi = reward_model.phi if memory.start is None else memory.start
+        others = self._others(game, memory, jax.random.key(0))  # none of which is taken, so any key does
+        earlier = _as_sample(self._earlier(memory), self._there(memory))
+        data = mix(others and jax.tree.map(lambda leaf: leaf[:0], others), earlier, self.alpha)
+        return reward_model._replace(ahead=jax.grad(follower_loss, argnums=1)(game, phi, data, self.feedback))
+
     def noise(self, game: Game, key: Key) -> PyTree:
         """Return the random numbers of the fresh draws."""
         return game.noise(key, self.draws)
@@ -153,7 +170,7 @@ class Optax(Follower):
         self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[Array], Scalar]:
         """Return the loss that an update descends but does not minimise, as a function of flattened φ."""
-        _, data = self._training_data(game, theta, reward_model.memory, key)
+        _, data = self._training_data(game, theta, reward_model._replace(ahead=None), key)
         _, unravel = ravel_pytree(reward_model.phi)
 
         def loss(phi: Array) -> Scalar:
@@ -174,7 +191,8 @@ class Optax(Follower):
 
     def remembered(self, reward_model: RewardModel) -> Responses:
         """Return the items in the buffer as one sample."""
-        return _as_sample(reward_model.memory.buffer)
+        buffer = reward_model.memory.buffer
+        return _as_sample(buffer, jnp.sum(buffer.w))
 
     def _items(self, game: Game, theta: Theta, key: Key, number: int) -> Responses:
         """Return the items of independent draws of π_θ, stacked: leading axes [number, n]."""
@@ -185,10 +203,7 @@ class Optax(Follower):
     def _push(self, memory: Memory, fresh: Responses, key: Key) -> Responses:
         """Return the buffer after the fresh draws have entered it."""
         if self.replay != "accumulate":
-            kept = 0 if self.replay == "fresh" else self.buffer_size - self.draws
-            return jax.tree.map(
-                lambda old, new: jnp.concatenate([old[old.shape[0] - kept :], new]), memory.buffer, fresh
-            )
+            return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), self._earlier(memory), fresh)
 
         # reservoir sampling: the draw of number c takes place c while there is room, afterwards a place
         # among c + 1, so that each of the c + 1 draws so far is kept with the same probability
@@ -205,20 +220,36 @@ class Optax(Follower):
         numbers = memory.seen + jnp.arange(self.draws)
         return jax.lax.scan(enter, memory.buffer, (fresh, numbers, jax.random.split(key, self.draws)))[0]
 
+    def _earlier(self, memory: Memory) -> Responses:
+        """Return the draws that stay in the buffer when fresh ones drive out the oldest."""
+        return jax.tree.map(lambda leaf: leaf[self.draws :], memory.buffer)
+
+    def _there(self, memory: Memory) -> Array:
+        """Return the number of draws in the buffer after the next update."""
+        return jnp.minimum(memory.seen + self.draws, memory.buffer.w.shape[0])
+
+    def _others(self, game: Game, memory: Memory, key: Key) -> Responses | None:
+        """Return what the buffer is mixed with, if anything."""
+        if memory.anchor is None:
+            return self.feedback.offline(game, key)
+        return _as_sample(memory.anchor, memory.anchor.w.shape[0])
+
     def _training_data(
-        self, game: Game, theta: Theta, memory: Memory, key: Key
+        self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
     ) -> tuple[Responses, Responses]:
-        """Return the buffer after fresh draws of π_θ have entered it, and the mix to train on."""
-        buffer = self._push(memory, self._items(game, theta, key, self.draws), named_key(key, "places"))
-        offline = self.feedback.offline(game, key) if memory.anchor is None else _as_sample(memory.anchor)
-        return buffer, mix(offline, _as_sample(buffer), self.alpha)
+        """Return the buffer after fresh draws of π_θ have entered it, and the mix to train on.
+
+        Where the earlier draws' gradient is known ahead, the mix is without them.
+        """
+        memory = reward_model.memory
+        fresh = self._items(game, theta, key, self.draws)
+        buffer = self._push(memory, fresh, named_key(key, "places"))
+        draws = buffer if reward_model.ahead is None else fresh
+        others = self._others(game, memory, key)
+        return buffer, mix(others, _as_sample(draws, self._there(memory)), self.alpha)
 
 
-def _as_sample(draws: Responses) -> Responses:
-    """Return stacked draws as one sample, in which those that are there weigh the same.
-
-    Their number is held fixed: weights that carry score functions sum to 1, but their gradients do not to 0.
-    """
-    number = jax.lax.stop_gradient(jnp.sum(draws.w))
+def _as_sample(draws: Responses, number: int | Array) -> Responses:
+    """Return stacked draws as one sample, each of weight 1 / number."""
     flat: Callable[[Array], Array] = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])  # noqa: E731
     return Responses(jax.tree.map(flat, draws.y), flat(draws.w) / number)

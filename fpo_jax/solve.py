@@ -12,6 +12,9 @@ from fpo_jax.types import Cost, Scalar
 Vector = Float[Array, " n"]
 Product = Callable[[Vector], Vector]
 
+UNROLLED = 4
+"""Most unknowns of a linear system that is solved without LAPACK."""
+
 POWER_STEPS = 20
 """Products spent on the largest curvature, where a Neumann series is not told its step."""
 
@@ -30,6 +33,35 @@ class Limits(NamedTuple):
     neumann_step: float | Scalar
 
 
+def solve_positive(matrix: Float[Array, "n n"], b: Vector) -> Vector:
+    """Return H⁻¹ b for a symmetric positive definite H, by Cholesky; NaN where H is not positive definite.
+
+    Up to `UNROLLED` unknowns the arithmetic is written out, and goes along the batch: LAPACK is called anew
+    for every seed, and the call takes longer than such a system.
+    """
+    n = b.size
+    if n > UNROLLED:
+        return jax.scipy.linalg.solve(matrix, b, assume_a="pos")
+    factor: list[list[Array]] = []
+    forward: list[Array] = []
+    for i in range(n):
+        row: list[Array] = []
+        for j in range(i):
+            row.append((matrix[i, j] - _dot(row, factor[j])) / factor[j][j])
+        row.append(jnp.sqrt(matrix[i, i] - _dot(row, row)))
+        forward.append((b[i] - _dot(row, forward)) / row[i])
+        factor.append(row)
+    backward: list[Array] = []
+    for i in reversed(range(n)):
+        column = [factor[k][i] for k in reversed(range(i + 1, n))]
+        backward.append((forward[i] - _dot(column, backward)) / factor[i][i])
+    return jnp.stack(backward[::-1])
+
+
+def _dot(a: list[Array], b: list[Array]) -> Array | float:
+    return sum((x * y for x, y in zip(a, b, strict=False)), start=0.0)
+
+
 class Solution(NamedTuple):
     """v, the products with H and the iterations it took, and the relative residual the method promises."""
 
@@ -42,7 +74,7 @@ class Solution(NamedTuple):
 def _dense(product: Product, b: Vector, limits: Limits) -> Solution:
     """Form H, one product for each column, and solve by Cholesky: fails unless H is positive definite."""
     hessian = jax.vmap(product)(jnp.eye(b.size, dtype=b.dtype))
-    v = jax.scipy.linalg.solve(hessian, b, assume_a="pos")
+    v = solve_positive(hessian, b)
     return Solution(v, jnp.asarray(b.size), jnp.asarray(1), jnp.inf)
 
 

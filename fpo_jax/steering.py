@@ -77,7 +77,7 @@ def foresee(
         raise InputError("horizon", horizon, f"an integer >= 1 and <= {HORIZON_LIMIT}")
     keys = jax.random.split(key, horizon)
     if horizon == 1:  # a loop of one would only hide the update from the compiler
-        return follower.update(game, theta, reward_model, keys[0])
+        return follower.update(game, theta, follower.prepared(game, reward_model), keys[0])
 
     def update(model: RewardModel, update_key: Key) -> tuple[RewardModel, None]:
         return follower.update(game, theta, model, update_key), None
@@ -88,7 +88,7 @@ def foresee(
 
     length = math.isqrt(horizon)
     whole = horizon - horizon % length
-    model, _ = jax.lax.scan(leg, reward_model, keys[:whole].reshape(-1, length))
+    model, _ = jax.lax.scan(leg, reward_model._replace(ahead=None), keys[:whole].reshape(-1, length))
     return leg(model, keys[whole:])[0]
 
 

@@ -273,6 +273,13 @@ class Follower(Protocol):
         """Return the reward model after one update on what π_θ produces."""
         ...
 
+    def prepared(self, game: Game, reward_model: RewardModel) -> RewardModel:
+        """Return the reward model with that part of its next update which depends on no policy, in `ahead`.
+
+        Whoever foresees one update for many policies computes it once; by default there is none.
+        """
+        return reward_model
+
     def noise(self, game: Game, key: Key) -> PyTree | None:
         """Return `Game.noise` for the samples of an `update` with this key, so that it can be drawn ahead.
 

@@ -18,7 +18,7 @@ from fpo_jax.followers import Converged
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.objectives import OBJECTIVES, FirstOrder, Limit, Proximal, Tracin
 from fpo_jax.optimiser import Optax
-from fpo_jax.solve import Limits, solve
+from fpo_jax.solve import Limits, solve, solve_positive
 
 HIDDEN = 3
 
@@ -343,3 +343,13 @@ def test_unrolled_to_convergence_is_the_limit_of_the_follower(key):
     implicit = Implicit().estimate(game, BestResponse(ridge=0.1, alpha=0.3), theta, model, key).gradient
     assert relative_error(unrolled, implicit) < 1e-8
     assert relative_error(limit, implicit) < 1e-12
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 5])
+def test_a_positive_definite_system_is_solved_with_and_without_lapack(size):
+    rng = np.random.default_rng(size)
+    half, b = rng.normal(size=(size, size + 2)), rng.normal(size=size)
+    matrix = half @ half.T
+    np.testing.assert_allclose(solve_positive(matrix, b), np.linalg.solve(matrix, b), rtol=1e-9)
+    least = np.linalg.eigvalsh(matrix)[0]
+    assert np.isnan(solve_positive(matrix - 1.1 * least * np.eye(size), b)).any()  # one curvature is negative
