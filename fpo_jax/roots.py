@@ -9,6 +9,8 @@ import lineax as lx
 import optimistix as optx
 from jaxtyping import Array, Float
 
+from fpo_jax.solve import solve_positive
+
 Vector = Float[Array, " n"]
 Slope = Callable[[Vector], Vector]
 
@@ -16,14 +18,14 @@ Slope = Callable[[Vector], Vector]
 def convex(slope: Slope, start: Vector) -> Vector:
     """Return the root of a convex loss's slope by Newton's method in a trust region; NaN if not reached."""
     digits = 100.0 * float(jnp.finfo(start.dtype).eps)
-    solver: optx.Dogleg = optx.Dogleg(rtol=digits, atol=digits, linear_solver=DenseSolver())
+    solver: optx.Dogleg = optx.Dogleg(rtol=digits, atol=digits, linear_solver=DenseSolver(solve_positive))
     found: Any = optx.root_find(lambda p, _: slope(p), solver, start, max_steps=100, throw=False)
     return jnp.where(found.result == optx.RESULTS.successful, found.value, jnp.nan)
 
 
 def polished(slope: Slope, start: Vector, digits: Any) -> Vector:
     """Return a root near by, after at most 20 steps of Newton's method."""
-    newton: optx.Newton = optx.Newton(rtol=digits, atol=digits, linear_solver=DenseSolver())
+    newton: optx.Newton = optx.Newton(rtol=digits, atol=digits, linear_solver=DenseSolver(jnp.linalg.solve))
     return optx.root_find(lambda p, _: slope(p), newton, start, max_steps=20, throw=False).value
 
 
@@ -48,10 +50,12 @@ def bracketed(
 
 
 class DenseSolver(lx.AbstractLinearSolver):
-    """H v = b by LU for a vector b, on any number of devices.
+    """H v = b for a vector b by a dense solve, on any number of devices.
 
     Those of lineax compare structures, which differ in sharding where seeds are spread over devices.
     """
+
+    solve: Callable[[Array, Vector], Vector]
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> Array:
         """Return the matrix of the operator."""
@@ -59,7 +63,7 @@ class DenseSolver(lx.AbstractLinearSolver):
 
     def compute(self, state: Array, vector: Vector, options: dict[str, Any]) -> tuple[Vector, Any, dict]:
         """Return the solution; not finite where the matrix is singular."""
-        return jnp.linalg.solve(state, vector), lx.RESULTS.successful, {}
+        return self.solve(state, vector), lx.RESULTS.successful, {}
 
     def transpose(self, state: Array, options: dict[str, Any]) -> tuple[Array, dict]:
         """Return the transposed matrix."""
