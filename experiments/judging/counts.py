@@ -37,7 +37,7 @@ def parse_counts(written: str) -> Counts:
     return Counts(*map(int, written.split(":")))
 
 
-def tested(label: str, counts: Counts) -> dict[str, Any]:
+def assess(label: str, counts: Counts) -> dict[str, Any]:
     """Return what counts say of A against B; None where nothing was decided.
 
     Of n = w + l decided pairs, with X ~ Binomial(n, ½):

@@ -35,7 +35,14 @@ class Key:
 
     def __init__(self, secret: str = "", variable: str = ""):
         self.secret, self.variable = secret, variable
-        spelled = {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], quote(secret, safe="")}
+        escaped = secret.replace("\\", "\\\\")
+        spelled = {
+            secret,
+            json.dumps(secret)[1:-1],
+            escaped,
+            escaped.replace("'", "\\'"),
+            quote(secret, safe=""),
+        }
         self._spelled = sorted(spelled - {""}, key=len, reverse=True)
 
     def hidden_in(self, text: str) -> str:

@@ -20,13 +20,16 @@ def draw(rows: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
     """Draw each comparison: wins, ties and losses as a bar, and beside it the win rate, its interval."""
     figure, axes = plotting.panels(1, 2, sharey=True)
     figure.set_size_inches(7.2, 1.5 + 0.42 * len(rows))
+    figure.set_layout_engine("constrained", w_pad=0.12)  # numbers of the two axes stay apart
     parts = {name: [row[name] for row in rows] for name in ("wins", "ties", "losses")}
     plotting.divided_bars(axes[0, 0], parts, [row["label"] for row in rows], COLOURS)
     axes[0, 0].set_xlabel("share of the judged pairs")
     rates = [row["win_rate"] if row["win_rate"] is not None else float("nan") for row in rows]
     ends = [(0.0, 1.0) if row["win_rate"] is None else row["win_rate_ci95"] for row in rows]
     plotting.share_intervals(axes[0, 1], rates, ends)
-    axes[0, 1].set_xlabel("win rate of A among the decided, 95 % interval")
+    axes[0, 1].set_xlabel("win rate among the decided, 95 % interval")
+    for ax in axes[0]:
+        ax.tick_params(axis="y", length=0)
     figures.legend_below(figure, axes[0, 0], 3)
     return {"outcome": figure}
 

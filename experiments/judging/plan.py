@@ -1,4 +1,4 @@
-"""From what a user asks to a report: settings checked, a judge made, verdicts counted and tested."""
+"""From what a user asks to a report: settings checked, a judge made, verdicts counted and assess."""
 
 import hashlib
 import importlib.metadata
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.judging.answers import digest, matched
 from experiments.judging.comparing import Judge, compare, saying_how_to_go_on
-from experiments.judging.counts import parse_counts, tested
+from experiments.judging.counts import parse_counts, assess
 from experiments.judging.endpoint import Endpoint, Key, openai, require_url
 from experiments.judging.question import load_template
 from experiments.judging.scorer import Scorer, load_score
@@ -23,11 +23,19 @@ from fpo_jax.start import SEED_LIMIT
 if TYPE_CHECKING:
     from experiments.commands.judge import Judge as Options
 
-SETTINGS = (
-    "answers", "counts", "endpoint", "judge_model", "scorer", "tie_margin", "both_orders", "template",
-    "temperature", "seed",
-)  # fmt: skip
-"""What verdicts rest on, and `config.json` holds."""
+SETTINGS: dict[str, Any] = {
+    "answers": list,
+    "counts": list,
+    "endpoint": str,
+    "judge_model": str,
+    "scorer": str,
+    "tie_margin": int | float,
+    "both_orders": bool,
+    "template": str,
+    "temperature": int | float | str,
+    "seed": int,
+}
+"""What verdicts rest on, and `config.json` holds, with its type there."""
 OF_ENDPOINTS = ("judge_model", "both_orders", "template", "temperature", "seed")
 ALONE = ("endpoint", "scorer", "counts")
 """Who judges: one of these."""
@@ -41,12 +49,16 @@ def settings_of(given: "Options") -> dict[str, Any]:
     """
     earlier = load(given.config) if given.config else {}
     earlier = {name: value for name, value in earlier.items() if not name.endswith("_sha256")}
-    for name in earlier:
+    for name, value in earlier.items():
         require_known("setting", name, SETTINGS)
+        if value is not None and not isinstance(value, SETTINGS[name]):
+            raise InputError(name, value, f"of its type in {given.config}, as `fpo-jax judge` writes it")
     asked = {name: getattr(given, name) for name in SETTINGS}
     asked = {name: value for name, value in asked.items() if value not in (None, (), False)}
-    if any(name in asked for name in ALONE):  # who judges now takes the place of who did
-        earlier = {name: value for name, value in earlier.items() if name not in ALONE}
+    who = [name for name in ALONE if name in asked]
+    if who and not earlier.get(who[0]):  # who judges now has other options than who did
+        kept = () if "counts" in who else ("answers",)
+        earlier = {name: value for name, value in earlier.items() if name in kept}
     settings = dict.fromkeys(SETTINGS) | earlier | asked
     for name in ("answers", "counts"):
         settings[name] = [str(value) for value in settings[name] or ()]
@@ -84,7 +96,7 @@ def _check(settings: Mapping[str, Any], given: "Options") -> None:
         raise InputError("resume", "yes", "used with files and --out, the folder of what is to be resumed")
     _in_range("tie_margin", settings["tie_margin"] or 0.0, 0.0)
     if settings["temperature"] != "server":
-        _in_range("temperature", settings["temperature"] or 0.0, 0.0)
+        _in_range("temperature", 0.0 if settings["temperature"] is None else settings["temperature"], 0.0)
     _in_range("seed", settings["seed"] or 0, 0, SEED_LIMIT - 1, whole=True)
     _in_range("parallel", given.parallel, 1, whole=True)
     _in_range("retries", given.retries, 0, whole=True)
@@ -103,7 +115,7 @@ def _in_range(name: str, value: Any, low: float, high: float = math.inf, whole: 
 
 def of_counts(settings: Mapping[str, Any], given: "Options", command: str) -> dict[str, Any]:
     """Test counts of comparisons made elsewhere, and write the folder if there is one."""
-    rows = [tested(written, parse_counts(written)) for written in settings["counts"]]
+    rows = [assess(written, parse_counts(written)) for written in settings["counts"]]
     report = {"comparisons": rows} | provenance(command, "float64")
     if given.out is not None:
         from experiments.judging import outcome  # matplotlib is slow to import
@@ -163,7 +175,7 @@ def _report(settings: Mapping[str, Any], verdicts: list[Verdict], command: str) 
         "answers": settings["answers"],
         "judge": settings["judge_model"] or settings["scorer"],
         "pairs": len(verdicts),
-        "comparisons": [tested(" : ".join(names), counted(verdicts))],
+        "comparisons": [assess(" : ".join(names), counted(verdicts))],
         "identical": reasons.count("identical answers"),
         "disagreed": reasons.count("the two orders disagree"),
         "position": position(verdicts),

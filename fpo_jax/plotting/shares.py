@@ -39,10 +39,16 @@ def divided_bars(
 
 
 def share_intervals(ax: Axes, shares: Sequence[float], intervals: Sequence[tuple[float, float]]) -> None:
-    """Draw shares as dots with their intervals, from top to bottom, and even odds as a dashed line."""
-    places = range(len(shares))
+    """Draw shares as dots with their intervals, from top to bottom, and even odds as a dashed line.
+
+    A share that is NaN is left out. Even odds stand in the middle, so that sides can be compared.
+    """
     ax.axvline(0.5, color=IDEAL, linestyle="--", linewidth=1)
-    for place, share, (low, high) in zip(places, shares, intervals, strict=True):
-        ax.plot([low, high], [place, place], color=EXACT.color, linewidth=4, alpha=0.25)
-        ax.plot(share, place, "o", color=EXACT.color, markersize=4)
+    farthest = 0.05
+    for place, (share, (low, high)) in enumerate(zip(shares, intervals, strict=True)):
+        if np.isfinite(share):
+            ends = [[share - low], [high - share]]
+            ax.errorbar([share], [place], xerr=ends, fmt="o", color=EXACT.color, markersize=4, capsize=3)
+            farthest = max(farthest, 0.5 - low, high - 0.5)
+    ax.set_xlim(0.5 - 1.1 * farthest, 0.5 + 1.1 * farthest)
     ax.set_ylim(len(shares) - 0.5, -0.5)
