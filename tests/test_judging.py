@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from experiments.chunks import Unfinished
 from experiments.judging.answers import matched
-from experiments.judging.counts import Counts, parse_counts, assess
+from experiments.judging.counts import Counts, assess, parse_counts
 from experiments.judging.endpoint import Endpoint, Key, require_url
 from experiments.judging.question import TEMPLATE, fill, understand
 from experiments.judging.verdicts import Verdict, read_verdicts

@@ -22,6 +22,7 @@ from fpo_jax.hyperparameters import InputError
 
 LONGEST_REPLY = 2000
 """Characters of a reply that are kept."""
+_NO_COMPLETION = "the answer is no chat completion"
 HOPELESS = {401: "key_variable", 403: "key_variable", 404: "judge_model"}
 """What to correct when an endpoint answers with such a status, since no other pair will fare better."""
 
@@ -150,7 +151,6 @@ class Endpoint(NamedTuple):
 
     async def _judge(self, pairs: Mapping[int, Pair], record: Callable[[Verdict], None]) -> None:
         package, left = openai(), iter(pairs.items())
-        without = {} if self.key.secret else {"Authorization": package.Omit()}
 
         async def work(client: Any, left: Iterator[tuple[int, Pair]]) -> None:
             for index, pair in left:
@@ -162,7 +162,6 @@ class Endpoint(NamedTuple):
                 api_key=self.key.secret or "none",
                 max_retries=self.retries,
                 timeout=self.timeout,
-                default_headers=without,
             ) as client,
             asyncio.TaskGroup() as tasks,
         ):
@@ -196,23 +195,28 @@ class Endpoint(NamedTuple):
     async def _reply(self, client: Any, question: str) -> str:
         package = openai()
         asked: dict[str, Any] = {} if self.temperature is None else {"temperature": self.temperature}
+        asked |= {} if self.key.secret else {"extra_headers": {"Authorization": package.Omit()}}
         try:
             completion = await client.chat.completions.create(
                 model=self.model, messages=[{"role": "user", "content": question}], **asked
             )
-            return completion.choices[0].message.content or ""
         except package.APIStatusError as error:
             status = error.status_code
             if status in (401, 403):  # what such an answer says of the key, even masked, is kept nowhere
-                allowed = f"a variable with a key that {self.url} accepts (it answered {status})"
+                allowed = f"a variable with a key that {self.url} accepts (HTTP {status})"
                 raise InputError("key_variable", self.key.variable or "none", allowed) from None
-            said = shortened(self.key.hidden_in(str(error.message)))
+            message = re.sub(r"^Error code: \d+( - )?", "", str(error.message))
+            said = f"HTTP {status}: {shortened(self.key.hidden_in(message))}".removesuffix(": ")
             if status in HOPELESS:
-                allowed = f"a model that {self.url} has (it answered {status}: {said})"
+                allowed = f"a model that {self.url} has ({said})"
                 raise InputError(HOPELESS[status], self.model, allowed) from None
-            raise _Failed(f"HTTP {status}: {said}") from None
+            raise _Failed(said) from None
         except package.OpenAIError as error:
             cause = "" if error.__cause__ is None else f" ({error.__cause__})"
             raise _Failed(shortened(self.key.hidden_in(f"{error}{cause}"))) from None
-        except (AttributeError, IndexError, TypeError, ValueError):  # answered, but not in this protocol
-            raise _Failed("the answer is no chat completion") from None
+        except ValueError:  # answered in something else than JSON
+            raise _Failed(_NO_COMPLETION) from None
+        try:
+            return str(completion.choices[0].message.content or "")
+        except (AttributeError, IndexError, TypeError):
+            raise _Failed(_NO_COMPLETION) from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.judging.answers import digest, matched
 from experiments.judging.comparing import Judge, compare, saying_how_to_go_on
-from experiments.judging.counts import parse_counts, assess
+from experiments.judging.counts import assess, parse_counts
 from experiments.judging.endpoint import Endpoint, Key, openai, require_url
 from experiments.judging.question import load_template
 from experiments.judging.scorer import Scorer, load_score
