@@ -1,12 +1,14 @@
 """Answers compared pair by pair: statistics, files, local scorers, resuming, and one line for bad input."""
 
 import json
+import math
 import sys
 from math import comb
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from experiments.chunks import Unfinished
 from experiments.judging.answers import matched
@@ -47,6 +49,27 @@ def test_published_counts(capsys):
         assert round(exact, digits) < printed < round(2 * exact, digits)
     assert [round(row["p_one_sided"], 4) for row in rows] == [0.0091, 0.4047, 0.0544]
     assert [round(row["p_two_sided"], 4) for row in rows] == [0.0181, 0.8094, 0.1087]
+
+
+def test_what_is_printed_is_no_usual_test_of_the_counts_either():
+    counts = [parse_counts(written) for written in PUBLISHED]
+    printed = [(p, len(str(p)) - 2) for p in PUBLISHED.values()]
+
+    def normal(counts, ties, correction):
+        ahead = counts.wins - counts.losses - correction
+        return math.erfc(ahead / math.sqrt(2 * (counts.decided + ties))) / 2
+
+    for one, (p, digits) in zip(counts, printed, strict=True):
+        middle = upper_tail(one.wins, one.decided) - comb(one.decided, one.wins) / 2**one.decided / 2  # mid-p
+        for sided in (1, 2):
+            for other in (normal(one, 0, 0), normal(one, 0, 1), middle):
+                assert round(sided * other, digits) != p
+    # each tie as half a win: by the normal approximation, and exactly where ties can be halved
+    for halves in range(300):
+        exact = [binom.sf(c.wins + halves - 1, c.decided + 2 * halves, 0.5) for c in counts]
+        near = [normal(c, 2 * halves, 0) for c in counts]
+        for found in (exact, near):
+            assert any(round(x, d) != p for x, (p, d) in zip(found, printed, strict=True))
 
 
 @settings(max_examples=40, deadline=None)
