@@ -10,6 +10,19 @@ from typing import Any, NamedTuple
 from fpo_jax.hyperparameters import InputError
 
 LEVEL = 0.95
+HEAD = [
+    "A : B",
+    "wins",
+    "losses",
+    "ties",
+    "errors",
+    "rate",
+    "95 % interval",
+    "ties half",
+    "p one-sided",
+    "p two-sided",
+]
+LEGEND = "rate: wins / (wins + losses), Clopper–Pearson; p: exact binomial, one-sided: A is better"
 
 
 class Counts(NamedTuple):
@@ -64,30 +77,40 @@ def assess(label: str, counts: Counts) -> dict[str, Any]:
     return row
 
 
+def cell(value: float | None, form: str = ".3f") -> str:
+    """Return a number as it is shown."""
+    return "–" if value is None else format(value, form)
+
+
+def probability(value: float | None) -> str:
+    """Return a p-value as it is shown."""
+    return cell(value, ".4f" if value is None or value >= 1e-4 else ".1e")
+
+
+def cells(row: Mapping[str, Any]) -> list[str]:
+    """Return a row of the table, as it is shown under `HEAD`."""
+    low, high = row["win_rate_ci95"]
+    return [
+        row["label"],
+        *(str(row[name]) for name in ("wins", "losses", "ties", "errors")),
+        cell(row["win_rate"]),
+        "–" if low is None else f"[{low:.3f}, {high:.3f}]",
+        cell(row["win_rate_ties_half"]),
+        probability(row["p_one_sided"]),
+        probability(row["p_two_sided"]),
+    ]
+
+
 def show(rows: Sequence[dict[str, Any]]) -> str:
     """Return the table as text."""
 
-    def cell(value: float | None, form: str = ".3f") -> str:
-        return "–" if value is None else format(value, form)
-
-    def probability(value: float | None) -> str:
-        return cell(value, ".4f" if value is None or value >= 1e-4 else ".1e")
-
-    width = max(12, *(len(row["label"]) for row in rows)) + 2
-    head = "".join(f"{name:>8s}" for name in ("wins", "losses", "ties", "errors", "rate"))
-    more = "".join(f"{name:>11s}" for name in ("ties half", "one-sided", "two-sided"))
-    lines = [f"{'A : B':{width}s}{head}{'95 % interval':>18s}{more}"]
-    for row in rows:
-        low, high = row["win_rate_ci95"]
-        numbers = "".join(f"{row[name]:8d}" for name in ("wins", "losses", "ties", "errors"))
-        interval = "–" if low is None else f"[{low:.3f}, {high:.3f}]"
-        lines.append(
-            f"{row['label']:{width}s}{numbers}{cell(row['win_rate']):>8s}{interval:>18s}"
-            f"{cell(row['win_rate_ties_half']):>11s}{probability(row['p_one_sided']):>11s}"
-            f"{probability(row['p_two_sided']):>11s}"
-        )
-    lines.append("rate: wins / (wins + losses), Clopper–Pearson; p: exact binomial, one-sided: A is better")
-    return "\n".join(lines)
+    table = [HEAD, *map(cells, rows)]
+    widths = [max(map(len, column)) + 2 for column in zip(*table, strict=True)]
+    lines = [
+        f"{label:{widths[0]}s}" + "".join(f"{x:>{width}s}" for x, width in zip(rest, widths[1:], strict=True))
+        for label, *rest in table
+    ]
+    return "\n".join([*lines, LEGEND])
 
 
 def remarks(report: Mapping[str, Any]) -> list[str]:
@@ -98,8 +121,9 @@ def remarks(report: Mapping[str, Any]) -> list[str]:
     if report.get("disagreed"):
         said.append(f"{report['disagreed']} of the ties are pairs on which the two orders disagree")
     if report.get("position"):
-        first, decided = report["position"].values()
-        said.append(f"the answer that stood first was preferred in {first} of {decided} replies that decided")
+        first, decided, p = report["position"].values()
+        chance = "" if p is None else f" (p = {probability(p)}, two-sided)"
+        said.append(f"the answer that stood first was preferred in {first} of {decided} decisions{chance}")
     for row in report["comparisons"]:
         if row["errors"]:
             said.append(f"{row['errors']} pairs could not be judged: ask again with --resume")

@@ -7,8 +7,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments import figures
-from experiments.judging.counts import remarks, show
+from experiments.judging.counts import HEAD, LEGEND, cell, cells, probability, remarks
 from experiments.judging.verdicts import FILE, Verdict
+from experiments.report import page
+from experiments.report.parts import Section, markdown_table
 from experiments.results import replacing, write_json
 from fpo_jax import plotting
 
@@ -38,9 +40,6 @@ def write(
     out: Path, config: Mapping[str, Any], report: Mapping[str, Any], verdicts: Sequence[Verdict] = ()
 ) -> None:
     """Write `config.json`, `summary.json`, `verdicts.jsonl`, the figure and `report.html`."""
-    from experiments.report import page
-    from experiments.report.parts import Section
-
     rows = report["comparisons"]
     with replacing(out) as folder:
         write_json(folder / "config.json", config)
@@ -48,12 +47,31 @@ def write(
             (folder / FILE).write_text("".join(verdict.line() for verdict in verdicts), encoding="utf-8")
         write_json(folder / "summary.json", report)
         pictures = figures.save_all(draw(rows), folder)
-        claim = "Wins, losses and ties of A against B; exact binomial tests and Clopper–Pearson intervals."
-        table = "\n".join(f"    {line}" for line in show(rows).splitlines())
-        section = Section("judge", claim, [table], pictures, warnings=remarks(report))
-        page.write(folder / page.FILE, _title(report), "", [section], report, "judge")
+        page.write(folder / page.FILE, *_of_page(report, pictures), report, "judge")
 
 
-def _title(report: Mapping[str, Any]) -> str:
+def _of_page(report: Mapping[str, Any], pictures: Sequence[Path]) -> tuple[str, str, list[Section]]:
+    """Return the title of the page, what stands above its sections, and its one section."""
     rows = report["comparisons"]
-    return "Win rates" if len(rows) > 1 else f"Which is better: {rows[0]['label']}"
+    first = rows[0]
+    title, tiles = f"{len(rows)} comparisons, tested", []
+    if len(rows) == 1:
+        decided = first["wins"] + first["losses"]
+        title = f"{first['label']}: A wins {first['wins']} of {decided} decided pairs"
+        low, high = (cell(end) for end in first["win_rate_ci95"])
+        tiles = [
+            ("win rate of A", cell(first["win_rate"]), f"95 % interval {low} to {high}"),
+            (
+                "p, two-sided",
+                probability(first["p_two_sided"]),
+                f"one-sided {probability(first['p_one_sided'])}",
+            ),
+            ("ties", str(first["ties"]), f"as half: {cell(first['win_rate_ties_half'])}"),
+            ("errors", str(first["errors"]), "in no figure"),
+        ]
+    said = " against ".join(f"`{name}`" for name in report.get("answers", ()))
+    claim = f"{said}, judged by `{report['judge']}`." if said else "Counts of comparisons made elsewhere."
+    table = markdown_table(HEAD, [cells(row) for row in rows])
+    notes = [f"{remark[0].upper()}{remark[1:]}." for remark in remarks(report)]
+    legend = f"{LEGEND[0].upper()}{LEGEND[1:]}."
+    return title, "", [Section("judge", claim, [table, legend, *notes], pictures, tiles=tiles)]

@@ -178,7 +178,7 @@ def _report(settings: Mapping[str, Any], verdicts: list[Verdict], command: str) 
         "comparisons": [assess(" : ".join(names), counted(verdicts))],
         "identical": reasons.count("identical answers"),
         "disagreed": reasons.count("the two orders disagree"),
-        "position": position(verdicts),
+        "position": position(verdicts, settings["both_orders"]),
     } | provenance(command, "float64")
     if settings["endpoint"]:
         report["versions"] = {**report["versions"], "openai": importlib.metadata.version("openai")}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.judging.counts import Counts
+from experiments.judging.counts import Counts, assess
 from fpo_jax.hyperparameters import InputError
 
 FILE = "verdicts.jsonl"
@@ -63,15 +63,17 @@ def counted(verdicts: Iterable[Verdict]) -> Counts:
     return Counts(**{name: outcomes.count(outcome) for outcome, name in OUTCOMES.items()})
 
 
-def position(verdicts: Iterable[Verdict]) -> dict[str, int] | None:
+def position(verdicts: Iterable[Verdict], both_orders: bool) -> dict[str, Any] | None:
     """Return how often the answer that stood first was preferred, of all replies that decided, if any.
 
-    A judge that does not mind the order prefers it in about half of them.
+    A judge that does not mind the order prefers it in half of them: the two-sided exact p-value says how far
+    chance explains what was seen. There is none for both orders, since two replies on one pair hang together.
     """
     told = [verdict.detail["meant"] for verdict in verdicts if "meant" in verdict.detail]
     meant = [preferred for one in told for preferred in one]
-    first = meant.count("first")
-    return {"first_preferred": first, "replies_decided": first + meant.count("second")} if told else None
+    first, second = (meant.count(name) for name in ("first", "second"))
+    p = None if both_orders else assess("", Counts(first, second))["p_two_sided"]
+    return {"first_preferred": first, "replies_decided": first + second, "p_two_sided": p} if told else None
 
 
 def shortened(text: str, most: int = 300) -> str:

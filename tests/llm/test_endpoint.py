@@ -152,7 +152,7 @@ def test_what_is_asked_and_what_comes_of_it(serve, capsys, tmp_path):
     assert [v["outcome"] for v in kept] == ["win" if a > b else "loss" for a, b in LENGTHS]
     assert {v["first"][0] for v in kept} == {"a", "b"}  # either stands first in some pairs
     preferred = sum(v["meant"] == ["first"] for v in kept)
-    assert report["position"] == {"first_preferred": preferred, "replies_decided": 8}
+    assert (report["position"]["first_preferred"], report["position"]["replies_decided"]) == (preferred, 8)
     request = server.requests[0]
     assert request["path"] == "/v1/chat/completions"
     assert request["headers"]["Authorization"] == f"Bearer {KEY}"
@@ -166,7 +166,7 @@ def test_a_judge_that_looks_at_the_position(serve, capsys, tmp_path):
     coin = Endpoint(server.url, "m", Key(), "")
     wins = sum(coin.first(i) == "a" for i in range(8))
     assert counts(report) == (wins, 8 - wins, 0, 0)
-    assert "preferred in 8 of 8 replies" in err
+    assert "preferred in 8 of 8 decisions (p = 0.0078, two-sided)" in err  # 2 / 2⁸
     # asked in both orders it contradicts itself on every pair
     _, report, _ = judge(capsys, server.url, "--both-orders", "--temperature", "server")
     assert counts(report) == (0, 0, 8, 0)
@@ -178,7 +178,7 @@ def test_a_judge_that_looks_at_the_position(serve, capsys, tmp_path):
 def test_both_orders_of_a_judge_that_does_not(serve, capsys):
     _, report, _ = judge(capsys, serve(longer).url, "--both-orders")
     assert counts(report) == (4, 4, 0, 0)
-    assert report["position"] == {"first_preferred": 8, "replies_decided": 16}
+    assert report["position"] == {"first_preferred": 8, "replies_decided": 16, "p_two_sided": None}
 
 
 def test_a_rate_limit_is_waited_for(serve, capsys):
