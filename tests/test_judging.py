@@ -91,6 +91,19 @@ def test_exact_tests_and_interval(wins, losses, ties):
     assert (high == 1.0) if losses == 0 else 1 - tail(wins + 1, n, high) == pytest.approx(0.025, rel=1e-6)
 
 
+def test_counts_are_written_also_where_nothing_was_decided(capsys, tmp_path):
+    status, out, _ = call(capsys, "judge", "--counts", "0:0:2", "3:1", "--out", tmp_path / "counts")
+    assert status == 0
+    head, first, second, _ = out.splitlines()
+    assert head.split()[-4:] == ["p", "one-sided", "p", "two-sided"]
+    assert first.split() == ["0:0:2", "0", "0", "2", "0", "–", "–", "0.500", "–", "–"]
+    # P(X ≥ 3 of 4) = (4 + 1) / 16
+    assert second.split()[-3:] == ["0.750", "0.3125", "0.6250"]
+    rows = json.loads((tmp_path / "counts" / "summary.json").read_text())["comparisons"]
+    assert rows[0]["p_two_sided"] is None
+    assert "2 comparisons" in (tmp_path / "counts" / "report.html").read_text()
+
+
 def test_counts_are_read_with_their_ties():
     assert parse_counts("3:2:7") == (3, 2, 7, 0)
     for written in ("3", "3:-2", "3:2:1:0", "a:b", "3:2.0", ""):
@@ -175,7 +188,8 @@ def folder(tmp_path, monkeypatch):
     write_answers(tmp_path / "a.jsonl", ["x", "xxxx", "x", "same", "xxx", "xxxxxxx"])
     write_answers(tmp_path / "b.jsonl", ["yy", "y", "yyyyy", "same", "y", "yyyy"])
     (tmp_path / "scorers.py").write_text(
-        "seen = []\n"
+        "import pathlib\n"
+        "seen, kept = [], []\n"
         "def length(prompt, response):\n"
         "    seen.append(prompt)\n"
         "    return len(response)\n"
@@ -183,11 +197,19 @@ def folder(tmp_path, monkeypatch):
         "    return {'prompt 1': float('nan'), 'prompt 4': None}.get(prompt, len(response))\n"
         "def interrupted(prompt, response):\n"
         "    if prompt == 'prompt 4':\n"
+        "        kept.append(pathlib.Path('result.partial/verdicts.jsonl').read_text())\n"
         "        raise KeyboardInterrupt\n"
         "    return length(prompt, response)\n"
         "number = 3\n"
     )
     return tmp_path
+
+
+@pytest.fixture
+def numbers_alone(monkeypatch):
+    """Leave the figure and the page out, which take longer than all else and are read elsewhere."""
+    monkeypatch.setattr("experiments.judging.outcome.draw", lambda rows: {})
+    monkeypatch.setattr("experiments.report.page.write", lambda *_: None)
 
 
 SCORED = ["judge", "a.jsonl", "b.jsonl", "--scorer"]
@@ -233,7 +255,7 @@ def test_scores_within_the_margin_tie(folder, capsys):
     assert (row["wins"], row["losses"], row["ties"]) == (2, 1, 3)
 
 
-def test_errors_are_counted_apart_and_asked_again(folder, capsys):
+def test_errors_are_counted_apart_and_asked_again(folder, capsys, numbers_alone):
     status, out, err = call(capsys, *SCORED, "scorers:faulty", "--out", "result", "--json")
     assert status == 0
     (row,) = json.loads(out)["comparisons"]
@@ -252,7 +274,7 @@ def test_errors_are_counted_apart_and_asked_again(folder, capsys):
     assert not (folder / "result.partial").exists()
 
 
-def test_interrupted_and_resumed(folder, capsys):
+def test_interrupted_and_resumed(folder, capsys, numbers_alone):
     wishes = [*SCORED, "scorers:interrupted", "--out", "result"]
     status, out, err = call(capsys, *wishes)
     assert (status, out) == (130, "")
@@ -262,6 +284,7 @@ def test_interrupted_and_resumed(folder, capsys):
     assert not (folder / "result").exists()
     partial = folder / "result.partial" / "verdicts.jsonl"
     assert [*read_verdicts(partial, 6)] == [3, 0, 1, 2]  # identical answers first
+    assert "".join(sys.modules["scorers"].kept).count('"outcome"') == 4  # each as soon as it was there
     status, _, err = call(capsys, *wishes)
     assert status == 2
     assert "resumed with --resume, or result.partial removed first" in err

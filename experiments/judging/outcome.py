@@ -24,7 +24,8 @@ def draw(rows: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
     figure.set_size_inches(7.2, 1.5 + 0.42 * len(rows))
     figure.set_layout_engine("constrained", w_pad=0.12)  # numbers of the two axes stay apart
     parts = {name: [row[name] for row in rows] for name in ("wins", "ties", "losses")}
-    plotting.divided_bars(axes[0, 0], parts, [row["label"] for row in rows], COLOURS)
+    labels = [row["label"].replace("$", r"\$") for row in rows]  # names of files are no formulas
+    plotting.divided_bars(axes[0, 0], parts, labels, COLOURS)
     axes[0, 0].set_xlabel("share of the judged pairs")
     rates = [row["win_rate"] if row["win_rate"] is not None else float("nan") for row in rows]
     ends = [(0.0, 1.0) if row["win_rate"] is None else row["win_rate_ci95"] for row in rows]
@@ -59,13 +60,10 @@ def _of_page(report: Mapping[str, Any], pictures: Sequence[Path]) -> tuple[str, 
         decided = first["wins"] + first["losses"]
         title = f"{first['label']}: A wins {first['wins']} of {decided} decided pairs"
         low, high = (cell(end) for end in first["win_rate_ci95"])
+        one_sided = probability(first["p_one_sided"])
         tiles = [
             ("win rate of A", cell(first["win_rate"]), f"95 % interval {low} to {high}"),
-            (
-                "p, two-sided",
-                probability(first["p_two_sided"]),
-                f"one-sided {probability(first['p_one_sided'])}",
-            ),
+            ("p, two-sided", probability(first["p_two_sided"]), f"one-sided {one_sided}"),
             ("ties", str(first["ties"]), f"as half: {cell(first['win_rate_ties_half'])}"),
             ("errors", str(first["errors"]), "in no figure"),
         ]
