@@ -291,6 +291,7 @@ def test_interrupted_and_resumed(folder, capsys, numbers_alone):
     status, _, err = call(capsys, *wishes, "--resume", "--tie-margin", "1")
     assert status == 2
     assert "tie_margin = 1.0: must be 0.0, as in what is to be resumed" in err
+    assert "go on with" not in err  # not with this
     b = (folder / "b.jsonl").read_text()
     (folder / "b.jsonl").write_text(b.replace("yy", "yyy"))
     status, _, err = call(capsys, *wishes, "--resume")
@@ -324,6 +325,19 @@ def test_a_judge_that_only_fails_is_given_up(folder, capsys):
         assert said in line
         assert "OSError: no disk no score" in line
         assert {*folder.iterdir()} - {folder / "__pycache__"} == before - {folder / "__pycache__"}
+
+
+def test_a_full_disk_keeps_what_is_judged(folder, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("experiments.judging.outcome.draw", full)
+    status, out, err = call(capsys, *SCORED, "scorers:length", "--out", "result")
+    assert (status, out) == (2, "")
+    assert "No space left on device" in err
+    assert "verdicts are kept: go on with `fpo-jax judge" in err
+    assert len(read_verdicts(folder / "result.partial" / "verdicts.jsonl", 6)) == 6
+    assert not (folder / "result").exists()
 
 
 def test_one_at_a_time(folder, capsys):

@@ -1,10 +1,8 @@
 """Two files of answers, judged pair by pair into a folder: resumable, and whole or not there when done."""
 
-import contextlib
-import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -28,10 +26,6 @@ class Judge(Protocol):
         """Judge every pair."""
 
 
-class Stopped(InputError):
-    """Too many errors in a row: whoever judges is not there."""
-
-
 def compare(
     pairs: list[Pair],
     judge: Judge,
@@ -39,6 +33,7 @@ def compare(
     out: Path | None,
     resume: bool,
     give_up: int,
+    again: str,
     write: Callable[[list[Verdict]], None],
 ) -> list[Verdict]:
     """Judge pairs, and keep every verdict as it is there.
@@ -51,11 +46,12 @@ def compare(
         resume: go on with what stands there, or with a finished result: what is judged is not asked again,
             errors are.
         give_up: errors in a row after which to stop.
+        again: the command that goes on, for complaints.
         write: writes the results into `out`, when all is done.
 
     Raises:
-        InputError: nothing to resume, something in the way, other settings than those of what is resumed.
-        Stopped: after so many errors in a row, or where there is nothing else; says how to go on.
+        InputError: nothing to resume, something in the way, other settings than those of what is resumed; too
+            many errors in a row or nothing else, a disk that refuses, and then how to go on.
     """
     named = "endpoint" if config.get("endpoint") else "scorer"
     who = (named, str(config.get(named)))
@@ -71,11 +67,18 @@ def compare(
             with path.open("a", encoding="utf-8") as file:
                 file.write("\n")  # so that a line cut short stays alone
                 verdicts = _judged(pairs, judge, who, kept, file, give_up)
-        except BaseException:
+            write(verdicts)
+        except BaseException as error:
             if all(v.outcome == "error" for v in read_verdicts(path, len(pairs)).values()):
                 unfinished.finish()  # nothing was judged, and nothing is left behind
+                raise
+            hint = f"verdicts are kept: go on with `{again}`"
+            if isinstance(error, InputError):
+                raise InputError(error.field, error.value, f"{error.allowed}; {hint}") from error
+            if isinstance(error, OSError):
+                allowed = f"on a disk that takes it ({error.strerror}); {hint}"
+                raise InputError("out", out, allowed) from error
             raise
-        write(verdicts)
         unfinished.finish()
     return verdicts
 
@@ -122,7 +125,7 @@ def _judged(
         progress.update()
         failures = failures + 1 if verdict.outcome == "error" else 0
         if failures >= give_up:
-            raise Stopped(*who, f"judging: {failures} errors in a row, the last: {verdict.reason}")
+            raise InputError(*who, f"judging: {failures} errors in a row, the last: {verdict.reason}")
 
     with tqdm(total=len(pairs), initial=len(kept), unit="pair", file=sys.stderr, leave=False) as progress:
         left = {i: pair for i, pair in enumerate(pairs) if i not in verdicts}
@@ -132,20 +135,7 @@ def _judged(
         judge.judge({i: pair for i, pair in left.items() if i not in verdicts}, record)
         if all(verdict.outcome == "error" for verdict in verdicts.values()):
             reason = next(iter(verdicts.values())).reason
-            raise Stopped(*who, f"judging: nothing but errors, {len(verdicts)} of them, the first: {reason}")
+            raise InputError(
+                *who, f"judging: nothing but errors, {len(verdicts)} of them, the first: {reason}"
+            )
     return [verdicts[i] for i in range(len(pairs))]
-
-
-@contextlib.contextmanager
-def saying_how_to_go_on(out: Path | None, again: list[str]) -> Iterator[None]:
-    """Add to a complaint what is kept, and the command that goes on."""
-    try:
-        yield
-    except OSError as error:
-        allowed = f"on a disk that takes it ({error.strerror}); verdicts are kept: go on with --resume"
-        raise InputError("out", out, allowed) from error
-    except InputError as error:
-        if out is None or not Unfinished(out).exists or "--resume" in error.allowed:
-            raise
-        allowed = f"{error.allowed}; verdicts are kept: go on with `{shlex.join(again)}`"
-        raise InputError(error.field, error.value, allowed) from error

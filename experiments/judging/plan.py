@@ -3,13 +3,12 @@
 import hashlib
 import importlib.metadata
 import math
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.judging.answers import digest, matched
-from experiments.judging.comparing import Judge, compare, saying_how_to_go_on
+from experiments.judging.comparing import Judge, compare
 from experiments.judging.counts import assess, parse_counts
 from experiments.judging.endpoint import Endpoint, Key, openai, require_url
 from experiments.judging.question import load_template
@@ -159,9 +158,8 @@ def of_files(settings: Mapping[str, Any], given: "Options", command: str) -> dic
 
             outcome.write(given.out, config, reported, verdicts)
 
-    again = [*shlex.split(command), "--resume"]
-    with saying_how_to_go_on(given.out, again):
-        verdicts = compare(pairs, judge, config, given.out, given.resume, given.give_up, finish)
+    again = f"{command} --resume"
+    verdicts = compare(pairs, judge, config, given.out, given.resume, given.give_up, again, finish)
     if given.out is None:
         finish(verdicts)
     return reported
