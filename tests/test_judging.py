@@ -315,9 +315,9 @@ def test_a_judge_that_only_fails_is_given_up(folder, capsys):
     (folder / "broken.py").write_text(
         "def score(prompt, response):\n    raise OSError('no disk\\nno score')\n"
     )
-    for options, said in ((["--give-up", "2"], "2 errors in a row, the last"), ([], "nothing but errors")):
+    for options, said in ((["--give-up", "2"], "2 errors in a row, the last"), ([], "nothing but errors, 4")):
         for name, response in (("a", "x"), ("b", "y")):
-            write_answers(folder / f"{name}.jsonl", [response] * 4)
+            write_answers(folder / f"{name}.jsonl", [*[response] * 4, "the same"])
         before = {*folder.iterdir()}
         status, out, err = call(capsys, *SCORED, "broken:score", "--out", "result", *options)
         assert (status, out) == (2, "")

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from experiments.chunks import Unfinished
 from experiments.judging.answers import Pair
-from experiments.judging.verdicts import FILE, Verdict, read_verdicts
+from experiments.judging.verdicts import FILE, IDENTICAL, Verdict, read_verdicts
 from experiments.results import require_writable
 from experiments.settings import load
 from fpo_jax.hyperparameters import InputError
@@ -69,7 +69,7 @@ def compare(
                 verdicts = _judged(pairs, judge, who, kept, file, give_up)
             write(verdicts)
         except BaseException as error:
-            if all(v.outcome == "error" for v in read_verdicts(path, len(pairs)).values()):
+            if _nobody_judged(read_verdicts(path, len(pairs))):
                 unfinished.finish()  # nothing was judged, and nothing is left behind
                 raise
             hint = f"verdicts are kept: go on with `{again}`"
@@ -131,11 +131,14 @@ def _judged(
         left = {i: pair for i, pair in enumerate(pairs) if i not in verdicts}
         for i, pair in left.items():
             if pair.a == pair.b:
-                record(Verdict(i, "tie", "identical answers"))
+                record(Verdict(i, "tie", IDENTICAL))
         judge.judge({i: pair for i, pair in left.items() if i not in verdicts}, record)
-        if all(verdict.outcome == "error" for verdict in verdicts.values()):
-            reason = next(iter(verdicts.values())).reason
-            raise InputError(
-                *who, f"judging: nothing but errors, {len(verdicts)} of them, the first: {reason}"
-            )
+        errors = [verdict.reason for verdict in verdicts.values() if verdict.outcome == "error"]
+        if errors and _nobody_judged(verdicts):
+            allowed = f"judging: nothing but errors, {len(errors)} of them, the last: {errors[-1]}"
+            raise InputError(*who, allowed)
     return [verdicts[i] for i in range(len(pairs))]
+
+
+def _nobody_judged(verdicts: Mapping[int, Verdict]) -> bool:
+    return all(v.outcome == "error" or v.reason == IDENTICAL for v in verdicts.values())

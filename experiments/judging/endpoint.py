@@ -17,7 +17,7 @@ import numpy as np
 
 from experiments.judging.answers import Pair
 from experiments.judging.question import fill, understand
-from experiments.judging.verdicts import Verdict, shortened
+from experiments.judging.verdicts import DISAGREED, Verdict, shortened
 from fpo_jax.hyperparameters import InputError
 
 LONGEST_REPLY = 2000
@@ -189,7 +189,7 @@ class Endpoint(NamedTuple):
                 meant if meant == "tie" else "win" if (meant == "first") == (order == "a") else "loss"
             )
         if len(outcomes) > 1:
-            return Verdict(index, "tie", "the two orders disagree", detail)
+            return Verdict(index, "tie", DISAGREED, detail)
         return Verdict(index, outcomes.pop(), "", detail)
 
     async def _reply(self, client: Any, question: str) -> str:

@@ -13,7 +13,7 @@ from experiments.judging.counts import assess, parse_counts
 from experiments.judging.endpoint import Endpoint, Key, openai, require_url
 from experiments.judging.question import load_template
 from experiments.judging.scorer import Scorer, load_score
-from experiments.judging.verdicts import Verdict, counted, position
+from experiments.judging.verdicts import DISAGREED, IDENTICAL, Verdict, counted, position
 from experiments.results import provenance, require_writable
 from experiments.settings import load
 from fpo_jax.hyperparameters import InputError, require_known
@@ -174,8 +174,8 @@ def _report(settings: Mapping[str, Any], verdicts: list[Verdict], command: str) 
         "judge": settings["judge_model"] or settings["scorer"],
         "pairs": len(verdicts),
         "comparisons": [assess(" : ".join(names), counted(verdicts))],
-        "identical": reasons.count("identical answers"),
-        "disagreed": reasons.count("the two orders disagree"),
+        "identical": reasons.count(IDENTICAL),
+        "disagreed": reasons.count(DISAGREED),
         "position": position(verdicts, settings["both_orders"]),
     } | provenance(command, "float64")
     if settings["endpoint"]:

@@ -13,6 +13,10 @@ OUTCOMES = {"win": "wins", "loss": "losses", "tie": "ties", "error": "errors"}
 """What can become of a pair, seen from A, and what such pairs are counted as."""
 
 
+IDENTICAL, DISAGREED = "identical answers", "the two orders disagree"
+"""Reasons of ties that no reply and no score says."""
+
+
 class Verdict(NamedTuple):
     """What became of one pair.
 
