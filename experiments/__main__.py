@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from experiments.commands.bench import bench_command
 from experiments.commands.completion import completion_command
 from experiments.commands.decompose import decompose_command
+from experiments.commands.judge import judge_command
 from experiments.commands.listing import list_command
 from experiments.commands.new_env import new_env_command
 from experiments.commands.options import PROGRAM, complain
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "decompose": decompose_command,
     "parity": parity_command,
     "reproduce": reproduce_command,
+    "judge": judge_command,
     "bench": bench_command,
     "new-env": new_env_command,
     "completion": completion_command,

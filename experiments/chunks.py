@@ -31,10 +31,13 @@ class Damaged(Exception):
 
 
 class Unfinished:
-    """What an unfinished sweep has done so far, in the folder NAME.partial beside its results NAME."""
+    """What an unfinished sweep has done so far, in the folder NAME.partial beside its results NAME.
 
-    def __init__(self, out: Path):
-        self.folder = out.with_name(f"{out.name}.partial")
+    `work` is what it is called in complaints: others than sweeps keep their work in such a folder, too.
+    """
+
+    def __init__(self, out: Path, work: str = "sweep"):
+        self.folder, self.work = out.with_name(f"{out.name}.partial"), work
 
     @property
     def exists(self) -> bool:
@@ -46,8 +49,8 @@ class Unfinished:
         """Keep every other sweep out of this folder, and leave none behind in which nothing was begun.
 
         Raises:
-            InputError: when another sweep is at work here, the folder holds what is not a sweep's, or it
-                cannot be written.
+            InputError: when another is at work here, the folder holds what is not ours, or it cannot be
+                written.
         """
         ours = not self.folder.exists()
         try:
@@ -60,14 +63,15 @@ class Unfinished:
             with filelock.FileLock(self.folder / LOCK, timeout=0):
                 foreign = [] if self.exists else sorted({p.name for p in self.folder.iterdir()} - {LOCK})
                 if foreign:
-                    raise InputError("out", self.folder, f"free for the sweep's work (it holds {foreign[0]})")
+                    allowed = f"free for the {self.work}'s work (it holds {foreign[0]})"
+                    raise InputError("out", self.folder, allowed)
                 try:
                     yield
                 finally:
                     if ours and self.folder.exists() and not self.exists:
                         shutil.rmtree(self.folder)
         except filelock.Timeout as error:
-            raise InputError("out", self.folder, "free: another sweep is writing it") from error
+            raise InputError("out", self.folder, f"free: another {self.work} is writing it") from error
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """Write down what is being run."""

@@ -158,7 +158,7 @@ def _planned(
         if how[name] != value and jax.process_index() == 0:
             changed = f"begun with {name} {how[name]}, resumed with {value}"
             sys.stderr.write(f"{changed}: results may differ in their last digits\n")
-    width = earlier.pop("width")
+    width = earlier.pop("width", None)  # None: what stands there is no sweep
     return make_grid(earlier), width
 
 

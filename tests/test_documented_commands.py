@@ -21,6 +21,8 @@ WORK = (  # what commands do once their options are understood
     "experiments.sweeping.run_grid",
     "experiments.sweeping.sweep_into",
     "experiments.parity.check",
+    "experiments.judging.plan.of_counts",
+    "experiments.judging.plan.of_files",
     "experiments.reproduce.reproduce",
     "experiments.commands.new_env.write_template",
     "experiments.commands.completion._of_environments",

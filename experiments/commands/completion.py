@@ -9,6 +9,7 @@ import tyro
 
 from experiments.commands.bench import Bench
 from experiments.commands.decompose import MORE
+from experiments.commands.judge import Judge
 from experiments.commands.listing import List, catalogue_at_once
 from experiments.commands.new_env import NewEnv
 from experiments.commands.options import OUTPUT, PROGRAM, parse
@@ -38,6 +39,7 @@ def completion_command(arguments: Sequence[str]) -> int:
         "decompose": _of_environments(known, [*MORE, *OUTPUT]),
         "parity": Parity,
         "reproduce": Reproduce,
+        "judge": Judge,
         "bench": Bench,
         "new-env": NewEnv,
         "completion": _chosen(dict.fromkeys(get_args(Shell), dataclasses.make_dataclass("None", []))),

@@ -15,6 +15,7 @@ from fpo_jax.plotting.curves import (
 from fpo_jax.plotting.ladder import accuracy_against_cost, scatter_exact
 from fpo_jax.plotting.maps import heat_map, heat_table, is_geometric
 from fpo_jax.plotting.planes import WRITTEN, grid_arrows, grid_map, grid_panels, landscape, phase
+from fpo_jax.plotting.shares import divided_bars, share_intervals
 from fpo_jax.plotting.style import (
     EXACT,
     IDEAL,
@@ -50,6 +51,7 @@ __all__ = [
     "cumulative",
     "curve",
     "diagonal",
+    "divided_bars",
     "grid_arrows",
     "grid_map",
     "grid_panels",
@@ -71,5 +73,6 @@ __all__ = [
     "save",
     "scatter",
     "scatter_exact",
+    "share_intervals",
     "styles",
 ]

@@ -1,0 +1,78 @@
+"""Files of answers, read and matched: one JSON object a line, `{"prompt": …, "response": …}`."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from fpo_jax.hyperparameters import InputError
+
+
+class Answer(NamedTuple):
+    """One answer, and the line of the file on which it stands."""
+
+    prompt: str
+    response: str
+    line: int
+
+
+class Pair(NamedTuple):
+    """A prompt, and what A and B answered."""
+
+    prompt: str
+    a: str
+    b: str
+
+
+def read_answers(path: Path) -> list[Answer]:
+    """Read a file of answers; fields beside prompt and response are ignored, and so are empty lines.
+
+    Raises:
+        InputError: when the file cannot be read, or names the first line that is no answer.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise InputError("answers", path, f"a file that can be read ({reason})") from error
+    answers = [_answer(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not answers:
+        raise InputError("answers", path, "one JSON object a line; it holds none")
+    return answers
+
+
+def _answer(path: Path, number: int, line: str) -> Answer:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        fields = None
+    if isinstance(fields, dict):
+        prompt, response = fields.get("prompt"), fields.get("response")
+        if isinstance(prompt, str) and isinstance(response, str):
+            return Answer(prompt, response, number)
+    shown = line.strip() if len(line.strip()) <= 60 else f"{line.strip()[:59]}…"
+    allowed = 'a JSON object with "prompt" and "response", both of them text'
+    raise InputError(f"answers, {path} line {number}", shown, allowed)
+
+
+def matched(first: Path, second: Path) -> list[Pair]:
+    """Read two files that answer the same prompts in the same order.
+
+    Raises:
+        InputError: as `read_answers`; names the first line whose prompts differ, or else both counts.
+    """
+    a, b = read_answers(first), read_answers(second)
+    for one, other in zip(a, b, strict=False):
+        if one.prompt != other.prompt:
+            where = f"line {other.line}" + ("" if one.line == other.line else f", line {one.line} there")
+            allowed = f"answers to the prompts of {first}, in the same order; the first that differs: {where}"
+            raise InputError("answers", second, allowed)
+    if len(a) != len(b):
+        raise InputError("answers", second, f"as many as {first} has: {len(a)}, and it has {len(b)}")
+    return [Pair(one.prompt, one.response, other.response) for one, other in zip(a, b, strict=True)]
+
+
+def digest(pairs: Sequence[Pair]) -> str:
+    """Return the SHA-256 of all pairs, by which the same answers are known again."""
+    return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()

@@ -1,0 +1,130 @@
+"""Wins, losses and ties, and what they say: exact binomial tests and an exact interval.
+
+Each pair is one observation. Ties and errors are stated, and left out of the tests (the sign test).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from fpo_jax.hyperparameters import InputError
+
+LEVEL = 0.95
+HEAD = [
+    "A : B",
+    "wins",
+    "losses",
+    "ties",
+    "errors",
+    "rate",
+    "95 % interval",
+    "ties half",
+    "p one-sided",
+    "p two-sided",
+]
+LEGEND = "rate: wins / (wins + losses), Clopper–Pearson; p: exact binomial, one-sided: A is better"
+
+
+class Counts(NamedTuple):
+    """How often A was preferred to B, B to A, neither, and how many pairs could not be judged."""
+
+    wins: int
+    losses: int
+    ties: int = 0
+    errors: int = 0
+
+    @property
+    def decided(self) -> int:
+        """Return the number of pairs in which one of the two was preferred."""
+        return self.wins + self.losses
+
+
+def parse_counts(written: str) -> Counts:
+    """Read WINS:LOSSES or WINS:LOSSES:TIES.
+
+    Raises:
+        InputError: when it is neither.
+    """
+    if not re.fullmatch(r"[0-9]{1,15}(:[0-9]{1,15}){1,2}", written):
+        raise InputError("counts", written, "WINS:LOSSES or WINS:LOSSES:TIES, such as 188:144")
+    return Counts(*map(int, written.split(":")))
+
+
+def assess(label: str, counts: Counts) -> dict[str, Any]:
+    """Return what counts say of A against B; None where nothing was decided.
+
+    Of n = w + l decided pairs, with X ~ Binomial(n, ½):
+
+        win rate              w / n, with its Clopper–Pearson interval
+        ties as half          (w + t/2) / (n + t)
+        p, one-sided          P(X ≥ w): A is better
+        p, two-sided          min(1, 2 min(P(X ≥ w), P(X ≤ w))): one of them is better
+    """
+    from scipy.stats import binomtest  # slow to import
+
+    row: dict[str, Any] = {"label": label, **counts._asdict()}
+    judged = counts.decided + counts.ties
+    row["win_rate"], row["win_rate_ci95"] = None, [None, None]
+    row["win_rate_ties_half"] = (counts.wins + counts.ties / 2) / judged if judged else None
+    row["p_one_sided"] = row["p_two_sided"] = None
+    if counts.decided:
+        test = binomtest(counts.wins, counts.decided, alternative="two-sided")
+        interval = test.proportion_ci(LEVEL, method="exact")
+        row["win_rate"] = counts.wins / counts.decided
+        row["win_rate_ci95"] = [float(interval.low), float(interval.high)]
+        row["p_one_sided"] = float(binomtest(counts.wins, counts.decided, alternative="greater").pvalue)
+        row["p_two_sided"] = float(test.pvalue)
+    return row
+
+
+def cell(value: float | None, form: str = ".3f") -> str:
+    """Return a number as it is shown."""
+    return "–" if value is None else format(value, form)
+
+
+def probability(value: float | None) -> str:
+    """Return a p-value as it is shown."""
+    return cell(value, ".4f" if value is None or value >= 1e-4 else ".1e")
+
+
+def cells(row: Mapping[str, Any]) -> list[str]:
+    """Return a row of the table, as it is shown under `HEAD`."""
+    low, high = row["win_rate_ci95"]
+    return [
+        row["label"],
+        *(str(row[name]) for name in ("wins", "losses", "ties", "errors")),
+        cell(row["win_rate"]),
+        "–" if low is None else f"[{low:.3f}, {high:.3f}]",
+        cell(row["win_rate_ties_half"]),
+        probability(row["p_one_sided"]),
+        probability(row["p_two_sided"]),
+    ]
+
+
+def show(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the table as text."""
+
+    table = [HEAD, *map(cells, rows)]
+    widths = [max(map(len, column)) + 2 for column in zip(*table, strict=True)]
+    lines = [
+        f"{label:{widths[0]}s}" + "".join(f"{x:>{width}s}" for x, width in zip(rest, widths[1:], strict=True))
+        for label, *rest in table
+    ]
+    return "\n".join([*lines, LEGEND])
+
+
+def remarks(report: Mapping[str, Any]) -> list[str]:
+    """Return what must be known beside the table, in sentences."""
+    said = []
+    if report.get("identical"):
+        said.append(f"{report['identical']} of the ties are identical answers, which nobody was asked about")
+    if report.get("disagreed"):
+        said.append(f"{report['disagreed']} of the ties are pairs on which the two orders disagree")
+    if report.get("position"):
+        first, decided, p = report["position"].values()
+        chance = "" if p is None else f" (p = {probability(p)}, two-sided)"
+        said.append(f"the answer that stood first was preferred in {first} of {decided} decisions{chance}")
+    for row in report["comparisons"]:
+        if row["errors"]:
+            said.append(f"{row['errors']} pairs could not be judged: ask again with --resume")
+    return said

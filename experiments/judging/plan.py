@@ -1,0 +1,183 @@
+"""From what a user asks to a report: settings checked, a judge made, verdicts counted and assess."""
+
+import hashlib
+import importlib.metadata
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.judging.answers import digest, matched
+from experiments.judging.comparing import Judge, compare
+from experiments.judging.counts import assess, parse_counts
+from experiments.judging.endpoint import Endpoint, Key, openai, require_url
+from experiments.judging.question import load_template
+from experiments.judging.scorer import Scorer, load_score
+from experiments.judging.verdicts import DISAGREED, IDENTICAL, Verdict, counted, position
+from experiments.results import provenance, require_writable
+from experiments.settings import load
+from fpo_jax.hyperparameters import InputError, require_known
+from fpo_jax.start import SEED_LIMIT
+
+if TYPE_CHECKING:
+    from experiments.commands.judge import Judge as Options
+
+SETTINGS: dict[str, Any] = {
+    "answers": list,
+    "counts": list,
+    "endpoint": str,
+    "judge_model": str,
+    "scorer": str,
+    "tie_margin": int | float,
+    "both_orders": bool,
+    "template": str,
+    "temperature": int | float | str,
+    "seed": int,
+}
+"""What verdicts rest on, and `config.json` holds, with its type there."""
+OF_ENDPOINTS = ("judge_model", "both_orders", "template", "temperature", "seed")
+ALONE = ("endpoint", "scorer", "counts")
+"""Who judges: one of these."""
+
+
+def settings_of(given: "Options") -> dict[str, Any]:
+    """Return the settings of a comparison: those of an earlier one, if any, and what is said besides.
+
+    Raises:
+        InputError: names what is missing, out of range, or belongs to something else.
+    """
+    earlier = load(given.config) if given.config else {}
+    earlier = {name: value for name, value in earlier.items() if not name.endswith("_sha256")}
+    for name, value in earlier.items():
+        require_known("setting", name, SETTINGS)
+        if value is not None and not isinstance(value, SETTINGS[name]):
+            raise InputError(name, value, f"of its type in {given.config}, as `fpo-jax judge` writes it")
+    asked = {name: getattr(given, name) for name in SETTINGS}
+    asked = {name: value for name, value in asked.items() if value not in (None, (), False)}
+    who = [name for name in ALONE if name in asked]
+    if who and not earlier.get(who[0]):  # who judges now has other options than who did
+        kept = () if "counts" in who else ("answers",)
+        earlier = {name: value for name, value in earlier.items() if name in kept}
+    settings = dict.fromkeys(SETTINGS) | earlier | asked
+    for name in ("answers", "counts"):
+        settings[name] = [str(value) for value in settings[name] or ()]
+    settings["template"] = None if settings["template"] is None else str(settings["template"])
+    _check(settings, given)
+    defaults = {"seed": 0, "both_orders": False} | ({"temperature": 0.0} if settings["endpoint"] else {})
+    defaults |= {"tie_margin": 0.0} if settings["scorer"] else {}
+    return settings | {name: value for name, value in defaults.items() if settings[name] is None}
+
+
+def _check(settings: Mapping[str, Any], given: "Options") -> None:
+    judges = [name for name in ALONE if settings[name]]
+    if len(judges) != 1:
+        allowed = "one of --endpoint URL --judge-model NAME, --scorer SCORER, --counts WINS:LOSSES"
+        raise InputError("judge", " and ".join(judges) or "nothing", allowed)
+    (judge,) = judges
+    files = [] if judge == "counts" else settings["answers"]
+    if judge == "counts" and settings["answers"]:
+        raise InputError("answers", " ".join(settings["answers"]), "left out beside --counts")
+    if judge != "counts" and len(files) != 2:
+        raise InputError("answers", " ".join(files) or "nothing", "two files, A and B")
+    for name in OF_ENDPOINTS:
+        if judge != "endpoint" and settings[name]:
+            raise InputError(name, settings[name], "left out: it is an option of --endpoint")
+    if judge != "scorer" and settings["tie_margin"]:
+        raise InputError("tie_margin", settings["tie_margin"], "left out: it is an option of --scorer")
+    if judge == "endpoint":
+        if not settings["judge_model"]:
+            raise InputError("judge_model", "nothing", "the name of a model that the endpoint has")
+        if given.out is None:
+            raise InputError(
+                "out", "nothing", "a folder, in which each verdict is kept as soon as it is there"
+            )
+    if given.resume and (given.out is None or judge == "counts"):
+        raise InputError("resume", "yes", "used with files and --out, the folder of what is to be resumed")
+    _in_range("tie_margin", settings["tie_margin"] or 0.0, 0.0)
+    if settings["temperature"] != "server":
+        _in_range("temperature", 0.0 if settings["temperature"] is None else settings["temperature"], 0.0)
+    _in_range("seed", settings["seed"] or 0, 0, SEED_LIMIT - 1, whole=True)
+    _in_range("parallel", given.parallel, 1, whole=True)
+    _in_range("retries", given.retries, 0, whole=True)
+    _in_range("give_up", given.give_up, 1, whole=True)
+    if not (math.isfinite(given.timeout) and given.timeout > 0):
+        raise InputError("timeout", given.timeout, "a finite number > 0")
+
+
+def _in_range(name: str, value: Any, low: float, high: float = math.inf, whole: bool = False) -> None:
+    right = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not right or not low <= value <= high or not math.isfinite(value):
+        kind = "an integer" if whole else "a finite number"
+        upper = "" if math.isinf(high) else f" and <= {high:g}"
+        raise InputError(name, value, f"{kind} >= {low:g}{upper}")
+
+
+def of_counts(settings: Mapping[str, Any], given: "Options", command: str) -> dict[str, Any]:
+    """Test counts of comparisons made elsewhere, and write the folder if there is one."""
+    rows = [assess(written, parse_counts(written)) for written in settings["counts"]]
+    report = {"comparisons": rows} | provenance(command, "float64")
+    if given.out is not None:
+        from experiments.judging import outcome  # matplotlib is slow to import
+
+        require_writable(given.out)
+        outcome.write(given.out, settings, report)
+    return report
+
+
+def of_files(settings: Mapping[str, Any], given: "Options", command: str) -> dict[str, Any]:
+    """Judge two files pair by pair, and write the folder if there is one."""
+    first, second = (Path(name) for name in settings["answers"])
+    pairs = matched(first, second)
+    config = {**settings, "answers_sha256": digest(pairs)}
+    judge: Judge
+    if settings["endpoint"]:
+        config["endpoint"] = require_url(settings["endpoint"])
+        template = load_template(None if settings["template"] is None else Path(settings["template"]))
+        config["template_sha256"] = hashlib.sha256(template.encode()).hexdigest()
+        judge = Endpoint(
+            config["endpoint"],
+            settings["judge_model"],
+            Key.from_environment(given.key_variable),
+            template,
+            None if settings["temperature"] == "server" else settings["temperature"],
+            settings["both_orders"],
+            settings["seed"],
+            given.parallel,
+            given.retries,
+            given.timeout,
+        )
+        openai()  # before anything is written
+    else:
+        judge = Scorer(load_score(settings["scorer"]), settings["tie_margin"])
+    reported: dict[str, Any] = {}
+
+    def finish(verdicts: list[Verdict]) -> None:
+        reported.update(_report(settings, verdicts, command))
+        if given.out is not None:
+            from experiments.judging import outcome  # as above
+
+            outcome.write(given.out, config, reported, verdicts)
+
+    again = f"{command} --resume"
+    verdicts = compare(pairs, judge, config, given.out, given.resume, given.give_up, again, finish)
+    if given.out is None:
+        finish(verdicts)
+    return reported
+
+
+def _report(settings: Mapping[str, Any], verdicts: list[Verdict], command: str) -> dict[str, Any]:
+    names = [Path(name).stem for name in settings["answers"]]
+    names = names if len({*names}) == 2 else settings["answers"]
+    reasons = [verdict.reason for verdict in verdicts if verdict.outcome == "tie"]
+    report = {
+        "answers": settings["answers"],
+        "judge": settings["judge_model"] or settings["scorer"],
+        "pairs": len(verdicts),
+        "comparisons": [assess(" : ".join(names), counted(verdicts))],
+        "identical": reasons.count(IDENTICAL),
+        "disagreed": reasons.count(DISAGREED),
+        "position": position(verdicts, settings["both_orders"]),
+    } | provenance(command, "float64")
+    if settings["endpoint"]:
+        report["versions"] = {**report["versions"], "openai": importlib.metadata.version("openai")}
+    return report

@@ -1,0 +1,70 @@
+"""Local judges: a function of prompt and response, or a reward model in a folder; the higher score wins."""
+
+import importlib
+import math
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.judging.answers import Pair
+from experiments.judging.verdicts import Verdict, shortened
+from fpo_jax.hyperparameters import InputError
+
+Score = Callable[[str, str], float]
+"""(prompt, response) to a number; higher is better."""
+KINDS = "module:function, or the folder of a reward model in Hugging Face layout"
+
+
+class Scorer(NamedTuple):
+    """A judge by scores: A wins where score(A) − score(B) > margin, loses below −margin, and ties between."""
+
+    score: Score
+    margin: float = 0.0
+
+    def judge(self, pairs: Mapping[int, Pair], record: Callable[[Verdict], None]) -> None:
+        """Judge pairs in order; a score that fails or is not finite is an error of its pair."""
+        for index, pair in pairs.items():
+            record(self._verdict(index, pair))
+
+    def _verdict(self, index: int, pair: Pair) -> Verdict:
+        try:
+            scores = [float(self.score(pair.prompt, response)) for response in (pair.a, pair.b)]
+        except Exception as error:  # whatever a user's function may raise
+            return Verdict(index, "error", shortened(f"{type(error).__name__}: {error}"))
+        if not all(map(math.isfinite, scores)):
+            return Verdict(index, "error", f"scores {scores[0]} and {scores[1]}")
+        ahead = scores[0] - scores[1]
+        outcome = "tie" if abs(ahead) <= self.margin else "win" if ahead > 0.0 else "loss"
+        return Verdict(index, outcome, detail={"scores": scores})
+
+
+def load_score(named: str) -> Score:
+    """Find the function that scores.
+
+    Args:
+        named: `module:function`, looked for in the working directory, too; or a folder.
+
+    Raises:
+        InputError: says what is not there, or that a folder needs the extra.
+    """
+    if Path(named).is_dir():
+        try:
+            from experiments.llm.scorer import load_scorer
+        except ImportError as error:
+            raise InputError("scorer", named, "used with the extra: pip install 'fpo-jax[llm]'") from error
+        return load_scorer(Path(named))
+    module, colon, function = named.partition(":")
+    if not colon or not module or not function:
+        raise InputError("scorer", named, KINDS)
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found = getattr(importlib.import_module(module), function, None)
+    except Exception as error:  # whatever a user's module may raise
+        reason = shortened(f"{type(error).__name__}: {error}")
+        raise InputError("scorer", named, f"{KINDS}; importing {module}: {reason}") from error
+    if not callable(found):
+        raise InputError("scorer", named, f"{KINDS}; {module} has no function {function}")
+    return found
