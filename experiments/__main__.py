@@ -89,10 +89,10 @@ def _prepare() -> None:
     os.environ.setdefault(
         "TF_CPP_MIN_LOG_LEVEL", "2"
     )  # XLA warns of every program that it reads from the cache
-    from experiments.devices import collect_rarely, keep_compiled, sum_in_one_pass, use_every_core
+    from experiments.devices import collect_rarely, keep_compiled, suit_compiler, use_every_core
 
     use_every_core()
-    sum_in_one_pass()
+    suit_compiler()
     collect_rarely()
     keep_compiled()
 

@@ -11,6 +11,15 @@ import platformdirs
 from experiments import programs
 from fpo_jax.hyperparameters import InputError
 
+FLAGS = {
+    # Sums of more than 32 numbers would be split into windows of 32, for the sake of rounding. They are
+    # computed one number at a time, so that a sum of 50 takes five times as long.
+    "xla_disable_hlo_passes": "tree_reduction_rewriter",
+    # At level 3 compiling takes half as long again, and runs take as long.
+    "xla_backend_optimization_level": "2",
+}
+"""What XLA is told."""
+
 
 def use_every_core() -> None:
     """Ask JAX for a host device per core, over which seeds are spread, unless the user has said how many."""
@@ -21,15 +30,11 @@ def use_every_core() -> None:
             jax.config.update("jax_num_cpu_devices", cores)
 
 
-def sum_in_one_pass() -> None:
-    """Let XLA sum rows of more than 32 numbers on a CPU as they stand, unless the user has disabled passes.
-
-    By default it first forms the sums of windows of 32, for the sake of rounding. They are computed one
-    number at a time: a sum of 50 takes five times as long.
-    """
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_disable_hlo_passes" not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_disable_hlo_passes=tree_reduction_rewriter".strip()
+def suit_compiler() -> None:
+    """Tell XLA how to compile short runs of small arrays, where the user has not said it."""
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    flags += [f"--{name}={value}" for name, value in FLAGS.items() if not any(name in flag for flag in flags)]
+    os.environ["XLA_FLAGS"] = " ".join(flags)
 
 
 def use_device(device: str | None) -> None:
