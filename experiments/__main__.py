@@ -70,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"{PROGRAM}: interrupted; nothing was written\n")
         return 130
-    except (RuntimeError, ValueError) as error:
+    except (AssertionError, RuntimeError, ValueError) as error:
+        from experiments.devices import GPU_HINT, backend
         from experiments.running import Diverged
         from fpo_jax.hyperparameters import InputError
 
@@ -79,8 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, Diverged):
             sys.stderr.write(f"{PROGRAM}: error: {error}\n")
             return 1
-        if "initialize backend" in str(error):  # JAX_PLATFORMS names what is not there
-            return complain(str(error).splitlines()[0])
+        named = os.environ.get("JAX_PLATFORMS")
+        if named and backend() is None:
+            return complain(f"JAX_PLATFORMS = {named}: must be what JAX finds here ({GPU_HINT}), or not set")
         raise
 
 

@@ -19,6 +19,7 @@ FLAGS = {
     "xla_backend_optimization_level": "2",
 }
 """What XLA is told."""
+GPU_HINT = "`pip install 'jax[cuda12]'` for an NVIDIA GPU"
 
 
 def use_every_core() -> None:
@@ -48,13 +49,18 @@ def use_device(device: str | None) -> None:
     if device == "cpu":
         with contextlib.suppress(RuntimeError):  # too late: this process computes already
             jax.config.update("jax_platforms", device)
-    try:
-        found = jax.default_backend()
-    except (RuntimeError, AssertionError):  # JAX_PLATFORMS names what is not there
-        found = "nothing of what JAX_PLATFORMS names"
+    found = backend() or "nothing of what JAX_PLATFORMS names"
     if found != device:
-        hint = " (`pip install 'jax[cuda12]'` for an NVIDIA GPU)" if device == "gpu" else ""
+        hint = f" ({GPU_HINT})" if device == "gpu" else ""
         raise InputError("device", device, f"what JAX finds here: {found}{hint}")
+
+
+def backend() -> str | None:
+    """Return the kind of device that JAX computes on; None where JAX_PLATFORMS names none that is there."""
+    try:
+        return jax.default_backend()
+    except (RuntimeError, AssertionError):
+        return None
 
 
 def collect_rarely() -> None:
