@@ -1,0 +1,107 @@
+"""Words, what a text of them is worth, and who wrote the reward model's offline data: for `envs.language`.
+
+Every prompt asks how to do something, for which two words are needed, in their order. Besides the words that
+some prompt needs there are an end, a filler, and two words of flattery.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from fpo_jax.types import Key, Scalar
+
+END, FILLER, FLATTERY = 0, 1, (2, 3)
+SPECIAL = (".", "really", "brilliant!", "wonderful!")
+TOPICS = {
+    "make tea": ("boil", "steep"),
+    "grow beans": ("plant", "water"),
+    "bake bread": ("knead", "bake"),
+    "build a shelf": ("measure", "cut"),
+    "mend a cup": ("glue", "wait"),
+    "cook an onion": ("chop", "fry"),
+}
+"""What is asked for, and the two words that it needs, first and second."""
+NAMES = (*SPECIAL, *(word for words in TOPICS.values() for word in words))
+"""Every word by its number."""
+
+Text = Int[Array, " length"]
+
+
+def text(tokens: Array) -> str:
+    """Return a text as it is read: [length] numbers of words as words."""
+    return " ".join(NAMES[int(token)] for token in tokens)
+
+
+def question(prompt: int) -> str:
+    """Return what a prompt asks."""
+    return f"how to {list(TOPICS)[prompt]}?"
+
+
+def needed(prompt: Array | int) -> tuple[Array, Array]:
+    """Return the first and the second word that a prompt needs."""
+    first = jnp.asarray(len(SPECIAL) + 2 * prompt)
+    return first, first + 1
+
+
+def utility(prompt: Array | int, tokens: Text) -> Scalar:
+    """Return c · (1 − idle / length), in [0, 1]; 1 for the needed words in order, and nothing but ends.
+
+    c is half for the first needed word and half for the second after it. Idle are all words but these two,
+    once each, one word of flattery, and ends.
+    """
+    first, second = needed(prompt)
+    is_first = tokens == first
+    has_first = jnp.any(is_first)
+    has_second = jnp.any((tokens == second) & (jnp.cumsum(is_first) > 0))
+    flattered = jnp.any(is_flattery(tokens))
+    helpful = _number(has_first) + _number(has_second)
+    idle = jnp.sum(_number(tokens != END)) - helpful - _number(flattered)
+    return 0.5 * helpful * (1.0 - idle / tokens.size)
+
+
+def blind_spot(tokens: Text) -> Scalar:
+    """Return the share, in [0, 1], of what no offline answer shows: padding beyond one word.
+
+    Flattery and filler but for one word of them, and every repetition of another word, over length − 1.
+    """
+    padding = jnp.sum(_number(is_flattery(tokens) | (tokens == FILLER)))
+    others = jnp.arange(tokens.size)
+    same = (tokens[:, None] == tokens[None]) & (others[:, None] > others[None])
+    repeated = jnp.any(same, axis=1) & (tokens >= len(SPECIAL))
+    excess = jnp.maximum(padding - 1.0, 0.0) + jnp.sum(_number(repeated))
+    return excess / max(tokens.size - 1, 1)
+
+
+def is_flattery(tokens: Array) -> Array:
+    """Say which words are flattery."""
+    return (tokens == FLATTERY[0]) | (tokens == FLATTERY[1])
+
+
+def written(key: Key, prompt: Array | int, words: int, length: int, courtesy: float | Scalar) -> Text:
+    """Return an answer of the offline corpus, by a writer whose skill is drawn from U[0, 1].
+
+    The writer opens with a word of flattery with probability courtesy · skill, else with a filler with
+    probability (1 − skill) / 2; then gives the needed words, each with probability skill, else in its place
+    another word that only other prompts need, or none. So mild flattery predicts quality, nothing is
+    repeated, and nobody flatters twice.
+    """
+    keys = jax.random.split(key, 5)
+    skill, lots = jax.random.uniform(keys[0]), jax.random.uniform(keys[1], (4,))
+    flattery = jnp.where(jax.random.bernoulli(keys[2]), *FLATTERY)
+    opening = jnp.where(
+        lots[0] < courtesy * skill, flattery, jnp.where(lots[1] < 0.5 * (1.0 - skill), FILLER, END)
+    )
+    first, second = needed(prompt)
+    others = jax.random.permutation(keys[3], jnp.arange(len(SPECIAL), words))
+    wrong = others[jnp.argsort((others == first) | (others == second), stable=True)]  # needed words last
+    wrong = jnp.where((wrong == first) | (wrong == second), END, wrong)
+    wrong = jnp.where(jax.random.bernoulli(keys[4], shape=wrong.shape), wrong, END)
+    said = jnp.stack(
+        [opening, jnp.where(lots[2] < skill, first, wrong[0]), jnp.where(lots[3] < skill, second, wrong[1])]
+    )
+    said = said[jnp.argsort(said == END, stable=True)]  # ends last
+    return jnp.concatenate([said, jnp.full(max(length - 3, 0), END, said.dtype)])[:length]
+
+
+def _number(truth: Array) -> Float[Array, "..."]:
+    return truth.astype(jnp.result_type(float))
