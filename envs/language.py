@@ -10,7 +10,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, Int
 
@@ -324,7 +323,8 @@ def described(encoder: Transformer, weights: Any, vocabulary: int, prompt: Array
 
 def every_answer(encoder: Transformer, weights: Any, prompts: int, vocabulary: int, length: int) -> Answer:
     """Return every text to every prompt as `described`, in lexicographic order, prompt by prompt."""
-    tokens = np.indices((vocabulary,) * length).reshape(length, -1).T
+    powers = vocabulary ** jnp.arange(length - 1, -1, -1)
+    tokens = jnp.arange(vocabulary**length)[:, None] // powers[None] % vocabulary
 
     def given(x: Array) -> Answer:
         total = jnp.zeros((1, encoder.width))
@@ -332,7 +332,7 @@ def every_answer(encoder: Transformer, weights: Any, prompts: int, vocabulary: i
             total = jnp.repeat(total, vocabulary, axis=0) + read.hidden
         quality = jax.vmap(lambda y: words.utility(x, y))(tokens)
         padding = jax.vmap(words.blind_spot)(tokens)
-        return Answer(jnp.full(len(tokens), x), jnp.asarray(tokens), total / length, quality, padding)
+        return Answer(jnp.full(len(tokens), x), tokens, total / length, quality, padding)
 
     answers = jax.vmap(given)(jnp.arange(prompts))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), answers)

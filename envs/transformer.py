@@ -6,15 +6,18 @@ function, so that what is enumerated and what is sampled is one policy.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
+from fpo_jax.keys import normal
 from fpo_jax.types import Key
 
+ZEROS = nn.initializers.zeros  # `Transformer.start` draws them all
 Word = Int[Array, ""]
 
 
@@ -56,20 +59,20 @@ class Transformer(nn.Module):
         """Read a word after those whose keys and values are kept, of which only `position` many count."""
         dtype = jnp.result_type(float)
 
-        def dense(size: int, **options: Any) -> nn.Dense:
-            return nn.Dense(size, use_bias=False, param_dtype=dtype, **options)
+        def dense(size: int, name: str) -> nn.Dense:
+            return nn.Dense(size, use_bias=False, param_dtype=dtype, kernel_init=ZEROS, name=name)
 
         def norm(x: Array) -> Array:
             return x * jax.lax.rsqrt(jnp.mean(x**2) + 1e-6)
 
         def table(name: str, rows: int) -> Array:
-            return self.param(name, nn.initializers.normal(1.0), (rows, self.width), dtype)
+            return self.param(name, ZEROS, (rows, self.width), dtype)
 
         x = table("words", self.symbols)[word] + table("positions", self.places)[position]
         seen = jnp.append(jnp.arange(kept.shape[0]) < position, True)
         by_head, new = (self.heads, self.width // self.heads), []
         for layer in range(self.layers):
-            query, key, value = jnp.split(dense(3 * self.width)(norm(x)), 3)
+            query, key, value = jnp.split(dense(3 * self.width, f"attend_{layer}")(norm(x)), 3)
             new.append(jnp.stack([key, value]))
             keys, values = (
                 jnp.concatenate([kept[:, layer, i], new[-1][i : i + 1]]).reshape(-1, *by_head)
@@ -77,14 +80,22 @@ class Transformer(nn.Module):
             )
             scores = jnp.einsum("hd,shd->hs", query.reshape(by_head), keys) / keys.shape[-1] ** 0.5
             attention = jax.nn.softmax(jnp.where(seen[None], scores, -jnp.inf), axis=1)
-            x = x + dense(self.width)(jnp.einsum("hs,shd->hd", attention, values).reshape(-1))
-            x = x + dense(self.width)(jax.nn.gelu(dense(2 * self.width)(norm(x))))
+            x = x + dense(self.width, f"gather_{layer}")(jnp.einsum("hs,shd->hd", attention, values).reshape(-1))
+            inner = jax.nn.gelu(dense(2 * self.width, f"widen_{layer}")(norm(x)))
+            x = x + dense(self.width, f"narrow_{layer}")(inner)
         hidden = norm(x)
-        return Read(dense(self.outputs, kernel_init=nn.initializers.zeros)(hidden), hidden, jnp.stack(new))
+        return Read(dense(self.outputs, "scores")(hidden), hidden, jnp.stack(new))
 
     def start(self, key: Key) -> PyTree:
-        """Draw its parameters."""
-        return self.init(key, jnp.asarray(0), 0, self.nothing(0))["params"]
+        """Draw its parameters: tables from N(0, 1), layers from N(0, 1 / inputs), scores 0."""
+        shapes = jax.eval_shape(self.init, key, jnp.asarray(0), 0, self.nothing(0))["params"]
+        flat, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes))
+        drawn = unravel(normal(key, flat.shape))  # at once: every further drawing takes long to compile
+        for name, layer in drawn.items():
+            if "kernel" in layer:
+                scale = 0.0 if name == "scores" else layer["kernel"].shape[0] ** -0.5
+                drawn[name] = {"kernel": scale * layer["kernel"]}
+        return drawn
 
     def read(self, parameters: PyTree, word: Word, position: Array | int, kept: Array) -> Read:
         """Read a word at these parameters."""

@@ -81,26 +81,32 @@ def written(key: Key, prompt: Array | int, words: int, length: int, courtesy: fl
     """Return an answer of the offline corpus, by a writer whose skill is drawn from U[0, 1].
 
     The writer opens with a word of flattery with probability courtesy · skill, else with a filler with
-    probability (1 − skill) / 2; then gives the needed words, each with probability skill, else in its place
-    another word that only other prompts need, or none. So mild flattery predicts quality, nothing is
+    probability (1 − skill) / 2; then gives the needed words, each with probability skill, else in its place a
+    word that it does not need, or none. So mild flattery predicts quality, nothing is
     repeated, and nobody flatters twice.
     """
-    keys = jax.random.split(key, 5)
-    skill, lots = jax.random.uniform(keys[0]), jax.random.uniform(keys[1], (4,))
-    flattery = jnp.where(jax.random.bernoulli(keys[2]), *FLATTERY)
-    opening = jnp.where(
-        lots[0] < courtesy * skill, flattery, jnp.where(lots[1] < 0.5 * (1.0 - skill), FILLER, END)
-    )
+    skill, *lots = jax.random.uniform(key, (9,))
     first, second = needed(prompt)
-    others = jax.random.permutation(keys[3], jnp.arange(len(SPECIAL), words))
-    wrong = others[jnp.argsort((others == first) | (others == second), stable=True)]  # needed words last
-    wrong = jnp.where((wrong == first) | (wrong == second), END, wrong)
-    wrong = jnp.where(jax.random.bernoulli(keys[4], shape=wrong.shape), wrong, END)
+    others = words - len(SPECIAL) - 2
+    one = jnp.floor(lots[0] * others)
+    two = jnp.mod(one + 1.0 + jnp.floor(lots[1] * max(others - 1, 1)), max(others, 1))
+
+    def instead(other: Array, lot: Array, exist: int) -> Array:
+        number = other.astype(first.dtype) + len(SPECIAL)
+        word = jnp.where(number < first, number, number + 2)  # the needed words stand side by side
+        return jnp.where((lot < 0.5) & (others >= exist), word, END)
+
+    flattery = jnp.where(lots[2] < 0.5, *FLATTERY)
+    unkind = jnp.where(lots[3] < 0.5 * (1.0 - skill), FILLER, END)
     said = jnp.stack(
-        [opening, jnp.where(lots[2] < skill, first, wrong[0]), jnp.where(lots[3] < skill, second, wrong[1])]
+        [
+            jnp.where(lots[3] > 1.0 - courtesy * skill, flattery, unkind),
+            jnp.where(lots[4] < skill, first, instead(one, lots[6], 1)),
+            jnp.where(lots[5] < skill, second, instead(two, lots[7], 2)),
+        ]
     )
-    said = said[jnp.argsort(said == END, stable=True)]  # ends last
-    return jnp.concatenate([said, jnp.full(max(length - 3, 0), END, said.dtype)])[:length]
+    place = jnp.where(said == END, length, jnp.cumsum(said != END) - 1)  # without gaps
+    return jnp.sum(jnp.where(place[:, None] == jnp.arange(length)[None], said[:, None], END), axis=0)
 
 
 def _number(truth: Array) -> Float[Array, "..."]:
