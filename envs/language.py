@@ -14,7 +14,7 @@ from flax import struct
 from jaxtyping import Array, Float, Int
 
 from envs import words
-from envs.transformer import Transformer, every_text, one_text
+from envs.transformer import Transformer, every_word, level, tree
 from fpo_jax.expect import expect
 from fpo_jax.hyperparameters import InputError, count, real
 from fpo_jax.keys import named_key
@@ -110,33 +110,25 @@ class LanguageGame(Game):
         The transformer reads each of the (V^L − 1) / (V − 1) texts of fewer than L words once.
         """
 
-        def given(prompt: Array, log_reference: Array) -> Array:
-            first, total = self.words + prompt, jnp.zeros(1)
-            for t, read in enumerate(every_text(self.policy, theta, first, self.words, self.length - 1)):
-                table = jnp.tile(log_reference[:-1], (self.words ** (t - 1), 1)) if t else log_reference[-1:]
-                total = (total[:, None] + jax.nn.log_softmax(table + read.output, axis=1)).reshape(-1)
-            return total
+        def given(prompt: Array, table: Array) -> Array:
+            nodes = every_word(self.words + prompt, self.words, self.length)
+            scores, _ = self.policy.apply({"params": theta}, nodes, tree(self.words, self.length))
+            log_next = jax.nn.log_softmax(table[jnp.minimum(nodes, self.words)] + scores, axis=1)
+            return total(log_next, self.words, self.length)
 
         return jax.vmap(given)(jnp.arange(self.prompts), self.log_reference)
 
     def log_reference_policy(self) -> Float[Array, "prompts texts"]:
         """Return log π_ref(y | x) of every text, as `log_policy`."""
 
-        def given(table: Array) -> Array:
-            total = table[-1]
-            for t in range(1, self.length):
-                total = (total[:, None] + jnp.tile(table[:-1], (self.words ** (t - 1), 1))).reshape(-1)
-            return total
-
-        return jax.vmap(given)(self.log_reference)
+        nodes = jnp.minimum(every_word(jnp.asarray(self.words), self.words, self.length), self.words)
+        return jax.vmap(lambda table: total(table[nodes], self.words, self.length))(self.log_reference)
 
     def log_next(self, theta: Theta, prompt: Array, tokens: Array) -> tuple[Array, Array]:
         """Return log π_θ and log π_ref of every next word along one text, [length, V] each."""
-        _, read = one_text(
-            self.policy, theta, self.words + prompt, self.length, lambda t, output, word: tokens[t]
-        )
+        scores, _ = self.policy.apply({"params": theta}, self._before(prompt, tokens), tree(1, self.length))
         table = self.log_reference[prompt, jnp.append(self.words, tokens[:-1])]
-        return jax.nn.log_softmax(table + read.output, axis=1), table
+        return jax.nn.log_softmax(table + scores, axis=1), table
 
     def respond(self, theta: Theta, key: Key) -> Responses:
         """Return every answer by its probability; or sampled ones, which keep their score as gradient."""
@@ -212,13 +204,17 @@ class LanguageGame(Game):
 
     def _write(self, theta: Theta, prompt: Array, key: Key) -> Int[Array, " length"]:
         """Return one text of the policy."""
-        keys = jax.random.split(key, self.length)
-        start, table = self.words + prompt, self.log_reference[prompt]
+        noise = jax.random.gumbel(key, (self.length, self.words))
+        fixed = jax.lax.stop_gradient(theta)
 
-        def draw(t: Array, output: Array, word: Array) -> Array:
-            return jax.random.categorical(keys[t], table[jnp.minimum(word, self.words)] + output)
+        def write(t: Array, tokens: Array) -> Array:  # reads all words again; those from the t-th on count nothing
+            log_next, _ = self.log_next(fixed, prompt, tokens)
+            return tokens.at[t].set(jnp.argmax(log_next[t] + noise[t]))
 
-        return one_text(self.policy, jax.lax.stop_gradient(theta), start, self.length, draw)[0]
+        return jax.lax.fori_loop(0, self.length, write, jnp.zeros(self.length, int))
+
+    def _before(self, prompt: Array, tokens: Array) -> Int[Array, " length"]:
+        return jnp.append(self.words + prompt, tokens[:-1])
 
     def _kl(self, theta: Theta, responses: Responses | None) -> Scalar:
         if self.every is not None:
@@ -281,9 +277,10 @@ class Language:
         encoder = encoder_of(self.vocabulary + self.prompts, self.length, self.features, self.layers, self.heads)
         weights = encoder.start(named_key(key, "encoder"))
         prompt = jnp.repeat(jnp.arange(self.prompts), self.corpus)
-        tokens = jax.vmap(
-            lambda k, x: words.written(k, x, self.vocabulary, self.length, self.courtesy)
-        )(jax.random.split(named_key(key, "corpus"), prompt.size), prompt)
+        lots = jax.random.uniform(named_key(key, "corpus"), (prompt.size, words.LOTS))
+        tokens = jax.vmap(lambda x, row: words.written(x, row, self.vocabulary, self.length, self.courtesy))(
+            prompt, lots
+        )
         every = None
         if not self.responses:
             every = every_answer(encoder, weights, self.prompts, self.vocabulary, self.length)
@@ -301,6 +298,14 @@ class Language:
         )
 
 
+def total(log_next: Float[Array, "nodes words"], words: int, length: int) -> Float[Array, " texts"]:
+    """Return log p of every text, Σ_t log p(y_t | y_<t), from those of the next word at every beginning."""
+    log_text = jnp.zeros(1)
+    for t in range(length):
+        log_text = (log_text[:, None] + level(log_next, words, t)).reshape(-1)
+    return log_text
+
+
 def encoder_of(symbols: int, length: int, width: int, layers: int, heads: int) -> Transformer:
     """Return the frozen encoder, which reads prompt and answer and scores nothing."""
     return Transformer(symbols, length + 1, 0, width, layers, heads)
@@ -311,12 +316,8 @@ def described(encoder: Transformer, weights: Any, vocabulary: int, prompt: Array
     length = tokens.shape[-1]
 
     def one(x: Array, y: Array) -> Answer:
-        def given(position: Array, output: Array, word: Array) -> Array:
-            return y[jnp.minimum(position, length - 1)]
-
-        _, read = one_text(encoder, weights, vocabulary + x, length + 1, given)
-        psi = jnp.mean(read.hidden[1:], axis=0)
-        return Answer(x, y, psi, words.utility(x, y), words.blind_spot(y))
+        _, hidden = encoder.apply({"params": weights}, jnp.append(vocabulary + x, y), tree(1, length + 1))
+        return Answer(x, y, jnp.mean(hidden[1:], axis=0), words.utility(x, y), words.blind_spot(y))
 
     return jax.vmap(one)(prompt, tokens)
 
@@ -327,12 +328,14 @@ def every_answer(encoder: Transformer, weights: Any, prompts: int, vocabulary: i
     tokens = jnp.arange(vocabulary**length)[:, None] // powers[None] % vocabulary
 
     def given(x: Array) -> Answer:
-        total = jnp.zeros((1, encoder.width))
-        for read in every_text(encoder, weights, vocabulary + x, vocabulary, length)[1:]:
-            total = jnp.repeat(total, vocabulary, axis=0) + read.hidden
+        nodes = every_word(vocabulary + x, vocabulary, length + 1)
+        _, hidden = encoder.apply({"params": weights}, nodes, tree(vocabulary, length + 1))
+        features = level(hidden, vocabulary, 1)
+        for t in range(2, length + 1):
+            features = jnp.repeat(features, vocabulary, axis=0) + level(hidden, vocabulary, t)
         quality = jax.vmap(lambda y: words.utility(x, y))(tokens)
         padding = jax.vmap(words.blind_spot)(tokens)
-        return Answer(jnp.full(len(tokens), x), tokens, total / length, quality, padding)
+        return Answer(jnp.full(len(tokens), x), tokens, features / length, quality, padding)
 
     answers = jax.vmap(given)(jnp.arange(prompts))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), answers)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from fpo_jax.types import Key, Scalar
+from fpo_jax.types import Scalar
 
 END, FILLER, FLATTERY = 0, 1, (2, 3)
 SPECIAL = (".", "really", "brilliant!", "wonderful!")
@@ -23,6 +23,8 @@ TOPICS = {
 """What is asked for, and the two words that it needs, first and second."""
 NAMES = (*SPECIAL, *(word for words in TOPICS.values() for word in words))
 """Every word by its number."""
+LOTS = 7
+"""Numbers from U[0, 1] that make an answer of the corpus."""
 
 Text = Int[Array, " length"]
 
@@ -77,32 +79,41 @@ def is_flattery(tokens: Array) -> Array:
     return (tokens == FLATTERY[0]) | (tokens == FLATTERY[1])
 
 
-def written(key: Key, prompt: Array | int, words: int, length: int, courtesy: float | Scalar) -> Text:
-    """Return an answer of the offline corpus, by a writer whose skill is drawn from U[0, 1].
+def written(
+    prompt: Array | int, lots: Float[Array, " LOTS"], words: int, length: int, courtesy: float | Scalar
+) -> Text:
+    """Return an answer of the offline corpus, by a writer of a skill from U[0, 1].
 
-    The writer opens with a word of flattery with probability courtesy · skill, else with a filler with
-    probability (1 − skill) / 2; then gives the needed words, each with probability skill, else in its place a
-    word that it does not need, or none. So mild flattery predicts quality, nothing is
+    The writer opens with a word of flattery with probability `courtesy` where the skill is above ½, and with a
+    filler in half of all cases where it is below. Then come the needed words, each with probability skill,
+    else in its place a word that is not needed, another one each time. So mild flattery predicts quality, nothing is
     repeated, and nobody flatters twice.
+
+    Args:
+        prompt: what is asked.
+        lots: from U[0, 1], all that is left to chance.
+        words: size V of the vocabulary.
+        length: L, of which 3 words at most are no ends.
+        courtesy: in [0, 1].
     """
-    skill, *lots = jax.random.uniform(key, (9,))
+    skill, *lots = lots
     first, second = needed(prompt)
     others = words - len(SPECIAL) - 2
     one = jnp.floor(lots[0] * others)
     two = jnp.mod(one + 1.0 + jnp.floor(lots[1] * max(others - 1, 1)), max(others, 1))
 
-    def instead(other: Array, lot: Array, exist: int) -> Array:
+    def instead(other: Array, exist: int) -> Array:
         number = other.astype(first.dtype) + len(SPECIAL)
-        word = jnp.where(number < first, number, number + 2)  # the needed words stand side by side
-        return jnp.where((lot < 0.5) & (others >= exist), word, END)
+        return jnp.where(others >= exist, jnp.where(number < first, number, number + 2), END)
 
     flattery = jnp.where(lots[2] < 0.5, *FLATTERY)
-    unkind = jnp.where(lots[3] < 0.5 * (1.0 - skill), FILLER, END)
+    kind = jnp.where(lots[3] < courtesy, flattery, END)
+    unkind = jnp.where(lots[3] < 0.5, FILLER, END)
     said = jnp.stack(
         [
-            jnp.where(lots[3] > 1.0 - courtesy * skill, flattery, unkind),
-            jnp.where(lots[4] < skill, first, instead(one, lots[6], 1)),
-            jnp.where(lots[5] < skill, second, instead(two, lots[7], 2)),
+            jnp.where(skill > 0.5, kind, unkind),
+            jnp.where(lots[4] < skill, first, instead(one, 1)),
+            jnp.where(lots[5] < skill, second, instead(two, 2)),
         ]
     )
     place = jnp.where(said == END, length, jnp.cumsum(said != END) - 1)  # without gaps

@@ -1,0 +1,138 @@
+"""Claim: RLHF makes an autoregressive policy flatter and repeat itself; with the steering term it answers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from envs.language import LanguageGame
+from envs.words import question, text
+from experiments import figures, language_sampled
+from experiments.comparison import Experiment
+from experiments.running import Result
+from experiments.settings import in_precision
+from fpo_jax import plotting
+from fpo_jax.statistics import mean_interval
+
+SHOWN = ("RLHF", "exact")
+MOST_LIKELY = 4
+"""Texts that are shown of a policy, to each prompt."""
+ENTRIES = 21
+"""Iterations at which a curve has its interval."""
+COMMON: dict[str, Any] = {"environment": "language", "precision": "float32"}
+WEIGHTED = ("relaxed", "practical", "proximal", "tracin")
+WEIGHTS = (0.1, 0.3, 1.0, 3.0, 10.0)
+"""The grid on which the recipe's weights were chosen: the same for each method."""
+
+
+def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
+    """Return curves with the likeliest texts below, and errors of the sampled estimates."""
+    return {
+        "curves": _curves(results),
+        "texts": _texts(results),
+        "sampled": language_sampled.draw_figure(results["RLHF"]),
+    }
+
+
+def _curves(results: Mapping[str, Result]) -> Figure:
+    styles = figures.method_styles(results)
+    names = ("true_utility", "blind_spot_mass", "proxy_reward")
+    figure, axes = plotting.panels(1, len(names))
+    for ax, name in zip(axes[0], names, strict=True):
+        for label, result in results.items():
+            values = result.metrics[name]
+            places = np.unique(np.round(np.linspace(0, values.shape[1] - 1, ENTRIES)).astype(int))
+            cells = [mean_interval(values[:, place]) for place in places]
+            bands = [(cell.low, cell.high) for cell in cells]
+            means = [cell.mean for cell in cells]
+            plotting.interval_line(ax, list(places), means, bands, label, styles[label])
+        ax.set_title(figures.TITLES[name], fontsize=plotting.TITLE_SIZE)
+        ax.set_xlabel("iteration")
+    plotting.ideal(axes[0, 0], 1.0, "best answers")
+    figures.legend_below(figure, axes[0, 0], len(results) + 1)
+    n = len(next(iter(results.values())).seeds)
+    figure.suptitle(f"language, every text enumerated; mean of {n} seeds, band: its 95 % interval", fontsize=9)
+    return figure
+
+
+def likeliest(result: Result) -> dict[str, list[tuple[float, str, float, float]]]:
+    """Return, by question, the likeliest final texts of the first seed: probability, text, U, blind spot."""
+    game, theta = jax.tree.map(lambda leaf: leaf[0], (result.games, result.final.theta))
+    assert isinstance(game, LanguageGame)
+    assert game.every is not None  # enumerated by the recipe
+    with in_precision(result.settings.precision):
+        policy = np.exp(np.asarray(jax.jit(lambda g, t: g.log_policy(t))(game, theta)))
+    answers = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(*policy.shape, *leaf.shape[1:]), game.every)
+    return {
+        question(x): [
+            (
+                float(policy[x, i]),
+                text(answers.tokens[x, i]),
+                float(answers.quality[x, i]),
+                float(answers.padding[x, i]),
+            )
+            for i in np.argsort(-policy[x])[:MOST_LIKELY]
+        ]
+        for x in range(game.prompts)
+    }
+
+
+def _texts(results: Mapping[str, Result]) -> Figure:
+    """Write the likeliest texts of RLHF and of exact foresight side by side."""
+    figure, axes = plotting.panels(1, len(SHOWN))
+    figure.set_size_inches(9.0, 2.9)
+    styles = figures.method_styles(results)
+    for ax, label in zip(axes[0], SHOWN, strict=True):
+        _write(ax, likeliest(results[label]), label, styles[label].color)
+    seed = results[SHOWN[0]].seeds[0]
+    figure.suptitle(f"likeliest answers at the end, seed {seed}: probability, answer, true utility", fontsize=9)
+    return figure
+
+
+def _write(ax: Axes, answers: Mapping[str, list[tuple[float, str, float, float]]], label: str, ink: str) -> None:
+    ax.set_axis_off()
+    ax.set_title(label, fontsize=plotting.TITLE_SIZE, color=ink, loc="left")
+    lines = sum(1 + len(rows) for rows in answers.values())
+    line = 0
+    for asked, rows in answers.items():
+        ax.text(0.0, 1 - line / lines, asked, size=8, weight="bold", va="top", transform=ax.transAxes)
+        for row, (share, said, quality, _) in enumerate(rows, start=line + 1):
+            height = 1 - row / lines
+            for place, words, side in (
+                (0.09, f"{share:.2f}", "right"),
+                (0.12, said, "left"),
+                (0.99, f"U = {quality:.2f}", "right"),
+            ):
+                ax.text(place, height, words, size=8, ha=side, va="top", transform=ax.transAxes)
+        line += 1 + len(rows)
+
+
+def findings(results: Mapping[str, Result]) -> str:
+    """Give the final policies' likeliest answers in words, and the slopes of the sampled errors."""
+    lines = []
+    for label in SHOWN:
+        for asked, rows in likeliest(results[label]).items():
+            share, said, quality, _ = rows[0]
+            lines.append(f"{label}, {asked} “{said}”, probability {share:.2f}, U = {quality:.2f}.")
+    return " ".join(lines)
+
+
+EXPERIMENT = Experiment(
+    name="language",
+    claim=(
+        "In the offline data a word of flattery goes with a good answer. RLHF comes to flatter with every "
+        "word it can and repeats itself, at the expense of the answer; the exact steering term keeps "
+        "to what was asked."
+    ),
+    methods={
+        "RLHF": {**COMMON, "objective": "myopic"},
+        "exact": {**COMMON, "objective": "exact"},
+        **{name: {**COMMON, "objective": name} for name in WEIGHTED},
+    },
+    figures=draw_figures,
+    findings=findings,
+    long=True,
+)
