@@ -67,8 +67,8 @@ def estimates(
         quality = jax.vmap(game.utility)(responses.y).reshape(lots.shape)
         best = jnp.mean(jnp.take_along_axis(quality, jnp.argmax(lots, axis=1)[:, None], axis=1))
     return {
-        "standard part, score function": ravel_pytree(parts.standard)[0],
-        "steering part, score function": ravel_pytree(parts.steering)[0],
+        "standard part": ravel_pytree(parts.standard)[0],
+        "steering part": ravel_pytree(parts.steering)[0],
         "utility of the policy": expect(game.utility, responses),
         f"utility of the best of {CANDIDATES}": best,
     }
