@@ -6,7 +6,7 @@ it takes more flattery for a better answer: the blind spot. All V^L texts are en
 probabilities, or some are sampled; the policy, the reward model and the utility are the same.
 """
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,8 @@ from flax import struct
 from jaxtyping import Array, Float, Int
 
 from envs import words
-from envs.transformer import Transformer, every_word, level, tree
+from envs.answers import Answer, described, encoder_of, every_answer, total
+from envs.transformer import Transformer, every_word, tree
 from fpo_jax.expect import expect
 from fpo_jax.hyperparameters import InputError, count, real
 from fpo_jax.keys import named_key
@@ -25,24 +26,6 @@ MOST_TEXTS = 16**4
 """Most texts to one prompt that are enumerated."""
 MOST_PAIRED = 2**9
 """Most answers to one prompt of which all pairs are made."""
-
-
-class Answer(NamedTuple):
-    """One response: a text, and what is known of it; all of a game's have a leading axis.
-
-    Attributes:
-        prompt: number of the prompt.
-        tokens: [length] numbers of words, see `envs.words`.
-        features: [d] what the frozen encoder makes of it.
-        quality: true utility, in [0, 1].
-        padding: how far it lies in the blind spot, in [0, 1].
-    """
-
-    prompt: Int[Array, "..."]
-    tokens: Int[Array, "... length"]
-    features: Float[Array, "... d"]
-    quality: Float[Array, "..."]
-    padding: Float[Array, "..."]
 
 
 @struct.dataclass
@@ -57,8 +40,8 @@ class LanguageGame(Game):
         log_reference: [prompts, V + 1, V] log π_ref of a word after each other one, and after none.
         corpus: the offline data, in equal consecutive blocks.
         every: all answers, in equal consecutive blocks by prompt; None where answers are sampled.
-        drawn: answers of the reference policy where they are sampled, else None.
         kl_weight: β.
+        key: of the answers that are the same at every call, where they are sampled.
         responses: answers sampled to each prompt; 0 where all are enumerated.
         width, layers, heads: sizes of the policy's transformer.
     """
@@ -112,7 +95,7 @@ class LanguageGame(Game):
 
         def given(prompt: Array, table: Array) -> Array:
             nodes = every_word(self.words + prompt, self.words, self.length)
-            scores, _ = self.policy.apply({"params": theta}, nodes, tree(self.words, self.length))
+            scores, _ = self.policy.read(theta, nodes, tree(self.words, self.length))
             log_next = jax.nn.log_softmax(table[jnp.minimum(nodes, self.words)] + scores, axis=1)
             return total(log_next, self.words, self.length)
 
@@ -126,7 +109,7 @@ class LanguageGame(Game):
 
     def log_next(self, theta: Theta, prompt: Array, tokens: Array) -> tuple[Array, Array]:
         """Return log π_θ and log π_ref of every next word along one text, [length, V] each."""
-        scores, _ = self.policy.apply({"params": theta}, self._before(prompt, tokens), tree(1, self.length))
+        scores, _ = self.policy.read(theta, self._before(prompt, tokens), tree(1, self.length))
         table = self.log_reference[prompt, jnp.append(self.words, tokens[:-1])]
         return jax.nn.log_softmax(table + scores, axis=1), table
 
@@ -188,7 +171,9 @@ class LanguageGame(Game):
         """
         texts = responses.w.size // self.prompts
         if texts > MOST_PAIRED:
-            allowed = f"labels, or on sampled answers: {texts} texts a prompt make too many pairs (responses > 0)"
+            allowed = (
+                f"labels, or on sampled answers: {texts} texts a prompt make too many pairs (responses > 0)"
+            )
             raise InputError("feedback", "preferences", allowed)
         return super().compare(theta, responses, opponent, key)
 
@@ -207,7 +192,9 @@ class LanguageGame(Game):
         noise = jax.random.gumbel(key, (self.length, self.words))
         fixed = jax.lax.stop_gradient(theta)
 
-        def write(t: Array, tokens: Array) -> Array:  # reads all words again; those from the t-th on count nothing
+        def write(
+            t: Array, tokens: Array
+        ) -> Array:  # reads all words again; those from the t-th on count nothing
             log_next, _ = self.log_next(fixed, prompt, tokens)
             return tokens.at[t].set(jnp.argmax(log_next[t] + noise[t]))
 
@@ -221,6 +208,7 @@ class LanguageGame(Game):
             log_policy = self.log_policy(theta)
             gap = log_policy - self.log_reference_policy()
             return jnp.sum(jnp.exp(log_policy) * gap) / self.prompts
+        assert responses is not None  # where answers are sampled
 
         # E_y Σ_t KL(π_θ(· | y_<t) ‖ π_ref(· | y_<t)): of less variance than log π_θ(y) − log π_ref(y)
         def along(y: Answer) -> Scalar:
@@ -240,7 +228,14 @@ class Language:
         leader={"policy_lr": 0.5},
         follower="best-response",
         settings={"alpha": 0.1, "ridge": 0.01},
-        weights={"relaxed": 1.0, "practical": 1.0, "proximal": 1.0, "tracin": 1.0},
+        weights={
+            "relaxed": 0.3,
+            "practical": 0.3,
+            "proximal": 10.0,
+            "tracin": 1.0,
+            "fpo": 0.3,
+            "best-of": 0.3,
+        },
     )
 
     kl_weight: float = real(0.02, "coefficient β of KL(π ‖ π_ref)", low=0.0)
@@ -274,7 +269,9 @@ class Language:
 
     def draw(self, key: Key) -> LanguageGame:
         """Draw one game: its encoder, and its corpus, whose pairs of words make the reference policy."""
-        encoder = encoder_of(self.vocabulary + self.prompts, self.length, self.features, self.layers, self.heads)
+        encoder = encoder_of(
+            self.vocabulary + self.prompts, self.length, self.features, self.layers, self.heads
+        )
         weights = encoder.start(named_key(key, "encoder"))
         prompt = jnp.repeat(jnp.arange(self.prompts), self.corpus)
         lots = jax.random.uniform(named_key(key, "corpus"), (prompt.size, words.LOTS))
@@ -298,50 +295,9 @@ class Language:
         )
 
 
-def total(log_next: Float[Array, "nodes words"], words: int, length: int) -> Float[Array, " texts"]:
-    """Return log p of every text, Σ_t log p(y_t | y_<t), from those of the next word at every beginning."""
-    log_text = jnp.zeros(1)
-    for t in range(length):
-        log_text = (log_text[:, None] + level(log_next, words, t)).reshape(-1)
-    return log_text
-
-
-def encoder_of(symbols: int, length: int, width: int, layers: int, heads: int) -> Transformer:
-    """Return the frozen encoder, which reads prompt and answer and scores nothing."""
-    return Transformer(symbols, length + 1, 0, width, layers, heads)
-
-
-def described(encoder: Transformer, weights: Any, vocabulary: int, prompt: Array, tokens: Array) -> Answer:
-    """Return texts as answers; ψ is the mean over words of the encoder's hidden state."""
-    length = tokens.shape[-1]
-
-    def one(x: Array, y: Array) -> Answer:
-        _, hidden = encoder.apply({"params": weights}, jnp.append(vocabulary + x, y), tree(1, length + 1))
-        return Answer(x, y, jnp.mean(hidden[1:], axis=0), words.utility(x, y), words.blind_spot(y))
-
-    return jax.vmap(one)(prompt, tokens)
-
-
-def every_answer(encoder: Transformer, weights: Any, prompts: int, vocabulary: int, length: int) -> Answer:
-    """Return every text to every prompt as `described`, in lexicographic order, prompt by prompt."""
-    powers = vocabulary ** jnp.arange(length - 1, -1, -1)
-    tokens = jnp.arange(vocabulary**length)[:, None] // powers[None] % vocabulary
-
-    def given(x: Array) -> Answer:
-        nodes = every_word(vocabulary + x, vocabulary, length + 1)
-        _, hidden = encoder.apply({"params": weights}, nodes, tree(vocabulary, length + 1))
-        features = level(hidden, vocabulary, 1)
-        for t in range(2, length + 1):
-            features = jnp.repeat(features, vocabulary, axis=0) + level(hidden, vocabulary, t)
-        quality = jax.vmap(lambda y: words.utility(x, y))(tokens)
-        padding = jax.vmap(words.blind_spot)(tokens)
-        return Answer(jnp.full(len(tokens), x), tokens, features / length, quality, padding)
-
-    answers = jax.vmap(given)(jnp.arange(prompts))
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), answers)
-
-
-def _pairs(tokens: Int[Array, "texts length"], prompts: int, vocabulary: int, smoothing: float | Scalar) -> Array:
+def _pairs(
+    tokens: Int[Array, "texts length"], prompts: int, vocabulary: int, smoothing: float | Scalar
+) -> Array:
     """Return the frequency of a word after each other one and after none, [prompts, V + 1, V]."""
     before = jnp.concatenate([jnp.full_like(tokens[:, :1], vocabulary), tokens[:, :-1]], axis=1)
     pairs = (jax.nn.one_hot(x, n) for x, n in ((before, vocabulary + 1), (tokens, vocabulary)))

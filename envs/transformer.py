@@ -101,9 +101,13 @@ class Transformer(nn.Module):
                 drawn[name] = {"kernel": scale * layer["kernel"]}
         return drawn
 
+    def read(self, parameters: PyTree, words: Int[Array, " nodes"], texts: Tree) -> tuple[Array, Array]:
+        """Return scores and hidden states at these parameters."""
+        return self.apply({"params": parameters}, words, texts)  # type: ignore[return-value]
+
 
 def every_word(first: Array, branches: int, levels: int) -> Int[Array, " nodes"]:
-    """Return the last word of every node of the tree of all texts: a first one, then any of 0 … branches − 1."""
+    """Return the last word at every node of the tree of all texts: a first one, then 0 … branches − 1."""
     later = [jnp.tile(jnp.arange(branches), branches**t) for t in range(levels - 1)]
     return jnp.concatenate([first[None], *later])
 

@@ -4,7 +4,6 @@ Every prompt asks how to do something, for which two words are needed, in their 
 some prompt needs there are an end, a filler, and two words of flattery.
 """
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -84,10 +83,10 @@ def written(
 ) -> Text:
     """Return an answer of the offline corpus, by a writer of a skill from U[0, 1].
 
-    The writer opens with a word of flattery with probability `courtesy` where the skill is above ½, and with a
-    filler in half of all cases where it is below. Then come the needed words, each with probability skill,
-    else in its place a word that is not needed, another one each time. So mild flattery predicts quality, nothing is
-    repeated, and nobody flatters twice.
+    The writer opens with a word of flattery with probability `courtesy` where the skill is above ½, and with
+    a filler in half of all cases where it is below. Then come the needed words, each with probability skill,
+    else in its place a word that is not needed, another one each time. So mild flattery predicts quality,
+    nothing is repeated, and nobody flatters twice.
 
     Args:
         prompt: what is asked.
@@ -96,7 +95,7 @@ def written(
         length: L, of which 3 words at most are no ends.
         courtesy: in [0, 1].
     """
-    skill, *lots = lots
+    skill, lots = lots[0], lots[1:]
     first, second = needed(prompt)
     others = words - len(SPECIAL) - 2
     one = jnp.floor(lots[0] * others)

@@ -54,7 +54,9 @@ def _curves(results: Mapping[str, Result]) -> Figure:
     plotting.ideal(axes[0, 0], 1.0, "best answers")
     figures.legend_below(figure, axes[0, 0], len(results) + 1)
     n = len(next(iter(results.values())).seeds)
-    figure.suptitle(f"language, every text enumerated; mean of {n} seeds, band: its 95 % interval", fontsize=9)
+    figure.suptitle(
+        f"language, every text enumerated; mean of {n} seeds, band: its 95 % interval", fontsize=9
+    )
     return figure
 
 
@@ -88,11 +90,15 @@ def _texts(results: Mapping[str, Result]) -> Figure:
     for ax, label in zip(axes[0], SHOWN, strict=True):
         _write(ax, likeliest(results[label]), label, styles[label].color)
     seed = results[SHOWN[0]].seeds[0]
-    figure.suptitle(f"likeliest answers at the end, seed {seed}: probability, answer, true utility", fontsize=9)
+    figure.suptitle(
+        f"likeliest answers at the end, seed {seed}: probability, answer, true utility", fontsize=9
+    )
     return figure
 
 
-def _write(ax: Axes, answers: Mapping[str, list[tuple[float, str, float, float]]], label: str, ink: str) -> None:
+def _write(
+    ax: Axes, answers: Mapping[str, list[tuple[float, str, float, float]]], label: str, ink: str
+) -> None:
     ax.set_axis_off()
     ax.set_title(label, fontsize=plotting.TITLE_SIZE, color=ink, loc="left")
     lines = sum(1 + len(rows) for rows in answers.values())

@@ -15,7 +15,7 @@ from experiments.history import shown_iterations
 from experiments.running import Result
 from experiments.settings import in_precision
 from fpo_jax import plotting
-from fpo_jax.expect import expect, leader_value
+from fpo_jax.expect import expect
 from fpo_jax.responses import best_of
 from fpo_jax.selection import reward_scores
 from fpo_jax.steering import steering

@@ -11,7 +11,18 @@ from jax.flatten_util import ravel_pytree
 from envs import words
 from envs.language import Language
 from experiments.language_sampled import estimates
-from fpo_jax import BestResponse, Exact, InputError, Leader, Myopic, Preferences, outcome, run, run_seeds, seed_keys
+from fpo_jax import (
+    BestResponse,
+    Exact,
+    InputError,
+    Leader,
+    Myopic,
+    Preferences,
+    outcome,
+    run,
+    run_seeds,
+    seed_keys,
+)
 from fpo_jax.hyperparameters import validate
 from fpo_jax.start import instance
 from fpo_jax.steering import foresighted_value
@@ -44,7 +55,7 @@ def norm(x):
 
 
 def next_word(theta, read, heads):
-    """Scores of the word after those that were read, by the textbook: all positions at once, a causal mask."""
+    """Scores of the word after those that were read: all positions at once, under a causal mask."""
     kernels = {name: np.asarray(layer["kernel"]) for name, layer in theta.items() if "kernel" in layer}
     x = np.asarray(theta["words"])[read] + np.asarray(theta["positions"])[: len(read)]
     width, layers = x.shape[1], sum(name.startswith("attend") for name in kernels)
@@ -102,13 +113,17 @@ def test_one_text_is_read_as_all_of_them_are(small):
 
 
 def test_renaming_words_renames_texts(small):
-    # Word i is called order[i]: its row of the embedding, its score and its pairs move, and so does every text.
+    # Word i is called order[i]: its embedding, its score, its pairs move, and so does every text.
     game, theta, _ = small
     order = np.array([3, 0, 5, 1, 4, 2])
     symbols = np.append(order, 6)  # the prompt keeps its place, as does having no word before
-    renamed = dict(theta, words=theta["words"][symbols], scores={"kernel": theta["scores"]["kernel"][:, order]})
+    renamed = dict(
+        theta, words=theta["words"][symbols], scores={"kernel": theta["scores"]["kernel"][:, order]}
+    )
     other = game.replace(log_reference=game.log_reference[:, symbols][:, :, order])
-    mine, theirs = (np.asarray(log_policy(g, t)).reshape(6, 6, 6) for g, t in ((game, theta), (other, renamed)))
+    mine, theirs = (
+        np.asarray(log_policy(g, t)).reshape(6, 6, 6) for g, t in ((game, theta), (other, renamed))
+    )
     np.testing.assert_allclose(theirs, mine[np.ix_(order, order, order)], rtol=1e-12)
 
 
@@ -224,7 +239,10 @@ def test_a_run_on_longer_texts(key):
 
 
 BAD = {
-    "length": (dict(length=8), "vocabulary, length = 8^8 texts: must be <= 65536 texts to be enumerated, or responses > 0"),
+    "length": (
+        dict(length=8),
+        "vocabulary, length = 8^8 texts: must be <= 65536 texts to be enumerated, or responses > 0",
+    ),
     "words": (dict(vocabulary=99), "vocabulary = 99: must be <= 16"),
     "prompts": (dict(prompts=3), "prompts = 3: must be <= (vocabulary - 4) / 2"),
     "heads": (dict(width=5), "width = 5: must be a multiple of heads = 2"),
