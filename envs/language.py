@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt32
 
 from envs import words
 from envs.answers import Answer, described, encoder_of, every_answer, total
@@ -41,7 +41,7 @@ class LanguageGame(Game):
         corpus: the offline data, in equal consecutive blocks.
         every: all answers, in equal consecutive blocks by prompt; None where answers are sampled.
         kl_weight: β.
-        key: of the answers that are the same at every call, where they are sampled.
+        fixed: data of the key of those answers that are the same at every call, where they are sampled.
         responses: answers sampled to each prompt; 0 where all are enumerated.
         width, layers, heads: sizes of the policy's transformer.
     """
@@ -51,7 +51,7 @@ class LanguageGame(Game):
     corpus: Answer
     every: Answer | None
     kl_weight: float | Scalar
-    key: Key
+    fixed: UInt32[Array, " two"]
     responses: int = struct.field(pytree_node=False, default=0)
     width: int = struct.field(pytree_node=False, default=16)
     layers: int = struct.field(pytree_node=False, default=1)
@@ -160,7 +160,8 @@ class LanguageGame(Game):
         if self.every is not None:
             weights = jnp.exp(self.log_reference_policy()) / self.prompts
             return Responses(self.every, weights.reshape(-1))
-        responses = self.respond(self.policy.start(self.key), self.key)
+        key = jax.random.wrap_key_data(self.fixed)
+        responses = self.respond(self.policy.start(key), key)
         return responses._replace(w=jax.lax.stop_gradient(responses.w))
 
     def compare(self, theta: Theta, responses: Responses, opponent: str, key: Key) -> Responses:
@@ -179,7 +180,8 @@ class LanguageGame(Game):
 
     def diagnostics(self, theta: Theta) -> dict[str, Scalar]:
         """Return `kl`, KL(π_θ ‖ π_ref) in nats, averaged over prompts; of a fixed sample where sampled."""
-        return {"kl": self._kl(theta, None if self.every is not None else self.respond(theta, self.key))}
+        key = jax.random.wrap_key_data(self.fixed)
+        return {"kl": self._kl(theta, None if self.every is not None else self.respond(theta, key))}
 
     def answers(self, prompt: Int[Array, " n"], tokens: Int[Array, "n length"]) -> Answer:
         """Return texts as answers."""
@@ -287,7 +289,7 @@ class Language:
             corpus=described(encoder, weights, self.vocabulary, prompt, tokens),
             every=every,
             kl_weight=self.kl_weight,
-            key=named_key(key, "fixed sample"),
+            fixed=jax.random.key_data(named_key(key, "fixed sample")),
             responses=self.responses,
             width=self.width,
             layers=self.layers,
