@@ -51,6 +51,7 @@ def _curves(results: Mapping[str, Result]) -> Figure:
             plotting.interval_line(ax, list(places), means, bands, label, styles[label])
         ax.set_title(figures.TITLES[name], fontsize=plotting.TITLE_SIZE)
         ax.set_xlabel("iteration")
+        ax.set_ylim(bottom=0.0)
     plotting.ideal(axes[0, 0], 1.0, "best answers")
     figures.legend_below(figure, axes[0, 0], len(results) + 1)
     n = len(next(iter(results.values())).seeds)

@@ -83,6 +83,7 @@ def errors(
     repeats: int = REPEATS,
 ) -> Errors:
     """Measure the errors of sampled estimates against the enumerated ones, at one state."""
+    theta, model = jax.tree.map(jnp.asarray, (theta, model))
     exact = jax.jit(estimates)(game, follower, theta, model, jax.random.key(0))
     found: dict[str, list[float]] = {name: [] for name in exact}
     for n in sampled:
@@ -111,7 +112,7 @@ def draw_figure(result: Result) -> Figure:
     figure.set_size_inches(5.6, 3.4)
     ax = axes[0, 0]
     for name, values in found.by_quantity.items():
-        label = f"{name}: slope {slopes[name]:.2f}"
+        label = f"{name}: slope {slopes[name]:.2f}".replace("-", "−")
         ax.plot(found.sampled, values, "o-", color=styles[name].color, markersize=4, label=label)
         guide = values[0] * np.sqrt(found.sampled[0] / found.sampled)
         ax.plot(found.sampled, guide, ":", color=plotting.IDEAL, linewidth=0.8)
