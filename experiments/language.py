@@ -1,4 +1,4 @@
-"""Claim: RLHF makes an autoregressive policy flatter and repeat itself; with the steering term it answers."""
+"""Claim: RLHF teaches an autoregressive policy to flatter; with the steering term it says what was asked."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -118,7 +118,7 @@ def _write(
 
 
 def findings(results: Mapping[str, Result]) -> str:
-    """Give the final policies' likeliest answers in words, and the slopes of the sampled errors."""
+    """Give the likeliest final answers in words."""
     lines = []
     for label in SHOWN:
         for asked, rows in likeliest(results[label]).items():
@@ -130,9 +130,9 @@ def findings(results: Mapping[str, Result]) -> str:
 EXPERIMENT = Experiment(
     name="language",
     claim=(
-        "In the offline data a word of flattery goes with a good answer. RLHF comes to flatter with every "
-        "word it can and repeats itself, at the expense of the answer; the exact steering term keeps "
-        "to what was asked."
+        "In the offline data a word of flattery goes with a good answer. RLHF comes to flatter more than once, "
+        "to repeat itself and to say the wrong words; with the exact steering term most answers are right, and "
+        "with relaxed FPO, the proximal penalty or TracIn nearly all are. Practical FPO does not help."
     ),
     methods={
         "RLHF": {**COMMON, "objective": "myopic"},
