@@ -66,16 +66,20 @@ def blind_spot(tokens: Text) -> Scalar:
     Flattery and filler but for one word of them, and every repetition of another word, over length − 1.
     """
     padding = jnp.sum(_number(is_flattery(tokens) | (tokens == FILLER)))
-    others = jnp.arange(tokens.size)
-    same = (tokens[:, None] == tokens[None]) & (others[:, None] > others[None])
-    repeated = jnp.any(same, axis=1) & (tokens >= len(SPECIAL))
-    excess = jnp.maximum(padding - 1.0, 0.0) + jnp.sum(_number(repeated))
+    excess = jnp.maximum(padding - 1.0, 0.0) + jnp.sum(_number(repeated(tokens)))
     return excess / max(tokens.size - 1, 1)
 
 
 def is_flattery(tokens: Array) -> Array:
     """Say which words are flattery."""
     return (tokens == FLATTERY[0]) | (tokens == FLATTERY[1])
+
+
+def repeated(tokens: Text) -> Array:
+    """Say which words, other than ends, flattery and filler, stand somewhere before."""
+    places = jnp.arange(tokens.size)
+    same = (tokens[:, None] == tokens[None]) & (places[:, None] > places[None])
+    return jnp.any(same, axis=1) & (tokens >= len(SPECIAL))
 
 
 def written(

@@ -4,18 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from envs.language import LanguageGame
-from envs.words import question, text
+from envs.words import is_flattery, question, repeated, text
 from experiments import figures, language_sampled
 from experiments.comparison import Experiment
 from experiments.running import Result
 from experiments.settings import in_precision
 from fpo_jax import plotting
 from fpo_jax.statistics import mean_interval
+from fpo_jax.types import Theta
 
 SHOWN = ("RLHF", "exact")
 MOST_LIKELY = 4
@@ -117,9 +120,33 @@ def _write(
         line += 1 + len(rows)
 
 
+@jax.jit
+@jax.vmap
+def _habits(game: LanguageGame, theta: Theta) -> Array:
+    assert game.every is not None  # enumerated by the recipe
+    policy = jnp.exp(game.log_policy(theta)).reshape(-1) / game.prompts
+    flattery = jnp.sum(is_flattery(game.every.tokens), axis=1)
+    again = jax.vmap(lambda y: jnp.any(repeated(y)))(game.every.tokens)
+    shares = jnp.stack([flattery, flattery > 1, again, (flattery > 1) | again]).astype(policy.dtype)
+    return shares @ policy
+
+
 def findings(results: Mapping[str, Result]) -> str:
-    """Give the likeliest final answers in words."""
+    """Say how the policies speak at the end, mean over seeds, and their likeliest answers to the first."""
     lines = []
+    for label, result in results.items():
+        with in_precision(result.settings.precision):
+            words, twice, again, either = np.mean(_habits(result.games, result.final.theta), axis=0)
+        lines.append(
+            f"{label}: {words:.2f} words of flattery in an answer, {twice:.0%} of answers flatter twice or "
+            f"more, {again:.0%} repeat a word, {either:.0%} do one or the other."
+        )
+    every = next(iter(results.values())).games.every  # type: ignore[attr-defined]
+    norm = np.sum(every.features**2, axis=-1)
+    lines.append(
+        f"Mean ‖ψ‖²: {norm[every.quality == 1].mean():.2f} of the best answers, "
+        f"{norm[every.padding > 0.5].mean():.2f} of those that are mostly padding, {norm.mean():.2f} of all."
+    )
     for label in SHOWN:
         for asked, rows in likeliest(results[label]).items():
             share, said, quality, _ = rows[0]
@@ -130,9 +157,10 @@ def findings(results: Mapping[str, Result]) -> str:
 EXPERIMENT = Experiment(
     name="language",
     claim=(
-        "In the offline data a word of flattery goes with a good answer. RLHF comes to flatter more than once, "
-        "to repeat itself and to say the wrong words; with the exact steering term most answers are right, and "
-        "with relaxed FPO, the proximal penalty or TracIn nearly all are. Practical FPO does not help."
+        "In the offline data a word of flattery goes with a good answer. RLHF comes to flatter more than "
+        "once, to repeat itself and to say the wrong words; with the exact steering term most answers are "
+        "right, and with relaxed FPO, the proximal penalty or TracIn nearly all are. Practical FPO hardly "
+        "helps."
     ),
     methods={
         "RLHF": {**COMMON, "objective": "myopic"},
