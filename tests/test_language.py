@@ -157,10 +157,10 @@ def test_steering_through_the_transformer_is_the_central_difference(exact):
 
 
 def test_sampled_estimates_are_within_4_standard_errors_of_the_exact_ones(small, exact):
-    # φ⁺ of sampled data makes the two parts biased by O(1/n), which n = 1024 makes small beside 1/√n.
+    # φ⁺ of sampled data makes the two parts biased by O(1/n), which n = 512 makes small beside 1/√n.
     game, theta, model = small
     repeats, rng = 24, np.random.default_rng(0)
-    sampled = game.replace(every=None, responses=1024)
+    sampled = game.replace(every=None, responses=512)
     draw = jax.jit(lambda game, keys: jax.lax.map(lambda k: estimates(game, FOLLOWER, theta, model, k), keys))
     for name, values in draw(sampled, jax.random.split(jax.random.key(1), repeats)).items():
         values, expected = np.asarray(values).reshape(repeats, -1), np.ravel(exact[0][name])
@@ -208,6 +208,7 @@ def test_offline_flattery_is_mild_and_goes_with_quality(key):
     assert 0.3 < quality.mean() < 5 / 12
 
 
+@pytest.mark.slow
 def test_longer_texts_are_sampled(key):
     environment = Language(length=12, responses=4, corpus=8, width=4, features=4)
 
@@ -217,7 +218,8 @@ def test_longer_texts_are_sampled(key):
         theta, _ = game.init(key)
         away = jax.tree.map(lambda leaf: leaf + 0.5, theta)
         best = jnp.asarray([*words.needed(1), *[words.END] * 10])
-        kl = [game.diagnostics(t)["kl"] for t in (theta, away)]
+        both = jax.tree.map(lambda a, b: jnp.stack([a, b]), theta, away)
+        kl = jax.vmap(game.diagnostics)(both)["kl"]
         return game.respond(away, key), kl, game.corpus, (game.optimum(), words.utility(1, best))
 
     (answers, w), kl, corpus, best = look(key)

@@ -101,6 +101,8 @@ def test_standard_plus_steering_is_the_gradient_of_F(name, follower, horizon, ke
         "language",
     ):
         pytest.skip("the gridworld or the bandit is the same code")
+    if follower == "gradient, 3 steps" and name == "language":
+        pytest.skip("its gradient is that of any other weights, and slow to compile")
     if follower in MIXED and game.offline() is None:
         pytest.skip("this environment has no offline data to mix in")
     follower = (FOLLOWERS | MIXED)[follower]
