@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from experiments.settings import Settings
 
@@ -88,15 +89,17 @@ def _tabular(settings: Settings, states: int, actions: int) -> Work:
     return _labelled(settings, pairs, policy, chain)
 
 
-def _labelled(settings: Settings, n: int, policy: Work, chain: Work) -> Work:
-    """Count a best response to labels, for n responses with two features and as many offline data.
+def _labelled(
+    settings: Settings, n: int, policy: Work, chain: Work, f: int = 2, offline: int | None = None
+) -> Work:
+    """Count a best response to labels, for n responses with f features and as many offline data, or others.
 
     `policy` makes w and log π of θ, `chain` a gradient in θ of one in w.
     """
-    f = 2
+    rows = n + (n if offline is None else offline)
     fit = (
         # A = Σ μ ψψᵀ, b = Σ μ U ψ over offline and on-policy rows; μ, μψ, the triangle of A, b
-        2 * n * Work(1 + f + f * (f + 1) + 2 * f) + Work(lapack=f**3 / 3 + 2 * f**2)  # φ = A⁻¹ b by Cholesky
+        rows * Work(1 + f + f * (f + 1) + 2 * f) + Work(lapack=f**3 / 3 + 2 * f**2)  # φ = A⁻¹ b by Cholesky
     )
     value = n * Work(2 * f + 2)  # v = φ·ψ − τ log(π / π₀)
     match settings.names.objective:
@@ -137,6 +140,27 @@ def _contextual(settings: Settings) -> Work:
     step = policy + value + Work(4 * n + 2 * n)
     record = n * Work(2 + 2 * f + 2 + 2 + 3)
     return step + policy + fit + record
+
+
+def _language(settings: Settings) -> Work | None:
+    """Count a transformer that reads every beginning of a text once, and every text as a response."""
+    v = settings.values
+    words, length, w = v["vocabulary"], v["length"], v["width"]
+    if v["responses"]:
+        return None
+    levels = words ** np.arange(length)
+    nodes, texts = int(v["prompts"] * levels.sum()), v["prompts"] * words**length
+    pairs = int(v["prompts"] * levels @ np.arange(1, length + 1))  # a word and one that it looks back to
+    matrices = Work(2 * w * (3 * w + w + 2 * w + 2 * w))  # query, key, value; gather; widen; narrow
+    layer = nodes * (matrices + Work(2 * 4 * w + 2 * w, 2) + 2 * w * Work(8, 1))  # two norms, two sums; GELU
+    layer += pairs * Work(4 * w + 4 * v["heads"], v["heads"])  # q·k, softmax, its mean of values
+    head = nodes * Work(4 * w + 2 * w * words, 1) + _softmax(nodes, words)
+    forward = v["layers"] * layer + head
+    log_text = v["prompts"] * int((levels * words).sum())  # Σ_t log p(y_t | y_<t)
+    policy = forward + Work(log_text) + texts * Work(3, 1)
+    chain = Work(2 * forward.flops + log_text)  # each product has two derivatives
+    offline = v["prompts"] * v["corpus"]
+    return _labelled(settings, texts, policy, chain, v["features"], offline)
 
 
 def _linear(settings: Settings) -> Work:
@@ -203,12 +227,13 @@ def _softmax(rows: int, columns: int) -> Work:
     return Work(5 * rows * columns, rows * columns + rows)
 
 
-_COUNTED: dict[str, Callable[[Any], Work]] = {
+_COUNTED: dict[str, Callable[[Any], Work | None]] = {
     "bandit": _bandit,
     "contextual": _contextual,
     "corridor": lambda s: _tabular(s, s.values["short"] + s.values["long"] + 1, 2),
     "garnet": lambda s: _tabular(s, s.values["states"], s.values["actions"]),
     "gridworld": lambda s: _tabular(s, s.values["rows"] * s.values["columns"], 4),
+    "language": _language,
     "linear": _linear,
     "neural": _neural,
 }

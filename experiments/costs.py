@@ -23,7 +23,15 @@ from fpo_jax.simulate import run_seeds
 from fpo_jax.start import as_reals, seed_keys
 
 MEASURED = ("myopic", "relaxed", "practical", "exact")
-TIMED = {"bandit": 320, "contextual": 16, "corridor": 320, "garnet": 64, "gridworld": 32, "neural": 16}
+TIMED = {
+    "bandit": 320,
+    "contextual": 16,
+    "corridor": 320,
+    "garnet": 64,
+    "gridworld": 32,
+    "language": 8,
+    "neural": 16,
+}
 """Iterations that are timed, by environment; elsewhere 320, or all if they are fewer."""
 
 ALIKE = ("corridor",)

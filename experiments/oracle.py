@@ -17,6 +17,7 @@ from fpo_jax.start import instance
 FOLDER = Path(__file__).parents[1] / "tests"
 WITHOUT = {
     ("contextual", None): "best responses to preferences are found iteratively",
+    ("language", None): "its transformer is checked text by text, in tests/test_language.py",
     ("neural", "exact"): "its derivation by hand, through Adam and the buffer, is not written",
 }
 """Environments, or objectives of them, that have no oracle, and why."""

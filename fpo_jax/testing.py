@@ -66,11 +66,16 @@ def check_game(environment: Environment | Game, key: Key | None = None) -> None:
     """
     key = jax.random.key(0) if key is None else key
     validate(environment)
-    game = instance(environment, key)
-    theta, phi = game.init(named_key(key, "initial parameters"))
+    game, (theta, phi) = _begun(environment, key)
     for at in (theta, _perturbed(theta, named_key(key, "random theta"))):
         _check_shapes(game, at, phi, key)
         _check_values(jax.jit(_probe)(game, at, phi, key))
+
+
+@jax.jit
+def _begun(environment: Environment | Game, key: Key) -> tuple[Game, tuple[Theta, Phi]]:
+    game = instance(environment, key)
+    return game, game.init(named_key(key, "initial parameters"))
 
 
 def check_decomposition(

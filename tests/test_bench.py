@@ -25,6 +25,7 @@ from fpo_jax.start import as_reals, initial_state, instance
 from tests.test_command_line import call
 
 SMALL = {
+    "language": {"length": 3},
     "linear": {"dimension": 12},
     "neural": {"policy_steps": 1},  # XLA counts a loop's body once
 }

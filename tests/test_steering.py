@@ -42,13 +42,16 @@ MIXED = {  # with offline data, where the environment has some
 }
 
 
+SMALL = {"language": {"vocabulary": 6, "prompts": 1, "length": 2, "width": 4, "features": 4}}
+
 draw = jax.jit(lambda environment, key: environment.draw(named_key(key, "instance")))
 
 
 def away_from_the_start(game, follower, key):
     """θ and a reward model at no special point."""
     theta, phi = game.init(named_key(key, "initial parameters"))
-    theta = theta + 0.5 * jax.random.normal(named_key(key, "theta"), theta.shape)
+    flat, unravel = ravel_pytree(theta)
+    theta = unravel(flat + 0.5 * jax.random.normal(named_key(key, "theta"), flat.shape))
     flat, unravel = ravel_pytree(phi)
     phi = unravel(flat + 0.3 * jax.random.normal(named_key(key, "phi"), flat.shape))
     return theta, follower.init(game, theta, phi, key)
@@ -87,7 +90,7 @@ HORIZONS = [
 @pytest.mark.parametrize(("follower", "horizon"), HORIZONS)
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_standard_plus_steering_is_the_gradient_of_F(name, follower, horizon, key):
-    game = draw(ENVIRONMENTS[name](), key)
+    game = draw(ENVIRONMENTS[name](**SMALL.get(name, {})), key)
     if horizon > 1 and name not in ("bandit", "linear"):
         pytest.skip("a longer horizon is the same code whatever the environment")
     if follower not in ("gradient, 3 steps", "best response, mixed data") and name in (
@@ -95,8 +98,11 @@ def test_standard_plus_steering_is_the_gradient_of_F(name, follower, horizon, ke
         "garnet",
         "contextual",
         "neural",
+        "language",
     ):
         pytest.skip("the gridworld or the bandit is the same code")
+    if follower == "gradient, 3 steps" and name == "language":
+        pytest.skip("its gradient is that of any other weights, and slow to compile")
     if follower in MIXED and game.offline() is None:
         pytest.skip("this environment has no offline data to mix in")
     follower = (FOLLOWERS | MIXED)[follower]

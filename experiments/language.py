@@ -1,0 +1,173 @@
+"""Claim: RLHF teaches an autoregressive policy to flatter; with the steering term it says what was asked."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from envs.language import LanguageGame
+from envs.words import is_flattery, question, repeated, text
+from experiments import figures, language_sampled
+from experiments.comparison import Experiment
+from experiments.running import Result
+from experiments.settings import in_precision
+from fpo_jax import plotting
+from fpo_jax.statistics import mean_interval
+from fpo_jax.types import Theta
+
+SHOWN = ("RLHF", "exact")
+MOST_LIKELY = 4
+"""Texts that are shown of a policy, to each prompt."""
+ENTRIES = 21
+"""Iterations at which a curve has its interval."""
+COMMON: dict[str, Any] = {"environment": "language", "precision": "float32"}
+WEIGHTED = ("relaxed", "practical", "proximal", "tracin")
+WEIGHTS = (0.1, 0.3, 1.0, 3.0, 10.0)
+"""The grid on which the recipe's weights were chosen: the same for each method."""
+
+
+def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
+    """Return curves with the likeliest texts below, and errors of the sampled estimates."""
+    return {
+        "curves": _curves(results),
+        "texts": _texts(results),
+        "sampled": language_sampled.draw_figure(results["RLHF"]),
+    }
+
+
+def _curves(results: Mapping[str, Result]) -> Figure:
+    styles = figures.method_styles(results)
+    names = ("true_utility", "blind_spot_mass", "proxy_reward")
+    figure, axes = plotting.panels(1, len(names))
+    for ax, name in zip(axes[0], names, strict=True):
+        for label, result in results.items():
+            values = result.metrics[name]
+            places = np.unique(np.round(np.linspace(0, values.shape[1] - 1, ENTRIES)).astype(int))
+            cells = [mean_interval(values[:, place]) for place in places]
+            bands = [(cell.low, cell.high) for cell in cells]
+            means = [cell.mean for cell in cells]
+            plotting.interval_line(ax, list(places), means, bands, label, styles[label])
+        ax.set_title(figures.TITLES[name], fontsize=plotting.TITLE_SIZE)
+        ax.set_xlabel("iteration")
+        ax.set_ylim(bottom=0.0)
+    plotting.ideal(axes[0, 0], 1.0, "best answers")
+    figures.legend_below(figure, axes[0, 0], len(results) + 1)
+    n = len(next(iter(results.values())).seeds)
+    figure.suptitle(
+        f"language, every text enumerated; mean of {n} seeds, band: its 95 % interval", fontsize=9
+    )
+    return figure
+
+
+def likeliest(result: Result) -> dict[str, list[tuple[float, str, float, float]]]:
+    """Return, by question, the likeliest final texts of the first seed: probability, text, U, blind spot."""
+    game, theta = jax.tree.map(lambda leaf: leaf[0], (result.games, result.final.theta))
+    assert isinstance(game, LanguageGame)
+    assert game.every is not None  # enumerated by the recipe
+    with in_precision(result.settings.precision):
+        policy = np.exp(np.asarray(jax.jit(lambda g, t: g.log_policy(t))(game, theta)))
+    answers = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(*policy.shape, *leaf.shape[1:]), game.every)
+    return {
+        question(x): [
+            (
+                float(policy[x, i]),
+                text(answers.tokens[x, i]),
+                float(answers.quality[x, i]),
+                float(answers.padding[x, i]),
+            )
+            for i in np.argsort(-policy[x])[:MOST_LIKELY]
+        ]
+        for x in range(game.prompts)
+    }
+
+
+def _texts(results: Mapping[str, Result]) -> Figure:
+    """Write the likeliest texts of RLHF and of exact foresight side by side."""
+    figure, axes = plotting.panels(1, len(SHOWN))
+    figure.set_size_inches(9.0, 2.9)
+    styles = figures.method_styles(results)
+    for ax, label in zip(axes[0], SHOWN, strict=True):
+        _write(ax, likeliest(results[label]), label, styles[label].color)
+    seed = results[SHOWN[0]].seeds[0]
+    figure.suptitle(
+        f"likeliest answers at the end, seed {seed}: probability, answer, true utility", fontsize=9
+    )
+    return figure
+
+
+def _write(
+    ax: Axes, answers: Mapping[str, list[tuple[float, str, float, float]]], label: str, ink: str
+) -> None:
+    ax.set_axis_off()
+    ax.set_title(label, fontsize=plotting.TITLE_SIZE, color=ink, loc="left")
+    lines = sum(1 + len(rows) for rows in answers.values())
+    line = 0
+    for asked, rows in answers.items():
+        ax.text(0.0, 1 - line / lines, asked, size=8, weight="bold", va="top", transform=ax.transAxes)
+        for row, (share, said, quality, _) in enumerate(rows, start=line + 1):
+            height = 1 - row / lines
+            for place, words, side in (
+                (0.09, f"{share:.2f}", "right"),
+                (0.12, said, "left"),
+                (0.99, f"U = {quality:.2f}", "right"),
+            ):
+                ax.text(place, height, words, size=8, ha=side, va="top", transform=ax.transAxes)
+        line += 1 + len(rows)
+
+
+@jax.jit
+@jax.vmap
+def _habits(game: LanguageGame, theta: Theta) -> Array:
+    assert game.every is not None  # enumerated by the recipe
+    policy = jnp.exp(game.log_policy(theta)).reshape(-1) / game.prompts
+    flattery = jnp.sum(is_flattery(game.every.tokens), axis=1)
+    again = jax.vmap(lambda y: jnp.any(repeated(y)))(game.every.tokens)
+    shares = jnp.stack([flattery, flattery > 1, again, (flattery > 1) | again]).astype(policy.dtype)
+    return shares @ policy
+
+
+def findings(results: Mapping[str, Result]) -> str:
+    """Say how the policies speak at the end, mean over seeds, and their likeliest answers to the first."""
+    lines = []
+    for label, result in results.items():
+        with in_precision(result.settings.precision):
+            words, twice, again, either = np.mean(_habits(result.games, result.final.theta), axis=0)
+        lines.append(
+            f"{label}: {words:.2f} words of flattery in an answer, {twice:.0%} of answers flatter twice or "
+            f"more, {again:.0%} repeat a word, {either:.0%} do one or the other."
+        )
+    every = next(iter(results.values())).games.every  # type: ignore[attr-defined]
+    norm = np.sum(every.features**2, axis=-1)
+    lines.append(
+        f"Mean ‖ψ‖²: {norm[every.quality == 1].mean():.2f} of the best answers, "
+        f"{norm[every.padding > 0.5].mean():.2f} of those that are mostly padding, {norm.mean():.2f} of all."
+    )
+    for label in SHOWN:
+        for asked, rows in likeliest(results[label]).items():
+            share, said, quality, _ = rows[0]
+            lines.append(f"{label}, {asked} “{said}”, probability {share:.2f}, U = {quality:.2f}.")
+    return " ".join(lines)
+
+
+EXPERIMENT = Experiment(
+    name="language",
+    claim=(
+        "In the offline data a word of flattery goes with a good answer. RLHF comes to flatter more than "
+        "once, to repeat itself and to say the wrong words; with the exact steering term most answers are "
+        "right, and with relaxed FPO, the proximal penalty or TracIn nearly all are. Practical FPO hardly "
+        "helps."
+    ),
+    methods={
+        "RLHF": {**COMMON, "objective": "myopic"},
+        "exact": {**COMMON, "objective": "exact"},
+        **{name: {**COMMON, "objective": name} for name in WEIGHTED},
+    },
+    figures=draw_figures,
+    findings=findings,
+    long=True,
+)
