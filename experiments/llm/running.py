@@ -1,0 +1,237 @@
+"""Run the pipeline: load what it needs, go through the prompts, keep checkpoints, write results."""
+
+import hashlib
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from tqdm import tqdm
+
+from experiments.llm import Interrupted, checkpoint, record
+from experiments.llm.generation import Sampling
+from experiments.llm.loop import Plan, State, begin, features, generate, mesh_over, step_key, update
+from experiments.llm.model import Lora, Net, fresh_adapter
+from experiments.llm.prompts import Prompt, Tokenizer, digest, encode_all, padded, read_prompts
+from experiments.llm.settings import HOW, Settings
+from experiments.llm.unfinished import Progress, UnfinishedRun
+from experiments.results import require_writable
+from experiments.running import Diverged
+from experiments.settings import in_precision
+from fpo_jax.hyperparameters import InputError
+from fpo_jax.keys import named_key
+
+
+class Pipeline(NamedTuple):
+    """All that stays the same from step to step.
+
+    Attributes:
+        settings: what is run.
+        plan: what programs depend on.
+        base: the reference model, whose weights the policy shares.
+        reward_model, oracle: frozen backbones; often the base itself.
+        oracle_head: φ*.
+        lora: the adapter's shape.
+        tokenizer: that of the model.
+        prompts: in the order of the file.
+        start: the state before the first step.
+    """
+
+    settings: Settings
+    plan: Plan
+    base: Net
+    reward_model: Net
+    oracle: Net
+    oracle_head: jax.Array
+    lora: Lora
+    tokenizer: Tokenizer
+    prompts: Sequence[Prompt]
+    start: State
+
+    def step(self, state: State, number: int) -> tuple[State, dict[str, np.ndarray]]:
+        """Take one step; return the state after it, and what is to be written down."""
+        prompt = self.prompts[number % len(self.prompts)]
+        row, length = padded(prompt.tokens, self.settings.prompt_limit), jnp.int32(len(prompt.tokens))
+        key = step_key(jax.random.key(self.settings.seed), number)
+        policy = self.base.adapted(state.adapter, self.lora)
+        said = generate(self.plan, policy, self.base, row, length, key)
+        heads = (state.head, self.oracle_head)
+        seen = features(self.plan, self.reward_model, self.oracle, row, length, said, *heads)
+        weight = jnp.float32(self.settings.weight)
+        after, metrics = update(self.plan, policy, state, self.oracle_head, row, length, said, seen, weight)
+        written = {name: np.asarray(value) for name, value in metrics.items()}
+        tokens = np.asarray(said.candidates)[int(written["winner"])]
+        return after, written | {"winner_tokens": tokens, "reference_tokens": np.asarray(said.reference)[0]}
+
+
+def prepare(settings: Settings) -> Pipeline:
+    """Load and check everything that a run needs.
+
+    Raises:
+        InputError: says which file or setting cannot be used, and what to do.
+    """
+    folder = Path(settings.model)
+    config = checkpoint.read_config(folder, "model")
+    texts = read_prompts(Path(settings.prompts))
+    tokenizer = Tokenizer(folder, config, chat=settings.chat)
+    prompts = encode_all(tokenizer, texts, settings.prompt_limit)
+    if len(prompts) < settings.steps:
+        sys.stderr.write(f"{len(prompts)} prompts for {settings.steps} steps: they are read again\n")
+    mesh, key = _mesh(settings), jax.random.key(settings.seed)
+    base = _load(folder, settings, mesh, "model")
+    reward_model, head = _reward_model(settings, base, mesh, named_key(key, "head"))
+    oracle, oracle_head = reward_model, head
+    if settings.oracle is not None:
+        oracle = _load(Path(settings.oracle), settings, mesh, "oracle", base)
+        oracle_head = _head(Path(settings.oracle), oracle, "oracle")
+    how = Sampling(settings.tokens, tokenizer.ends, settings.temperature, settings.top_p)
+    lora = Lora(settings.lora_rank, settings.lora_alpha, settings.lora_modules)
+    plan = Plan(
+        mode=settings.mode,
+        candidates=settings.candidates,
+        sampling=how,
+        policy_lr=settings.policy_lr,
+        head_lr=settings.head_lr,
+        accumulation=settings.accumulation,
+        mesh=mesh,
+        same_backbone=settings.oracle is None,
+    )
+    start = begin(plan, fresh_adapter(config, lora, named_key(key, "adapter")), head)
+    start, oracle_head = jax.device_put((start, oracle_head), NamedSharding(mesh, PartitionSpec()))
+    return Pipeline(settings, plan, base, reward_model, oracle, oracle_head, lora, tokenizer, prompts, start)
+
+
+def train(settings: Settings, out: Path | None, resume: bool = False) -> dict[str, Any]:
+    """Run the pipeline to its end, resuming if told, and return the summary that is also written.
+
+    Raises:
+        InputError: something cannot be used; says what to do.
+        Diverged: a number became infinite or undefined.
+        Interrupted: by the user; what was done is kept.
+    """
+    with in_precision("float32"):
+        if out is None:
+            pipeline = prepare(settings)
+            done = _finished(pipeline, Progress.empty(pipeline.start), None)
+            return record.summary(settings, done)
+        require_writable(out)
+        unfinished = UnfinishedRun(out)
+        with unfinished.locked():
+            described = description(settings)
+            if resume:
+                unfinished.require_same(described, HOW)
+            else:
+                unfinished.require_free()
+            pipeline = prepare(settings)
+            if resume:
+                progress = unfinished.load(Progress.empty(pipeline.start))
+            else:
+                progress = Progress.empty(pipeline.start)
+                unfinished.begin(described)
+            try:
+                done = _finished(pipeline, progress, unfinished)
+            except KeyboardInterrupt:
+                again = f"{settings.command()} --out {shlex.quote(str(out))} --resume"
+                raise Interrupted(again) from None
+            report = record.write(out, pipeline, done)
+            unfinished.finish()
+        return report
+
+
+def description(settings: Settings) -> dict[str, Any]:
+    """Return what a run's results rest on: its settings, and what its files hold."""
+    folders = {name: getattr(settings, name) for name in ("model", "reward_model", "oracle")}
+    sizes = {f"{name}_files": _sizes(Path(path)) for name, path in folders.items() if path is not None}
+    prompts = Path(settings.prompts)
+    read_prompts(prompts)
+    return settings.as_dict() | {"prompts_sha256": digest(prompts)} | sizes
+
+
+def _sizes(folder: Path) -> str:
+    """Return a digest of the names and sizes of a checkpoint's files: enough to notice another one."""
+    files = sorted((path.name, path.stat().st_size) for path in folder.glob("*") if path.is_file())
+    return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
+
+
+def _finished(pipeline: Pipeline, progress: Progress, unfinished: UnfinishedRun | None) -> Progress:
+    """Go on from where a run stands to its end, with a checkpoint now and then, and when it is interrupted."""
+    settings, began = pipeline.settings, time.monotonic()
+    bar = tqdm(total=settings.steps, initial=progress.steps, unit="prompt", file=sys.stderr)
+    with bar:
+        try:
+            while progress.steps < settings.steps:
+                state, written = pipeline.step(progress.state, progress.steps)
+                _require_finite(written, progress.steps)
+                progress = progress.after(state, written)
+                bar.update()
+                shown = ("proxy_reward", "true_utility", "kl")
+                bar.set_postfix({name: f"{float(written[name]):.3g}" for name in shown})
+                if unfinished and progress.steps % settings.every == 0:
+                    progress, began = progress.lasting(time.monotonic() - began), time.monotonic()
+                    unfinished.save(progress)
+        except KeyboardInterrupt:
+            if unfinished:
+                unfinished.save(progress.lasting(time.monotonic() - began))
+            raise
+    return progress.lasting(time.monotonic() - began)
+
+
+def _require_finite(written: dict[str, np.ndarray], step: int) -> None:
+    bad = [name for name, value in written.items() if not np.all(np.isfinite(value))]
+    if bad:
+        raise Diverged(f"{bad[0]} became infinite or undefined at step {step}; try smaller learning rates")
+
+
+def _mesh(settings: Settings) -> Mesh:
+    found = jax.devices()
+    number = settings.devices or len(found)
+    if number > len(found):
+        raise InputError("devices", number, f"at most {len(found)}, which is what JAX sees")
+    return mesh_over(found[:number])
+
+
+def _load(folder: Path, settings: Settings, mesh: Mesh, what: str, beside: Net | None = None) -> Net:
+    """Load a checkpoint; one for rewards, `beside` a policy whose tokens it is to read."""
+    config = checkpoint.read_config(folder, what)
+    if beside is not None and config.vocab_size != beside.config.vocab_size:
+        allowed = (
+            f"one with the model's tokenizer: {beside.config.vocab_size} tokens, not {config.vocab_size}"
+        )
+        raise InputError(what, folder, allowed)
+    divided = settings.placement == "divided"
+    if divided and config.embed_dim % mesh.size:
+        raise InputError("placement", "divided", f"replicated: {mesh.size} devices do not divide the width")
+    return checkpoint.load(folder, settings.precision, mesh, not divided, what, trunk_only=beside is not None)
+
+
+def _reward_model(settings: Settings, base: Net, mesh: Mesh, key: jax.Array) -> tuple[Net, jax.Array]:
+    """Return the reward model's backbone and its initial head: the checkpoint's, or one that is drawn."""
+    if settings.reward_model is None:
+        net, stored = base, None
+    else:
+        folder = Path(settings.reward_model)
+        net = _load(folder, settings, mesh, "reward_model", base)
+        stored = checkpoint.head(folder, net.config, "reward_model")
+    if stored is not None:
+        return net, _joined(stored)
+    sys.stderr.write(f"the reward model has no {checkpoint.SCORE}: its head is drawn from the seed\n")
+    width = net.config.embed_dim
+    return net, jax.random.normal(key, (width,), jnp.float32) / jnp.sqrt(jnp.float32(width))
+
+
+def _head(folder: Path, net: Net, what: str) -> jax.Array:
+    stored = checkpoint.head(folder, net.config, what)
+    if stored is None:
+        raise InputError(what, folder, f"a reward model: a checkpoint with {checkpoint.SCORE}")
+    return _joined(stored)
+
+
+def _joined(stored: checkpoint.Head) -> jax.Array:
+    bias = [] if stored.bias is None else [stored.bias]
+    return jnp.asarray(np.append(stored.weight, bias), jnp.float32)
