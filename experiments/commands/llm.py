@@ -29,7 +29,7 @@ class Llm:
     """Folder of another checkpoint for the reward model's features, and for its head where it has
     score.weight; the model's own features and a head drawn from the seed when not given."""
     oracle: str | None = None
-    """Folder of another reward model as preference oracle; a frozen copy of the initial one when not given."""
+    """Folder of another reward model as preference oracle; a frozen copy of the first one when not given."""
     steps: int | None = None
     """Prompts, one a step, >= 1; read again where the file has fewer; 500 when not given."""
     candidates: int | None = None

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
 from experiments.llm.model import Cache, Net, empty_cache
@@ -49,7 +50,8 @@ class Drawn(NamedTuple):
     log_probability: Float[Array, " n"]
 
 
-class Read(NamedTuple):
+@struct.dataclass
+class Read:
     """A prompt that a model has read.
 
     Attributes:
@@ -62,7 +64,7 @@ class Read(NamedTuple):
     hidden: Float[Array, "1 d"]
     cache: Cache
     length: Scalar
-    size: int
+    size: int = struct.field(pytree_node=False)
 
     def copies(self, rows: int) -> Cache:
         """Return the cache once for each of so many responses."""

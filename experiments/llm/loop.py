@@ -25,21 +25,13 @@ from fpo_jax.types import Key, Scalar
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """What programs depend on besides shapes."""
+class Drawing:
+    """What the programs that draw and look at responses depend on, besides shapes."""
 
-    mode: str
     candidates: int
     sampling: Sampling
-    policy_lr: float
-    head_lr: float
-    accumulation: int
     mesh: Mesh
     same_backbone: bool = True  # the oracle's features are those of the reward model
-
-    def optimiser(self, lr: float) -> optax.GradientTransformation:
-        """Return Adam on gradients averaged over `accumulation` steps."""
-        return optax.MultiSteps(optax.adam(lr), self.accumulation).gradient_transformation()
 
     def spread(self, tree: PyTree) -> PyTree:
         """Divide arrays with a leading axis of candidates among the devices, where they come out even."""
@@ -52,6 +44,21 @@ class Plan:
             return jax.lax.with_sharding_constraint(leaf, NamedSharding(self.mesh, PartitionSpec("fsdp")))
 
         return jax.tree.map(one, tree)
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What the program that chooses the winner and learns from it depends on, besides shapes."""
+
+    mode: str
+    sampling: Sampling
+    policy_lr: float
+    head_lr: float
+    accumulation: int
+
+    def optimiser(self, lr: float) -> optax.GradientTransformation:
+        """Return Adam on gradients averaged over `accumulation` steps."""
+        return optax.MultiSteps(optax.adam(lr), self.accumulation).gradient_transformation()
 
 
 class State(NamedTuple):
@@ -85,33 +92,33 @@ class Generated(NamedTuple):
     kl: Scalar
 
 
-def begin(plan: Plan, adapter: PyTree, head: Float[Array, " d"]) -> State:
+def begin(training: Training, adapter: PyTree, head: Float[Array, " d"]) -> State:
     """Return the state before the first step."""
     return State(
         adapter,
-        plan.optimiser(plan.policy_lr).init(adapter),
+        training.optimiser(training.policy_lr).init(adapter),
         head,
-        plan.optimiser(plan.head_lr).init(head),
+        training.optimiser(training.head_lr).init(head),
     )
 
 
-@partial(jax.jit, static_argnames="plan")
+@partial(jax.jit, static_argnames="drawing")
 def generate(
-    plan: Plan, policy: Net, base: Net, prompt: Int[Array, " p"], length: Scalar, key: Key
+    drawing: Drawing, policy: Net, base: Net, prompt: Int[Array, " p"], length: Scalar, key: Key
 ) -> Generated:
     """Draw the reference response from the frozen model and candidates from the policy."""
-    how = plan.sampling
+    how = drawing.sampling
     read = read_prompt(base, prompt, length, how.tokens)
     reference = draw(base, read, named_key(key, "reference"), 1, how)
     mine = read_prompt(policy, prompt, length, how.tokens)
-    drawn = draw(policy, mine, named_key(key, "candidates"), plan.candidates, how, plan.spread)
+    drawn = draw(policy, mine, named_key(key, "candidates"), drawing.candidates, how, drawing.spread)
     under_reference, _ = log_likelihood(base, read, drawn.tokens[:1], how.ends)
     return Generated(reference.tokens, drawn.tokens, drawn.log_probability[0] - under_reference[0])
 
 
-@partial(jax.jit, static_argnames="plan")
+@partial(jax.jit, static_argnames="drawing")
 def features(
-    plan: Plan,
+    drawing: Drawing,
     reward_model: Net,
     oracle: Net,
     prompt: Int[Array, " p"],
@@ -123,9 +130,9 @@ def features(
     """Return the features of the candidates and of the reference response; heads say if a 1 stands behind."""
 
     def of(net: Net, width: int) -> tuple[Array, Array]:
-        how = plan.sampling
+        how = drawing.sampling
         read = read_prompt(net, prompt, length, how.tokens)
-        drawn = last_hidden(net, read, generated.candidates, how.ends, plan.spread)
+        drawn = last_hidden(net, read, generated.candidates, how.ends, drawing.spread)
         other = last_hidden(net, read, generated.reference, how.ends)
         ones = width - drawn.shape[1]  # 1 where the head has a bias
         return jnp.pad(drawn, ((0, 0), (0, ones)), constant_values=1.0), jnp.pad(
@@ -133,15 +140,15 @@ def features(
         )
 
     drawn, other = of(reward_model, head.shape[0])
-    if plan.same_backbone:
+    if drawing.same_backbone:
         return Features(drawn, drawn), Features(other, other)
     seen, other_seen = of(oracle, oracle_head.shape[0])
     return Features(drawn, seen), Features(other, other_seen)
 
 
-@partial(jax.jit, static_argnames="plan")
+@partial(jax.jit, static_argnames="training")
 def update(
-    plan: Plan,
+    training: Training,
     policy: Net,
     state: State,
     oracle_head: Float[Array, " e"],
@@ -153,23 +160,23 @@ def update(
 ) -> tuple[State, dict[str, Scalar]]:
     """Choose the winner, and let head and adapter each take a step; return what is to be written down."""
     game = Candidates(*seen, oracle_head)
-    rewards, ranked = scores(game, state.head, "rlhf", 0.0), scores(game, state.head, plan.mode, weight)
+    rewards, ranked = scores(game, state.head, "rlhf", 0.0), scores(game, state.head, training.mode, weight)
     winner = jnp.argmax(ranked)
     item = compared(game, winner)
     loss, head_gradient = jax.value_and_grad(partial(head_loss, game))(state.head, item)
-    head_step, head_optimiser = plan.optimiser(plan.head_lr).update(
+    head_step, head_optimiser = training.optimiser(training.head_lr).update(
         head_gradient, state.head_optimiser, state.head
     )
     chosen = generated.candidates[winner][None]
 
     def surprise(adapter: PyTree) -> Scalar:
         net = dataclasses.replace(policy, adapter=adapter)
-        read = read_prompt(net, prompt, length, plan.sampling.tokens)
-        total, number = log_likelihood(net, read, chosen, plan.sampling.ends)
+        read = read_prompt(net, prompt, length, training.sampling.tokens)
+        total, number = log_likelihood(net, read, chosen, training.sampling.ends)
         return -total[0] / number[0]
 
     negative, gradient = jax.value_and_grad(surprise)(state.adapter)
-    step, adapter_optimiser = plan.optimiser(plan.policy_lr).update(
+    step, adapter_optimiser = training.optimiser(training.policy_lr).update(
         gradient, state.adapter_optimiser, state.adapter
     )
     after = State(

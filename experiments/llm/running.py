@@ -16,7 +16,17 @@ from tqdm import tqdm
 
 from experiments.llm import Interrupted, checkpoint, record
 from experiments.llm.generation import Sampling
-from experiments.llm.loop import Plan, State, begin, features, generate, mesh_over, step_key, update
+from experiments.llm.loop import (
+    Drawing,
+    State,
+    Training,
+    begin,
+    features,
+    generate,
+    mesh_over,
+    step_key,
+    update,
+)
 from experiments.llm.model import Lora, Net, fresh_adapter
 from experiments.llm.prompts import Prompt, Tokenizer, digest, encode_all, padded, read_prompts
 from experiments.llm.settings import HOW, Settings
@@ -33,7 +43,7 @@ class Pipeline(NamedTuple):
 
     Attributes:
         settings: what is run.
-        plan: what programs depend on.
+        drawing, training: what programs depend on.
         base: the reference model, whose weights the policy shares.
         reward_model, oracle: frozen backbones; often the base itself.
         oracle_head: φ*.
@@ -44,7 +54,8 @@ class Pipeline(NamedTuple):
     """
 
     settings: Settings
-    plan: Plan
+    drawing: Drawing
+    training: Training
     base: Net
     reward_model: Net
     oracle: Net
@@ -60,11 +71,13 @@ class Pipeline(NamedTuple):
         row, length = padded(prompt.tokens, self.settings.prompt_limit), jnp.int32(len(prompt.tokens))
         key = step_key(jax.random.key(self.settings.seed), number)
         policy = self.base.adapted(state.adapter, self.lora)
-        said = generate(self.plan, policy, self.base, row, length, key)
+        said = generate(self.drawing, policy, self.base, row, length, key)
         heads = (state.head, self.oracle_head)
-        seen = features(self.plan, self.reward_model, self.oracle, row, length, said, *heads)
+        seen = features(self.drawing, self.reward_model, self.oracle, row, length, said, *heads)
         weight = jnp.float32(self.settings.weight)
-        after, metrics = update(self.plan, policy, state, self.oracle_head, row, length, said, seen, weight)
+        after, metrics = update(
+            self.training, policy, state, self.oracle_head, row, length, said, seen, weight
+        )
         written = {name: np.asarray(value) for name, value in metrics.items()}
         tokens = np.asarray(said.candidates)[int(written["winner"])]
         return after, written | {"winner_tokens": tokens, "reference_tokens": np.asarray(said.reference)[0]}
@@ -92,19 +105,28 @@ def prepare(settings: Settings) -> Pipeline:
         oracle_head = _head(Path(settings.oracle), oracle, "oracle")
     how = Sampling(settings.tokens, tokenizer.ends, settings.temperature, settings.top_p)
     lora = Lora(settings.lora_rank, settings.lora_alpha, settings.lora_modules)
-    plan = Plan(
-        mode=settings.mode,
-        candidates=settings.candidates,
-        sampling=how,
-        policy_lr=settings.policy_lr,
-        head_lr=settings.head_lr,
-        accumulation=settings.accumulation,
-        mesh=mesh,
-        same_backbone=settings.oracle is None,
-    )
-    start = begin(plan, fresh_adapter(config, lora, named_key(key, "adapter")), head)
+    drawing = Drawing(settings.candidates, how, mesh, same_backbone=settings.oracle is None)
+    training = training_of(settings, how)
+    start = begin(training, fresh_adapter(config, lora, named_key(key, "adapter")), head)
     start, oracle_head = jax.device_put((start, oracle_head), NamedSharding(mesh, PartitionSpec()))
-    return Pipeline(settings, plan, base, reward_model, oracle, oracle_head, lora, tokenizer, prompts, start)
+    return Pipeline(
+        settings,
+        drawing,
+        training,
+        base,
+        reward_model,
+        oracle,
+        oracle_head,
+        lora,
+        tokenizer,
+        prompts,
+        start,
+    )
+
+
+def training_of(settings: Settings, how: Sampling) -> Training:
+    """Return what choosing and learning depend on."""
+    return Training(settings.mode, how, settings.policy_lr, settings.head_lr, settings.accumulation)
 
 
 def train(settings: Settings, out: Path | None, resume: bool = False) -> dict[str, Any]:
@@ -160,7 +182,7 @@ def _sizes(folder: Path) -> str:
 
 
 def _finished(pipeline: Pipeline, progress: Progress, unfinished: UnfinishedRun | None) -> Progress:
-    """Go on from where a run stands to its end, with a checkpoint now and then, and when it is interrupted."""
+    """Go on from where a run stands to its end, with checkpoints on the way and when it is interrupted."""
     settings, began = pipeline.settings, time.monotonic()
     bar = tqdm(total=settings.steps, initial=progress.steps, unit="prompt", file=sys.stderr)
     with bar:
@@ -200,9 +222,7 @@ def _load(folder: Path, settings: Settings, mesh: Mesh, what: str, beside: Net |
     """Load a checkpoint; one for rewards, `beside` a policy whose tokens it is to read."""
     config = checkpoint.read_config(folder, what)
     if beside is not None and config.vocab_size != beside.config.vocab_size:
-        allowed = (
-            f"one with the model's tokenizer: {beside.config.vocab_size} tokens, not {config.vocab_size}"
-        )
+        allowed = f"one with the model's {beside.config.vocab_size} tokens, not {config.vocab_size}"
         raise InputError(what, folder, allowed)
     divided = settings.placement == "divided"
     if divided and config.embed_dim % mesh.size:

@@ -11,6 +11,12 @@ jax.config.update("jax_numpy_dtype_promotion", "standard")  # tunix promotes whe
 jax.config.update("jax_numpy_rank_promotion", "allow")
 jax.config.update("jax_enable_x64", False)
 
+
+def pytest_configure(config):
+    """Let the packages of the extra use what others will remove."""
+    config.addinivalue_line("filterwarnings", "ignore::DeprecationWarning")
+
+
 ROOT = Path(__file__).resolve().parents[2]
 END = "<|eot_id|>"
 TEMPLATE = (
@@ -97,6 +103,6 @@ def reward_model(tmp_path_factory, tokenizer):
 def prompts(tmp_path_factory):
     """A JSONL file of prompts of several lengths."""
     path = tmp_path_factory.mktemp("prompts") / "prompts.jsonl"
-    chosen = [line for line in lines() if 10 < len(line) < 60][:5] + ["Why?"]
+    chosen = [*[line for line in lines() if 10 < len(line) < 60][:5], "Why?"]
     path.write_text("".join(json.dumps({"prompt": line}) + "\n" for line in chosen))
     return path

@@ -1,0 +1,89 @@
+"""Scores of candidates against formulas written down by hand, and against gradients of the reward."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+from scipy.special import expit
+
+from experiments.llm.scoring import MODES, Candidates, Features, compared, head_loss, scores
+
+N, D, E, WEIGHT = 6, 5, 3, 0.7
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    draw = np.random.default_rng(0).normal
+    return {"h": draw(size=(N, D)), "h_ref": draw(size=D), "phi": draw(size=D)} | {
+        "seen": draw(size=(N, E)),
+        "seen_ref": draw(size=E),
+        "phi_star": draw(size=E),
+    }
+
+
+@pytest.fixture(scope="module")
+def game(numbers):
+    at = {name: jnp.asarray(value, jnp.float32) for name, value in numbers.items()}
+    return Candidates(Features(at["h"], at["seen"]), Features(at["h_ref"], at["seen_ref"]), at["phi_star"])
+
+
+def by_hand(mode, h, h_ref, phi, seen, seen_ref, phi_star):
+    """r, and by the mode less γ⟨h, h − h_ref⟩ times 1, p_φ − p*, or that after the implicit step.
+
+    The step takes m = r − r_ref to the root of x + γ‖h − h_ref‖² (σ(x) − p*) = m.
+    """
+    reward, margin = h @ phi, h @ phi - h_ref @ phi
+    if mode == "rlhf":
+        return reward
+    preferred = expit(seen @ phi_star - seen_ref @ phi_star)
+    influence = np.sum(h * (h - h_ref), axis=1)
+    if mode == "practical":
+        residual = np.ones(N)
+    elif mode == "relaxed":
+        residual = expit(margin) - preferred
+    else:
+        step = WEIGHT * np.sum((h - h_ref) ** 2, axis=1)
+        roots = [
+            brentq(lambda x, s=s, p=p, m=m: x + s * (expit(x) - p) - m, -99, 99, xtol=1e-12)
+            for s, p, m in zip(step, preferred, margin, strict=True)
+        ]
+        residual = expit(np.array(roots)) - preferred
+    return reward - WEIGHT * residual * influence
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_scores_are_those_of_the_formulas(mode, game, numbers):
+    phi = jnp.asarray(numbers["phi"], jnp.float32)
+    np.testing.assert_allclose(scores(game, phi, mode, WEIGHT), by_hand(mode, **numbers), atol=2e-5)
+
+
+def test_inner_products_of_features_are_those_of_gradients(game, numbers):
+    phi = jnp.asarray(numbers["phi"], jnp.float32)
+    g = jax.vmap(lambda y: jax.grad(game.reward)(phi, y))(game.drawn)
+    g_ref = jax.grad(game.reward)(phi, game.reference_drawn)
+    wanted = jax.vmap(lambda y: game.reward(phi, y))(game.drawn) - WEIGHT * jnp.sum(g * (g - g_ref), axis=1)
+    np.testing.assert_allclose(scores(game, phi, "practical", WEIGHT), wanted, atol=1e-5)
+
+
+def test_the_head_learns_from_the_oracles_preference(game, numbers):
+    """ℓ = −p* log σ(m) − (1 − p*) log σ(−m); ∇ℓ = (σ(m) − p*) (h − h_ref)."""
+    n, phi = numbers, jnp.asarray(numbers["phi"], jnp.float32)
+    for i in range(N):
+        item = compared(game, i)
+        margin = (n["h"][i] - n["h_ref"]) @ n["phi"]
+        preferred = expit((n["seen"][i] - n["seen_ref"]) @ n["phi_star"])
+        loss = -preferred * np.log(expit(margin)) - (1 - preferred) * np.log(expit(-margin))
+        value, gradient = jax.value_and_grad(lambda phi, item=item: head_loss(game, phi, item))(phi)
+        assert value == pytest.approx(loss, abs=1e-5)
+        np.testing.assert_allclose(
+            gradient, (expit(margin) - preferred) * (n["h"][i] - n["h_ref"]), atol=1e-5
+        )
+
+
+def test_a_copy_of_the_reward_model_as_oracle_leaves_nothing_to_relaxed_fpo(numbers):
+    """p_φ = p* at the start, so that the penalty is 0; the practical one is not."""
+    h, h_ref, phi = (jnp.asarray(numbers[name], jnp.float32) for name in ("h", "h_ref", "phi"))
+    game = Candidates(Features(h, h), Features(h_ref, h_ref), phi)
+    np.testing.assert_allclose(scores(game, phi, "relaxed", 10.0), h @ phi, atol=1e-5)
+    assert np.abs(scores(game, phi, "practical", 10.0) - h @ phi).min() > 0.1
