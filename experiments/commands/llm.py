@@ -135,7 +135,6 @@ def llm_command(arguments: Sequence[str]) -> int:
         else:
             if given.resume and given.out is None:
                 raise InputError("out", "nothing", "a folder, that of the run to resume")
-            sys.stderr.write(f"{settings.command()}\n")
             report = llm.train(settings, given.out, given.resume)
     except llm.MissingExtra as error:
         return complain(f"llm {error}")

@@ -17,7 +17,7 @@ from experiments.llm import adapter, checkpoint
 from experiments.llm.generation import Sampling, draw, read_prompt
 from experiments.llm.loop import mesh_over, step_key
 from experiments.llm.model import Net
-from experiments.llm.prompts import Tokenizer, encode_all, padded, read_prompts
+from experiments.llm.prompts import Tokenizer, padded, read_prompts, say_cut
 from experiments.llm.settings import AnswerSettings
 from experiments.settings import in_precision
 from fpo_jax.hyperparameters import InputError
@@ -42,12 +42,13 @@ def answer(settings: AnswerSettings, out: Path) -> int:
     config = checkpoint.read_config(folder, "model")
     texts = read_prompts(Path(settings.prompts))
     tokenizer = Tokenizer(folder, config, chat=settings.chat)
-    prompts = encode_all(tokenizer, texts, settings.prompt_limit)
+    prompts = [tokenizer.encode(text, settings.prompt_limit) for text in texts]
     with in_precision("float32"):
         loaded = None if settings.adapter is None else adapter.load(Path(settings.adapter), config)
         net = checkpoint.load(folder, settings.precision, mesh_over(jax.devices()[:1]), True, "model")
         if loaded is not None:
             net = net.adapted(*loaded)
+        say_cut(prompts, settings.prompt_limit)
         how = Sampling(settings.tokens, tokenizer.ends, settings.temperature, settings.top_p)
         key, lines = jax.random.key(settings.seed), []
         for number, prompt in enumerate(tqdm(prompts, unit="prompt", file=sys.stderr)):

@@ -2,7 +2,8 @@
 
 Operations are those that XLA counts in each part as it is lowered, a multiplication and an addition as two;
 beside them stands 2 · parameters · tokens, the rule of thumb, without attention and what is done between
-tokens. Nothing is compiled.
+tokens. All layers are alike: what grows with their number is counted with one and with two of them. Nothing
+is compiled.
 """
 
 import math
@@ -65,7 +66,7 @@ def sizes(settings: Settings) -> Config:
 
 
 def operations(function: Callable, *arguments: Any) -> float:
-    """Return what XLA counts in a function without loops."""
+    """Return what XLA counts in a function; the body of a loop, such as that of a root, once."""
     counted: Any = jax.jit(function).lower(*arguments).cost_analysis()
     return float(counted["flops"])
 
@@ -80,9 +81,10 @@ class Abstract(NamedTuple):
     how: Sampling
 
     @classmethod
-    def of(cls, settings: Settings) -> "Abstract":
-        """Return what a run of these settings would hold."""
+    def of(cls, settings: Settings, layers: int | None = None) -> "Abstract":
+        """Return what a run of these settings would hold, with so many layers if a number is given."""
         config, dtype = sizes(settings), jnp.dtype(settings.precision)
+        config = config if layers is None else Config(**{**vars(config), "num_layers": layers})
         graph, weights = plain_graph(config)
         lora = Lora(settings.lora_rank, settings.lora_alpha, settings.lora_modules)
         base = Net(graph, config, shapes_of(weights, dtype))
@@ -96,8 +98,26 @@ class Abstract(NamedTuple):
         return jax.ShapeDtypeStruct((rows, self.how.tokens), jnp.int32)
 
 
-def work(settings: Settings, abstract: Abstract) -> list[Work]:
+def by_layers(count: Callable[[Abstract], float], settings: Settings) -> float:
+    """Return a count that grows by the same with every layer, from counts with one layer and with two."""
+    one, two = (count(Abstract.of(settings, layers)) for layers in (1, 2))
+    return one + (sizes(settings).num_layers - 1) * (two - one)
+
+
+def work(settings: Settings) -> list[Work]:
     """Return what every part of a step computes, all prompts being of the most tokens."""
+    one, two = (_work(settings, Abstract.of(settings, layers)) for layers in (1, 2))
+    more = sizes(settings).num_layers - 1
+    return [
+        a._replace(
+            operations=a.operations + more * (b.operations - a.operations),
+            rule=a.rule + more * (b.rule - a.rule),
+        )
+        for a, b in zip(one, two, strict=True)
+    ]
+
+
+def _work(settings: Settings, abstract: Abstract) -> list[Work]:
     base, policy, prompt, length, how = abstract
     config, n, t, p = base.config, settings.candidates, how.tokens, settings.prompt_limit
     embeddings = config.vocab_size * config.embed_dim
@@ -180,6 +200,22 @@ def scoring(settings: Settings, width: int) -> dict[str, float]:
     }
 
 
+def _activations(abstract: Abstract) -> float:
+    """Return bytes that the winner's likelihood keeps for its gradient, besides weights."""
+    _, policy, prompt, length, how = abstract
+
+    def kept(net: Net, x: Any, m: Any, tokens: Any) -> Any:
+        def surprise(adapter: Any) -> Any:
+            ours = Net(net.graph, net.config, net.frozen, adapter)
+            return log_likelihood(ours, read_prompt(ours, x, m, how.tokens), tokens, how.ends)[0][0]
+
+        return jax.vjp(surprise, net.adapter)[1]
+
+    left = {(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves((policy.frozen, policy.adapter))}
+    residuals = jax.tree.leaves(jax.eval_shape(kept, policy, prompt, length, abstract.tokens(1)))
+    return size([leaf for leaf in residuals if (leaf.shape, leaf.dtype) not in left])
+
+
 def memory(settings: Settings, abstract: Abstract, devices: int) -> dict[str, float]:
     """Return bytes on each device, by what they are for."""
     base, policy, prompt, length, how = abstract
@@ -189,23 +225,13 @@ def memory(settings: Settings, abstract: Abstract, devices: int) -> dict[str, fl
     head = jax.ShapeDtypeStruct((base.config.embed_dim,), jnp.float32)
     state = jax.eval_shape(partial(begin, training_of(settings, how)), policy.adapter, head)
 
-    def kept(net: Net, x: Any, m: Any, tokens: Any) -> Any:
-        def surprise(adapter: Any) -> Any:
-            ours = Net(net.graph, net.config, net.frozen, adapter)
-            return log_likelihood(ours, read_prompt(ours, x, m, how.tokens), tokens, how.ends)[0][0]
-
-        return jax.vjp(surprise, net.adapter)[1]
-
-    left = {(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves((base.frozen, policy.adapter))}
-    residuals = jax.tree.leaves(jax.eval_shape(kept, policy, prompt, length, abstract.tokens(1)))
-    activations = [leaf for leaf in residuals if (leaf.shape, leaf.dtype) not in left]
     return {
         "frozen weights": size(base.frozen) / divided,
         "adapter and its optimiser": size((state.adapter, state.adapter_optimiser)),
         "head and its optimiser": size((state.head, state.head_optimiser)),
         "keys and values while generating": size(read) * (rows + 2),
         "logits while generating, float32": rows * base.config.vocab_size * 4.0,
-        "activations kept for the backward pass": size(activations),
+        "activations kept for the backward pass": by_layers(_activations, settings),
     }
 
 
@@ -234,7 +260,7 @@ def plan(settings: Settings, say: Callable[[str], object] = print) -> dict[str, 
         abstract = Abstract.of(settings)
         build(settings, abstract)
         devices = settings.devices or len(jax.devices())
-        parts, scored = work(settings, abstract), scoring(settings, config.embed_dim)
+        parts, scored = work(settings), scoring(settings, config.embed_dim)
         bytes_for = memory(settings, abstract, devices)
     total = sum(part.operations for part in parts)
     report = {

@@ -140,12 +140,10 @@ def read_prompts(path: Path) -> list[str]:
     return prompts
 
 
-def encode_all(tokenizer: Tokenizer, texts: Sequence[str], limit: int) -> list[Prompt]:
-    """Encode prompts, and say on standard error how many were longer than the limit."""
-    prompts = [tokenizer.encode(text, limit) for text in texts]
+def say_cut(prompts: Sequence[Prompt], limit: int) -> None:
+    """Say on standard error how many prompts were longer than the limit, if any."""
     if cut := sum(prompt.cut > 0 for prompt in prompts):
         sys.stderr.write(f"{cut} of {len(prompts)} prompts are longer than {limit} tokens, and were cut\n")
-    return prompts
 
 
 def padded(tokens: Sequence[int], limit: int) -> np.ndarray:

@@ -28,7 +28,7 @@ from experiments.llm.loop import (
     update,
 )
 from experiments.llm.model import Lora, Net, fresh_adapter
-from experiments.llm.prompts import Prompt, Tokenizer, digest, encode_all, padded, read_prompts
+from experiments.llm.prompts import Prompt, Tokenizer, digest, padded, read_prompts, say_cut
 from experiments.llm.settings import HOW, Settings
 from experiments.llm.unfinished import Progress, UnfinishedRun
 from experiments.results import require_writable
@@ -93,16 +93,23 @@ def prepare(settings: Settings) -> Pipeline:
     config = checkpoint.read_config(folder, "model")
     texts = read_prompts(Path(settings.prompts))
     tokenizer = Tokenizer(folder, config, chat=settings.chat)
-    prompts = encode_all(tokenizer, texts, settings.prompt_limit)
-    if len(prompts) < settings.steps:
-        sys.stderr.write(f"{len(prompts)} prompts for {settings.steps} steps: they are read again\n")
+    prompts = [tokenizer.encode(text, settings.prompt_limit) for text in texts]
     mesh, key = _mesh(settings), jax.random.key(settings.seed)
     base = _load(folder, settings, mesh, "model")
-    reward_model, head = _reward_model(settings, base, mesh, named_key(key, "head"))
+    reward_model, stored = base, None
+    if settings.reward_model is not None:
+        reward_model = _load(Path(settings.reward_model), settings, mesh, "reward_model", base)
+        stored = checkpoint.head(Path(settings.reward_model), reward_model.config, "reward_model")
+    head = _drawn_head(reward_model, named_key(key, "head")) if stored is None else _joined(stored)
     oracle, oracle_head = reward_model, head
     if settings.oracle is not None:
         oracle = _load(Path(settings.oracle), settings, mesh, "oracle", base)
         oracle_head = _head(Path(settings.oracle), oracle, "oracle")
+    say_cut(prompts, settings.prompt_limit)
+    if len(prompts) < settings.steps:
+        sys.stderr.write(f"{len(prompts)} prompts for {settings.steps} steps: they are read again\n")
+    if stored is None:
+        sys.stderr.write(f"the reward model has no {checkpoint.SCORE}: its head is drawn from the seed\n")
     how = Sampling(settings.tokens, tokenizer.ends, settings.temperature, settings.top_p)
     lora = Lora(settings.lora_rank, settings.lora_alpha, settings.lora_modules)
     drawing = Drawing(settings.candidates, how, mesh, same_backbone=settings.oracle is None)
@@ -140,6 +147,7 @@ def train(settings: Settings, out: Path | None, resume: bool = False) -> dict[st
     with in_precision("float32"):
         if out is None:
             pipeline = prepare(settings)
+            sys.stderr.write(f"{settings.command()}\n")
             done = _finished(pipeline, Progress.empty(pipeline.start), None)
             return record.summary(settings, done)
         require_writable(out)
@@ -151,6 +159,7 @@ def train(settings: Settings, out: Path | None, resume: bool = False) -> dict[st
             else:
                 unfinished.require_free()
             pipeline = prepare(settings)
+            sys.stderr.write(f"{settings.command()}\n")
             if resume:
                 progress = unfinished.load(Progress.empty(pipeline.start))
             else:
@@ -230,19 +239,10 @@ def _load(folder: Path, settings: Settings, mesh: Mesh, what: str, beside: Net |
     return checkpoint.load(folder, settings.precision, mesh, not divided, what, trunk_only=beside is not None)
 
 
-def _reward_model(settings: Settings, base: Net, mesh: Mesh, key: jax.Array) -> tuple[Net, jax.Array]:
-    """Return the reward model's backbone and its initial head: the checkpoint's, or one that is drawn."""
-    if settings.reward_model is None:
-        net, stored = base, None
-    else:
-        folder = Path(settings.reward_model)
-        net = _load(folder, settings, mesh, "reward_model", base)
-        stored = checkpoint.head(folder, net.config, "reward_model")
-    if stored is not None:
-        return net, _joined(stored)
-    sys.stderr.write(f"the reward model has no {checkpoint.SCORE}: its head is drawn from the seed\n")
+def _drawn_head(net: Net, key: jax.Array) -> jax.Array:
+    """Draw a head for features of this width d, φ ~ N(0, 1/d)."""
     width = net.config.embed_dim
-    return net, jax.random.normal(key, (width,), jnp.float32) / jnp.sqrt(jnp.float32(width))
+    return jax.random.normal(key, (width,), jnp.float32) / jnp.sqrt(jnp.float32(width))
 
 
 def _head(folder: Path, net: Net, what: str) -> jax.Array:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -88,7 +89,7 @@ def test_the_adapter_moves_and_frozen_weights_stay_to_the_bit(given):
     pipeline = running.prepare(Settings.of(given | {"mode": "relaxed"}))
     frozen = [np.array(leaf) for leaf in jax.tree.leaves(pipeline.base.frozen)]
     oracle, state = np.array(pipeline.oracle_head), pipeline.start
-    for number in range(2):
+    for number in range(STEPS):  # A moves at the second update: its gradient is 0 while B is
         state, _ = pipeline.step(state, number)
     for before, after in zip(frozen, jax.tree.leaves(pipeline.base.frozen), strict=True):
         assert before.tobytes() == np.asarray(after).tobytes()
@@ -189,7 +190,7 @@ def test_answers_of_a_trained_policy_for_a_judge(results, given, tmp_path):
         )
         assert main(["answer", *words]) == 0
         said[name] = [json.loads(line) for line in out.read_text().splitlines()]
-    asked = [json.loads(line)["prompt"] for line in open(given["prompts"])]
+    asked = [json.loads(line)["prompt"] for line in Path(given["prompts"]).read_text().splitlines()]
     for answers in said.values():
         assert [row["prompt"] for row in answers] == asked
         assert all(set(row) == {"prompt", "response"} for row in answers)
