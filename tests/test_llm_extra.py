@@ -1,4 +1,4 @@
-"""What of the language-model pipeline needs no extra: its settings, its options, and saying what is missing."""
+"""What of the language-model pipeline needs no extra: settings, options, and saying what is missing."""
 
 import dataclasses
 import importlib.util

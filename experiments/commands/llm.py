@@ -18,7 +18,7 @@ class Llm:
 
     model: str | None = None
     """Folder of a Llama checkpoint in the Hugging Face layout, which is policy, reference and features; with
-    --dry-run also llama-3.2-1b, llama-3.2-3b or llama-3.1-8b."""
+    --dry-run and --random also llama-3.2-1b, llama-3.2-3b or llama-3.1-8b."""
     prompts: str | None = None
     """JSONL file of prompts, {"prompt": "…"} a line."""
     mode: Literal["rlhf", "practical", "relaxed", "proximal"] | None = None
@@ -50,6 +50,11 @@ class Llm:
     """Learning rate of the reward head; 5e-5 when not given."""
     accumulation: int | None = None
     """Steps whose gradients are averaged for one update, an integer >= 1; 4 when not given."""
+    labels: Literal["soft", "hard"] | None = None
+    """What the oracle says: its probability, or a draw by it; soft when not given."""
+    new_head: bool | None = None
+    """Begin with a reward head drawn from the seed, while the oracle keeps the initial one; false when not
+    given."""
     lora_rank: int | None = None
     """Rank of the adapter, an integer >= 1; 16 when not given."""
     lora_alpha: float | None = None
@@ -59,6 +64,9 @@ class Llm:
     first and the third when not given."""
     seed: int | None = None
     """Seed of the adapter, of a new head and of sampling, an integer >= 0; 0 when not given."""
+    random: bool | None = None
+    """Draw the weights in place of loading a checkpoint's, and read text byte by byte: to time a model of
+    these sizes without its weights; false when not given."""
     precision: Literal["bfloat16", "float32"] | None = None
     """Of frozen weights; heads and adapters are in float32; bfloat16 when not given."""
     placement: Literal["replicated", "divided"] | None = None

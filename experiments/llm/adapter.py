@@ -13,9 +13,9 @@ from jaxtyping import PyTree
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from experiments.llm.checkpoint import read_json
 from experiments.llm.model import Config, Lora, adapter_graph
 from experiments.llm.settings import LORA_MODULES
+from experiments.llm.sizes import read_json
 from experiments.results import write_json
 from fpo_jax.hyperparameters import InputError
 

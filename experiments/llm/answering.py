@@ -19,6 +19,7 @@ from experiments.llm.loop import mesh_over, step_key
 from experiments.llm.model import Net
 from experiments.llm.prompts import Tokenizer, padded, read_prompts, say_cut
 from experiments.llm.settings import AnswerSettings
+from experiments.llm.sizes import read_config
 from experiments.settings import in_precision
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.types import Key, Scalar
@@ -39,7 +40,7 @@ def answer(settings: AnswerSettings, out: Path) -> int:
     if out.is_dir() or not out.parent.is_dir():
         raise InputError("out", out, "a file in a folder that is there")
     folder = Path(settings.model)
-    config = checkpoint.read_config(folder, "model")
+    config = read_config(folder, "model")
     texts = read_prompts(Path(settings.prompts))
     tokenizer = Tokenizer(folder, config, chat=settings.chat)
     prompts = [tokenizer.encode(text, settings.prompt_limit) for text in texts]

@@ -55,6 +55,7 @@ class Training:
     policy_lr: float
     head_lr: float
     accumulation: int
+    labels: str = "soft"
 
     def optimiser(self, lr: float) -> optax.GradientTransformation:
         """Return Adam on gradients averaged over `accumulation` steps."""
@@ -157,13 +158,15 @@ def update(
     generated: Generated,
     seen: tuple[Features, Features],
     weight: Scalar,
+    key: Key,
 ) -> tuple[State, dict[str, Scalar]]:
     """Choose the winner, and let head and adapter each take a step; return what is to be written down."""
     game = Candidates(*seen, oracle_head)
     rewards, ranked = scores(game, state.head, "rlhf", 0.0), scores(game, state.head, training.mode, weight)
     winner = jnp.argmax(ranked)
-    item = compared(game, winner)
-    loss, head_gradient = jax.value_and_grad(partial(head_loss, game))(state.head, item)
+    best = jax.tree.map(lambda leaf: leaf[winner], game.drawn)
+    item = compared(game, best, training.labels, named_key(key, "annotator"))
+    loss, head_gradient = head_loss(game, state.head, item)
     head_step, head_optimiser = training.optimiser(training.head_lr).update(
         head_gradient, state.head_optimiser, state.head
     )
@@ -185,18 +188,19 @@ def update(
         optax.apply_updates(state.head, head_step),
         head_optimiser,
     )
-    utility = game.utility(item.y)
+    reward, utility = game.reward(state.head, item.y), game.utility(item.y)
     penalty = rewards - ranked
     return after, {
         "true_utility": utility,
-        "proxy_reward": rewards[winner],
-        "gap": rewards[winner] - utility,
+        "proxy_reward": reward,
+        "gap": reward - utility,
         "preference": item.preferred,
         "penalty": penalty[winner],
         "reward_spread": jnp.std(rewards),
         "penalty_spread": jnp.std(penalty),
         "overruled": (winner != jnp.argmax(rewards)).astype(jnp.float32),
         "head_loss": loss,
+        "head_gradient": jnp.linalg.norm(head_gradient),
         "log_likelihood": -negative,
         "kl": generated.kl,
         "winner": winner.astype(jnp.int32),

@@ -9,22 +9,20 @@ is compiled.
 import math
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from experiments.llm import checkpoint
 from experiments.llm.generation import Sampling, extend, last_hidden, log_likelihood, read_prompt
 from experiments.llm.loop import Drawing, begin, features, generate, mesh_over, update
 from experiments.llm.model import KNOWN, Config, Lora, Net, adapter_graph, parameters, plain_graph
 from experiments.llm.running import training_of
-from experiments.llm.scoring import MODES, Candidates, Features, scores
-from experiments.llm.settings import Settings
+from experiments.llm.scoring import Candidates, Features, scores
+from experiments.llm.settings import MODES, Settings
+from experiments.llm.sizes import sizes
 from experiments.settings import in_precision
-from fpo_jax.hyperparameters import InputError
 
 
 class Work(NamedTuple):
@@ -52,19 +50,6 @@ def size(tree: PyTree) -> int:
     return sum(math.prod(leaf.shape) * jnp.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree))
 
 
-def sizes(settings: Settings) -> Config:
-    """Return the sizes of a model by its name or from its folder.
-
-    Raises:
-        InputError: when it is neither.
-    """
-    if settings.model in KNOWN:
-        return KNOWN[settings.model][1]
-    if not Path(settings.model).is_dir():
-        raise InputError("model", settings.model, f"a checkpoint's folder, or one of {', '.join(KNOWN)}")
-    return checkpoint.read_config(Path(settings.model), "model")
-
-
 def operations(function: Callable, *arguments: Any) -> float:
     """Return what XLA counts in a function; the body of a loop, such as that of a root, once."""
     counted: Any = jax.jit(function).lower(*arguments).cost_analysis()
@@ -83,7 +68,7 @@ class Abstract(NamedTuple):
     @classmethod
     def of(cls, settings: Settings, layers: int | None = None) -> "Abstract":
         """Return what a run of these settings would hold, with so many layers if a number is given."""
-        config, dtype = sizes(settings), jnp.dtype(settings.precision)
+        config, dtype = sizes(settings.model), jnp.dtype(settings.precision)
         config = config if layers is None else Config(**{**vars(config), "num_layers": layers})
         graph, weights = plain_graph(config)
         lora = Lora(settings.lora_rank, settings.lora_alpha, settings.lora_modules)
@@ -101,13 +86,13 @@ class Abstract(NamedTuple):
 def by_layers(count: Callable[[Abstract], float], settings: Settings) -> float:
     """Return a count that grows by the same with every layer, from counts with one layer and with two."""
     one, two = (count(Abstract.of(settings, layers)) for layers in (1, 2))
-    return one + (sizes(settings).num_layers - 1) * (two - one)
+    return one + (sizes(settings.model).num_layers - 1) * (two - one)
 
 
 def work(settings: Settings) -> list[Work]:
     """Return what every part of a step computes, all prompts being of the most tokens."""
     one, two = (_work(settings, Abstract.of(settings, layers)) for layers in (1, 2))
-    more = sizes(settings).num_layers - 1
+    more = sizes(settings.model).num_layers - 1
     return [
         a._replace(
             operations=a.operations + more * (b.operations - a.operations),
@@ -246,7 +231,7 @@ def build(settings: Settings, abstract: Abstract) -> None:
     training = training_of(settings, how)
     state = jax.eval_shape(partial(begin, training), policy.adapter, head)
     weight = jax.ShapeDtypeStruct((), jnp.float32)
-    update.eval_shape(training, policy, state, head, prompt, length, said, seen, weight)
+    update.eval_shape(training, policy, state, head, prompt, length, said, seen, weight, key)
 
 
 def plan(settings: Settings, say: Callable[[str], object] = print) -> dict[str, Any]:
@@ -255,7 +240,7 @@ def plan(settings: Settings, say: Callable[[str], object] = print) -> dict[str, 
     Raises:
         InputError: when the model is neither a folder nor a known size.
     """
-    config = sizes(settings)
+    config = sizes(settings.model)
     with in_precision("float32"):
         abstract = Abstract.of(settings)
         build(settings, abstract)

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from transformers import AutoTokenizer
 
-from experiments.llm.checkpoint import read_json
 from experiments.llm.model import Config
+from experiments.llm.sizes import read_json
 from fpo_jax.hyperparameters import InputError
 
 SMALLEST_BUCKET = 32
@@ -94,6 +94,21 @@ class Tokenizer:
         ends = np.isin(tokens, self.ends)
         stop = int(np.argmax(ends)) if ends.any() else len(tokens)
         return self.inner.decode([int(token) for token in tokens[:stop]], skip_special_tokens=True)
+
+
+class Bytes:
+    """Text byte by byte, for models whose weights are drawn and mean nothing."""
+
+    ends: tuple[int, ...] = ()
+
+    def encode(self, text: str, limit: int) -> Prompt:
+        """Return a prompt of at most `limit` bytes."""
+        tokens = list(text.encode())
+        return Prompt(text, tokens[:limit], max(0, len(tokens) - limit))
+
+    def response(self, tokens: np.ndarray) -> str:
+        """Return a response as text."""
+        return bytes(int(token) % 256 for token in tokens).decode(errors="replace")
 
 
 def _ends(folder: Path, said: dict[str, Any], own: int | None) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from matplotlib.figure import Figure
 from safetensors.numpy import save_file
@@ -47,7 +48,11 @@ def summary(settings: Settings, progress: Progress) -> dict[str, Any]:
         }
         | {f"{name}_first": float(values[0, :part].mean()) for name, values in measured.items()}
         | {f"{name}_final": float(values[0, -part:].mean()) for name, values in measured.items()}
-        | {"seconds": progress.seconds, "seconds_per_step": progress.seconds / settings.steps}
+        | {
+            "seconds": sum(progress.seconds),
+            "seconds_per_step_median": float(np.median(progress.seconds)),  # most compile nothing
+            "peak_bytes_on_device": (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use"),
+        }
         | provenance(settings.command(), settings.precision, ("google-tunix", "qwix", "transformers"))
     )
 
@@ -71,7 +76,8 @@ def draw(settings: Settings, measured: dict[str, np.ndarray]) -> Figure:
         ax.set_title(title, fontsize=plotting.TITLE_SIZE)
         ax.set_xlabel("prompt")
     average = "" if width == 1 else f"; bold: mean of the last {width}"
-    figure.suptitle(f"{settings.mode}, weight {settings.weight:g}: one prompt a step{average}", fontsize=9)
+    weight = "" if settings.mode == "rlhf" else f", weight {settings.weight:g}"
+    figure.suptitle(f"{settings.mode}{weight}: one prompt a step{average}", fontsize=9)
     return figure
 
 

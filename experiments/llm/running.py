@@ -28,8 +28,9 @@ from experiments.llm.loop import (
     update,
 )
 from experiments.llm.model import Lora, Net, fresh_adapter
-from experiments.llm.prompts import Prompt, Tokenizer, digest, padded, read_prompts, say_cut
+from experiments.llm.prompts import Bytes, Prompt, Tokenizer, digest, padded, read_prompts, say_cut
 from experiments.llm.settings import HOW, Settings
+from experiments.llm.sizes import read_config, sizes
 from experiments.llm.unfinished import Progress, UnfinishedRun
 from experiments.results import require_writable
 from experiments.running import Diverged
@@ -61,7 +62,7 @@ class Pipeline(NamedTuple):
     oracle: Net
     oracle_head: jax.Array
     lora: Lora
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | Bytes
     prompts: Sequence[Prompt]
     start: State
 
@@ -76,7 +77,7 @@ class Pipeline(NamedTuple):
         seen = features(self.drawing, self.reward_model, self.oracle, row, length, said, *heads)
         weight = jnp.float32(self.settings.weight)
         after, metrics = update(
-            self.training, policy, state, self.oracle_head, row, length, said, seen, weight
+            self.training, policy, state, self.oracle_head, row, length, said, seen, weight, key
         )
         written = {name: np.asarray(value) for name, value in metrics.items()}
         tokens = np.asarray(said.candidates)[int(written["winner"])]
@@ -89,22 +90,29 @@ def prepare(settings: Settings) -> Pipeline:
     Raises:
         InputError: says which file or setting cannot be used, and what to do.
     """
-    folder = Path(settings.model)
-    config = checkpoint.read_config(folder, "model")
-    texts = read_prompts(Path(settings.prompts))
-    tokenizer = Tokenizer(folder, config, chat=settings.chat)
+    folder, texts = Path(settings.model), read_prompts(Path(settings.prompts))
+    config = sizes(settings.model) if settings.random else read_config(folder, "model")
+    tokenizer = Bytes() if settings.random else Tokenizer(folder, config, chat=settings.chat)
     prompts = [tokenizer.encode(text, settings.prompt_limit) for text in texts]
     mesh, key = _mesh(settings), jax.random.key(settings.seed)
-    base = _load(folder, settings, mesh, "model")
+    if settings.random and settings.placement == "divided":
+        raise InputError("placement", "divided", "replicated where weights are drawn")
+    if settings.random:
+        base = checkpoint.drawn(config, settings.precision, mesh, named_key(key, "weights"))
+    else:
+        base = _load(folder, settings, mesh, "model")
     reward_model, stored = base, None
     if settings.reward_model is not None:
         reward_model = _load(Path(settings.reward_model), settings, mesh, "reward_model", base)
         stored = checkpoint.head(Path(settings.reward_model), reward_model.config, "reward_model")
-    head = _drawn_head(reward_model, named_key(key, "head")) if stored is None else _joined(stored)
+    width = reward_model.config.embed_dim
+    head = _joined(stored) if stored is not None else _drawn_head(named_key(key, "head"), width)
     oracle, oracle_head = reward_model, head
     if settings.oracle is not None:
         oracle = _load(Path(settings.oracle), settings, mesh, "oracle", base)
         oracle_head = _head(Path(settings.oracle), oracle, "oracle")
+    if settings.new_head:
+        head = _drawn_head(named_key(key, "new head"), len(head))
     say_cut(prompts, settings.prompt_limit)
     if len(prompts) < settings.steps:
         sys.stderr.write(f"{len(prompts)} prompts for {settings.steps} steps: they are read again\n")
@@ -133,7 +141,9 @@ def prepare(settings: Settings) -> Pipeline:
 
 def training_of(settings: Settings, how: Sampling) -> Training:
     """Return what choosing and learning depend on."""
-    return Training(settings.mode, how, settings.policy_lr, settings.head_lr, settings.accumulation)
+    return Training(
+        settings.mode, how, settings.policy_lr, settings.head_lr, settings.accumulation, settings.labels
+    )
 
 
 def train(settings: Settings, out: Path | None, resume: bool = False) -> dict[str, Any]:
@@ -178,10 +188,10 @@ def train(settings: Settings, out: Path | None, resume: bool = False) -> dict[st
 def description(settings: Settings) -> dict[str, Any]:
     """Return what a run's results rest on: its settings, and what its files hold."""
     folders = {name: getattr(settings, name) for name in ("model", "reward_model", "oracle")}
-    sizes = {f"{name}_files": _sizes(Path(path)) for name, path in folders.items() if path is not None}
+    held = {f"{name}_files": _sizes(Path(path)) for name, path in folders.items() if path is not None}
     prompts = Path(settings.prompts)
     read_prompts(prompts)
-    return settings.as_dict() | {"prompts_sha256": digest(prompts)} | sizes
+    return settings.as_dict() | {"prompts_sha256": digest(prompts)} | held
 
 
 def _sizes(folder: Path) -> str:
@@ -192,25 +202,25 @@ def _sizes(folder: Path) -> str:
 
 def _finished(pipeline: Pipeline, progress: Progress, unfinished: UnfinishedRun | None) -> Progress:
     """Go on from where a run stands to its end, with checkpoints on the way and when it is interrupted."""
-    settings, began = pipeline.settings, time.monotonic()
+    settings = pipeline.settings
     bar = tqdm(total=settings.steps, initial=progress.steps, unit="prompt", file=sys.stderr)
     with bar:
         try:
             while progress.steps < settings.steps:
+                began = time.monotonic()
                 state, written = pipeline.step(progress.state, progress.steps)
                 _require_finite(written, progress.steps)
-                progress = progress.after(state, written)
+                progress = progress.after(state, written, time.monotonic() - began)
                 bar.update()
                 shown = ("proxy_reward", "true_utility", "kl")
                 bar.set_postfix({name: f"{float(written[name]):.3g}" for name in shown})
                 if unfinished and progress.steps % settings.every == 0:
-                    progress, began = progress.lasting(time.monotonic() - began), time.monotonic()
                     unfinished.save(progress)
         except KeyboardInterrupt:
             if unfinished:
-                unfinished.save(progress.lasting(time.monotonic() - began))
+                unfinished.save(progress)
             raise
-    return progress.lasting(time.monotonic() - began)
+    return progress
 
 
 def _require_finite(written: dict[str, np.ndarray], step: int) -> None:
@@ -229,7 +239,7 @@ def _mesh(settings: Settings) -> Mesh:
 
 def _load(folder: Path, settings: Settings, mesh: Mesh, what: str, beside: Net | None = None) -> Net:
     """Load a checkpoint; one for rewards, `beside` a policy whose tokens it is to read."""
-    config = checkpoint.read_config(folder, what)
+    config = read_config(folder, what)
     if beside is not None and config.vocab_size != beside.config.vocab_size:
         allowed = f"one with the model's {beside.config.vocab_size} tokens, not {config.vocab_size}"
         raise InputError(what, folder, allowed)
@@ -239,9 +249,8 @@ def _load(folder: Path, settings: Settings, mesh: Mesh, what: str, beside: Net |
     return checkpoint.load(folder, settings.precision, mesh, not divided, what, trunk_only=beside is not None)
 
 
-def _drawn_head(net: Net, key: jax.Array) -> jax.Array:
-    """Draw a head for features of this width d, φ ~ N(0, 1/d)."""
-    width = net.config.embed_dim
+def _drawn_head(key: jax.Array, width: int) -> jax.Array:
+    """Draw a head for d features, φ ~ N(0, 1/d)."""
     return jax.random.normal(key, (width,), jnp.float32) / jnp.sqrt(jnp.float32(width))
 
 

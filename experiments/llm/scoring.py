@@ -17,8 +17,6 @@ from fpo_jax.followers import Gradient
 from fpo_jax.selection import SCORES, effective_rewards
 from fpo_jax.types import Game, Key, Phi, Response, Responses, RewardModel, Scalar, Theta
 
-MODES = {"rlhf": "reward", "practical": "practical", "relaxed": "relaxed", "proximal": "proximal"}
-"""By what the winner is chosen, and the name of that effective reward in `fpo_jax.selection.SCORES`."""
 FEEDBACK = Preferences(opponent="reference", annotator_temperature=1.0)
 """What the head is trained on: p* = σ(r*(z) − r*(z_ref)), a soft label by the oracle's reward r*."""
 
@@ -88,20 +86,27 @@ class Candidates(Game):
 
 def scores(game: Candidates, phi: Phi, mode: str, weight: Scalar | float) -> Float[Array, " n"]:
     """Return the effective reward of every candidate: r, or r less weight times the mode's penalty."""
-    objective, follower = SCORES[MODES[mode]](weight), Gradient(feedback=FEEDBACK)
+    objective, follower = SCORES["reward" if mode == "rlhf" else mode](weight), Gradient(feedback=FEEDBACK)
     key = jax.random.key(0)  # nothing is drawn
     return effective_rewards(objective, cast(Game, game), follower, (), RewardModel(phi), key)
 
 
-def compared(game: Candidates, index: Scalar | int) -> Comparison:
-    """Return one candidate beside the reference response, with the oracle's preference."""
-    key = jax.random.key(0)
-    items = FEEDBACK.gather(cast(Game, game), (), game.respond((), key), key).y
-    return jax.tree.map(lambda leaf: leaf[index], items)
+def compared(game: Candidates, y: Features, labels: str, key: Key) -> Comparison:
+    """Return a candidate beside the reference response, with the oracle's preference: p*, or a draw by it."""
+    told, other = cast(Game, game), game.reference_drawn
+    gap = FEEDBACK.perceived(told, y) - FEEDBACK.perceived(told, other)
+    preferred = FEEDBACK.probability(gap)
+    if labels == "hard":
+        preferred = jax.random.bernoulli(key, preferred).astype(preferred.dtype)
+    return Comparison(y, other, preferred)
 
 
-def head_loss(game: Candidates, phi: Phi, item: Comparison) -> Scalar:
-    """Return the Bradley–Terry loss on one comparison, with a soft label."""
-    return FEEDBACK.loss(
-        FEEDBACK.margin(cast(Game, game), phi, item), FEEDBACK.target(cast(Game, game), item)
-    )
+def head_loss(game: Candidates, phi: Phi, item: Comparison) -> tuple[Scalar, Phi]:
+    """Return the Bradley–Terry loss on one comparison, and its gradient (p_φ − p*) ∇m.
+
+    By that formula, and not by differentiating the loss, it is 0 to the bit where p_φ = p*; Adam would make
+    full steps of what is left by rounding.
+    """
+    margin, slope = jax.value_and_grad(lambda phi: FEEDBACK.margin(cast(Game, game), phi, item))(phi)
+    target = FEEDBACK.target(cast(Game, game), item)
+    return FEEDBACK.loss(margin, target), FEEDBACK.scale * FEEDBACK.residual(margin, target) * slope

@@ -11,9 +11,11 @@ from fpo_jax.start import SEED_LIMIT
 
 Mode = Literal["rlhf", "practical", "relaxed", "proximal"]
 Precision = Literal["bfloat16", "float32"]
+Labels = Literal["soft", "hard"]
 Placement = Literal["replicated", "divided"]
 MODES: tuple[Mode, ...] = ("rlhf", "practical", "relaxed", "proximal")
 PRECISIONS: tuple[Precision, ...] = ("bfloat16", "float32")
+LABELS: tuple[Labels, ...] = ("soft", "hard")
 PLACEMENTS: tuple[Placement, ...] = ("replicated", "divided")
 LORA_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """Projections of a layer that can be adapted."""
@@ -73,6 +75,10 @@ def _check(field: dataclasses.Field, value: Any) -> None:
         if not right or not math.isfinite(value) or not meta["low"] <= value <= meta["high"]:
             bound = f" >= {meta['low']:g}" + (f" and <= {meta['high']:g}" if meta["high"] < math.inf else "")
             raise InputError(field.name, value, f"{'an integer' if whole else 'a finite number'}{bound}")
+    elif kind is bool and not isinstance(value, bool):
+        raise InputError(field.name, value, "true or false")
+    elif kind == (str | None) and value is not None and not isinstance(value, str):
+        raise InputError(field.name, value, "a folder")
     elif kind is str and not (isinstance(value, str) and value):
         raise InputError(field.name, value or "nothing", "a file or a folder")
 
@@ -97,10 +103,13 @@ class Settings(_Checked):
     policy_lr: float = _field(2e-5, low=0.0)
     head_lr: float = _field(5e-5, low=0.0)
     accumulation: int = _field(4, low=1)
+    labels: Labels = "soft"
+    new_head: bool = False
     lora_rank: int = _field(16, low=1)
     lora_alpha: float = _field(32.0, low=0.0)
     lora_modules: tuple[str, ...] = _field(("q_proj", "v_proj"))
     seed: int = _field(0, low=0, high=SEED_LIMIT - 1)
+    random: bool = False
     precision: Precision = "bfloat16"
     placement: Placement = "replicated"
     devices: int | None = _field(None, low=1)
@@ -109,7 +118,8 @@ class Settings(_Checked):
     def __post_init__(self) -> None:
         """Raise an InputError for the first setting that is out of range."""
         super().__post_init__()
-        for name, options in (("mode", MODES), ("precision", PRECISIONS), ("placement", PLACEMENTS)):
+        choices = {"mode": MODES, "labels": LABELS, "precision": PRECISIONS, "placement": PLACEMENTS}
+        for name, options in choices.items():
             require_known(name, getattr(self, name), options)
         for module in self.lora_modules:
             require_known("lora_modules", module, LORA_MODULES)

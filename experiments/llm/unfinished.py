@@ -22,26 +22,22 @@ class Progress(NamedTuple):
         state: after the last step.
         steps: how many steps were taken.
         written: what each wrote down, by name.
-        seconds: how long they took.
+        seconds: how long each took.
     """
 
     state: State
     steps: int
     written: tuple[Mapping[str, np.ndarray], ...]
-    seconds: float = 0.0
+    seconds: tuple[float, ...] = ()
 
     @classmethod
     def empty(cls, start: State) -> Self:
         """Return the progress of a run that has not begun."""
         return cls(start, 0, ())
 
-    def after(self, state: State, written: Mapping[str, np.ndarray]) -> "Progress":
+    def after(self, state: State, written: Mapping[str, np.ndarray], seconds: float) -> "Progress":
         """Return the progress after one step more."""
-        return self._replace(state=state, steps=self.steps + 1, written=(*self.written, written))
-
-    def lasting(self, seconds: float) -> "Progress":
-        """Return the same with so many seconds more."""
-        return self._replace(seconds=self.seconds + seconds)
+        return Progress(state, self.steps + 1, (*self.written, written), (*self.seconds, seconds))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what was written down, with leading axis [step]."""
@@ -100,7 +96,7 @@ class UnfinishedRun(Unfinished):
             raise InputError("resume", path, allowed) from error
         placed = [jax.device_put(a, b.sharding) for a, b in zip(loaded, leaves, strict=True)]
         steps = int(arrays.pop("steps"))
-        seconds = float(arrays.pop("seconds"))
+        seconds = tuple(arrays.pop("seconds").tolist())
         named = {name.removeprefix("written/"): values for name, values in arrays.items()}
         written = tuple({name: values[i] for name, values in named.items()} for i in range(steps))
         return Progress(jax.tree.unflatten(structure, placed), steps, written, seconds)

@@ -8,8 +8,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from experiments.__main__ import main
-from experiments.llm.checkpoint import read_config
 from experiments.llm.prompts import Tokenizer, padded, read_prompts, say_cut
+from experiments.llm.sizes import read_config
 from fpo_jax.hyperparameters import InputError
 
 
@@ -124,6 +124,7 @@ def test_what_is_not_there(checkpoint, prompts, reward_model, tmp_path, capsys):
         ("llm", *told, "--prompt-limit", 5): "more than the 19 tokens of an empty prompt",
         ("llm", *told, "--oracle", checkpoint): "a checkpoint with score.weight",
         ("llm", *told, "--reward-model", tmp_path): "it has no config.json",
+        ("llm", *told, "--random", True, "--placement", "divided"): "replicated where weights are drawn",
         ("llm", *told, "--candidates", 0): "an integer >= 1",
         ("llm", *told, "--top-p", 0): "<= 1",
         ("llm", *told, "--lora-modules", "q"): "one of q_proj",

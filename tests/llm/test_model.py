@@ -1,5 +1,7 @@
 """Models, and what is made of them, against `transformers` on the same checkpoint."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,6 +54,13 @@ def test_logits_are_those_of_transformers(checkpoint, net, tokens):
     wanted = their_logits(theirs(checkpoint), tokens)
     assert np.abs(wanted).max() > 1  # logits that could differ
     np.testing.assert_allclose(all_logits(net, tokens), wanted, atol=1e-4)
+
+
+def test_logits_with_the_rotary_embedding_of_tunix_are_others(checkpoint, net, tokens, monkeypatch):
+    """It takes neither base nor scaling from the checkpoint. When this fails, ours is needed no longer."""
+    monkeypatch.setattr("experiments.llm.model._rotating", lambda config: contextlib.nullcontext())
+    wanted = their_logits(theirs(checkpoint), tokens)
+    assert np.abs(all_logits(net, tokens) - wanted).max() > 0.1
 
 
 def test_logits_of_a_checkpoint_in_shards_with_a_head_of_its_own(tmp_path, tokenizer, tokens):

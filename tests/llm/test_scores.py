@@ -7,7 +7,8 @@ import pytest
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from experiments.llm.scoring import MODES, Candidates, Features, compared, head_loss, scores
+from experiments.llm.scoring import Candidates, Features, compared, head_loss, scores
+from experiments.llm.settings import MODES
 
 N, D, E, WEIGHT = 6, 5, 3, 0.7
 
@@ -68,17 +69,29 @@ def test_inner_products_of_features_are_those_of_gradients(game, numbers):
 
 def test_the_head_learns_from_the_oracles_preference(game, numbers):
     """ℓ = −p* log σ(m) − (1 − p*) log σ(−m); ∇ℓ = (σ(m) − p*) (h − h_ref)."""
-    n, phi = numbers, jnp.asarray(numbers["phi"], jnp.float32)
+    n, phi, key = numbers, jnp.asarray(numbers["phi"], jnp.float32), jax.random.key(0)
     for i in range(N):
-        item = compared(game, i)
+        y = jax.tree.map(lambda leaf, i=i: leaf[i], game.drawn)
+        item = compared(game, y, "soft", key)
         margin = (n["h"][i] - n["h_ref"]) @ n["phi"]
         preferred = expit((n["seen"][i] - n["seen_ref"]) @ n["phi_star"])
         loss = -preferred * np.log(expit(margin)) - (1 - preferred) * np.log(expit(-margin))
-        value, gradient = jax.value_and_grad(lambda phi, item=item: head_loss(game, phi, item))(phi)
+        value, gradient = head_loss(game, phi, item)
+        assert item.preferred == pytest.approx(preferred, abs=1e-6)
         assert value == pytest.approx(loss, abs=1e-5)
         np.testing.assert_allclose(
             gradient, (expit(margin) - preferred) * (n["h"][i] - n["h_ref"]), atol=1e-5
         )
+
+
+def test_hard_labels_are_draws_by_the_oracles_preference(game):
+    """Their mean over 4000 draws is p*, within five standard deviations."""
+    y = jax.tree.map(lambda leaf: leaf[0], game.drawn)
+    keys = jax.random.split(jax.random.key(0), 4000)
+    drawn = jax.vmap(lambda key: compared(game, y, "hard", key).preferred)(keys)
+    wanted = float(compared(game, y, "soft", keys[0]).preferred)
+    assert set(np.unique(drawn)) == {0.0, 1.0}
+    assert float(drawn.mean()) == pytest.approx(wanted, abs=5 * (wanted * (1 - wanted) / 4000) ** 0.5)
 
 
 def test_a_copy_of_the_reward_model_as_oracle_leaves_nothing_to_relaxed_fpo(numbers):
@@ -86,4 +99,8 @@ def test_a_copy_of_the_reward_model_as_oracle_leaves_nothing_to_relaxed_fpo(numb
     h, h_ref, phi = (jnp.asarray(numbers[name], jnp.float32) for name in ("h", "h_ref", "phi"))
     game = Candidates(Features(h, h), Features(h_ref, h_ref), phi)
     np.testing.assert_allclose(scores(game, phi, "relaxed", 10.0), h @ phi, atol=1e-5)
+    for i in range(N):  # and nothing to learn
+        y = jax.tree.map(lambda leaf, i=i: leaf[i], game.drawn)
+        _, gradient = head_loss(game, phi, compared(game, y, "soft", jax.random.key(0)))
+        np.testing.assert_array_equal(gradient, 0)
     assert np.abs(scores(game, phi, "practical", 10.0) - h @ phi).min() > 0.1
