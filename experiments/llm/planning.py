@@ -275,7 +275,7 @@ def _lines(settings: Settings, report: dict[str, Any], parts: list[Work]) -> lis
         f"parameters  base {report['parameters']:,}, adapter {report['adapter_parameters']:,} "
         f"({' '.join(settings.lora_modules)}), head {report['head_parameters']:,}",
         "",
-        f"memory on each of {report['devices']} devices, weights {settings.placement}",
+        f"memory of a device, of {report['devices']}, weights {settings.placement}",
     ]
     lines += [f"  {name:42s} {count / 1e9:8.3f} GB" for name, count in report["bytes_per_device"].items()]
     lines += [f"  {'together':42s} {sum(report['bytes_per_device'].values()) / 1e9:8.3f} GB", ""]

@@ -93,7 +93,8 @@ def reward_model(tmp_path_factory, tokenizer):
 
     folder = tmp_path_factory.mktemp("models") / "tiny-reward"
     torch.manual_seed(1)
-    sizes = model_config(tokenizer, hidden_size=32, num_labels=1, pad_token_id=tokenizer.eos_token_id)
+    other = {"hidden_size": 32, "num_labels": 1, "tie_word_embeddings": False}
+    sizes = model_config(tokenizer, pad_token_id=tokenizer.eos_token_id, **other)
     LlamaForSequenceClassification(sizes).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -1,10 +1,12 @@
 """What a dry run says of full-size Llama-3.2-1B, against counts by hand from its published sizes."""
 
 import json
+import re
 
 import pytest
 
 from experiments.__main__ import main
+from tests.llm.conftest import ROOT
 
 D, V, LAYERS, KV, HIDDEN = 2048, 128_256, 16, 8 * 64, 8192
 LAYER = 2 * D * D + 2 * D * KV + 3 * D * HIDDEN  # multiplied by every token, without the norms
@@ -76,6 +78,11 @@ def test_penalties_cost_next_to_nothing(said):
     shares = said[0]["overhead_of_modes"]
     assert shares["rlhf"] == 0
     assert all(0 < shares[mode] < 1e-6 for mode in ("practical", "relaxed", "proximal"))
+
+
+def test_the_documentation_shows_what_is_printed(said):
+    page = (ROOT / "docs" / "llm.md").read_text()
+    assert re.search(r"```text\n(llama-3.2-1b, by shapes.*?)```", page, re.S).group(1) == said[1]
 
 
 def test_it_says_what_to_download(said):
