@@ -139,9 +139,8 @@ def llm_command(arguments: Sequence[str]) -> int:
     settings = llm.Settings.of(wishes)
     try:
         if given.dry_run:
-            report = llm.plan(
-                settings, lambda line: print(line, file=sys.stderr if given.json else sys.stdout)
-            )
+            stream = sys.stderr if given.json else sys.stdout
+            report = llm.plan(settings, lambda line: print(line, file=stream))
         else:
             if given.resume and given.out is None:
                 raise InputError("out", "nothing", "a folder, that of the run to resume")

@@ -29,7 +29,7 @@ def game(numbers):
     return Candidates(Features(at["h"], at["seen"]), Features(at["h_ref"], at["seen_ref"]), at["phi_star"])
 
 
-def by_hand(mode, h, h_ref, phi, seen, seen_ref, phi_star):
+def by_hand(mode, h, h_ref, phi, seen, seen_ref, phi_star, weight=WEIGHT):
     """r, and by the mode less γ⟨h, h − h_ref⟩ times 1, p_φ − p*, or that after the implicit step.
 
     The step takes m = r − r_ref to the root of x + γ‖h − h_ref‖² (σ(x) − p*) = m.
@@ -40,17 +40,17 @@ def by_hand(mode, h, h_ref, phi, seen, seen_ref, phi_star):
     preferred = expit(seen @ phi_star - seen_ref @ phi_star)
     influence = np.sum(h * (h - h_ref), axis=1)
     if mode == "practical":
-        residual = np.ones(N)
+        residual = np.ones(len(h))
     elif mode == "relaxed":
         residual = expit(margin) - preferred
     else:
-        step = WEIGHT * np.sum((h - h_ref) ** 2, axis=1)
+        step = weight * np.sum((h - h_ref) ** 2, axis=1)
         roots = [
-            brentq(lambda x, s=s, p=p, m=m: x + s * (expit(x) - p) - m, -99, 99, xtol=1e-12)
+            brentq(lambda x, s=s, p=p, m=m: x + s * (expit(x) - p) - m, -999, 999, xtol=1e-12)
             for s, p, m in zip(step, preferred, margin, strict=True)
         ]
         residual = expit(np.array(roots)) - preferred
-    return reward - WEIGHT * residual * influence
+    return reward - weight * residual * influence
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -104,3 +104,26 @@ def test_a_copy_of_the_reward_model_as_oracle_leaves_nothing_to_relaxed_fpo(numb
         _, gradient = head_loss(game, phi, compared(game, y, "soft", jax.random.key(0)))
         np.testing.assert_array_equal(gradient, 0)
     assert np.abs(scores(game, phi, "practical", 10.0) - h @ phi).min() > 0.1
+
+
+def test_at_the_width_of_a_real_model_only_bounded_penalties_are_of_the_order_of_the_reward():
+    """Features of variance 1, width 2048, of which half is common to all responses; published weight 10.
+
+    ⟨h, h − h_ref⟩ is then about 2048 / 2, so that the practical penalty is about 10⁴. In float32 the proximal
+    form, whose residual is a small difference of numbers of order 1, keeps three digits.
+    """
+    draw, d, n = np.random.default_rng(1).normal, 2048, 8
+    common, own = draw(size=d), draw(size=(n + 1, d))
+    features = (common + own) / np.sqrt(2.0)
+    phi = draw(size=d) / np.sqrt(d)
+    star = phi + 0.3 * draw(size=d) / np.sqrt(d)
+    h, h_ref = features[1:], features[0]
+    at = [jnp.asarray(value, jnp.float32) for value in (h, h_ref, phi, star)]
+    game = Candidates(Features(at[0], at[0]), Features(at[1], at[1]), at[3])
+    given = {"h": h, "h_ref": h_ref, "phi": phi, "seen": h, "seen_ref": h_ref, "phi_star": star}
+    wanted = by_hand("proximal", **given, weight=10.0)
+    np.testing.assert_allclose(scores(game, at[2], "proximal", 10.0), wanted, atol=5e-3)
+    assert np.abs(wanted - h @ phi).max() < 3
+    practical = scores(game, at[2], "practical", 10.0)
+    np.testing.assert_allclose(practical, by_hand("practical", **given, weight=10.0), rtol=1e-4)
+    assert np.abs(practical).min() > 5e3
