@@ -14,6 +14,8 @@ from experiments.llm import adapter
 from experiments.llm.checkpoint import BIAS, SCORE
 from experiments.llm.settings import Settings
 from experiments.llm.unfinished import Progress
+from experiments.report import page
+from experiments.report.parts import Section, markdown_table
 from experiments.results import provenance, replacing, write_json
 from fpo_jax import plotting
 
@@ -85,8 +87,8 @@ def write(out: Path, pipeline: Any, progress: Progress) -> dict[str, Any]:
     """Write a run's folder, and return its summary.
 
     `config.json`, re-runnable; `metrics.npz`, arrays [seed, step]; `summary.json`; the figure;
-    `responses.jsonl`, what won against what at each step; `adapter/`, in PEFT's layout;
-    `reward_head.safetensors`.
+    `report.html`, one page to look at; `responses.jsonl`, what won against what at each step; `adapter/`, in
+    PEFT's layout; `reward_head.safetensors`.
     """
     settings: Settings = pipeline.settings
     measured, report, arrays = metrics(progress), summary(settings, progress), progress.arrays()
@@ -96,7 +98,9 @@ def write(out: Path, pipeline: Any, progress: Progress) -> dict[str, Any]:
         with (folder / "metrics.npz").open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **measured, **axes)
         write_json(folder / "summary.json", report)
-        figures.save_all({"overview": draw(settings, measured)}, folder)
+        pictures = figures.save_all({"overview": draw(settings, measured)}, folder)
+        section = _section(settings, report, measured, pictures)
+        page.write(folder / page.FILE, f"Language model, {settings.mode}", "", [section], report)
         _write_responses(folder / "responses.jsonl", pipeline, arrays)
         state = progress.state
         adapter.save(folder / "adapter", state.adapter, pipeline.base.config, pipeline.lora, settings.model)
@@ -106,6 +110,27 @@ def write(out: Path, pipeline: Any, progress: Progress) -> dict[str, Any]:
             {name: np.ascontiguousarray(v) for name, v in stored.items()}, folder / "reward_head.safetensors"
         )
     return report
+
+
+def _section(settings: Settings, report: dict[str, Any], measured: Any, pictures: list[Path]) -> Section:
+    """Return the run as a section of a page."""
+    part = report["averaged_over_steps"]
+    ends = {name: [report[f"{name}_{end}"] for end in ("first", "final")] for name in measured}
+    utility, proxy = ends["true_utility"], ends["proxy_reward"]
+    story = (
+        f"Over {settings.steps} prompts the oracle's reward of the winner went from {utility[0]:.3g} to "
+        f"**{utility[1]:.3g}**, and the reward model's from {proxy[0]:.3g} to {proxy[1]:.3g}: means of the "
+        f"first and of the last {part}."
+    )
+    rows = [[name.replace("_", " "), *(f"{value:.4g}" for value in values)] for name, values in ends.items()]
+    tiles = [
+        ("oracle's reward, final", f"{utility[1]:.3g}", ""),
+        ("proxy reward, final", f"{proxy[1]:.3g}", ""),
+        ("winners changed by the penalty", f"{100 * measured['overruled'].mean():.0f} %", "of all steps"),
+        ("log π_θ − log π_ref, final", f"{ends['kl'][1]:.3g}", "nats"),
+    ]
+    table = markdown_table(["quantity", f"first {part}", f"last {part}"], rows)
+    return Section("llm", story, [table], pictures, tiles=tiles)
 
 
 def _write_responses(path: Path, pipeline: Any, arrays: dict[str, np.ndarray]) -> None:

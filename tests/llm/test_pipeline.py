@@ -61,6 +61,7 @@ def test_every_mode_runs_and_writes_what_a_run_writes(mode, results, given):
     assert {"google-tunix", "qwix", "transformers", "jax"} <= set(report["versions"])
     assert (report["precision"], report["platform"]) == ("float32", "cpu")
     assert (folder / "overview.png").stat().st_size > 10_000
+    assert f"Over {STEPS} prompts the oracle" in (folder / "report.html").read_text()
     said = [json.loads(line) for line in (folder / "responses.jsonl").read_text().splitlines()]
     assert [line["step"] for line in said] == list(range(STEPS))
     assert all(isinstance(line["winner"], str) for line in said)
