@@ -107,3 +107,19 @@ def prompts(tmp_path_factory):
     chosen = [*[line for line in lines() if 10 < len(line) < 60][:5], "Why?"]
     path.write_text("".join(json.dumps({"prompt": line}) + "\n" for line in chosen))
     return path
+
+
+QUICK = {"candidates": 4, "tokens": 6, "accumulation": 2, "lora_rank": 4, "prompt_limit": 32}
+QUICK |= {"precision": "float32", "devices": 1, "policy_lr": 1e-2, "head_lr": 1e-2, "weight": 0.1}
+QUICK |= {"new_head": True}
+STEPS = 4
+
+
+def options(**given):
+    return [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
+@pytest.fixture(scope="session")
+def given(checkpoint, prompts):
+    """Options of a small run."""
+    return {"model": str(checkpoint), "prompts": str(prompts), "steps": STEPS, **QUICK}

@@ -11,20 +11,7 @@ import pytest
 from experiments.__main__ import main
 from experiments.llm import running
 from experiments.llm.settings import MODES, Settings
-
-QUICK = {"candidates": 4, "tokens": 6, "accumulation": 2, "lora_rank": 4, "prompt_limit": 32}
-QUICK |= {"precision": "float32", "devices": 1, "policy_lr": 1e-2, "head_lr": 1e-2, "weight": 0.1}
-QUICK |= {"new_head": True}
-STEPS = 4
-
-
-def options(**given):
-    return [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-
-
-@pytest.fixture(scope="module")
-def given(checkpoint, prompts):
-    return {"model": str(checkpoint), "prompts": str(prompts), "steps": STEPS, **QUICK}
+from tests.llm.conftest import STEPS, options
 
 
 @pytest.fixture(scope="module")
@@ -181,26 +168,6 @@ def test_two_devices_do_as_one(results, given):
             state, written = pipeline.step(state, number)
             for name in ("proxy_reward", "true_utility", "penalty", "log_likelihood"):
                 assert written[name] == pytest.approx(wanted[name][0, number], abs=2e-3), (placement, name)
-
-
-def test_a_reward_model_and_an_oracle_of_their_own(given, reward_model, tmp_path, capsys):
-    out = tmp_path / "out"
-    others = {"reward_model": reward_model, "oracle": reward_model, "mode": "relaxed", "out": out, "steps": 2}
-    others |= {"new_head": False}
-    assert main(["llm", *options(**given | others), "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report["gap_first"] == pytest.approx(0, abs=1e-5)  # the oracle is the reward model at the start
-    from safetensors.numpy import load_file
-
-    assert load_file(out / "reward_head.safetensors")["score.weight"].shape == (1, 32)
-
-
-def test_weights_that_are_drawn_for_timing(given, tmp_path):
-    """A model of the sizes in a config.json, without weights and tokenizer."""
-    shutil.copy(Path(given["model"]) / "config.json", tmp_path)
-    words = options(**given | {"model": tmp_path, "steps": 1, "prompt_limit": 32, "out": tmp_path / "out"})
-    assert main(["llm", *words, "--random", "True"]) == 0
-    assert json.loads((tmp_path / "out" / "summary.json").read_text())["seconds_per_step_median"] > 0
 
 
 def test_answers_of_a_trained_policy_for_a_judge(results, given, tmp_path):
