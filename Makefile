@@ -8,7 +8,7 @@ BIN := .venv/bin
 # one device, since a program for several takes longer to compile; and the quick tests do without LLVM's optimiser besides.
 QUICK_COMPILE := --xla_cpu_use_fusion_emitters=false
 
-.PHONY: reproduce test test-slow bench notebooks clean
+.PHONY: reproduce test test-slow test-llm bench notebooks clean
 
 reproduce: .venv/runtime
 	JAX_NUM_CPU_DEVICES=1 XLA_FLAGS="$(QUICK_COMPILE)" $(BIN)/fpo-jax reproduce --out results
@@ -21,6 +21,10 @@ test: .venv/dev
 
 test-slow: .venv/dev
 	$(BIN)/pytest -q -m slow
+
+# Tests of the extra for language models, which installs some gigabytes.
+test-llm: .venv/llm
+	XLA_FLAGS="$(QUICK_COMPILE) --xla_backend_optimization_level=0" $(BIN)/pytest -q -n 2 --dist loadscope tests/llm
 
 bench: .venv/runtime
 	$(BIN)/fpo-jax bench
@@ -41,6 +45,10 @@ notebooks: .venv/notebooks
 
 .venv/dev: .venv/runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv/llm: .venv/dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,llm-test]'
 	@touch $@
 
 .venv/notebooks: .venv/runtime

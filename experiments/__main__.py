@@ -13,6 +13,7 @@ from experiments.commands.completion import completion_command
 from experiments.commands.decompose import decompose_command
 from experiments.commands.judge import judge_command
 from experiments.commands.listing import list_command
+from experiments.commands.llm import answer_command, llm_command
 from experiments.commands.new_env import new_env_command
 from experiments.commands.options import PROGRAM, complain
 from experiments.commands.parity import parity_command
@@ -30,6 +31,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "reproduce": reproduce_command,
     "judge": judge_command,
     "bench": bench_command,
+    "llm": llm_command,
+    "answer": answer_command,
     "new-env": new_env_command,
     "completion": completion_command,
 }

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -94,9 +94,9 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
-def provenance(command: str, precision: str) -> dict[str, Any]:
+def provenance(command: str, precision: str, more: Sequence[str] = ()) -> dict[str, Any]:
     """Return what a reader needs to judge a number: the command, versions, device, precision."""
-    packages = ("fpo-jax", "jax", "jaxlib", "lineax", "optax", "flax", "numpy", "scipy")
+    packages = ("fpo-jax", "jax", "jaxlib", "lineax", "optax", "flax", "numpy", "scipy", *more)
     return {
         "command": command,
         "versions": {name: importlib.metadata.version(name) for name in packages}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments import llm
 from experiments.__main__ import AT_ONCE, COMMANDS, main
 from experiments.commands import sweep
 from experiments.grid import make_grid
@@ -25,6 +26,9 @@ WORK = (  # what commands do once their options are understood
     "experiments.judging.plan.of_files",
     "experiments.reproduce.reproduce",
     "experiments.commands.new_env.write_template",
+    "experiments.llm.train",
+    "experiments.llm.plan",
+    "experiments.llm.answer",
     "experiments.commands.completion._of_environments",
     *(
         f"experiments.bench_{name}.bench_{name}"
@@ -62,6 +66,7 @@ def folder(tmp_path, monkeypatch):
     for name, settings in {
         "my_run": resolve({"environment": "linear"}),
         "my_sweep": make_grid({"environment": "bandit"}),
+        "my_policy": llm.Settings.of({"model": "m", "prompts": "p"}),
     }.items():
         (tmp_path / name).mkdir()
         write_json(tmp_path / name / "config.json", settings.as_dict())

@@ -11,6 +11,7 @@ from experiments.commands.bench import Bench
 from experiments.commands.decompose import MORE
 from experiments.commands.judge import Judge
 from experiments.commands.listing import List, catalogue_at_once
+from experiments.commands.llm import Answer, Llm
 from experiments.commands.new_env import NewEnv
 from experiments.commands.options import OUTPUT, PROGRAM, parse
 from experiments.commands.parity import Parity
@@ -41,6 +42,8 @@ def completion_command(arguments: Sequence[str]) -> int:
         "reproduce": Reproduce,
         "judge": Judge,
         "bench": Bench,
+        "llm": Llm,
+        "answer": Answer,
         "new-env": NewEnv,
         "completion": _chosen(dict.fromkeys(get_args(Shell), dataclasses.make_dataclass("None", []))),
     }

@@ -1,0 +1,96 @@
+"""Adapters on disk in PEFT's layout: `adapter_config.json` and `adapter_model.safetensors`."""
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from experiments.llm.model import Config, Lora, adapter_graph
+from experiments.llm.settings import LORA_MODULES
+from experiments.llm.sizes import read_json
+from experiments.results import write_json
+from fpo_jax.hyperparameters import InputError
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
+def _names(config: Config, lora: Lora) -> Iterator[tuple[str, bool, tuple[int, ...]]]:
+    """Yield the name of each leaf, whether it is A, and its shape here, in the tree's order."""
+    _, shapes = adapter_graph(config, lora)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(shapes):
+        layer, block, module, kind = re.findall(r"\['?(\w+)'?\]", jax.tree_util.keystr(path))[1:5]
+        block = {"attn": "self_attn"}.get(block, block)
+        is_a = kind.endswith("_a")
+        prefix = f"base_model.model.model.layers.{layer}.{block}.{module}"
+        yield f"{prefix}.lora_{'A' if is_a else 'B'}.weight", is_a, leaf.shape
+
+
+def _flat(shape: tuple[int, ...], is_a: bool) -> tuple[int, int]:
+    """Return a leaf's shape as a matrix from what goes in to what comes out."""
+    return (math.prod(shape[:-1]), shape[-1]) if is_a else (shape[0], math.prod(shape[1:]))
+
+
+def save(folder: Path, adapter: PyTree, config: Config, lora: Lora, base: str) -> None:
+    """Write an adapter, which `peft.PeftModel.from_pretrained` reads, too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    leaves = jax.tree.leaves(adapter)
+    named = {
+        name: np.ascontiguousarray(np.asarray(leaf, np.float32).reshape(_flat(shape, is_a)).T)
+        for (name, is_a, shape), leaf in zip(_names(config, lora), leaves, strict=True)
+    }
+    save_file(named, folder / WEIGHTS, metadata={"format": "pt"})
+    said = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "r": lora.rank,
+        "lora_alpha": lora.alpha,
+        "lora_dropout": 0.0,
+        "target_modules": list(lora.modules),
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+    }
+    write_json(folder / CONFIG, said)
+
+
+def load(folder: Path, config: Config) -> tuple[PyTree, Lora]:
+    """Read an adapter for a model of these sizes.
+
+    Raises:
+        InputError: when it is missing, damaged, of another kind, or made for another model.
+    """
+    if not folder.is_dir():
+        raise InputError("adapter", folder, f"a folder with {CONFIG} and {WEIGHTS}")
+    said = read_json(folder / CONFIG, "adapter")
+    modules = said.get("target_modules")
+    plain = said.get("peft_type") == "LORA" and not said.get("use_dora") and not said.get("use_rslora")
+    if not plain or not isinstance(modules, list) or not set(modules) <= set(LORA_MODULES):
+        allowed = f"LoRA on some of {', '.join(LORA_MODULES)}, as its {CONFIG} must say"
+        raise InputError("adapter", folder, allowed)
+    ordered = tuple(name for name in LORA_MODULES if name in modules)
+    lora = Lora(int(said["r"]), float(said["lora_alpha"]), ordered)
+    try:
+        stored: dict[str, Any] = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        allowed = f"one whose {WEIGHTS} can be read ({str(error).splitlines()[0]})"
+        raise InputError("adapter", folder, allowed) from error
+    leaves = []
+    for name, is_a, shape in _names(config, lora):
+        matrix = stored.pop(name, None)
+        if matrix is None or matrix.T.shape != _flat(shape, is_a):
+            has = "nothing" if matrix is None else f"shape {list(matrix.shape)}"
+            wanted = list(_flat(shape, is_a))[::-1]
+            raise InputError("adapter", folder, f"made for this model: {name} has {has}, not {wanted}")
+        leaves.append(jnp.asarray(matrix.T.reshape(shape), jnp.float32))
+    if stored:
+        raise InputError("adapter", folder, f"made for this model, which has no {min(stored)}")
+    return jax.tree.unflatten(jax.tree.structure(adapter_graph(config, lora)[1]), leaves), lora

@@ -1,0 +1,68 @@
+"""Answers of a checkpoint, with or without an adapter, for a judge to compare."""
+
+import json
+import os
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+from tqdm import tqdm
+
+from experiments.llm import adapter, checkpoint
+from experiments.llm.generation import Sampling, draw, read_prompt
+from experiments.llm.loop import mesh_over, step_key
+from experiments.llm.model import Net
+from experiments.llm.prompts import Tokenizer, padded, read_prompts, say_cut
+from experiments.llm.settings import AnswerSettings
+from experiments.llm.sizes import read_config
+from experiments.settings import in_precision
+from fpo_jax.hyperparameters import InputError
+from fpo_jax.types import Key, Scalar
+
+
+@partial(jax.jit, static_argnames="how")
+def _say(net: Net, prompt: Int[Array, " p"], length: Scalar, key: Key, how: Sampling) -> Int[Array, " t"]:
+    read = read_prompt(net, prompt, length, how.tokens)
+    return draw(net, read, key, 1, how).tokens[0]
+
+
+def answer(settings: AnswerSettings, out: Path) -> int:
+    """Answer every prompt once, and write {"prompt", "response"} one a line, in the order of the prompts.
+
+    Raises:
+        InputError: when something cannot be used; nothing is written then.
+    """
+    if out.is_dir() or not out.parent.is_dir():
+        raise InputError("out", out, "a file in a folder that is there")
+    folder = Path(settings.model)
+    config = read_config(folder, "model")
+    texts = read_prompts(Path(settings.prompts))
+    tokenizer = Tokenizer(folder, config, chat=settings.chat)
+    prompts = [tokenizer.encode(text, settings.prompt_limit) for text in texts]
+    with in_precision("float32"):
+        loaded = None if settings.adapter is None else adapter.load(Path(settings.adapter), config)
+        net = checkpoint.load(folder, settings.precision, mesh_over(jax.devices()[:1]), True, "model")
+        if loaded is not None:
+            net = net.adapted(*loaded)
+        say_cut(prompts, settings.prompt_limit)
+        how = Sampling(settings.tokens, tokenizer.ends, settings.temperature, settings.top_p)
+        key, lines = jax.random.key(settings.seed), []
+        for number, prompt in enumerate(tqdm(prompts, unit="prompt", file=sys.stderr)):
+            row = padded(prompt.tokens, settings.prompt_limit)
+            tokens = np.asarray(_say(net, row, jnp.int32(len(prompt.tokens)), step_key(key, number), how))
+            said = {"prompt": prompt.text, "response": tokenizer.response(tokens)}
+            lines.append(json.dumps(said, ensure_ascii=False))
+    try:
+        handle, aside = tempfile.mkstemp(prefix=f".{out.name}-", dir=out.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+        os.chmod(aside, 0o644)
+        os.replace(aside, out)
+    except OSError as error:
+        raise InputError("out", out, f"a file that can be written ({error.strerror})") from error
+    return len(lines)

@@ -1,0 +1,187 @@
+"""Responses drawn from a model: the prompt is read once, and its keys and values serve every response.
+
+A prompt stands padded in the first places of the cache, responses behind the padding; positions go on where
+the prompt ends, and the padding is masked. So programs depend on the bucket of a prompt, not on its length.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int
+
+from experiments.llm.model import Cache, Net, empty_cache
+from fpo_jax.types import Key, Scalar
+
+Spread = Callable[[Any], Any]
+
+
+def _as_it_is(tree: Any) -> Any:
+    return tree
+
+
+class Sampling(NamedTuple):
+    """How tokens are drawn: hashable, since programs depend on it.
+
+    Attributes:
+        tokens: most tokens of a response.
+        ends: tokens that end one.
+        temperature: of the softmax; 0 takes the likeliest token.
+        top_p: draws are from the likeliest tokens that hold this share of probability.
+    """
+
+    tokens: int
+    ends: tuple[int, ...]
+    temperature: float = 1.0
+    top_p: float = 1.0
+
+
+class Drawn(NamedTuple):
+    """Responses to one prompt.
+
+    Attributes:
+        tokens: [n, t], 0 behind the end.
+        log_probability: [n] Σ log π over their tokens, at temperature 1 and without top_p.
+    """
+
+    tokens: Int[Array, "n t"]
+    log_probability: Float[Array, " n"]
+
+
+@struct.dataclass
+class Read:
+    """A prompt that a model has read.
+
+    Attributes:
+        hidden: [1, d] at its last token.
+        cache: its keys and values, with room behind.
+        length: number of its tokens.
+        size: number of places that it takes, padding included.
+    """
+
+    hidden: Float[Array, "1 d"]
+    cache: Cache
+    length: Scalar
+    size: int = struct.field(pytree_node=False)
+
+    def copies(self, rows: int) -> Cache:
+        """Return the cache once for each of so many responses."""
+        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (rows, *leaf.shape[1:])), self.cache)
+
+
+def read_prompt(net: Net, prompt: Int[Array, " p"], length: Scalar, room: int) -> Read:
+    """Let a model read one padded prompt, with room for so many tokens more."""
+    size = prompt.shape[0]
+    places = jnp.arange(size + room)
+    seen = (places[None, :] <= jnp.arange(size)[:, None]) & (places < length)[None, :]
+    cache = empty_cache(net.config, 1, size + room, net.dtype)
+    hidden, filled = net.module()(prompt[None], jnp.arange(size)[None], cache, seen[None])
+    assert filled is not None
+    return Read(hidden[:, length - 1], filled, length, size)
+
+
+def extend(
+    net: Net, read: Read, cache: Cache, tokens: Int[Array, "n t"], first: Scalar | int, places: int
+) -> tuple[Float[Array, "n t d"], Cache]:
+    """Return hidden states of tokens that follow a prompt; the first is number `first` of its response."""
+    rows, number = tokens.shape
+    order = first + jnp.arange(number)
+    index = jnp.arange(places)
+    behind = index - read.size  # its place in the response
+    seen = (index < read.length)[None, :] | ((behind >= 0)[None, :] & (behind[None, :] <= order[:, None]))
+    positions = jnp.broadcast_to(read.length + order, (rows, number))
+    hidden, cache_after = net.module()(
+        tokens, positions, cache, jnp.broadcast_to(seen, (rows, number, places))
+    )
+    assert cache_after is not None
+    return hidden, cache_after
+
+
+def draw(net: Net, read: Read, key: Key, rows: int, how: Sampling, spread: Spread = _as_it_is) -> Drawn:
+    """Draw responses to a prompt that the model has read.
+
+    Args:
+        net: the model.
+        read: the prompt, with room for `how.tokens`.
+        key: for what is drawn; a row's draws do not depend on how many rows there are.
+        rows: number of responses.
+        how: how tokens are drawn.
+        spread: places arrays with a leading axis of responses on devices.
+    """
+    places = read.size + how.tokens
+    keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(rows))
+
+    def choose(logits: Float[Array, "n v"], step: Scalar | int, done: Bool[Array, " n"]) -> Any:
+        at = jax.vmap(lambda one: jax.random.fold_in(one, step))(keys)
+        token = jax.vmap(lambda one, row: _choose(one, row, how))(at, logits)
+        said = jnp.take_along_axis(jax.nn.log_softmax(logits), token[:, None], axis=1)[:, 0]
+        token = jnp.where(done, 0, token)
+        ended = done | jnp.isin(token, jnp.array(how.ends, jnp.int32)) if how.ends else done
+        return token, jnp.where(done, 0.0, said), ended
+
+    def step(carry: Any, number: Scalar) -> Any:
+        cache, token, total, done = carry
+        hidden, cache = extend(net, read, cache, token[:, None], number - 1, places)
+        token, said, ended = choose(net.module().logits(hidden[:, 0]), number, done)
+        return (cache, token, total + said, ended), token
+
+    first, total, done = choose(
+        jnp.repeat(net.module().logits(read.hidden), rows, axis=0), 0, jnp.zeros(rows, bool)
+    )
+    start = spread((read.copies(rows), first, total, done))
+    (_, _, total, _), rest = jax.lax.scan(step, start, jnp.arange(1, how.tokens))
+    return Drawn(jnp.concatenate([first[None], rest]).T, total)
+
+
+def _choose(key: Key, logits: Float[Array, " v"], how: Sampling) -> Int[Array, ""]:
+    """Draw one token."""
+    if how.temperature == 0:
+        return jnp.argmax(logits).astype(jnp.int32)
+    logits = logits / how.temperature
+    if how.top_p < 1:
+        falling = jnp.sort(logits, descending=True)
+        before = jnp.cumsum(jax.nn.softmax(falling)) - jax.nn.softmax(falling)
+        least = jnp.min(jnp.where(before < how.top_p, falling, jnp.inf))
+        logits = jnp.where(logits >= least, logits, -jnp.inf)
+    return jax.random.categorical(key, logits).astype(jnp.int32)
+
+
+def said(tokens: Int[Array, "n t"], ends: tuple[int, ...]) -> Bool[Array, "n t"]:
+    """Say which tokens belong to a response: all up to the one that ends it, which belongs to it."""
+    if not ends:
+        return jnp.ones(tokens.shape, bool)
+    is_end = jnp.isin(tokens, jnp.array(ends, jnp.int32))
+    return jnp.cumsum(is_end, axis=1) - is_end == 0
+
+
+def following(
+    net: Net, read: Read, tokens: Int[Array, "n t"], spread: Spread = _as_it_is
+) -> Float[Array, "n t_1 d"]:
+    """Return hidden states from the last token of a prompt to that of each response."""
+    rows = tokens.shape[0]
+    cache, tokens = spread((read.copies(rows), tokens))
+    hidden, _ = extend(net, read, cache, tokens, 0, read.size + tokens.shape[1])
+    before = jnp.broadcast_to(read.hidden[:, None], (rows, 1, hidden.shape[2]))
+    return jnp.concatenate([before, hidden], axis=1)
+
+
+def last_hidden(
+    net: Net, read: Read, tokens: Int[Array, "n t"], ends: tuple[int, ...], spread: Spread = _as_it_is
+) -> Float[Array, "n d"]:
+    """Return the final hidden state at the last token of each response, in float32: what a head scores."""
+    hidden = following(net, read, tokens, spread)
+    last = jnp.sum(said(tokens, ends), axis=1)
+    return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0].astype(jnp.float32)
+
+
+def log_likelihood(
+    net: Net, read: Read, tokens: Int[Array, "n t"], ends: tuple[int, ...]
+) -> tuple[Float[Array, " n"], Int[Array, " n"]]:
+    """Return Σ log π over the tokens of each response, and how many they are."""
+    hidden = following(net, read, tokens)
+    log_p = jax.nn.log_softmax(net.module().logits(hidden[:, :-1]))
+    each = jnp.take_along_axis(log_p, tokens[:, :, None], axis=2)[:, :, 0]
+    belongs = said(tokens, ends)
+    return jnp.sum(jnp.where(belongs, each, 0.0), axis=1), jnp.sum(belongs, axis=1)

@@ -1,0 +1,304 @@
+"""A run of the pipeline by shapes alone: what its programs hold and compute, before anything is downloaded.
+
+Operations are those that XLA counts in each part as it is lowered, a multiplication and an addition as two;
+beside them stands 2 · parameters · tokens, the rule of thumb, without attention and what is done between
+tokens. All layers are alike: what grows with their number is counted with one and with two of them. Nothing
+is compiled.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from experiments.llm.generation import Sampling, extend, last_hidden, log_likelihood, read_prompt
+from experiments.llm.loop import Drawing, begin, features, generate, mesh_over, update
+from experiments.llm.model import KNOWN, Config, Lora, Net, adapter_graph, parameters, plain_graph
+from experiments.llm.running import training_of
+from experiments.llm.scoring import Candidates, Features, scores
+from experiments.llm.settings import MODES, Settings
+from experiments.llm.sizes import sizes
+from experiments.settings import in_precision
+
+
+class Work(NamedTuple):
+    """What one part of a step computes.
+
+    Attributes:
+        phase, part: what it is.
+        operations: floating-point operations, as XLA counts them.
+        rule: 2 · parameters · tokens, forwards; twice that again backwards.
+    """
+
+    phase: str
+    part: str
+    operations: float
+    rule: float
+
+
+def shapes_of(tree: PyTree, dtype: Any = None) -> PyTree:
+    """Return the shapes of a tree, in another dtype if one is given."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype or leaf.dtype), tree)
+
+
+def size(tree: PyTree) -> int:
+    """Return how many bytes a tree of arrays or shapes takes."""
+    return sum(math.prod(leaf.shape) * jnp.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree))
+
+
+def operations(function: Callable, *arguments: Any) -> float:
+    """Return what XLA counts in a function; the body of a loop, such as that of a root, once."""
+    counted: Any = jax.jit(function).lower(*arguments).cost_analysis()
+    return float(counted["flops"])
+
+
+class Abstract(NamedTuple):
+    """The pipeline by shapes: the models, and one prompt of the most tokens."""
+
+    base: Net
+    policy: Net
+    prompt: Any
+    length: Any
+    how: Sampling
+
+    @classmethod
+    def of(cls, settings: Settings, layers: int | None = None) -> "Abstract":
+        """Return what a run of these settings would hold, with so many layers if a number is given."""
+        config, dtype = sizes(settings.model), jnp.dtype(settings.precision)
+        config = config if layers is None else Config(**{**vars(config), "num_layers": layers})
+        graph, weights = plain_graph(config)
+        lora = Lora(settings.lora_rank, settings.lora_alpha, settings.lora_modules)
+        base = Net(graph, config, shapes_of(weights, dtype))
+        policy = base.adapted(shapes_of(adapter_graph(config, lora)[1], jnp.float32), lora)
+        how = Sampling(settings.tokens, (0,), settings.temperature, settings.top_p)
+        prompt = jax.ShapeDtypeStruct((settings.prompt_limit,), jnp.int32)
+        return cls(base, policy, prompt, jax.ShapeDtypeStruct((), jnp.int32), how)
+
+    def tokens(self, rows: int) -> Any:
+        """Return the shape of so many responses."""
+        return jax.ShapeDtypeStruct((rows, self.how.tokens), jnp.int32)
+
+
+def by_layers(count: Callable[[Abstract], float], settings: Settings) -> float:
+    """Return a count that grows by the same with every layer, from counts with one layer and with two."""
+    one, two = (count(Abstract.of(settings, layers)) for layers in (1, 2))
+    return one + (sizes(settings.model).num_layers - 1) * (two - one)
+
+
+def work(settings: Settings) -> list[Work]:
+    """Return what every part of a step computes, all prompts being of the most tokens."""
+    one, two = (_work(settings, Abstract.of(settings, layers)) for layers in (1, 2))
+    more = sizes(settings.model).num_layers - 1
+    return [
+        a._replace(
+            operations=a.operations + more * (b.operations - a.operations),
+            rule=a.rule + more * (b.rule - a.rule),
+        )
+        for a, b in zip(one, two, strict=True)
+    ]
+
+
+def _work(settings: Settings, abstract: Abstract) -> list[Work]:
+    base, policy, prompt, length, how = abstract
+    config, n, t, p = base.config, settings.candidates, how.tokens, settings.prompt_limit
+    embeddings = config.vocab_size * config.embed_dim
+    trunk = parameters(base.frozen) - embeddings * (1 if config.weight_tying else 2)
+    adapter = parameters(policy.adapter)
+
+    def rule(net: Net, tokens: int, logits: int) -> float:
+        through = trunk + (0 if net.adapter is None else adapter)
+        return 2.0 * (through * tokens + embeddings * logits)
+
+    def reading(net: Net) -> float:
+        return operations(lambda net, x, m: read_prompt(net, x, m, t).hidden, net, prompt, length)
+
+    def token(net: Net, rows: int) -> float:
+        def one(net: Net, read: Any, cache: Any, tokens: Any) -> Any:
+            hidden, _ = extend(net, read, cache, tokens, 0, p + t)
+            return net.module().logits(hidden[:, 0])
+
+        read = jax.eval_shape(lambda net, x, m: read_prompt(net, x, m, t), net, prompt, length)
+        cache = jax.eval_shape(lambda read: read.copies(rows), read)
+        return operations(one, net, read, cache, jax.ShapeDtypeStruct((rows, 1), jnp.int32))
+
+    def following(net: Net, rows: int, of: Callable) -> float:
+        def all_of(net: Net, x: Any, m: Any, tokens: Any) -> Any:
+            return of(net, read_prompt(net, x, m, t), tokens, how.ends)
+
+        return operations(all_of, net, prompt, length, abstract.tokens(rows)) - reads
+
+    def learning(net: Net, x: Any, m: Any, tokens: Any) -> Any:
+        def surprise(adapter: Any) -> Any:
+            ours = Net(net.graph, net.config, net.frozen, adapter)
+            return -log_likelihood(ours, read_prompt(ours, x, m, t), tokens, how.ends)[0][0]
+
+        return jax.value_and_grad(surprise)(net.adapter)
+
+    reads = reading(base)
+    mine, theirs = token(policy, n), token(base, 1)
+    return [
+        Work(
+            "generation",
+            "prompts, read by both models",
+            reading(policy) + reads,
+            rule(policy, p, 0) + rule(base, p, 0),
+        ),
+        Work("generation", "candidates", (t - 1) * mine, rule(policy, (t - 1) * n, (t - 1) * n)),
+        Work("generation", "reference response", (t - 1) * theirs, rule(base, t - 1, t - 1)),
+        Work(
+            "generation",
+            "a candidate under the reference",
+            following(base, 1, log_likelihood),
+            rule(base, t, t),
+        ),
+        Work("features", "prompt", reads, rule(base, p, 0)),
+        Work(
+            "features",
+            "candidates and reference response",
+            following(base, n, last_hidden) + following(base, 1, last_hidden),
+            rule(base, (n + 1) * t, 0),
+        ),
+        Work(
+            "update",
+            "winner, forwards and backwards",
+            operations(learning, policy, prompt, length, abstract.tokens(1)),
+            2.0 * rule(policy, p + t, t),
+        ),
+    ]
+
+
+def scoring(settings: Settings, width: int) -> dict[str, float]:
+    """Return what XLA counts in the scores of each mode."""
+    row: Any = jax.ShapeDtypeStruct((width,), jnp.float32)
+    rows: Any = jax.ShapeDtypeStruct((settings.candidates, width), jnp.float32)
+    game = Candidates(Features(rows, rows), Features(row, row), row)
+    weight = jax.ShapeDtypeStruct((), jnp.float32)
+    return {
+        mode: operations(
+            lambda game, head, weight, mode=mode: scores(game, head, mode, weight), game, row, weight
+        )
+        for mode in MODES
+    }
+
+
+def _activations(abstract: Abstract) -> float:
+    """Return bytes that the winner's likelihood keeps for its gradient, besides weights."""
+    _, policy, prompt, length, how = abstract
+
+    def kept(net: Net, x: Any, m: Any, tokens: Any) -> Any:
+        def surprise(adapter: Any) -> Any:
+            ours = Net(net.graph, net.config, net.frozen, adapter)
+            return log_likelihood(ours, read_prompt(ours, x, m, how.tokens), tokens, how.ends)[0][0]
+
+        return jax.vjp(surprise, net.adapter)[1]
+
+    left = {(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves((policy.frozen, policy.adapter))}
+    residuals = jax.tree.leaves(jax.eval_shape(kept, policy, prompt, length, abstract.tokens(1)))
+    return size([leaf for leaf in residuals if (leaf.shape, leaf.dtype) not in left])
+
+
+def memory(settings: Settings, abstract: Abstract, devices: int) -> dict[str, float]:
+    """Return bytes on each device, by what they are for."""
+    base, policy, prompt, length, how = abstract
+    divided = devices if settings.placement == "divided" else 1
+    rows = settings.candidates / (devices if settings.candidates % devices == 0 else 1)
+    read = jax.eval_shape(lambda net, x, m: read_prompt(net, x, m, how.tokens).cache, base, prompt, length)
+    head = jax.ShapeDtypeStruct((base.config.embed_dim,), jnp.float32)
+    state = jax.eval_shape(partial(begin, training_of(settings, how)), policy.adapter, head)
+
+    return {
+        "frozen weights": size(base.frozen) / divided,
+        "adapter and its optimiser": size((state.adapter, state.adapter_optimiser)),
+        "head and its optimiser": size((state.head, state.head_optimiser)),
+        "keys and values while generating": size(read) * (rows + 2),
+        "logits while generating, float32": rows * base.config.vocab_size * 4.0,
+        "activations kept for the backward pass": by_layers(_activations, settings),
+    }
+
+
+def build(settings: Settings, abstract: Abstract) -> None:
+    """Lower the three programs of a step as they would run, from shapes."""
+    base, policy, prompt, length, how = abstract
+    drawing = Drawing(settings.candidates, how, mesh_over(jax.devices()[:1]))
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    said = generate.eval_shape(drawing, policy, base, prompt, length, key)
+    head = jax.ShapeDtypeStruct((base.config.embed_dim,), jnp.float32)
+    seen = features.eval_shape(drawing, base, base, prompt, length, said, head, head)
+    training = training_of(settings, how)
+    state = jax.eval_shape(partial(begin, training), policy.adapter, head)
+    weight = jax.ShapeDtypeStruct((), jnp.float32)
+    update.eval_shape(training, policy, state, head, prompt, length, said, seen, weight, key)
+
+
+def plan(settings: Settings, say: Callable[[str], object] = print) -> dict[str, Any]:
+    """Print what a step of these settings costs and needs, and return it.
+
+    Raises:
+        InputError: when the model is neither a folder nor a known size.
+    """
+    config = sizes(settings.model)
+    with in_precision("float32"):
+        abstract = Abstract.of(settings)
+        build(settings, abstract)
+        devices = settings.devices or len(jax.devices())
+        parts, scored = work(settings), scoring(settings, config.embed_dim)
+        bytes_for = memory(settings, abstract, devices)
+    total = sum(part.operations for part in parts)
+    report = {
+        "model": settings.model,
+        "parameters": parameters(abstract.base.frozen),
+        "adapter_parameters": parameters(abstract.policy.adapter),
+        "head_parameters": config.embed_dim,
+        "devices": devices,
+        "bytes_per_device": bytes_for,
+        "operations": [part._asdict() for part in parts],
+        "operations_per_step": total,
+        "operations_of_scores": scored,
+        "overhead_of_modes": {mode: (count - scored["rlhf"]) / total for mode, count in scored.items()},
+    }
+    for line in _lines(settings, report, parts):
+        say(line)
+    return report
+
+
+def _lines(settings: Settings, report: dict[str, Any], parts: list[Work]) -> list[str]:
+    shape = (
+        f"prompts of {settings.prompt_limit} tokens, {settings.candidates} candidates of {settings.tokens}"
+    )
+    lines = [
+        f"{settings.model}, by shapes alone: {shape}, weights in {settings.precision}",
+        "",
+        f"parameters  base {report['parameters']:,}, adapter {report['adapter_parameters']:,} "
+        f"({' '.join(settings.lora_modules)}), head {report['head_parameters']:,}",
+        "",
+        f"memory of a device, of {report['devices']}, weights {settings.placement}",
+    ]
+    lines += [f"  {name:42s} {count / 1e9:8.3f} GB" for name, count in report["bytes_per_device"].items()]
+    lines += [f"  {'together':42s} {sum(report['bytes_per_device'].values()) / 1e9:8.3f} GB", ""]
+    lines += [f"operations of one step {'':31s} {'counted':>10s} {'2·N·tokens':>11s}"]
+    for phase in dict.fromkeys(part.phase for part in parts):
+        ours = [part for part in parts if part.phase == phase]
+        lines += [_line(phase, ours)]
+        lines += [_line(f"  {part.part}", [part]) for part in ours]
+    lines += [_line("together", parts), "", "what a mode adds to choosing by the reward alone"]
+    for mode, share in report["overhead_of_modes"].items():
+        count = report["operations_of_scores"][mode] - report["operations_of_scores"]["rlhf"]
+        lines += [f"  {mode:10s} {count:12,.0f} operations, {share:.1e} of a step"]
+    if settings.model in KNOWN:
+        place = KNOWN[settings.model][0]
+        lines += [
+            "",
+            f"To run it, download {place} from Hugging Face, once its licence is accepted there:",
+            f"    hf auth login; hf download {place} --exclude 'original/*' --local-dir ./{settings.model}",
+            f"    fpo-jax llm --model ./{settings.model} --prompts prompts.jsonl --out my_run",
+        ]
+    return lines
+
+
+def _line(name: str, parts: list[Work]) -> str:
+    counted, rule = sum(part.operations for part in parts), sum(part.rule for part in parts)
+    return f"  {name:52s} {counted / 1e9:7.1f} G {rule / 1e9:9.1f} G"

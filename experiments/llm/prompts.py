@@ -1,0 +1,176 @@
+"""Prompts: read from a JSONL file, put into a chat template, cut to the limit, padded to buckets."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from transformers import AutoTokenizer
+
+from experiments.llm.model import Config
+from experiments.llm.sizes import read_json
+from fpo_jax.hyperparameters import InputError
+
+SMALLEST_BUCKET = 32
+"""Tokens of the shortest padded prompt; lengths double from there, so that few programs are compiled."""
+SPARE_ROWS = 1024
+"""Most rows of an embedding that a tokenizer may leave unused: published models are padded by fewer."""
+DATE = "26 Jul 2024"
+"""What Llama's chat template is told instead of today's date, so that a run is the same on another day."""
+
+
+class Prompt(NamedTuple):
+    """One prompt as a model reads it.
+
+    Attributes:
+        text: as it stands in the file.
+        tokens: [p] its tokens, with the chat template around it.
+        cut: how many tokens were cut from its end.
+    """
+
+    text: str
+    tokens: list[int]
+    cut: int
+
+
+class Tokenizer:
+    """The tokenizer of a checkpoint, and what ends a response."""
+
+    def __init__(self, folder: Path, config: Config, chat: bool = True, what: str = "model"):
+        if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model")):
+            raise InputError(what, folder, "a folder with a tokenizer: it has no tokenizer.json")
+        try:
+            self.inner: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except Exception as error:  # transformers and tokenizers each complain in a way of their own
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            allowed = f"one whose tokenizer can be read ({reason}); download it again"
+            raise InputError(what, folder, allowed) from error
+        size, rows = len(self.inner), config.vocab_size
+        if not rows - SPARE_ROWS <= size <= rows:
+            allowed = f"one whose tokenizer fits its {rows} embeddings: this one has {size} tokens"
+            raise InputError(what, folder, allowed)
+        said = read_json(folder / "config.json", what)
+        if {self.inner.bos_token_id, said.get("bos_token_id")} - {None, self.inner.bos_token_id}:
+            allowed = f"one whose tokenizer starts with token {said['bos_token_id']}, as its config.json says"
+            raise InputError(what, folder, f"{allowed}, and not {self.inner.bos_token_id}")
+        self.chat = chat and self.inner.chat_template is not None
+        self.ends = _ends(folder, said, self.inner.eos_token_id)
+        if not all(0 <= end < rows for end in self.ends):
+            raise InputError(f"{what}: eos_token_id", list(self.ends), f"tokens below {rows}")
+
+    def render(self, text: str) -> list[int]:
+        """Return the tokens of a prompt, as a user's turn where the model has a chat template."""
+        if not self.chat:
+            return list(self.inner(text)["input_ids"])
+        turn = [{"role": "user", "content": text}]
+        return list(
+            self.inner.apply_chat_template(
+                turn, add_generation_prompt=True, date_string=DATE, tokenize=True, return_dict=False
+            )
+        )
+
+    def encode(self, text: str, limit: int) -> Prompt:
+        """Return a prompt of at most `limit` tokens, cut at the end of its text, not of its template.
+
+        Raises:
+            InputError: when the template alone is longer.
+        """
+        tokens = self.render(text)
+        inner, shown, cut = self.inner(text, add_special_tokens=False)["input_ids"], text, 0
+        while len(tokens) > limit:
+            cut += len(tokens) - limit
+            if cut > len(inner):
+                least = len(self.render(""))
+                raise InputError("prompt_limit", limit, f"more than the {least} tokens of an empty prompt")
+            shown = self.inner.decode(inner[: len(inner) - cut])
+            tokens = self.render(shown)
+        return Prompt(text, tokens, cut)
+
+    def response(self, tokens: np.ndarray) -> str:
+        """Return a response as text, up to the token that ends it."""
+        ends = np.isin(tokens, self.ends)
+        stop = int(np.argmax(ends)) if ends.any() else len(tokens)
+        return self.inner.decode([int(token) for token in tokens[:stop]], skip_special_tokens=True)
+
+
+class Bytes:
+    """Text byte by byte, for models whose weights are drawn and mean nothing."""
+
+    ends: tuple[int, ...] = ()
+
+    def encode(self, text: str, limit: int) -> Prompt:
+        """Return a prompt of at most `limit` bytes."""
+        tokens = list(text.encode())
+        return Prompt(text, tokens[:limit], max(0, len(tokens) - limit))
+
+    def response(self, tokens: np.ndarray) -> str:
+        """Return a response as text."""
+        return bytes(int(token) % 256 for token in tokens).decode(errors="replace")
+
+
+def _ends(folder: Path, said: dict[str, Any], own: int | None) -> tuple[int, ...]:
+    """Return the tokens that end a response: those of generation_config.json, config.json, the tokenizer."""
+    generation = folder / "generation_config.json"
+    told = read_json(generation, "model").get("eos_token_id") if generation.exists() else None
+    told = said.get("eos_token_id") if told is None else told
+    told = own if told is None else told
+    if told is None:
+        return ()
+    return tuple(told) if isinstance(told, list) else (int(told),)
+
+
+def read_prompts(path: Path) -> list[str]:
+    """Read prompts from a file with one JSON object a line, {"prompt": "…"}; other names are passed over.
+
+    Raises:
+        InputError: when there is none, or a line is broken or empty; names the line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise InputError("prompts", path, f"a JSONL file that can be read ({reason})") from error
+    prompts = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise InputError("prompts", where, f'one JSON object, {{"prompt": "…"}} ({error})') from error
+        text = row.get("prompt") if isinstance(row, dict) else None
+        if not isinstance(text, str):
+            raise InputError("prompts", where, 'a JSON object with a text "prompt"')
+        if not text.strip():
+            raise InputError("prompts", where, "a prompt that is not empty")
+        prompts.append(text)
+    if not prompts:
+        raise InputError(
+            "prompts", path, 'a file with one prompt or more, {"prompt": "…"} a line; it is empty'
+        )
+    return prompts
+
+
+def say_cut(prompts: Sequence[Prompt], limit: int) -> None:
+    """Say on standard error how many prompts were longer than the limit, if any."""
+    if cut := sum(prompt.cut > 0 for prompt in prompts):
+        sys.stderr.write(f"{cut} of {len(prompts)} prompts are longer than {limit} tokens, and were cut\n")
+
+
+def padded(tokens: Sequence[int], limit: int) -> np.ndarray:
+    """Return tokens padded with 0 to their bucket: the first of 32, 64, 128 … or the limit that has room."""
+    size = SMALLEST_BUCKET
+    while size < len(tokens):
+        size *= 2
+    row = np.zeros(max(min(size, limit), len(tokens)), np.int32)
+    row[: len(tokens)] = tokens
+    return row
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

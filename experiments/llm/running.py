@@ -1,0 +1,266 @@
+"""Run the pipeline: load what it needs, go through the prompts, keep checkpoints, write results."""
+
+import hashlib
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from tqdm import tqdm
+
+from experiments.llm import Interrupted, checkpoint, record
+from experiments.llm.generation import Sampling
+from experiments.llm.loop import (
+    Drawing,
+    State,
+    Training,
+    begin,
+    features,
+    generate,
+    mesh_over,
+    step_key,
+    update,
+)
+from experiments.llm.model import Lora, Net, fresh_adapter
+from experiments.llm.prompts import Bytes, Prompt, Tokenizer, digest, padded, read_prompts, say_cut
+from experiments.llm.settings import HOW, Settings
+from experiments.llm.sizes import read_config, sizes
+from experiments.llm.unfinished import Progress, UnfinishedRun
+from experiments.results import require_writable
+from experiments.running import Diverged
+from experiments.settings import in_precision
+from fpo_jax.hyperparameters import InputError
+from fpo_jax.keys import named_key
+
+
+class Pipeline(NamedTuple):
+    """All that stays the same from step to step.
+
+    Attributes:
+        settings: what is run.
+        drawing, training: what programs depend on.
+        base: the reference model, whose weights the policy shares.
+        reward_model, oracle: frozen backbones; often the base itself.
+        oracle_head: φ*.
+        lora: the adapter's shape.
+        tokenizer: that of the model.
+        prompts: in the order of the file.
+        start: the state before the first step.
+    """
+
+    settings: Settings
+    drawing: Drawing
+    training: Training
+    base: Net
+    reward_model: Net
+    oracle: Net
+    oracle_head: jax.Array
+    lora: Lora
+    tokenizer: Tokenizer | Bytes
+    prompts: Sequence[Prompt]
+    start: State
+
+    def step(self, state: State, number: int) -> tuple[State, dict[str, np.ndarray]]:
+        """Take one step; return the state after it, and what is to be written down."""
+        prompt = self.prompts[number % len(self.prompts)]
+        row, length = padded(prompt.tokens, self.settings.prompt_limit), jnp.int32(len(prompt.tokens))
+        key = step_key(jax.random.key(self.settings.seed), number)
+        policy = self.base.adapted(state.adapter, self.lora)
+        said = generate(self.drawing, policy, self.base, row, length, key)
+        heads = (state.head, self.oracle_head)
+        seen = features(self.drawing, self.reward_model, self.oracle, row, length, said, *heads)
+        weight = jnp.float32(self.settings.weight)
+        after, metrics = update(
+            self.training, policy, state, self.oracle_head, row, length, said, seen, weight, key
+        )
+        written = {name: np.asarray(value) for name, value in metrics.items()}
+        tokens = np.asarray(said.candidates)[int(written["winner"])]
+        return after, written | {"winner_tokens": tokens, "reference_tokens": np.asarray(said.reference)[0]}
+
+
+def prepare(settings: Settings) -> Pipeline:
+    """Load and check everything that a run needs.
+
+    Raises:
+        InputError: says which file or setting cannot be used, and what to do.
+    """
+    folder, texts = Path(settings.model), read_prompts(Path(settings.prompts))
+    config = sizes(settings.model) if settings.random else read_config(folder, "model")
+    tokenizer = Bytes() if settings.random else Tokenizer(folder, config, chat=settings.chat)
+    prompts = [tokenizer.encode(text, settings.prompt_limit) for text in texts]
+    mesh, key = _mesh(settings), jax.random.key(settings.seed)
+    if settings.random and settings.placement == "divided":
+        raise InputError("placement", "divided", "replicated where weights are drawn")
+    if settings.random:
+        base = checkpoint.drawn(config, settings.precision, mesh, named_key(key, "weights"))
+    else:
+        base = _load(folder, settings, mesh, "model")
+    reward_model, stored = base, None
+    if settings.reward_model is not None:
+        reward_model = _load(Path(settings.reward_model), settings, mesh, "reward_model", base)
+        stored = checkpoint.head(Path(settings.reward_model), reward_model.config, "reward_model")
+    width = reward_model.config.embed_dim
+    head = _joined(stored) if stored is not None else _drawn_head(named_key(key, "head"), width)
+    oracle, oracle_head = reward_model, head
+    if settings.oracle is not None:
+        oracle = _load(Path(settings.oracle), settings, mesh, "oracle", base)
+        oracle_head = _head(Path(settings.oracle), oracle, "oracle")
+    if settings.new_head:
+        head = _drawn_head(named_key(key, "new head"), len(head))
+    say_cut(prompts, settings.prompt_limit)
+    if len(prompts) < settings.steps:
+        sys.stderr.write(f"{len(prompts)} prompts for {settings.steps} steps: they are read again\n")
+    if stored is None:
+        sys.stderr.write(f"the reward model has no {checkpoint.SCORE}: its head is drawn from the seed\n")
+    how = Sampling(settings.tokens, tokenizer.ends, settings.temperature, settings.top_p)
+    lora = Lora(settings.lora_rank, settings.lora_alpha, settings.lora_modules)
+    drawing = Drawing(settings.candidates, how, mesh, same_backbone=settings.oracle is None)
+    training = training_of(settings, how)
+    start = begin(training, fresh_adapter(config, lora, named_key(key, "adapter")), head)
+    start, oracle_head = jax.device_put((start, oracle_head), NamedSharding(mesh, PartitionSpec()))
+    return Pipeline(
+        settings,
+        drawing,
+        training,
+        base,
+        reward_model,
+        oracle,
+        oracle_head,
+        lora,
+        tokenizer,
+        prompts,
+        start,
+    )
+
+
+def training_of(settings: Settings, how: Sampling) -> Training:
+    """Return what choosing and learning depend on."""
+    return Training(
+        settings.mode, how, settings.policy_lr, settings.head_lr, settings.accumulation, settings.labels
+    )
+
+
+def train(settings: Settings, out: Path | None, resume: bool = False) -> dict[str, Any]:
+    """Run the pipeline to its end, resuming if told, and return the summary that is also written.
+
+    Raises:
+        InputError: something cannot be used; says what to do.
+        Diverged: a number became infinite or undefined.
+        Interrupted: by the user; what was done is kept.
+    """
+    with in_precision("float32"):
+        if out is None:
+            pipeline = prepare(settings)
+            sys.stderr.write(f"{settings.command()}\n")
+            done = _finished(pipeline, Progress.empty(pipeline.start), None)
+            return record.summary(settings, done)
+        require_writable(out)
+        unfinished = UnfinishedRun(out)
+        with unfinished.locked():
+            described = description(settings)
+            if resume:
+                unfinished.require_same(described, HOW)
+            else:
+                unfinished.require_free()
+            pipeline = prepare(settings)
+            sys.stderr.write(f"{settings.command()}\n")
+            if resume:
+                progress = unfinished.load(Progress.empty(pipeline.start))
+            else:
+                progress = Progress.empty(pipeline.start)
+                unfinished.begin(described)
+            try:
+                done = _finished(pipeline, progress, unfinished)
+            except KeyboardInterrupt:
+                again = f"{settings.command()} --out {shlex.quote(str(out))} --resume"
+                raise Interrupted(again) from None
+            report = record.write(out, pipeline, done)
+            unfinished.finish()
+        return report
+
+
+def description(settings: Settings) -> dict[str, Any]:
+    """Return what a run's results rest on: its settings, and what its files hold."""
+    folders = {name: getattr(settings, name) for name in ("model", "reward_model", "oracle")}
+    held = {f"{name}_files": _sizes(Path(path)) for name, path in folders.items() if path is not None}
+    prompts = Path(settings.prompts)
+    read_prompts(prompts)
+    return settings.as_dict() | {"prompts_sha256": digest(prompts)} | held
+
+
+def _sizes(folder: Path) -> str:
+    """Return a digest of the names and sizes of a checkpoint's files: enough to notice another one."""
+    files = sorted((path.name, path.stat().st_size) for path in folder.glob("*") if path.is_file())
+    return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
+
+
+def _finished(pipeline: Pipeline, progress: Progress, unfinished: UnfinishedRun | None) -> Progress:
+    """Go on from where a run stands to its end, with checkpoints on the way and when it is interrupted."""
+    settings = pipeline.settings
+    bar = tqdm(total=settings.steps, initial=progress.steps, unit="prompt", file=sys.stderr)
+    with bar:
+        try:
+            while progress.steps < settings.steps:
+                began = time.monotonic()
+                state, written = pipeline.step(progress.state, progress.steps)
+                _require_finite(written, progress.steps)
+                progress = progress.after(state, written, time.monotonic() - began)
+                bar.update()
+                shown = ("proxy_reward", "true_utility", "kl")
+                bar.set_postfix({name: f"{float(written[name]):.3g}" for name in shown})
+                if unfinished and progress.steps % settings.every == 0:
+                    unfinished.save(progress)
+        except KeyboardInterrupt:
+            if unfinished:
+                unfinished.save(progress)
+            raise
+    return progress
+
+
+def _require_finite(written: dict[str, np.ndarray], step: int) -> None:
+    bad = [name for name, value in written.items() if not np.all(np.isfinite(value))]
+    if bad:
+        raise Diverged(f"{bad[0]} became infinite or undefined at step {step}; try smaller learning rates")
+
+
+def _mesh(settings: Settings) -> Mesh:
+    found = jax.devices()
+    number = settings.devices or len(found)
+    if number > len(found):
+        raise InputError("devices", number, f"at most {len(found)}, which is what JAX sees")
+    return mesh_over(found[:number])
+
+
+def _load(folder: Path, settings: Settings, mesh: Mesh, what: str, beside: Net | None = None) -> Net:
+    """Load a checkpoint; one for rewards, `beside` a policy whose tokens it is to read."""
+    config = read_config(folder, what)
+    if beside is not None and config.vocab_size != beside.config.vocab_size:
+        allowed = f"one with the model's {beside.config.vocab_size} tokens, not {config.vocab_size}"
+        raise InputError(what, folder, allowed)
+    divided = settings.placement == "divided"
+    if divided and config.embed_dim % mesh.size:
+        raise InputError("placement", "divided", f"replicated: {mesh.size} devices do not divide the width")
+    return checkpoint.load(folder, settings.precision, mesh, not divided, what, trunk_only=beside is not None)
+
+
+def _drawn_head(key: jax.Array, width: int) -> jax.Array:
+    """Draw a head for d features, φ ~ N(0, 1/d)."""
+    return jax.random.normal(key, (width,), jnp.float32) / jnp.sqrt(jnp.float32(width))
+
+
+def _head(folder: Path, net: Net, what: str) -> jax.Array:
+    stored = checkpoint.head(folder, net.config, what)
+    if stored is None:
+        raise InputError(what, folder, f"a reward model: a checkpoint with {checkpoint.SCORE}")
+    return _joined(stored)
+
+
+def _joined(stored: checkpoint.Head) -> jax.Array:
+    bias = [] if stored.bias is None else [stored.bias]
+    return jnp.asarray(np.append(stored.weight, bias), jnp.float32)

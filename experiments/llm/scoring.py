@@ -1,0 +1,112 @@
+"""Candidates for one prompt as a game, so that every score is one of `fpo_jax`'s own effective rewards.
+
+A response is the final hidden state h of a frozen backbone at its last token, with a 1 behind it where the
+head has a bias, and r_φ(z) = φ·h(z). So ∇_φ r = h: inner products of gradients are inner products of
+features, and no candidate needs a backward pass.
+"""
+
+from typing import NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float
+
+from fpo_jax.feedback import Comparison, Preferences
+from fpo_jax.followers import Gradient
+from fpo_jax.selection import SCORES, effective_rewards
+from fpo_jax.types import Game, Key, Phi, Response, Responses, RewardModel, Scalar, Theta
+
+FEEDBACK = Preferences(opponent="reference", annotator_temperature=1.0)
+"""What the head is trained on: p* = σ(r*(z) − r*(z_ref)), a soft label by the oracle's reward r*."""
+
+
+class Features(NamedTuple):
+    """A response as the reward model and the oracle see it; with a leading axis, several.
+
+    Attributes:
+        reward: [d] features of the reward model.
+        oracle: [d*] features of the oracle.
+    """
+
+    reward: Float[Array, "*n d"]
+    oracle: Float[Array, "*n e"]
+
+
+@struct.dataclass
+class Candidates(Game):
+    """n candidates for one prompt, each of weight 1/n, the reference response, and the oracle's head φ*."""
+
+    drawn: Features
+    reference_drawn: Features
+    oracle_head: Float[Array, " e"]
+
+    def init(self, key: Key) -> tuple[Theta, Phi]:
+        """Return no policy parameters, and the oracle's head as that of the reward model."""
+        return (), self.oracle_head
+
+    def respond(self, theta: Theta, key: Key) -> Responses:
+        """Return the candidates."""
+        n = self.drawn.reward.shape[0]
+        return Responses(self.drawn, jnp.full(n, 1.0 / n, self.drawn.reward.dtype))
+
+    def reference(self) -> Responses:
+        """Return the reference response."""
+        one = jax.tree.map(lambda leaf: leaf[None], self.reference_drawn)
+        return Responses(one, jnp.ones(1, self.drawn.reward.dtype))
+
+    def reward(self, phi: Phi, y: Response) -> Scalar:
+        """Return r_φ(z) = φ·h(z)."""
+        return jnp.dot(phi, y.reward, precision="highest")
+
+    def reward_and_norm(self, phi: Phi, y: Response) -> tuple[Scalar, Scalar]:
+        """Return φ·h and ‖h‖²."""
+        return self.reward(phi, y), jnp.dot(y.reward, y.reward, precision="highest")
+
+    def tangent_kernel(self, phi: Phi, y: Response, other: Response) -> Scalar:
+        """Return ⟨h, h'⟩."""
+        return jnp.dot(y.reward, other.reward, precision="highest")
+
+    def utility(self, y: Response) -> Scalar:
+        """Return the oracle's reward r*(z) = φ*·h*(z), which stands for the true utility."""
+        return jnp.dot(self.oracle_head, y.oracle, precision="highest")
+
+    def cost(self, theta: Theta, responses: Responses) -> Scalar:
+        """Return 0."""
+        return jnp.zeros((), self.drawn.reward.dtype)
+
+    def blind_spot(self, y: Response) -> Scalar:
+        """Return 0: nobody knows where it is."""
+        return jnp.zeros((), self.drawn.reward.dtype)
+
+    def optimum(self) -> Scalar:
+        """Return the best candidate's r*."""
+        return jnp.max(jax.vmap(self.utility)(self.drawn))
+
+
+def scores(game: Candidates, phi: Phi, mode: str, weight: Scalar | float) -> Float[Array, " n"]:
+    """Return the effective reward of every candidate: r, or r less weight times the mode's penalty."""
+    objective, follower = SCORES["reward" if mode == "rlhf" else mode](weight), Gradient(feedback=FEEDBACK)
+    key = jax.random.key(0)  # nothing is drawn
+    return effective_rewards(objective, cast(Game, game), follower, (), RewardModel(phi), key)
+
+
+def compared(game: Candidates, y: Features, labels: str, key: Key) -> Comparison:
+    """Return a candidate beside the reference response, with the oracle's preference: p*, or a draw by it."""
+    told, other = cast(Game, game), game.reference_drawn
+    gap = FEEDBACK.perceived(told, y) - FEEDBACK.perceived(told, other)
+    preferred = FEEDBACK.probability(gap)
+    if labels == "hard":
+        preferred = jax.random.bernoulli(key, preferred).astype(preferred.dtype)
+    return Comparison(y, other, preferred)
+
+
+def head_loss(game: Candidates, phi: Phi, item: Comparison) -> tuple[Scalar, Phi]:
+    """Return the Bradley–Terry loss on one comparison, and its gradient (p_φ − p*) ∇m.
+
+    By that formula, and not by differentiating the loss, it is 0 to the bit where p_φ = p*; Adam would make
+    full steps of what is left by rounding.
+    """
+    margin, slope = jax.value_and_grad(lambda phi: FEEDBACK.margin(cast(Game, game), phi, item))(phi)
+    target = FEEDBACK.target(cast(Game, game), item)
+    return FEEDBACK.loss(margin, target), FEEDBACK.scale * FEEDBACK.residual(margin, target) * slope

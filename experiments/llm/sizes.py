@@ -1,0 +1,103 @@
+"""The sizes of a model: by its name, or from the config.json of a checkpoint in the Hugging Face layout."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.llm.model import KNOWN, Config, Rope
+from fpo_jax.hyperparameters import InputError
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """Read one JSON object of a checkpoint.
+
+    Raises:
+        InputError: when it is missing or broken.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        allowed = f"a folder in the Hugging Face layout: it has no {path.name}"
+        raise InputError(what, path.parent, allowed) from None
+    except (OSError, ValueError) as error:
+        allowed = f"one whose {path.name} is readable JSON ({str(error).splitlines()[0]}): download it again"
+        raise InputError(what, path.parent, allowed) from error
+    if not isinstance(content, dict):
+        raise InputError(what, path.parent, f"one whose {path.name} is a JSON object")
+    return content
+
+
+def read_config(folder: Path, what: str) -> Config:
+    """Return the sizes of a checkpoint from its config.json.
+
+    Raises:
+        InputError: when there is no such folder or file, or it is no Llama that is computed here.
+    """
+    if not folder.is_dir():
+        allowed = (
+            "a folder with a checkpoint, or with --dry-run a known size; `docs/llm.md` says where to get one"
+        )
+        raise InputError(what, folder, allowed)
+    said = read_json(folder / "config.json", what)
+
+    def require(holds: bool, name: str, allowed: str) -> None:
+        if not holds:
+            raise InputError(f"{what}: {name} in config.json", said.get(name), allowed)
+
+    require(said.get("model_type") == "llama", "model_type", "llama")
+    require(said.get("hidden_act", "silu") == "silu", "hidden_act", "silu")
+    for name in ("attention_bias", "mlp_bias"):
+        require(not said.get(name, False), name, "false")
+    for name in (
+        "num_hidden_layers",
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_attention_heads",
+    ):
+        require(isinstance(said.get(name), int) and said[name] > 0, name, "an integer >= 1")
+    heads = said["num_attention_heads"]
+    rope = _rope(said, what)
+    return Config(
+        num_layers=said["num_hidden_layers"],
+        vocab_size=said["vocab_size"],
+        embed_dim=said["hidden_size"],
+        hidden_dim=said["intermediate_size"],
+        num_heads=heads,
+        head_dim=said.get("head_dim") or said["hidden_size"] // heads,
+        num_kv_heads=said.get("num_key_value_heads") or heads,
+        rope_theta=int(rope.base),
+        norm_eps=said.get("rms_norm_eps", 1e-6),
+        weight_tying=said.get("tie_word_embeddings", False),
+        rope=rope,
+    )
+
+
+def _rope(said: Mapping[str, Any], what: str) -> Rope:
+    """Read the rotary embedding, as files before and after version 5 of `transformers` spell it."""
+    scaling = said.get("rope_parameters") or said.get("rope_scaling") or {}
+    kind = scaling.get("rope_type", scaling.get("type", "default"))
+    if kind not in ("default", "linear", "llama3"):
+        raise InputError(f"{what}: rope_type in config.json", kind, "one of default, linear, llama3")
+    return Rope(
+        base=float(scaling.get("rope_theta", said.get("rope_theta", 10_000.0))),
+        kind=kind,
+        factor=float(scaling.get("factor", 1.0)),
+        low=float(scaling.get("low_freq_factor", 1.0)),
+        high=float(scaling.get("high_freq_factor", 4.0)),
+        original_length=int(scaling.get("original_max_position_embeddings", 8192)),
+    )
+
+
+def sizes(model: str) -> Config:
+    """Return the sizes of a model by its name or from its folder.
+
+    Raises:
+        InputError: when it is neither.
+    """
+    if model in KNOWN:
+        return KNOWN[model][1]
+    if not Path(model).is_dir():
+        raise InputError("model", model, f"a checkpoint's folder, or one of {', '.join(KNOWN)}")
+    return read_config(Path(model), "model")

@@ -1,0 +1,102 @@
+"""The folder of an unfinished run of the pipeline: what is run, and how far it has come."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import jax
+import numpy as np
+
+from experiments.chunks import DAMAGED, Unfinished
+from experiments.llm.loop import State
+from fpo_jax.hyperparameters import InputError
+
+STATE = "state.npz"
+
+
+class Progress(NamedTuple):
+    """How far a run has come.
+
+    Attributes:
+        state: after the last step.
+        steps: how many steps were taken.
+        written: what each wrote down, by name.
+        seconds: how long each took.
+    """
+
+    state: State
+    steps: int
+    written: tuple[Mapping[str, np.ndarray], ...]
+    seconds: tuple[float, ...] = ()
+
+    @classmethod
+    def empty(cls, start: State) -> Self:
+        """Return the progress of a run that has not begun."""
+        return cls(start, 0, ())
+
+    def after(self, state: State, written: Mapping[str, np.ndarray], seconds: float) -> "Progress":
+        """Return the progress after one step more."""
+        return Progress(state, self.steps + 1, (*self.written, written), (*self.seconds, seconds))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return what was written down, with leading axis [step]."""
+        return {name: np.stack([row[name] for row in self.written]) for name in self.written[0]}
+
+
+class UnfinishedRun(Unfinished):
+    """What an unfinished run has done so far, in the folder NAME.partial beside its results NAME."""
+
+    def require_free(self) -> None:
+        """Raise an InputError when a run was interrupted here."""
+        if self.exists:
+            allowed = f"resumed with --resume, or {self.folder} removed first"
+            raise InputError("out", self.folder.with_suffix(""), allowed)
+
+    def require_same(self, description: Mapping[str, Any], but: Sequence[str]) -> None:
+        """Raise an InputError where there is nothing to resume, or it was begun with other settings."""
+        if not self.exists:
+            raise InputError("resume", self.folder, "there: no run was interrupted")
+        earlier = self.config()
+        for name, value in json.loads(json.dumps(description)).items():
+            if name not in but and earlier.get(name) != value:
+                raise InputError(name, value, f"{earlier.get(name)}, as in the run to be resumed")
+
+    def save(self, progress: Progress) -> None:
+        """Write down how far the run has come, whole or not at all."""
+        leaves = {f"state/{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(progress.state))}
+        written = {f"written/{n}": v for n, v in (progress.arrays() if progress.written else {}).items()}
+        told = {"steps": np.array(progress.steps), "seconds": np.array(progress.seconds)}
+
+        def write(path: Path) -> None:
+            with path.open("wb") as file:
+                np.savez(file, allow_pickle=False, **leaves, **written, **told)
+
+        self._put(STATE, write)
+
+    def load(self, start: Progress) -> Progress:
+        """Return how far the run had come at its last checkpoint; where it had none, the start.
+
+        Raises:
+            InputError: when the checkpoint is damaged.
+        """
+        path = self.folder / STATE
+        if not path.exists():
+            return start
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            leaves, structure = jax.tree.flatten(start.state)
+            loaded = [arrays.pop(f"state/{i}") for i in range(len(leaves))]
+            if any(a.shape != b.shape or a.dtype != b.dtype for a, b in zip(loaded, leaves, strict=True)):
+                raise ValueError("of another shape")
+        except DAMAGED as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            allowed = f"readable ({reason}); remove {self.folder} and begin again"
+            raise InputError("resume", path, allowed) from error
+        placed = [jax.device_put(a, b.sharding) for a, b in zip(loaded, leaves, strict=True)]
+        steps = int(arrays.pop("steps"))
+        seconds = tuple(arrays.pop("seconds").tolist())
+        named = {name.removeprefix("written/"): values for name, values in arrays.items()}
+        written = tuple({name: values[i] for name, values in named.items()} for i in range(steps))
+        return Progress(jax.tree.unflatten(structure, placed), steps, written, seconds)

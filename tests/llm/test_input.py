@@ -1,0 +1,187 @@
+"""Checkpoints, tokenizers, prompts and adapters that cannot be used: one line each, and nothing written."""
+
+import json
+import re
+import shutil
+
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from experiments.__main__ import main
+from experiments.llm.prompts import Tokenizer, padded, read_prompts, say_cut
+from experiments.llm.sizes import read_config
+from fpo_jax.hyperparameters import InputError
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def without(folder, name):
+    (folder / name).unlink()
+
+
+def cut_short(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def lose(folder):
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, path)
+
+
+def in_shards(folder):
+    names = {"model.norm.weight": "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+
+
+CHECKPOINTS = {
+    "no config": (lambda f: without(f, "config.json"), "it has no config.json"),
+    "broken config": (lambda f: (f / "config.json").write_text("{"), "config.json is readable JSON"),
+    "another family": (
+        lambda f: edit(f / "config.json", model_type="gpt2"),
+        "model_type in config.json = gpt2",
+    ),
+    "other rotary": (
+        lambda f: edit(f / "config.json", rope_parameters={"rope_type": "yarn"}),
+        "one of default, linear, llama3",
+    ),
+    "no weights": (lambda f: without(f, "model.safetensors"), "neither model.safetensors nor"),
+    "a shard short": (in_shards, "it lacks 1 of 1 shards, ['model-00002-of-00002.safetensors']"),
+    "cut short": (cut_short, "model.safetensors is cut short or damaged"),
+    "a tensor short": (lose, "model.layers.1.mlp.up_proj.weight is in none of its files"),
+    "other sizes": (
+        lambda f: edit(f / "config.json", intermediate_size=128),
+        "must be [128, 64], as its config.json says, and not [160, 64]",
+    ),
+    "no tokenizer": (lambda f: without(f, "tokenizer.json"), "it has no tokenizer.json"),
+    "broken tokenizer": (lambda f: (f / "tokenizer.json").write_text("{}"), "whose tokenizer can be read"),
+    "larger tokenizer": (
+        lambda f: edit(f / "config.json", vocab_size=256),
+        "one whose tokenizer fits its 256 embeddings: this one has 500 tokens",
+    ),
+    "smaller tokenizer": (lambda f: edit(f / "config.json", vocab_size=128_256), "this one has 500 tokens"),
+    "another tokenizer": (
+        lambda f: edit(f / "config.json", bos_token_id=7),
+        "starts with token 7, as its config.json says, and not 0",
+    ),
+}
+
+
+def refused(capsys, words):
+    """Run a command that must be refused, and return its one line."""
+    assert main([str(word) for word in words]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("the reward model")]
+    assert len(lines) == 1
+    assert lines[0].startswith("fpo-jax: error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize("case", CHECKPOINTS)
+def test_checkpoints(case, checkpoint, prompts, tmp_path, capsys):
+    spoil, wanted = CHECKPOINTS[case]
+    folder, out = tmp_path / "model", tmp_path / "out"
+    shutil.copytree(checkpoint, folder)
+    spoil(folder)
+    error = refused(capsys, ["llm", "--model", folder, "--prompts", prompts, "--out", out])
+    assert wanted in error
+    assert str(folder) in error or "config.json = " in error
+    assert {path.name for path in tmp_path.iterdir()} == {"model"}
+
+
+PROMPTS = {
+    "": "it is empty",
+    "\n \n": "it is empty",
+    '{"prompt": "a"}\n{"prompt": \n': "line 2: must be one JSON object",
+    '{"prompt": "a"}\n\n{"text": "b"}\n': 'line 3: must be a JSON object with a text "prompt"',
+    '["a"]\n': 'line 1: must be a JSON object with a text "prompt"',
+    '{"prompt": "a"}\n{"prompt": "  "}\n': "line 2: must be a prompt that is not empty",
+}
+
+
+@pytest.mark.parametrize("text", PROMPTS)
+def test_prompts(text, checkpoint, tmp_path, capsys):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(text)
+    error = refused(capsys, ["llm", "--model", checkpoint, "--prompts", path, "--out", tmp_path / "out"])
+    assert PROMPTS[text] in error
+    assert [one.name for one in tmp_path.iterdir()] == ["prompts.jsonl"]
+
+
+def test_what_is_not_there(checkpoint, prompts, reward_model, tmp_path, capsys):
+    told = ["--model", checkpoint, "--prompts", prompts, "--precision", "float32"]
+    for words, wanted in {
+        ("llm", "--prompts", prompts): "model = nothing",
+        ("llm", "--model", checkpoint): "prompts = nothing",
+        ("llm", "--model", "llama-3.2-1b", "--prompts", prompts): "--dry-run",
+        ("llm", "--model", checkpoint, "--prompts", tmp_path / "none"): "No such file",
+        ("llm", *told, "--resume"): "that of the run to resume",
+        ("llm", *told, "--resume", "--out", tmp_path / "out"): "no run was interrupted",
+        ("llm", *told, "--devices", 99): "at most 2, which is what JAX sees",
+        ("llm", *told, "--prompt-limit", 5): "more than the 19 tokens of an empty prompt",
+        ("llm", *told, "--oracle", checkpoint): "a checkpoint with score.weight",
+        ("llm", *told, "--reward-model", tmp_path): "it has no config.json",
+        ("llm", *told, "--random", True, "--placement", "divided"): "replicated where weights are drawn",
+        ("llm", *told, "--candidates", 0): "an integer >= 1",
+        ("llm", *told, "--top-p", 0): "<= 1",
+        ("llm", *told, "--lora-modules", "q"): "one of q_proj",
+        ("answer", *told): "out = nothing",
+        ("answer", *told, "--out", tmp_path / "none" / "a.jsonl"): "a file in a folder that is there",
+        ("answer", *told, "--out", tmp_path / "a.jsonl", "--adapter", tmp_path): "no adapter_config.json",
+        ("llm", "--dry-run", "--model", "llama-7"): "one of llama-3.2-1b",
+    }.items():
+        assert wanted in refused(capsys, words), words
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_adapter_of_another_model(checkpoint, prompts, tmp_path, capsys):
+    import jax
+
+    from experiments.llm import adapter
+    from experiments.llm.model import Config, Lora, fresh_adapter
+
+    config = read_config(checkpoint, "model")
+    wider = Config(**(vars(config) | {"embed_dim": 32}))
+    lora = Lora(4)
+    adapter.save(tmp_path / "adapter", fresh_adapter(wider, lora, jax.random.key(0)), wider, lora, "other")
+    told = ["--model", checkpoint, "--prompts", prompts, "--adapter", tmp_path / "adapter"]
+    error = refused(capsys, ["answer", *told, "--out", tmp_path / "a.jsonl"])
+    assert "made for this model: base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight" in error
+    assert "has shape [4, 32], not [4, 64]" in error
+
+
+def test_prompts_that_are_too_long_are_cut_with_a_count(checkpoint, prompts, capsys):
+    """At the end of their text; the template around them stays whole."""
+    tokenizer, texts = Tokenizer(checkpoint, read_config(checkpoint, "model")), read_prompts(prompts)
+    whole = [tokenizer.encode(text, 512) for text in texts]
+    say_cut(whole, 512)
+    assert capsys.readouterr().err == ""
+    limit = sorted(len(prompt.tokens) for prompt in whole)[3] - 1
+    long = [len(prompt.tokens) > limit for prompt in whole]
+    short = [tokenizer.encode(text, limit) for text in texts]
+    say_cut(short, limit)
+    assert capsys.readouterr().err == f"3 of 6 prompts are longer than {limit} tokens, and were cut\n"
+    for before, after, was_long in zip(whole, short, long, strict=True):
+        assert (after.cut > 0) == was_long
+        assert len(after.tokens) <= limit
+        assert after.tokens[:4] == before.tokens[:4]
+        assert after.tokens[-6:] == before.tokens[-6:]
+    with pytest.raises(InputError, match="more than the 19 tokens of an empty prompt"):
+        tokenizer.encode("a", 18)
+
+
+def test_chat_template_and_plain_text(checkpoint):
+    config = read_config(checkpoint, "model")
+    turn = Tokenizer(checkpoint, config).encode("Why?", 512).tokens
+    plain = Tokenizer(checkpoint, config, chat=False).encode("Why?", 512).tokens
+    inner = Tokenizer(checkpoint, config).inner
+    assert inner.decode(turn).startswith("<|begin_of_text|><|start_header_id|>user<|end_header_id|>")
+    assert inner.decode(plain) == "<|begin_of_text|>Why?"
+
+
+def test_padding():
+    assert [len(padded(range(n), 100)) for n in (1, 32, 33, 64, 65, 100)] == [32, 32, 64, 64, 100, 100]
+    assert re.fullmatch(r"\[0 1 2( 0)+\]", " ".join(str(padded(range(3), 100)).split()))
