@@ -29,6 +29,8 @@ from fpo_jax.start import instance, seed_keys
 from fpo_jax.steering import cosine, norm, norm_ratio, sign_agreement, steering
 from fpo_jax.types import Cost, Environment, Follower, Game, Key, Objective, Recipe, State
 
+MOST_COORDINATES = 1000
+"""Coordinates of θ beyond which they are not tried one by one unless that is asked for."""
 LOG_WEIGHTS = (-5.0, 3.0)
 """Decades in which the best weight is sought."""
 
@@ -51,6 +53,13 @@ class Compared(NamedTuple):
     seconds: float
     weight: float | None
     best_weight: float | None
+
+    @property
+    def error(self) -> float:
+        """Return the median relative error; NaN where there is none that is defined."""
+        values = self.measures["relative_error"]
+        defined = values[np.isfinite(values)]
+        return float(np.median(defined)) if defined.size else float("nan")
 
     def warning(self) -> str | None:
         """Say where the implicit function theorem or its solve fails along the runs, or None."""
@@ -127,7 +136,10 @@ def decompose(settings: Settings, every: int, horizon: int = 1, only: Sequence[s
         exact, _ = compare.correction(ladder["exact"])
         norms = compare.norms()
         routes, skipped = {}, {}
-        for label in only or ladder:
+        coordinates = sum(leaf[0, 0].size for leaf in jax.tree.leaves(states.theta))
+        if not only and coordinates > MOST_COORDINATES:
+            skipped["zero-order"] = f"{coordinates} coordinates of θ, two updates each: name it with --only"
+        for label in only or [label for label in ladder if label not in skipped]:
             try:
                 routes[label] = compare(ladder[label], exact)
             except InputError as error:
@@ -232,7 +244,9 @@ class _Comparison:
 
         def of_seed(key: Key, seed_states: State) -> Any:
             game, own_key = instance(self.environment, key), named_key(key, "decomposition")
-            return jax.vmap(lambda p, state: at(game.at(p), state, own_key))(self.progress, seed_states)
+            # one after the other, so that memory holds a long comparison
+            moments = self.progress, seed_states
+            return jax.lax.map(lambda moment: at(game.at(moment[0]), moment[1], own_key), moments)
 
         return jax.vmap(of_seed)(keys, states)
 

@@ -64,7 +64,7 @@ def arrays(decomposed: Decomposed) -> dict[str, np.ndarray]:
 def draw(decomposed: Decomposed) -> Mapping[str, Figure]:
     """Return the figures: agreement over iterations, accuracy against cost, norms of the two parts."""
     routes = {label: route for label, route in decomposed.routes.items() if label != REFERENCE}
-    errors = {label: float(np.nanmedian(route.measures["relative_error"])) for label, route in routes.items()}
+    errors = {label: route.error for label, route in routes.items()}
     shown = {label: route for label, route in routes.items() if not errors[label] < COINCIDES}
     styles = plotting.ladder_styles(list(routes))
     over, axes = plotting.panels(1, 2)

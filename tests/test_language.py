@@ -156,6 +156,7 @@ def test_steering_through_the_transformer_is_the_central_difference(exact):
     assert np.max(np.abs(parts["steering part"])) > 1e-3 * scale  # or there would be nothing to show
 
 
+@pytest.mark.slow
 def test_sampled_estimates_are_within_4_standard_errors_of_the_exact_ones(small, exact):
     # φ⁺ of sampled data makes the two parts biased by O(1/n), which n = 512 makes small beside 1/√n.
     game, theta, model = small

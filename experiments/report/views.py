@@ -91,7 +91,7 @@ def of_decomposed(decomposed: Decomposed) -> View:
     """Return the view of a comparison of routes to the true gradient."""
     routes = {label: route for label, route in decomposed.routes.items() if label != REFERENCE}
     styles = plotting.ladder_styles(list(routes))
-    errors = {label: float(np.nanmedian(route.measures["relative_error"])) for label, route in routes.items()}
+    errors = {label: route.error for label, route in routes.items()}
     apart = {label: route for label, route in routes.items() if not errors[label] < COINCIDES}
     charts = []
     for name, title in DRAWN.items():
@@ -151,8 +151,9 @@ def _over_seeds(label: str, values: np.ndarray, centre: Any = np.nanmean) -> Dra
     defined = np.isfinite(values).any(axis=0)
     line, low, high = np.full((3, values.shape[1]), np.nan)
     inside = np.where(np.isfinite(values), values, np.nan)[:, defined]
-    line[defined] = centre(inside, axis=0)
-    low[defined], high[defined] = np.nanquantile(inside, [0.1, 0.9], axis=0)
+    if defined.any():
+        line[defined] = centre(inside, axis=0)
+        low[defined], high[defined] = np.nanquantile(inside, [0.1, 0.9], axis=0)
     band = {"low": numbers(low), "high": numbers(high)} if len(values) > 1 else {}
     return {"method": label, "label": label, "y": numbers(line)} | band
 
