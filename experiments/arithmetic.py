@@ -186,7 +186,8 @@ def _neural(settings: Settings) -> Work:
     network = Network(sizes, settings.precision)
     utility = Work(3 * d, 1)
     adam = network.parameters * Work(15, 1)  # L2, two moments and their corrections, √, the step
-    fit = rows * (network.fit + utility) + adam
+    draw = network.fit + utility
+    fit, foreseen = rows * draw + adam, Work()
     step = network.forward + network.back  # r, ∂r/∂y
     match settings.names.objective:
         case "practical":
@@ -194,11 +195,12 @@ def _neural(settings: Settings) -> Work:
         case "relaxed":
             step = network.penalised + utility
         case "exact":  # φ⁺; ∂J/∂φ; ∂⟨v, ∇_φ ℓ⟩/∂y for the draws that depend on θ, v = ∂J/∂φ through Adam
-            step += fit + network.weight_gradient + network.parameters * Work(10)
+            foreseen = (rows - fresh) * draw  # of earlier draws, the same in all policy steps
+            step += fresh * draw + adam + network.weight_gradient + network.parameters * Work(10)
             step += fresh * (network.tangent + 2 * network.back)
     step += d * Work(2 + 2 + 2 + 2)  # θ + σε, cost, clamp, θ + lr · gradient
     record = network.forward + utility + d * Work(4) + Work(0, 2)
-    return v["policy_steps"] * step + fit + record
+    return v["policy_steps"] * step + foreseen + fit + record
 
 
 class Network:

@@ -55,8 +55,9 @@ def bench_neural(widths: Sequence[int], repeats: int) -> None:
 
 
 PROTOCOL = f"""
-from experiments.devices import collect_rarely, use_every_core
+from experiments.devices import collect_rarely, suit_compiler, use_every_core
 use_every_core()
+suit_compiler()
 collect_rarely()
 from experiments.bench_neural import protocol
 protocol({PUBLISHED_SEEDS})

@@ -82,7 +82,7 @@ def measure(settings: Settings, width: int, repeats: int, steps: int) -> dict[st
             return state._replace(reward_model=updated), given, key
 
         def optimiser(i: Any, state: Any, gradient: Any) -> Any:
-            phi, memory = state.reward_model
+            phi, memory = state.reward_model.phi, state.reward_model.memory
             with jax.numpy_dtype_promotion("standard"):
                 change, moments = follower.transformation().update(gradient, memory.optimiser, phi)  # type: ignore[attr-defined]
             updated = RewardModel(optax.apply_updates(phi, change), memory._replace(optimiser=moments))
