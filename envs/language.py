@@ -236,7 +236,6 @@ class Language:
             "proximal": 10.0,
             "tracin": 1.0,
             "fpo": 0.3,
-            "best-of": 0.3,
         },
     )
 

@@ -78,11 +78,13 @@ def best_of(weights: Weights, scores: Weights, candidates: int, prompts: int = 1
     w, s = weights.reshape(prompts, -1), scores.reshape(prompts, -1)
     given_prompt = w / jnp.sum(w, axis=1, keepdims=True)
 
-    def mass(beaten: Array) -> Array:
-        return jnp.sum(jnp.where(beaten, given_prompt[:, None, :], 0.0), axis=2)
+    def winners(w: Array, s: Array, given_prompt: Array) -> Array:
+        order = jnp.argsort(s)
+        mass = jnp.append(0.0, jnp.cumsum(given_prompt[order]))  # of so many of the lowest
+        up_to, below = (mass[jnp.searchsorted(s[order], s, side=side)] for side in ("right", "left"))
+        return w * power_sum(up_to, below, candidates)
 
-    up_to, below = mass(s[:, None, :] <= s[:, :, None]), mass(s[:, None, :] < s[:, :, None])
-    return (w * power_sum(up_to, below, candidates)).reshape(-1)
+    return jax.vmap(winners)(w, jax.lax.stop_gradient(s), given_prompt).reshape(-1)
 
 
 def power_sum(a: Array, b: Array, n: int) -> Array:
