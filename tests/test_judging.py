@@ -1,5 +1,6 @@
 """Answers compared pair by pair: statistics, files, local scorers, resuming, and one line for bad input."""
 
+import importlib.util
 import json
 import math
 import sys
@@ -408,11 +409,20 @@ def test_an_endpoint_needs_the_extra(folder, capsys, monkeypatch):
 
 
 def test_a_reward_model_in_a_folder_is_read_by_the_extra(folder, capsys, monkeypatch):
+    """What it reads is in tests/llm/test_scorer.py."""
     (folder / "model").mkdir()
-    monkeypatch.setitem(sys.modules, "experiments.llm.scorer", None)
-    status, _, err = call(capsys, *SCORED, "model")
-    assert status == 2
-    assert "scorer = model: must be used with the extra: pip install 'fpo-jax[llm]'" in err
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "tunix" else found(name, *a)
+    )
+    status, out, err = call(capsys, *SCORED, "model", "--out", "result")
+    assert (status, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith("fpo-jax: error: scorer = model: ")
+    assert "a folder needs the extra: pip install 'fpo-jax[llm]' (" in line
+    assert "tunix" in line
+    assert importlib.util.find_spec("experiments.llm.scorer") is not None  # which the extra is for
+    assert not (folder / "result.partial").exists()
 
 
 def test_files_that_do_not_match(folder):
