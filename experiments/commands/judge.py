@@ -28,7 +28,7 @@ class Judge:
     """Name of the model behind the endpoint."""
     scorer: str | None = None
     """A local scorer in place of an endpoint: module:function, a Python function (prompt, response) -> float,
-    or the folder of a reward model in Hugging Face layout."""
+    or the folder of a reward model in Hugging Face layout, which needs the extra `llm`."""
     tie_margin: float | None = None
     """Scores that differ by no more are a tie; a number >= 0; 0 when not given."""
     both_orders: Annotated[bool | None, tyro.conf.arg(constructor=bool)] = None
