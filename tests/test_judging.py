@@ -1,5 +1,6 @@
 """Answers compared pair by pair: statistics, files, local scorers, resuming, and one line for bad input."""
 
+import importlib.util
 import json
 import math
 import sys
@@ -11,9 +12,12 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from experiments.chunks import Unfinished
+from experiments.commands.judge import Judge
+from experiments.commands.options import parse
 from experiments.judging.answers import matched
 from experiments.judging.counts import Counts, assess, parse_counts
 from experiments.judging.endpoint import Endpoint, Key, require_url
+from experiments.judging.plan import settings_of
 from experiments.judging.question import TEMPLATE, fill, understand
 from experiments.judging.verdicts import Verdict, read_verdicts
 from fpo_jax.hyperparameters import InputError
@@ -255,6 +259,28 @@ def test_scores_within_the_margin_tie(folder, capsys):
     assert (row["wins"], row["losses"], row["ties"]) == (2, 1, 3)
 
 
+def test_a_zero_beside_an_earlier_configuration_counts(folder, capsys, numbers_alone):
+    call(capsys, *SCORED, "scorers:length", "--tie-margin", "2", "--out", "result")
+    again = ["judge", "--config", "result/config.json", "--json"]
+    # with the margin of 2 that was written, and without: differences of length −1, 3, −4, 0, 2, 3
+    for wish, wanted in (([], (2, 1, 3)), (["--tie-margin", "0"], (3, 2, 1))):
+        _, out, _ = call(capsys, *again, *wish)
+        (row,) = json.loads(out)["comparisons"]
+        assert (row["wins"], row["losses"], row["ties"]) == wanted
+    earlier = {"endpoint": "http://h/v1", "judge_model": "m", "answers": ["a.jsonl", "b.jsonl"]}
+    earlier |= {"temperature": 0.7, "seed": 5, "both_orders": True}
+    (folder / "config.json").write_text(json.dumps(earlier))
+
+    def settled(*wishes):
+        words = ["--config", "config.json", "--out", "other", *wishes]
+        return settings_of(parse(Judge, words, "judge"))
+
+    assert {name: settled()[name] for name in earlier} == earlier
+    zero = settled("--temperature", "0", "--seed", "0", "--no-both-orders")
+    assert (zero["temperature"], zero["seed"], zero["both_orders"]) == (0.0, 0, False)
+    assert settled("--both-orders")["both_orders"] is True
+
+
 def test_errors_are_counted_apart_and_asked_again(folder, capsys, numbers_alone):
     status, out, err = call(capsys, *SCORED, "scorers:faulty", "--out", "result", "--json")
     assert status == 0
@@ -369,6 +395,8 @@ BAD = {
         "both_orders",
         "option of --endpoint",
     ),
+    "no margin of a model": ([*FILES, *ASKED, "--tie-margin", "0"], "tie_margin = 0.0", "option of --scorer"),
+    "seed of a scorer": ([*SCORED, "scorers:length", "--seed", "0"], "seed = 0", "option of --endpoint"),
     "temperature": ([*FILES, *ASKED, "--temperature", "-1"], "temperature = -1.0", ">= 0"),
     "parallel": ([*FILES, *ASKED, "--parallel", "0"], "parallel = 0", ">= 1"),
     "time": ([*FILES, *ASKED, "--timeout", "nan"], "timeout = nan", "> 0"),
@@ -408,20 +436,32 @@ def test_an_endpoint_needs_the_extra(folder, capsys, monkeypatch):
 
 
 def test_a_reward_model_in_a_folder_is_read_by_the_extra(folder, capsys, monkeypatch):
+    """What it reads is in tests/llm/test_scorer.py."""
     (folder / "model").mkdir()
-    monkeypatch.setitem(sys.modules, "experiments.llm.scorer", None)
-    status, _, err = call(capsys, *SCORED, "model")
-    assert status == 2
-    assert "scorer = model: must be used with the extra: pip install 'fpo-jax[llm]'" in err
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "tunix" else found(name, *a)
+    )
+    status, out, err = call(capsys, *SCORED, "model", "--out", "result")
+    assert (status, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith("fpo-jax: error: scorer = model: ")
+    assert "a folder needs the extra: pip install 'fpo-jax[llm]' (" in line
+    assert "tunix" in line
+    assert importlib.util.find_spec("experiments.llm.scorer") is not None  # which the extra is for
+    assert not (folder / "result.partial").exists()
 
 
 def test_files_that_do_not_match(folder):
     a, c = folder / "a.jsonl", folder / "c.jsonl"
     mismatches = {
-        "no answer of a dict": ("[1]\n", r"line 1 = \[1\]: must be a JSON object"),
-        "no response": ('{"prompt": "prompt 0"}\n', "line 1 .*must be a JSON object"),
-        "no text": ('{"prompt": "prompt 0", "response": 3}\n', "line 1 .*both of them text"),
-        "cut short": ('{"prompt": "prompt 0", "response": "x"}\n{"prom', 'line 2 = {"prom: must be'),
+        "no answer of a dict": ("[1]\n", "line 1: must be a JSON object with"),
+        "no response": ('{"prompt": "prompt 0"}\n', "line 1: must be a JSON object with"),
+        "no text": ('{"prompt": "prompt 0", "response": 3}\n', "line 1: .*both of them text"),
+        "cut short": (
+            '{"prompt": "prompt 0", "response": "x"}\n{"prom',
+            'line 2: must be one JSON object, and it is {"prom$',
+        ),
         "empty": ("\n", "it holds none"),
         "fewer": ('\n{"prompt": "prompt 0", "response": "x"}\n', "as many as .*: 6, and it has 1"),
         "another prompt": (a.read_text().replace("prompt 3", "prompt 4"), "the first that differs: line 4"),
@@ -433,9 +473,22 @@ def test_files_that_do_not_match(folder):
     c.write_bytes(b'{"prompt": "\xff"}')
     with pytest.raises(InputError, match="not UTF-8"):
         matched(a, c)
+    c.write_text("[" * 100_000)
+    with pytest.raises(InputError, match="line 1: must be one JSON object"):
+        matched(a, c)
     # a byte-order mark, Windows line ends and empty lines do no harm
     c.write_bytes(b"\xef\xbb\xbf" + a.read_bytes().replace(b"\n", b"\r\n\r\n"))
     assert [pair.a for pair in matched(a, c)] == [pair.b for pair in matched(a, c)]
+
+
+def test_a_line_ends_where_json_says(tmp_path):
+    """U+2028, U+2029 and U+0085, which end lines of text, stand in JSON texts as they are."""
+    said = "one\u2028two\u2029three\u0085four"
+    rows = [{"prompt": said, "response": said}, {"prompt": "next", "response": "one"}]
+    path = tmp_path / "answers.jsonl"
+    path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+    assert "\u2028" in path.read_text(encoding="utf-8")
+    assert matched(path, path) == [(said, said, said), ("next", "one", "one")]
 
 
 def test_configurations_of_others_are_refused(folder, capsys):

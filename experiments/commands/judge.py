@@ -28,11 +28,12 @@ class Judge:
     """Name of the model behind the endpoint."""
     scorer: str | None = None
     """A local scorer in place of an endpoint: module:function, a Python function (prompt, response) -> float,
-    or the folder of a reward model in Hugging Face layout."""
+    or the folder of a reward model in Hugging Face layout, which needs the extra `llm`."""
     tie_margin: float | None = None
     """Scores that differ by no more are a tie; a number >= 0; 0 when not given."""
-    both_orders: bool = False
-    """Ask about each pair in both orders, and call it a tie where the replies disagree."""
+    both_orders: Annotated[bool | None, tyro.conf.arg(constructor=bool)] = None
+    """Ask about each pair in both orders, and call it a tie where the replies disagree; in one order when
+    not given."""
     template: Path | None = None
     """File with the question in place of ours; it must hold {prompt}, {first} and {second}, and ask for the
     letter A, B or C (tie)."""

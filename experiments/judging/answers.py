@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from experiments.json_lines import Line, json_lines
 from fpo_jax.hyperparameters import InputError
 
 
@@ -31,29 +32,18 @@ def read_answers(path: Path) -> list[Answer]:
     Raises:
         InputError: when the file cannot be read, or names the first line that is no answer.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise InputError("answers", path, f"a file that can be read ({reason})") from error
-    answers = [_answer(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    answers = [_answer(line) for line in json_lines(path, "answers")]
     if not answers:
         raise InputError("answers", path, "one JSON object a line; it holds none")
     return answers
 
 
-def _answer(path: Path, number: int, line: str) -> Answer:
-    try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError):
-        fields = None
-    if isinstance(fields, dict):
-        prompt, response = fields.get("prompt"), fields.get("response")
-        if isinstance(prompt, str) and isinstance(response, str):
-            return Answer(prompt, response, number)
-    shown = line.strip() if len(line.strip()) <= 60 else f"{line.strip()[:59]}…"
-    allowed = 'a JSON object with "prompt" and "response", both of them text'
-    raise InputError(f"answers, {path} line {number}", shown, allowed)
+def _answer(line: Line) -> Answer:
+    prompt, response = line.fields.get("prompt"), line.fields.get("response")
+    if not isinstance(prompt, str) or not isinstance(response, str):
+        allowed = 'a JSON object with "prompt" and "response", both of them text'
+        raise InputError("answers", line.where, allowed)
+    return Answer(prompt, response, line.number)
 
 
 def matched(first: Path, second: Path) -> list[Pair]:

@@ -1,4 +1,4 @@
-"""From what a user asks to a report: settings checked, a judge made, verdicts counted and assess."""
+"""From what a user asks to a report: settings checked, a judge made, verdicts counted and assessed."""
 
 import hashlib
 import importlib.metadata
@@ -53,7 +53,8 @@ def settings_of(given: "Options") -> dict[str, Any]:
         if value is not None and not isinstance(value, SETTINGS[name]):
             raise InputError(name, value, f"of its type in {given.config}, as `fpo-jax judge` writes it")
     asked = {name: getattr(given, name) for name in SETTINGS}
-    asked = {name: value for name, value in asked.items() if value not in (None, (), False)}
+    # 0 and --no-both-orders are wishes, too
+    asked = {name: value for name, value in asked.items() if value is not None and value != ()}
     who = [name for name in ALONE if name in asked]
     if who and not earlier.get(who[0]):  # who judges now has other options than who did
         kept = () if "counts" in who else ("answers",)
@@ -62,13 +63,13 @@ def settings_of(given: "Options") -> dict[str, Any]:
     for name in ("answers", "counts"):
         settings[name] = [str(value) for value in settings[name] or ()]
     settings["template"] = None if settings["template"] is None else str(settings["template"])
-    _check(settings, given)
+    _check(settings, asked, given)
     defaults = {"seed": 0, "both_orders": False} | ({"temperature": 0.0} if settings["endpoint"] else {})
     defaults |= {"tie_margin": 0.0} if settings["scorer"] else {}
     return settings | {name: value for name, value in defaults.items() if settings[name] is None}
 
 
-def _check(settings: Mapping[str, Any], given: "Options") -> None:
+def _check(settings: Mapping[str, Any], asked: Mapping[str, Any], given: "Options") -> None:
     judges = [name for name in ALONE if settings[name]]
     if len(judges) != 1:
         allowed = "one of --endpoint URL --judge-model NAME, --scorer SCORER, --counts WINS:LOSSES"
@@ -80,9 +81,9 @@ def _check(settings: Mapping[str, Any], given: "Options") -> None:
     if judge != "counts" and len(files) != 2:
         raise InputError("answers", " ".join(files) or "nothing", "two files, A and B")
     for name in OF_ENDPOINTS:
-        if judge != "endpoint" and settings[name]:
+        if judge != "endpoint" and (settings[name] or name in asked):
             raise InputError(name, settings[name], "left out: it is an option of --endpoint")
-    if judge != "scorer" and settings["tie_margin"]:
+    if judge != "scorer" and (settings["tie_margin"] or "tie_margin" in asked):
         raise InputError("tie_margin", settings["tie_margin"], "left out: it is an option of --scorer")
     if judge == "endpoint":
         if not settings["judge_model"]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from experiments import llm
 from experiments.judging.answers import Pair
 from experiments.judging.verdicts import Verdict, shortened
 from fpo_jax.hyperparameters import InputError
@@ -46,13 +47,15 @@ def load_score(named: str) -> Score:
         named: `module:function`, looked for in the working directory, too; or a folder.
 
     Raises:
-        InputError: says what is not there, or that a folder needs the extra.
+        InputError: says what is not there or no reward model, or that a folder needs the extra.
     """
     if Path(named).is_dir():
         try:
-            from experiments.llm.scorer import load_scorer
-        except ImportError as error:
-            raise InputError("scorer", named, "used with the extra: pip install 'fpo-jax[llm]'") from error
+            llm.require_extra()
+        except llm.MissingExtra as error:
+            raise InputError("scorer", named, f"a function, module:function, as a folder {error}") from error
+        from experiments.llm.scorer import load_scorer
+
         return load_scorer(Path(named))
     module, colon, function = named.partition(":")
     if not colon or not module or not function:

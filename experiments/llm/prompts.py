@@ -1,7 +1,6 @@
 """Prompts: read from a JSONL file, put into a chat template, cut to the limit, padded to buckets."""
 
 import hashlib
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from transformers import AutoTokenizer
 
+from experiments.json_lines import json_lines
 from experiments.llm.model import Config
 from experiments.llm.sizes import read_json
 from fpo_jax.hyperparameters import InputError
@@ -128,25 +128,13 @@ def read_prompts(path: Path) -> list[str]:
     Raises:
         InputError: when there is none, or a line is broken or empty; names the line.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise InputError("prompts", path, f"a JSONL file that can be read ({reason})") from error
     prompts = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InputError("prompts", where, f'one JSON object, {{"prompt": "…"}} ({error})') from error
-        text = row.get("prompt") if isinstance(row, dict) else None
+    for line in json_lines(path, "prompts"):
+        text = line.fields.get("prompt")
         if not isinstance(text, str):
-            raise InputError("prompts", where, 'a JSON object with a text "prompt"')
+            raise InputError("prompts", line.where, 'a JSON object with a text "prompt"')
         if not text.strip():
-            raise InputError("prompts", where, "a prompt that is not empty")
+            raise InputError("prompts", line.where, "a prompt that is not empty")
         prompts.append(text)
     if not prompts:
         raise InputError(
