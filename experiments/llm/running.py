@@ -12,8 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from safetensors import SafetensorError
 from tqdm import tqdm
 
+from experiments.chunks import on_a_full_disk
 from experiments.llm import Interrupted, checkpoint, record
 from experiments.llm.generation import Sampling
 from experiments.llm.loop import (
@@ -37,6 +39,9 @@ from experiments.running import Diverged
 from experiments.settings import in_precision
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.keys import named_key
+
+LOADED = (".json", ".safetensors", ".model", ".jinja")
+"""How names of files end that are read from a checkpoint: sizes, weights, tokenizer, chat template."""
 
 
 class Pipeline(NamedTuple):
@@ -174,34 +179,60 @@ def train(settings: Settings, out: Path | None, resume: bool = False) -> dict[st
                 progress = unfinished.load(Progress.empty(pipeline.start))
             else:
                 progress = Progress.empty(pipeline.start)
-                unfinished.begin(described)
+                with on_a_full_disk(out, "nothing was done"):
+                    unfinished.begin(described)
             try:
-                done = _finished(pipeline, progress, unfinished)
+                with on_a_full_disk(out):
+                    done = _finished(pipeline, progress, unfinished)
+                report = _written(out, pipeline, done)
             except KeyboardInterrupt:
                 again = f"{settings.command()} --out {shlex.quote(str(out))} --resume"
                 raise Interrupted(again) from None
-            report = record.write(out, pipeline, done)
             unfinished.finish()
         return report
+
+
+def _written(out: Path, pipeline: Pipeline, done: Progress) -> dict[str, Any]:
+    """Write results; where that fails, say how to go on, since all steps are kept."""
+    try:
+        return record.write(out, pipeline, done)
+    except InputError as error:
+        allowed = f"{error.allowed}; all steps are kept: go on with --resume"
+        raise InputError(error.field, error.value, allowed) from error
+    except SafetensorError as error:  # what safetensors makes of a full disk
+        allowed = f"on a disk that takes it ({error}); all steps are kept: go on with --resume"
+        raise InputError("out", out, allowed) from error
 
 
 def description(settings: Settings) -> dict[str, Any]:
     """Return what a run's results rest on: its settings, and what its files hold."""
     folders = {name: getattr(settings, name) for name in ("model", "reward_model", "oracle")}
-    held = {f"{name}_files": _sizes(Path(path)) for name, path in folders.items() if path is not None}
+    digests = {path: _contents(Path(path)) for path in {*folders.values()} - {None}}
+    held = {f"{name}_sha256": digests[path] for name, path in folders.items() if path is not None}
     prompts = Path(settings.prompts)
     read_prompts(prompts)
     return settings.as_dict() | {"prompts_sha256": digest(prompts)} | held
 
 
-def _sizes(folder: Path) -> str:
-    """Return a digest of the names and sizes of a checkpoint's files: enough to notice another one."""
-    files = sorted((path.name, path.stat().st_size) for path in folder.glob("*") if path.is_file())
-    return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
+def _contents(folder: Path) -> str:
+    """Return the SHA-256 of the names and contents of those files of a checkpoint that may be loaded.
+
+    Raises:
+        InputError: when one cannot be read.
+    """
+    digests = []
+    for path in sorted(path for path in folder.glob("*") if path.suffix in LOADED and path.is_file()):
+        try:
+            with path.open("rb") as file:
+                digests.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
+        except OSError as error:
+            allowed = f"whole: {path.name} cannot be read ({error.strerror})"
+            raise InputError("checkpoint", folder, allowed) from error
+    return hashlib.sha256(repr(digests).encode()).hexdigest()
 
 
 def _finished(pipeline: Pipeline, progress: Progress, unfinished: UnfinishedRun | None) -> Progress:
-    """Go on from where a run stands to its end, with checkpoints on the way and when it is interrupted."""
+    """Go on from where a run stands to its end, with checkpoints on the way, at its end, when stopped."""
     settings = pipeline.settings
     bar = tqdm(total=settings.steps, initial=progress.steps, unit="prompt", file=sys.stderr)
     with bar:
@@ -214,7 +245,8 @@ def _finished(pipeline: Pipeline, progress: Progress, unfinished: UnfinishedRun 
                 bar.update()
                 shown = ("proxy_reward", "true_utility", "kl")
                 bar.set_postfix({name: f"{float(written[name]):.3g}" for name in shown})
-                if unfinished and progress.steps % settings.every == 0:
+                due = progress.steps % settings.every == 0 or progress.steps == settings.steps
+                if unfinished and due:
                     unfinished.save(progress)
         except KeyboardInterrupt:
             if unfinished:
