@@ -83,9 +83,9 @@ def load(folder: Path, config: Config) -> tuple[PyTree, Lora]:
     if said.get("bias", "none") != "none":
         raise InputError(f"adapter: bias in {CONFIG}", said["bias"], "none")
     rank, alpha = said.get("r"), said.get("lora_alpha")
-    if type(rank) is not int or rank < 1:
+    if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
         raise InputError(f"adapter: r in {CONFIG}", rank, "an integer >= 1")
-    if type(alpha) not in (int, float) or not math.isfinite(alpha) or alpha < 0:
+    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 <= alpha < math.inf:
         raise InputError(f"adapter: lora_alpha in {CONFIG}", alpha, "a finite number >= 0")
     ordered = tuple(name for name in LORA_MODULES if name in modules)
     lora = Lora(rank, float(alpha), ordered)

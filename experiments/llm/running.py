@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from safetensors import SafetensorError
+from tokenizers import Tokenizer as Vocabulary
 from tqdm import tqdm
 
 from experiments.chunks import on_a_full_disk
@@ -107,6 +108,10 @@ def prepare(settings: Settings) -> Pipeline:
     else:
         base = _load(folder, settings, mesh, "model")
     reward_model, stored = base, None
+    for what in ("reward_model", "oracle"):
+        other = getattr(settings, what)
+        if other is not None and not settings.random:
+            _require_same_tokens(Path(other), folder, what)
     if settings.reward_model is not None:
         reward_model = _load(Path(settings.reward_model), settings, mesh, "reward_model", base)
         stored = checkpoint.head(Path(settings.reward_model), reward_model.config, "reward_model")
@@ -279,6 +284,27 @@ def _load(folder: Path, settings: Settings, mesh: Mesh, what: str, beside: Net |
     if divided and config.embed_dim % mesh.size:
         raise InputError("placement", "divided", f"replicated: {mesh.size} devices do not divide the width")
     return checkpoint.load(folder, settings.precision, mesh, not divided, what, trunk_only=beside is not None)
+
+
+def _require_same_tokens(folder: Path, model: Path, what: str) -> None:
+    """Check that each of the model's tokens is the same one here, where both folders have a tokenizer.json.
+
+    Raises:
+        InputError: names the first that is not.
+    """
+    paths = [model / "tokenizer.json", folder / "tokenizer.json"]
+    if not all(path.is_file() for path in paths):
+        return
+    try:
+        ours, theirs = (Vocabulary.from_file(str(path)).get_vocab(with_added_tokens=True) for path in paths)
+    except Exception as error:  # tokenizers raises nothing narrower
+        allowed = f"one whose tokenizer can be read ({(str(error).splitlines() or ['?'])[0]})"
+        raise InputError(what, folder, allowed) from error
+    strange = sorted((number, token) for token, number in ours.items() if theirs.get(token) != number)
+    if strange:
+        number, token = strange[0]
+        allowed = f"one with the model's tokenizer: token {number} is {token!r} there, and not here"
+        raise InputError(what, folder, allowed)
 
 
 def _drawn_head(key: jax.Array, width: int) -> jax.Array:

@@ -1,6 +1,7 @@
 """Checkpoints, tokenizers, prompts and adapters that cannot be used: one line each, and nothing written."""
 
 import json
+import os
 import re
 import shutil
 
@@ -187,6 +188,41 @@ def test_an_adapter_of_another_model(checkpoint, prompts, tmp_path, capsys):
     error = refused(capsys, ["answer", *told, "--out", tmp_path / "a.jsonl"])
     assert "made for this model: base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight" in error
     assert "has shape [4, 32], not [4, 64]" in error
+
+
+def test_a_reward_model_of_another_tokenizer(checkpoint, reward_model, prompts, tmp_path, capsys):
+    folder, out = shutil.copytree(reward_model, tmp_path / "reward"), tmp_path / "out"
+    content = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = content["model"]["vocab"]
+    (first, second), names = (vocabulary["a"], vocabulary["b"]), ("a", "b")
+    vocabulary["a"], vocabulary["b"] = second, first
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    told = ["llm", "--model", checkpoint, "--prompts", prompts, "--precision", "float32", "--out", out]
+    lower = min((first, names[0]), (second, names[1]))
+    for option in ("--reward-model", "--oracle"):
+        error = refused(capsys, [*told, option, folder])
+        assert f"one with the model's tokenizer: token {lower[0]} is {lower[1]!r} there" in error
+    (folder / "tokenizer.json").write_text("{}")
+    assert "one whose tokenizer can be read" in refused(capsys, [*told, "--oracle", folder])
+    assert [path.name for path in tmp_path.iterdir()] == ["reward"]
+
+
+def test_answers_on_a_full_disk(checkpoint, prompts, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "chmod", full)
+    told = ["--model", checkpoint, "--prompts", prompts, "--precision", "float32", "--tokens", 2]
+    assert main([str(word) for word in ["answer", *told, "--out", tmp_path / "a.jsonl"]]) == 2
+    assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("command", "left"), [("llm", True), ("answer", True), ("run", False)])
+def test_what_the_compiler_is_told_is_for_small_arrays_only(command, left, monkeypatch, capsys):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    assert main([command, "--seed", "0"]) == 2
+    assert (os.environ["XLA_FLAGS"] == "") == left
 
 
 ADAPTERS = {
