@@ -30,7 +30,7 @@ from experiments.llm.loop import (
     step_key,
     update,
 )
-from experiments.llm.model import Lora, Net, fresh_adapter
+from experiments.llm.model import Config, Lora, Net, fresh_adapter
 from experiments.llm.prompts import Bytes, Prompt, Tokenizer, digest, padded, read_prompts, say_cut
 from experiments.llm.settings import HOW, Settings
 from experiments.llm.sizes import read_config, sizes
@@ -277,13 +277,19 @@ def _mesh(settings: Settings) -> Mesh:
 def _load(folder: Path, settings: Settings, mesh: Mesh, what: str, beside: Net | None = None) -> Net:
     """Load a checkpoint; one for rewards, `beside` a policy whose tokens it is to read."""
     config = read_config(folder, what)
-    if beside is not None and config.vocab_size != beside.config.vocab_size:
-        allowed = f"one with the model's {beside.config.vocab_size} tokens, not {config.vocab_size}"
-        raise InputError(what, folder, allowed)
+    if beside is not None:
+        require_same_size(what, folder, config, beside.config)
     divided = settings.placement == "divided"
     if divided and config.embed_dim % mesh.size:
         raise InputError("placement", "divided", f"replicated: {mesh.size} devices do not divide the width")
     return checkpoint.load(folder, settings.precision, mesh, not divided, what, trunk_only=beside is not None)
+
+
+def require_same_size(what: str, folder: Path | str, theirs: Config, ours: Config) -> None:
+    """Raise an InputError where a model has another number of tokens than that whose text it is to read."""
+    if theirs.vocab_size != ours.vocab_size:
+        allowed = f"one with the model's {ours.vocab_size} tokens, not {theirs.vocab_size}"
+        raise InputError(what, folder, allowed)
 
 
 def _require_same_tokens(folder: Path, model: Path, what: str) -> None:

@@ -119,7 +119,7 @@ def _is_positive(value: Any) -> bool:
     return type(value) in (int, float) and 0 < value < math.inf
 
 
-def sizes(model: str) -> Config:
+def sizes(model: str, what: str = "model") -> Config:
     """Return the sizes of a model by its name or from its folder.
 
     Raises:
@@ -128,5 +128,5 @@ def sizes(model: str) -> Config:
     if model in KNOWN:
         return KNOWN[model][1]
     if not Path(model).is_dir():
-        raise InputError("model", model, f"a checkpoint's folder, or one of {', '.join(KNOWN)}")
-    return read_config(Path(model), "model")
+        raise InputError(what, model, f"a checkpoint's folder, or one of {', '.join(KNOWN)}")
+    return read_config(Path(model), what)
