@@ -16,10 +16,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from experiments.llm.folders import require_same_size
 from experiments.llm.generation import Sampling, extend, last_hidden, log_likelihood, read_prompt
 from experiments.llm.loop import Drawing, begin, features, generate, mesh_over, update
 from experiments.llm.model import KNOWN, Config, Lora, Net, adapter_graph, parameters, plain_graph
-from experiments.llm.running import require_same_size, training_of
+from experiments.llm.running import training_of
 from experiments.llm.scoring import Candidates, Features, scores
 from experiments.llm.settings import MODES, Settings
 from experiments.llm.sizes import sizes

@@ -1,6 +1,5 @@
 """Run the pipeline: load what it needs, go through the prompts, keep checkpoints, write results."""
 
-import hashlib
 import shlex
 import sys
 import time
@@ -13,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from safetensors import SafetensorError
-from tokenizers import Tokenizer as Vocabulary
 from tqdm import tqdm
 
 from experiments.chunks import on_a_full_disk
 from experiments.llm import Interrupted, checkpoint, record
+from experiments.llm.folders import description, require_same_size, require_same_tokens
 from experiments.llm.generation import Sampling
 from experiments.llm.loop import (
     Drawing,
@@ -30,8 +29,8 @@ from experiments.llm.loop import (
     step_key,
     update,
 )
-from experiments.llm.model import Config, Lora, Net, fresh_adapter
-from experiments.llm.prompts import Bytes, Prompt, Tokenizer, digest, padded, read_prompts, say_cut
+from experiments.llm.model import Lora, Net, fresh_adapter
+from experiments.llm.prompts import Bytes, Prompt, Tokenizer, padded, read_prompts, say_cut
 from experiments.llm.settings import HOW, Settings
 from experiments.llm.sizes import read_config, sizes
 from experiments.llm.unfinished import Progress, UnfinishedRun
@@ -40,9 +39,6 @@ from experiments.running import Diverged
 from experiments.settings import in_precision
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.keys import named_key
-
-LOADED = (".json", ".safetensors", ".model", ".jinja")
-"""How names of files end that are read from a checkpoint: sizes, weights, tokenizer, chat template."""
 
 
 class Pipeline(NamedTuple):
@@ -111,7 +107,7 @@ def prepare(settings: Settings) -> Pipeline:
     for what in ("reward_model", "oracle"):
         other = getattr(settings, what)
         if other is not None and not settings.random:
-            _require_same_tokens(Path(other), folder, what)
+            require_same_tokens(Path(other), folder, what)
     if settings.reward_model is not None:
         reward_model = _load(Path(settings.reward_model), settings, mesh, "reward_model", base)
         stored = checkpoint.head(Path(settings.reward_model), reward_model.config, "reward_model")
@@ -209,33 +205,6 @@ def _written(out: Path, pipeline: Pipeline, done: Progress) -> dict[str, Any]:
         raise InputError("out", out, allowed) from error
 
 
-def description(settings: Settings) -> dict[str, Any]:
-    """Return what a run's results rest on: its settings, and what its files hold."""
-    folders = {name: getattr(settings, name) for name in ("model", "reward_model", "oracle")}
-    digests = {path: _contents(Path(path)) for path in {*folders.values()} - {None}}
-    held = {f"{name}_sha256": digests[path] for name, path in folders.items() if path is not None}
-    prompts = Path(settings.prompts)
-    read_prompts(prompts)
-    return settings.as_dict() | {"prompts_sha256": digest(prompts)} | held
-
-
-def _contents(folder: Path) -> str:
-    """Return the SHA-256 of the names and contents of those files of a checkpoint that may be loaded.
-
-    Raises:
-        InputError: when one cannot be read.
-    """
-    digests = []
-    for path in sorted(path for path in folder.glob("*") if path.suffix in LOADED and path.is_file()):
-        try:
-            with path.open("rb") as file:
-                digests.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
-        except OSError as error:
-            allowed = f"whole: {path.name} cannot be read ({error.strerror})"
-            raise InputError("checkpoint", folder, allowed) from error
-    return hashlib.sha256(repr(digests).encode()).hexdigest()
-
-
 def _finished(pipeline: Pipeline, progress: Progress, unfinished: UnfinishedRun | None) -> Progress:
     """Go on from where a run stands to its end, with checkpoints on the way, at its end, when stopped."""
     settings = pipeline.settings
@@ -283,34 +252,6 @@ def _load(folder: Path, settings: Settings, mesh: Mesh, what: str, beside: Net |
     if divided and config.embed_dim % mesh.size:
         raise InputError("placement", "divided", f"replicated: {mesh.size} devices do not divide the width")
     return checkpoint.load(folder, settings.precision, mesh, not divided, what, trunk_only=beside is not None)
-
-
-def require_same_size(what: str, folder: Path | str, theirs: Config, ours: Config) -> None:
-    """Raise an InputError where a model has another number of tokens than that whose text it is to read."""
-    if theirs.vocab_size != ours.vocab_size:
-        allowed = f"one with the model's {ours.vocab_size} tokens, not {theirs.vocab_size}"
-        raise InputError(what, folder, allowed)
-
-
-def _require_same_tokens(folder: Path, model: Path, what: str) -> None:
-    """Check that each of the model's tokens is the same one here, where both folders have a tokenizer.json.
-
-    Raises:
-        InputError: names the first that is not.
-    """
-    paths = [model / "tokenizer.json", folder / "tokenizer.json"]
-    if not all(path.is_file() for path in paths):
-        return
-    try:
-        ours, theirs = (Vocabulary.from_file(str(path)).get_vocab(with_added_tokens=True) for path in paths)
-    except Exception as error:  # tokenizers raises nothing narrower
-        allowed = f"one whose tokenizer can be read ({(str(error).splitlines() or ['?'])[0]})"
-        raise InputError(what, folder, allowed) from error
-    strange = sorted((number, token) for token, number in ours.items() if theirs.get(token) != number)
-    if strange:
-        number, token = strange[0]
-        allowed = f"one with the model's tokenizer: token {number} is {token!r} there, and not here"
-        raise InputError(what, folder, allowed)
 
 
 def _drawn_head(key: jax.Array, width: int) -> jax.Array:
