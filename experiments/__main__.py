@@ -38,6 +38,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 }
 AT_ONCE = ("list", "completion")
 """Commands that answer without JAX."""
+LARGE = ("llm", "answer")
+"""Commands of large arrays and long runs, for which the compiler is left as it is."""
 BY_ENVIRONMENT = ("run", "decompose")
 """Commands whose options depend on the environment, so that even their help needs it."""
 
@@ -65,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
     try:
         if name not in AT_ONCE and not ({"-h", "--help"} & {*options} and name not in BY_ENVIRONMENT):
-            _prepare()
+            _prepare(name)
         return COMMANDS[name](options)
     except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -89,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise
 
 
-def _prepare() -> None:
+def _prepare(command: str) -> None:
     """Say how JAX is to work, before it is imported and before it looks for devices."""
     os.environ.setdefault(
         "TF_CPP_MIN_LOG_LEVEL", "2"
@@ -97,7 +99,8 @@ def _prepare() -> None:
     from experiments.devices import collect_rarely, keep_compiled, suit_compiler, use_every_core
 
     use_every_core()
-    suit_compiler()
+    if command not in LARGE:
+        suit_compiler()
     collect_rarely()
     keep_compiled()
 

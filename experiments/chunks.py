@@ -129,5 +129,15 @@ class Unfinished:
             Path(aside).unlink(missing_ok=True)
 
 
+@contextmanager
+def on_a_full_disk(out: Path, hint: str = "what is done is kept: go on with --resume") -> Iterator[None]:
+    """Say in one line that the disk refused, and how to go on."""
+    try:
+        yield
+    except OSError as error:
+        allowed = f"on a disk that takes it ({error.strerror or error}); {hint}"
+        raise InputError("out", out, allowed) from error
+
+
 def _name(chunk: Chunk) -> str:
     return f"{chunk.program}-{chunk.start}-{chunk.stop}.npz"

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from experiments import dataset as data
 from experiments import sweep_figures
-from experiments.chunks import Damaged, Unfinished
+from experiments.chunks import Damaged, Unfinished, on_a_full_disk
 from experiments.figures import save_all
 from experiments.grid import Grid, make_grid
 from experiments.results import provenance, replacing, require_writable, write_json
@@ -64,10 +64,10 @@ def sweep_into(
                 if first and not resume:
                     _require_room(planned, sweep, unfinished.folder)
             if first and not resume:
-                with _on_a_full_disk(out):
+                with on_a_full_disk(out):
                     unfinished.begin(_description(planned, sweep))
         _require_same(sweep.width, len(kept))
-        with in_precision(planned.precision), _on_a_full_disk(out):
+        with in_precision(planned.precision), on_a_full_disk(out):
             lanes = sweep.gather(_computed(sweep, kept, unfinished if first else None))
         if not first:
             return planned, None
@@ -189,16 +189,6 @@ def _require_same(width: int, kept: int) -> None:
         for name, numbers in zip(("width", "finished chunks"), seen.T, strict=True):
             if len(set(numbers)) > 1:
                 raise InputError(name, numbers.tolist(), "the same in all processes")
-
-
-@contextlib.contextmanager
-def _on_a_full_disk(out: Path) -> Iterator[None]:
-    """Say in one line that the disk refused, and how to go on."""
-    try:
-        yield
-    except OSError as error:
-        allowed = f"on a disk that takes it ({error.strerror}); what is done is kept: go on with --resume"
-        raise InputError("out", out, allowed) from error
 
 
 def _require_room(grid: Grid, sweep: Sweep, folder: Path | None) -> None:

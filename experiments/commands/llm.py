@@ -148,7 +148,8 @@ def llm_command(arguments: Sequence[str]) -> int:
     except llm.MissingExtra as error:
         return complain(f"llm {error}")
     except llm.Interrupted as error:
-        sys.stderr.write(f"\n{PROGRAM}: interrupted; finished steps are kept; go on with `{error}`\n")
+        again = f"{error} --device {given.device}" if given.device else error
+        sys.stderr.write(f"\n{PROGRAM}: interrupted; finished steps are kept; go on with `{again}`\n")
         return 130
     if given.out is not None and not given.dry_run:
         sys.stderr.write(f"written to {given.out}\n")

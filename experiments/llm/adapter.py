@@ -4,14 +4,13 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from experiments.llm.model import Config, Lora, adapter_graph
 from experiments.llm.settings import LORA_MODULES
@@ -73,13 +72,26 @@ def load(folder: Path, config: Config) -> tuple[PyTree, Lora]:
     said = read_json(folder / CONFIG, "adapter")
     modules = said.get("target_modules")
     plain = said.get("peft_type") == "LORA" and not said.get("use_dora") and not said.get("use_rslora")
-    if not plain or not isinstance(modules, list) or not set(modules) <= set(LORA_MODULES):
+    if not plain or not isinstance(modules, list) or not all(name in LORA_MODULES for name in modules):
         allowed = f"LoRA on some of {', '.join(LORA_MODULES)}, as its {CONFIG} must say"
         raise InputError("adapter", folder, allowed)
+    for name in ("rank_pattern", "alpha_pattern"):
+        if said.get(name):
+            raise InputError(
+                f"adapter: {name} in {CONFIG}", said[name], "empty: one rank for all projections"
+            )
+    if said.get("bias", "none") != "none":
+        raise InputError(f"adapter: bias in {CONFIG}", said["bias"], "none")
+    rank, alpha = said.get("r"), said.get("lora_alpha")
+    if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
+        raise InputError(f"adapter: r in {CONFIG}", rank, "an integer >= 1")
+    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 <= alpha < math.inf:
+        raise InputError(f"adapter: lora_alpha in {CONFIG}", alpha, "a finite number >= 0")
     ordered = tuple(name for name in LORA_MODULES if name in modules)
-    lora = Lora(int(said["r"]), float(said["lora_alpha"]), ordered)
+    lora = Lora(rank, float(alpha), ordered)
     try:
-        stored: dict[str, Any] = load_file(folder / WEIGHTS)
+        with safe_open(folder / WEIGHTS, framework="flax") as file:  # NumPy has no bfloat16
+            stored = {name: np.asarray(file.get_tensor(name), np.float32) for name in [*file.keys()]}
     except (OSError, SafetensorError) as error:
         allowed = f"one whose {WEIGHTS} can be read ({str(error).splitlines()[0]})"
         raise InputError("adapter", folder, allowed) from error

@@ -59,10 +59,13 @@ def answer(settings: AnswerSettings, out: Path) -> int:
             lines.append(json.dumps(said, ensure_ascii=False))
     try:
         handle, aside = tempfile.mkstemp(prefix=f".{out.name}-", dir=out.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
-        os.chmod(aside, 0o644)
-        os.replace(aside, out)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write("\n".join(lines) + "\n")
+            os.chmod(aside, 0o644)
+            os.replace(aside, out)
+        finally:
+            Path(aside).unlink(missing_ok=True)
     except OSError as error:
         raise InputError("out", out, f"a file that can be written ({error.strerror})") from error
     return len(lines)

@@ -58,7 +58,10 @@ def shards(folder: Path, what: str) -> list[Path]:
         InputError: when one that the index names is missing, or there is none at all.
     """
     if (folder / INDEX).exists():
-        names = sorted({*read_json(folder / INDEX, what).get("weight_map", {}).values()})
+        stored = read_json(folder / INDEX, what).get("weight_map")
+        if not isinstance(stored, dict) or not all(isinstance(name, str) for name in stored.values()):
+            raise InputError(what, folder, f"whole: weight_map in {INDEX} names no files; download it again")
+        names = sorted({*stored.values()})
         missing = [name for name in names if not (folder / name).is_file()]
         if missing or not names:
             lacks = f"it lacks {len(missing)} of {len(names)} shards, {missing[:1]}"

@@ -8,6 +8,7 @@ is compiled.
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from experiments.llm.folders import require_same_size
 from experiments.llm.generation import Sampling, extend, last_hidden, log_likelihood, read_prompt
 from experiments.llm.loop import Drawing, begin, features, generate, mesh_over, update
 from experiments.llm.model import KNOWN, Config, Lora, Net, adapter_graph, parameters, plain_graph
@@ -83,6 +85,19 @@ class Abstract(NamedTuple):
         return jax.ShapeDtypeStruct((rows, self.how.tokens), jnp.int32)
 
 
+def others(settings: Settings) -> dict[str, Settings]:
+    """Return the settings under which each other model that rewards would be the model, by its option."""
+    given = {what: getattr(settings, what) for what in ("reward_model", "oracle")}
+    return {what: replace(settings, model=folder) for what, folder in given.items() if folder is not None}
+
+
+def trunk(settings: Settings, what: str) -> Net:
+    """Return a model that only reads, as it is loaded: without lm_head."""
+    config = Config(**{**vars(sizes(settings.model, what)), "weight_tying": True})
+    graph, weights = plain_graph(config)
+    return Net(graph, config, shapes_of(weights, jnp.dtype(settings.precision)))
+
+
 def by_layers(count: Callable[[Abstract], float], settings: Settings) -> float:
     """Return a count that grows by the same with every layer, from counts with one layer and with two."""
     one, two = (count(Abstract.of(settings, layers)) for layers in (1, 2))
@@ -91,6 +106,24 @@ def by_layers(count: Callable[[Abstract], float], settings: Settings) -> float:
 
 def work(settings: Settings) -> list[Work]:
     """Return what every part of a step computes, all prompts being of the most tokens."""
+    own, other = _work_of(settings), others(settings)
+    if not other:
+        return own
+    read = [part for part in own if part.phase == "features"] if "reward_model" not in other else []
+    for what, theirs in other.items():
+        name = what.replace("_", " ")
+        for part in _work_of(theirs):
+            if part.phase == "features":
+                read.append(part._replace(part=f"{part.part}, {name}"))
+    return [
+        *(part for part in own if part.phase == "generation"),
+        *read,
+        *(part for part in own if part.phase == "update"),
+    ]
+
+
+def _work_of(settings: Settings) -> list[Work]:
+    """Return what every part of a step computes where one model does all."""
     one, two = (_work(settings, Abstract.of(settings, layers)) for layers in (1, 2))
     more = sizes(settings.model).num_layers - 1
     return [
@@ -106,11 +139,11 @@ def _work(settings: Settings, abstract: Abstract) -> list[Work]:
     base, policy, prompt, length, how = abstract
     config, n, t, p = base.config, settings.candidates, how.tokens, settings.prompt_limit
     embeddings = config.vocab_size * config.embed_dim
-    trunk = parameters(base.frozen) - embeddings * (1 if config.weight_tying else 2)
+    layers = parameters(base.frozen) - embeddings * (1 if config.weight_tying else 2)
     adapter = parameters(policy.adapter)
 
     def rule(net: Net, tokens: int, logits: int) -> float:
-        through = trunk + (0 if net.adapter is None else adapter)
+        through = layers + (0 if net.adapter is None else adapter)
         return 2.0 * (through * tokens + embeddings * logits)
 
     def reading(net: Net) -> float:
@@ -207,11 +240,17 @@ def memory(settings: Settings, abstract: Abstract, devices: int) -> dict[str, fl
     divided = devices if settings.placement == "divided" else 1
     rows = settings.candidates / (devices if settings.candidates % devices == 0 else 1)
     read = jax.eval_shape(lambda net, x, m: read_prompt(net, x, m, how.tokens).cache, base, prompt, length)
-    head = jax.ShapeDtypeStruct((base.config.embed_dim,), jnp.float32)
+    readers = {what: trunk(theirs, what) for what, theirs in others(settings).items()}
+    head = jax.ShapeDtypeStruct((readers.get("reward_model", base).config.embed_dim,), jnp.float32)
     state = jax.eval_shape(partial(begin, training_of(settings, how)), policy.adapter, head)
+    weights = {
+        f"frozen weights, {what.replace('_', ' ')}": size(net.frozen) / divided
+        for what, net in readers.items()
+    }
 
     return {
         "frozen weights": size(base.frozen) / divided,
+        **weights,
         "adapter and its optimiser": size((state.adapter, state.adapter_optimiser)),
         "head and its optimiser": size((state.head, state.head_optimiser)),
         "keys and values while generating": size(read) * (rows + 2),
@@ -223,36 +262,45 @@ def memory(settings: Settings, abstract: Abstract, devices: int) -> dict[str, fl
 def build(settings: Settings, abstract: Abstract) -> None:
     """Lower the three programs of a step as they would run, from shapes."""
     base, policy, prompt, length, how = abstract
-    drawing = Drawing(settings.candidates, how, mesh_over(jax.devices()[:1]))
+    readers = {what: trunk(theirs, what) for what, theirs in others(settings).items()}
+    reward_model = readers.get("reward_model", base)
+    oracle = readers.get("oracle", reward_model)
+    same = "oracle" not in readers
+    drawing = Drawing(settings.candidates, how, mesh_over(jax.devices()[:1]), same_backbone=same)
     key = jax.eval_shape(lambda: jax.random.key(0))
     said = generate.eval_shape(drawing, policy, base, prompt, length, key)
-    head = jax.ShapeDtypeStruct((base.config.embed_dim,), jnp.float32)
-    seen = features.eval_shape(drawing, base, base, prompt, length, said, head, head)
+    head, oracle_head = (
+        jax.ShapeDtypeStruct((net.config.embed_dim,), jnp.float32) for net in (reward_model, oracle)
+    )
+    seen = features.eval_shape(drawing, reward_model, oracle, prompt, length, said, head, oracle_head)
     training = training_of(settings, how)
     state = jax.eval_shape(partial(begin, training), policy.adapter, head)
     weight = jax.ShapeDtypeStruct((), jnp.float32)
-    update.eval_shape(training, policy, state, head, prompt, length, said, seen, weight, key)
+    update.eval_shape(training, policy, state, oracle_head, prompt, length, said, seen, weight, key)
 
 
 def plan(settings: Settings, say: Callable[[str], object] = print) -> dict[str, Any]:
     """Print what a step of these settings costs and needs, and return it.
 
     Raises:
-        InputError: when the model is neither a folder nor a known size.
+        InputError: when a model is neither a folder nor a known size, or has other tokens.
     """
     config = sizes(settings.model)
+    rewards = config if settings.reward_model is None else sizes(settings.reward_model, "reward_model")
+    for what, theirs in others(settings).items():
+        require_same_size(what, theirs.model, sizes(theirs.model, what), config)
     with in_precision("float32"):
         abstract = Abstract.of(settings)
         build(settings, abstract)
         devices = settings.devices or len(jax.devices())
-        parts, scored = work(settings), scoring(settings, config.embed_dim)
+        parts, scored = work(settings), scoring(settings, rewards.embed_dim)
         bytes_for = memory(settings, abstract, devices)
     total = sum(part.operations for part in parts)
     report = {
         "model": settings.model,
         "parameters": parameters(abstract.base.frozen),
         "adapter_parameters": parameters(abstract.policy.adapter),
-        "head_parameters": config.embed_dim,
+        "head_parameters": rewards.embed_dim,
         "devices": devices,
         "bytes_per_device": bytes_for,
         "operations": [part._asdict() for part in parts],
@@ -284,7 +332,10 @@ def _lines(settings: Settings, report: dict[str, Any], parts: list[Work]) -> lis
         ours = [part for part in parts if part.phase == phase]
         lines += [_line(phase, ours)]
         lines += [_line(f"  {part.part}", [part]) for part in ours]
-    lines += [_line("together", parts), "", "what a mode adds to choosing by the reward alone"]
+    lines += [_line("together", parts)]
+    if settings.placement == "divided":
+        lines += ["", "not counted: what devices send each other where weights are divided"]
+    lines += ["", "what a mode adds to choosing by the reward alone"]
     for mode, share in report["overhead_of_modes"].items():
         count = report["operations_of_scores"][mode] - report["operations_of_scores"]["rlhf"]
         lines += [f"  {mode:10s} {count:12,.0f} operations, {share:.1e} of a step"]

@@ -1,6 +1,5 @@
 """Run the pipeline: load what it needs, go through the prompts, keep checkpoints, write results."""
 
-import hashlib
 import shlex
 import sys
 import time
@@ -12,9 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from safetensors import SafetensorError
 from tqdm import tqdm
 
+from experiments.chunks import on_a_full_disk
 from experiments.llm import Interrupted, checkpoint, record
+from experiments.llm.folders import description, require_same_size, require_same_tokens
 from experiments.llm.generation import Sampling
 from experiments.llm.loop import (
     Drawing,
@@ -28,7 +30,7 @@ from experiments.llm.loop import (
     update,
 )
 from experiments.llm.model import Lora, Net, fresh_adapter
-from experiments.llm.prompts import Bytes, Prompt, Tokenizer, digest, padded, read_prompts, say_cut
+from experiments.llm.prompts import Bytes, Prompt, Tokenizer, padded, read_prompts, say_cut
 from experiments.llm.settings import HOW, Settings
 from experiments.llm.sizes import read_config, sizes
 from experiments.llm.unfinished import Progress, UnfinishedRun
@@ -102,6 +104,10 @@ def prepare(settings: Settings) -> Pipeline:
     else:
         base = _load(folder, settings, mesh, "model")
     reward_model, stored = base, None
+    for what in ("reward_model", "oracle"):
+        other = getattr(settings, what)
+        if other is not None and not settings.random:
+            require_same_tokens(Path(other), folder, what)
     if settings.reward_model is not None:
         reward_model = _load(Path(settings.reward_model), settings, mesh, "reward_model", base)
         stored = checkpoint.head(Path(settings.reward_model), reward_model.config, "reward_model")
@@ -174,34 +180,33 @@ def train(settings: Settings, out: Path | None, resume: bool = False) -> dict[st
                 progress = unfinished.load(Progress.empty(pipeline.start))
             else:
                 progress = Progress.empty(pipeline.start)
-                unfinished.begin(described)
+                with on_a_full_disk(out, "nothing was done"):
+                    unfinished.begin(described)
             try:
-                done = _finished(pipeline, progress, unfinished)
+                with on_a_full_disk(out):
+                    done = _finished(pipeline, progress, unfinished)
+                report = _written(out, pipeline, done)
             except KeyboardInterrupt:
                 again = f"{settings.command()} --out {shlex.quote(str(out))} --resume"
                 raise Interrupted(again) from None
-            report = record.write(out, pipeline, done)
             unfinished.finish()
         return report
 
 
-def description(settings: Settings) -> dict[str, Any]:
-    """Return what a run's results rest on: its settings, and what its files hold."""
-    folders = {name: getattr(settings, name) for name in ("model", "reward_model", "oracle")}
-    held = {f"{name}_files": _sizes(Path(path)) for name, path in folders.items() if path is not None}
-    prompts = Path(settings.prompts)
-    read_prompts(prompts)
-    return settings.as_dict() | {"prompts_sha256": digest(prompts)} | held
-
-
-def _sizes(folder: Path) -> str:
-    """Return a digest of the names and sizes of a checkpoint's files: enough to notice another one."""
-    files = sorted((path.name, path.stat().st_size) for path in folder.glob("*") if path.is_file())
-    return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
+def _written(out: Path, pipeline: Pipeline, done: Progress) -> dict[str, Any]:
+    """Write results; where that fails, say how to go on, since all steps are kept."""
+    try:
+        return record.write(out, pipeline, done)
+    except InputError as error:
+        allowed = f"{error.allowed}; all steps are kept: go on with --resume"
+        raise InputError(error.field, error.value, allowed) from error
+    except SafetensorError as error:  # what safetensors makes of a full disk
+        allowed = f"on a disk that takes it ({error}); all steps are kept: go on with --resume"
+        raise InputError("out", out, allowed) from error
 
 
 def _finished(pipeline: Pipeline, progress: Progress, unfinished: UnfinishedRun | None) -> Progress:
-    """Go on from where a run stands to its end, with checkpoints on the way and when it is interrupted."""
+    """Go on from where a run stands to its end, with checkpoints on the way, at its end, when stopped."""
     settings = pipeline.settings
     bar = tqdm(total=settings.steps, initial=progress.steps, unit="prompt", file=sys.stderr)
     with bar:
@@ -214,7 +219,8 @@ def _finished(pipeline: Pipeline, progress: Progress, unfinished: UnfinishedRun 
                 bar.update()
                 shown = ("proxy_reward", "true_utility", "kl")
                 bar.set_postfix({name: f"{float(written[name]):.3g}" for name in shown})
-                if unfinished and progress.steps % settings.every == 0:
+                due = progress.steps % settings.every == 0 or progress.steps == settings.steps
+                if unfinished and due:
                     unfinished.save(progress)
         except KeyboardInterrupt:
             if unfinished:
@@ -240,9 +246,8 @@ def _mesh(settings: Settings) -> Mesh:
 def _load(folder: Path, settings: Settings, mesh: Mesh, what: str, beside: Net | None = None) -> Net:
     """Load a checkpoint; one for rewards, `beside` a policy whose tokens it is to read."""
     config = read_config(folder, what)
-    if beside is not None and config.vocab_size != beside.config.vocab_size:
-        allowed = f"one with the model's {beside.config.vocab_size} tokens, not {config.vocab_size}"
-        raise InputError(what, folder, allowed)
+    if beside is not None:
+        require_same_size(what, folder, config, beside.config)
     divided = settings.placement == "divided"
     if divided and config.embed_dim % mesh.size:
         raise InputError("placement", "divided", f"replicated: {mesh.size} devices do not divide the width")

@@ -79,6 +79,10 @@ def _check(field: dataclasses.Field, value: Any) -> None:
         raise InputError(field.name, value, "true or false")
     elif kind == (str | None) and value is not None and not isinstance(value, str):
         raise InputError(field.name, value, "a folder")
+    elif kind == tuple[str, ...] and not (
+        isinstance(value, tuple) and all(isinstance(part, str) for part in value)
+    ):
+        raise InputError(field.name, value, f"a list of {', '.join(LORA_MODULES)}")
     elif kind is str and not (isinstance(value, str) and value):
         raise InputError(field.name, value or "nothing", "a file or a folder")
 

@@ -1,6 +1,7 @@
 """The sizes of a model: by its name, or from the config.json of a checkpoint in the Hugging Face layout."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ def read_config(folder: Path, what: str) -> Config:
     require(said.get("hidden_act", "silu") == "silu", "hidden_act", "silu")
     for name in ("attention_bias", "mlp_bias"):
         require(not said.get(name, False), name, "false")
+    require(isinstance(said.get("tie_word_embeddings", False), bool), "tie_word_embeddings", "true or false")
+    require(_is_positive(said.get("rms_norm_eps", 1e-6)), "rms_norm_eps", "a finite number > 0")
     for name in (
         "num_hidden_layers",
         "vocab_size",
@@ -56,8 +59,17 @@ def read_config(folder: Path, what: str) -> Config:
         "intermediate_size",
         "num_attention_heads",
     ):
-        require(isinstance(said.get(name), int) and said[name] > 0, name, "an integer >= 1")
+        require(_is_count(said.get(name)), name, "an integer >= 1")
+    for name in ("num_key_value_heads", "head_dim"):  # published files have null where the default is meant
+        require(said.get(name) is None or _is_count(said[name]), name, "an integer >= 1")
     heads = said["num_attention_heads"]
+    keys = said.get("num_key_value_heads") or heads
+    require(heads % keys == 0, "num_key_value_heads", f"a divisor of {heads}, the number of heads")
+    require(
+        said.get("head_dim") is not None or said["hidden_size"] % heads == 0,
+        "hidden_size",
+        f"a multiple of {heads}, the number of heads, where there is no head_dim",
+    )
     rope = _rope(said, what)
     return Config(
         num_layers=said["num_hidden_layers"],
@@ -66,7 +78,7 @@ def read_config(folder: Path, what: str) -> Config:
         hidden_dim=said["intermediate_size"],
         num_heads=heads,
         head_dim=said.get("head_dim") or said["hidden_size"] // heads,
-        num_kv_heads=said.get("num_key_value_heads") or heads,
+        num_kv_heads=keys,
         rope_theta=int(rope.base),
         norm_eps=said.get("rms_norm_eps", 1e-6),
         weight_tying=said.get("tie_word_embeddings", False),
@@ -77,20 +89,37 @@ def read_config(folder: Path, what: str) -> Config:
 def _rope(said: Mapping[str, Any], what: str) -> Rope:
     """Read the rotary embedding, as files before and after version 5 of `transformers` spell it."""
     scaling = said.get("rope_parameters") or said.get("rope_scaling") or {}
+    if not isinstance(scaling, dict):
+        raise InputError(f"{what}: rope_scaling in config.json", scaling, "an object")
     kind = scaling.get("rope_type", scaling.get("type", "default"))
     if kind not in ("default", "linear", "llama3"):
         raise InputError(f"{what}: rope_type in config.json", kind, "one of default, linear, llama3")
+
+    def number(name: str, default: float) -> float:
+        value = scaling.get(name, default)
+        if not _is_positive(value):
+            raise InputError(f"{what}: {name} in config.json", value, "a finite number > 0")
+        return float(value)
+
     return Rope(
-        base=float(scaling.get("rope_theta", said.get("rope_theta", 10_000.0))),
+        base=number("rope_theta", said.get("rope_theta", 10_000.0)),
         kind=kind,
-        factor=float(scaling.get("factor", 1.0)),
-        low=float(scaling.get("low_freq_factor", 1.0)),
-        high=float(scaling.get("high_freq_factor", 4.0)),
-        original_length=int(scaling.get("original_max_position_embeddings", 8192)),
+        factor=number("factor", 1.0),
+        low=number("low_freq_factor", 1.0),
+        high=number("high_freq_factor", 4.0),
+        original_length=int(number("original_max_position_embeddings", 8192)),
     )
 
 
-def sizes(model: str) -> Config:
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value > 0
+
+
+def _is_positive(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < math.inf
+
+
+def sizes(model: str, what: str = "model") -> Config:
     """Return the sizes of a model by its name or from its folder.
 
     Raises:
@@ -99,5 +128,5 @@ def sizes(model: str) -> Config:
     if model in KNOWN:
         return KNOWN[model][1]
     if not Path(model).is_dir():
-        raise InputError("model", model, f"a checkpoint's folder, or one of {', '.join(KNOWN)}")
-    return read_config(Path(model), "model")
+        raise InputError(what, model, f"a checkpoint's folder, or one of {', '.join(KNOWN)}")
+    return read_config(Path(model), what)

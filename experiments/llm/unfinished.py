@@ -90,13 +90,14 @@ class UnfinishedRun(Unfinished):
             loaded = [arrays.pop(f"state/{i}") for i in range(len(leaves))]
             if any(a.shape != b.shape or a.dtype != b.dtype for a, b in zip(loaded, leaves, strict=True)):
                 raise ValueError("of another shape")
-        except DAMAGED as error:
+            steps, seconds = int(arrays.pop("steps")), tuple(arrays.pop("seconds").tolist())
+            named = {name.removeprefix("written/"): values for name, values in arrays.items()}
+            if len(seconds) != steps or any(len(values) != steps for values in named.values()):
+                raise ValueError("not all steps are there")
+        except (*DAMAGED, TypeError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             allowed = f"readable ({reason}); remove {self.folder} and begin again"
             raise InputError("resume", path, allowed) from error
         placed = [jax.device_put(a, b.sharding) for a, b in zip(loaded, leaves, strict=True)]
-        steps = int(arrays.pop("steps"))
-        seconds = tuple(arrays.pop("seconds").tolist())
-        named = {name.removeprefix("written/"): values for name, values in arrays.items()}
         written = tuple({name: values[i] for name, values in named.items()} for i in range(steps))
         return Progress(jax.tree.unflatten(structure, placed), steps, written, seconds)

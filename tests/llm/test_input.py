@@ -1,6 +1,7 @@
 """Checkpoints, tokenizers, prompts and adapters that cannot be used: one line each, and nothing written."""
 
 import json
+import os
 import re
 import shutil
 
@@ -38,7 +39,43 @@ def in_shards(folder):
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
 
 
+def indexed(weight_map):
+    return lambda f: (f / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+
+def configured(**changes):
+    return lambda f: edit(f / "config.json", **changes)
+
+
 CHECKPOINTS = {
+    "an index that is none": (indexed(["a.safetensors"]), "weight_map in model.safetensors.index.json"),
+    "an index of numbers": (indexed({"a": 1}), "weight_map in model.safetensors.index.json"),
+    "rotary embedding as a text": (
+        configured(rope_parameters=None, rope_scaling="linear"),
+        "rope_scaling in config.json = linear: must be an object",
+    ),
+    "rotary factor as a text": (
+        configured(rope_parameters={"rope_type": "linear", "factor": "two"}),
+        "factor in config.json = two: must be a finite number > 0",
+    ),
+    "rotary base as a list": (
+        configured(rope_parameters=None, rope_theta=[1]),
+        "rope_theta in config.json = [1]: must be a finite number > 0",
+    ),
+    "rotary type as a list": (
+        configured(rope_parameters={"rope_type": []}),
+        "one of default, linear, llama3",
+    ),
+    "keys as a text": (configured(num_key_value_heads="2"), "num_key_value_heads in config.json = 2"),
+    "keys that do not divide": (configured(num_key_value_heads=3), "must be a divisor of 4"),
+    "width of a head as a text": (configured(head_dim="16"), "head_dim in config.json = 16"),
+    "width that heads do not divide": (
+        configured(head_dim=None, hidden_size=65),
+        "hidden_size in config.json = 65: must be a multiple of 4",
+    ),
+    "layers as true": (configured(num_hidden_layers=True), "num_hidden_layers in config.json = True"),
+    "norm as a text": (configured(rms_norm_eps="small"), "rms_norm_eps in config.json = small"),
+    "tied as a text": (configured(tie_word_embeddings="no"), "tie_word_embeddings in config.json = no"),
     "no config": (lambda f: without(f, "config.json"), "it has no config.json"),
     "broken config": (lambda f: (f / "config.json").write_text("{"), "config.json is readable JSON"),
     "another family": (
@@ -151,6 +188,134 @@ def test_an_adapter_of_another_model(checkpoint, prompts, tmp_path, capsys):
     error = refused(capsys, ["answer", *told, "--out", tmp_path / "a.jsonl"])
     assert "made for this model: base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight" in error
     assert "has shape [4, 32], not [4, 64]" in error
+
+
+def test_a_reward_model_of_another_tokenizer(checkpoint, reward_model, prompts, tmp_path, capsys):
+    folder, out = shutil.copytree(reward_model, tmp_path / "reward"), tmp_path / "out"
+    content = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = content["model"]["vocab"]
+    (first, second), names = (vocabulary["a"], vocabulary["b"]), ("a", "b")
+    vocabulary["a"], vocabulary["b"] = second, first
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    told = ["llm", "--model", checkpoint, "--prompts", prompts, "--precision", "float32", "--out", out]
+    lower = min((first, names[0]), (second, names[1]))
+    for option in ("--reward-model", "--oracle"):
+        error = refused(capsys, [*told, option, folder])
+        assert f"one with the model's tokenizer: token {lower[0]} is {lower[1]!r} there" in error
+    (folder / "tokenizer.json").write_text("{}")
+    assert "one whose tokenizer can be read" in refused(capsys, [*told, "--oracle", folder])
+    assert [path.name for path in tmp_path.iterdir()] == ["reward"]
+
+
+def test_answers_on_a_full_disk(checkpoint, prompts, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "chmod", full)
+    told = ["--model", checkpoint, "--prompts", prompts, "--precision", "float32", "--tokens", 2]
+    assert main([str(word) for word in ["answer", *told, "--out", tmp_path / "a.jsonl"]]) == 2
+    assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("command", "left"), [("llm", True), ("answer", True), ("run", False)])
+def test_what_the_compiler_is_told_is_for_small_arrays_only(command, left, monkeypatch, capsys):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    assert main([command, "--seed", "0"]) == 2
+    assert (os.environ["XLA_FLAGS"] == "") == left
+
+
+ADAPTERS = {
+    "no rank": ({"r": None}, "r in adapter_config.json = None: must be an integer >= 1"),
+    "rank 0": ({"r": 0}, "r in adapter_config.json = 0: must be an integer >= 1"),
+    "rank as a text": ({"r": "4"}, "r in adapter_config.json = 4: must be an integer >= 1"),
+    "no scale": (
+        {"lora_alpha": None},
+        "lora_alpha in adapter_config.json = None: must be a finite number >= 0",
+    ),
+    "scale as a text": ({"lora_alpha": "much"}, "lora_alpha in adapter_config.json = much"),
+    "several ranks": ({"rank_pattern": {"q_proj": 8}}, "rank_pattern in adapter_config.json = {'q_proj': 8}"),
+    "several scales": ({"alpha_pattern": {"q_proj": 8}}, "alpha_pattern in adapter_config.json"),
+    "biases": ({"bias": "all"}, "bias in adapter_config.json = all: must be none"),
+    "modules as objects": ({"target_modules": [{}]}, "LoRA on some of q_proj"),
+}
+
+
+@pytest.fixture(scope="module")
+def stored_adapter(checkpoint, tmp_path_factory):
+    """A folder with an adapter for the checkpoint."""
+    import jax
+
+    from experiments.llm import adapter
+    from experiments.llm.model import Lora, fresh_adapter
+
+    folder, config, lora = (
+        tmp_path_factory.mktemp("adapters") / "adapter",
+        read_config(checkpoint, "model"),
+        Lora(4),
+    )
+    adapter.save(folder, fresh_adapter(config, lora, jax.random.key(0)), config, lora, "tiny")
+    return folder
+
+
+@pytest.mark.parametrize("case", ADAPTERS)
+def test_adapters(case, stored_adapter, checkpoint, prompts, tmp_path, capsys):
+    changes, wanted = ADAPTERS[case]
+    folder = shutil.copytree(stored_adapter, tmp_path / "adapter")
+    edit(folder / "adapter_config.json", **changes)
+    told = ["--model", checkpoint, "--prompts", prompts, "--adapter", folder]
+    assert wanted in refused(capsys, ["answer", *told, "--out", tmp_path / "a.jsonl"])
+    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+
+
+def test_an_adapter_in_bfloat16(stored_adapter, checkpoint, tmp_path):
+    """PEFT keeps an adapter in the model's precision: 8 bits of each number are left, 1 part in 2⁸."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    from safetensors.flax import save_file as save_flax
+
+    from experiments.llm import adapter
+
+    config, folder = read_config(checkpoint, "model"), shutil.copytree(stored_adapter, tmp_path / "adapter")
+    path = folder / adapter.WEIGHTS
+    save_flax({name: jnp.asarray(a, jnp.bfloat16) for name, a in load_file(path).items()}, path)
+    wanted, found = (jax.tree.leaves(adapter.load(one, config)[0]) for one in (stored_adapter, folder))
+    for a, b in zip(wanted, found, strict=True):
+        assert b.dtype == jnp.float32
+        np.testing.assert_allclose(b, a, rtol=2**-8)
+
+
+def test_a_config_with_what_is_no_list_of_projections(given, tmp_path, capsys):
+    for value in (5, [5], "q_proj"):
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(given | {"lora_modules": value}))
+        error = refused(capsys, ["llm", "--config", path])
+        assert "lora_modules = " in error
+        assert "must be a list of q_proj" in error
+
+
+@pytest.mark.parametrize("lost", ["steps", "seconds", "written/kl"])
+def test_a_checkpoint_of_a_run_that_is_damaged(lost, tmp_path):
+    import jax.numpy as jnp
+    import numpy as np
+
+    from experiments.llm.loop import State
+    from experiments.llm.unfinished import Progress, UnfinishedRun
+
+    start = Progress.empty(State(*(jnp.zeros(2) for _ in State._fields)))
+    written = {"kl": np.zeros(()), "gap": np.zeros(())}
+    progress = start.after(start.state, written, 1.0).after(start.state, written, 1.0)
+    unfinished = UnfinishedRun(tmp_path / "out")
+    unfinished.folder.mkdir()
+    unfinished.save(progress)
+    assert unfinished.load(start).steps == 2
+    path = unfinished.folder / "state.npz"
+    with np.load(path) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    np.savez(path, **arrays | {lost: np.zeros(1) if lost != "steps" else np.zeros(2)})
+    with pytest.raises(InputError, match=r"must be readable \(.*\); remove .* and begin again"):
+        unfinished.load(start)
 
 
 def test_prompts_that_are_too_long_are_cut_with_a_count(checkpoint, prompts, capsys):

@@ -1,15 +1,20 @@
 """The pipeline through the command line, in every mode, on a tiny random Llama."""
 
 import json
+import re
+import shlex
 import shutil
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
+from experiments import chunks
 from experiments.__main__ import main
-from experiments.llm import running
+from experiments.llm import adapter, running
 from experiments.llm.settings import MODES, Settings
 from tests.llm.conftest import STEPS, options
 
@@ -153,6 +158,94 @@ def test_a_run_is_resumed_with_the_settings_and_files_it_was_begun_with(given, t
     assert "prompts_sha256 = " in capsys.readouterr().err
     assert main(["llm", *options(**begun)]) == 2
     assert "must be resumed with --resume" in capsys.readouterr().err
+
+
+def test_a_run_is_not_resumed_with_other_weights_of_the_same_shapes(given, tmp_path, monkeypatch, capsys):
+    def interrupted(self, state, number):
+        raise KeyboardInterrupt
+
+    folder = shutil.copytree(given["model"], tmp_path / "model")
+    monkeypatch.setattr(running.Pipeline, "step", interrupted)
+    words = ["llm", *options(**given | {"model": folder, "out": tmp_path / "out", "device": "cpu"})]
+    assert main(words) == 130
+    again = re.search(r"go on with `fpo-jax (.*)`", capsys.readouterr().err)[1]
+    assert again.endswith(f"--out {tmp_path / 'out'} --resume --device cpu")
+    weights = load_file(folder / "model.safetensors")
+    size = (folder / "model.safetensors").stat().st_size
+    save_file(
+        {name: 2 * array for name, array in weights.items()}, folder / "model.safetensors", {"format": "pt"}
+    )
+    assert (folder / "model.safetensors").stat().st_size == size
+    assert main(shlex.split(again)) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("fpo-jax: error: model_sha256 = ")
+    assert "as in the run to be resumed" in error
+
+
+class TestTheEndOfARun:
+    """A full disk and an interrupt while results are written: every step is kept, one line says so."""
+
+    def run(self, given, out, monkeypatch):
+        taken, step = [], running.Pipeline.step
+
+        def counted(self, state, number):
+            taken.append(number)
+            return step(self, state, number)
+
+        monkeypatch.setattr(running.Pipeline, "step", counted)
+        words = ["llm", *options(**given | {"steps": 3, "every": 50, "out": out})]
+        return words, taken
+
+    @pytest.mark.parametrize(
+        ("raised", "status", "told"),
+        [
+            (KeyboardInterrupt(), 130, "finished steps are kept; go on with"),
+            (
+                OSError(28, "No space left on device"),
+                2,
+                "(No space left on device); all steps are kept: go on",
+            ),
+            (SafetensorError("No space left on device"), 2, "all steps are kept: go on with --resume"),
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_while_results_are_written(self, raised, status, told, given, tmp_path, monkeypatch, capsys):
+        def refuse(*_, **__):
+            raise raised
+
+        out = tmp_path / "out"
+        words, taken = self.run(given, out, monkeypatch)
+        with monkeypatch.context() as patch:
+            patch.setattr(adapter, "save", refuse)
+            assert main(words) == status
+        assert told in capsys.readouterr().err.splitlines()[-1]
+        assert not out.exists()
+        assert main([*words, "--resume"]) == 0
+        assert taken == [0, 1, 2]
+        assert {path.name for path in tmp_path.iterdir()} == {"out"}
+
+    def test_at_a_checkpoint(self, given, tmp_path, monkeypatch, capsys):
+        def refuse(*_, **__):
+            raise OSError(28, "No space left on device")
+
+        words, _ = self.run(given, tmp_path / "out", monkeypatch)
+        with monkeypatch.context() as patch:
+            patch.setattr(np, "savez", refuse)
+            assert main(words) == 2
+        told = "(No space left on device); what is done is kept: go on with --resume"
+        assert told in capsys.readouterr().err.splitlines()[-1]
+        assert sorted(path.name for path in tmp_path.glob("out.partial/*")) == ["config.json", "lock"]
+
+    def test_before_the_first_step(self, given, tmp_path, monkeypatch, capsys):
+        def refuse(*_, **__):
+            raise OSError(28, "No space left on device")
+
+        words, taken = self.run(given, tmp_path / "out", monkeypatch)
+        monkeypatch.setattr(chunks, "write_json", refuse)
+        assert main(words) == 2
+        assert "(No space left on device); nothing was done" in capsys.readouterr().err.splitlines()[-1]
+        assert not taken
+        assert not list(tmp_path.iterdir())
 
 
 def test_two_devices_do_as_one(results, given):

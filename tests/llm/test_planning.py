@@ -80,6 +80,41 @@ def test_penalties_cost_next_to_nothing(said):
     assert all(0 < shares[mode] < 1e-6 for mode in ("practical", "relaxed", "proximal"))
 
 
+def test_other_models_that_reward_are_counted(checkpoint, reward_model, tmp_path, capsys):
+    """Their weights, in 2 bytes, without lm_head; their reading: above 2 · weights of layers · tokens."""
+    words = ["llm", "--dry-run", "--json", "--model", str(checkpoint), "--devices", "1"]
+    words += ["--prompt-limit", "16", "--candidates", "2", "--tokens", "4"]
+    reports = []
+    for more in ([], ["--reward-model", str(reward_model), "--oracle", str(checkpoint)]):
+        assert main([*words, *more]) == 0
+        reports.append(json.loads(capsys.readouterr().out))
+    alone, besides = reports
+    # Width 32; in a layer 4 queries, 2 keys and 2 values of 16, 3 products of 160, 2 norms.
+    layer = 32 * 16 * (4 + 2 + 2 + 4) + 3 * 32 * 160
+    weights = 512 * 32 + 2 * (layer + 2 * 32) + 32
+    held = besides["bytes_per_device"]
+    assert held["frozen weights, reward model"] == 2 * weights
+    assert (
+        held["frozen weights, oracle"]
+        == held["frozen weights"]
+        == alone["bytes_per_device"]["frozen weights"]
+    )
+    assert besides["head_parameters"] == 32
+    counted = [
+        {p["part"]: p["operations"] for p in one["operations"] if p["phase"] == "features"} for one in reports
+    ]
+    for part, operations in counted[0].items():
+        assert counted[1][f"{part}, oracle"] == operations  # it has the model's sizes
+    assert counted[1]["prompt, reward model"] > 2 * 2 * layer * 16
+    assert counted[1]["prompt, reward model"] < counted[1]["prompt, oracle"]
+    assert set(counted[1]) == {f"{part}, {who}" for part in counted[0] for who in ("reward model", "oracle")}
+    assert besides["operations_per_step"] == sum(part["operations"] for part in besides["operations"])
+    assert main([*words, "--oracle", "llama-3.2-1b"]) == 2
+    assert "oracle = llama-3.2-1b: must be one with the model's 512 tokens" in capsys.readouterr().err
+    assert main([*words, "--oracle", str(tmp_path / "none")]) == 2
+    assert "oracle = " in capsys.readouterr().err
+
+
 def test_the_documentation_shows_what_is_printed(said):
     page = (ROOT / "docs" / "llm.md").read_text()
     assert re.search(r"```text\n(llama-3.2-1b, by shapes.*?)```", page, re.S).group(1) == said[1]
