@@ -15,7 +15,7 @@ FLAGS = {
     # Sums of more than 32 numbers would be split into windows of 32, for the sake of rounding. They are
     # computed one number at a time, so that a sum of 50 takes five times as long.
     "xla_disable_hlo_passes": "tree_reduction_rewriter",
-    # At level 3 compiling takes half as long again, and runs take as long.
+    # At level 3 compiling takes longer, and runs take as long.
     "xla_backend_optimization_level": "2",
 }
 """What XLA is told."""
