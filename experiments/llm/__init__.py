@@ -39,9 +39,9 @@ def train(settings: Settings, out: Path | None, resume: bool = False) -> dict[st
 def plan(settings: Settings, say: Callable[[str], object] = print) -> dict[str, Any]:
     """Say what a step costs and needs, by shapes alone, and return it."""
     require_extra()
-    from experiments.llm import planning
+    from experiments.llm import dry_run
 
-    return planning.plan(settings, say)
+    return dry_run.plan(settings, say)
 
 
 def answer(settings: AnswerSettings, out: Path) -> int:
