@@ -155,6 +155,7 @@ def test_a_solve_that_fails_is_not_a_number_and_says_how_far_it_came(solver, hes
     assert not cost.residual < 1e-6
 
 
+@pytest.mark.slow
 def test_damping_makes_an_indefinite_hessian_usable(key):
     class Saddle(BestResponse):
         def update(self, game, theta, reward_model, key):

@@ -196,9 +196,8 @@ def sampled_gradient(game, follower, theta, model, key):
     return ScoreFunction(samples=20).estimate(game, follower, theta, model, key).gradient
 
 
-@pytest.mark.parametrize(
-    "feedback", [pytest.param(Preferences(), marks=pytest.mark.slow), HARD], ids=["soft", "hard"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("feedback", [Preferences(), HARD], ids=["soft", "hard"])
 def test_sampled_pairs_estimate_the_exact_gradient(feedback, state, key):
     # F is linear in φ⁺, which one step makes linear in the data: evaluation and data are separate samples.
     game, theta, model = state

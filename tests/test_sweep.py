@@ -117,6 +117,7 @@ np.save(sys.argv[1], Sweep(CELLS, range(5), steps=STEPS, width=16).run().metrics
 """
 
 
+@pytest.mark.slow
 def test_eight_devices_give_the_results_of_one(tmp_path):
     path = tmp_path / "eight.npy"
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "8"}

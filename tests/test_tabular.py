@@ -165,6 +165,7 @@ def test_the_optimum_is_that_of_the_best_deterministic_policy(key):
     np.testing.assert_allclose(optimum, max(values), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_optimum_of_an_episode_that_ends(key):
     # By enumeration: in 3 steps, every one of the 2⁵ decision rules at each step, averaged over 3 steps.
     game, table, optimum, _, _ = drawn(SIZES[0].replace(episode_length=3, discount=1.0), key)
