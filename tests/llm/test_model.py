@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from transformers import LlamaForCausalLM, LlamaForSequenceClassification
 
 from experiments.llm import adapter
@@ -188,7 +189,7 @@ def test_adapters_are_stored_as_peft_reads_them(modules, checkpoint, net, tokens
     assert set(again.modules) == set(modules)
     jax.tree.map(np.testing.assert_array_equal, loaded, moved)
 
-    model, stored = theirs(checkpoint), adapter.load_file(tmp_path / adapter.WEIGHTS)
+    model, stored = theirs(checkpoint), load_file(tmp_path / adapter.WEIGHTS)
     assert len(stored) == 2 * 2 * len(modules)
     for name, a in stored.items():
         if name.endswith("lora_A.weight"):
