@@ -73,6 +73,12 @@ class Unfinished:
         except filelock.Timeout as error:
             raise InputError("out", self.folder, f"free: another {self.work} is writing it") from error
 
+    def require_free(self) -> None:
+        """Raise an InputError when work was interrupted here."""
+        if self.exists:
+            allowed = f"resumed with --resume, or {self.folder} removed first"
+            raise InputError("out", self.folder.with_suffix(""), allowed)
+
     def begin(self, config: Mapping[str, Any]) -> None:
         """Write down what is being run."""
         self._put(CONFIG, lambda path: write_json(path, config))
@@ -119,14 +125,19 @@ class Unfinished:
         shutil.rmtree(gone)
 
     def _put(self, name: str, save: Callable[[Path], None]) -> None:
-        handle, aside = tempfile.mkstemp(prefix=".", dir=self.folder)
-        try:
-            save(Path(aside))
-            os.fsync(handle)
-            os.replace(aside, self.folder / name)
-        finally:
-            os.close(handle)
-            Path(aside).unlink(missing_ok=True)
+        put(self.folder / name, save)
+
+
+def put(path: Path, save: Callable[[Path], None]) -> None:
+    """Let `save` write a file aside, and put it in its place when it is whole."""
+    handle, aside = tempfile.mkstemp(prefix=".", dir=path.parent)
+    try:
+        save(Path(aside))
+        os.fsync(handle)
+        os.replace(aside, path)
+    finally:
+        os.close(handle)
+        Path(aside).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -139,9 +139,8 @@ def _planned(
             one's; shows where they first differ.
     """
     if not resume:
-        if unfinished.exists and jax.process_index() == 0:
-            allowed = f"resumed with --resume, or {unfinished.folder} removed first"
-            raise InputError("out", unfinished.folder.with_suffix(""), allowed)
+        if jax.process_index() == 0:
+            unfinished.require_free()
         assert grid is not None
         return grid, width
     if not unfinished.exists:

@@ -86,8 +86,7 @@ def compare(
 def _begin(unfinished: Unfinished, out: Path, config: Mapping[str, Any], resume: bool) -> None:
     """Write down what is judged, or check that what is resumed is the same."""
     if not resume:
-        if unfinished.exists:
-            raise InputError("out", out, f"resumed with --resume, or {unfinished.folder} removed first")
+        unfinished.require_free()
         unfinished.begin(config)
         return
     finished = not unfinished.exists

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Int
 from tqdm import tqdm
 
+from experiments.chunks import put
 from experiments.llm import adapter, checkpoint
 from experiments.llm.generation import Sampling, draw, read_prompt
 from experiments.llm.loop import mesh_over, step_key
@@ -57,15 +57,13 @@ def answer(settings: AnswerSettings, out: Path) -> int:
             tokens = np.asarray(_say(net, row, jnp.int32(len(prompt.tokens)), step_key(key, number), how))
             said = {"prompt": prompt.text, "response": tokenizer.response(tokens)}
             lines.append(json.dumps(said, ensure_ascii=False))
+
+    def save(aside: Path) -> None:
+        aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        os.chmod(aside, 0o644)
+
     try:
-        handle, aside = tempfile.mkstemp(prefix=f".{out.name}-", dir=out.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write("\n".join(lines) + "\n")
-            os.chmod(aside, 0o644)
-            os.replace(aside, out)
-        finally:
-            Path(aside).unlink(missing_ok=True)
+        put(out, save)
     except OSError as error:
         raise InputError("out", out, f"a file that can be written ({error.strerror})") from error
     return len(lines)

@@ -47,12 +47,6 @@ class Progress(NamedTuple):
 class UnfinishedRun(Unfinished):
     """What an unfinished run has done so far, in the folder NAME.partial beside its results NAME."""
 
-    def require_free(self) -> None:
-        """Raise an InputError when a run was interrupted here."""
-        if self.exists:
-            allowed = f"resumed with --resume, or {self.folder} removed first"
-            raise InputError("out", self.folder.with_suffix(""), allowed)
-
     def require_same(self, description: Mapping[str, Any], but: Sequence[str]) -> None:
         """Raise an InputError where there is nothing to resume, or it was begun with other settings."""
         if not self.exists:
