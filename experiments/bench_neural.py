@@ -99,10 +99,9 @@ def _oracle_seconds(label: str, iterations: int = 100) -> float:
 
 def _print_parts(width: int, repeats: int, steps: int) -> None:
     """Print what one run and its parts cost, what they compute, and how far that is from what it must."""
-    seeds = max(width // jax.local_device_count(), 1)
-    parts = measure(_settings(PAIR[1]), seeds, repeats, steps)
+    parts = measure(_settings(PAIR[1]), width, repeats, steps)
     peak, run = parts[PEAK], parts["one run"]
-    print(f"\nwhere it goes: CPU seconds of one run of {PAIR[1]} a seed, {seeds} seeds on a device")
+    print(f"\nwhere it goes: CPU seconds of one run of {PAIR[1]} a seed, {width} seeds")
     print("each part alone; multiply-adds in products, and softplus, of one iteration")
     columns = {"CPU s": 8, "of run": 8, "multiply-adds": 15, "softplus": 10, "GFLOP/s": 9, "of peak": 9}
     print(f"{'part':25s}" + "".join(f"{name:>{wide}s}" for name, wide in columns.items()))

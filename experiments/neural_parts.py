@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import optax
 
 from experiments.settings import Settings, in_precision
-from experiments.timing import median_seconds
-from fpo_jax.loops import chunk_length
+from experiments.timing import median_times
+from fpo_jax.loops import chunk_length, spread
 from fpo_jax.mlp import softplus
 from fpo_jax.record import is_finite, outcome
 from fpo_jax.simulate import Injected, drawn, run_seeds
@@ -42,23 +42,27 @@ class Part(NamedTuple):
 
 
 def measure(settings: Settings, width: int, repeats: int, steps: int) -> dict[str, Part]:
-    """Measure a run and its parts on `width` seeds a device, scaled to so many steps.
+    """Measure a run and its parts on so many seeds, in turns, scaled to so many steps.
 
-    A part's program is that of a run; the products alone are those of the network without activations.
+    A part's program is that of a run, spread over the devices as a run is; the products alone are those of
+    the network without activations.
     """
     timed = settings.steps
     environment, leader, follower = settings.build()
     game: Any = environment
+    devices = jax.local_devices()
+    width += -width % len(devices)
+    works: dict[str, Callable[[], Any]] = {}
     with in_precision(settings.precision):
         keys = seed_keys(width)
 
-        def cpu_seconds(work: Callable[[], Any], times: int = timed) -> float:
-            return median_seconds(work, repeats, time.process_time) / width * steps / times
+        def part(label: str, body: Callable[..., Any], *carried: Any) -> None:
+            """Have a body timed that maps what is carried, repeated, for every seed."""
 
-        def part(body: Callable[..., Any], *carried: Any) -> float:
-            """Time a body that maps what is carried, repeated, vmapped over seeds."""
-            loop = jax.jit(jax.vmap(lambda *c: jax.lax.fori_loop(0, timed, lambda i, c: body(i, *c), c)))
-            return cpu_seconds(lambda: loop(*carried))
+            def repeated(_: None, carried: Any) -> Any:
+                return jax.lax.fori_loop(0, timed, lambda i, c: body(i, *c), carried)
+
+            works[label] = partial(jax.jit(spread(repeated, devices)), None, carried)
 
         def used(leaf: Any, numbers: Any) -> Any:
             """Return an array moved imperceptibly, so that the numbers must be computed."""
@@ -127,24 +131,29 @@ def measure(settings: Settings, width: int, repeats: int, steps: int) -> dict[st
         inner = leader.policy_steps
         evaluations = 2 * HIDDEN * BUFFER, 2 * HIDDEN * inner
         both = sum(evaluations)
-        devices = jax.local_device_count()  # over which seeds are spread
-        every = seed_keys(width * devices)
-        whole = cpu_seconds(
-            lambda: run_seeds(environment, leader, follower, every, steps=timed, record=outcome)
-        )
-        return {
-            "one run": Part(whole / devices, UPDATE + inner * STEP, both),
-            "reward-model updates": Part(part(reward_model, states, noise, keys), UPDATE, evaluations[0]),
-            "  products of the updates": Part(
-                part(update_products, filled(BUFFER, DIMENSION), *weights), UPDATE
-            ),
-            "  the optimiser": Part(part(optimiser, states, phi)),
-            "policy steps": Part(part(policy, states, noise, keys), inner * STEP, evaluations[1]),
-            "  products of the steps": Part(
-                inner * part(step_products, filled(DIMENSION), *weights), inner * STEP
-            ),
-            "random numbers": Part(part(draw, filled(), keys) / share),
-            "record": Part(part(recorded, states, keys) - part(moved, states, keys)),
-            "softplus, slope": Part(part(activations, filled(both)), 0, both),
-            PEAK: Part(part(square, filled(BUFFER, HIDDEN), weights[1]), BUFFER * SECOND),
+        works["run"] = partial(run_seeds, environment, leader, follower, keys, steps=timed, record=outcome)
+        part("update", reward_model, states, noise, keys)
+        part("update products", update_products, filled(BUFFER, DIMENSION), *weights)
+        part("optimiser", optimiser, states, phi)
+        part("policy", policy, states, noise, keys)
+        part("step products", step_products, filled(DIMENSION), *weights)
+        part("draw", draw, filled(), keys)
+        part("recorded", recorded, states, keys)
+        part("moved", moved, states, keys)
+        part("activations", activations, filled(both))
+        part("square", square, filled(BUFFER, HIDDEN), weights[1])
+        seconds = {
+            label: times.cpu / width * steps / timed for label, times in median_times(works, repeats).items()
         }
+    return {
+        "one run": Part(seconds["run"], UPDATE + inner * STEP, both),
+        "reward-model updates": Part(seconds["update"], UPDATE, evaluations[0]),
+        "  products of the updates": Part(seconds["update products"], UPDATE),
+        "  the optimiser": Part(seconds["optimiser"]),
+        "policy steps": Part(seconds["policy"], inner * STEP, evaluations[1]),
+        "  products of the steps": Part(inner * seconds["step products"], inner * STEP),
+        "random numbers": Part(seconds["draw"] / share),
+        "record": Part(seconds["recorded"] - seconds["moved"]),
+        "softplus, slope": Part(seconds["activations"], 0, both),
+        PEAK: Part(seconds["square"], BUFFER * SECOND),
+    }
