@@ -1,6 +1,5 @@
 """Where an iteration of the neural environment goes: each part measured alone, beside what it computes."""
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
