@@ -35,9 +35,9 @@ OURS = ("fpo_jax", "envs", "experiments")
 INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 Program = Callable[..., list[jax.Array]]
-_Loaded = tuple[Program, Any]
+_Kept = tuple[jax.export.Exported, Any]
 _folder: Path | None = None
-_loaded: dict[str, _Loaded] = {}
+_loaded: dict[str, tuple[Program, Any]] = {}
 
 
 def keep_in(folder: Path | None) -> None:
@@ -47,13 +47,20 @@ def keep_in(folder: Path | None) -> None:
     _loaded.clear()
 
 
-def call_kept(identity: object, function: Callable[..., Any], *arguments: Any, **static: Any) -> Any:
+def call_kept(
+    identity: object,
+    function: Callable[..., Any],
+    *arguments: Any,
+    compiler_options: dict[str, Any] | None = None,
+    **static: Any,
+) -> Any:
     """Return `function(*arguments, **static)`, by a kept program where programs are kept.
 
     Args:
         identity: a name for everything static about the arguments, such as their classes.
         function: jitted, of pytrees; a function of a module.
         arguments, static: what it is called with.
+        compiler_options: those that it is jitted with.
     """
     if _folder is None:
         return function(*arguments, **static)
@@ -64,7 +71,8 @@ def call_kept(identity: object, function: Callable[..., Any], *arguments: Any, *
         return function(*arguments, **static)
     if name not in _loaded:
         path = _folder / name
-        _loaded[name] = _read(path) or _export(path, function, tree, leaves, static)
+        exported, shape = _read(path) or _export(path, function, tree, leaves, static)
+        _loaded[name] = _callable(exported, compiler_options), shape
     program, shape = _loaded[name]
     return jax.tree.unflatten(jax.tree.structure(shape), program(*leaves))
 
@@ -105,12 +113,13 @@ def _foreign() -> list[Path]:
     return sorted(path for path in loaded if not any(path.is_relative_to(place) for place in known))
 
 
-def _export(path: Path, function: Any, tree: Any, leaves: list[Any], static: dict[str, Any]) -> _Loaded:
+def _export(path: Path, function: Any, tree: Any, leaves: list[Any], static: dict[str, Any]) -> _Kept:
     """Trace and lower the function, and keep what comes out."""
     shape: list[Any] = []
+    inlined = getattr(function, "__wrapped__", function)  # compiler options are the outermost jit's affair
 
     def flat(*leaves: Any) -> list[jax.Array]:
-        result = function(*jax.tree.unflatten(tree, leaves), **static)
+        result = inlined(*jax.tree.unflatten(tree, leaves), **static)
         shape[:] = [jax.tree.map(lambda leaf: 0, result)]
         return jax.tree.leaves(result)
 
@@ -124,10 +133,10 @@ def _export(path: Path, function: Any, tree: Any, leaves: list[Any], static: dic
         kept = sorted(filter(Path.is_file, path.parent.iterdir()), key=lambda p: p.stat().st_mtime)
         for old in kept[:-MOST]:
             old.unlink(missing_ok=True)
-    return _callable(exported), shape[0]
+    return exported, shape[0]
 
 
-def _read(path: Path) -> _Loaded | None:
+def _read(path: Path) -> _Kept | None:
     """Return what was kept, or None where there is nothing, nothing whole, or a module has changed since."""
     try:
         written = path.read_bytes()
@@ -142,11 +151,11 @@ def _read(path: Path) -> _Loaded | None:
         return None
     # JAX makes LAPACK's routines known when it lowers a call of one; an exported program is lowered already
     jax.jit(jnp.linalg.cholesky).lower(jax.ShapeDtypeStruct((1, 1), float))
-    return _callable(jax.export.deserialize(serialized)), shape
+    return jax.export.deserialize(serialized), shape
 
 
-def _callable(exported: jax.export.Exported) -> Program:
+def _callable(exported: jax.export.Exported, compiler_options: dict[str, Any] | None) -> Program:
     if exported.nr_devices == 1:
-        return jax.jit(exported.call)
-    mesh = Mesh(jax.local_devices(), "devices")
-    return jax.jit(exported.call, in_shardings=NamedSharding(mesh, PartitionSpec()))
+        return jax.jit(exported.call, compiler_options=compiler_options)
+    everywhere = NamedSharding(Mesh(jax.local_devices(), "devices"), PartitionSpec())
+    return jax.jit(exported.call, in_shardings=everywhere, compiler_options=compiler_options)

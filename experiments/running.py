@@ -15,7 +15,7 @@ from fpo_jax.estimators import Implicit
 from fpo_jax.leader import Leader
 from fpo_jax.record import outcome
 from fpo_jax.simulate import first_divergence, run_seeds
-from fpo_jax.start import as_reals, check_run, instance, seed_keys
+from fpo_jax.start import LIGHTLY, as_reals, check_run, instance, seed_keys
 from fpo_jax.statistics import collapsed, mean_interval, share_interval
 from fpo_jax.types import Cost, Environment, Follower, Game, Key, State, Trace
 
@@ -80,7 +80,7 @@ class Result:
 
 
 def execute(settings: Settings, keep_states: bool = False) -> Result:
-    """Run the settings over all their seeds as one compiled, vmapped program.
+    """Run the settings over all their seeds as one compiled, vmapped program; instances are another.
 
     States are kept, where that is worth it, for pages and figures that show how a policy moved.
 
@@ -94,16 +94,18 @@ def execute(settings: Settings, keep_states: bool = False) -> Result:
     with in_precision(settings.precision):
         keys = seed_keys(settings.seeds, settings.seed)
         call = partial(programs.call_kept, settings.static())
-        check_run(environment, leader, follower, keys[0], settings.steps, call=call)
+        lightly = partial(call, compiler_options=LIGHTLY)
+        check_run(environment, leader, follower, keys[0], settings.steps, call=lightly)
         record = RECORDS[settings.record]
         keep_states = keep_states and worth_keeping(settings)
-        final, trace, games, optimum = call(
-            _run_all,
+        final, trace = call(
+            _run,
             *(environment, leader, follower, keys),
             steps=settings.steps,
             record=record,
             keep_states=keep_states,
         )
+        games, optimum = lightly(_instances, environment, keys)
         first_bad = first_divergence(trace)
         cautions = tuple(_cautions(settings, final, first_bad))
     seeds = settings.seed + np.arange(settings.seeds)
@@ -169,13 +171,18 @@ def _cautions(settings: Settings, final: State, first_bad: np.ndarray) -> Iterat
 
 
 @partial(jax.jit, static_argnames=("steps", "record", "keep_states"))
-def _run_all(
+def _run(
     environment: Environment, leader: Leader, follower: Follower, keys: Key, **options: Any
-) -> tuple[State, Trace, Game, jax.Array]:
-    """Return what `run_seeds` does, the instance of each key, and its optimum."""
-    final, trace = run_seeds(environment, leader, follower, keys, **options)
+) -> tuple[State, Trace]:
+    """Return what `run_seeds` does, of players that are checked."""
+    return run_seeds(environment, leader, follower, keys, **options)
+
+
+@partial(jax.jit, compiler_options=LIGHTLY)
+def _instances(environment: Environment, keys: Key) -> tuple[Game, jax.Array]:
+    """Return the instance of each key, and its optimum."""
     games = jax.vmap(lambda key: instance(environment, key))(keys)
-    return final, trace, games, jax.vmap(lambda game: game.optimum())(games)
+    return games, jax.vmap(lambda game: game.optimum())(games)
 
 
 def summary(result: Result) -> dict[str, Any]:
