@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from experiments import programs
+from fpo_jax.start import LIGHTLY
 from tests.test_command_line import call
 
 TRACED = []
@@ -101,6 +102,17 @@ def test_what_is_not_whole_is_made_anew_and_a_folder_that_cannot_be_written_does
     np.testing.assert_array_equal(programs.call_kept("one", solved, *ARGUMENTS, power=2)[0], expected)
 
 
+def test_a_kept_program_is_compiled_as_it_is_told(folder):
+    expected, _ = programs.call_kept("one", solved, *ARGUMENTS, power=2)
+    for _ in range(2):  # exported, then read
+        forget(folder)
+        lightly, _ = programs.call_kept("one", solved, *ARGUMENTS, compiler_options=LIGHTLY, power=2)
+        np.testing.assert_allclose(lightly, expected, rtol=1e-12)
+        forget(folder)
+        with pytest.raises(jax.errors.JaxRuntimeError, match="no_such_option"):
+            programs.call_kept("one", solved, *ARGUMENTS, compiler_options={"no_such_option": 1}, power=2)
+
+
 def test_a_run_is_the_same_from_a_kept_program(folder, capsys):
     command = ["run", "linear", "--steps", "3", "--seeds", "2", "--dimension", "4", "--json"]
     forget(None)
@@ -108,7 +120,7 @@ def test_a_run_is_the_same_from_a_kept_program(folder, capsys):
     forget(folder)
     first = call(capsys, *command)
     assert first[:2] == without[:2]
-    assert len(list(folder.iterdir())) == 2  # what is checked before the run, and the run
+    assert len(list(folder.iterdir())) == 3  # what is checked before the run, the run, and its instances
     forget(folder)
     assert call(capsys, *command)[:2] == first[:2]
 
