@@ -94,6 +94,7 @@ def test_statistics(capsys):
     run_page("docs/statistics.md", {}, capsys)
 
 
+@pytest.mark.slow
 def test_your_own_and_its_notebook(capsys):
     namespace = {}
     run_page("docs/extend.md", namespace, capsys)
