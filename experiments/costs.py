@@ -5,7 +5,7 @@ the recipe, the objectives of an environment in turns, so that their ratios meet
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -19,23 +19,21 @@ from experiments.peak_rates import Peak
 from experiments.settings import Settings, in_precision, resolve
 from experiments.timing import Times, median_times, timed
 from fpo_jax.record import outcome
-from fpo_jax.simulate import run_seeds
-from fpo_jax.start import as_reals, seed_keys
+from fpo_jax.simulate import run_by
+from fpo_jax.start import seed_keys
 
 MEASURED = ("myopic", "relaxed", "practical", "exact")
 TIMED = {
-    "bandit": 320,
-    "contextual": 16,
-    "corridor": 320,
-    "garnet": 64,
-    "gridworld": 32,
-    "language": 8,
-    "neural": 16,
+    "bandit": 319,
+    "contextual": 15,
+    "corridor": 319,
+    "garnet": 63,
+    "gridworld": 31,
+    "language": 7,
+    "neural": 15,
 }
-"""Iterations that are timed, by environment; elsewhere 320, or all if they are fewer."""
-
-ALIKE = ("corridor",)
-"""Environments whose runs do not depend on the seed: a batch would be computed once, so it is not timed."""
+"""Iterations that are timed, by environment; elsewhere 319, or all if they are fewer. With the first, entries
+then fill the chunks in which they are computed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +46,9 @@ class Row:
         seconds: of a seed, by the number of seeds that run at once.
         over_myopic: the ratio to the myopic objective, by the same; of CPU seconds, or of wall seconds on a
             device that is no CPU.
-        trace, lower, compile: seconds until the program of the largest width is there; the last is XLA's.
-        bytes: what that program takes while it runs, arguments and results included, on all devices.
+        trace, lower, compile: seconds until all programs of the largest width are there; the last is XLA's.
+        bytes: what the program of the iterations takes while it runs, arguments and results included, on all
+            devices.
         oracle: of a seed by the eager oracle, or None where there is none.
         work: of one iteration, or None where it is not counted.
         limit: seconds that the work of a seed takes at the machine's peak rates, or None.
@@ -98,11 +97,11 @@ def measure(
     wishes = {"environment": environment, "precision": precision, "record": "outcome"}
     every = {name: resolve({**wishes, "objective": name}) for name in objectives}
     whole = next(iter(every.values())).steps
-    few = min(iterations or TIMED.get(environment, 320), whole)
-    scale = whole / few
+    few = min(iterations or TIMED.get(environment, 319), whole)
+    scale = (whole + 1) / (few + 1)  # a run has an entry more than iterations
     seconds: dict[str, dict[int, Times]] = {name: {} for name in objectives}
     built: dict[str, _Program] = {}
-    for width in [1] if environment in ALIKE else sorted(set(widths)):
+    for width in sorted(set(widths)):
         built = {name: _Program(settings, width, few) for name, settings in every.items()}
         for name, times in median_times(built, repeats).items():
             seconds[name][width] = Times(*(scale * t / width for t in times))
@@ -118,7 +117,7 @@ def measure(
             _ratios(seconds[name], seconds.get("myopic")),
             **built[name].stages,
             bytes=built[name].bytes,
-            oracle=Times(*(scale * t for t in oracles[name])) if name in oracles else None,
+            oracle=Times(*(whole / few * t for t in oracles[name])) if name in oracles else None,
             work=(work := iteration(settings)),
             limit=None if work is None else peak.limit(whole * work),
         )
@@ -138,24 +137,34 @@ def _clock(times: Times) -> float:
 
 
 class _Program:
-    """A compiled run of so many seeds, timed stage by stage; called, it runs."""
+    """A compiled run of so many seeds, timed stage by stage; called, it runs its iterations."""
 
     def __init__(self, settings: Settings, width: int, steps: int):
         self._precision = settings.precision
+        self.stages = dict.fromkeys(("trace", "lower", "compile"), Times(0.0, 0.0))
         with in_precision(settings.precision):
-            self._arguments = (*as_reals(settings.build()), seed_keys(width))
-            program = jax.jit(partial(run_seeds, steps=steps, record=outcome))
-            traced, tracing = timed(lambda: program.trace(*self._arguments))
-            lowered, lowering = timed(traced.lower)
-            self._compiled, compiling = timed(lowered.compile)
-        self.stages = {"trace": tracing, "lower": lowering, "compile": compiling}
-        stats = self._compiled.memory_analysis()
+            players, keys = settings.build(), seed_keys(width)
+            run_by(self._compiled, *players, keys, devices=jax.local_devices(), steps=steps, record=outcome)
+        stats = self._iterations.memory_analysis()
         each = stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes
         self.bytes = each * jax.local_device_count()
 
+    def _compiled(self, program: Any, *arguments: Any, **static: Any) -> Any:
+        """Compile a program and run it; the last one is that of the iterations."""
+        jitted = getattr(program, "jitted", program)
+        traced = self._timed("trace", partial(jitted.trace, *arguments, **static))
+        self._iterations = self._timed("compile", self._timed("lower", traced.lower).compile)
+        self._arguments = arguments
+        return self._iterations(*arguments)
+
+    def _timed(self, stage: str, work: Callable[[], Any]) -> Any:
+        result, times = timed(work)
+        self.stages[stage] = Times(*(a + b for a, b in zip(self.stages[stage], times, strict=True)))
+        return result
+
     def __call__(self) -> Any:
         with in_precision(self._precision):
-            return self._compiled(*self._arguments)
+            return self._iterations(*self._arguments)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import psutil
 from matplotlib.figure import Figure
 
 from experiments.cold_start import ColdStart
-from experiments.costs import ALIKE, Row
+from experiments.costs import Row
 from experiments.oracle import WITHOUT
 from experiments.peak_rates import Peak
 from experiments.results import provenance, replacing, write_json
@@ -136,8 +136,6 @@ def lines(bench: Benchmark) -> Iterator[str]:
     for (environment, objective), reason in WITHOUT.items():
         if any(row.environment == environment and objective in (None, row.objective) for row in bench.rows):
             yield f"no oracle, {environment}{f' {objective}' if objective else ''}: {reason}"
-    for environment in {row.environment for row in bench.rows} & {*ALIKE}:
-        yield f"{environment}: all runs are the same, so that all figures are of one seed at once"
     if bench.cold:
         yield from _cold_lines(bench.cold)
 

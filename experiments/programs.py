@@ -51,16 +51,14 @@ def call_kept(
     identity: object,
     function: Callable[..., Any],
     *arguments: Any,
-    compiler_options: dict[str, Any] | None = None,
     **static: Any,
 ) -> Any:
     """Return `function(*arguments, **static)`, by a kept program where programs are kept.
 
     Args:
         identity: a name for everything static about the arguments, such as their classes.
-        function: jitted, of pytrees; a function of a module.
+        function: jitted, of pytrees; a function of a module. XLA is told what its `compiler_options` are.
         arguments, static: what it is called with.
-        compiler_options: those that it is jitted with.
     """
     if _folder is None:
         return function(*arguments, **static)
@@ -72,7 +70,7 @@ def call_kept(
     if name not in _loaded:
         path = _folder / name
         exported, shape = _read(path) or _export(path, function, tree, leaves, static)
-        _loaded[name] = _callable(exported, compiler_options), shape
+        _loaded[name] = _callable(exported, leaves, getattr(function, "compiler_options", None)), shape
     program, shape = _loaded[name]
     return jax.tree.unflatten(jax.tree.structure(shape), program(*leaves))
 
@@ -89,6 +87,7 @@ def _name(function: Any, identity: object, leaves: list[Any], static: dict[str, 
         f"{function.__module__}.{function.__qualname__}",
         identity,
         [str(jax.typeof(leaf)) for leaf in leaves],
+        getattr(function, "compiler_options", None),
         {name: getattr(value, "__qualname__", value) for name, value in static.items()},
         [device.device_kind for device in jax.local_devices()],
         str(jnp.result_type(float)),
@@ -154,8 +153,10 @@ def _read(path: Path) -> _Kept | None:
     return jax.export.deserialize(serialized), shape
 
 
-def _callable(exported: jax.export.Exported, compiler_options: dict[str, Any] | None) -> Program:
+def _callable(exported: jax.export.Exported, leaves: list[Any], options: dict[str, Any] | None) -> Program:
     if exported.nr_devices == 1:
-        return jax.jit(exported.call, compiler_options=compiler_options)
+        return jax.jit(exported.call, compiler_options=options)
     everywhere = NamedSharding(Mesh(jax.local_devices(), "devices"), PartitionSpec())
-    return jax.jit(exported.call, in_shardings=everywhere, compiler_options=compiler_options)
+    shardings = [getattr(leaf, "sharding", everywhere) for leaf in leaves]
+    placed = tuple(place if place.num_devices > 1 else everywhere for place in shardings)
+    return jax.jit(exported.call, in_shardings=placed, compiler_options=options)

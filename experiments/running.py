@@ -12,12 +12,11 @@ from experiments import programs
 from experiments.history import Snapshots, at_shown, run_again, snapshots, worth_keeping
 from experiments.settings import RECORDS, Settings, in_precision
 from fpo_jax.estimators import Implicit
-from fpo_jax.leader import Leader
 from fpo_jax.record import outcome
-from fpo_jax.simulate import first_divergence, run_seeds
-from fpo_jax.start import LIGHTLY, as_reals, check_run, instance, seed_keys
+from fpo_jax.simulate import first_divergence, run_by, run_seeds
+from fpo_jax.start import Begun, Once, instance, seed_keys
 from fpo_jax.statistics import collapsed, mean_interval, share_interval
-from fpo_jax.types import Cost, Environment, Follower, Game, Key, State, Trace
+from fpo_jax.types import Cost, Game, Key, State
 
 STATIONARY = 1e-6
 """Largest ‖∂L/∂φ‖ that counts as that of a stationary point."""
@@ -80,7 +79,7 @@ class Result:
 
 
 def execute(settings: Settings, keep_states: bool = False) -> Result:
-    """Run the settings over all their seeds as one compiled, vmapped program; instances are another.
+    """Run the settings over all their seeds at once, by the programs of `fpo_jax.simulate.run_by`.
 
     States are kept, where that is worth it, for pages and figures that show how a policy moved.
 
@@ -90,22 +89,20 @@ def execute(settings: Settings, keep_states: bool = False) -> Result:
         InputError: as `fpo_jax.run_seeds`.
         Diverged: when no seed stayed finite.
     """
-    environment, leader, follower = as_reals(settings.build())
+    environment, leader, follower = settings.build()
     with in_precision(settings.precision):
         keys = seed_keys(settings.seeds, settings.seed)
         call = partial(programs.call_kept, settings.static())
-        lightly = partial(call, compiler_options=LIGHTLY)
-        check_run(environment, leader, follower, keys[0], settings.steps, call=lightly)
-        record = RECORDS[settings.record]
         keep_states = keep_states and worth_keeping(settings)
-        final, trace = call(
-            _run,
+        begun, final, trace = run_by(
+            call,
             *(environment, leader, follower, keys),
+            devices=jax.local_devices(),
             steps=settings.steps,
-            record=record,
+            record=RECORDS[settings.record],
             keep_states=keep_states,
         )
-        games, optimum = lightly(_instances, environment, keys)
+        games, optimum = call(_instances, begun, runs=settings.seeds)
         first_bad = first_divergence(trace)
         cautions = tuple(_cautions(settings, final, first_bad))
     seeds = settings.seed + np.arange(settings.seeds)
@@ -170,18 +167,10 @@ def _cautions(settings: Settings, final: State, first_bad: np.ndarray) -> Iterat
         )
 
 
-@partial(jax.jit, static_argnames=("steps", "record", "keep_states"))
-def _run(
-    environment: Environment, leader: Leader, follower: Follower, keys: Key, **options: Any
-) -> tuple[State, Trace]:
-    """Return what `run_seeds` does, of players that are checked."""
-    return run_seeds(environment, leader, follower, keys, **options)
-
-
-@partial(jax.jit, compiler_options=LIGHTLY)
-def _instances(environment: Environment, keys: Key) -> tuple[Game, jax.Array]:
-    """Return the instance of each key, and its optimum."""
-    games = jax.vmap(lambda key: instance(environment, key))(keys)
+@partial(Once, static_argnames="runs")
+def _instances(begun: Begun, *, runs: int) -> tuple[Game, jax.Array]:
+    """Return the instance of each run, and its optimum."""
+    games = begun.games(runs)
     return games, jax.vmap(lambda game: game.optimum())(games)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Int, PyTree
 
 LANES = "lanes"
 """Name of the axis along which runs stand side by side, and which is divided among devices."""
@@ -32,9 +32,45 @@ def chunk_length(number: int) -> int:
     return max(length for length in range(1, 17) if number % length == 0)
 
 
+def chunks_beyond(number: int) -> Int[Array, "c l"]:
+    """Return 0 … number − 1, in chunks of 8 to 16 where there are so many; more fill the last."""
+    lengths = range(min(number, 8), min(number, 16) + 1)
+    length = min(lengths, key=lambda length: (-number % length, -length))
+    return in_rows(length, jnp.arange(number + -number % length))
+
+
 def in_rows(length: int, tree: PyTree) -> PyTree:
     """Return every leaf [n, …] as [n / length, length, …]."""
     return jax.tree.map(lambda leaf: leaf.reshape(-1, length, *leaf.shape[1:]), tree)
+
+
+def apart(f: Callable[[Any], Any], lanes: PyTree) -> tuple[Any, Any]:
+    """Return f over a leading axis of lanes: what is the same in all of them once, and what is not by lane.
+
+    Both have the structure of a result, with None in the place of what stands in the other.
+    """
+    seen: list[Any] = []
+
+    @jax.custom_batching.custom_vmap
+    def look(result: Any) -> Any:
+        return result
+
+    @look.def_vmap
+    def differs(number: int, batched: list[Any], result: Any) -> tuple[Any, Any]:
+        seen.extend(batched)
+        return result, batched[0]
+
+    results = jax.vmap(lambda lane: look(f(lane)))(lanes)
+    differ = seen[0] if seen else jax.tree.map(lambda leaf: False, results)
+    return (
+        jax.tree.map(lambda leaf, d: None if d else leaf[0], results, differ),
+        jax.tree.map(lambda leaf, d: leaf if d else None, results, differ),
+    )
+
+
+def together(shared: PyTree, lane: PyTree) -> PyTree:
+    """Put what `apart` set apart together again, for one lane."""
+    return jax.tree.map(lambda s, own: own if s is None else s, shared, lane, is_leaf=lambda x: x is None)
 
 
 def spread(f: Callable[[Any, Any], Any], devices: Sequence[jax.Device]) -> Callable[[Any, Any], Any]:
@@ -42,11 +78,22 @@ def spread(f: Callable[[Any, Any], Any], devices: Sequence[jax.Device]) -> Calla
 
     Their number must divide that of the lanes.
     """
-    batch = jax.vmap(f, in_axes=(None, 0))
+    return divided(jax.vmap(f, in_axes=(None, 0)), devices, by_lane=True)
+
+
+def divided(
+    batch: Callable[[Any, Any], Any], devices: Sequence[jax.Device], by_lane: PyTree
+) -> Callable[[Any, Any], Any]:
+    """Return batch(shared, lanes), with the lanes divided evenly among the devices.
+
+    `by_lane` says, as a prefix of the result, what of it has a leading axis of lanes; the rest is the same
+    everywhere.
+    """
     if len(devices) == 1:
         return batch
     mesh, along = Mesh(devices, LANES), PartitionSpec(LANES)
+    specs = jax.tree.map(lambda lanes: along if lanes else PartitionSpec(), by_lane)
     # the check of what varies between devices does not see through every loop inside a run
     return jax.shard_map(
-        batch, mesh=mesh, in_specs=(PartitionSpec(), along), out_specs=along, check_vma=False
+        batch, mesh=mesh, in_specs=(PartitionSpec(), along), out_specs=specs, check_vma=False
     )

@@ -1,9 +1,10 @@
-"""Iterative RLHF as one jitted scan: policy step, reward-model update, record, repeat.
+"""Iterative RLHF as one jitted scan: record, policy step, reward-model update, repeat.
 
 Randomness: one key a run, split by named purpose, so that every objective faces the same instance, the
 same initial parameters and the same noise. Comparisons between objectives are therefore paired.
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -16,9 +17,18 @@ from jaxtyping import Array, PyTree
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.keys import named_key
 from fpo_jax.leader import Leader
-from fpo_jax.loops import chunk_length, in_rows, scan_rows, spread
+from fpo_jax.loops import chunk_length, chunks_beyond, in_rows, scan_rows, spread, together
 from fpo_jax.record import Record, full_record, is_finite
-from fpo_jax.start import as_reals, check_run, initial_state, instance, named_if_not_differentiable
+from fpo_jax.start import (
+    Begun,
+    as_reals,
+    begin,
+    check_begun,
+    check_players,
+    instance,
+    named_if_not_differentiable,
+    padded,
+)
 from fpo_jax.steering import foresight_keys
 from fpo_jax.types import (
     Environment,
@@ -124,23 +134,18 @@ def run(
         InputError: names a hyperparameter out of range, a misshapen or unnormalised policy, a follower
             that cannot keep its promise on this game.
     """
-    environment, leader, follower = as_reals((environment, leader, follower))
-    check_run(environment, leader, follower, key, steps, every, initial)
-    if noise is not None:
-        _check_noise(environment, key, noise, steps, leader.policy_steps)
-    with named_if_not_differentiable(follower):
-        return _run(
-            environment,
-            leader,
-            follower,
-            key,
-            initial,
-            noise,
-            steps=steps,
-            record=record,
-            every=every,
-            keep_states=keep_states,
-        )
+    _, final, trace = run_by(
+        directly,
+        *(environment, leader, follower, key[None]),
+        devices=jax.local_devices()[:1],
+        steps=steps,
+        record=record,
+        every=every,
+        keep_states=keep_states,
+        initial=initial,
+        noise=noise,
+    )
+    return _only((final, trace))
 
 
 def run_seeds(
@@ -162,20 +167,61 @@ def run_seeds(
     """
     if jnp.ndim(keys) == 0 or len(keys) == 0:
         raise InputError("keys", f"array of shape {jnp.shape(keys)}", "one key for each of >= 1 seeds")
+    _, final, trace = run_by(
+        directly,
+        *(environment, leader, follower, keys),
+        devices=jax.local_devices(),
+        steps=steps,
+        record=record,
+        every=every,
+        keep_states=keep_states,
+        initial=initial,
+    )
+    return final, trace
+
+
+def directly(program: Callable[..., Any], *arguments: Any, **static: Any) -> Any:
+    """Call a program as it is."""
+    return program(*arguments, **static)
+
+
+def run_by(
+    call: Callable[..., Any],
+    environment: Environment | Game,
+    leader: Leader,
+    follower: Follower,
+    keys: Key,
+    *,
+    devices: Sequence[jax.Device],
+    steps: int,
+    record: Record = full_record,
+    every: int = 1,
+    keep_states: bool = False,
+    initial: tuple[Theta, Phi] | None = None,
+    noise: Noise | None = None,
+) -> tuple[Begun, State, Trace]:
+    """Run as `run_seeds`, by programs that `call` calls, and also return how the runs began.
+
+    There are three: the beginning, which runs once and is compiled lightly, what is checked of it, and the
+    iterations. Seeds are spread over `devices`; `noise` is the same for all of them.
+    """
     environment, leader, follower = as_reals((environment, leader, follower))
-    check_run(environment, leader, follower, keys[0], steps, every, initial)
+    check_players(environment, leader, follower, keys, steps, every, initial)
+    if noise is not None:
+        _check_noise(environment, keys[0], noise, steps, leader.policy_steps)
+    begun = call(begin, environment, follower, keys, initial, devices=tuple(devices))
+    check_begun(begun, follower, keys, call)
     with named_if_not_differentiable(follower):
-        return _run_seeds(
-            environment,
-            leader,
-            follower,
-            keys,
-            initial,
+        final, trace = call(
+            _iterate_lanes,
+            *(leader, follower, noise, begun, keys),
+            devices=tuple(devices),
             steps=steps,
             record=record,
             every=every,
             keep_states=keep_states,
         )
+    return begun, final, trace
 
 
 def first_divergence(trace: Trace) -> np.ndarray:
@@ -184,12 +230,12 @@ def first_divergence(trace: Trace) -> np.ndarray:
     return np.where(finite.all(axis=1), -1, np.argmin(finite, axis=1))
 
 
-def run_traced(
-    environment: Environment | Game,
+def iterate(
+    game: Game,
     leader: Leader,
     follower: Follower,
+    state: State,
     key: Key,
-    initial: tuple[Theta, Phi] | None,
     noise: Noise | None = None,
     *,
     steps: int,
@@ -197,66 +243,71 @@ def run_traced(
     every: int,
     keep_states: bool = False,
 ) -> tuple[State, Trace]:
-    """Run iterative RLHF once, as `run`, with nothing checked: a function to be traced."""
-    game = instance(environment, key)
-    state = initial_state(game, follower, key, initial)
+    """Return the final state and the trace of one run from its beginning: a function to be traced.
 
-    def entry(state: State, entry_key: Key, done: Array | int) -> Trace:
-        metrics = record(game.at(done / steps), follower, state, named_key(entry_key, "record"))
-        finite = is_finite(state, metrics)
-        return Trace(metrics, state if keep_states else None, finite)
+    An iteration stands in its program once, and so does an entry: compiling takes longer than most runs.
+    """
+    iteration_keys = jax.random.split(named_key(key, "iterations"), steps)
+    entry_keys = jnp.concatenate([named_key(key, "first entry")[None], iteration_keys])
 
-    def iteration(state: State, moment: Moment) -> tuple[State, Trace | None]:
+    def entry(state: State, done: Array) -> Trace:
+        metrics = record(game.at(done / steps), follower, state, named_key(entry_keys[done], "record"))
+        return Trace(metrics, state if keep_states else None, is_finite(state, metrics))
+
+    def iteration(state: State, moment: Moment) -> tuple[State, None]:
         done, iteration_key, given = moment
         progress = done / steps
-        state = step(game.at(progress), leader.at(progress), follower, state, iteration_key, given)
-        return state, entry(state, iteration_key, done + 1) if every == 1 else None
+        return step(game.at(progress), leader.at(progress), follower, state, iteration_key, given), None
 
-    def chunk(state: State, moments: Moment) -> tuple[State, Trace | None]:
-        done, keys, given = moments
+    def entry_and_iteration(state: State, moment: Moment) -> tuple[State, Trace]:
+        # a choice rather than a condition, so that the two share what they compute of the state
+        after, _ = iteration(state, moment)
+        goes_on = moment[0] < steps
+        return jax.tree.map(partial(jnp.where, goes_on), after, state), entry(state, moment[0])
+
+    def chunk(body: Callable[[State, Moment], Any], state: State, done: Array) -> tuple[State, Any]:
+        within = jnp.minimum(done, steps - 1)
+        keys, given = jax.tree.map(lambda leaf: leaf[within], (iteration_keys, noise))
         ahead = jax.vmap(partial(drawn, game, leader, follower))(keys) if given is None else given
-        return scan_rows(iteration, state, (done, keys, ahead))
+        return scan_rows(body, state, (done, keys, ahead))
 
-    def iterate(state: State, moments: Moment) -> tuple[State, Trace | None]:
-        chunks = in_rows(chunk_length(len(moments[0])), moments)
-        state, entries = jax.lax.scan(chunk, state, chunks)
-        return state, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), entries)
+    def entry_and_iterations(state: State, done: Array) -> tuple[State, Trace]:
+        def go_on(state: State) -> State:
+            chunks = in_rows(chunk_length(every), done + jnp.arange(every))
+            return jax.lax.scan(partial(chunk, iteration), state, chunks)[0]
 
-    def until_entry(state: State, moments: Moment) -> tuple[State, Trace]:
-        state, _ = iterate(state, moments)
-        return state, entry(state, moments[1][-1], moments[0][-1] + 1)
+        return jax.lax.cond(done < steps, go_on, lambda state: state, state), entry(state, done)
 
-    first = entry(state, named_key(key, "first entry"), 0)
-    iteration_keys = jax.random.split(named_key(key, "iterations"), steps)
-    moments = jnp.arange(steps), iteration_keys, noise
-    if every == 1:
-        state, rest = iterate(state, moments)
-    else:
-        state, rest = jax.lax.scan(until_entry, state, in_rows(every, moments))
-    return state, jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest)
+    if every > 1:
+        return jax.lax.scan(entry_and_iterations, state, jnp.arange(0, steps + 1, every))
+    state, chunks = jax.lax.scan(partial(chunk, entry_and_iteration), state, chunks_beyond(steps + 1))
+    return state, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[: steps + 1], chunks)
 
 
-_run = jax.jit(run_traced, static_argnames=("steps", "record", "every", "keep_states"))
-
-
-@partial(jax.jit, static_argnames=("steps", "record", "every", "keep_states"))
-def _run_seeds(
-    environment: Environment | Game,
+@partial(jax.jit, static_argnames=("devices", "steps", "record", "every", "keep_states"))
+def _iterate_lanes(
     leader: Leader,
     follower: Follower,
+    noise: Noise | None,
+    begun: Begun,
     keys: Key,
-    initial: tuple[Theta, Phi] | None,
+    *,
+    devices: tuple[jax.Device, ...],
     **options: Any,
 ) -> tuple[State, Trace]:
-    def one(shared: Any, key: Key) -> tuple[State, Trace]:
-        environment, leader, follower, initial = shared
-        return run_traced(environment, leader, follower, key, initial, **options)
+    def one(shared: Any, lane: Any) -> tuple[State, Trace]:
+        game, leader, follower, noise = shared
+        own, state, key = lane
+        return iterate(together(game, own), leader, follower, state, key, noise, **options)
 
-    devices = jax.local_devices()
-    seeds = len(keys)
-    padded = jnp.concatenate([keys, jnp.broadcast_to(keys[:1], (-seeds % len(devices),))])
-    results = spread(one, devices)((environment, leader, follower, initial), padded)
-    return jax.tree.map(lambda leaf: leaf[:seeds], results)
+    lanes = begun.own, begun.states, padded(keys, devices)
+    results = spread(one, devices)((begun.shared, leader, follower, noise), lanes)
+    return jax.tree.map(lambda leaf: leaf[: len(keys)], results)
+
+
+@jax.jit
+def _only(tree: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf: leaf[0], tree)
 
 
 def _check_noise(

@@ -1,10 +1,10 @@
 """How a run starts: its seed, its instance, its first state, and what is checked before."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any
+from functools import partial, update_wrapper
+from typing import Any, ClassVar, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from fpo_jax.expect import check_shapes, check_weights
 from fpo_jax.hyperparameters import InputError, validate
 from fpo_jax.keys import named_key
 from fpo_jax.leader import Leader
+from fpo_jax.loops import apart, divided, together
 from fpo_jax.types import (
     Environment,
     Follower,
@@ -30,11 +31,58 @@ from fpo_jax.types import (
 SEED_LIMIT = 2**31
 """Seeds lie below this number, so that a seed means the same in either precision."""
 
-LIGHTLY: dict[str, bool | int | str] = {
-    "xla_backend_optimization_level": 0,
-    "xla_cpu_use_fusion_emitters": False,
-}
-"""What XLA is told of a program that runs once: it compiles in a third of the time."""
+
+class Once:
+    """A function whose program runs once, jitted: XLA compiles it lightly, in a third of the time.
+
+    While something else is traced, it is traced as a part of that, since JAX takes what XLA is told from an
+    outermost program only.
+
+    Attributes:
+        jitted: the function, jitted.
+        compiler_options: what XLA is told.
+    """
+
+    compiler_options: ClassVar[dict[str, bool | int | str]] = {
+        "xla_backend_optimization_level": 0,
+        "xla_cpu_use_fusion_emitters": False,
+    }
+
+    def __init__(self, function: Callable[..., Any], **static: Any):
+        update_wrapper(self, function)
+        self._function = function
+        self.jitted = jax.jit(function, compiler_options=self.compiler_options, **static)
+
+    def __call__(self, *arguments: Any, **static: Any) -> Any:
+        """Return what the function returns."""
+        if is_traced(arguments):
+            return self._function(*arguments, **static)
+        return self.jitted(*arguments, **static)
+
+
+def is_traced(tree: PyTree) -> bool:
+    """Say whether what is computed from the tree has no value yet: within `jax.jit`, nothing has."""
+    leaves = [*jax.tree.leaves(tree), jax.device_put(0.0)]
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
+
+
+class Begun(NamedTuple):
+    """How runs begin that stand side by side.
+
+    Attributes:
+        shared: what all their games have in common, None in the place of what they have not.
+        own: [lane, …] of what each game has of its own, None in the place of the rest.
+        states: [lane, …] before any update.
+    """
+
+    shared: Any
+    own: Any
+    states: State
+
+    def games(self, runs: int) -> Game:
+        """Return the games of so many runs, each in full: [run, …]."""
+        own, lanes = jax.tree.map(lambda leaf: leaf[:runs], self.own), jnp.arange(runs)
+        return cast(Game, jax.vmap(lambda _, lane: together(self.shared, lane))(lanes, own))
 
 
 def seed_keys(seeds: int, first_seed: int = 0) -> Key:
@@ -68,20 +116,60 @@ def as_reals(players: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: float(leaf) if type(leaf) is int else leaf, players)
 
 
+def padded(keys: Key, devices: Sequence[jax.Device]) -> Key:
+    """Return the keys, and the first of them again until the number of devices divides theirs."""
+    return jnp.concatenate([keys, jnp.broadcast_to(keys[:1], (-len(keys) % len(devices),))])
+
+
+@partial(Once, static_argnames="devices")
+def begin(
+    environment: Environment | Game,
+    follower: Follower,
+    keys: Key,
+    initial: tuple[Theta, Phi] | None,
+    *,
+    devices: tuple[jax.Device, ...],
+) -> Begun:
+    """Draw the instance of each key, and the state before any update, spread over the devices."""
+
+    def batch(common: Any, keys: Key) -> tuple[tuple[Any, Any], State]:
+        environment, follower, initial = common
+        shared, own = apart(partial(instance, environment), keys)
+
+        def state(own: Any, key: Key) -> State:
+            return initial_state(together(shared, own), follower, key, initial)
+
+        return (shared, own), jax.vmap(state)(own, keys)
+
+    parts = divided(batch, devices, by_lane=((False, True), True))
+    (shared, own), states = parts((environment, follower, initial), padded(keys, devices))
+    return Begun(shared, own, states)
+
+
 def check_run(
     environment: Environment | Game,
     leader: Leader,
     follower: Follower,
-    key: Key,
+    keys: Key,
+    steps: int,
+    every: int = 1,
+) -> None:
+    """Check what can be checked before runs with these keys, [n]: `check_players`, then `check_begun`."""
+    environment, leader, follower = as_reals((environment, leader, follower))
+    check_players(environment, leader, follower, keys, steps, every)
+    check_begun(begin(environment, follower, keys, None, devices=(jax.local_devices()[0],)), follower, keys)
+
+
+def check_players(
+    environment: Environment | Game,
+    leader: Leader,
+    follower: Follower,
+    keys: Key,
     steps: int,
     every: int = 1,
     initial: tuple[Theta, Phi] | None = None,
-    call: Callable[..., Any] = lambda program, *arguments: program(*arguments),
 ) -> None:
-    """Check what can be checked before a run: ranges always, values where none of them is traced.
-
-    The values are those of one program, `first`, which is run by `call`.
-    """
+    """Check what can be checked before anything is drawn: classes, ranges, shapes."""
     if not isinstance(leader, Leader):
         raise InputError("leader", type(leader).__name__, "a Leader, made from an objective")
     for owner in (environment, leader.objective, leader.differentiator, leader, follower.feedback, follower):
@@ -93,11 +181,22 @@ def check_run(
     if isinstance(every, bool) or not isinstance(every, int) or every < 1 or steps % every:
         raise InputError("every", every, f"an integer >= 1 that divides the {steps} iterations")
     if initial is not None:
-        _check_initial(environment, key, initial)
-    values = jax.tree.leaves((environment, leader, follower, key, initial))
-    if any(isinstance(value, jax.core.Tracer) for value in values):
+        _check_initial(environment, keys, initial)
+
+
+def check_begun(
+    begun: Begun,
+    follower: Follower,
+    keys: Key,
+    call: Callable[..., Any] = lambda f, *arguments: f(*arguments),
+) -> None:
+    """Check the values of the first run as it begins, where none of them is traced.
+
+    They are those of one program, `first`, which is run by `call`.
+    """
+    if is_traced((begun, follower, keys)):
         return
-    responses, offline, residual = call(first, environment, follower, key, initial)
+    responses, offline, residual = call(first, begun, follower, keys)
     check_weights(responses)
     if offline is None and not follower.brings_anchor and not np.all(np.asarray(follower.alpha) == 1.0):
         raise InputError("alpha", follower.alpha, "1, since this environment has no offline data")
@@ -111,8 +210,8 @@ def check_run(
         raise InputError("follower", type(follower).__name__, allowed)
 
 
-def _check_initial(environment: Environment | Game, key: Key, initial: tuple[Theta, Phi]) -> None:
-    own = jax.eval_shape(lambda k: instance(environment, k).init(k), key)
+def _check_initial(environment: Environment | Game, keys: Key, initial: tuple[Theta, Phi]) -> None:
+    own = jax.eval_shape(lambda keys: instance(environment, keys[0]).init(keys[0]), keys)
     for name, given, expected in zip(("theta", "phi"), initial, own, strict=True):
         shapes = jax.tree.map(jnp.shape, given), jax.tree.map(jnp.shape, expected)
         if shapes[0] != shapes[1]:
@@ -131,13 +230,11 @@ def named_if_not_differentiable(follower: Follower) -> Iterator[None]:
         raise InputError("follower", type(follower).__name__, allowed) from error
 
 
-@partial(jax.jit, compiler_options=LIGHTLY)
-def first(
-    environment: Environment | Game, follower: Follower, key: Key, initial: tuple[Theta, Phi] | None
-) -> tuple[Responses, Responses | None, Scalar | float]:
-    """Return the first responses, the offline data if there are any, and the follower's first residual."""
-    game = instance(environment, key)
-    theta, reward_model = initial_state(game, follower, key, initial)
+@Once
+def first(begun: Begun, follower: Follower, keys: Key) -> tuple[Responses, Responses | None, Scalar | float]:
+    """Return the first run's first responses, its offline data if any, and the follower's first residual."""
+    own, (theta, reward_model), key = jax.tree.map(lambda leaf: leaf[0], (begun.own, begun.states, keys))
+    game = cast(Game, together(begun.shared, own))
     responses = game.respond(theta, key)
     check_shapes(responses)
     first = jax.tree.map(lambda leaf: leaf[0], responses.y)

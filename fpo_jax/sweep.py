@@ -28,8 +28,8 @@ from fpo_jax.leader import Leader
 from fpo_jax.loops import LANES, spread
 from fpo_jax.objectives import Fpo, Myopic, Practical, Relaxed
 from fpo_jax.record import Record, outcome
-from fpo_jax.simulate import run_traced
-from fpo_jax.start import as_reals, check_run, instance, named_if_not_differentiable, seed_keys
+from fpo_jax.simulate import iterate
+from fpo_jax.start import as_reals, check_run, initial_state, instance, named_if_not_differentiable, seed_keys
 from fpo_jax.types import Environment, Follower, Game, Objective
 
 WIDTH = 1024
@@ -129,7 +129,7 @@ class Sweep:
             raise InputError("grid", f"{len(cells)} cells × {self.seeds.size} seeds", "at least one of each")
         keys = [seed_keys(1, int(seed)) for seed in (self.seeds.min(), self.seeds.max())]
         for cell in cells:
-            check_run(*cell, keys[0][0], steps, every)
+            check_run(*cell, keys[0], steps, every)
         self.cells = len(cells)
         self._followers = [cell.follower for cell in cells]
         self._devices = tuple(jax.devices())
@@ -278,8 +278,10 @@ def _run_lanes(
         numbers = [mine if common is None else common for common, mine in zip(shared, varying, strict=True)]
         cell: Cell = jax.tree.unflatten(treedef, numbers)
         key = jax.random.key(seed)
-        _, trace = run_traced(*cell, key, None, **options)
-        results: Any = trace.metrics, trace.finite, instance(cell.environment, key).optimum()
+        game = instance(cell.environment, key)
+        state = initial_state(game, cell.follower, key)
+        _, trace = iterate(game, cell.leader, cell.follower, state, key, **options)
+        results: Any = trace.metrics, trace.finite, game.optimum()
         return Lanes(*results)
 
     return spread(one, devices)(shared, lanes)

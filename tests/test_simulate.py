@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 
 import chex
 import jax
@@ -28,10 +29,11 @@ from fpo_jax import (
     run_seeds,
     seed_keys,
 )
+from fpo_jax.loops import apart, together
 from fpo_jax.penalties import Fpo
 from fpo_jax.record import is_finite
-from fpo_jax.simulate import _run_seeds, first_divergence
-from fpo_jax.start import first
+from fpo_jax.simulate import _iterate_lanes, first_divergence
+from fpo_jax.start import begin, first
 from fpo_jax.types import RewardModel, State, Trace
 
 SMALL = {"bandit": Bandit(ordinary=5, planted=2), "linear": Linear(dimension=6)}
@@ -60,6 +62,39 @@ def test_seeds_at_once_equal_seeds_one_by_one():
             chex.assert_trees_all_close(one_of_them, single.metrics, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 18, 33])
+def test_entries_are_of_the_same_run_however_many_there_are(key, steps):
+    # Chunks hold up to 16 iterations: a single one, two that are filled up, many.
+    environment, follower, leader = SMALL["bandit"], FOLLOWER["bandit"], Leader(Myopic(), policy_lr=1.0)
+    final, trace = run(environment, leader, follower, key, steps=steps, record=outcome, keep_states=True)
+    assert all(values.shape == (steps + 1,) for values in trace.metrics.values())
+    chex.assert_trees_all_equal(jax.tree.map(lambda leaf: leaf[-1], trace.state), final)
+    sparse_final, sparse = run(
+        environment, leader, follower, key, steps=steps, record=outcome, every=steps, keep_states=True
+    )
+    ends = jax.tree.map(lambda leaf: leaf[jnp.array([0, -1])], trace)
+    chex.assert_trees_all_close((sparse_final, sparse), (final, ends), rtol=1e-12)
+
+
+def test_a_run_within_another_program_is_the_same(key):
+    leader = Leader(Exact(), policy_lr=1.0)
+    go = partial(run, SMALL["bandit"], leader, FOLLOWER["bandit"], key, steps=3, record=outcome)
+    _, expected = go()
+    for _, trace in (jax.jit(go)(), jax.jit(lambda key: go.func(*go.args[:3], key, **go.keywords))(key)):
+        chex.assert_trees_all_close(trace, expected, rtol=1e-12)
+
+
+def test_what_all_lanes_share_stands_once():
+    lanes = jnp.arange(3.0)
+    shared, own = apart(lambda lane: {"same": jnp.ones(2), "own": lane**2, "none": None}, lanes)
+    chex.assert_trees_all_equal(shared, {"same": jnp.ones(2), "own": None, "none": None})
+    chex.assert_trees_all_equal(own, {"same": None, "own": lanes**2, "none": None})
+    whole = jax.vmap(lambda own: together(shared, own))(own)
+    chex.assert_trees_all_equal(whole, {"same": jnp.ones((3, 2)), "own": lanes**2, "none": None})
+    shared, own = apart(lambda lane: jnp.ones(2), lanes)
+    chex.assert_trees_all_equal((shared, own), (jnp.ones(2), None))
+
+
 def test_a_seed_is_the_same_in_any_batch():
     np.testing.assert_array_equal(
         jax.random.key_data(seed_keys(5)[3]), jax.random.key_data(seed_keys(1, first_seed=3)[0])
@@ -86,6 +121,9 @@ def test_nothing_is_compiled_again_when_a_number_changes():
     record = counting(outcome)
     keys = seed_keys(2)
 
+    def programs():
+        return [program._cache_size() for program in (begin.jitted, first.jitted, _iterate_lanes)]
+
     def go(environment, objective, follower, policy_lr=0.02, differentiator=None):
         leader = Leader(objective, policy_lr=policy_lr, differentiator=differentiator or ForwardDifference())
         run_seeds(environment, leader, follower, keys, steps=3, record=record)
@@ -106,14 +144,14 @@ def test_nothing_is_compiled_again_when_a_number_changes():
     }
     for name, calls in cases.items():
         go(*calls[0])
-        before = record.traces, first._cache_size(), _run_seeds._cache_size()
+        before = record.traces, programs()
         for call in calls[1:]:
             go(*call)
-        after = record.traces, first._cache_size(), _run_seeds._cache_size()
+        after = record.traces, programs()
         assert after == before, f"changing {name} compiled a new program"
     run_seeds(linear, Leader(Myopic()), Gradient(), keys, steps=4, record=record)
     assert record.traces > before[0]  # the counters count
-    assert _run_seeds._cache_size() > before[2]
+    assert programs()[2] > before[1][2]
 
 
 def test_record_sees_what_it_says(key):
@@ -187,6 +225,7 @@ def test_run_may_itself_be_vmapped_over_hyperparameters(key):
 
 TWO_DEVICES = """
 import sys
+from functools import partial
 import jax, numpy
 from envs.linear import Linear
 from fpo_jax import Gradient, Leader, Myopic, run_seeds, seed_keys
