@@ -5,6 +5,7 @@ hyperparameters only; what changes between updates is in the `RewardModel` that 
 """
 
 from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,14 @@ Slope = Callable[[jax.Array], jax.Array]
 Minimiser = Callable[[Slope, jax.Array], jax.Array]
 
 ALPHA_HELP = "share of on-policy data in the reward model's training mix, in [0, 1]"
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _traced_once(method: Method) -> Method:
+    """Have a method of arrays traced once, however often a program needs it: jitted within what is jitted."""
+    return cast(Method, jax.jit(method))
 
 
 @struct.dataclass
@@ -95,6 +104,7 @@ class BestResponse(Follower):
         anchor = phi if self.anchored else jax.tree.map(jnp.zeros_like, phi)
         return self.update(game, theta, RewardModel(phi, memory=anchor), key)
 
+    @_traced_once
     def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
         """Return the best response to π_θ, whatever φ was before."""
         loss = self.loss(game, theta, reward_model, key)
@@ -152,6 +162,7 @@ class Converged(BestResponse):
     gradient_norm: float = real(1e-8, "largest ‖∂L/∂φ‖ that counts as converged", low=0.0, open=True)
     most_steps: int = count(2000, "most iterations of BFGS")
 
+    @_traced_once
     def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
         """Return the stationary point that descent from the present φ leads to."""
         loss = self.loss(game, theta, reward_model, key)

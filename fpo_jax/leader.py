@@ -59,7 +59,7 @@ class Leader:
         follower: Follower,
         theta: Theta,
         reward_model: RewardModel,
-        key: Key,
+        key: Key | ForesightKeys,
         noise: PyTree | None = None,
     ) -> Theta:
         """Return θ after `policy_steps` ascent steps; `noise`, if given, has one row of each leaf a step."""

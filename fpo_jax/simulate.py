@@ -15,7 +15,7 @@ from flax import struct
 from jaxtyping import Array, PyTree
 
 from fpo_jax.hyperparameters import InputError
-from fpo_jax.keys import named_key
+from fpo_jax.keys import named_key, named_keys
 from fpo_jax.leader import Leader
 from fpo_jax.loops import chunk_length, chunks_beyond, in_rows, scan_rows, spread, together
 from fpo_jax.record import Record, full_record, is_finite
@@ -29,7 +29,7 @@ from fpo_jax.start import (
     named_if_not_differentiable,
     padded,
 )
-from fpo_jax.steering import foresight_keys
+from fpo_jax.steering import ForesightKeys, foresight_keys
 from fpo_jax.types import (
     Environment,
     Follower,
@@ -43,8 +43,19 @@ from fpo_jax.types import (
 )
 from fpo_jax.wrapped import Wrapped
 
-Moment = tuple[Any, Key, Any]
-"""What an iteration is given: how many are done, its key, its noise if that is injected."""
+PLAYERS = "policy step", "reward-model update"
+
+
+class PlayersKeys(NamedTuple):
+    """The keys of one iteration, by what they are for.
+
+    Attributes:
+        policy: for the policy steps, split as they split it.
+        data: for the reward model's update.
+    """
+
+    policy: ForesightKeys
+    data: Key
 
 
 class Noise(NamedTuple):
@@ -75,19 +86,46 @@ class Injected(Wrapped):
         return jax.vmap(lambda noise: self.game.respond(theta, noise))(self.given)
 
 
-def drawn(game: Game, leader: Leader, follower: Follower, key: Key) -> Noise:
+class Moment(NamedTuple):
+    """What an iteration and the entry before it are given.
+
+    Attributes:
+        done: how many iterations are done.
+        record: the key of the entry.
+        players: the keys of the iteration.
+        noise: its random numbers, drawn ahead or injected.
+    """
+
+    done: Any
+    record: Key
+    players: PlayersKeys
+    noise: Noise
+
+
+def players_keys(key: Key | PlayersKeys) -> PlayersKeys:
+    """Split the key of an iteration by player; what is split already stays as it is."""
+    if isinstance(key, PlayersKeys):
+        return key
+    policy_key, data_key = (named_key(key, player) for player in PLAYERS)
+    return PlayersKeys(foresight_keys(policy_key), data_key)
+
+
+def drawn(game: Game, leader: Leader, follower: Follower, key: Key | PlayersKeys) -> Noise:
     """Return the random numbers of the iteration with this key: those that `step` would draw itself."""
-    policy_key, data_key = _players_keys(key)
-    evaluation_key = foresight_keys(policy_key).evaluation
-    return Noise(game.noise(evaluation_key, leader.policy_steps), follower.noise(game, data_key))
-
-
-def _players_keys(key: Key) -> tuple[Key, Key]:
-    return named_key(key, "policy step"), named_key(key, "reward-model update")
+    keys = players_keys(key)
+    return Noise(
+        game.noise(keys.policy.evaluation, leader.policy_steps),
+        follower.noise(game, keys.data),
+    )
 
 
 def step(
-    game: Game, leader: Leader, follower: Follower, state: State, key: Key, noise: Noise | None = None
+    game: Game,
+    leader: Leader,
+    follower: Follower,
+    state: State,
+    key: Key | PlayersKeys,
+    noise: Noise | None = None,
 ) -> State:
     """Return the state after one iteration: the policy steps, then the reward model is retrained on it.
 
@@ -95,9 +133,9 @@ def step(
     """
     policy_noise, data_noise = (None, None) if noise is None else noise
     seen = game if data_noise is None else cast(Game, Injected(game, data_noise))
-    policy_key, data_key = _players_keys(key)
-    theta = leader.update(game, follower, state.theta, state.reward_model, policy_key, policy_noise)
-    return State(theta, follower.update(seen, theta, state.reward_model, data_key))
+    keys = players_keys(key)
+    theta = leader.update(game, follower, state.theta, state.reward_model, keys.policy, policy_noise)
+    return State(theta, follower.update(seen, theta, state.reward_model, keys.data))
 
 
 def run(
@@ -250,33 +288,40 @@ def iterate(
     iteration_keys = jax.random.split(named_key(key, "iterations"), steps)
     entry_keys = jnp.concatenate([named_key(key, "first entry")[None], iteration_keys])
 
-    def entry(state: State, done: Array) -> Trace:
-        metrics = record(game.at(done / steps), follower, state, named_key(entry_keys[done], "record"))
+    def entry(state: State, done: Array, record_key: Key) -> Trace:
+        metrics = record(game.at(done / steps), follower, state, record_key)
         return Trace(metrics, state if keep_states else None, is_finite(state, metrics))
 
     def iteration(state: State, moment: Moment) -> tuple[State, None]:
-        done, iteration_key, given = moment
-        progress = done / steps
-        return step(game.at(progress), leader.at(progress), follower, state, iteration_key, given), None
+        progress = moment.done / steps
+        after = step(game.at(progress), leader.at(progress), follower, state, moment.players, moment.noise)
+        return after, None
 
     def entry_and_iteration(state: State, moment: Moment) -> tuple[State, Trace]:
         # a choice rather than a condition, so that the two share what they compute of the state
         after, _ = iteration(state, moment)
-        goes_on = moment[0] < steps
-        return jax.tree.map(partial(jnp.where, goes_on), after, state), entry(state, moment[0])
+        chosen = jax.tree.map(partial(jnp.where, moment.done < steps), after, state)
+        return chosen, entry(state, moment.done, moment.record)
+
+    @jax.vmap
+    def moment(done: Array) -> Moment:
+        key, given = jax.tree.map(lambda leaf: leaf[jnp.minimum(done, steps - 1)], (iteration_keys, noise))
+        bases = jnp.stack([entry_keys[done], key, key])
+        record_key, policy_key, data_key = named_keys(bases, ("record", *PLAYERS))
+        players = PlayersKeys(foresight_keys(policy_key), data_key)
+        ahead = drawn(game, leader, follower, players) if noise is None else given
+        return Moment(done, record_key, players, ahead)
 
     def chunk(body: Callable[[State, Moment], Any], state: State, done: Array) -> tuple[State, Any]:
-        within = jnp.minimum(done, steps - 1)
-        keys, given = jax.tree.map(lambda leaf: leaf[within], (iteration_keys, noise))
-        ahead = jax.vmap(partial(drawn, game, leader, follower))(keys) if given is None else given
-        return scan_rows(body, state, (done, keys, ahead))
+        return scan_rows(body, state, moment(done))
 
     def entry_and_iterations(state: State, done: Array) -> tuple[State, Trace]:
         def go_on(state: State) -> State:
             chunks = in_rows(chunk_length(every), done + jnp.arange(every))
             return jax.lax.scan(partial(chunk, iteration), state, chunks)[0]
 
-        return jax.lax.cond(done < steps, go_on, lambda state: state, state), entry(state, done)
+        after = jax.lax.cond(done < steps, go_on, lambda state: state, state)
+        return after, entry(state, done, named_key(entry_keys[done], "record"))
 
     if every > 1:
         return jax.lax.scan(entry_and_iterations, state, jnp.arange(0, steps + 1, every))
