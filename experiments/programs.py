@@ -148,9 +148,11 @@ def _read(path: Path) -> _Kept | None:
         os.utime(path)
     except OSError:
         return None
-    # JAX makes LAPACK's routines known when it lowers a call of one; an exported program is lowered already
-    jax.jit(jnp.linalg.cholesky).lower(jax.ShapeDtypeStruct((1, 1), float))
-    return jax.export.deserialize(serialized), shape
+    exported = jax.export.deserialize(serialized)
+    if b"lapack" in exported.mlir_module_serialized:
+        # JAX makes LAPACK's routines known when it lowers a call of one; what is exported is lowered already
+        jax.jit(jnp.linalg.cholesky).lower(jax.ShapeDtypeStruct((1, 1), float))
+    return exported, shape
 
 
 def _callable(exported: jax.export.Exported, leaves: list[Any], options: dict[str, Any] | None) -> Program:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, Int, PyTree
 
 from fpo_jax.expect import check_shapes, check_weights
 from fpo_jax.hyperparameters import InputError, validate
@@ -95,7 +95,12 @@ def seed_keys(seeds: int, first_seed: int = 0) -> Key:
         raise InputError("seeds", seeds, "an integer >= 1")
     if first_seed < 0 or first_seed + seeds > SEED_LIMIT:
         raise InputError("seed", first_seed, f"an integer >= 0 and <= {SEED_LIMIT - seeds}")
-    return jax.vmap(jax.random.key)(jnp.arange(first_seed, first_seed + seeds))
+    return _keys(np.arange(first_seed, first_seed + seeds, dtype=np.int32))
+
+
+@Once
+def _keys(seeds: Int[Array, " n"]) -> Key:
+    return jax.vmap(jax.random.key)(seeds)
 
 
 def instance(environment: Environment | Game, key: Key) -> Game:
@@ -139,11 +144,16 @@ def begin(
         def state(own: Any, key: Key) -> State:
             return initial_state(together(shared, own), follower, key, initial)
 
-        return (shared, own), jax.vmap(state)(own, keys)
+        return jax.tree.map(_strongly_typed, ((shared, own), jax.vmap(state)(own, keys)))
 
     parts = divided(batch, devices, by_lane=((False, True), True))
     (shared, own), states = parts((environment, follower, initial), padded(keys, devices))
     return Begun(shared, own, states)
+
+
+def _strongly_typed(leaf: Array) -> Array:
+    """Return an array that may have been a Python number as one of its type, as which it may be kept."""
+    return jax.lax.convert_element_type(leaf, leaf.dtype) if leaf.weak_type else leaf
 
 
 def check_run(
@@ -196,7 +206,7 @@ def check_begun(
     """
     if is_traced((begun, follower, keys)):
         return
-    responses, offline, residual = call(first, begun, follower, keys)
+    responses, offline, residual = jax.device_get(call(first, begun, follower, keys))
     check_weights(responses)
     if offline is None and not follower.brings_anchor and not np.all(np.asarray(follower.alpha) == 1.0):
         raise InputError("alpha", follower.alpha, "1, since this environment has no offline data")

@@ -125,6 +125,7 @@ def test_a_run_is_the_same_from_a_kept_program(folder, capsys):
     assert len(list(folder.iterdir())) == 4  # how runs begin, what is checked of it, iterations, instances
     forget(folder)
     assert call(capsys, *command)[:2] == first[:2]
+    assert len(list(folder.iterdir())) == 4  # all of them were found again
 
 
 def test_list_and_help_answer_without_jax_and_say_the_same(capsys):
