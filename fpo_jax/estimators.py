@@ -194,7 +194,7 @@ class ZeroOrder(Directed):
 
 @struct.dataclass
 class _Sampled(Wrapped):
-    samples: int
+    samples: int = struct.field(pytree_node=False)
 
     noise = Game.noise  # it draws from its key what the game does not
     sample = Game.sample  # of the sampled policy

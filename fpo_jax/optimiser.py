@@ -252,4 +252,4 @@ class Optax(Follower):
 def _as_sample(draws: Responses, number: int | Array) -> Responses:
     """Return stacked draws as one sample, each of weight 1 / number."""
     flat: Callable[[Array], Array] = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])  # noqa: E731
-    return Responses(jax.tree.map(flat, draws.y), flat(draws.w) / number)
+    return Responses(jax.tree.map(flat, draws.y), flat(draws.w) / jnp.asarray(number, draws.w.dtype))
