@@ -17,7 +17,7 @@ from experiments.running import execute
 from experiments.settings import Settings, in_precision, resolve
 from experiments.timing import median_seconds
 from fpo_jax.record import outcome
-from fpo_jax.simulate import run_seeds
+from fpo_jax.simulate import iterations_computed, run_seeds
 from fpo_jax.start import seed_keys
 
 PUBLISHED_SEEDS = 5
@@ -42,10 +42,11 @@ def bench_neural(widths: Sequence[int], repeats: int) -> None:
     print(f"eager NumPy oracle, float64, one seed: {', '.join(f'{k} {v:.1f} s' for k, v in oracle.items())}")
     print(f"\n{TIMED} iterations, scaled to {steps}; median of {repeats}, compilation excluded")
     print(f"{'seeds':>6s}{'s/seed, RLHF + relaxed':>25s}{'CPU s':>8s}{'oracle':>9s}{'ratio':>7s}")
+    scale = iterations_computed(steps) / iterations_computed(TIMED)
     for width in widths:
         programs = [_program(label, width) for label in PAIR]
         pair, cpu = (
-            sum(median_seconds(program, repeats, clock) for program in programs) * steps / TIMED / width
+            sum(median_seconds(program, repeats, clock) for program in programs) * scale / width
             for clock in (time.perf_counter, time.process_time)
         )
         print(

@@ -19,21 +19,20 @@ from experiments.peak_rates import Peak
 from experiments.settings import Settings, in_precision, resolve
 from experiments.timing import Times, median_times, timed
 from fpo_jax.record import outcome
-from fpo_jax.simulate import run_by
+from fpo_jax.simulate import iterations_computed, run_by
 from fpo_jax.start import seed_keys
 
 MEASURED = ("myopic", "relaxed", "practical", "exact")
 TIMED = {
-    "bandit": 319,
-    "contextual": 15,
-    "corridor": 319,
-    "garnet": 63,
-    "gridworld": 31,
-    "language": 7,
-    "neural": 15,
+    "bandit": 320,
+    "contextual": 16,
+    "corridor": 320,
+    "garnet": 64,
+    "gridworld": 32,
+    "language": 8,
+    "neural": 16,
 }
-"""Iterations that are timed, by environment; elsewhere 319, or all if they are fewer. With the first, entries
-then fill the chunks in which they are computed."""
+"""Iterations that are timed, by environment; elsewhere 320, or all if they are fewer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,8 +96,8 @@ def measure(
     wishes = {"environment": environment, "precision": precision, "record": "outcome"}
     every = {name: resolve({**wishes, "objective": name}) for name in objectives}
     whole = next(iter(every.values())).steps
-    few = min(iterations or TIMED.get(environment, 319), whole)
-    scale = (whole + 1) / (few + 1)  # a run has an entry more than iterations
+    few = min(iterations or TIMED.get(environment, 320), whole)
+    scale = iterations_computed(whole) / iterations_computed(few)
     seconds: dict[str, dict[int, Times]] = {name: {} for name in objectives}
     built: dict[str, _Program] = {}
     for width in sorted(set(widths)):

@@ -10,10 +10,10 @@ import optax
 
 from experiments.settings import Settings, in_precision
 from experiments.timing import median_times
-from fpo_jax.loops import chunks_beyond, spread
+from fpo_jax.loops import chunk_length, spread
 from fpo_jax.mlp import softplus
 from fpo_jax.record import is_finite, outcome
-from fpo_jax.simulate import Injected, drawn, run_seeds
+from fpo_jax.simulate import Injected, drawn, iterations_computed, run_seeds
 from fpo_jax.start import initial_state, seed_keys
 from fpo_jax.types import RewardModel
 
@@ -70,7 +70,7 @@ def measure(settings: Settings, width: int, repeats: int, steps: int) -> dict[st
         states = jax.jit(jax.vmap(lambda key: initial_state(game, follower, key)))(keys)
         ahead: Any = partial(drawn, game, leader, follower)
         noise = jax.jit(jax.vmap(ahead))(keys)
-        _, share = chunks_beyond(steps + 1).shape
+        share = chunk_length(steps)
 
         def draw(i: Any, total: Any, key: Any) -> Any:  # as a run does: for so many iterations at once
             return used(total, jax.vmap(ahead)(jax.random.split(jax.random.fold_in(key, i), share))), key
@@ -96,7 +96,7 @@ def measure(settings: Settings, width: int, repeats: int, steps: int) -> dict[st
 
         def recorded(i: Any, state: Any, key: Any) -> Any:
             metrics = outcome(game, follower, state, key)
-            state = state._replace(theta=used(state.theta, (metrics, is_finite(state, metrics))))
+            state = state._replace(theta=used(state.theta, (metrics, is_finite((state, metrics)))))
             return moved(i, state, key)
 
         def update_products(i: Any, y: Any, first: Any, second: Any, last: Any) -> Any:
@@ -144,6 +144,7 @@ def measure(settings: Settings, width: int, repeats: int, steps: int) -> dict[st
         seconds = {
             label: times.cpu / width * steps / timed for label, times in median_times(works, repeats).items()
         }
+        seconds["run"] *= timed / steps * iterations_computed(steps) / iterations_computed(timed)
     return {
         "one run": Part(seconds["run"], UPDATE + inner * STEP, both),
         "reward-model updates": Part(seconds["update"], UPDATE, evaluations[0]),

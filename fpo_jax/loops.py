@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, PyTree
 
 LANES = "lanes"
 """Name of the axis along which runs stand side by side, and which is divided among devices."""
@@ -28,15 +28,9 @@ def scan_rows(body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, rows: PyT
 
 
 def chunk_length(number: int) -> int:
-    """Return how many iterations share one drawing of random numbers: the largest divisor up to 16."""
-    return max(length for length in range(1, 17) if number % length == 0)
-
-
-def chunks_beyond(number: int) -> Int[Array, "c l"]:
-    """Return 0 … number − 1, in chunks of 8 to 16 where there are so many; more fill the last."""
-    lengths = range(min(number, 8), min(number, 16) + 1)
-    length = min(lengths, key=lambda length: (-number % length, -length))
-    return in_rows(length, jnp.arange(number + -number % length))
+    """Return how many iterations share one drawing of random numbers: a divisor up to 16, or less."""
+    most = min(16, max(4, number // 50))
+    return max(length for length in range(1, most + 1) if number % length == 0)
 
 
 def in_rows(length: int, tree: PyTree) -> PyTree:

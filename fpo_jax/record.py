@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from fpo_jax.expect import expect
 from fpo_jax.keys import named_key
@@ -20,10 +20,14 @@ UNDEFINED = ("steering_cosine",)
 """Metrics that may be NaN, meaning undefined; any other that is NaN or infinite is a divergence."""
 
 
-def is_finite(state: State, metrics: dict[str, Scalar]) -> Array:
-    """Say whether all numbers of the state are finite, and all metrics but those that may be `UNDEFINED`."""
-    leaves = [*jax.tree.leaves(state), *(x for name, x in metrics.items() if name not in UNDEFINED)]
-    return jnp.all(jnp.array([_all_finite(leaf) for leaf in leaves]))
+def defined(metrics: dict[str, Scalar]) -> dict[str, Scalar]:
+    """Return the metrics but those that may be `UNDEFINED`."""
+    return {name: value for name, value in metrics.items() if name not in UNDEFINED}
+
+
+def is_finite(tree: PyTree) -> Array:
+    """Say whether all numbers of a pytree are finite."""
+    return jnp.all(jnp.array([_all_finite(leaf) for leaf in jax.tree.leaves(tree)]))
 
 
 def _all_finite(leaf: Array) -> Array:

@@ -17,10 +17,11 @@ from jaxtyping import Array, PyTree
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.keys import named_key, named_keys
 from fpo_jax.leader import Leader
-from fpo_jax.loops import chunk_length, chunks_beyond, in_rows, scan_rows, spread, together
-from fpo_jax.record import Record, full_record, is_finite
+from fpo_jax.loops import chunk_length, in_rows, scan_rows, spread, together
+from fpo_jax.record import Record, defined, full_record, is_finite
 from fpo_jax.start import (
     Begun,
+    Reached,
     as_reals,
     begin,
     check_begun,
@@ -268,11 +269,16 @@ def first_divergence(trace: Trace) -> np.ndarray:
     return np.where(finite.all(axis=1), -1, np.argmin(finite, axis=1))
 
 
+def iterations_computed(steps: int) -> int:
+    """Return how many iterations are computed for so many with an entry each: a chunk more leads nowhere."""
+    return steps + chunk_length(steps)
+
+
 def iterate(
     game: Game,
     leader: Leader,
     follower: Follower,
-    state: State,
+    first: Reached,
     key: Key,
     noise: Noise | None = None,
     *,
@@ -288,21 +294,6 @@ def iterate(
     iteration_keys = jax.random.split(named_key(key, "iterations"), steps)
     entry_keys = jnp.concatenate([named_key(key, "first entry")[None], iteration_keys])
 
-    def entry(state: State, done: Array, record_key: Key) -> Trace:
-        metrics = record(game.at(done / steps), follower, state, record_key)
-        return Trace(metrics, state if keep_states else None, is_finite(state, metrics))
-
-    def iteration(state: State, moment: Moment) -> tuple[State, None]:
-        progress = moment.done / steps
-        after = step(game.at(progress), leader.at(progress), follower, state, moment.players, moment.noise)
-        return after, None
-
-    def entry_and_iteration(state: State, moment: Moment) -> tuple[State, Trace]:
-        # a choice rather than a condition, so that the two share what they compute of the state
-        after, _ = iteration(state, moment)
-        chosen = jax.tree.map(partial(jnp.where, moment.done < steps), after, state)
-        return chosen, entry(state, moment.done, moment.record)
-
     @jax.vmap
     def moment(done: Array) -> Moment:
         key, given = jax.tree.map(lambda leaf: leaf[jnp.minimum(done, steps - 1)], (iteration_keys, noise))
@@ -312,21 +303,45 @@ def iterate(
         ahead = drawn(game, leader, follower, players) if noise is None else given
         return Moment(done, record_key, players, ahead)
 
-    def chunk(body: Callable[[State, Moment], Any], state: State, done: Array) -> tuple[State, Any]:
-        return scan_rows(body, state, moment(done))
+    def entry(reached: Reached, done: Array, record_key: Key) -> Trace:
+        metrics = record(game.at(done / steps), follower, reached.state, record_key)
+        finite = reached.finite & is_finite(defined(metrics))
+        return Trace(metrics, reached.state if keep_states else None, finite)
 
-    def entry_and_iterations(state: State, done: Array) -> tuple[State, Trace]:
-        def go_on(state: State) -> State:
+    def iteration(reached: Reached, moment: Moment) -> tuple[Reached, None]:
+        progress = moment.done / steps
+        now = game.at(progress), leader.at(progress), follower
+        state = step(*now, reached.state, moment.players, moment.noise)
+        return Reached(state, is_finite(state)), None
+
+    def iterations(reached: Reached, done: Array) -> tuple[Reached, None]:
+        return scan_rows(iteration, reached, moment(done))
+
+    def entry_and_iteration(reached: Reached, moment: Moment) -> tuple[Reached, Trace]:
+        return iteration(reached, moment)[0], entry(reached, moment.done, moment.record)
+
+    def entries_and_iterations(reached: Reached, done: Array) -> tuple[Reached, Trace]:
+        after, entries = scan_rows(entry_and_iteration, reached, moment(done))
+        # The last chunk begins with the last entry, and leads nowhere. That is a choice, since a condition
+        # would keep an entry and an iteration from sharing what they compute of a state.
+        return jax.tree.map(partial(jnp.where, done[0] < steps), after, reached), entries
+
+    def entry_and_iterations(reached: Reached, done: Array) -> tuple[Reached, Trace]:
+        def go_on(reached: Reached) -> Reached:
             chunks = in_rows(chunk_length(every), done + jnp.arange(every))
-            return jax.lax.scan(partial(chunk, iteration), state, chunks)[0]
+            return jax.lax.scan(iterations, reached, chunks)[0]
 
-        after = jax.lax.cond(done < steps, go_on, lambda state: state, state)
-        return after, entry(state, done, named_key(entry_keys[done], "record"))
+        after = jax.lax.cond(done < steps, go_on, lambda reached: reached, reached)
+        return after, entry(reached, done, named_key(entry_keys[done], "record"))
 
     if every > 1:
-        return jax.lax.scan(entry_and_iterations, state, jnp.arange(0, steps + 1, every))
-    state, chunks = jax.lax.scan(partial(chunk, entry_and_iteration), state, chunks_beyond(steps + 1))
-    return state, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[: steps + 1], chunks)
+        last, trace = jax.lax.scan(entry_and_iterations, first, jnp.arange(0, steps + 1, every))
+        return last.state, trace
+    length = chunk_length(
+        steps, most=max(1, min(16, steps // 50))
+    )  # at most 2 % of the iterations lead nowhere
+    last, chunks = jax.lax.scan(entries_and_iterations, first, in_rows(length, jnp.arange(steps + length)))
+    return last.state, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[: steps + 1], chunks)
 
 
 @partial(jax.jit, static_argnames=("devices", "steps", "record", "every", "keep_states"))
@@ -342,10 +357,10 @@ def _iterate_lanes(
 ) -> tuple[State, Trace]:
     def one(shared: Any, lane: Any) -> tuple[State, Trace]:
         game, leader, follower, noise = shared
-        own, state, key = lane
-        return iterate(together(game, own), leader, follower, state, key, noise, **options)
+        own, first, key = lane
+        return iterate(together(game, own), leader, follower, first, key, noise, **options)
 
-    lanes = begun.own, begun.states, padded(keys, devices)
+    lanes = begun.own, begun.first, padded(keys, devices)
     results = spread(one, devices)((begun.shared, leader, follower, noise), lanes)
     return jax.tree.map(lambda leaf: leaf[: len(keys)], results)
 

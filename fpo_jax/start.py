@@ -16,6 +16,7 @@ from fpo_jax.hyperparameters import InputError, validate
 from fpo_jax.keys import named_key
 from fpo_jax.leader import Leader
 from fpo_jax.loops import apart, divided, together
+from fpo_jax.record import is_finite
 from fpo_jax.types import (
     Environment,
     Follower,
@@ -66,18 +67,25 @@ def is_traced(tree: PyTree) -> bool:
     return any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
 
 
+class Reached(NamedTuple):
+    """What a run has reached: a state, and whether all of its numbers are finite."""
+
+    state: State
+    finite: Array
+
+
 class Begun(NamedTuple):
     """How runs begin that stand side by side.
 
     Attributes:
         shared: what all their games have in common, None in the place of what they have not.
         own: [lane, …] of what each game has of its own, None in the place of the rest.
-        states: [lane, …] before any update.
+        first: [lane, …] what is reached before any update.
     """
 
     shared: Any
     own: Any
-    states: State
+    first: Reached
 
     def games(self, runs: int) -> Game:
         """Return the games of so many runs, each in full: [run, …]."""
@@ -121,6 +129,12 @@ def as_reals(players: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: float(leaf) if type(leaf) is int else leaf, players)
 
 
+def beginning(game: Game, follower: Follower, key: Key, initial: tuple[Theta, Phi] | None = None) -> Reached:
+    """Return what a run of this game has reached before any update."""
+    state = initial_state(game, follower, key, initial)
+    return Reached(state, is_finite(state))
+
+
 def padded(keys: Key, devices: Sequence[jax.Device]) -> Key:
     """Return the keys, and the first of them again until the number of devices divides theirs."""
     return jnp.concatenate([keys, jnp.broadcast_to(keys[:1], (-len(keys) % len(devices),))])
@@ -135,20 +149,20 @@ def begin(
     *,
     devices: tuple[jax.Device, ...],
 ) -> Begun:
-    """Draw the instance of each key, and the state before any update, spread over the devices."""
+    """Draw the instance of each key, and what is reached before any update, spread over the devices."""
 
-    def batch(common: Any, keys: Key) -> tuple[tuple[Any, Any], State]:
+    def batch(common: Any, keys: Key) -> tuple[tuple[Any, Any], Reached]:
         environment, follower, initial = common
         shared, own = apart(partial(instance, environment), keys)
 
-        def state(own: Any, key: Key) -> State:
-            return initial_state(together(shared, own), follower, key, initial)
+        def one(own: Any, key: Key) -> Reached:
+            return beginning(together(shared, own), follower, key, initial)
 
-        return jax.tree.map(_strongly_typed, ((shared, own), jax.vmap(state)(own, keys)))
+        return jax.tree.map(_strongly_typed, ((shared, own), jax.vmap(one)(own, keys)))
 
     parts = divided(batch, devices, by_lane=((False, True), True))
-    (shared, own), states = parts((environment, follower, initial), padded(keys, devices))
-    return Begun(shared, own, states)
+    (shared, own), reached = parts((environment, follower, initial), padded(keys, devices))
+    return Begun(shared, own, reached)
 
 
 def _strongly_typed(leaf: Array) -> Array:
@@ -243,7 +257,7 @@ def named_if_not_differentiable(follower: Follower) -> Iterator[None]:
 @Once
 def first(begun: Begun, follower: Follower, keys: Key) -> tuple[Responses, Responses | None, Scalar | float]:
     """Return the first run's first responses, its offline data if any, and the follower's first residual."""
-    own, (theta, reward_model), key = jax.tree.map(lambda leaf: leaf[0], (begun.own, begun.states, keys))
+    own, (theta, reward_model), key = jax.tree.map(lambda leaf: leaf[0], (begun.own, begun.first.state, keys))
     game = cast(Game, together(begun.shared, own))
     responses = game.respond(theta, key)
     check_shapes(responses)

@@ -29,7 +29,7 @@ from fpo_jax.loops import LANES, spread
 from fpo_jax.objectives import Fpo, Myopic, Practical, Relaxed
 from fpo_jax.record import Record, outcome
 from fpo_jax.simulate import iterate
-from fpo_jax.start import as_reals, check_run, initial_state, instance, named_if_not_differentiable, seed_keys
+from fpo_jax.start import as_reals, beginning, check_run, instance, named_if_not_differentiable, seed_keys
 from fpo_jax.types import Environment, Follower, Game, Objective
 
 WIDTH = 1024
@@ -279,8 +279,8 @@ def _run_lanes(
         cell: Cell = jax.tree.unflatten(treedef, numbers)
         key = jax.random.key(seed)
         game = instance(cell.environment, key)
-        state = initial_state(game, cell.follower, key)
-        _, trace = iterate(game, cell.leader, cell.follower, state, key, **options)
+        first = beginning(game, cell.follower, key)
+        _, trace = iterate(game, cell.leader, cell.follower, first, key, **options)
         results: Any = trace.metrics, trace.finite, game.optimum()
         return Lanes(*results)
 
