@@ -337,10 +337,8 @@ def iterate(
     if every > 1:
         last, trace = jax.lax.scan(entry_and_iterations, first, jnp.arange(0, steps + 1, every))
         return last.state, trace
-    length = chunk_length(
-        steps, most=max(1, min(16, steps // 50))
-    )  # at most 2 % of the iterations lead nowhere
-    last, chunks = jax.lax.scan(entries_and_iterations, first, in_rows(length, jnp.arange(steps + length)))
+    rows = in_rows(chunk_length(steps), jnp.arange(iterations_computed(steps)))
+    last, chunks = jax.lax.scan(entries_and_iterations, first, rows)
     return last.state, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[: steps + 1], chunks)
 
 
