@@ -10,10 +10,10 @@ import optax
 
 from experiments.settings import Settings, in_precision
 from experiments.timing import median_times
-from fpo_jax.loops import chunk_length, spread
+from fpo_jax.loops import spread
 from fpo_jax.mlp import softplus
 from fpo_jax.record import is_finite, outcome
-from fpo_jax.simulate import Injected, drawn, iterations_computed, run_seeds
+from fpo_jax.simulate import Injected, chunk_of, drawn, iterations_computed, run_seeds
 from fpo_jax.start import initial_state, seed_keys
 from fpo_jax.types import RewardModel
 
@@ -70,7 +70,7 @@ def measure(settings: Settings, width: int, repeats: int, steps: int) -> dict[st
         states = jax.jit(jax.vmap(lambda key: initial_state(game, follower, key)))(keys)
         ahead: Any = partial(drawn, game, leader, follower)
         noise = jax.jit(jax.vmap(ahead))(keys)
-        share = chunk_length(steps)
+        share = chunk_of(steps)
 
         def draw(i: Any, total: Any, key: Any) -> Any:  # as a run does: for so many iterations at once
             return used(total, jax.vmap(ahead)(jax.random.split(jax.random.fold_in(key, i), share))), key

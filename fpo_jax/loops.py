@@ -27,9 +27,8 @@ def scan_rows(body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, rows: PyT
     return jax.lax.scan(at, carry, jnp.arange(number))
 
 
-def chunk_length(number: int) -> int:
-    """Return how many iterations share one drawing of random numbers: a divisor up to 16, or less."""
-    most = min(16, max(4, number // 50))
+def chunk_length(number: int, most: int = 16) -> int:
+    """Return how many iterations share one drawing of random numbers: the largest divisor up to `most`."""
     return max(length for length in range(1, most + 1) if number % length == 0)
 
 
@@ -54,7 +53,12 @@ def apart(f: Callable[[Any], Any], lanes: PyTree) -> tuple[Any, Any]:
         seen.extend(batched)
         return result, batched[0]
 
-    results = jax.vmap(lambda lane: look(f(lane)))(lanes)
+    def one(lane: Any) -> Any:
+        result = f(lane)
+        look(jax.lax.stop_gradient(result))  # and not passed on, since it has no reverse derivative
+        return result
+
+    results = jax.vmap(one)(lanes)
     differ = seen[0] if seen else jax.tree.map(lambda leaf: False, results)
     return (
         jax.tree.map(lambda leaf, d: None if d else leaf[0], results, differ),

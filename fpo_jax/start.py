@@ -135,9 +135,15 @@ def beginning(game: Game, follower: Follower, key: Key, initial: tuple[Theta, Ph
     return Reached(state, is_finite(state))
 
 
+def directly(program: Callable[..., Any], *arguments: Any, **static: Any) -> Any:
+    """Call a program as it is."""
+    return program(*arguments, **static)
+
+
 def padded(keys: Key, devices: Sequence[jax.Device]) -> Key:
     """Return the keys, and the first of them again until the number of devices divides theirs."""
-    return jnp.concatenate([keys, jnp.broadcast_to(keys[:1], (-len(keys) % len(devices),))])
+    missing = -len(keys) % len(devices)
+    return jnp.concatenate([keys, jnp.broadcast_to(keys[:1], (missing, *keys.shape[1:]))])
 
 
 @partial(Once, static_argnames="devices")
@@ -212,7 +218,7 @@ def check_begun(
     begun: Begun,
     follower: Follower,
     keys: Key,
-    call: Callable[..., Any] = lambda f, *arguments: f(*arguments),
+    call: Callable[..., Any] = directly,
 ) -> None:
     """Check the values of the first run as it begins, where none of them is traced.
 

@@ -64,7 +64,7 @@ def test_seeds_at_once_equal_seeds_one_by_one():
 
 @pytest.mark.parametrize("steps", [1, 2, 120])
 def test_entries_are_of_the_same_run_however_many_there_are(key, steps):
-    # Chunks of 1, 2 and 4 iterations: divisors of the steps up to 4, where there are so few.
+    # Chunks of 1 and 4 iterations: divisors of the steps up to 4, where there are so few.
     environment, follower, leader = SMALL["bandit"], FOLLOWER["bandit"], Leader(Myopic(), policy_lr=1.0)
     final, trace = run(environment, leader, follower, key, steps=steps, record=outcome, keep_states=True)
     assert all(values.shape == (steps + 1,) for values in trace.metrics.values())
@@ -82,6 +82,18 @@ def test_a_run_within_another_program_is_the_same(key):
     _, expected = go()
     for _, trace in (jax.jit(go)(), jax.jit(lambda key: go.func(*go.args[:3], key, **go.keywords))(key)):
         chex.assert_trees_all_close(trace, expected, rtol=1e-12)
+
+
+def test_keys_of_either_kind_and_derivatives_of_a_whole_run():
+    def utility(signal, key):
+        environment = SMALL["linear"].replace(true_weight_signal=signal)
+        _, trace = run(environment, Leader(Myopic()), Gradient(), key, steps=3, record=outcome)
+        return trace.metrics["true_utility"][-1]
+
+    typed, raw = jax.random.key(2), jax.random.PRNGKey(2)
+    assert utility(1.5, raw) == utility(1.5, typed)
+    difference = (utility(1.5 + 1e-5, typed) - utility(1.5 - 1e-5, typed)) / 2e-5
+    np.testing.assert_allclose(jax.grad(utility)(1.5, typed), difference, rtol=1e-6)
 
 
 def test_what_all_lanes_share_stands_once():
@@ -225,7 +237,6 @@ def test_run_may_itself_be_vmapped_over_hyperparameters(key):
 
 TWO_DEVICES = """
 import sys
-from functools import partial
 import jax, numpy
 from envs.linear import Linear
 from fpo_jax import Gradient, Leader, Myopic, run_seeds, seed_keys
