@@ -59,7 +59,8 @@ class Game(Protocol):
     """An environment as the leader and the follower see it: pure functions on one unbatched item.
 
     A user's game subclasses `Game` as a `flax.struct.dataclass` and gives the first seven methods; the rest
-    have defaults. `fpo_jax.testing.check_game` says whether it keeps the contract.
+    have defaults. `fpo_jax.testing.check_game` says whether it keeps the contract. Its fields are arrays, as
+    which it passes from one program to the next; a size is static, `flax.struct.field(pytree_node=False)`.
     """
 
     @abstractmethod
