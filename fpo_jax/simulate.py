@@ -108,17 +108,17 @@ def players_keys(key: Key | PlayersKeys) -> PlayersKeys:
     """Split the key of an iteration by player; what is split already stays as it is."""
     if isinstance(key, PlayersKeys):
         return key
-    policy_key, data_key = (named_key(key, player) for player in PLAYERS)
+    return _by_player(*(named_key(key, player) for player in PLAYERS))
+
+
+def _by_player(policy_key: Key, data_key: Key) -> PlayersKeys:
     return PlayersKeys(foresight_keys(policy_key), data_key)
 
 
 def drawn(game: Game, leader: Leader, follower: Follower, key: Key | PlayersKeys) -> Noise:
     """Return the random numbers of the iteration with this key: those that `step` would draw itself."""
     keys = players_keys(key)
-    return Noise(
-        game.noise(keys.policy.evaluation, leader.policy_steps),
-        follower.noise(game, keys.data),
-    )
+    return Noise(game.noise(keys.policy.evaluation, leader.policy_steps), follower.noise(game, keys.data))
 
 
 def step(
@@ -268,8 +268,8 @@ def first_divergence(trace: Trace) -> np.ndarray:
 def chunk_of(steps: int) -> int:
     """Return how many iterations make a chunk of a run with an entry after each.
 
-    It computes a chunk too many, so it is short where iterations are few: at most a quarter of fewer than 16
-    of them, 2 % of 200 or more.
+    It computes a chunk too many, so that is short where iterations are few: one of fewer than 8, at most 4 of
+    fewer than 250, at most 2 % of more, and never above 16.
     """
     return chunk_length(steps, most=min(16, max(1, min(4, steps // 4), steps // 50)))
 
@@ -303,8 +303,8 @@ def iterate(
     def moment(done: Array) -> Moment:
         key, given = jax.tree.map(lambda leaf: leaf[jnp.minimum(done, steps - 1)], (iteration_keys, noise))
         bases = jnp.stack([entry_keys[done], key, key])
-        record_key, policy_key, data_key = named_keys(bases, ("record", *PLAYERS))
-        players = PlayersKeys(foresight_keys(policy_key), data_key)
+        record_key, *player_keys = named_keys(bases, ("record", *PLAYERS))
+        players = _by_player(*player_keys)
         ahead = drawn(game, leader, follower, players) if noise is None else given
         return Moment(jnp.minimum(done, steps), record_key, players, ahead)
 

@@ -214,12 +214,7 @@ def check_players(
         _check_initial(environment, keys, initial)
 
 
-def check_begun(
-    begun: Begun,
-    follower: Follower,
-    keys: Key,
-    call: Callable[..., Any] = directly,
-) -> None:
+def check_begun(begun: Begun, follower: Follower, keys: Key, call: Callable[..., Any] = directly) -> None:
     """Check the values of the first run as it begins, where none of them is traced.
 
     They are those of one program, `first`, which is run by `call`.
