@@ -3,27 +3,26 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
 
+from experiments.costs import Program
 from experiments.neural import METHODS
 from experiments.neural_parts import PEAK, measure
 from experiments.oracle import load_oracle
 from experiments.running import execute
-from experiments.settings import Settings, in_precision, resolve
+from experiments.settings import Settings, resolve
 from experiments.timing import median_seconds
-from fpo_jax.record import outcome
-from fpo_jax.simulate import iterations_computed, run_seeds
-from fpo_jax.start import seed_keys
+from fpo_jax.simulate import iterations_computed
 
 PUBLISHED_SEEDS = 5
 TIMED = 200
 """Iterations that are timed, and scaled to the published number."""
-PAIR = ("RLHF", "relaxed 0.005")
+PAIR = {"RLHF": "myopic", "relaxed 0.005": "relaxed"}
+"""Objectives by what the protocol calls them; it runs its three arms by one program of a general objective."""
 
 
 def bench_neural(widths: Sequence[int], repeats: int) -> None:
@@ -44,7 +43,7 @@ def bench_neural(widths: Sequence[int], repeats: int) -> None:
     print(f"{'seeds':>6s}{'s/seed, RLHF + relaxed':>25s}{'CPU s':>8s}{'oracle':>9s}{'ratio':>7s}")
     scale = iterations_computed(steps) / iterations_computed(TIMED)
     for width in widths:
-        programs = [_program(label, width) for label in PAIR]
+        programs = [Program(_settings(label), width, TIMED) for label in PAIR]
         pair, cpu = (
             sum(median_seconds(program, repeats, clock) for program in programs) * scale / width
             for clock in (time.perf_counter, time.process_time)
@@ -72,20 +71,8 @@ def protocol(seeds: int) -> None:
 
 
 def _settings(label: str) -> Settings:
-    return resolve({**METHODS[label], "steps": TIMED})
-
-
-def _program(label: str, width: int) -> Callable[[], Any]:
-    settings = _settings(label)
-    environment, leader, follower = settings.build()
-    with in_precision(settings.precision):
-        keys = seed_keys(width)
-
-    def work() -> Any:
-        with in_precision(settings.precision):
-            return run_seeds(environment, leader, follower, keys, steps=TIMED, record=outcome)
-
-    return work
+    wishes = {"environment": "neural", "objective": PAIR[label], "precision": "float32"}
+    return resolve({**wishes, "steps": TIMED})
 
 
 def _oracle_seconds(label: str, iterations: int = 100) -> float:
@@ -100,14 +87,15 @@ def _oracle_seconds(label: str, iterations: int = 100) -> float:
 
 def _print_parts(width: int, repeats: int, steps: int) -> None:
     """Print what one run and its parts cost, what they compute, and how far that is from what it must."""
-    parts = measure(_settings(PAIR[1]), width, repeats, steps)
+    label = list(PAIR)[1]
+    parts = measure(_settings(label), width, repeats, steps)
     peak, run = parts[PEAK], parts["one run"]
-    print(f"\nwhere it goes: CPU seconds of one run of {PAIR[1]} a seed, {width} seeds")
+    print(f"\nwhere it goes: CPU seconds of one run of {label} a seed, {width} seeds")
     print("each part alone; multiply-adds in products, and softplus, of one iteration")
     columns = {"CPU s": 8, "of run": 8, "multiply-adds": 15, "softplus": 10, "GFLOP/s": 9, "of peak": 9}
     print(f"{'part':25s}" + "".join(f"{name:>{wide}s}" for name, wide in columns.items()))
-    for label, part in parts.items():
-        line = f"{label:25s}{part.seconds:8.4f}{part.seconds / run.seconds:8.0%}"
+    for name, part in parts.items():
+        line = f"{name:25s}{part.seconds:8.4f}{part.seconds / run.seconds:8.0%}"
         if part.multiply_adds:
             rate = part.rate(steps)
             line += (

@@ -99,9 +99,9 @@ def measure(
     few = min(iterations or TIMED.get(environment, 320), whole)
     scale = iterations_computed(whole) / iterations_computed(few)
     seconds: dict[str, dict[int, Times]] = {name: {} for name in objectives}
-    built: dict[str, _Program] = {}
+    built: dict[str, Program] = {}
     for width in sorted(set(widths)):
-        built = {name: _Program(settings, width, few) for name, settings in every.items()}
+        built = {name: Program(settings, width, few) for name, settings in every.items()}
         for name, times in median_times(built, repeats).items():
             seconds[name][width] = Times(*(scale * t / width for t in times))
     eagerly = {name: run for name, settings in every.items() if (run := eager(settings)) is not None}
@@ -135,8 +135,11 @@ def _clock(times: Times) -> float:
     return times.cpu if jax.default_backend() == "cpu" else times.wall
 
 
-class _Program:
-    """A compiled run of so many seeds, timed stage by stage; called, it runs its iterations."""
+class Program:
+    """A compiled run of so many seeds, timed stage by stage; called, it runs its iterations.
+
+    What a run does once, such as drawing its instance, is done as it is made.
+    """
 
     def __init__(self, settings: Settings, width: int, steps: int):
         self._precision = settings.precision
@@ -150,8 +153,7 @@ class _Program:
 
     def _compiled(self, program: Any, *arguments: Any, **static: Any) -> Any:
         """Compile a program and run it; the last one is that of the iterations."""
-        jitted = getattr(program, "jitted", program)
-        traced = self._timed("trace", partial(jitted.trace, *arguments, **static))
+        traced = self._timed("trace", partial(program.jitted.trace, *arguments, **static))
         self._iterations = self._timed("compile", self._timed("lower", traced.lower).compile)
         self._arguments = arguments
         return self._iterations(*arguments)
@@ -162,6 +164,7 @@ class _Program:
         return result
 
     def __call__(self) -> Any:
+        """Run the iterations."""
         with in_precision(self._precision):
             return self._iterations(*self._arguments)
 

@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from experiments.costs import Program
 from experiments.settings import Settings, in_precision
 from experiments.timing import median_times
 from fpo_jax.loops import spread
 from fpo_jax.mlp import softplus
 from fpo_jax.record import is_finite, outcome
-from fpo_jax.simulate import Injected, chunk_of, drawn, iterations_computed, run_seeds
+from fpo_jax.simulate import Injected, chunk_of, drawn, iterations_computed
 from fpo_jax.start import initial_state, seed_keys
 from fpo_jax.types import RewardModel
 
@@ -130,7 +131,7 @@ def measure(settings: Settings, width: int, repeats: int, steps: int) -> dict[st
         inner = leader.policy_steps
         evaluations = 2 * HIDDEN * BUFFER, 2 * HIDDEN * inner
         both = sum(evaluations)
-        works["run"] = partial(run_seeds, environment, leader, follower, keys, steps=timed, record=outcome)
+        works["run"] = Program(settings, width, timed)
         part("update", reward_model, states, noise, keys)
         part("update products", update_products, filled(BUFFER, DIMENSION), *weights)
         part("optimiser", optimiser, states, phi)

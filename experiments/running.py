@@ -11,10 +11,11 @@ import numpy as np
 from experiments import programs
 from experiments.history import Snapshots, at_shown, run_again, snapshots, worth_keeping
 from experiments.settings import RECORDS, Settings, in_precision
+from fpo_jax.compiling import LIGHTLY, Compiled
 from fpo_jax.estimators import Implicit
 from fpo_jax.record import outcome
 from fpo_jax.simulate import first_divergence, run_by, run_seeds
-from fpo_jax.start import Begun, Once, instance, seed_keys
+from fpo_jax.start import Begun, instance, seed_keys
 from fpo_jax.statistics import collapsed, mean_interval, share_interval
 from fpo_jax.types import Cost, Game, Key, State
 
@@ -167,7 +168,7 @@ def _cautions(settings: Settings, final: State, first_bad: np.ndarray) -> Iterat
         )
 
 
-@partial(Once, static_argnames="runs")
+@partial(Compiled, options=LIGHTLY, static_argnames="runs")
 def _instances(begun: Begun, *, runs: int) -> tuple[Game, jax.Array]:
     """Return the instance of each run, and its optimum."""
     games = begun.games(runs)

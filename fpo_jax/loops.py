@@ -8,12 +8,14 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, PyTree
 
+from fpo_jax.sharing import sharing
+
 LANES = "lanes"
 """Name of the axis along which runs stand side by side, and which is divided among devices."""
 
 
 def scan_rows(body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, rows: PyTree) -> tuple[Any, Any]:
-    """Return `jax.lax.scan`, with every row read where it lies, flat.
+    """Return `jax.lax.scan`, with every row read where it lies, flat, and what the body repeats shared.
 
     With seeds in front, scan itself would first bring the rows there; and XLA would compute random numbers
     within that transposition, or in the shape of a short row, one at a time rather than eight.
@@ -24,7 +26,7 @@ def scan_rows(body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, rows: PyT
     def at(carry: Any, i: Array) -> tuple[Any, Any]:
         return body(carry, jax.tree.map(lambda leaf, like: leaf[i].reshape(like.shape[1:]), flat, rows))
 
-    return jax.lax.scan(at, carry, jnp.arange(number))
+    return jax.lax.scan(sharing(at), carry, jnp.arange(number))
 
 
 def chunk_length(number: int, most: int = 16) -> int:

@@ -11,6 +11,7 @@ the neural tangent kernel, for the price of a forward and a backward pass of eac
 import itertools
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -89,7 +90,7 @@ class MLP(nn.Module):
         for i, (into, out) in enumerate(itertools.pairwise(widths)):
             self.param(f"kernel_{i}", weights, into, out)
             self.param(f"bias_{i}", lambda key, out: jnp.zeros(out), out)
-        return _pass(self, self.variables, y)[0]
+        return _pass(self.variables["params"], y, self.activation)[0]
 
 
 def reward_and_norm(model: MLP, phi: Phi, y: Vector) -> tuple[Scalar, Scalar]:
@@ -100,13 +101,14 @@ def reward_and_norm(model: MLP, phi: Phi, y: Vector) -> tuple[Scalar, Scalar]:
         phi: as `model.init` gives it.
         y: [d] one response. Differentiable in φ and y.
     """
-    reward, factors = _pass(model, phi, y)
+    reward, factors = _pass(phi["params"], y, model.activation)
     return reward, _inner(factors, factors)
 
 
 def tangent_kernel(model: MLP, phi: Phi, y: Vector, other: Vector) -> Scalar:
     """Return ⟨∇_φ r(y), ∇_φ r(y')⟩: how far a step on one response moves the reward of another."""
-    return _inner(_pass(model, phi, y)[1], _pass(model, phi, other)[1])
+    mine, theirs = (_pass(phi["params"], at, model.activation)[1] for at in (y, other))
+    return _inner(mine, theirs)
 
 
 def _inner(mine: Factors, theirs: Factors) -> Scalar:
@@ -114,15 +116,15 @@ def _inner(mine: Factors, theirs: Factors) -> Scalar:
     return sum(terms, jnp.zeros(()))
 
 
-def _pass(model: MLP, phi: Phi, y: Vector) -> tuple[Scalar, Factors]:
+@partial(jax.jit, static_argnames="activation")  # traced once for all its uses
+def _pass(parameters: Mapping[str, Array], y: Vector, activation: str) -> tuple[Scalar, Factors]:
     """Return r(y), and (a_{l−1}, δ_l) of every layer."""
-    activation = ACTIVATIONS[model.activation]
-    numbers = range(len(model.hidden) + 1)
-    kernels, biases = ([phi["params"][f"{name}_{i}"] for i in numbers] for name in ("kernel", "bias"))
+    act, numbers = ACTIVATIONS[activation], range(len(parameters) // 2)
+    kernels, biases = ([parameters[f"{name}_{i}"] for i in numbers] for name in ("kernel", "bias"))
     inputs, slopes = [y], []
     for kernel, bias in zip(kernels[:-1], biases[:-1], strict=True):
         z = inputs[-1] @ kernel + bias
-        value, slope = jax.jvp(activation, (z,), (jnp.ones_like(z),))
+        value, slope = jax.jvp(act, (z,), (jnp.ones_like(z),))
         inputs.append(value)
         slopes.append(slope)
     reward = (inputs[-1] @ kernels[-1] + biases[-1])[0]

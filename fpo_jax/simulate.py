@@ -14,11 +14,13 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, PyTree
 
+from fpo_jax.compiling import OLDER, Compiled
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.keys import named_key, named_keys
 from fpo_jax.leader import Leader
 from fpo_jax.loops import chunk_length, in_rows, scan_rows, spread, together
 from fpo_jax.record import Record, defined, full_record, is_finite
+from fpo_jax.sharing import sharing
 from fpo_jax.start import (
     Begun,
     Reached,
@@ -238,19 +240,20 @@ def run_by(
     """Run as `run_seeds`, by programs that `call` calls, and also return how the runs began.
 
     There are three: the beginning, which runs once and is compiled lightly, what is checked of it, and the
-    iterations. Seeds are spread over `devices`; `noise` is the same for all of them.
+    iterations. Seeds are spread over `devices`, as many as there are seeds; `noise` is the same for all.
     """
     environment, leader, follower = as_reals((environment, leader, follower))
     check_players(environment, leader, follower, keys, steps, every, initial)
     if noise is not None:
         _check_noise(environment, keys[0], noise, steps, leader.policy_steps)
-    begun = call(begin, environment, follower, keys, initial, devices=tuple(devices))
+    used = tuple(devices[: len(keys)])
+    begun = call(begin, environment, follower, keys, initial, devices=used)
     check_begun(begun, follower, keys, call)
     with named_if_not_differentiable(follower):
         final, trace = call(
-            _iterate_lanes,
+            iterate_alone if len(keys) == len(used) else iterate_lanes,
             *(leader, follower, noise, begun, keys),
-            devices=tuple(devices),
+            devices=used,
             steps=steps,
             record=record,
             every=every,
@@ -341,14 +344,13 @@ def iterate(
         return after, entry(reached, done, named_key(entry_keys[done], "record"))
 
     if every > 1:
-        last, trace = jax.lax.scan(to_next_entry, first, jnp.arange(0, steps + 1, every))
+        last, trace = jax.lax.scan(sharing(to_next_entry), first, jnp.arange(0, steps + 1, every))
         return last.state, trace
     rows = in_rows(chunk_of(steps), jnp.arange(iterations_computed(steps)))
     last, chunks = jax.lax.scan(chunk, first, rows)
     return last.state, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[: steps + 1], chunks)
 
 
-@partial(jax.jit, static_argnames=("devices", "steps", "record", "every", "keep_states"))
 def _iterate_lanes(
     leader: Leader,
     follower: Follower,
@@ -367,6 +369,13 @@ def _iterate_lanes(
     lanes = begun.own, begun.first, padded(keys, devices)
     results = spread(one, devices)((begun.shared, leader, follower, noise), lanes)
     return jax.tree.map(lambda leaf: leaf[: len(keys)], results)
+
+
+_iterating = partial(
+    Compiled, _iterate_lanes, static_argnames=("devices", "steps", "record", "every", "keep_states")
+)
+# One lane has short arrays, which the older code generator serves as well.
+iterate_alone, iterate_lanes = _iterating(options=OLDER), _iterating(options={})
 
 
 @jax.jit

@@ -3,14 +3,15 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial, update_wrapper
-from typing import Any, ClassVar, NamedTuple, cast
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PyTree
 
+from fpo_jax.compiling import LIGHTLY, Compiled, is_traced
 from fpo_jax.expect import check_shapes, check_weights
 from fpo_jax.hyperparameters import InputError, validate
 from fpo_jax.keys import named_key
@@ -31,40 +32,6 @@ from fpo_jax.types import (
 
 SEED_LIMIT = 2**31
 """Seeds lie below this number, so that a seed means the same in either precision."""
-
-
-class Once:
-    """A function whose program runs once, jitted: XLA compiles it lightly, in a third of the time.
-
-    While something else is traced, it is traced as a part of that, since JAX takes what XLA is told from an
-    outermost program only.
-
-    Attributes:
-        jitted: the function, jitted.
-        compiler_options: what XLA is told.
-    """
-
-    compiler_options: ClassVar[dict[str, bool | int | str]] = {
-        "xla_backend_optimization_level": 0,
-        "xla_cpu_use_fusion_emitters": False,
-    }
-
-    def __init__(self, function: Callable[..., Any], **static: Any):
-        update_wrapper(self, function)
-        self._function = function
-        self.jitted = jax.jit(function, compiler_options=self.compiler_options, **static)
-
-    def __call__(self, *arguments: Any, **static: Any) -> Any:
-        """Return what the function returns."""
-        if is_traced(arguments):
-            return self._function(*arguments, **static)
-        return self.jitted(*arguments, **static)
-
-
-def is_traced(tree: PyTree) -> bool:
-    """Say whether what is computed from the tree has no value yet: within `jax.jit`, nothing has."""
-    leaves = [*jax.tree.leaves(tree), jax.device_put(0.0)]
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
 
 
 class Reached(NamedTuple):
@@ -106,7 +73,7 @@ def seed_keys(seeds: int, first_seed: int = 0) -> Key:
     return _keys(np.arange(first_seed, first_seed + seeds, dtype=np.int32))
 
 
-@Once
+@partial(Compiled, options=LIGHTLY)
 def _keys(seeds: Int[Array, " n"]) -> Key:
     return jax.vmap(jax.random.key)(seeds)
 
@@ -146,7 +113,7 @@ def padded(keys: Key, devices: Sequence[jax.Device]) -> Key:
     return jnp.concatenate([keys, jnp.broadcast_to(keys[:1], (missing, *keys.shape[1:]))])
 
 
-@partial(Once, static_argnames="devices")
+@partial(Compiled, options=LIGHTLY, static_argnames="devices")
 def begin(
     environment: Environment | Game,
     follower: Follower,
@@ -255,7 +222,7 @@ def named_if_not_differentiable(follower: Follower) -> Iterator[None]:
         raise InputError("follower", type(follower).__name__, allowed) from error
 
 
-@Once
+@partial(Compiled, options=LIGHTLY)
 def first(begun: Begun, follower: Follower, keys: Key) -> tuple[Responses, Responses | None, Scalar | float]:
     """Return the first run's first responses, its offline data if any, and the follower's first residual."""
     own, (theta, reward_model), key = jax.tree.map(lambda leaf: leaf[0], (begun.own, begun.first.state, keys))

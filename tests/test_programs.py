@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments import programs
-from fpo_jax.start import Once
+from fpo_jax.compiling import LIGHTLY, Compiled
 from tests.test_command_line import call
 
 TRACED = []
@@ -104,8 +104,10 @@ def test_what_is_not_whole_is_made_anew_and_a_folder_that_cannot_be_written_does
 
 def test_a_kept_program_is_compiled_as_it_is_told(folder):
     expected, _ = programs.call_kept("one", solved, *ARGUMENTS, power=2)
-    lightly, otherwise = (Once(solved.__wrapped__, static_argnames="power") for _ in range(2))
-    otherwise.compiler_options = {"no_such_option": 1}
+    lightly, otherwise = (
+        Compiled(solved.__wrapped__, options, static_argnames="power")
+        for options in (LIGHTLY, {"no_such_option": 1})
+    )
     for _ in range(2):  # exported, then read
         np.testing.assert_allclose(
             programs.call_kept("one", lightly, *ARGUMENTS, power=2)[0], expected, rtol=1e-12

@@ -32,7 +32,7 @@ from fpo_jax import (
 from fpo_jax.loops import apart, together
 from fpo_jax.penalties import Fpo
 from fpo_jax.record import defined, is_finite
-from fpo_jax.simulate import _iterate_lanes, first_divergence
+from fpo_jax.simulate import first_divergence, iterate_lanes
 from fpo_jax.start import begin, first
 from fpo_jax.types import RewardModel, State, Trace
 
@@ -131,10 +131,10 @@ def test_every_objective_meets_the_same_instance_and_start():
 
 def test_nothing_is_compiled_again_when_a_number_changes():
     record = counting(outcome)
-    keys = seed_keys(2)
+    keys = seed_keys(jax.local_device_count() + 1)
 
     def programs():
-        return [program._cache_size() for program in (begin.jitted, first.jitted, _iterate_lanes)]
+        return [program.jitted._cache_size() for program in (begin, first, iterate_lanes)]
 
     def go(environment, objective, follower, policy_lr=0.02, differentiator=None):
         leader = Leader(objective, policy_lr=policy_lr, differentiator=differentiator or ForwardDifference())

@@ -1,0 +1,90 @@
+"""What is computed twice is computed once, and nothing else changes."""
+
+from collections import Counter
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import ClosedJaxpr, Jaxpr
+
+from envs.gridworld import Gridworld
+from fpo_jax import BestResponse, Exact, Leader, run
+from fpo_jax.sharing import sharing
+
+
+def operations(function, *arguments):
+    """Count the operations of a function by name, those within loops and the like among them."""
+
+    def count(jaxpr):
+        for equation in jaxpr.eqns:
+            found[equation.primitive.name] += 1
+            for value in jax.tree.leaves(
+                list(equation.params.values()), is_leaf=lambda v: isinstance(v, ClosedJaxpr | Jaxpr)
+            ):
+                if isinstance(value, ClosedJaxpr | Jaxpr):
+                    count(getattr(value, "jaxpr", value))
+
+    found = Counter()
+    count(jax.make_jaxpr(function)(*arguments).jaxpr)
+    return found
+
+
+@jax.jit
+def bent(x):
+    return jnp.sin(x) * np.arange(3.0)  # a constant that is new at every call
+
+
+def wavy(x, y):
+    again = bent(x["a"])
+    return bent(x["a"]) + jax.grad(lambda x: jnp.sum(bent(x)))(x["a"]) + again, jnp.sin(y), y
+
+
+ARGUMENTS = {"a": jnp.array(0.3)}, jnp.array(0.7)
+
+
+def test_an_operation_on_the_same_operands_comes_once():
+    before, after = operations(wavy, *ARGUMENTS), operations(sharing(wavy), *ARGUMENTS)
+    # sin a for two values and a gradient, sin y; the gradient also asks for cos a
+    assert (before["sin"], before["cos"]) == (4, 1)
+    assert (after["sin"], after["cos"]) == (2, 1)
+
+
+def test_results_and_derivatives_are_the_same():
+    jax.tree.map(np.testing.assert_allclose, jax.jit(sharing(wavy))(*ARGUMENTS), wavy(*ARGUMENTS))
+    rows = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), ARGUMENTS)
+    jax.tree.map(np.testing.assert_allclose, *(jax.jit(jax.vmap(f))(*rows) for f in (sharing(wavy), wavy)))
+
+    def total(f):
+        return lambda x: sum(map(jnp.sum, f({"a": x}, x)))
+
+    for derivative in (jax.grad, jax.jacfwd, lambda f: jax.grad(jax.grad(f))):
+        mine, theirs = (jax.jit(derivative(total(f))) for f in (sharing(wavy), wavy))
+        np.testing.assert_allclose(mine(0.3), theirs(0.3), rtol=1e-12)
+
+
+def test_effects_stay_and_without_jit_values_are_seen(capsys):
+    def talking(x):
+        for _ in range(2):
+            jax.debug.print("said {}", x)
+        return jnp.sin(x) + jnp.sin(x)
+
+    jax.jit(sharing(talking))(1.0)
+    jax.effects_barrier()
+    assert capsys.readouterr().out.count("said 1.0") == 2
+    seen = []
+    with jax.disable_jit():
+        sharing(lambda x: seen.append(float(x)))(jnp.array(2.0))
+    assert seen == [2.0]
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_an_iteration_solves_for_the_occupancy_of_a_policy_once(every):
+    """The start has one policy; an iteration has that before its step and that after it."""
+
+    def go(key):
+        leader = Leader(Exact(), policy_lr=0.1)
+        return run(Gridworld(), leader, BestResponse(ridge=0.1), key, steps=2, every=every)
+
+    # with entries further apart an iteration does not see what the record of its policy computes
+    assert operations(go, jax.random.key(0))["lu"] == (3 if every == 1 else 4)
