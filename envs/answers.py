@@ -54,8 +54,7 @@ def described(encoder: Transformer, weights: PyTree, vocabulary: int, prompt: Ar
 
 def every_answer(encoder: Transformer, weights: PyTree, prompts: int, vocabulary: int, length: int) -> Answer:
     """Return every text to every prompt as `described`, in lexicographic order, prompt by prompt."""
-    powers = vocabulary ** jnp.arange(length - 1, -1, -1)
-    tokens = jnp.arange(vocabulary**length)[:, None] // powers[None] % vocabulary
+    tokens = jnp.arange(vocabulary**length)[:, None] // _powers(vocabulary, length)[None] % vocabulary
 
     def given(x: Array) -> Answer:
         nodes = every_word(vocabulary + x, vocabulary, length + 1)
@@ -69,3 +68,13 @@ def every_answer(encoder: Transformer, weights: PyTree, prompts: int, vocabulary
 
     answers = jax.vmap(given)(jnp.arange(prompts))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), answers)
+
+
+def place(prompt: Int[Array, " n"], tokens: Int[Array, "n length"], vocabulary: int) -> Int[Array, " n"]:
+    """Return where texts stand among `every_answer`."""
+    length = tokens.shape[-1]
+    return prompt * vocabulary**length + tokens @ _powers(vocabulary, length)
+
+
+def _powers(vocabulary: int, length: int) -> Int[Array, " length"]:
+    return vocabulary ** jnp.arange(length - 1, -1, -1)

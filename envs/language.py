@@ -14,7 +14,7 @@ from flax import struct
 from jaxtyping import Array, Float, Int, UInt32
 
 from envs import words
-from envs.answers import Answer, described, encoder_of, every_answer, total
+from envs.answers import Answer, described, encoder_of, every_answer, place, total
 from envs.transformer import Transformer, every_word, tree
 from fpo_jax.expect import expect
 from fpo_jax.hyperparameters import InputError, count, real
@@ -279,13 +279,16 @@ class Language:
         tokens = jax.vmap(lambda x, row: words.written(x, row, self.vocabulary, self.length, self.courtesy))(
             prompt, lots
         )
-        every = None
-        if not self.responses:
+        if self.responses:
+            every, corpus = None, described(encoder, weights, self.vocabulary, prompt, tokens)
+        else:
             every = every_answer(encoder, weights, self.prompts, self.vocabulary, self.length)
+            places = place(prompt, tokens, self.vocabulary)
+            corpus = jax.tree.map(lambda leaf: leaf[places], every)
         return LanguageGame(
             encoder=weights,
             log_reference=jnp.log(_pairs(tokens, self.prompts, self.vocabulary, self.smoothing)),
-            corpus=described(encoder, weights, self.vocabulary, prompt, tokens),
+            corpus=corpus,
             every=every,
             kl_weight=self.kl_weight,
             fixed=jax.random.key_data(named_key(key, "fixed sample")),

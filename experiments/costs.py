@@ -149,7 +149,7 @@ class Program:
             run_by(self._compiled, *players, keys, devices=jax.local_devices(), steps=steps, record=outcome)
         stats = self._iterations.memory_analysis()
         each = stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes
-        self.bytes = each * jax.local_device_count()
+        self.bytes = each * min(width, jax.local_device_count())
 
     def _compiled(self, program: Any, *arguments: Any, **static: Any) -> Any:
         """Compile a program and run it; the last one is that of the iterations."""

@@ -158,7 +158,8 @@ def _read(path: Path) -> _Kept | None:
 def _callable(exported: jax.export.Exported, leaves: list[Any], options: dict[str, Any] | None) -> Program:
     if exported.nr_devices == 1:
         return jax.jit(exported.call, compiler_options=options)
-    everywhere = NamedSharding(Mesh(jax.local_devices(), "devices"), PartitionSpec())
+    devices = jax.local_devices()[: exported.nr_devices]
+    everywhere = NamedSharding(Mesh(devices, "devices"), PartitionSpec())
     shardings = [getattr(leaf, "sharding", everywhere) for leaf in leaves]
     placed = tuple(place if place.num_devices > 1 else everywhere for place in shardings)
     return jax.jit(exported.call, in_shardings=placed, compiler_options=options)

@@ -8,7 +8,7 @@ import jax
 from jaxtyping import PyTree
 
 OLDER: Mapping[str, bool | int | str] = {"xla_cpu_use_fusion_emitters": False}
-"""XLA's older code generator: it takes two thirds of the time, and its loops over many lanes are slower."""
+"""XLA's older code generator: it takes two thirds of the time, and what it makes for many lanes is slower."""
 LIGHTLY: Mapping[str, bool | int | str] = {**OLDER, "xla_backend_optimization_level": 0}
 """For a program that runs once: XLA takes a third of the time."""
 
@@ -16,8 +16,8 @@ LIGHTLY: Mapping[str, bool | int | str] = {**OLDER, "xla_backend_optimization_le
 class Compiled:
     """A function, jitted, with a word to XLA.
 
-    While something else is traced, it is a jitted part of that, since JAX takes what XLA is told from an
-    outermost program only.
+    While something else is traced it is jitted without that word, which JAX takes for an outermost program
+    only.
 
     Attributes:
         jitted: the function, jitted, as an outermost program.

@@ -116,7 +116,7 @@ def _inner(mine: Factors, theirs: Factors) -> Scalar:
     return sum(terms, jnp.zeros(()))
 
 
-@partial(jax.jit, static_argnames="activation")  # traced once for all its uses
+@partial(jax.jit, static_argnames="activation")  # traced once for all its uses, which can then share
 def _pass(parameters: Mapping[str, Array], y: Vector, activation: str) -> tuple[Scalar, Factors]:
     """Return r(y), and (a_{l−1}, δ_l) of every layer."""
     act, numbers = ACTIVATIONS[activation], range(len(parameters) // 2)

@@ -10,19 +10,21 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.extend import source_info_util
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 
 
 def sharing(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function for use while something is traced: no operation on the same operands comes twice.
+    """Return the function for use while something is traced: an operation on the same operands comes once.
 
-    Functions that it calls jitted become a part of it; what is within a loop, a condition or a function with
-    a derivative of its own stays as it is, and so does anything with an effect, such as printing. Results
-    and derivatives are the same. With `jax.disable_jit` it is the function itself.
+    Functions that it calls jitted become a part of it, unless they say where their arguments lie. What is
+    within a loop, a condition or a function with a derivative of its own stays as it is, and so does
+    anything with an effect, such as printing. Results and derivatives are the same. With `jax.disable_jit`
+    it is the function itself.
     """
 
     def shared(*arguments: Any) -> Any:
-        if jax.config.values["jax_disable_jit"]:
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
             return function(*arguments)
         traced, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
         results = _evaluate(traced, jax.tree.leaves(arguments), {})
@@ -41,15 +43,25 @@ def _evaluate(traced: ClosedJaxpr, arguments: Sequence[Any], known: dict[Hashabl
 
     for equation in jaxpr.eqns:
         operands = [value(atom) for atom in equation.invars]
-        if equation.primitive.name == "jit":
-            results = _evaluate(equation.params["jaxpr"], operands, known)
-        else:
-            name = _name(equation, operands)
-            if name not in known:  # with its operands, since a name holds as long as they are there
-                known[name] = _results(equation, operands), operands
-            results, _ = known[name]
+        where, names = equation.source_info, source_info_util.current_name_stack()
+        with source_info_util.user_context(where.traceback, name_stack=names + where.name_stack):
+            if _is_call(equation):
+                results = _evaluate(equation.params["jaxpr"], operands, known)
+            else:
+                name = _name(equation, operands)
+                if name not in known:  # with its operands, since a name holds as long as they are there
+                    known[name] = _results(equation, operands), operands
+                results, _ = known[name]
         values.update(zip(equation.outvars, results, strict=True))
     return [value(atom) for atom in jaxpr.outvars]
+
+
+def _is_call(equation: JaxprEqn) -> bool:
+    """Say whether it only calls a jitted function, wherever the arguments lie."""
+    if equation.primitive.name != "jit":
+        return False
+    placed = *equation.params["in_shardings"], *equation.params["out_shardings"]
+    return not any(isinstance(place, jax.sharding.Sharding) for place in placed)
 
 
 def _results(equation: JaxprEqn, operands: Sequence[Any]) -> Sequence[Any]:
@@ -60,17 +72,20 @@ def _results(equation: JaxprEqn, operands: Sequence[Any]) -> Sequence[Any]:
 
 
 def _name(equation: JaxprEqn, operands: Sequence[Any]) -> Hashable:
-    """Return what only equations have in common that compute the same."""
-    name = equation.primitive, tuple(equation.params.items()), tuple(map(_operand, operands))
+    """Return what only equations have in common that compute the same; one of its own where none can be."""
+    if equation.effects:
+        return object()
+    parameters = tuple(equation.params.items())
+    name = equation.primitive, parameters, equation.ctx, tuple(map(_operand, operands))
     try:
         hash(name)
     except TypeError:  # a parameter that cannot be compared
         return object()
-    return object() if equation.effects else name
+    return name
 
 
 def _operand(value: Any) -> Hashable:
     """Return the name of an operand: a constant is what it contains, anything else itself."""
-    if isinstance(value, jax.core.Tracer | jax.Array):
-        return id(value)
-    return jax.typeof(value), np.asarray(value).tobytes()
+    if isinstance(value, np.ndarray | np.generic | bool | int | float | complex):
+        return jax.typeof(value), np.asarray(value).tobytes()
+    return id(value)

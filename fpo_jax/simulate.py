@@ -351,7 +351,7 @@ def iterate(
     return last.state, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[: steps + 1], chunks)
 
 
-def _iterate_lanes(
+def _iterated(
     leader: Leader,
     follower: Follower,
     noise: Noise | None,
@@ -371,11 +371,10 @@ def _iterate_lanes(
     return jax.tree.map(lambda leaf: leaf[: len(keys)], results)
 
 
-_iterating = partial(
-    Compiled, _iterate_lanes, static_argnames=("devices", "steps", "record", "every", "keep_states")
-)
-# One lane has short arrays, which the older code generator serves as well.
-iterate_alone, iterate_lanes = _iterating(options=OLDER), _iterating(options={})
+_STATIC = ("devices", "steps", "record", "every", "keep_states")
+iterate_lanes = Compiled(_iterated, {}, static_argnames=_STATIC)
+# A lane alone on its device: what the older code generator makes of single games runs as fast.
+iterate_alone = Compiled(_iterated, OLDER, static_argnames=_STATIC)
 
 
 @jax.jit

@@ -197,7 +197,12 @@ def test_what_a_text_is_worth():
 
 
 def test_offline_flattery_is_mild_and_goes_with_quality(key):
-    corpus = jax.jit(lambda key: Language(corpus=2000, vocabulary=10, prompts=3).draw(key).corpus)(key)
+    game = jax.jit(Language(corpus=2000, vocabulary=10, prompts=3).draw)(key)
+    corpus = game.corpus
+    np.testing.assert_array_equal(corpus.prompt, np.repeat([0, 1, 2], 2000))
+    for first, table in zip(np.split(corpus.tokens[:, 0], 3), np.exp(game.log_reference[:, 10]), strict=True):
+        # its words are those that the pairs were counted of: how often one comes first, with ½ added to each
+        np.testing.assert_allclose(table, (np.bincount(first, minlength=10) + 0.5) / (2000 + 5), rtol=1e-12)
     flattery = np.asarray(words.is_flattery(corpus.tokens).sum(axis=1))
     assert set(flattery) == {0, 1}
     assert np.all(corpus.padding == 0)

@@ -117,6 +117,14 @@ def test_a_kept_program_is_compiled_as_it_is_told(folder):
         forget(folder)
 
 
+def test_what_xla_is_told_holds_outermost_only():
+    twice = Compiled(lambda x: x * 2.0, {"no_such_option": 1})
+    assert jax.jit(twice)(3.0) == 6.0
+    assert jax.grad(twice)(3.0) == 2.0
+    with pytest.raises(jax.errors.JaxRuntimeError, match="no_such_option"):
+        twice(3.0)
+
+
 def test_a_run_is_the_same_from_a_kept_program(folder, capsys):
     command = ["run", "linear", "--steps", "3", "--seeds", "2", "--dimension", "4", "--json"]
     forget(None)

@@ -50,6 +50,31 @@ def test_an_operation_on_the_same_operands_comes_once():
     assert (after["sin"], after["cos"]) == (2, 1)
 
 
+def test_what_differs_stays_apart():
+    def alike(x, key):
+        square = jnp.outer(x, x + 1)
+        with jax.threefry_partitionable(False):
+            otherwise = jax.random.normal(key, (5,))
+        return {
+            "axes": [jnp.sum(square, axis=0), jnp.sum(square, axis=1)],
+            "signs of zero": [1 / (x * 0.0), 1 / (x * -0.0)],
+            "constants": [x * np.arange(5.0), x * np.arange(5.0)[::-1]],
+            "keys": [jax.random.normal(k, (5,)) for k in jax.random.split(key)],
+            "widths": [jax.random.bits(key, (5,), dtype) for dtype in (jnp.uint8, jnp.uint16)],
+            "kinds of key": [otherwise, jax.random.normal(key, (5,))],
+            "types": [x.astype(int) + 1, x + 1.0],
+            "loops": [jax.lax.fori_loop(0, 3, lambda i, y, k=k: y * k, x) for k in (2.0, 3.0)],
+            "branches": [jax.lax.cond(x[0] > 0, f, jnp.cos, x) for f in (jnp.sin, jnp.tan)],
+            "remat": [jax.checkpoint(f)(x) for f in (jnp.sin, jnp.tan)],
+        }
+
+    given = jnp.arange(5.0) + 0.5, jax.random.key(0)
+    shared, plain = (jax.jit(f)(*given) for f in (sharing(alike), alike))
+    for name, (one, other) in shared.items():
+        np.testing.assert_allclose((one, other), plain[name], rtol=1e-12, err_msg=name)
+        assert not np.array_equal(one, other) or one.dtype != other.dtype, name
+
+
 def test_results_and_derivatives_are_the_same():
     jax.tree.map(np.testing.assert_allclose, jax.jit(sharing(wavy))(*ARGUMENTS), wavy(*ARGUMENTS))
     rows = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), ARGUMENTS)
