@@ -240,7 +240,8 @@ def run_by(
     """Run as `run_seeds`, by programs that `call` calls, and also return how the runs began.
 
     There are three: the beginning, which runs once and is compiled lightly, what is checked of it, and the
-    iterations. Seeds are spread over `devices`, as many as there are seeds; `noise` is the same for all.
+    iterations. Seeds are spread over `devices`, or as many of them as there are seeds; `noise` is the same
+    for all.
     """
     environment, leader, follower = as_reals((environment, leader, follower))
     check_players(environment, leader, follower, keys, steps, every, initial)
