@@ -14,10 +14,9 @@ from experiments.grid import Grid, make_grid
 from experiments.settings import load
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.statistics import (
-    bootstrap,
     collapsed,
     interquartile_mean,
-    mean,
+    mean_interval,
     paired_difference,
     share_interval,
 )
@@ -115,7 +114,7 @@ COLUMNS = ("true_utility_final", "true_utility_peak", "proxy_reward_final", "bli
 def table(dataset: xr.Dataset) -> pd.DataFrame:
     """Return one row a cell: estimates over seeds, their 95 % intervals `*_low`, `*_high`, and `n`.
 
-    Means with percentile-bootstrap intervals; the interquartile mean of final true utility; `collapse_rate`
+    Means with studentised bootstrap intervals; the interquartile mean of final true utility; `collapse_rate`
     with its Wilson interval; `gain`, final true utility less that of the first objective on the same seeds,
     and `gain_share`, the share of seeds in which it is positive. Runs that diverged are left out of n.
     """
@@ -124,7 +123,7 @@ def table(dataset: xr.Dataset) -> pd.DataFrame:
     numbers = {name: runs[name].transpose(*dims, "seed").values for name in (*COLUMNS, "collapsed")}
     final = numbers["true_utility_final"]
     gain = paired_difference(final, np.broadcast_to(final[:1], final.shape))
-    estimates = {name: bootstrap(mean, numbers[name]) for name in COLUMNS} | {
+    estimates = {name: mean_interval(numbers[name]) for name in COLUMNS} | {
         "true_utility_final_iqm": interquartile_mean(final),
         "collapse_rate": share_interval(numbers["collapsed"]),
         "gain": gain.difference,

@@ -24,10 +24,10 @@ from fpo_jax.objectives import OBJECTIVES, Exact, Myopic
 from fpo_jax.penalties import Penalised
 from fpo_jax.record import outcome
 from fpo_jax.selection import effective_rewards
-from fpo_jax.simulate import run_seeds
-from fpo_jax.start import instance, seed_keys
+from fpo_jax.simulate import run_by
+from fpo_jax.start import Begun, directly, seed_keys
 from fpo_jax.steering import cosine, norm, norm_ratio, sign_agreement, steering
-from fpo_jax.types import Cost, Environment, Follower, Game, Key, Objective, Recipe, State
+from fpo_jax.types import Cost, Follower, Game, Key, Objective, Recipe, State
 
 MOST_COORDINATES = 1000
 """Coordinates of θ beyond which they are not tried one by one unless that is asked for."""
@@ -128,11 +128,17 @@ def decompose(settings: Settings, every: int, horizon: int = 1, only: Sequence[s
     shown = np.arange(0, settings.steps + 1, every)
     with in_precision(settings.precision):
         keys = seed_keys(settings.seeds, settings.seed)
-        _, trace = run_seeds(
-            environment, leader, follower, keys, steps=settings.steps, record=outcome, keep_states=True
+        begun, _, trace = run_by(
+            directly,
+            *(environment, leader, follower, keys),
+            devices=jax.local_devices(),
+            steps=settings.steps,
+            record=outcome,
+            keep_states=True,
         )
         states = jax.tree.map(lambda leaf: leaf[:, shown], trace.state)
-        compare = _Comparison(environment, follower, keys, states, jnp.asarray(shown / settings.steps))
+        games = jax.jit(Begun.games, static_argnums=1)(begun, settings.seeds)
+        compare = _Comparison(games, follower, keys, states, jnp.asarray(shown / settings.steps))
         exact, _ = compare.correction(ladder["exact"])
         norms = compare.norms()
         routes, skipped = {}, {}
@@ -174,15 +180,15 @@ class _Comparison:
     """Estimates at the states of all runs, in one compiled program for each route."""
 
     def __init__(
-        self, environment: Environment, follower: Follower, keys: Key, states: State, progress: jax.Array
+        self, games: Game, follower: Follower, keys: Key, states: State, progress: jax.Array
     ):
-        self.environment, self.follower = environment, follower
+        self.games, self.follower = games, follower
         self.keys, self.states, self.progress = keys, states, progress
         self._correct = jax.jit(self._correction)  # its own, so that another weight compiles nothing
 
     def correction(self, objective: Objective) -> tuple[Any, Any]:
         """Return the correction and its cost at every state."""
-        return self._correct(objective, self.keys, self.states)
+        return self._correct(objective, self.games, self.keys, self.states)
 
     def norms(self) -> dict[str, np.ndarray]:
         """Return the norms of the standard and the steering part at every state."""
@@ -191,7 +197,7 @@ class _Comparison:
             parts = steering(game, self.follower, state.theta, state.reward_model, key)
             return {name: norm(part) for name, part in parts._asdict().items()}
 
-        return jax.tree.map(np.asarray, jax.jit(partial(self._over_all, at))(self.keys, self.states))
+        return jax.tree.map(np.asarray, jax.jit(partial(self._over_all, at))(self.games, self.keys, self.states))
 
     def __call__(self, objective: Objective, exact: Any) -> Compared:
         """Compare one route with the exact correction."""
@@ -231,24 +237,24 @@ class _Comparison:
         found = minimize_scalar(apart, bounds=LOG_WEIGHTS, method="bounded", options={"xatol": 1e-5})
         return float(10.0**found.x) if found.fun < np.linalg.norm(theirs) else None
 
-    def _correction(self, objective: Objective, keys: Key, states: State) -> tuple[Any, Any]:
+    def _correction(self, objective: Objective, games: Game, keys: Key, states: State) -> tuple[Any, Any]:
         def at(game: Game, state: State, key: Key) -> tuple[Any, Any]:
             arguments = (game, self.follower, state.theta, state.reward_model, key)
             estimate, myopic = objective.estimate(*arguments), Myopic().estimate(*arguments)
             return jax.tree.map(jnp.subtract, estimate.gradient, myopic.gradient), estimate.cost
 
-        return self._over_all(at, keys, states)
+        return self._over_all(at, games, keys, states)
 
-    def _over_all(self, at: Callable[[Game, State, Key], Any], keys: Key, states: State) -> Any:
+    def _over_all(self, at: Callable[[Game, State, Key], Any], games: Game, keys: Key, states: State) -> Any:
         """Apply a function of (game, state, key) at every state of every seed."""
 
-        def of_seed(key: Key, seed_states: State) -> Any:
-            game, own_key = instance(self.environment, key), named_key(key, "decomposition")
+        def of_seed(game: Game, key: Key, seed_states: State) -> Any:
+            own_key = named_key(key, "decomposition")
             # one after the other, so that memory holds a long comparison
             moments = self.progress, seed_states
             return jax.lax.map(lambda moment: at(game.at(moment[0]), moment[1], own_key), moments)
 
-        return jax.vmap(of_seed)(keys, states)
+        return jax.vmap(of_seed)(games, keys, states)
 
     def effective_rewards(self, routes: Mapping[str, Compared]) -> Effective | None:
         """Return effective rewards by response, or None where the policy is one response."""
@@ -274,7 +280,8 @@ class _Comparison:
     def _last(self) -> tuple[Key, Game, State]:
         """Return the first seed's key, game and state at its last entry."""
         key, state = self.keys[0], jax.tree.map(lambda leaf: leaf[0, -1], self.states)
-        game = jax.jit(lambda key, p: instance(self.environment, key).at(p))(key, self.progress[-1])
+        first = jax.tree.map(lambda leaf: leaf[0], self.games)
+        game = jax.jit(lambda game, p: game.at(p))(first, self.progress[-1])
         return key, game, state
 
     def _seconds(self, objective: Objective, repeats: int = 20) -> float:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from experiments.running import Result
 from fpo_jax import plotting
-from fpo_jax.statistics import FALL
+from fpo_jax.statistics import FALL, LOW, share_gained
 
 TITLES = {
     "true_utility": "true utility  E[U]",
@@ -65,15 +65,16 @@ def distribution(ax: Axes, results: Mapping[str, Result], styles: Mapping[str, p
 
 
 def end_against_peak(ax: Axes, results: Mapping[str, Result], styles: Mapping[str, plotting.Style]) -> None:
-    """Draw each seed's final true utility against its peak: below the dotted line it has collapsed."""
+    """Draw each seed's final gain against its largest: below either dotted line it has collapsed."""
     for label, result in results.items():
-        utility = result.metrics["true_utility"]
-        plotting.scatter(ax, utility.max(axis=1), utility[:, -1], label, styles[label])
-    best = float(next(iter(results.values())).optimum.mean())
-    plotting.diagonal(ax, best)
-    plotting.diagonal(ax, best, FALL)
+        gained = share_gained(result.metrics["true_utility"], result.optimum)
+        plotting.scatter(ax, gained.max(axis=1), gained[:, -1], label, styles[label])
+    plotting.diagonal(ax, 1.0)
+    plotting.diagonal(ax, 1.0, FALL)
+    ax.axhline(LOW, color=plotting.IDEAL, linewidth=0.8, linestyle=":")
     ax.set_title("each seed: its end against its peak", fontsize=plotting.TITLE_SIZE)
-    ax.set_xlabel(f"true utility, peak (dotted: {FALL:.0%} of it)")
+    ax.set_xlabel("share of what was to be gained, at its peak")
+    ax.set_ylabel("at its end")
 
 
 def caption(results: Mapping[str, Result]) -> str:

@@ -15,7 +15,7 @@ from experiments.settings import in_precision
 from fpo_jax import plotting
 from fpo_jax.simulate import run_seeds
 from fpo_jax.start import seed_keys
-from fpo_jax.statistics import FALL, LOW
+from fpo_jax.statistics import FALL, LOW, share_gained
 from fpo_jax.types import Follower, Game, Key, Scalar, State
 
 COMMON = {"environment": "neural", "objective": "fpo", "precision": "float32"}
@@ -109,12 +109,11 @@ def findings(results: Mapping[str, Result]) -> str:
     """Say how many seeds peak and then fall."""
     lines = []
     for label, result in results.items():
-        utility = result.metrics["true_utility"]
-        fell = utility[:, -1] < FALL * utility.max(axis=1)
-        low = utility[:, -1] < LOW * result.optimum
+        gained = share_gained(result.metrics["true_utility"], result.optimum)
+        fell, low = gained[:, -1] < FALL * gained.max(axis=1), gained[:, -1] < LOW
         lines.append(
-            f"- {label}: of {fell.size} seeds {fell.sum()} end below {FALL:.0%} of their peak, "
-            f"{low.sum()} below {LOW:.0%} of the optimum."
+            f"- {label}: of {fell.size} seeds {fell.sum()} end with less than {FALL:.0%} of their largest gain, "
+            f"{low.sum()} with less than {LOW:.0%} of what was to be gained."
         )
     return "\n".join(lines)
 

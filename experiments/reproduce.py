@@ -20,7 +20,7 @@ INTRODUCTION = (
     "policy, RLHF, with policies that foresee the retraining, exactly or approximately, on the same seeds."
 )
 CELLS = (
-    "Cells of tables are means over n seeds with 95 % percentile-bootstrap intervals; all methods of a table "
+    "Cells of tables are means over n seeds with 95 % bootstrap intervals; all methods of a table "
     "ran on the same seeds, of which those that diverged are left out."
 )
 

@@ -15,7 +15,7 @@ from fpo_jax.compiling import LIGHTLY, Compiled
 from fpo_jax.estimators import Implicit
 from fpo_jax.record import outcome
 from fpo_jax.simulate import first_divergence, run_by, run_seeds
-from fpo_jax.start import Begun, instance, seed_keys
+from fpo_jax.start import Begun, seed_keys
 from fpo_jax.statistics import collapsed, mean_interval, share_interval
 from fpo_jax.types import Cost, Game, Key, State
 
@@ -105,7 +105,7 @@ def execute(settings: Settings, keep_states: bool = False) -> Result:
         )
         games, optimum = call(_instances, begun, runs=settings.seeds)
         first_bad = first_divergence(trace)
-        cautions = tuple(_cautions(settings, final, first_bad))
+        cautions = tuple(_cautions(settings, games, final, first_bad))
     seeds = settings.seed + np.arange(settings.seeds)
     good = first_bad < 0
 
@@ -128,7 +128,7 @@ def execute(settings: Settings, keep_states: bool = False) -> Result:
     return result
 
 
-def _cautions(settings: Settings, final: State, first_bad: np.ndarray) -> Iterator[str]:
+def _cautions(settings: Settings, games: Game, final: State, first_bad: np.ndarray) -> Iterator[str]:
     """Look at the linear solves of an implicit gradient: where one failed, and whether its theorem holds."""
     environment, leader, follower = settings.build()
     objective = leader.objective
@@ -138,11 +138,10 @@ def _cautions(settings: Settings, final: State, first_bad: np.ndarray) -> Iterat
 
     @jax.jit
     @jax.vmap
-    def cost(key: Key, state: State) -> Cost:
-        game = instance(environment, key).at(1.0)
-        return objective.estimate(game, follower, state.theta, state.reward_model, key).cost
+    def cost(game: Game, key: Key, state: State) -> Cost:
+        return objective.estimate(game.at(1.0), follower, state.theta, state.reward_model, key).cost
 
-    slopes = np.asarray(cost(keys, final).slope)[first_bad < 0]
+    slopes = np.asarray(cost(games, keys, final).slope)[first_bad < 0]
     if slopes.size and slopes.max() > STATIONARY:
         yield (
             "the implicit gradient is approximate: φ⁺ is no stationary point of the follower's loss (‖∂L/∂φ‖ "
@@ -161,7 +160,8 @@ def _cautions(settings: Settings, final: State, first_bad: np.ndarray) -> Iterat
             keep_states=True,
         )
         before = jax.tree.map(lambda leaf: leaf[:, iteration], trace.state)
-        residual = float(cost(keys[index : index + 1], before).residual[0])
+        game = jax.tree.map(lambda leaf: leaf[index : index + 1], games)
+        residual = float(cost(game, keys[index : index + 1], before).residual[0])
         yield (
             f"the relative residual of the linear solve before seed {settings.seed + index} diverged, at "
             f"iteration {iteration}, was {residual:.1e}"
@@ -171,15 +171,14 @@ def _cautions(settings: Settings, final: State, first_bad: np.ndarray) -> Iterat
 @partial(Compiled, options=LIGHTLY, static_argnames="runs")
 def _instances(begun: Begun, *, runs: int) -> tuple[Game, jax.Array]:
     """Return the instance of each run, and its optimum."""
-    games = begun.games(runs)
-    return games, jax.vmap(lambda game: game.optimum())(games)
+    return begun.games(runs), begun.optimum[:runs]
 
 
 def summary(result: Result) -> dict[str, Any]:
     """Sum a run up as one flat dictionary: means over the finite seeds, intervals, and what was run.
 
-    `*_ci95` are percentile-bootstrap intervals over seeds, and a Wilson interval for `collapse_rate`, the
-    share of seeds that end below half of the optimum or 70 % of their own peak. `calibrated_weight` is the
+    `*_ci95` are studentised bootstrap intervals over seeds, and a Wilson interval for `collapse_rate`, the
+    share of seeds that collapsed (`fpo_jax.statistics.collapsed`). `calibrated_weight` is the
     penalty weight that matches the follower in scale, 2·lr·α·k, or null where none does. A metric that is
     undefined for some seeds is averaged over the others, whose number then stands as `*_n`; undefined
     throughout, it is null.
@@ -210,7 +209,7 @@ def summary(result: Result) -> dict[str, Any]:
         "calibrated_weight": follower.calibrated_weight(horizon),
     }
     for name, values in finals.items():
-        estimate = mean_interval(values[np.isfinite(values)])
+        estimate = mean_interval(values)
         if estimate.n < len(values):
             report[f"{name}_n"] = estimate.n
         report[name] = _defined(estimate.mean)

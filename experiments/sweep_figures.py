@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from experiments import figures
 from experiments.dataset import per_seed
 from fpo_jax import plotting
-from fpo_jax.statistics import bootstrap, mean, share_interval
+from fpo_jax.statistics import mean_interval, share_interval
 
 FEW = 8
 """Most lines of a figure in which every cell has one."""
@@ -159,7 +159,7 @@ def _against(dataset: xr.Dataset, heading: str, x: str) -> Figure:
     for method in methods:
         own = runs.sel(objective=method).transpose(x, "seed")
         utility, share = (
-            bootstrap(mean, own["true_utility_final"].values),
+            mean_interval(own["true_utility_final"].values),
             share_interval(own["collapsed"].values),
         )
         for ax, estimate in ((left, utility), (right, share)):

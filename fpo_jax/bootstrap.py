@@ -1,4 +1,4 @@
-"""The percentile bootstrap over seeds, of a whole grid at once, and the statistics it is used with.
+"""The bootstrap over seeds, of a whole grid at once, and the statistics it is used with.
 
 A resample is a weighted sample of the same seeds, as a policy is one of responses: a statistic is a function
 of weights, and a diverged seed is one of weight 0.
@@ -18,6 +18,10 @@ from fpo_jax.types import Key, Scalar
 
 ELEMENTS = 2**18
 """Numbers, resamples × cells × seeds, that a bootstrap works on at a time: more would leave the cache."""
+
+SHRINKAGE = 0.5
+"""A resample's squared standard error is moved by SHRINKAGE / n of the way to the sample's. Without that an
+interval reaches far beyond all values where a few seeds differ from many that are alike, as collapses do."""
 
 Numbers: TypeAlias = Any  # a float or int, or an array [...] with one for each cell
 Statistic: TypeAlias = Callable[..., Callable[[Array], Scalar]]
@@ -44,11 +48,16 @@ class Estimate(NamedTuple):
 def bootstrap(
     statistic: Statistic,
     *samples: np.ndarray,
+    error: Statistic | None = None,
     level: float = 0.95,
     resamples: int = 5000,
     key: Key | None = None,
 ) -> Estimate:
-    """Estimate a statistic of every cell, with its percentile-bootstrap interval over seeds (ours).
+    """Estimate a statistic of every cell, with its bootstrap interval over seeds.
+
+    With a standard error s the interval is studentised: a resample's t* = (value* − value) / s*, and the
+    interval reaches from value − q s to value − p s, where p and q are quantiles of t* (Efron 1981; that s*
+    is shrunk by `SHRINKAGE` is ours). Without one its ends are quantiles of value* itself: percentiles.
 
     A resample counts how often each seed came up in n draws with replacement. Every cell and every sample
     gets the same draws, so that what is paired stays paired. A seed that is not finite in a cell, in any of
@@ -58,6 +67,7 @@ def bootstrap(
         statistic: takes the samples [n] of one cell, once, and returns a function from weights [n], each a
             count, to a scalar. What is left out comes as value 0 with weight 0. Define it once, as `mean`
             is: each new function object is compiled anew.
+        error: likewise, to the standard error of the value; None for a percentile interval.
         samples: [..., n] each, one number a seed; leading axes broadcast.
         level: coverage, in (0, 1).
         resamples: >= 1. What is held is resamples × n and resamples × cells, not the product of the three.
@@ -66,7 +76,8 @@ def bootstrap(
     Returns:
         The estimate, computed in float64 whatever JAX does by default; n counts the seeds not left out.
         Where n < 2 the interval is NaN. The bootstrap knows only the values it is given: where all are equal
-        its interval has no width, but for rounding, and with a handful of seeds it is too narrow.
+        its interval has no width, but for rounding, and with a handful of seeds it is too narrow
+        (`docs/statistics.md` has its coverage).
 
     Raises:
         InputError: when samples are not of the same seeds, or the level or resamples are out of range.
@@ -82,7 +93,7 @@ def bootstrap(
         batch = min(resamples, max(1, ELEMENTS // flat[0].size))
         with jax.enable_x64(True):
             key = jax.random.key(0, impl="threefry2x32") if key is None else key
-            found[:] = _percentiles(statistic, batch, _draws(key, resamples, seeds), flat, level)
+            found[:] = _intervals(statistic, error, batch, _draws(key, resamples, seeds), flat, level)
     found[1:, n < 2] = np.nan
     value, low, high, n = (plain(field.reshape(cells)) for field in (*found, n))
     return Estimate(value, low, high, n)
@@ -95,29 +106,60 @@ def _draws(key: Key, resamples: int, seeds: int) -> Array:
     return jax.vmap(lambda row: jnp.zeros(seeds, jnp.int32).at[row].add(1))(drawn)
 
 
-@partial(jax.jit, static_argnames=("statistic", "batch"))
-def _percentiles(
-    statistic: Statistic, batch: int, draws: Array, samples: tuple[Array, ...], level: Scalar
+@partial(jax.jit, static_argnames=("statistic", "error", "batch"))
+def _intervals(
+    statistic: Statistic,
+    error: Statistic | None,
+    batch: int,
+    draws: Array,
+    samples: tuple[Array, ...],
+    level: Scalar,
 ) -> Array:
-    """Return the statistic of each cell and the two quantiles of its resamples, [3, cells]."""
+    """Return the statistic of each cell and the two ends of its interval, [3, cells]."""
 
     def of_cell(*values: Array) -> Array:
         finite = jnp.all(jnp.isfinite(jnp.stack(values)), axis=0)
-        value = statistic(*(jnp.where(finite, sample, 0.0) for sample in values))
+        kept = [jnp.where(finite, sample, 0.0) for sample in values]
+        value, once = statistic(*kept), jnp.where(finite, 1.0, 0.0)
+        centre, ends = value(once), jnp.stack([(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+        if error is None:
+            found = _each(value, draws, finite, batch)
+            return jnp.stack([centre, *jnp.nanquantile(found, ends)])
+        spread, share = error(*kept), SHRINKAGE / jnp.sum(once)
+        own = spread(once)
 
-        def resampled(drawn: Array) -> Scalar:
-            return value(jnp.where(finite, drawn.astype(float), 0.0))
+        def studentised(weights: Array) -> Scalar:
+            theirs = jnp.sqrt((1.0 - share) * spread(weights) ** 2 + share * own**2)
+            apart = value(weights) - centre
+            return jnp.where(theirs > 0, apart / jnp.where(theirs > 0, theirs, 1.0), 0.0 * apart)
 
-        found = jax.lax.map(resampled, draws, batch_size=batch)
-        ends = jnp.stack([(1.0 - level) / 2.0, (1.0 + level) / 2.0])
-        return jnp.stack([value(jnp.where(finite, 1.0, 0.0)), *jnp.nanquantile(found, ends)])
+        low, high = jnp.nanquantile(_each(studentised, draws, finite, batch), ends)
+        return jnp.stack([centre, centre - high * own, centre - low * own])
 
     return jax.vmap(of_cell, out_axes=1)(*samples)
+
+
+def _each(value: Callable[[Array], Scalar], draws: Array, finite: Array, batch: int) -> Array:
+    """Return the value of every resample, given how often each seed was drawn, without those left out."""
+    return jax.lax.map(
+        lambda drawn: value(jnp.where(finite, drawn.astype(float), 0.0)), draws, batch_size=batch
+    )
 
 
 def mean(values: Array) -> Callable[[Array], Scalar]:
     """Return the mean of values [n], Σ w x / Σ w, as a function of weights [n]."""
     return lambda weights: jnp.sum(weights * values) / jnp.sum(weights)
+
+
+def mean_error(values: Array) -> Callable[[Array], Scalar]:
+    """Return the standard error of the mean, √(Σ w (x − x̄)²) / Σ w, as a function of weights [n]."""
+
+    def error(weights: Array) -> Scalar:
+        total = jnp.sum(weights)
+        centre = jnp.sum(weights * values) / total
+        return jnp.sqrt(jnp.sum(weights * (values - centre) ** 2)) / total
+
+    return error
 
 
 def middle_half(values: Array) -> Callable[[Array], Scalar]:

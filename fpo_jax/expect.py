@@ -90,8 +90,12 @@ def leader_value(game: Game, theta: Theta, phi: Phi, responses: Responses) -> Sc
 
 
 def item_loss(game: Game, phi: Phi, item: PyTree, feedback: Feedback) -> Scalar:
-    """Return the reward model's loss ℓ on one item: squared error (r − U)² on a response with its label."""
-    return feedback.loss(feedback.margin(game, phi, item), feedback.target(game, item))
+    """Return the reward model's loss ℓ on one item: squared error (r − U)² on a response with its label.
+
+    With the score of the label, through which ℓ depends on θ where the label was drawn.
+    """
+    loss = feedback.loss(feedback.margin(game, phi, item), feedback.target(game, item))
+    return feedback.score(item) * loss
 
 
 def follower_loss(game: Game, phi: Phi, data: Responses, feedback: Feedback = LABELS) -> Scalar:

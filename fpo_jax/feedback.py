@@ -6,6 +6,9 @@ preference. So ∇_φ ℓ = scale · residual · ∇_φ m, and the self-influenc
     ⟨∇_φ r(y), ∇_φ ℓ(y)⟩ / scale = residual · ⟨∇_φ r(y), ∇_φ m⟩
         squared error    (r − U) ‖∇_φ r(y)‖²                                    scale 2
         Bradley–Terry    (σ(m) − p*) ⟨∇_φ r(y), ∇_φ r(y) − ∇_φ r(y')⟩           scale 1
+
+A label that is drawn depends on θ by the probability with which it was drawn. That is the *score* of an item,
+1 with gradient ∇ log P(label). It multiplies what depends on the label, ℓ and the residual, and nothing else.
 """
 
 from typing import ClassVar, NamedTuple
@@ -52,6 +55,10 @@ class Labels(Feedback):
         """Return U(y)."""
         return game.utility(item)
 
+    def score(self, item: Response) -> Scalar | float:
+        """Return 1: nothing of the label is drawn."""
+        return 1.0
+
     def loss(self, margin: Scalar, target: Scalar) -> Scalar:
         """Return (r − U)²."""
         return (margin - target) ** 2
@@ -77,11 +84,13 @@ class Comparison(NamedTuple):
         y: the response that is judged.
         other: the one that it is compared with.
         preferred: probability in [0, 1] that y is preferred, or 1, 0 and ½ (a tie) where it was said.
+        score: 1, whose gradient is that of log P(preferred) where it was drawn, 0 where it was not.
     """
 
     y: Response
     other: Response
     preferred: Scalar
+    score: Scalar
 
 
 @struct.dataclass
@@ -134,12 +143,12 @@ class Preferences(Feedback):
         first, second = pairs.y
         seen, other = (jax.vmap(lambda y: self.perceived(game, y))(side) for side in (first, second))
         probability, is_tie = self.probability(seen - other), jnp.abs(seen - other) < self.tie_margin
-        weights, preferred = pairs.w, probability
+        preferred, score = probability, jnp.ones_like(probability)
         if self.labels == "hard":
             said = jax.random.bernoulli(key, probability)
             chance = jnp.where(is_tie, 1.0, jnp.where(said, probability, 1.0 - probability))
-            weights, preferred = weights * scored(jnp.log(chance)), said.astype(probability.dtype)
-        return Responses(Comparison(first, second, jnp.where(is_tie, 0.5, preferred)), weights)
+            preferred, score = said.astype(probability.dtype), scored(jnp.log(chance))
+        return Responses(Comparison(first, second, jnp.where(is_tie, 0.5, preferred), score), pairs.w)
 
     def perceived(self, game: Game, y: Response) -> Scalar:
         """Return Ũ(y), what the annotator takes for the utility."""
@@ -163,6 +172,10 @@ class Preferences(Feedback):
     def target(self, game: Game, item: Comparison) -> Scalar:
         """Return the preference that was said."""
         return item.preferred
+
+    def score(self, item: Comparison) -> Scalar:
+        """Return 1, with the gradient of log P(preferred) where it was drawn."""
+        return item.score
 
     def loss(self, margin: Scalar, target: Scalar) -> Scalar:
         """Return −p* log σ(m) − (1 − p*) log σ(−m)."""
@@ -217,7 +230,9 @@ def recorded(first: PyTree, second: PyTree, preferred: ArrayLike) -> Responses:
     for i in np.flatnonzero(~((probability > 0) & (probability < 1)))[:1]:
         raise InputError(f"comparison {i}, preferred", probability[i], "a probability in (0, 1)")
     weights = jnp.full(probability.size, 1.0 / probability.size)
-    return Responses(Comparison(first, second, jnp.asarray(probability)), weights)
+    return Responses(
+        Comparison(first, second, jnp.asarray(probability), jnp.ones(probability.size)), weights
+    )
 
 
 FEEDBACKS = catalogue(Labels, Preferences)

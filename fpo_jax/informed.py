@@ -55,9 +55,8 @@ class Informed(Penalised):
 
         def known(item: PyTree, target: Scalar, influence: Influence) -> Scalar:
             ranks = jnp.stack([game.luck(y)[1] for y in feedback.sides(item)])
-            return jnp.where(
-                jnp.all(ranks < self.oracle_share), feedback.residual(influence.margin, target), 1.0
-            )
+            residual = feedback.score(item) * feedback.residual(influence.margin, target)
+            return jnp.where(jnp.all(ranks < self.oracle_share), residual, 1.0)
 
         return known
 

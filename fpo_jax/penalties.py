@@ -59,8 +59,14 @@ class Penalised(Objective):
         )
 
     def residuals(self, game: Game, follower: Follower, reward_model: RewardModel) -> Residual:
-        """Return the residual that the penalty sees, as a function of an item, its target and influence."""
-        return lambda item, target, influence: follower.feedback.residual(influence.margin, target)
+        """Return the residual that the penalty sees, as a function of an item, its target and influence.
+
+        With the score of the label, on which nothing else in a penalty depends.
+        """
+        feedback = follower.feedback
+        return lambda item, target, influence: (
+            feedback.score(item) * feedback.residual(influence.margin, target)
+        )
 
     def influence_under(
         self, game: Game, feedback: Feedback, theta: Theta, phi: Phi, responses: Responses
@@ -150,8 +156,8 @@ class Proximal(Penalised):
         """Return the residual after the step, (r − U) / (1 + κ ‖∇_φ r‖²) for labels."""
 
         def after(item: PyTree, target: Scalar, influence: Influence) -> Scalar:
-            step = self.weight * influence.on_margin
-            return follower.feedback.residual_after(influence.margin, target, step)
+            step, feedback = self.weight * influence.on_margin, follower.feedback
+            return feedback.score(item) * feedback.residual_after(influence.margin, target, step)
 
         return after
 

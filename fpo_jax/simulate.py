@@ -29,6 +29,7 @@ from fpo_jax.start import (
     check_begun,
     check_players,
     directly,
+    in_double,
     instance,
     named_if_not_differentiable,
     padded,
@@ -248,7 +249,8 @@ def run_by(
     if noise is not None:
         _check_noise(environment, keys[0], noise, steps, leader.policy_steps)
     used = tuple(devices[: len(keys)])
-    begun = call(begin, environment, follower, keys, initial, devices=used)
+    with in_double((environment, follower, keys, initial)) as precision:
+        begun = call(begin, environment, follower, keys, initial, devices=used, precision=precision)
     check_begun(begun, follower, keys, call)
     with named_if_not_differentiable(follower):
         final, trace = call(

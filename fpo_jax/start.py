@@ -1,5 +1,10 @@
-"""How a run starts: its seed, its instance, its first state, and what is checked before."""
+"""How a run starts: its seed, its instance, its first state, and what is checked before.
 
+Instances and initial states are drawn in double precision and then cast to the precision of the run, so that
+a seed means the same instance in either. Random numbers that are drawn during a run are of its own precision.
+"""
+
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -48,11 +53,13 @@ class Begun(NamedTuple):
         shared: what all their games have in common, None in the place of what they have not.
         own: [lane, …] of what each game has of its own, None in the place of the rest.
         first: [lane, …] what is reached before any update.
+        optimum: [lane] the true utility that no policy exceeds, computed in double precision.
     """
 
     shared: Any
     own: Any
     first: Reached
+    optimum: Array
 
     def games(self, runs: int) -> Game:
         """Return the games of so many runs, each in full: [run, …]."""
@@ -79,8 +86,34 @@ def _keys(seeds: Int[Array, " n"]) -> Key:
 
 
 def instance(environment: Environment | Game, key: Key) -> Game:
-    """Draw the instance that a run with this key meets."""
-    return environment.draw(named_key(key, "instance"))
+    """Draw the instance that a run with this key meets, in double precision, cast to that of JAX's default.
+
+    Within a function that JAX traces it is drawn in the default precision, which cannot be changed there: in
+    float32 that is another instance. Draw it outside, and hand it in.
+    """
+    with in_double((environment, key)) as precision:
+        return cast(Game, at_precision(environment.draw(named_key(key, "instance")), precision))
+
+
+@contextmanager
+def in_double(arguments: PyTree) -> Iterator[str]:
+    """Compute in double precision where nothing is traced; yield the name of the default precision outside."""
+    precision = jnp.result_type(float).name
+    with contextlib.nullcontext() if is_traced(arguments) else jax.enable_x64(True):
+        yield precision
+
+
+def at_precision(tree: PyTree, precision: str) -> PyTree:
+    """Return single and double numbers in this precision, and with "float32" integers of 32 bits."""
+    to = {"float32": precision, "float64": precision}
+    if precision == "float32":
+        to |= {"int64": "int32", "uint64": "uint32"}
+
+    def converted(leaf: Any) -> Array:
+        array = jnp.asarray(leaf)
+        return jax.lax.convert_element_type(array, to.get(array.dtype.name, array.dtype))
+
+    return jax.tree.map(converted, tree)
 
 
 def initial_state(
@@ -113,7 +146,16 @@ def padded(keys: Key, devices: Sequence[jax.Device]) -> Key:
     return jnp.concatenate([keys, jnp.broadcast_to(keys[:1], (missing, *keys.shape[1:]))])
 
 
-@partial(Compiled, options=LIGHTLY, static_argnames="devices")
+class Start(NamedTuple):
+    """What a run is started from."""
+
+    environment: Environment | Game
+    follower: Follower
+    key: Key
+    initial: tuple[Theta, Phi] | None = None
+
+
+@partial(Compiled, options=LIGHTLY, static_argnames=("devices", "precision"))
 def begin(
     environment: Environment | Game,
     follower: Follower,
@@ -121,26 +163,47 @@ def begin(
     initial: tuple[Theta, Phi] | None,
     *,
     devices: tuple[jax.Device, ...],
+    precision: str,
 ) -> Begun:
-    """Draw the instance of each key, and what is reached before any update, spread over the devices."""
+    """Draw the instance of each key, and what is reached before any update, spread over the devices.
 
-    def batch(common: Any, keys: Key) -> tuple[tuple[Any, Any], Reached]:
+    To be called in `in_double`, which yields the precision that comes out.
+    """
+
+    def start(common: Any, key: Key) -> Start:
         environment, follower, initial = common
-        shared, own = apart(partial(instance, environment), keys)
+        return Start(environment, follower, key, initial)
 
-        def one(own: Any, key: Key) -> Reached:
-            return beginning(together(shared, own), follower, key, initial)
-
-        return jax.tree.map(_strongly_typed, ((shared, own), jax.vmap(one)(own, keys)))
-
-    parts = divided(batch, devices, by_lane=((False, True), True))
-    (shared, own), reached = parts((environment, follower, initial), padded(keys, devices))
-    return Begun(shared, own, reached)
+    common = environment, follower, initial
+    return begin_lanes(start, common, padded(keys, devices), devices, precision)
 
 
-def _strongly_typed(leaf: Array) -> Array:
-    """Return an array that may have been a Python number as one of its type, as which it may be kept."""
-    return jax.lax.convert_element_type(leaf, leaf.dtype) if leaf.weak_type else leaf
+def begin_lanes(
+    start: Callable[[Any, Any], Start],
+    common: PyTree,
+    lanes: PyTree,
+    devices: Sequence[jax.Device],
+    precision: str,
+) -> Begun:
+    """Begin `start(common, lane)` of each lane, spread over the devices, whose number divides the lanes'."""
+
+    def batch(common: Any, lanes: Any) -> Begun:
+        common, lanes = (at_precision(tree, jnp.result_type(float).name) for tree in (common, lanes))
+
+        def drawn(lane: Any) -> Game:
+            environment, _, key, _ = start(common, lane)
+            return environment.draw(named_key(key, "instance"))
+
+        shared, own = apart(drawn, lanes)
+
+        def one(own: Any, lane: Any) -> tuple[Reached, Scalar]:
+            game, (_, follower, key, initial) = together(shared, own), start(common, lane)
+            return beginning(game, follower, key, initial), game.optimum()
+
+        return at_precision(Begun(shared, own, *jax.vmap(one)(own, lanes)), precision)
+
+    by_lane: Any = Begun(shared=False, own=True, first=True, optimum=True)
+    return divided(batch, devices, by_lane)(common, lanes)
 
 
 def check_run(
@@ -154,7 +217,10 @@ def check_run(
     """Check what can be checked before runs with these keys, [n]: `check_players`, then `check_begun`."""
     environment, leader, follower = as_reals((environment, leader, follower))
     check_players(environment, leader, follower, keys, steps, every)
-    check_begun(begin(environment, follower, keys, None, devices=(jax.local_devices()[0],)), follower, keys)
+    device = jax.local_devices()[0]
+    with in_double((environment, follower, keys)) as precision:
+        begun = begin(environment, follower, keys, None, devices=(device,), precision=precision)
+    check_begun(begun, follower, keys)
 
 
 def check_players(

@@ -11,18 +11,33 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fpo_jax.bootstrap import Estimate, bootstrap, mean, middle_half, plain, same_seeds, superiority
+from fpo_jax.bootstrap import (
+    Estimate,
+    bootstrap,
+    mean,
+    mean_error,
+    middle_half,
+    plain,
+    same_seeds,
+    superiority,
+)
 from fpo_jax.hyperparameters import InputError
 
 LOW, FALL = 0.5, 0.7
-"""A policy has collapsed when it ends below these shares of the optimum and of its own peak."""
+"""A policy has collapsed when it ends below these shares of what was to be gained, and of what it had gained."""
+
+FEW = 16
+"""Seeds below which intervals of means fall clearly short of their level: `docs/statistics.md`."""
+
+ROUNDING = 1e-6
+"""Differences of utility below this share of the largest are taken for rounding, in either precision."""
 
 
 class Comparison(NamedTuple):
     """How method a compares with method b on the same seeds.
 
     Attributes:
-        difference: mean of a − b, with its percentile-bootstrap interval.
+        difference: mean of a − b, with its interval.
         wins: share of seeds with a > b, with its Wilson interval; a tie is no win.
     """
 
@@ -31,14 +46,47 @@ class Comparison(NamedTuple):
 
 
 def collapsed(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.ndarray:
-    """Say for each seed whether its policy collapsed: it ends below `LOW` · optimum or `FALL` · its peak.
+    """Say for each seed whether its policy collapsed: what it gained on its start is mostly not there, or lost.
+
+    With U₀ the utility that the run starts from, U_T that of its end and U* the optimum:
+
+        U_T − U₀ < LOW · (U* − U₀)   or   U_T − U₀ < FALL · max_t (U_t − U₀)
+
+    Nothing changes when a constant is added to U, or U is scaled by a number > 0 (ours). Differences within
+    rounding count as none, so that a policy that starts and ends at the optimum has not collapsed.
 
     Args:
-        true_utility: [..., seed, step]; of a seed that diverged the answer is "no", so leave it out.
-        optimum: utility that no policy exceeds, of each seed or of all; > 0.
+        true_utility: [..., seed, step], the first entry before any update; of a seed that diverged the answer
+            is "no", so leave it out.
+        optimum: utility that no policy exceeds, of each seed or of all; of either sign.
     """
-    final, peak = true_utility[..., -1], true_utility.max(axis=-1)
-    return (final < LOW * np.asarray(optimum)) | (final < FALL * peak)
+    start, final, peak = true_utility[..., 0], true_utility[..., -1], true_utility.max(axis=-1)
+    best = np.asarray(optimum)
+    rounding = ROUNDING * np.max(np.abs(np.broadcast_arrays(start, peak, best)), axis=0)
+    gained = final - start + rounding
+    return (gained < LOW * (best - start)) | (gained < FALL * (peak - start))
+
+
+def share_gained(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.ndarray:
+    """Return the share of what was to be gained, (U_t − U₀) / (U* − U₀); NaN where nothing was.
+
+    Args are those of `collapsed`; the result is [..., seed, step].
+    """
+    start = true_utility[..., :1]
+    room = np.broadcast_to(np.asarray(optimum), true_utility.shape[:-1])[..., None] - start
+    return np.divide(true_utility - start, room, out=np.full(true_utility.shape, np.nan), where=room > 0)
+
+
+def beyond_optimum(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.ndarray:
+    """Return by how much each seed's highest utility passes its optimum, 0 where it does not or by rounding.
+
+    More than 0 says that `Game.optimum` is wrong, or that E[U] is an estimate from samples.
+
+    Args are those of `collapsed`.
+    """
+    peak, best = np.broadcast_arrays(np.max(true_utility, axis=-1), np.asarray(optimum))
+    excess = peak - best
+    return np.where(excess > ROUNDING * np.maximum(np.abs(peak), np.abs(best)), excess, 0.0)
 
 
 def share_interval(flags: np.ndarray, level: float = 0.95) -> Estimate:
@@ -72,37 +120,21 @@ def _wilson(count: int, n: int, level: float) -> tuple[float, float, float]:
 
 
 def mean_interval(values: np.ndarray, level: float = 0.95, resamples: int = 5000) -> Estimate:
-    """Estimate the mean of one number per seed, with a percentile-bootstrap interval.
+    """Estimate the mean of one number per seed, with a studentised bootstrap interval.
 
-    The bootstrap is used because collapse is bimodal: outcomes pile up at "held" and "collapsed". It
-    resamples seeds with a fixed generator, so the same values always give the same interval.
+    Outcomes are skewed, and pile up at "held" and "collapsed". The studentised interval leans to the side on
+    which values lie far off; the percentiles of means do not, and cover less. The same values always give the
+    same interval.
 
     Args:
-        values: [n] one number a seed.
-        level: coverage, in (0, 1).
-        resamples: bootstrap resamples.
+        values: [..., n] one number a seed.
+        level: coverage, in (0, 1); below `FEW` seeds the interval clearly covers less.
+        resamples: bootstrap resamples, >= 1.
 
-    Returns:
-        The estimate. The bootstrap knows only the values it is given: if all are equal its interval has no
-        width, and with a handful of seeds it is too narrow. For n = 1 it is NaN.
+    Raises:
+        InputError: as `bootstrap`.
     """
-    values = np.asarray(values, dtype=float)
-    mean = float(values.mean()) if values.size else float("nan")
-    if values.size < 2:
-        return Estimate(mean, float("nan"), float("nan"), values.size)
-    if np.ptp(values) == 0.0:
-        return Estimate(mean, mean, mean, values.size)
-    from scipy.stats import bootstrap as percentile_bootstrap
-
-    interval = percentile_bootstrap(
-        (values,),
-        np.mean,
-        confidence_level=level,
-        n_resamples=resamples,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return Estimate(mean, float(interval.low), float(interval.high), values.size)
+    return bootstrap(mean, values, error=mean_error, level=level, resamples=resamples)
 
 
 def paired_difference(a: np.ndarray, b: np.ndarray, level: float = 0.95, resamples: int = 5000) -> Comparison:
@@ -115,7 +147,7 @@ def paired_difference(a: np.ndarray, b: np.ndarray, level: float = 0.95, resampl
         resamples: bootstrap resamples, >= 1.
 
     Returns:
-        Both estimates rest on the seeds in which a and b are finite; intervals as of `bootstrap` and
+        Both estimates rest on the seeds in which a and b are finite; intervals as of `mean_interval` and
         `share_interval`.
 
     Raises:
@@ -125,9 +157,7 @@ def paired_difference(a: np.ndarray, b: np.ndarray, level: float = 0.95, resampl
     with np.errstate(invalid="ignore", over="ignore"):
         difference = a - b
     flags = np.where(np.isfinite(difference), difference > 0.0, np.nan)
-    return Comparison(
-        bootstrap(mean, difference, level=level, resamples=resamples), share_interval(flags, level)
-    )
+    return Comparison(mean_interval(difference, level, resamples), share_interval(flags, level))
 
 
 def interquartile_mean(values: np.ndarray, level: float = 0.95, resamples: int = 5000) -> Estimate:

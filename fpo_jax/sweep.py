@@ -12,7 +12,7 @@ width, so that its results depend on nothing but its lanes, and a sweep can stop
 import dataclasses
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,13 +23,23 @@ import psutil
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from fpo_jax.compiling import LIGHTLY, Compiled
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.leader import Leader
-from fpo_jax.loops import LANES, spread
+from fpo_jax.loops import LANES, spread, together
 from fpo_jax.objectives import Fpo, Myopic, Practical, Relaxed
 from fpo_jax.record import Record, outcome
 from fpo_jax.simulate import iterate
-from fpo_jax.start import as_reals, beginning, check_run, instance, named_if_not_differentiable, seed_keys
+from fpo_jax.start import (
+    Begun,
+    Start,
+    as_reals,
+    begin_lanes,
+    check_run,
+    in_double,
+    named_if_not_differentiable,
+    seed_keys,
+)
 from fpo_jax.types import Environment, Follower, Game, Objective
 
 WIDTH = 1024
@@ -151,7 +161,11 @@ class Sweep:
     def compute(self, chunk: Chunk) -> Lanes:
         """Run the lanes of one chunk; it can be interrupted from the keyboard meanwhile."""
         structure = self._structures[chunk.program]
-        results = _run_lanes(*self._arguments(chunk, self.width), treedef=structure.treedef, **self._options)
+        with in_double(()) as precision:
+            start = self._arguments(chunk, self.width)
+            begun = _begin_lanes(*start, **self._beginning(chunk.program), precision=precision)
+        arguments = *self._arguments(chunk, self.width), begun
+        results = _run_lanes(*arguments, treedef=structure.treedef, **self._options)
         pause = 1e-4  # seconds; blocking on the devices would keep an interruption waiting, too
         while not all(leaf.is_ready() for leaf in jax.tree.leaves(results)):
             time.sleep(pause)
@@ -213,9 +227,20 @@ class Sweep:
         return structure.shared, lanes
 
     def _lowered(self, program: int, width: int) -> Any:
-        arguments, structure = self._arguments(Chunk(program, 0, 1), width), self._structures[program]
+        chunk, structure = Chunk(program, 0, 1), self._structures[program]
+        with in_double(()) as precision:
+            begun = jax.eval_shape(
+                partial(_begin_lanes, **self._beginning(program), precision=precision),
+                *self._arguments(chunk, width),
+            )
+        if len(self._devices) > 1:
+            begun = _placed(begun, Mesh(self._devices, LANES))
         with named_if_not_differentiable(self._followers[structure.cells[0]]):
+            arguments = *self._arguments(chunk, width), begun
             return _run_lanes.lower(*arguments, treedef=structure.treedef, **self._options)
+
+    def _beginning(self, program: int) -> dict[str, Any]:
+        return {"treedef": self._structures[program].treedef, "devices": self._devices}
 
     def _fitting(self, asked: int | None) -> int:
         """Return the number of lanes to run at once, such that memory holds them."""
@@ -269,22 +294,49 @@ def programs_compiled() -> int:
     return _run_lanes._cache_size()  # type: ignore[attr-defined]
 
 
+def _cell(treedef: Any, shared: Any, varying: Any) -> Cell:
+    """Put a cell together from what all cells of its structure share and what varies."""
+    numbers = [mine if common is None else common for common, mine in zip(shared, varying, strict=True)]
+    return jax.tree.unflatten(treedef, numbers)
+
+
+@partial(Compiled, options=LIGHTLY, static_argnames=("treedef", "devices", "precision"))
+def _begin_lanes(
+    shared: Any, lanes: Any, *, treedef: Any, devices: tuple[jax.Device, ...], precision: str
+) -> Begun:
+    def start(shared: Any, lane: Any) -> Start:
+        varying, seed = lane
+        cell = _cell(treedef, shared, varying)
+        return Start(cell.environment, cell.follower, jax.random.key(seed))
+
+    return begin_lanes(start, shared, lanes, devices, precision)
+
+
 @partial(jax.jit, static_argnames=("treedef", "steps", "record", "every", "devices"))
 def _run_lanes(
-    shared: Any, lanes: Any, *, treedef: Any, devices: tuple[jax.Device, ...], **options: Any
+    shared: Any, lanes: Any, begun: Begun, *, treedef: Any, devices: tuple[jax.Device, ...], **options: Any
 ) -> Lanes:
-    def one(shared: Any, lane: Any) -> Lanes:
-        varying, seed = lane
-        numbers = [mine if common is None else common for common, mine in zip(shared, varying, strict=True)]
-        cell: Cell = jax.tree.unflatten(treedef, numbers)
-        key = jax.random.key(seed)
-        game = instance(cell.environment, key)
-        first = beginning(game, cell.follower, key)
-        _, trace = iterate(game, cell.leader, cell.follower, first, key, **options)
-        results: Any = trace.metrics, trace.finite, game.optimum()
+    def one(common: Any, own: Any) -> Lanes:
+        (shared, game), ((varying, seed), own_game, first, optimum) = common, own
+        cell = _cell(treedef, shared, varying)
+        met, key = together(game, own_game), jax.random.key(seed)
+        _, trace = iterate(met, cell.leader, cell.follower, first, key, **options)
+        results: Any = trace.metrics, trace.finite, optimum
         return Lanes(*results)
 
-    return spread(one, devices)(shared, lanes)
+    of_lanes = lanes, begun.own, begun.first, begun.optimum
+    return spread(one, devices)((shared, begun.shared), of_lanes)
+
+
+def _placed(begun: Begun, mesh: Mesh) -> Begun:
+    """Return shapes of what was begun together with where they lie: lanes divided, the rest everywhere."""
+
+    def at(place: NamedSharding) -> Callable[[Any], Any]:
+        return lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
+
+    shared, *by_lane = begun
+    everywhere, divided = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(LANES))
+    return Begun(jax.tree.map(at(everywhere), shared), *jax.tree.map(at(divided), tuple(by_lane)))
 
 
 def _structures(cells: Sequence[Cell]) -> list[_Structure]:
@@ -302,7 +354,7 @@ def _structures(cells: Sequence[Cell]) -> list[_Structure]:
         ]
         pairs = list(zip(columns, constant, strict=True))
         shared = tuple(column[0] if same else None for column, same in pairs)
-        varying = tuple(None if same else np.asarray(jnp.stack(column)) for column, same in pairs)
+        varying = tuple(None if same else np.stack(list(map(np.asarray, column))) for column, same in pairs)
         structures.append(_Structure(np.array(members), treedef, shared, varying))
     return structures
 

@@ -226,6 +226,13 @@ class Feedback(Protocol):
         """Return what the follower is to predict of an item."""
         ...
 
+    def score(self, item: PyTree) -> Scalar | float:
+        """Return 1, whose gradient is ∇ log P(target) where the target was drawn; by default it was not.
+
+        It multiplies whatever depends on the target, and nothing else.
+        """
+        return 1.0
+
     @abstractmethod
     def loss(self, margin: Scalar, target: Scalar) -> Scalar:
         """Return ℓ."""

@@ -96,9 +96,10 @@ def compared(game: Candidates, y: Features, labels: str, key: Key) -> Comparison
     told, other = cast(Game, game), game.reference_drawn
     gap = FEEDBACK.perceived(told, y) - FEEDBACK.perceived(told, other)
     preferred = FEEDBACK.probability(gap)
+    score = jnp.ones_like(preferred)  # candidates are given: no label depends on the policy's parameters
     if labels == "hard":
         preferred = jax.random.bernoulli(key, preferred).astype(preferred.dtype)
-    return Comparison(y, other, preferred)
+    return Comparison(y, other, preferred, score)
 
 
 def head_loss(game: Candidates, phi: Phi, item: Comparison) -> tuple[Scalar, Phi]:

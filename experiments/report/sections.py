@@ -29,7 +29,7 @@ def share(value: float) -> str:
     return f"{100 * value:.0f}\N{NO-BREAK SPACE}%"
 
 
-COLLAPSE = f"below {share(LOW)} of the best possible, or below {share(FALL)} of their own peak"
+COLLAPSE = f"with less than {share(LOW)} of what was to be gained, or less than {share(FALL)} of their largest gain"
 
 
 def of_run(result: Result, report: Mapping[str, Any], pictures: Sequence[Path]) -> tuple[str, Section]:

@@ -16,7 +16,7 @@ from experiments.report.players import play_grids, play_results, play_seeds
 from experiments.running import Result
 from experiments.sweep_figures import FEW, MAPS, cell_name, counted, in_order
 from fpo_jax import plotting
-from fpo_jax.statistics import bootstrap, mean, share_interval
+from fpo_jax.statistics import mean_interval, share_interval
 
 MOST_POINTS = 300
 """Points of a curve."""
@@ -207,7 +207,7 @@ def _against(runs: xr.Dataset, x: str) -> list[Drawn]:
         series = []
         for method in runs["objective"].values:
             values = runs[name].sel(objective=method).transpose(x, "seed").values
-            estimate = share_interval(values) if name == "collapsed" else bootstrap(mean, values)
+            estimate = share_interval(values) if name == "collapsed" else mean_interval(values)
             line, low, high = (numbers(v) for v in (estimate.mean, estimate.low, estimate.high))
             series.append({"method": str(method), "label": str(method), "y": line, "low": low, "high": high})
         chart = _lines(title, x, runs[x].values, series) | {"markers": True}
