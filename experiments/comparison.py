@@ -13,6 +13,7 @@ from experiments.figures import save_all
 from experiments.report.parts import Section
 from experiments.running import Result, execute, summary
 from experiments.settings import resolve
+from experiments.wording import with_interval
 from fpo_jax.plotting import Picture
 
 COLUMNS = {
@@ -146,7 +147,7 @@ def table_markdown(table: Sequence[Mapping[str, Any]]) -> str:
         cells = [row["method"]]
         for key in COLUMNS:
             low, high = row[f"{key}_ci95"]
-            interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
-            cells.append(f"{row[key]:.3f}{interval}")
+            ends = (float("nan"),) * 2 if low is None else (low, high)
+            cells.append(with_interval(row[key], *ends))
         lines.append(f"| {' | '.join(cells)} | {row['seeds_reported']} | `{row['command']}` |")
     return "\n".join(lines)

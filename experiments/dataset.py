@@ -11,19 +11,24 @@ import xarray as xr
 
 from experiments.chunks import DAMAGED
 from experiments.grid import Grid, make_grid
+from experiments.running import few_seeds
 from experiments.settings import load
+from experiments.wording import counted, told_apart, with_interval
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.statistics import (
     collapsed,
     interquartile_mean,
     mean_interval,
     paired_difference,
+    passing,
     share_interval,
 )
 from fpo_jax.sweep import Lanes
 
 PER_SEED = ("optimum", "diverged_at")
 """Variables without an axis of steps, besides the summaries of `per_seed`."""
+CELL = "cell"
+"""Which of the cells that were run stands at a point of the grid: a method's stands for what it has not."""
 
 
 def to_dataset(grid: Grid, lanes: Lanes) -> xr.Dataset:
@@ -35,7 +40,8 @@ def to_dataset(grid: Grid, lanes: Lanes) -> xr.Dataset:
 
     Returns:
         The metrics, NaN throughout for a run that diverged; `optimum`, the true utility that no policy
-        exceeds; `diverged_at`, the first iteration written down that was not finite, or −1.
+        exceeds; `diverged_at`, the first iteration written down that was not finite, or −1; `cell`, the
+        number of the cell that was run for a point. The attribute `own` names each method's hyperparameters.
     """
     stays = np.asarray(lanes.finite.all(axis=-1))
     at = np.where(stays, -1, np.argmin(lanes.finite, axis=-1) * grid.every)
@@ -45,9 +51,14 @@ def to_dataset(grid: Grid, lanes: Lanes) -> xr.Dataset:
         for name, values in lanes.metrics.items()
     }
     variables |= {"optimum": (dims, lanes.optimum[grid.index]), "diverged_at": (dims, at[grid.index])}
+    variables[CELL] = (list(grid.axes), grid.index)
     steps = np.arange(lanes.finite.shape[-1]) * grid.every
     seeds = grid.seed + np.arange(grid.seeds)
-    return xr.Dataset(variables, {**grid.axes, "seed": seeds, "step": steps}, {"command": grid.command()})
+    return xr.Dataset(variables, {**grid.axes, "seed": seeds, "step": steps}, _attributes(grid))
+
+
+def _attributes(grid: Grid) -> dict[str, Any]:
+    return {"command": grid.command(), "own": grid.own}
 
 
 def load_sweep(folder: Path | str) -> xr.Dataset:
@@ -61,17 +72,17 @@ def load_sweep(folder: Path | str) -> xr.Dataset:
     """
     folder = Path(folder)
     grid = make_grid(load(folder / "config.json"))
-    attributes = {"command": grid.command()}
     try:
         with np.load(folder / "metrics.npz", allow_pickle=False) as stored:
             dims = [*grid.axes, "seed"]
             variables = {
                 name: (dims if name in PER_SEED else [*dims, "step"], stored[name])
                 for name in stored.files
-                if name not in ("seed", "step")
+                if name not in ("seed", "step", CELL)
             }
+            variables[CELL] = (list(grid.axes), grid.index)
             coordinates = {**grid.axes, "seed": stored["seed"], "step": stored["step"]}
-            return xr.Dataset(variables, coordinates, attributes)
+            return xr.Dataset(variables, coordinates, _attributes(grid))
     except DAMAGED as error:
         raise InputError("folder", folder, f"one that holds a finished sweep ({error})") from error
 
@@ -103,8 +114,39 @@ def per_seed(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def tidy(dataset: xr.Dataset) -> pd.DataFrame:
-    """Return one row a run: its place in the grid, its seed, and its numbers."""
-    return per_seed(dataset).to_dataframe().reset_index()
+    """Return one row a run: its place in the grid, its seed, and its numbers.
+
+    What a method does not have stands empty.
+    """
+    return _once(per_seed(dataset), dataset)
+
+
+def _once(numbers: xr.Dataset, dataset: xr.Dataset) -> pd.DataFrame:
+    """Return rows for what was run, without those points of the grid for which another cell stands."""
+    axes = [str(dim) for dim in dataset[CELL].dims]
+    frame = numbers.assign({CELL: dataset[CELL]}).to_dataframe().reset_index()
+    index = [name for name in (CELL, "seed") if name in frame]
+    frame = frame.drop_duplicates(index).drop(columns=CELL).reset_index(drop=True)
+    for axis in axes:
+        has = frame["objective"].map(
+            lambda method, axis=axis: axis in ("objective", *dataset.attrs["own"][method])
+        )
+        frame[axis] = frame[axis].where(has)
+    return frame
+
+
+def warnings(dataset: xr.Dataset) -> list[str]:
+    """Return what must be known to read the estimates of a sweep, a line each."""
+    diverged = int((_once(dataset[["diverged_at"]], dataset)["diverged_at"] >= 0).sum())
+    _, ran = np.unique(dataset[CELL].values, return_index=True)  # without those that stand for others
+    utility = dataset["true_utility"].transpose(*dataset["optimum"].dims, "step").values
+    best = dataset["optimum"].values
+    passed = passing(utility.reshape(-1, *utility.shape[-2:])[ran], best.reshape(-1, best.shape[-1])[ran])
+    return [
+        *([f"{counted(diverged, 'run')} diverged, and left out of n"] if diverged else []),
+        *([] if passed is None else [passed]),
+        *few_seeds(dataset.sizes["seed"]),
+    ]
 
 
 COLUMNS = ("true_utility_final", "true_utility_peak", "proxy_reward_final", "blind_spot_mass_final")
@@ -112,7 +154,7 @@ COLUMNS = ("true_utility_final", "true_utility_peak", "proxy_reward_final", "bli
 
 
 def table(dataset: xr.Dataset) -> pd.DataFrame:
-    """Return one row a cell: estimates over seeds, their 95 % intervals `*_low`, `*_high`, and `n`.
+    """Return one row a cell that was run: estimates over seeds, 95 % intervals `*_low`, `*_high`, and `n`.
 
     Means with studentised bootstrap intervals; the interquartile mean of final true utility; `collapse_rate`
     with its Wilson interval; `gain`, final true utility less that of the first objective on the same seeds,
@@ -137,12 +179,12 @@ def table(dataset: xr.Dataset) -> pd.DataFrame:
             f"{name}_high": (dims, estimate.high),
         }
     coordinates = {dim: dataset.coords[dim] for dim in dims}
-    return xr.Dataset(columns, coordinates).to_dataframe().reset_index()
+    return _once(xr.Dataset(columns, coordinates), dataset)
 
 
 def records(frame: pd.DataFrame) -> list[Mapping[str, Any]]:
     """Return the rows of a table for JSON, with what is undefined as null."""
-    return json.loads(frame.to_json(orient="records", double_precision=10))
+    return json.loads(frame.to_json(orient="records", double_precision=15))
 
 
 SHOWN = 40
@@ -151,7 +193,7 @@ SHOWN = 40
 
 def readable(frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     """Return a sweep's table for people to read: estimates with [95 % intervals], and n."""
-    shown = frame[list(axes)].copy()
+    shown = pd.DataFrame({axis: told_apart(frame[axis].tolist()) for axis in axes})
     for title, name in {
         "true utility": "true_utility_final",
         "interquartile mean": "true_utility_final_iqm",
@@ -160,9 +202,7 @@ def readable(frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
         "gain on the first": "gain",
     }.items():
         columns = (frame[name], frame[f"{name}_low"], frame[f"{name}_high"])
-        shown[title] = [
-            f"{mean:.3f} [{low:.3f}, {high:.3f}]" for mean, low, high in zip(*columns, strict=True)
-        ]
+        shown[title] = [with_interval(*row) for row in zip(*columns, strict=True)]
     shown["n"] = frame["n"]
     return shown
 

@@ -179,9 +179,7 @@ def _ladder(recipe: Recipe, horizon: int, scale: float | None) -> dict[str, Obje
 class _Comparison:
     """Estimates at the states of all runs, in one compiled program for each route."""
 
-    def __init__(
-        self, games: Game, follower: Follower, keys: Key, states: State, progress: jax.Array
-    ):
+    def __init__(self, games: Game, follower: Follower, keys: Key, states: State, progress: jax.Array):
         self.games, self.follower = games, follower
         self.keys, self.states, self.progress = keys, states, progress
         self._correct = jax.jit(self._correction)  # its own, so that another weight compiles nothing
@@ -197,7 +195,9 @@ class _Comparison:
             parts = steering(game, self.follower, state.theta, state.reward_model, key)
             return {name: norm(part) for name, part in parts._asdict().items()}
 
-        return jax.tree.map(np.asarray, jax.jit(partial(self._over_all, at))(self.games, self.keys, self.states))
+        return jax.tree.map(
+            np.asarray, jax.jit(partial(self._over_all, at))(self.games, self.keys, self.states)
+        )
 
     def __call__(self, objective: Objective, exact: Any) -> Compared:
         """Compare one route with the exact correction."""

@@ -69,6 +69,15 @@ class Grid:
         flat = [numbers.setdefault(json.dumps(s.as_dict()), len(numbers)) for s in self.points]
         return np.array(flat).reshape([len(values) for values in self.axes.values()])
 
+    @cached_property
+    def own(self) -> dict[str, tuple[str, ...]]:
+        """Return which of the varied hyperparameters each method has, by its name."""
+        names = {
+            o: Names(self.environment, o, self.follower, self.differentiator, self.feedback)
+            for o in self.objective
+        }
+        return {o: tuple(n for n in self.grid if n in hyperparameters(names[o])) for o in self.objective}
+
     @property
     def cells(self) -> list[Settings]:
         """Return the settings of the distinct cells: what is run."""

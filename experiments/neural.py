@@ -112,8 +112,8 @@ def findings(results: Mapping[str, Result]) -> str:
         gained = share_gained(result.metrics["true_utility"], result.optimum)
         fell, low = gained[:, -1] < FALL * gained.max(axis=1), gained[:, -1] < LOW
         lines.append(
-            f"- {label}: of {fell.size} seeds {fell.sum()} end with less than {FALL:.0%} of their largest gain, "
-            f"{low.sum()} with less than {LOW:.0%} of what was to be gained."
+            f"- {label}: of {fell.size} seeds {fell.sum()} end with less than {FALL:.0%} of their largest "
+            f"gain, {low.sum()} with less than {LOW:.0%} of what was to be gained."
         )
     return "\n".join(lines)
 

@@ -11,12 +11,13 @@ import numpy as np
 from experiments import programs
 from experiments.history import Snapshots, at_shown, run_again, snapshots, worth_keeping
 from experiments.settings import RECORDS, Settings, in_precision
+from experiments.wording import counted
 from fpo_jax.compiling import LIGHTLY, Compiled
 from fpo_jax.estimators import Implicit
 from fpo_jax.record import outcome
 from fpo_jax.simulate import first_divergence, run_by, run_seeds
 from fpo_jax.start import Begun, seed_keys
-from fpo_jax.statistics import collapsed, mean_interval, share_interval
+from fpo_jax.statistics import FEW, collapsed, mean_interval, passing, share_interval
 from fpo_jax.types import Cost, Game, Key, State
 
 STATIONARY = 1e-6
@@ -70,13 +71,24 @@ class Result:
 
     def warnings(self) -> list[str]:
         """Return a line on the seeds that diverged and when, and what else must not go unsaid."""
-        return [*([self.divergence()] if self.diverged else []), *self.cautions]
+        passed = passing(self.metrics["true_utility"], self.optimum)
+        return [
+            *([self.divergence()] if self.diverged else []),
+            *self.cautions,
+            *([] if passed is None else [passed]),
+        ]
 
     def divergence(self) -> str:
         """Return one line that says which seeds diverged and when."""
         shown = [f"seed {s} at iteration {t}" for s, t in list(self.diverged.items())[:8]]
         more = f" and {len(self.diverged) - 8} more" if len(self.diverged) > 8 else ""
         return f"diverged to NaN or infinity, left out of the results: {', '.join(shown)}{more}"
+
+
+def few_seeds(seeds: int) -> list[str]:
+    """Return a line that says so where seeds are too few for the intervals of means, else nothing."""
+    few = f"{counted(seeds, 'seed')}: with fewer than {FEW} the 95 % interval of a mean covers less than 95 %"
+    return [few] if 1 < seeds < FEW else []
 
 
 def execute(settings: Settings, keep_states: bool = False) -> Result:

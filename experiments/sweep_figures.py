@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments import figures
 from experiments.dataset import per_seed
+from experiments.wording import told_apart
 from fpo_jax import plotting
 from fpo_jax.statistics import mean_interval, share_interval
 
@@ -56,7 +57,7 @@ def in_order(dataset: xr.Dataset) -> tuple[xr.Dataset, list[str], list[str]]:
 def _at_first(dataset: xr.Dataset, varied: Sequence[str], kept: Sequence[str]) -> tuple[xr.Dataset, str]:
     """Return the part in which all but some hyperparameters have their first value, and words for that."""
     rest = {dim: 0 for dim in varied if dim not in kept}
-    words = [_setting(dim, dataset[dim].values[0]) for dim in rest]
+    words = [f"{dim} {told_apart(dataset[dim].values.tolist(), 6)[0]}" for dim in rest]
     return dataset.isel(rest), f"{', '.join(words)}: " if words else ""
 
 
@@ -134,18 +135,16 @@ def _curves(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-def _setting(name: str, value: Any) -> str:
-    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-
-
 def cell_name(point: Sequence[Any], grid: Mapping[str, Any]) -> str:
     """Return the name of a cell: its method, and the hyperparameters that vary."""
-    named = zip(grid, point, strict=True)
-    return ", ".join(
-        str(value) if dim == "objective" else _setting(dim, value)
-        for dim, value in named
-        if len(grid[dim]) > 1 or dim == "objective"
-    )
+    words = []
+    for dim, value in zip(grid, point, strict=True):
+        values = list(grid[dim])
+        if dim == "objective":
+            words.append(str(value))
+        elif len(values) > 1:
+            words.append(f"{dim} {told_apart([v.item() for v in values], 6)[values.index(value)]}")
+    return ", ".join(words)
 
 
 def _against(dataset: xr.Dataset, heading: str, x: str) -> Figure:

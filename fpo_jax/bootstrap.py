@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
+from scipy.special import stdtrit
 
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.types import Key, Scalar
@@ -19,9 +20,9 @@ from fpo_jax.types import Key, Scalar
 ELEMENTS = 2**18
 """Numbers, resamples × cells × seeds, that a bootstrap works on at a time: more would leave the cache."""
 
-SHRINKAGE = 0.5
-"""A resample's squared standard error is moved by SHRINKAGE / n of the way to the sample's. Without that an
-interval reaches far beyond all values where a few seeds differ from many that are alike, as collapses do."""
+FARTHEST = 2.0
+"""An end of a studentised interval lies at most so many times as far from the estimate as Student's. Without
+that it lies far beyond all values where a few seeds differ from many that are alike, as collapses do."""
 
 Numbers: TypeAlias = Any  # a float or int, or an array [...] with one for each cell
 Statistic: TypeAlias = Callable[..., Callable[[Array], Scalar]]
@@ -56,8 +57,8 @@ def bootstrap(
     """Estimate a statistic of every cell, with its bootstrap interval over seeds.
 
     With a standard error s the interval is studentised: a resample's t* = (value* − value) / s*, and the
-    interval reaches from value − q s to value − p s, where p and q are quantiles of t* (Efron 1981; that s*
-    is shrunk by `SHRINKAGE` is ours). Without one its ends are quantiles of value* itself: percentiles.
+    interval reaches from value − q s to value − p s, where p and q are quantiles of t* (Efron 1981), held to
+    ± `FARTHEST` times the quantile of Student's t (ours). Without one its ends are percentiles of value*.
 
     A resample counts how often each seed came up in n draws with replacement. Every cell and every sample
     gets the same draws, so that what is paired stays paired. A seed that is not finite in a cell, in any of
@@ -93,7 +94,8 @@ def bootstrap(
         batch = min(resamples, max(1, ELEMENTS // flat[0].size))
         with jax.enable_x64(True):
             key = jax.random.key(0, impl="threefry2x32") if key is None else key
-            found[:] = _intervals(statistic, error, batch, _draws(key, resamples, seeds), flat, level)
+            bounds = FARTHEST * stdtrit(np.maximum(n - 1.0, 1.0), (1.0 + level) / 2.0)
+            found[:] = _intervals(statistic, error, batch, _draws(key, resamples, seeds), flat, level, bounds)
     found[1:, n < 2] = np.nan
     value, low, high, n = (plain(field.reshape(cells)) for field in (*found, n))
     return Estimate(value, low, high, n)
@@ -114,10 +116,11 @@ def _intervals(
     draws: Array,
     samples: tuple[Array, ...],
     level: Scalar,
+    bounds: Array,
 ) -> Array:
-    """Return the statistic of each cell and the two ends of its interval, [3, cells]."""
+    """Return the statistic of each cell and the ends of its interval, [3, cells]; one bound on t* a cell."""
 
-    def of_cell(*values: Array) -> Array:
+    def of_cell(bound: Array, *values: Array) -> Array:
         finite = jnp.all(jnp.isfinite(jnp.stack(values)), axis=0)
         kept = [jnp.where(finite, sample, 0.0) for sample in values]
         value, once = statistic(*kept), jnp.where(finite, 1.0, 0.0)
@@ -125,18 +128,18 @@ def _intervals(
         if error is None:
             found = _each(value, draws, finite, batch)
             return jnp.stack([centre, *jnp.nanquantile(found, ends)])
-        spread, share = error(*kept), SHRINKAGE / jnp.sum(once)
+        spread = error(*kept)
         own = spread(once)
 
         def studentised(weights: Array) -> Scalar:
-            theirs = jnp.sqrt((1.0 - share) * spread(weights) ** 2 + share * own**2)
-            apart = value(weights) - centre
-            return jnp.where(theirs > 0, apart / jnp.where(theirs > 0, theirs, 1.0), 0.0 * apart)
+            theirs, apart = spread(weights), value(weights) - centre
+            t = jnp.where(theirs > 0, apart / jnp.where(theirs > 0, theirs, 1.0), jnp.sign(apart) * bound)
+            return jnp.clip(t, -bound, bound)
 
         low, high = jnp.nanquantile(_each(studentised, draws, finite, batch), ends)
         return jnp.stack([centre, centre - high * own, centre - low * own])
 
-    return jax.vmap(of_cell, out_axes=1)(*samples)
+    return jax.vmap(of_cell, out_axes=1)(bounds, *samples)
 
 
 def _each(value: Callable[[Array], Scalar], draws: Array, finite: Array, batch: int) -> Array:

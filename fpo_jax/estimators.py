@@ -4,8 +4,9 @@ Each is an objective as well, so that it can drive a policy: its `value` is F, w
 θ is declared to be the estimate.
 """
 
+import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +23,14 @@ from fpo_jax.steering import Decomposition, foresight_keys, foresighted_value
 from fpo_jax.types import (
     Cost,
     Estimate,
+    Feedback,
     Follower,
     Game,
+    Influence,
     Key,
     Objective,
     Phi,
+    Response,
     Responses,
     RewardModel,
     Scalar,
@@ -130,11 +134,12 @@ class Implicit(Directed):
 
 @struct.dataclass
 class EffectiveReward(Implicit):
-    """dF/dθ as a policy gradient on the effective reward r̃(y) = r_φ⁺(y) + α ⟨ḡ, I(y)⟩ (paper).
+    """dF/dθ as a policy gradient on the effective reward r̃(y) = r_φ⁺(y) + share · ⟨ḡ, I(y)⟩ (paper).
 
-    I(y) = −H⁻¹ ∇_φ ℓ(y) is the influence of a response, ḡ = E_π[∇_φ r]; α is the on-policy share of the
-    follower's data. r̃ is held fixed as a function of y, which is differentiated, as is its weight. On
-    preferences ℓ and r̃ belong to a comparison (y, y'), and both sides carry gradient.
+    I(y) = −H⁻¹ ∇_φ ℓ(y) is the influence of a response, ḡ = E_π[∇_φ r]; the share is that of the present
+    policy in the follower's data (`policy_share`): α, or less where a buffer holds earlier draws. r̃ is held
+    fixed as a function of y, which is differentiated, as is its weight. On preferences ℓ and r̃ belong to a
+    comparison (y, y'), and both sides carry gradient.
     """
 
     def reward(
@@ -143,7 +148,7 @@ class EffectiveReward(Implicit):
         """Return r̃ as a function of one item of the follower's feedback, and the cost of the solve."""
         at = self.linearise(game, follower, theta, reward_model, key)
         feedback = follower.feedback
-        share = 1.0 if feedback.offline(game, key) is None else follower.alpha
+        share = policy_share(follower, game, theta, reward_model, foresight_keys(key).data)
 
         def effective(item: PyTree) -> Scalar:
             def reward_and_loss(p: Float[Array, " n"]) -> tuple[Scalar, Scalar]:
@@ -158,7 +163,9 @@ class EffectiveReward(Implicit):
     def estimate(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Estimate:
-        """Return ∇_θ (E_{π_θ}[r̃] − cost) and the cost of the solve; NaN where the solve fails.
+        """Return ∇_θ (E_{π_θ}[r̃] − cost) and the cost of the solve.
+
+        NaN where the solve fails, or where the follower weights the policy's items otherwise than the policy.
 
         Raises:
             InputError: when the follower's update minimises nothing.
@@ -172,6 +179,72 @@ class EffectiveReward(Implicit):
             return expect(effective, items) - game.cost(t, responses)
 
         return Estimate(jax.grad(value)(theta), cost)
+
+
+@struct.dataclass
+class _Counting(Feedback):
+    """A feedback by which a loss counts its items: each costs the same, and the policy's weigh otherwise."""
+
+    scale: ClassVar[float] = 1.0
+    quadratic: ClassVar[bool] = True
+
+    feedback: Feedback
+    factor: float  # of the weights of the policy's items
+    each: float  # loss of an item
+
+    def gather(self, game: Game, theta: Theta, responses: Responses, key: Key) -> Responses:
+        items = self.feedback.gather(game, theta, responses, key)
+        return items._replace(w=self.factor * items.w)
+
+    def offline(self, game: Game, key: Key) -> Responses | None:
+        return self.feedback.offline(game, key)
+
+    def sides(self, item: PyTree) -> tuple[Response, ...]:
+        return self.feedback.sides(item)
+
+    def margin(self, game: Game, phi: Phi, item: PyTree) -> Scalar:
+        return self.feedback.margin(game, phi, item)
+
+    def target(self, game: Game, item: PyTree) -> Scalar:
+        return self.feedback.target(game, item)
+
+    def loss(self, margin: Scalar, target: Scalar) -> Scalar:
+        return jnp.full_like(margin, self.each)
+
+    def residual(self, margin: Scalar, target: Scalar) -> Scalar:
+        return jnp.zeros_like(margin)  # of a loss that does not depend on it
+
+    def residual_after(self, margin: Scalar, target: Scalar, step: Scalar) -> Scalar:
+        return jnp.zeros_like(margin)
+
+    def influence(self, game: Game, phi: Phi, item: PyTree) -> Influence:
+        return self.feedback.influence(game, phi, item)
+
+
+def policy_share(follower: Follower, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar:
+    """Return the weight of the present policy's items in the follower's loss, counted in that loss itself.
+
+    If each item costs 1 rather than ℓ, then L = Ω + Σ_j μ_j, and the share is what is lost of it when the
+    policy's items weigh nothing. An effective reward takes it for one number by which every item's own weight
+    is multiplied. So it is NaN where twice the weights do not add the share again, as when weights are
+    normalised; or where another policy has another share, as when items are weighted by what they are (ours).
+    """
+    phi, _ = ravel_pytree(reward_model.phi)
+
+    def weight(t: Theta, factor: float) -> Scalar:
+        def loss(each: float) -> Scalar:
+            counting = dataclasses.replace(follower, feedback=_Counting(follower.feedback, factor, each))  # type: ignore[type-var]
+            return _loss(counting, game, t, reward_model, key)(phi)
+
+        return loss(1.0) - loss(0.0)
+
+    flat, unravel = ravel_pytree(theta)
+    other = unravel(flat + 0.3 * jnp.cos(jnp.arange(flat.size, dtype=flat.dtype)))
+    rest, all_of_it = weight(theta, 0.0), weight(theta, 1.0)
+    share = all_of_it - rest
+    again = jnp.stack([weight(theta, 2.0) - all_of_it, weight(other, 1.0) - weight(other, 0.0)])
+    rounding = jnp.sqrt(jnp.finfo(share.dtype).eps) * jnp.abs(all_of_it)
+    return jnp.where(jnp.all(jnp.abs(again - share) <= rounding), share, jnp.nan)
 
 
 @struct.dataclass

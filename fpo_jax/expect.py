@@ -94,8 +94,7 @@ def item_loss(game: Game, phi: Phi, item: PyTree, feedback: Feedback) -> Scalar:
 
     With the score of the label, through which ℓ depends on θ where the label was drawn.
     """
-    loss = feedback.loss(feedback.margin(game, phi, item), feedback.target(game, item))
-    return feedback.score(item) * loss
+    return feedback.scored(item, feedback.loss(feedback.margin(game, phi, item), feedback.target(game, item)))
 
 
 def follower_loss(game: Game, phi: Phi, data: Responses, feedback: Feedback = LABELS) -> Scalar:

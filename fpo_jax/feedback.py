@@ -55,10 +55,6 @@ class Labels(Feedback):
         """Return U(y)."""
         return game.utility(item)
 
-    def score(self, item: Response) -> Scalar | float:
-        """Return 1: nothing of the label is drawn."""
-        return 1.0
-
     def loss(self, margin: Scalar, target: Scalar) -> Scalar:
         """Return (r − U)²."""
         return (margin - target) ** 2
@@ -173,9 +169,9 @@ class Preferences(Feedback):
         """Return the preference that was said."""
         return item.preferred
 
-    def score(self, item: Comparison) -> Scalar:
-        """Return 1, with the gradient of log P(preferred) where it was drawn."""
-        return item.score
+    def scored(self, item: Comparison, value: Scalar) -> Scalar:
+        """Return the value times the score of the preference."""
+        return item.score * value
 
     def loss(self, margin: Scalar, target: Scalar) -> Scalar:
         """Return −p* log σ(m) − (1 − p*) log σ(−m)."""
@@ -230,9 +226,7 @@ def recorded(first: PyTree, second: PyTree, preferred: ArrayLike) -> Responses:
     for i in np.flatnonzero(~((probability > 0) & (probability < 1)))[:1]:
         raise InputError(f"comparison {i}, preferred", probability[i], "a probability in (0, 1)")
     weights = jnp.full(probability.size, 1.0 / probability.size)
-    return Responses(
-        Comparison(first, second, jnp.asarray(probability), jnp.ones(probability.size)), weights
-    )
+    return Responses(Comparison(first, second, jnp.asarray(probability), jnp.ones(probability.size)), weights)
 
 
 FEEDBACKS = catalogue(Labels, Preferences)

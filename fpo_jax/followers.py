@@ -17,7 +17,7 @@ from fpo_jax.expect import follower_loss, squared_norm, training_data
 from fpo_jax.feedback import Labels
 from fpo_jax.hyperparameters import catalogue, count, flag, real
 from fpo_jax.optimiser import Optax
-from fpo_jax.solve import solve_positive
+from fpo_jax.solve import STATIONARY_ENOUGH, largest_curvature, solve_positive, trust
 from fpo_jax.types import Feedback, Follower, Game, Key, Phi, RewardModel, Scalar, Theta
 
 Loss = Callable[[jax.Array], jax.Array]
@@ -66,13 +66,26 @@ class Gradient(Follower):
             return RewardModel(step(reward_model.phi, None)[0])
         return RewardModel(jax.lax.scan(step, reward_model.phi, None, length=self.rm_steps)[0])
 
-    def limit(self) -> Follower:
-        """Return the best response that the steps approach where r is affine in φ and lr is small enough.
+    def limit(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
+        """Return the best response that the steps approach, whatever φ was before.
 
-        φ = (1 − d) φ − lr ∇L means ∇(L + d/(2·lr) ‖φ‖²) = 0: a ridge of weight_decay / (2·rm_lr).
+        φ = (1 − d) φ − lr ∇L means ∇(L + d/(2·lr) ‖φ‖²) = 0: a ridge of weight_decay / (2·rm_lr). The steps
+        approach it where they contract around it, lr · κ < 2 for the largest curvature κ of that loss. φ⁺ is
+        NaN where they do not, and where r is not affine in φ, so that there may be other stationary points.
         """
         ridge = self.weight_decay / (2.0 * self.rm_lr)
-        return BestResponse(ridge=ridge, alpha=self.alpha, feedback=self.feedback)
+        best = BestResponse(ridge=ridge, alpha=self.alpha, feedback=self.feedback)
+        start = RewardModel(reward_model.phi, jax.tree.map(jnp.zeros_like, reward_model.phi))
+        found = best.update(game, theta, start, key)
+        fixed = jax.lax.stop_gradient(theta)
+        slope = jax.grad(best.loss(game, fixed, start, key))
+        phi, origin = (jax.lax.stop_gradient(ravel_pytree(p)[0]) for p in (found.phi, start.memory))
+        curvature = largest_curvature(lambda v: jax.jvp(slope, (phi,), (v,))[1], phi)
+        stationary = _relative_slope(slope, phi, origin) <= STATIONARY_ENOUGH
+        reached = jnp.where(stationary & (self.rm_lr * curvature < 2.0), 1.0, jnp.nan)
+        return RewardModel(
+            jax.tree.map(lambda p: p * reached.astype(p.dtype), found.phi), reward_model.memory
+        )
 
     def calibrated_weight(self, horizon: int) -> float:
         """Return 2·lr·α·k, k steps in all: one step moves r(y) by −2·lr·α·(r − U)‖∇r‖².
@@ -91,7 +104,8 @@ class BestResponse(Follower):
     minimiser: φ⁺ = φ_a − [∂²L/∂φ²]⁻¹ ∂L/∂φ(φ_a). Differentiating through the solve is the implicit function
     theorem. On preferences the loss is convex: Newton's method within a trust region (optimistix) leads from
     the present φ to the minimiser, differentiated by the theorem; φ⁺ is NaN where it does not reach it.
-    A singular Hessian (ridge 0 and too few distinct responses) has no single minimiser; a run refuses it.
+    A singular Hessian (ridge 0 and too few distinct responses) has no single minimiser. A run refuses it, and
+    one so near to singular that rounding decides the answer; where that happens later φ⁺ is NaN.
     """
 
     ridge: float = real(0.0, "ridge λ on ‖φ − anchor‖²", low=0.0)
@@ -121,16 +135,16 @@ class BestResponse(Follower):
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar:
         """Return ‖∂L/∂φ(φ)‖ / (‖∂L/∂φ(φ_a)‖ + ‖φ − φ_a‖): rounding if r is affine in φ, else not small.
 
-        Infinite where the Hessian is singular to rounding, so that there is no single minimiser.
+        Infinite where the Hessian is so near to singular that rounding decides where its minimiser lies.
         """
         loss = self.loss(game, theta, reward_model, key)
         phi, anchor = (ravel_pytree(p)[0] for p in (reward_model.phi, reward_model.memory))
-        at_phi, at_anchor = (jnp.linalg.norm(jax.grad(loss)(p)) for p in (phi, anchor))
-        scale = at_anchor + jnp.linalg.norm(phi - anchor)
-        relative = jnp.where(scale == 0, 0.0, at_phi / jnp.where(scale == 0, 1.0, scale))
-        curvatures = jnp.linalg.eigvalsh(jax.hessian(loss)(anchor))
-        rounding = phi.size * jnp.finfo(phi.dtype).eps
-        return jnp.where(curvatures[0] > rounding * curvatures[-1], relative, jnp.inf)
+        relative = _relative_slope(jax.grad(loss), phi, anchor)
+        return jnp.where(jnp.isfinite(trust(jax.hessian(loss)(anchor))), relative, jnp.inf)
+
+    def limit(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
+        """Return the best response: one update is as good as infinitely many, and the anchor stays."""
+        return self.update(game, theta, reward_model, key)
 
     def calibrated_weight(self, horizon: int) -> None:
         """No single weight stands for a best response: its step size is H⁻¹, not a number."""
@@ -156,7 +170,8 @@ class Converged(BestResponse):
 
     BFGS descends, Newton's method then brings ‖∂L/∂φ‖ to rounding. Differentiated by the implicit function
     theorem, whatever the path. φ⁺ is NaN where ‖∂L/∂φ‖ does not come below `gradient_norm`, or where the
-    point is not a minimum; a run names the iteration at which that happened.
+    point is not a minimum, or one so flat that a small slope says nothing of where it lies; a run names the
+    iteration at which that happened.
     """
 
     gradient_norm: float = real(1e-8, "largest ‖∂L/∂φ‖ that counts as converged", low=0.0, open=True)
@@ -183,10 +198,15 @@ class Converged(BestResponse):
             ).x
             polished = roots.polished(slope, descended, fine)
             converged = jnp.linalg.norm(slope(polished)) <= self.gradient_norm
-            curvatures = jnp.linalg.eigvalsh(jax.jacfwd(slope)(polished))
-            return jnp.where(converged & (curvatures[0] > 0), polished, jnp.nan)
+            return jnp.where(converged, polished, jnp.nan) * trust(jax.jacfwd(slope)(polished))
 
         return RewardModel(unravel(_stationary(loss, phi, minimise)), memory=reward_model.memory)
+
+
+def _relative_slope(slope: Slope, phi: jax.Array, anchor: jax.Array) -> Scalar:
+    """Return ‖∂L/∂φ(φ)‖ / (‖∂L/∂φ(φ_a)‖ + ‖φ − φ_a‖), 0 where all of it is 0."""
+    scale = jnp.linalg.norm(slope(anchor)) + jnp.linalg.norm(phi - anchor)
+    return jnp.linalg.norm(slope(phi)) / jnp.where(scale > 0, scale, 1.0)
 
 
 def _newton_step(slope: Slope, start: jax.Array) -> jax.Array:

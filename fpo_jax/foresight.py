@@ -62,7 +62,7 @@ class Limit(Objective):
     ) -> Scalar:
         """Return J(θ, φ⁺(θ)) with φ⁺ the follower's limit at π_θ."""
         keys = foresight_keys(key)
-        phi_plus = follower.limit().init(game, theta, reward_model.phi, keys.data).phi
+        phi_plus = follower.limit(game, theta, reward_model, keys.data).phi
         return leader_value(game, theta, phi_plus, game.respond(theta, keys.evaluation))
 
 

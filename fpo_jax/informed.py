@@ -55,7 +55,7 @@ class Informed(Penalised):
 
         def known(item: PyTree, target: Scalar, influence: Influence) -> Scalar:
             ranks = jnp.stack([game.luck(y)[1] for y in feedback.sides(item)])
-            residual = feedback.score(item) * feedback.residual(influence.margin, target)
+            residual = feedback.scored(item, feedback.residual(influence.margin, target))
             return jnp.where(jnp.all(ranks < self.oracle_share), residual, 1.0)
 
         return known

@@ -179,10 +179,6 @@ class Optax(Follower):
 
         return loss
 
-    def limit(self) -> Follower:
-        """Raise an InputError: infinitely many updates on samples have no single stationary point."""
-        raise InputError("follower", "optax", "gradient or a best response, for a limit of its updates")
-
     def calibrated_weight(self, horizon: int) -> float | None:
         """Return scale·lr·α·k for plain descent on fresh draws, k steps in all; None for all else."""
         if self.optimizer != "sgd" or self.replay != "fresh":

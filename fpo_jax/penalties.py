@@ -64,8 +64,8 @@ class Penalised(Objective):
         With the score of the label, on which nothing else in a penalty depends.
         """
         feedback = follower.feedback
-        return lambda item, target, influence: (
-            feedback.score(item) * feedback.residual(influence.margin, target)
+        return lambda item, target, influence: feedback.scored(
+            item, feedback.residual(influence.margin, target)
         )
 
     def influence_under(
@@ -157,7 +157,7 @@ class Proximal(Penalised):
 
         def after(item: PyTree, target: Scalar, influence: Influence) -> Scalar:
             step, feedback = self.weight * influence.on_margin, follower.feedback
-            return feedback.score(item) * feedback.residual_after(influence.margin, target, step)
+            return feedback.scored(item, feedback.residual_after(influence.margin, target, step))
 
         return after
 

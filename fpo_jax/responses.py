@@ -32,10 +32,12 @@ def paired(first: Responses, second: Responses, prompts: int = 1) -> Responses:
         prompts: number X of prompts.
 
     Returns:
-        n · m / X pairs as responses y = (first, second).
+        n · m / X pairs as responses y = (first, second). A prompt without weight gives pairs without weight;
+        one to which the first has responses and the second has none gives NaN, since nothing stands opposite.
     """
     rows, columns = (sample.w.reshape(prompts, -1) for sample in (first, second))
-    given_prompt = columns / jnp.sum(columns, axis=1, keepdims=True)
+    alone = jnp.any(rows > 0, axis=1, keepdims=True) & ~jnp.any(columns > 0, axis=1, keepdims=True)
+    given_prompt = _given_prompt(columns) * jnp.where(alone, jnp.nan, 1.0).astype(columns.dtype)
     shape = (prompts, rows.shape[1], columns.shape[1])
 
     def spread(leaf: Array, axis: int) -> Array:
@@ -46,11 +48,23 @@ def paired(first: Responses, second: Responses, prompts: int = 1) -> Responses:
     return Responses(y, (rows[:, :, None] * given_prompt[:, None, :]).reshape(-1))
 
 
+def _given_prompt(weights: Array) -> Array:
+    """Return weights [prompt, n] as those given the prompt, summing to 1; 0 at a prompt without weight."""
+    total = jnp.sum(weights, axis=1, keepdims=True)
+    return weights / jnp.where(total > 0, total, 1.0)
+
+
+def log_weights(weights: Weights) -> Weights:
+    """Return log w; −∞, with derivative 0, where a weight has underflowed: such a response is never drawn."""
+    there = weights >= jnp.finfo(weights.dtype).tiny
+    return jnp.where(there, jnp.log(jnp.where(there, weights, 1.0)), -jnp.inf)
+
+
 def drawn(responses: Responses, number: int, key: Array) -> Responses:
     """Return independent draws by the weights, 1/number each, which keep their score ∇ log w as gradient."""
-    log_weights = jnp.log(responses.w)
-    chosen = jax.random.categorical(key, log_weights, shape=(number,))
-    log_probability = log_weights[chosen]
+    logits = log_weights(responses.w)
+    chosen = jax.random.categorical(key, logits, shape=(number,))
+    log_probability = logits[chosen]
     return Responses(jax.tree.map(lambda leaf: leaf[chosen], responses.y), scored(log_probability) / number)
 
 
@@ -74,9 +88,11 @@ def best_of(weights: Weights, scores: Weights, candidates: int, prompts: int = 1
         scores: [m] by which candidates are ranked.
         candidates: their number n, >= 1; 1 gives the policy itself.
         prompts: number of prompts.
+
+    NaN at a prompt where a response that can be drawn has a NaN for a score: it has no rank.
     """
-    w, s = weights.reshape(prompts, -1), scores.reshape(prompts, -1)
-    given_prompt = w / jnp.sum(w, axis=1, keepdims=True)
+    w, s = _ranked(weights, scores, prompts)
+    given_prompt = _given_prompt(w)
 
     def winners(w: Array, s: Array, given_prompt: Array) -> Array:
         order = jnp.argsort(s)
@@ -85,6 +101,13 @@ def best_of(weights: Weights, scores: Weights, candidates: int, prompts: int = 1
         return w * power_sum(up_to, below, candidates)
 
     return jax.vmap(winners)(w, jax.lax.stop_gradient(s), given_prompt).reshape(-1)
+
+
+def _ranked(weights: Weights, scores: Weights, prompts: int) -> tuple[Array, Array]:
+    """Return weights and scores by prompt; weights are NaN where a score is that counts, and no score is."""
+    w, s = weights.reshape(prompts, -1), scores.reshape(prompts, -1)
+    unranked = jnp.any(jnp.isnan(s) & (w > 0), axis=1, keepdims=True)
+    return w * jnp.where(unranked, jnp.nan, 1.0).astype(w.dtype), jnp.where(jnp.isnan(s), -jnp.inf, s)
 
 
 def power_sum(a: Array, b: Array, n: int) -> Array:
@@ -106,11 +129,11 @@ def accepted(
     q = w a Σ_{k<n−1} (1 − A)ᵏ + w (1 − A)ⁿ⁻¹ with A = E[a] given the prompt. For n → ∞ it is w a / A.
 
     Args:
-        weights, scores, candidates, prompts: as in `best_of`.
+        weights, scores, candidates, prompts: as in `best_of`; so is what is NaN.
         sharpness: >= 0; 0 gives the policy itself.
     """
-    w, s = weights.reshape(prompts, -1), scores.reshape(prompts, -1)
+    w, s = _ranked(weights, scores, prompts)
     taken = jnp.exp(sharpness * (s - jnp.max(s, axis=1, keepdims=True)))
-    left = 1.0 - jnp.sum(w * taken, axis=1, keepdims=True) / jnp.sum(w, axis=1, keepdims=True)
+    left = 1.0 - jnp.sum(_given_prompt(w) * taken, axis=1, keepdims=True)
     tries = power_sum(jnp.ones_like(left), left, candidates - 1)
     return (w * (taken * tries + left ** (candidates - 1))).reshape(-1)

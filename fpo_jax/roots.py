@@ -9,18 +9,22 @@ import lineax as lx
 import optimistix as optx
 from jaxtyping import Array, Float
 
-from fpo_jax.solve import solve_positive
+from fpo_jax.solve import solve_positive, trust
 
 Vector = Float[Array, " n"]
 Slope = Callable[[Vector], Vector]
 
 
 def convex(slope: Slope, start: Vector) -> Vector:
-    """Return the root of a convex loss's slope by Newton's method in a trust region; NaN if not reached."""
+    """Return the root of a convex loss's slope by Newton's method in a trust region.
+
+    NaN if it is not reached, or if the curvature there is so near to singular that rounding decides it.
+    """
     digits = 100.0 * float(jnp.finfo(start.dtype).eps)
     solver: optx.Dogleg = optx.Dogleg(rtol=digits, atol=digits, linear_solver=DenseSolver(solve_positive))
     found: Any = optx.root_find(lambda p, _: slope(p), solver, start, max_steps=100, throw=False)
-    return jnp.where(found.result == optx.RESULTS.successful, found.value, jnp.nan)
+    root = jnp.where(found.result == optx.RESULTS.successful, found.value, jnp.nan)
+    return root * trust(jax.jacfwd(slope)(found.value))
 
 
 def polished(slope: Slope, start: Vector, digits: Any) -> Vector:

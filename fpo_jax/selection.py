@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from fpo_jax.foresight import Exact, Myopic
 from fpo_jax.hyperparameters import InputError, choice, count, real
 from fpo_jax.penalties import Practical, Proximal, Relaxed
-from fpo_jax.responses import accepted, best_of
+from fpo_jax.responses import accepted, best_of, log_weights
 from fpo_jax.steering import foresight_keys
 from fpo_jax.types import Follower, Game, Key, Objective, Phi, Responses, RewardModel, Scalar, Theta
 from fpo_jax.wrapped import Wrapped
@@ -131,6 +131,6 @@ class BestOf(Objective):
             winner = best_of(*arguments, prompts=game.prompts)
         else:
             winner = accepted(*arguments, self.sharpness, prompts=game.prompts)
-        log_weights = jnp.log(jnp.where(responses.w > 0, responses.w, 1.0))
-        likelihood = jnp.sum(jax.lax.stop_gradient(winner) * log_weights)
+        logs = log_weights(responses.w)
+        likelihood = jnp.sum(jax.lax.stop_gradient(winner) * jnp.where(jnp.isfinite(logs), logs, 0.0))
         return likelihood - game.cost(theta, responses)

@@ -16,7 +16,16 @@ UNROLLED = 4
 """Most unknowns of a linear system that is solved without LAPACK."""
 
 POWER_STEPS = 20
-"""Products spent on the largest curvature, where a Neumann series is not told its step."""
+"""Products spent on the largest curvature."""
+
+AGAIN = 20
+"""Most iterations of the second solve by which conjugate gradients estimate the condition."""
+
+STATIONARY_ENOUGH = 1e-3
+"""Largest relative slope, ‖∂L/∂φ‖ at an answer over that at its anchor, that is taken for rounding."""
+
+SPOILT = 1e-2
+"""Largest relative error that rounding may make of a solution, condition × eps, before it is refused."""
 
 
 class Limits(NamedTuple):
@@ -34,28 +43,80 @@ class Limits(NamedTuple):
 
 
 def solve_positive(matrix: Float[Array, "n n"], b: Vector) -> Vector:
-    """Return H⁻¹ b for a symmetric positive definite H, by Cholesky; NaN where H is not positive definite.
+    """Return H⁻¹ b for a symmetric positive definite H, by Cholesky.
+
+    NaN where H is not positive definite, or so nearly singular that rounding spoils the solution (`trust`):
+    a residual at rounding says nothing of the error then.
 
     Up to `UNROLLED` unknowns the arithmetic is written out, and goes along the batch: LAPACK is called anew
     for every seed, and the call takes longer than such a system.
     """
-    n = b.size
+    return _solver(matrix)(b) * trust(matrix)
+
+
+def trust(matrix: Float[Array, "n n"]) -> Scalar:
+    """Return 1 where a system in H can be solved, NaN where H is not positive definite or rounding decides.
+
+    The forward error of a solution is up to condition × eps, whatever its residual. The condition is
+    ‖H‖₁ ‖H⁻¹‖₁, H scaled to a diagonal of ones, since the units of unknowns spoil nothing (van der Sluis).
+    """
+    scale = jax.lax.rsqrt(jnp.diagonal(matrix))
+    scaled = jax.lax.stop_gradient(matrix * scale[:, None] * scale[None, :])
+    inverse = jax.vmap(_solver(scaled), in_axes=1, out_axes=1)(jnp.eye(scale.size, dtype=scale.dtype))
+    return _trusted(_one_norm(scaled) * _one_norm(inverse)).astype(matrix.dtype)
+
+
+def _trusted(condition: Scalar) -> Scalar:
+    return jnp.where(condition * jnp.finfo(condition.dtype).eps <= SPOILT, 1.0, jnp.nan)
+
+
+def _one_norm(matrix: Float[Array, "n n"]) -> Scalar:
+    return jnp.max(jnp.sum(jnp.abs(matrix), axis=0))
+
+
+def _solver(matrix: Float[Array, "n n"]) -> Callable[[Vector], Vector]:
+    """Return b ↦ H⁻¹ b by one Cholesky factorisation; not finite where H is not positive definite."""
+    n = matrix.shape[0]
     if n > UNROLLED:
-        return jax.scipy.linalg.solve(matrix, b, assume_a="pos")
-    factor: list[list[Array]] = []
-    forward: list[Array] = []
+        factor = jax.scipy.linalg.cho_factor(jax.lax.stop_gradient(matrix), lower=True)
+
+        def solved(b: Vector) -> Vector:
+            by_factor = lambda _, right: jax.scipy.linalg.cho_solve(factor, right)  # noqa: E731
+            return jax.lax.custom_linear_solve(lambda v: matrix @ v, b, by_factor, symmetric=True)
+
+        return solved
+    rows: list[list[Array]] = []
     for i in range(n):
         row: list[Array] = []
         for j in range(i):
-            row.append((matrix[i, j] - _dot(row, factor[j])) / factor[j][j])
+            row.append((matrix[i, j] - _dot(row, rows[j])) / rows[j][j])
         row.append(jnp.sqrt(matrix[i, i] - _dot(row, row)))
-        forward.append((b[i] - _dot(row, forward)) / row[i])
-        factor.append(row)
-    backward: list[Array] = []
-    for i in reversed(range(n)):
-        column = [factor[k][i] for k in reversed(range(i + 1, n))]
-        backward.append((forward[i] - _dot(column, backward)) / factor[i][i])
-    return jnp.stack(backward[::-1])
+        rows.append(row)
+
+    def substituted(b: Vector) -> Vector:
+        forward: list[Array] = []
+        for i, row in enumerate(rows):
+            forward.append((b[i] - _dot(row, forward)) / row[i])
+        backward: list[Array] = []
+        for i in reversed(range(n)):
+            column = [rows[k][i] for k in reversed(range(i + 1, n))]
+            backward.append((forward[i] - _dot(column, backward)) / rows[i][i])
+        return jnp.stack(backward[::-1])
+
+    return substituted
+
+
+def largest_curvature(product: Product, like: Vector) -> Scalar:
+    """Return the largest eigenvalue of H to a few digits, from below, by `POWER_STEPS` products."""
+
+    def grow(direction: Vector, _: None) -> tuple[Vector, Scalar]:
+        grown = product(direction)
+        size = jnp.linalg.norm(grown)
+        return grown / jnp.where(size > 0, size, 1.0), size
+
+    first = 1.0 + 0.5 * jnp.cos(jnp.arange(like.size, dtype=like.dtype))  # at right angles to nothing natural
+    _, sizes = jax.lax.scan(grow, first / jnp.linalg.norm(first), None, length=POWER_STEPS)
+    return sizes[-1]
 
 
 def _dot(a: list[Array], b: list[Array]) -> Array | float:
@@ -63,12 +124,21 @@ def _dot(a: list[Array], b: list[Array]) -> Array | float:
 
 
 class Solution(NamedTuple):
-    """v, the products with H and the iterations it took, and the relative residual the method promises."""
+    """What a method found.
+
+    Attributes:
+        v: the solution.
+        products: with H that it took.
+        iterations: that it took.
+        promised: the relative residual that the method promises.
+        condition: an estimate of the condition of H, from below; 0 where the method makes none.
+    """
 
     v: Vector
     products: Array
     iterations: Array
     promised: float | Scalar
+    condition: Scalar | float = 0.0
 
 
 def _dense(product: Product, b: Vector, limits: Limits) -> Solution:
@@ -90,20 +160,20 @@ def _cg(product: Product, b: Vector, limits: Limits) -> Solution:
     solution = lx.linear_solve(operator, unit, solver, throw=False)
     steps = jnp.where(size > 0, jnp.asarray(solution.stats["num_steps"]), 0)
     v = jnp.where(size > 0, size * solution.value, 0.0)
-    return Solution(v, steps, steps, 10.0 * limits.tolerance)
+    # v leans to where H is weakest, and H⁻¹ v leans there more: an iteration of the inverse power method
+    longest = jnp.linalg.norm(solution.value)
+    leaning = solution.value / jnp.where(longest > 0, longest, 1.0)
+    few = lx.CG(rtol=0.0, atol=1e-3, norm=jnp.linalg.norm, max_steps=AGAIN)
+    again = lx.linear_solve(operator, leaning, few, throw=False)
+    condition = jnp.linalg.norm(again.value) * largest_curvature(product, b)
+    products = steps + jnp.where(size > 0, jnp.asarray(again.stats["num_steps"]) + POWER_STEPS, 0)
+    return Solution(v, products, steps, 10.0 * limits.tolerance, condition)
 
 
 def _neumann(product: Product, b: Vector, limits: Limits) -> Solution:
     """v = η Σ_{j < terms} (I − η H)ʲ b: its error falls by the spectral radius of I − η H with each term."""
-    step = jnp.asarray(limits.neumann_step, b.dtype)
-
-    def grow(direction: Vector, _: None) -> tuple[Vector, Scalar]:
-        grown = product(direction)
-        size = jnp.linalg.norm(grown)
-        return grown / jnp.where(size > 0, size, 1.0), size
-
-    _, sizes = jax.lax.scan(grow, jnp.full_like(b, b.size**-0.5), None, length=POWER_STEPS)
-    step = jnp.where(step > 0, step, 1.0 / jnp.where(sizes[-1] > 0, sizes[-1], 1.0))
+    step, largest = jnp.asarray(limits.neumann_step, b.dtype), largest_curvature(product, b)
+    step = jnp.where(step > 0, step, 1.0 / jnp.where(largest > 0, largest, 1.0))
     v = jax.lax.fori_loop(0, limits.terms, lambda _, v: v + step * (b - product(v)), jnp.zeros_like(b))
     return Solution(v, jnp.asarray(limits.terms + POWER_STEPS), jnp.asarray(limits.terms), 1.0)
 
@@ -126,11 +196,15 @@ def solve(solver: str, product: Product, b: Vector, limits: Limits) -> tuple[Vec
         limits: how far to go.
 
     v is NaN where the method fails: Cholesky of a matrix that is not positive definite, CG that does not
-    reach its tolerance, a Neumann series that diverges. The cost then still has iterations and residual.
+    reach its tolerance, a Neumann series that diverges. So it is where H is so near to singular that rounding
+    may make more than `SPOILT` of v, as far as the method can tell: the dense one knows the condition, CG
+    estimates it, and a Neumann series, which is an approximation by its terms, does not ask. The cost then
+    still has iterations and residual.
     """
     solution = SOLVERS[solver](product, b, limits)
     size = jnp.linalg.norm(b)
     residual = jnp.linalg.norm(product(solution.v) - b) / jnp.where(size > 0, size, 1.0)
     cost = Cost(solution.products, solution.iterations, residual)
     kept = jnp.isfinite(residual) & (residual <= solution.promised)
-    return jnp.where(kept, solution.v, jnp.nan), cost
+    trusted = _trusted(jnp.asarray(solution.condition, b.dtype))
+    return jnp.where(kept, solution.v, jnp.nan) * trusted, cost

@@ -23,6 +23,7 @@ from fpo_jax.keys import named_key
 from fpo_jax.leader import Leader
 from fpo_jax.loops import apart, divided, together
 from fpo_jax.record import is_finite
+from fpo_jax.solve import STATIONARY_ENOUGH
 from fpo_jax.types import (
     Environment,
     Follower,
@@ -97,7 +98,7 @@ def instance(environment: Environment | Game, key: Key) -> Game:
 
 @contextmanager
 def in_double(arguments: PyTree) -> Iterator[str]:
-    """Compute in double precision where nothing is traced; yield the name of the default precision outside."""
+    """Compute in double precision where nothing is traced; yield the name of the default precision."""
     precision = jnp.result_type(float).name
     with contextlib.nullcontext() if is_traced(arguments) else jax.enable_x64(True):
         yield precision
@@ -202,7 +203,7 @@ def begin_lanes(
 
         return at_precision(Begun(shared, own, *jax.vmap(one)(own, lanes)), precision)
 
-    by_lane: Any = Begun(shared=False, own=True, first=True, optimum=True)
+    by_lane: Any = Begun(*(False, True, cast(Any, True), cast(Any, True)))
     return divided(batch, devices, by_lane)(common, lanes)
 
 
@@ -254,13 +255,17 @@ def check_begun(begun: Begun, follower: Follower, keys: Key, call: Callable[...,
     """
     if is_traced((begun, follower, keys)):
         return
-    responses, offline, residual = jax.device_get(call(first, begun, follower, keys))
-    check_weights(responses)
+    responses, data, offline, residual = jax.device_get(call(first, begun, follower, keys))
+    check_weights(responses.sample)
+    _check_utility("utility(y)", responses.utility)
+    if data is not None:
+        _check_utility("utility(y) in the offline data", data.utility)
     if offline is None and not follower.brings_anchor and not np.all(np.asarray(follower.alpha) == 1.0):
         raise InputError("alpha", follower.alpha, "1, since this environment has no offline data")
-    if not residual <= 1e-3:
+    if not residual <= STATIONARY_ENOUGH:
         allowed = (
-            "given a ridge > 0, since the Hessian of its loss is singular"
+            "given a ridge > 0, or a larger one: the Hessian of its loss is singular, or so nearly that "
+            f"rounding in {residual.dtype} decides its answer"
             if residual == np.inf
             else "one that reaches its best response here: with a reward affine in φ, or converged with more "
             f"steps (relative gradient at its answer {residual:.1e}, not 0)"
@@ -288,9 +293,28 @@ def named_if_not_differentiable(follower: Follower) -> Iterator[None]:
         raise InputError("follower", type(follower).__name__, allowed) from error
 
 
+def _check_utility(name: str, utility: np.ndarray) -> None:
+    """Check that every response has a true utility, since a reward model that is trained on others has none.
+
+    Raises:
+        InputError: names the first response that has not.
+    """
+    for i in np.flatnonzero(~np.isfinite(utility))[:1]:
+        raise InputError(f"{name}, response {i}", utility[i], "finite")
+
+
+class Valued(NamedTuple):
+    """A sample of responses, and the true utility of each."""
+
+    sample: Responses
+    utility: Array
+
+
 @partial(Compiled, options=LIGHTLY)
-def first(begun: Begun, follower: Follower, keys: Key) -> tuple[Responses, Responses | None, Scalar | float]:
-    """Return the first run's first responses, its offline data if any, and the follower's first residual."""
+def first(
+    begun: Begun, follower: Follower, keys: Key
+) -> tuple[Valued, Valued | None, Responses | None, Scalar | float]:
+    """Return the first run's responses, its offline data, the items made of them, the follower's residual."""
     own, (theta, reward_model), key = jax.tree.map(lambda leaf: leaf[0], (begun.own, begun.first.state, keys))
     game = cast(Game, together(begun.shared, own))
     responses = game.respond(theta, key)
@@ -300,4 +324,10 @@ def first(begun: Begun, follower: Follower, keys: Key) -> tuple[Responses, Respo
     if shape != ():
         raise InputError("reward", f"of shape {shape}", "a scalar")
     residual = follower.residual(game, theta, reward_model, named_key(key, "initial data"))
-    return responses, follower.feedback.offline(game, key), residual
+
+    def valued(sample: Responses) -> Valued:
+        return Valued(sample, jax.vmap(game.utility)(sample.y))
+
+    data = game.offline()
+    offline = follower.feedback.offline(game, key)
+    return valued(responses), None if data is None else valued(data), offline, jnp.asarray(residual)

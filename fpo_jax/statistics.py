@@ -24,13 +24,13 @@ from fpo_jax.bootstrap import (
 from fpo_jax.hyperparameters import InputError
 
 LOW, FALL = 0.5, 0.7
-"""A policy has collapsed when it ends below these shares of what was to be gained, and of what it had gained."""
+"""A policy has collapsed when it ends below these shares of all it could gain, and of the most it gained."""
 
 FEW = 16
 """Seeds below which intervals of means fall clearly short of their level: `docs/statistics.md`."""
 
-ROUNDING = 1e-6
-"""Differences of utility below this share of the largest are taken for rounding, in either precision."""
+ROUNDINGS = 1e3
+"""Differences of utility below so many units in the last place of the largest are taken for rounding."""
 
 
 class Comparison(NamedTuple):
@@ -46,7 +46,7 @@ class Comparison(NamedTuple):
 
 
 def collapsed(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.ndarray:
-    """Say for each seed whether its policy collapsed: what it gained on its start is mostly not there, or lost.
+    """Say for each seed whether its policy collapsed: it gained too little, or lost too much of it.
 
     With U₀ the utility that the run starts from, U_T that of its end and U* the optimum:
 
@@ -60,10 +60,9 @@ def collapsed(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.ndarr
             is "no", so leave it out.
         optimum: utility that no policy exceeds, of each seed or of all; of either sign.
     """
-    start, final, peak = true_utility[..., 0], true_utility[..., -1], true_utility.max(axis=-1)
-    best = np.asarray(optimum)
-    rounding = ROUNDING * np.max(np.abs(np.broadcast_arrays(start, peak, best)), axis=0)
-    gained = final - start + rounding
+    utility, best = np.asarray(true_utility), np.asarray(optimum)
+    start, final, peak = utility[..., 0], utility[..., -1], utility.max(axis=-1)
+    gained = final - start + _rounding(utility, start, peak, best)
     return (gained < LOW * (best - start)) | (gained < FALL * (peak - start))
 
 
@@ -72,9 +71,10 @@ def share_gained(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.nd
 
     Args are those of `collapsed`; the result is [..., seed, step].
     """
-    start = true_utility[..., :1]
-    room = np.broadcast_to(np.asarray(optimum), true_utility.shape[:-1])[..., None] - start
-    return np.divide(true_utility - start, room, out=np.full(true_utility.shape, np.nan), where=room > 0)
+    utility = np.asarray(true_utility)
+    start = utility[..., :1]
+    room = np.broadcast_to(np.asarray(optimum), utility.shape[:-1])[..., None] - start
+    return np.divide(utility - start, room, out=np.full(utility.shape, np.nan), where=room > 0)
 
 
 def beyond_optimum(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.ndarray:
@@ -84,9 +84,28 @@ def beyond_optimum(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.
 
     Args are those of `collapsed`.
     """
-    peak, best = np.broadcast_arrays(np.max(true_utility, axis=-1), np.asarray(optimum))
-    excess = peak - best
-    return np.where(excess > ROUNDING * np.maximum(np.abs(peak), np.abs(best)), excess, 0.0)
+    utility = np.asarray(true_utility)
+    peak, best = np.broadcast_arrays(np.max(utility, axis=-1), np.asarray(optimum))
+    return np.where(peak - best > _rounding(utility, peak, best), peak - best, 0.0)
+
+
+def passing(true_utility: np.ndarray, optimum: np.ndarray | float) -> str | None:
+    """Say in how many seeds the true utility passes its optimum, or None where it does in none.
+
+    Args are those of `collapsed`.
+    """
+    excess = beyond_optimum(true_utility, optimum)
+    if not np.any(excess > 0):
+        return None
+    return (
+        f"true utility passes the optimum in {np.sum(excess > 0)} of {excess.size} runs, by up to "
+        f"{excess.max():.2g}: `optimum` is too low, or E[U] is estimated from samples"
+    )
+
+
+def _rounding(utility: np.ndarray, *values: np.ndarray) -> np.ndarray:
+    digits = np.finfo(utility.dtype if utility.dtype.kind == "f" else float).eps
+    return ROUNDINGS * digits * np.max(np.abs(np.broadcast_arrays(*values)), axis=0)
 
 
 def share_interval(flags: np.ndarray, level: float = 0.95) -> Estimate:

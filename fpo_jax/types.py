@@ -30,7 +30,7 @@ from fpo_jax.data import (
     Theta,
     Trace,
 )
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.hyperparameters import InputError, kebab
 from fpo_jax.responses import Responses, paired
 
 __all__ = [
@@ -226,12 +226,12 @@ class Feedback(Protocol):
         """Return what the follower is to predict of an item."""
         ...
 
-    def score(self, item: PyTree) -> Scalar | float:
-        """Return 1, whose gradient is ∇ log P(target) where the target was drawn; by default it was not.
+    def scored(self, item: PyTree, value: Scalar) -> Scalar:
+        """Return a value that depends on an item's target, times the score of that target.
 
-        It multiplies whatever depends on the target, and nothing else.
+        The score is 1 with gradient ∇ log P(target) where the target was drawn; by default it was not.
         """
-        return 1.0
+        return value
 
     @abstractmethod
     def loss(self, margin: Scalar, target: Scalar) -> Scalar:
@@ -305,9 +305,14 @@ class Follower(Protocol):
         """Say whether it mixes in data of its own where the environment has no offline data."""
         return False
 
-    def limit(self) -> Follower:
-        """Return the follower whose one update is infinitely many of this one's, at a fixed policy."""
-        return self
+    def limit(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
+        """Return the reward model after infinitely many updates at a fixed policy, from this one.
+
+        Raises:
+            InputError: by default, since a follower's limit is known only where it says so.
+        """
+        name = kebab(type(self).__name__)
+        raise InputError("follower", name, "gradient or a best response, for a limit of its updates")
 
     def loss(
         self, game: Game, theta: Theta, reward_model: RewardModel, key: Key

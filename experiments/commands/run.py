@@ -13,13 +13,15 @@ def run_command(arguments: Sequence[str]) -> int:
     settings, own = parse_settings(arguments, "run", run_command.__doc__, OUTPUT)
     out: Path | None = own["out"]
     from experiments.results import provenance, require_writable, write_run
-    from experiments.running import execute, summary
+    from experiments.running import execute, few_seeds, summary
+    from experiments.wording import counted, fixed
 
     if out is not None:
         require_writable(out)
-    sys.stderr.write(f"{settings.command()}\n{settings.steps} iterations, {settings.seeds} seeds …\n")
+    size = f"{counted(settings.steps, 'iteration')}, {counted(settings.seeds, 'seed')}"
+    sys.stderr.write(f"{settings.command()}\n{size} …\n")
     result = execute(settings, keep_states=out is not None)
-    for warning in result.warnings():
+    for warning in [*result.warnings(), *few_seeds(len(result.seeds))]:
         sys.stderr.write(f"{PROGRAM}: warning: {warning}\n")
     report = summary(result)
     origin = provenance(settings.command(), settings.precision)
@@ -32,6 +34,10 @@ def run_command(arguments: Sequence[str]) -> int:
     for name, value in report.items():
         if not name.endswith("_ci95") and value is not None and value != []:
             low, high = report.get(f"{name}_ci95", (None, None))
-            interval = "" if low is None else f"  [{low:.4f}, {high:.4f}]"
-            print(f"{name:24s} {value:.4f}{interval}" if isinstance(value, float) else f"{name:24s} {value}")
+            interval = "" if low is None else f"  [{fixed(low, 4)}, {fixed(high, 4)}]"
+            print(
+                f"{name:24s} {fixed(value, 4)}{interval}"
+                if isinstance(value, float)
+                else f"{name:24s} {value}"
+            )
     return 0

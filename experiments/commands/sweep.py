@@ -74,11 +74,12 @@ def sweep_command(arguments: Sequence[str]) -> int:
     import jax
 
     from experiments.chunks import Unfinished
-    from experiments.dataset import show, table
+    from experiments.dataset import show, table, warnings
     from experiments.devices import use_device
     from experiments.grid import make_grid
     from experiments.settings import load
     from experiments.sweeping import run_grid, summary, sweep_into
+    from experiments.wording import counted
     from fpo_jax.hyperparameters import InputError
 
     use_device(given.device)
@@ -110,9 +111,10 @@ def sweep_command(arguments: Sequence[str]) -> int:
         return 130
     cells = table(result)
     report = summary(grid, result, cells)
-    sys.stderr.write(f"{report['runs']} runs, {report['programs_compiled']} programs compiled\n")
-    if report["diverged"]:
-        sys.stderr.write(f"{PROGRAM}: warning: {report['diverged']} runs diverged, and are left out of n\n")
+    programs = counted(report["programs_compiled"], "program")
+    sys.stderr.write(f"{counted(report['runs'], 'run')}, {programs} compiled\n")
+    for warning in warnings(result):
+        sys.stderr.write(f"{PROGRAM}: warning: {warning}\n")
     print(json.dumps(report, allow_nan=False) if given.json else show(cells, list(grid.axes)))
     return 0
 

@@ -13,6 +13,7 @@ from experiments.figures import TITLES
 from experiments.history import shown_iterations
 from experiments.report.parts import Drawn, numbers
 from experiments.running import Result
+from experiments.wording import told_apart
 
 PLANES = (("signal_norm", "noise_norm"), ("true_utility", "proxy_reward"))
 """Planes on which seeds are shown where a policy has no places: the first of which both metrics are there."""
@@ -121,7 +122,7 @@ def play_grids(dataset: xr.Dataset, varied: Sequence[str]) -> Player:
             "method": str(method),
             "kind": "bars" if len(axes) == 1 else "map",
             "axes": axes,
-            "ticks": [[f"{v:.3g}" for v in dataset[axis].values] for axis in axes],
+            "ticks": [told_apart(dataset[axis].values.tolist()) for axis in axes],
             "frames": numbers(utility.sel(objective=method).values),
             "titles": [f"mean {u:.2f}" for u in utility.sel(objective=method).mean(axes).values],
             "unit": "true utility",

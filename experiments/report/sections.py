@@ -7,12 +7,13 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from experiments.dataset import SHOWN, readable
+from experiments.dataset import SHOWN, readable, tidy, warnings
 from experiments.decompose import Decomposed
 from experiments.grid import Grid
 from experiments.report import views
 from experiments.report.parts import Section, markdown_table
 from experiments.running import Result
+from experiments.wording import NONE, counted, told_apart
 from fpo_jax.statistics import FALL, LOW
 
 NAMES = {
@@ -29,7 +30,9 @@ def share(value: float) -> str:
     return f"{100 * value:.0f}\N{NO-BREAK SPACE}%"
 
 
-COLLAPSE = f"with less than {share(LOW)} of what was to be gained, or less than {share(FALL)} of their largest gain"
+COLLAPSE = (
+    f"with less than {share(LOW)} of what was to be gained, or less than {share(FALL)} of their largest gain"
+)
 
 
 def of_run(result: Result, report: Mapping[str, Any], pictures: Sequence[Path]) -> tuple[str, Section]:
@@ -46,7 +49,8 @@ def of_run(result: Result, report: Mapping[str, Any], pictures: Sequence[Path]) 
     proxy, best = report["proxy_reward_final"], report["optimum"]
     over = "more" if proxy > end else "less"
     story = (
-        f"Over {settings.steps} iterations true utility went from {utility[:, 0].mean():.3g} to **{end:.3g}**"
+        f"Over {counted(settings.steps, 'iteration')} true utility went from {utility[:, 0].mean():.3g} to "
+        f"**{end:.3g}**"
         + ("" if best is None else f", where {best:.3g} is the best possible")
         + f". The reward model believes {proxy:.3g}, {over} than that. {share(spot)} of the policy lies in "
         f"its blind spot. {fell} of {n} seeds collapsed, which means that they ended {COLLAPSE}."
@@ -97,10 +101,11 @@ def of_sweep(
     """Return what a sweep covers, in a few words, and its section; `table` is that of its cells."""
     varied = [f"{name} ({len(values)})" for name, values in grid.axes.items() if len(values) > 1]
     runs = len(grid.cells) * grid.seeds
-    ranked = table.dropna(subset="true_utility_final").sort_values("true_utility_final")
+    named = table.assign(**{name: told_apart(table[name].tolist()) for name in grid.axes})
+    ranked = named.dropna(subset="true_utility_final").sort_values("true_utility_final")
 
     def cell(row: Any) -> str:
-        values = [f"{name} {_cell(row[name])}" for name in grid.axes]
+        values = [f"{name} {row[name]}" for name in grid.axes if row[name] != NONE]
         utility, rate = row["true_utility_final"], row["collapse_rate"]
         return f"{', '.join(values)}: true utility {utility:.3g}, {share(rate)} collapsed"
 
@@ -108,14 +113,15 @@ def of_sweep(
     if len(ranked):
         extremes = f"Best cell: {cell(ranked.iloc[-1])}. Worst: {cell(ranked.iloc[0])}."
     story = (
-        f"{len(grid.cells)} cells × {grid.seeds} seeds over {grid.steps} iterations, varying "
+        f"{counted(len(grid.cells), 'cell')} × {counted(grid.seeds, 'seed')} over "
+        f"{counted(grid.steps, 'iteration')}, varying "
         f"{', '.join(varied) or 'nothing but the seed'}. {extremes} A "
         f"seed counts as collapsed when it ends {COLLAPSE.replace('their', 'its')}."
     )
-    diverged = int((result["diverged_at"] >= 0).sum())
+    diverged = int((tidy(result)["diverged_at"] >= 0).sum())
     shown = readable(table, list(grid.axes)).head(SHOWN)
     lines = markdown_table(list(shown.columns), [[_cell(value) for value in row] for row in shown.values])
-    more = f"{len(table) - SHOWN} more cells stand in table.csv." if len(table) > SHOWN else ""
+    more = f"{counted(len(table) - SHOWN, 'more cell')} in table.csv." if len(table) > SHOWN else ""
     section = Section(
         f"{grid.environment}, sweep",
         story,
@@ -123,11 +129,11 @@ def of_sweep(
         pictures,
         views.of_sweep(result),
         [
-            ("runs", str(runs), f"{grid.seeds} seeds a cell, the same in each"),
-            ("cells", str(len(grid.cells)), "a method stands for all values of what it does not have"),
+            ("runs", str(runs), f"{counted(grid.seeds, 'seed')} a cell, the same in each"),
+            ("cells", str(len(grid.cells)), "a method is run once for all values of what it does not have"),
             ("diverged", str(diverged), "left out of every mean"),
         ],
-        [f"{diverged} runs diverged to NaN or infinity, and are left out of n."] if diverged else [],
+        [f"{warning}." for warning in warnings(result)],
         grid.cells,
     )
     return f"{grid.environment.capitalize()}: {' × '.join(grid.axes)}", section

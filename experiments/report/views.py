@@ -15,6 +15,7 @@ from experiments.report.parts import Drawn, View, numbers
 from experiments.report.players import play_grids, play_results, play_seeds
 from experiments.running import Result
 from experiments.sweep_figures import FEW, MAPS, cell_name, counted, in_order
+from experiments.wording import told_apart
 from fpo_jax import plotting
 from fpo_jax.statistics import mean_interval, share_interval
 
@@ -228,7 +229,7 @@ def _maps(runs: xr.Dataset, x: str, y: str) -> list[Drawn]:
                     "method": str(method),
                     "title": f"{method}: {title}",
                     "axes": [y, x],
-                    "ticks": [[f"{v:.3g}" for v in runs[dim].values] for dim in (y, x)],
+                    "ticks": [told_apart(runs[dim].values.tolist()) for dim in (y, x)],
                     "z": numbers(values.sel(objective=method).values),
                     "limits": numbers(limits),
                 }

@@ -1,0 +1,40 @@
+"""Numbers and counts as people read them."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+NONE = "–"
+"""What stands where there is nothing."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is one: "1 seed", "2 seeds"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def fixed(value: float, digits: int) -> str:
+    """Return a number with so many decimals, and no sign where all of them are 0."""
+    return format(value, f"z.{digits}f")
+
+
+def with_interval(value: float, low: float, high: float, digits: int = 3) -> str:
+    """Return "value [low, high]", without an interval where it has no ends."""
+    shown = fixed(value, digits)
+    known = math.isfinite(low) and math.isfinite(high)
+    return f"{shown} [{fixed(low, digits)}, {fixed(high, digits)}]" if known else shown
+
+
+def told_apart(values: Sequence[Any], digits: int = 3) -> list[str]:
+    """Return values as text, numbers with so many digits, or as many more as tell different ones apart.
+
+    None and NaN, which stand for a hyperparameter that a method does not have, are `NONE`.
+    """
+    absent = [value is None or (isinstance(value, float) and math.isnan(value)) for value in values]
+    kept = [value for value, gone in zip(values, absent, strict=True) if not gone]
+    for more in range(digits, 18):
+        shown = [format(v, f".{more}g") if isinstance(v, float) else str(v) for v in kept]
+        if len(set(shown)) == len(set(kept)):
+            break
+    rest = iter(shown)
+    return [NONE if gone else next(rest) for gone in absent]
