@@ -172,7 +172,7 @@ def check_game_shapes(game: Game, theta: Theta, phi: Phi, key: Key) -> None:
             same = _row(sample) == row
             require(same, f"{method}.y", f"rows of {_row(sample)}", f"rows of {row}, as the policy")
     stacked = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((SAMPLES, *leaf.shape), leaf.dtype), policy)
-    drawn = jax.eval_shape(lambda: game.sample(theta, key, SAMPLES))
+    drawn = jax.tree.map(_plain, jax.eval_shape(lambda: game.sample(theta, key, SAMPLES)))
     allowed = f"{SAMPLES} samples as respond gives, stacked: {stacked}"
     require(drawn == stacked, f"sample(theta, key, {SAMPLES})", drawn, allowed)
     noise = jax.eval_shape(lambda: game.noise(key, SAMPLES))
@@ -216,6 +216,10 @@ def _require_scalars(values: dict[str, Any]) -> None:
         shape = getattr(value, "shape", None)
         given = type(value).__name__ if shape is None else f"array of shape {list(shape)}"
         require(shape == (), method, given, "a scalar array")
+
+
+def _plain(leaf: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
 
 
 def _row(sample: Responses) -> PyTree:

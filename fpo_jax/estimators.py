@@ -183,14 +183,15 @@ class EffectiveReward(Implicit):
 
 @struct.dataclass
 class _Counting(Feedback):
-    """A feedback by which a loss counts its items: each costs the same, and the policy's weigh otherwise."""
+    """A feedback by which a loss counts its items, those of the policy with other weights."""
 
     scale: ClassVar[float] = 1.0
     quadratic: ClassVar[bool] = True
 
     feedback: Feedback
     factor: float  # of the weights of the policy's items
-    each: float  # loss of an item
+    each: float  # that an item costs
+    own: float  # share of its own loss that it costs besides
 
     def gather(self, game: Game, theta: Theta, responses: Responses, key: Key) -> Responses:
         items = self.feedback.gather(game, theta, responses, key)
@@ -209,13 +210,13 @@ class _Counting(Feedback):
         return self.feedback.target(game, item)
 
     def loss(self, margin: Scalar, target: Scalar) -> Scalar:
-        return jnp.full_like(margin, self.each)
+        return self.each + self.own * self.feedback.loss(margin, target)
 
     def residual(self, margin: Scalar, target: Scalar) -> Scalar:
-        return jnp.zeros_like(margin)  # of a loss that does not depend on it
+        return self.own * self.feedback.residual(margin, target)
 
     def residual_after(self, margin: Scalar, target: Scalar, step: Scalar) -> Scalar:
-        return jnp.zeros_like(margin)
+        return self.own * self.feedback.residual_after(margin, target, self.own * step)
 
     def influence(self, game: Game, phi: Phi, item: PyTree) -> Influence:
         return self.feedback.influence(game, phi, item)
@@ -225,26 +226,37 @@ def policy_share(follower: Follower, game: Game, theta: Theta, reward_model: Rew
     """Return the weight of the present policy's items in the follower's loss, counted in that loss itself.
 
     If each item costs 1 rather than ℓ, then L = Ω + Σ_j μ_j, and the share is what is lost of it when the
-    policy's items weigh nothing. An effective reward takes it for one number by which every item's own weight
-    is multiplied. So it is NaN where twice the weights do not add the share again, as when weights are
-    normalised; or where another policy has another share, as when items are weighted by what they are (ours).
+    policy's items weigh nothing. An effective reward takes it for one number that multiplies every item's own
+    weight. So it is NaN where twice the weights do not add as much again, to the count and to L, as when
+    weights are normalised; where another policy has another share, as when items are weighted by what they
+    are; and where nothing is counted, since the items are not those of the follower's feedback (ours).
     """
     phi, _ = ravel_pytree(reward_model.phi)
 
-    def weight(t: Theta, factor: float) -> Scalar:
-        def loss(each: float) -> Scalar:
-            counting = dataclasses.replace(follower, feedback=_Counting(follower.feedback, factor, each))  # type: ignore[type-var]
-            return _loss(counting, game, t, reward_model, key)(phi)
+    def loss(t: Theta, factor: float, each: float = 0.0, own: float = 0.0) -> Scalar:
+        feedback = _Counting(follower.feedback, factor, each, own)
+        counting = dataclasses.replace(follower, feedback=feedback)  # type: ignore[type-var]
+        return _loss(counting, game, t, reward_model, key)(phi)
 
-        return loss(1.0) - loss(0.0)
+    def count(t: Theta, factor: float) -> Scalar:
+        return loss(t, factor, each=1.0) - loss(t, factor)
 
     flat, unravel = ravel_pytree(theta)
     other = unravel(flat + 0.3 * jnp.cos(jnp.arange(flat.size, dtype=flat.dtype)))
-    rest, all_of_it = weight(theta, 0.0), weight(theta, 1.0)
-    share = all_of_it - rest
-    again = jnp.stack([weight(theta, 2.0) - all_of_it, weight(other, 1.0) - weight(other, 0.0)])
-    rounding = jnp.sqrt(jnp.finfo(share.dtype).eps) * jnp.abs(all_of_it)
-    return jnp.where(jnp.all(jnp.abs(again - share) <= rounding), share, jnp.nan)
+    none, once, twice = (count(theta, factor) for factor in (0.0, 1.0, 2.0))
+    share = once - none
+    losses = [loss(theta, factor, own=1.0) for factor in (0.0, 1.0, 2.0)]
+    alike = jnp.stack(
+        [
+            jnp.stack([twice - once, share]),
+            jnp.stack([count(other, 1.0) - count(other, 0.0), share]),
+            jnp.stack([losses[2] - losses[1], losses[1] - losses[0]]),
+        ]
+    )
+    scale = jnp.stack([once, once, jnp.max(jnp.abs(jnp.stack(losses)))])
+    rounding = jnp.sqrt(jnp.finfo(share.dtype).eps) * jnp.abs(scale)
+    counted = (once > 0) & jnp.all(jnp.abs(alike[:, 0] - alike[:, 1]) <= rounding)
+    return jnp.where(counted, share, jnp.nan)
 
 
 @struct.dataclass

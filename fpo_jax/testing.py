@@ -132,7 +132,7 @@ def _require_close(name: str, given: PyTree, expected: PyTree, tolerance: float,
     scale = max(float(np.max(np.abs(leaf), initial=0.0)) for leaf in leaves)
     worst = (0.0, "", 0.0, 0.0)
     for path, ours, theirs in zip(paths, leaves, jax.tree.leaves(given), strict=True):
-        off = np.where(np.isfinite(theirs), np.abs(np.asarray(theirs) - ours), np.inf)
+        off = np.where(np.isfinite(theirs), np.abs(np.asarray(theirs, float) - np.asarray(ours)), np.inf)
         where = np.unravel_index(np.argmax(off), off.shape)
         place = jax.tree_util.keystr(path) + (f"[{', '.join(map(str, where))}]" if where else "")
         worst = max(worst, (float(off[where]), place, float(theirs[where]), float(ours[where])))

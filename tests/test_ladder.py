@@ -19,6 +19,7 @@ from fpo_jax.hyperparameters import InputError
 from fpo_jax.objectives import OBJECTIVES, FirstOrder, Limit, Proximal, Tracin
 from fpo_jax.optimiser import Optax
 from fpo_jax.solve import Limits, solve, solve_positive
+from fpo_jax.steering import norm
 
 HIDDEN = 3
 
@@ -354,3 +355,17 @@ def test_a_positive_definite_system_is_solved_with_and_without_lapack(size):
     np.testing.assert_allclose(solve_positive(matrix, b), np.linalg.solve(matrix, b), rtol=1e-9)
     least = np.linalg.eigvalsh(matrix)[0]
     assert np.isnan(solve_positive(matrix - 1.1 * least * np.eye(size), b)).any()  # one curvature is negative
+
+
+def test_a_score_function_is_a_number_where_weights_underflow(key):
+    with jax.enable_x64(False):
+        game = Bandit(ordinary=3, planted=1).draw(key)
+        theta = jnp.array([0.0, 1.0, -110.0, 0.5])  # exp(−111) is 0 in float32
+        assert float(jax.nn.softmax(theta)[2]) == 0.0
+        follower = BestResponse(ridge=0.1, alpha=0.3)
+        model = follower.init(game, theta, jnp.zeros(2), key)
+        estimate = ScoreFunction(samples=4000).estimate(game, follower, theta, model, key).gradient
+        exact = Exact().estimate(game, follower, theta, model, key).gradient
+        assert np.all(np.isfinite(estimate))
+        assert estimate[2] == 0.0
+        assert norm(estimate - exact) < 0.2 * norm(exact) + 0.02  # of order 1/√4000

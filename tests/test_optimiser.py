@@ -10,10 +10,12 @@ import pytest
 from flax import struct
 
 from envs.bandit import Bandit
+from envs.contextual import Contextual
 from envs.linear import Linear
 from envs.neural import Neural
-from fpo_jax import Gradient, Leader, Myopic, RewardModel, run, steering
+from fpo_jax import Gradient, Leader, Myopic, Preferences, RewardModel, run, steering
 from fpo_jax.hyperparameters import InputError, validate
+from fpo_jax.keys import named_key
 from fpo_jax.optimiser import Optax
 from fpo_jax.steering import foresighted_value, norm
 from fpo_jax.testing import central_difference
@@ -210,7 +212,7 @@ def test_mixing_needs_something_to_mix_in(key):
     state, _ = run(Linear(dimension=3), leader, mixed, key, steps=2)
     np.testing.assert_array_equal(state.reward_model.memory.anchor.y, np.zeros((2, 1, 3)))  # the first policy
     with pytest.raises(InputError, match="follower = optax: must be gradient or a best response"):
-        mixed.limit()
+        mixed.limit(Linear(dimension=3), state.theta, state.reward_model, key)
 
 
 @struct.dataclass
@@ -227,3 +229,62 @@ class Looping(Gradient):
 def test_a_follower_without_a_derivative_is_named(key):
     with pytest.raises(InputError, match="follower = Looping: must be differentiable"):
         run(Linear(dimension=3), Leader(Myopic(), policy_lr=0.02), Looping(), key, steps=2)
+
+
+def test_the_loss_is_that_of_the_mix_and_half_the_decay(key):
+    # E_μ[(φ·g − U)²] + ½ d ‖φ‖², μ = (1 − α)·offline + α·(what the buffer holds, each draw 1/3): after two
+    # updates of one draw each, the third draw that this loss adds makes three policies in the buffer of four.
+    follower = Optax("sgd", rm_lr=0.1, weight_decay=0.7, alpha=0.3, buffer_size=4, replay="fifo")
+    game = Bandit(ordinary=3, planted=1).draw(key)
+    thetas = jax.random.normal(key, (3, 4))
+    model = follower.init(game, thetas[0], jnp.array([0.4, -0.2]), key)
+    for theta in thetas[:2]:
+        model = follower.update(game, theta, model, key)
+    phi = np.array([0.8, -0.5])
+    g, u = np.asarray(game.arms.features), np.asarray(game.arms.quality)
+    policy = np.asarray(jax.nn.softmax(thetas, axis=1)).mean(axis=0)
+    mu = 0.7 * np.asarray(game.offline().w) + 0.3 * policy
+    expected = mu @ (g @ phi - u) ** 2 + 0.5 * 0.7 * phi @ phi
+    np.testing.assert_allclose(follower.loss(game, thetas[2], model, key)(phi), expected, rtol=1e-12)
+    # and what an update descends: φ − lr (∇E_μ + d φ), at the φ that two updates left
+    at = np.asarray(model.phi)
+    slope = 2 * (mu * (g @ at - u)) @ g + 0.7 * at
+    np.testing.assert_allclose(follower.update(game, thetas[2], model, key).phi, at - 0.1 * slope, rtol=1e-12)
+
+
+def test_adam_on_a_buffer_is_the_plain_algorithm(key):
+    # m ← 0.9 m + 0.1 g, v ← 0.999 v + 0.001 g², φ ← φ − lr m̂ / (√v̂ + 1e-8), hats dividing by 1 − β^t; g the
+    # gradient of E[(φ·y − U)²] over the last three actions, twice on the same data; t counts on over updates.
+    game, lr = Linear(dimension=2, signal_dimension=1), 0.05
+    follower = Optax("adam", rm_lr=lr, rm_steps=2, buffer_size=3, replay="fifo")
+    actions = np.array([[1.0, 0.5], [2.0, -0.3], [0.4, 0.2], [1.5, 0.1]])
+    phi = np.array([1.0, 0.3])
+    model = follower.init(game, jnp.array(actions[0]), jnp.array(phi), key)
+    first, second, t, held = np.zeros(2), np.zeros(2), 0, []
+    for action in actions:
+        model = follower.update(game, jnp.array(action), model, key)
+        held = [*held, action][-3:]
+        for _ in range(2):
+            utility = [10 * np.exp(-0.3 * np.sum((y - [2.0, 0.0]) ** 2)) for y in held]
+            gradient = np.mean([2 * (phi @ y - u) * y for y, u in zip(held, utility, strict=True)], axis=0)
+            t += 1
+            first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+            phi = phi - lr * first / (1 - 0.9**t) / (np.sqrt(second / (1 - 0.999**t)) + 1e-8)
+        np.testing.assert_allclose(model.phi, phi, rtol=1e-9)
+
+
+def test_every_draw_of_an_update_has_labels_of_its_own(key):
+    # Eight draws of one policy that is enumerated: the same pairs eight times, each labelled anew. Two draws
+    # agree in all of n pairs of gap 0 < |p* − ½| with probability Π (p*² + (1 − p*)²), next to nothing here.
+    follower = Optax(draws=8, feedback=Preferences(labels="hard", annotator_temperature=5.0))
+    game = Contextual(prompts=2, trapped=1, ordinary=3, traps=1).draw(key)
+    theta, phi = game.init(key)
+    model = follower.update(game, theta, follower.init(game, theta, phi, key), key)
+    preferred = np.asarray(model.memory.buffer.y.preferred)
+    assert preferred.shape == (8, 2 * 4 * 4)
+    assert len({tuple(row) for row in preferred.tolist()}) == 8
+    # and they are those of as many calls of the feedback, each with its key
+    keys = jax.random.split(named_key(key, "items"), 8)
+    for row, own in zip(preferred, keys, strict=True):
+        items = follower.feedback.gather(game, theta, game.respond(theta, own), own)
+        np.testing.assert_array_equal(items.y.preferred, row)

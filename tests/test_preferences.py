@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import struct
+from jax.flatten_util import ravel_pytree
 from scipy.optimize import brentq
 from scipy.special import expit
 
@@ -21,7 +22,9 @@ from fpo_jax import (
     Gradient,
     Informed,
     InputError,
+    Labels,
     Leader,
+    Myopic,
     Practical,
     Preferences,
     Proximal,
@@ -34,9 +37,11 @@ from fpo_jax import (
 )
 from fpo_jax.estimators import EffectiveReward, Implicit
 from fpo_jax.expect import training_data
-from fpo_jax.feedback import recorded
+from fpo_jax.feedback import Comparison, recorded
+from fpo_jax.keys import named_key
 from fpo_jax.optimiser import Optax
-from fpo_jax.steering import foresighted_value, norm, steering
+from fpo_jax.penalties import Fpo
+from fpo_jax.steering import foresight_keys, foresighted_value, norm, steering
 from fpo_jax.testing import central_difference
 
 SMALL = Contextual(prompts=2, trapped=1, ordinary=2, traps=1, topics=1)
@@ -396,3 +401,115 @@ def test_recorded_comparisons_stand_in_for_the_annotators(key):
     np.testing.assert_array_equal(items.y.preferred, [0.9, 0.2])
     np.testing.assert_array_equal(items.y.other.features, features[[0, 1], [2, 2]])
     np.testing.assert_array_equal(items.w, [0.5, 0.5])
+
+
+def test_a_response_is_compared_with_another_one(key):
+    # A policy that is sampled meets a second sample of itself: y' has a key of its own, so that y' ≠ y.
+    game, theta = Neural(dimension=3, rm_hidden="4", responses=2), jnp.arange(3.0)
+    follower = Gradient(feedback=Preferences())
+    data = training_data(game, theta, 1.0, key, follower.feedback)
+    assert np.all(np.abs(data.y.y - data.y.other) > 1e-6)
+    other = game.respond(theta, named_key(key, "opponent")).y
+    np.testing.assert_array_equal(data.y.other, np.tile(other, (2, 1)))  # y_i with each y'_j, i first
+    np.testing.assert_array_equal(data.y.y, np.repeat(game.respond(theta, key).y, 2, axis=0))
+
+
+def test_the_influence_of_a_pair_is_made_of_inner_products_of_gradients(key):
+    # ⟨∇r, ∇r − ∇r'⟩ and ‖∇r − ∇r'‖², from the gradients themselves
+    game = Neural(dimension=3, rm_hidden="4,3")
+    _, phi = game.init(key)
+    y, other = jax.random.normal(key, (2, 3))
+    item = Comparison(y, other, jnp.array(0.3), jnp.array(1.0))
+    mine, theirs = (ravel_pytree(jax.grad(game.reward)(phi, side))[0] for side in (y, other))
+    found = Preferences().influence(game, phi, item)
+    expected = (
+        game.reward(phi, y),
+        game.reward(phi, y) - game.reward(phi, other),
+        mine @ (mine - theirs),
+        (mine - theirs) @ (mine - theirs),
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+def test_the_proximal_penalty_on_pairs_by_hand(state, key):
+    # J − κ E[(σ(x) − p*) ⟨ψ, ψ − ψ'⟩] with x + κ ‖ψ − ψ'‖² (σ(x) − p*) = m: the step moves the margin.
+    game, theta, model = state
+    kappa = 4.0
+    w, psi, other, p = by_hand(game, theta, "policy")
+    margin, moves = (psi - other) @ np.asarray(model.phi), kappa * np.sum((psi - other) ** 2, axis=1)
+    after = [
+        brentq(lambda x, at=at: x + at[2] * (expit(x) - at[1]) - at[0], -2000, 2000, xtol=1e-14)
+        for at in zip(margin, p, moves, strict=True)
+    ]
+    penalty = (expit(after) - p) * np.sum(psi * (psi - other), axis=1)
+    value = w @ (psi @ np.asarray(model.phi)) - float(game.cost(theta, game.respond(theta, key)))
+    follower = Gradient(feedback=Preferences())
+    found = Proximal(kappa).value(game, follower, theta, model, key)
+    np.testing.assert_allclose(found, value - kappa * w @ penalty, rtol=1e-11)
+
+
+def test_fpo_with_part_of_an_oracle_by_hand_on_labels_and_on_preferences(state, key):
+    # J − 0.7 E[(1 − o + o · residual) · influence], o = 0.3
+    game, theta, model = state
+    phi, psi_all = np.asarray(model.phi), np.asarray(game.candidates.features).reshape(6, 3)
+    w, psi, other, p = by_hand(game, theta, "policy")
+    every = np.asarray(game.respond(theta, key).w)
+    utility = np.asarray(game.candidates.quality).ravel()
+    residuals = {
+        "labels": (every, psi_all @ phi - utility, np.sum(psi_all**2, axis=1)),
+        "preferences": (w, expit((psi - other) @ phi) - p, np.sum(psi * (psi - other), axis=1)),
+    }
+    value = every @ psi_all @ phi - float(game.cost(theta, game.respond(theta, key)))
+    for feedback in (Labels(), Preferences()):
+        weights, residual, influence = residuals[type(feedback).__name__.lower()]
+        penalty = weights @ ((0.7 + 0.3 * residual) * influence)
+        found = Fpo(0.7, oracle=0.3).value(game, Gradient(feedback=feedback), theta, model, key)
+        np.testing.assert_allclose(found, value - 0.7 * penalty, rtol=1e-12)
+
+
+def test_kl_is_to_the_reference_policy(state, key):
+    # Σ_x ρ(x) Σ_a π (log π − log π_ref), with a reference that is far from uniform
+    _, theta, _ = state
+    game = from_tables(
+        jnp.ones((2, 3, 1)), UTILITY, reference=[[0.7, 0.2, 0.1], [0.05, 0.05, 0.9]], kl_weight=0.3
+    )
+    reference = np.exp(game.log_reference)
+    policy = reference * np.exp(theta)
+    policy /= policy.sum(axis=1, keepdims=True)
+    kl = np.mean(np.sum(policy * np.log(policy / reference), axis=1))
+    np.testing.assert_allclose(game.diagnostics(theta)["kl"], kl, rtol=1e-12)
+    np.testing.assert_allclose(game.cost(theta, game.respond(theta, key)), 0.3 * kl, rtol=1e-12)
+    np.testing.assert_allclose(game.diagnostics(0 * theta)["kl"], 0.0, atol=1e-15)
+
+
+HARD_PAIR = Preferences(labels="hard", opponent="reference")
+
+
+def test_a_drawn_label_leaves_alone_what_does_not_depend_on_it(key):
+    # The label's score multiplies its residual only. So weight 0 is RLHF, practical FPO does not know U, and
+    # relaxed FPO differs by −weight · (p_φ − label) ⟨∇r, ∇m⟩, whose gradient has the score as a factor:
+    # with P = 1[label] p* + (1 − 1[label]) (1 − p*), d log P/dy = ± p*(1 − p*)/P · ∇U / T.
+    theta, phi = jax.random.normal(key, (2, 4))
+    follower, model = Gradient(feedback=HARD_PAIR), RewardModel(phi)
+
+    def gradient(objective, game=ONE_PAIR, key=key):
+        return objective.estimate(game, follower, theta, model, key).gradient
+
+    np.testing.assert_allclose(gradient(Relaxed(0.0)), gradient(Myopic()), rtol=1e-14)
+    np.testing.assert_allclose(gradient(Fpo(0.0)), gradient(Myopic()), rtol=1e-14)
+    np.testing.assert_allclose(gradient(Proximal(0.0)), gradient(Myopic()), rtol=1e-14)
+    # practical: −weight ∇⟨y, y − y'⟩ = −weight (2y − y'), whatever U is
+    expected = gradient(Myopic()) - 0.2 * (2 * theta - 0.5)
+    np.testing.assert_allclose(gradient(Practical(0.2)), expected, rtol=1e-12)
+    # relaxed, by the product rule
+    y, other = np.asarray(theta), np.full(4, 0.5)
+    u, v = (float(ONE_PAIR.utility(jnp.array(side))) for side in (y, other))
+    slope = -2 * 0.3 * u * (y - np.asarray(ONE_PAIR.ideal))
+    p = expit((u - v) / 0.25)
+    items = HARD_PAIR.gather(ONE_PAIR, theta, ONE_PAIR.respond(theta, key), foresight_keys(key).data)
+    said = float(items.y.preferred[0])
+    score = (1.0 if said else -1.0) * p * (1 - p) / (p if said else 1 - p) * slope / 0.25
+    s = expit(np.asarray(phi) @ (y - other))
+    inner, residual = y @ (y - other), s - said
+    penalty = s * (1 - s) * np.asarray(phi) * inner + residual * (2 * y - other) + score * residual * inner
+    np.testing.assert_allclose(gradient(Relaxed(0.2)), gradient(Myopic()) - 0.2 * penalty, rtol=1e-10)

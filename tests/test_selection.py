@@ -1,5 +1,7 @@
 """Best-of-n and rejection sampling: exact distributions, their steering, likelihood steps on the winner."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +25,7 @@ from fpo_jax import (
     run,
 )
 from fpo_jax.estimators import EffectiveReward
-from fpo_jax.responses import accepted, best_of
+from fpo_jax.responses import Responses, accepted, best_of, paired
 from fpo_jax.selection import Selected, effective_rewards, reward_scores
 from fpo_jax.steering import foresighted_value, norm, steering
 from fpo_jax.testing import central_difference
@@ -157,3 +159,35 @@ def test_no_candidates_and_a_policy_of_one_response_are_refused(key):
         run(Bandit(), Leader(BestOf(candidates=0)), BestResponse(ridge=0.1, alpha=0.3), key, steps=1)
     with pytest.raises(InputError, match="objective = best-of: must be another one"):
         run(Linear(), Leader(BestOf()), Gradient(), key, steps=1)
+
+
+def test_a_score_that_is_no_number_has_no_rank():
+    # it would stand highest in any order; at the other prompt, and where it cannot be drawn, all is as it was
+    scores = np.where(np.arange(8) == 2, np.nan, SCORES)
+    for winners in (best_of(WEIGHTS, scores, 3, 2), accepted(WEIGHTS, scores, 3, 1.0, 2)):
+        np.testing.assert_array_equal(np.isnan(winners), [True] * 4 + [False] * 4)
+    never = np.where(np.arange(8) == 2, 0.0, WEIGHTS)
+    np.testing.assert_allclose(best_of(never, scores, 3, 2), best_of(never, SCORES, 3, 2), rtol=1e-15)
+
+
+def test_a_prompt_without_weight_gives_pairs_and_winners_without_weight():
+    # prompt 0 is never asked: nothing of 0/0 is seen, in values or derivatives
+    weights = jnp.array([0.0, 0.0, 0.25, 0.75])
+    scores = jnp.array([1.0, 2.0, 3.0, 4.0])
+    y = jnp.arange(4.0)
+
+    def second_moment(w):
+        pairs = paired(Responses(y, w), Responses(y, w), prompts=2)
+        return jnp.sum(pairs.w * pairs.y[0] * pairs.y[1]), pairs.w
+
+    (value, pairs), slope = jax.value_and_grad(second_moment, has_aux=True)(weights)
+    np.testing.assert_allclose(pairs, [0, 0, 0, 0, 0.0625, 0.1875, 0.1875, 0.5625])
+    np.testing.assert_allclose(value, (0.25 * 2 + 0.75 * 3) ** 2)
+    assert np.all(np.isfinite(slope))
+    for select in (partial(best_of, candidates=3), partial(accepted, candidates=3, sharpness=1.0)):
+        winners, jacobian = (f(lambda w, s=select: s(w, scores, prompts=2)) for f in (jax.jit, jax.jacrev))
+        np.testing.assert_allclose(jnp.sum(winners(weights)), 1.0)
+        assert np.all(np.isfinite(jacobian(weights)))
+    # but a policy that answers where nothing stands opposite is no comparison
+    alone = paired(Responses(y, jnp.full(4, 0.25)), Responses(y, weights), prompts=2)
+    np.testing.assert_array_equal(np.isnan(alone.w), [True] * 4 + [False] * 4)

@@ -13,14 +13,19 @@ import time
 from collections import namedtuple
 
 import filelock
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
 from tqdm import tqdm
 
+from envs.linear import Linear
 from experiments import phase, sweep_figures, sweeping
 from experiments.dataset import load_sweep, per_seed, table
 from experiments.grid import make_grid
+from experiments.running import execute
+from experiments.settings import resolve
+from experiments.wording import told_apart
 from fpo_jax import plotting
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.sweep import Sweep
@@ -74,10 +79,14 @@ def test_results(finished, capsys):
     alone = json.loads(out.splitlines()[-1])["true_utility_final"]
     np.testing.assert_allclose(utility.sel(objective="relaxed", weight=0.1).mean(), alone, rtol=1e-12)
     runs = pd.read_csv(finished / "runs.csv")
-    assert len(runs) == 3 * 2 * 5
+    # a run is one row: RLHF, exact foresight and two weights of relaxed FPO, of five seeds each
+    assert len(runs) == 4 * 5
+    assert not runs.duplicated(["objective", "weight", "seed"]).any()
     assert runs["true_utility_final"].notna().all()
+    np.testing.assert_array_equal(runs["weight"].isna(), runs["objective"] != "relaxed")
+    assert list(pd.read_csv(finished / "table.csv")["objective"]) == ["myopic", "relaxed", "relaxed", "exact"]
     summary = json.loads((finished / "summary.json").read_text())
-    assert (summary["runs"], summary["diverged"], len(summary["cells"])) == (20, 0, 6)
+    assert (summary["runs"], summary["diverged"], len(summary["cells"])) == (20, 0, 4)
 
 
 def test_config_runs_again(finished, capsys, tmp_path):
@@ -410,3 +419,37 @@ def test_killed_at_twenty_random_moments_and_resumed(tmp_path):
     _, err = last.communicate()
     assert last.returncode == 0, err
     require_equal(out, tmp_path / "whole")
+
+
+def test_values_that_differ_in_the_eleventh_digit_are_told_apart(capsys):
+    axis = ["--grid", "weight=0.1,0.10000000001"]
+    status, out, _ = call(
+        capsys, "sweep", "linear", "--objective", "relaxed", *axis, "--steps", 2, "--seeds", 2
+    )
+    assert status == 0
+    shown = [line.split()[1] for line in out.splitlines()[1:]]
+    assert shown == ["0.1", "0.10000000001"]
+    assert told_apart([0.1, 0.2]) == ["0.1", "0.2"]
+    assert told_apart([1.0, None, float("nan"), 1 / 3]) == ["1", "–", "–", "0.333"]
+
+
+def test_a_sweep_meets_the_instances_of_a_run():
+    # in float32 and in float64, seed by seed: the optimum says which instance it is
+    wishes = {"environment": "bandit", "objective": "exact", "seeds": 4, "steps": 1, "record": "outcome"}
+    grid, settings = make_grid(wishes), resolve(wishes)
+    assert (grid.precision, settings.precision) == ("float32", "float64")
+    optima, run = sweeping.run_grid(grid)["optimum"].values.ravel(), execute(settings)
+    np.testing.assert_allclose(optima, run.optimum, rtol=1e-7)
+    # those that a run always had; single random numbers gave a sweep 0.9989 0.8773 0.9376 0.9548
+    np.testing.assert_allclose(run.optimum, [0.9933, 0.9470, 0.9084, 0.9939], atol=5e-5)
+
+
+def test_a_utility_beyond_its_optimum_is_said(capsys, monkeypatch):
+    monkeypatch.setattr(Linear, "optimum", lambda self: jnp.full((), 0.2))
+    told = "fpo-jax: warning: true utility passes the optimum in 2 of 2 runs"
+    arguments = ["--objective", "relaxed", "--steps", 2, "--seeds", 2]
+    for command in ("run", "sweep"):
+        status, _, err = call(capsys, command, "linear", *arguments)
+        assert status == 0
+        assert told in err
+        assert "warning: 2 seeds: with fewer than 16 the 95 % interval of a mean covers less than 95 %" in err

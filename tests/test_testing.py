@@ -138,3 +138,108 @@ def test_an_approximation_is_checked_to_its_own_tolerance():
     check_decomposition(Bandit(), FOLLOWER, myopic, tolerance=10.0)
     with pytest.raises(InputError, match=r"dF/dθ = of shape \(\): must be of shape \(24,\), as θ"):
         check_decomposition(Bandit(), FOLLOWER, lambda *_: jnp.zeros(()))
+
+
+@struct.dataclass
+class Wavering(Linear):
+    """A linear game whose policy is sampled, two responses at a time."""
+
+    def respond(self, theta, key):
+        return Responses(theta[None] + 0.3 * jax.random.normal(key, (2, theta.size)), jnp.full(2, 0.5))
+
+
+def changed(**methods):
+    """A sampled game one of whose methods is replaced."""
+    return struct.dataclass(type("Changed", (Wavering,), methods))(dimension=2, signal_dimension=1)
+
+
+@jax.custom_jvp
+def nearly(x):
+    return x
+
+
+@nearly.defjvp
+def _nearly_jvp(primals, tangents):
+    return primals[0], 1.00001 * tangents[0]  # off by 1e-5 of itself, ten times what is taken for rounding
+
+
+def five_times(self, phi, y):
+    reward, norm = Wavering.reward_and_norm(self, phi, y)
+    return reward, 5.0 * norm
+
+
+def one_sample(self, theta, key, number):
+    one = self.respond(theta, key)
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (number, *leaf.shape)), one)
+
+
+def across(self, theta, responses, opponent, key):
+    """Pairs of the opponent's responses with the policy's: turned round."""
+    pairs = Wavering.compare(self, theta, responses, opponent, key)
+    return pairs._replace(y=pairs.y[::-1])
+
+
+CHANGED = {
+    "reward_and_norm(phi, y) = off what it is short for by": {"reward_and_norm": five_times},
+    "reward_and_norm(phi, y) = off what it is short for": {  # right, but for its derivative in y
+        "reward_and_norm": lambda self, phi, y: Wavering.reward_and_norm(self, phi, jax.lax.stop_gradient(y))
+    },
+    "tangent_kernel(phi, y, other) = off what it is short for by": {
+        "tangent_kernel": lambda self, phi, y, other: Wavering.tangent_kernel(self, phi, y, y)
+    },
+    "gradient of E[U] in theta = off its central difference by": {
+        "utility": lambda self, y: Wavering.utility(self, jax.lax.stop_gradient(y))
+    },
+    "gradient of J in theta = off its central difference by 1.": {
+        "reward": lambda self, phi, y: nearly(Wavering.reward(self, phi, y))
+    },
+    "sample(theta, key, number) = the same sample twice": {"sample": one_sample},
+    "sample(theta, key, 3) = Responses": {
+        "sample": lambda self, theta, key, number: self.respond(theta, key)
+    },
+    "sample, 0: sum of responses.w = 2.0": {
+        "sample": lambda self, theta, key, number: jax.tree.map(
+            lambda leaf: leaf * 2, Wavering.sample(self, theta, key, number)
+        )
+    },
+    "deployed: sum of responses.w = 0.5": {
+        "deployed": lambda self, theta, key: Responses(theta[None], jnp.full(1, 0.5))
+    },
+    "deployed(theta, key).y = rows of": {
+        "deployed": lambda self, theta, key: Responses(theta[None, :1], jnp.ones(1))
+    },
+    "reference: sum of responses.w = 3.0": {
+        "reference": lambda self: Responses(jnp.zeros((3, 2)), jnp.ones(3))
+    },
+    "E[r] over the first side of compare(…, 'policy') = off": {"compare": across},
+    "luck(y)[1] = [2. 2.]": {"luck": lambda self, y: (jnp.zeros(()), jnp.full((), 2.0))},
+    "at(0.0) = ": {"at": lambda self, progress: self.replace(action_cost=jnp.stack([progress] * 2))},
+    "prompts = 3: must be an integer >= 1 that divides the 2 responses": {"prompts": 3},
+    "optimum() = nan": {"optimum": lambda self: jnp.full((), jnp.nan)},
+    "diagnostics(theta)['signal_norm'] = inf": {
+        "diagnostics": lambda self, theta: {"signal_norm": jnp.full((), jnp.inf)}
+    },
+    "comparisons() = tuple: must be as fpo_jax.feedback.recorded makes it": {
+        "comparisons": lambda self: Responses((jnp.zeros((1, 2)), jnp.ones((1, 2))), jnp.ones(1))
+    },
+}
+
+
+@pytest.mark.parametrize("complaint", CHANGED)
+def test_every_override_that_is_invited_is_checked(complaint):
+    with pytest.raises(InputError) as caught:
+        check_game(changed(**CHANGED[complaint]))
+    assert str(caught.value).startswith(complaint)
+    assert "\n" not in str(caught.value)
+
+
+def test_checks_compute_in_double_precision_whatever_is_the_default():
+    with jax.enable_x64(False):
+        check_game(Linear(dimension=4))
+        check_decomposition(Bandit(), FOLLOWER, by_hand)
+
+        def single(*arguments):
+            return jax.tree.map(lambda part: part.astype(jnp.float32), by_hand(*arguments))
+
+        with pytest.raises(InputError, match="it is computed in float32, whose digits do not go that far"):
+            check_decomposition(Bandit(), FOLLOWER, single, tolerance=1e-9)

@@ -11,7 +11,7 @@ import tyro
 
 from experiments.commands.options import PROGRAM, Device, parse
 
-Benchmark = Literal["environments", "linear", "tabular", "steering", "neural", "sweep"]
+Benchmark = Literal["environments", "linear", "tabular", "steering", "neural", "sweep", "coverage"]
 
 
 @dataclasses.dataclass
@@ -23,7 +23,7 @@ class Bench:
     limit, and cold starts; linear: beside the oracle by the published protocol; tabular: a gridworld by
     either solve; steering: the implicit gradient as the reward model grows, and the memory of unrolling;
     neural: the published protocol, wide sweeps beside the oracle, and where the time goes; sweep: throughput
-    and memory by batch width."""
+    and memory by batch width; coverage: how often the interval of a mean holds it."""
     only: tuple[str, ...] = ()
     """Environments to measure; all when not given."""
     objectives: tuple[str, ...] = ("myopic", "relaxed", "practical", "exact")
@@ -48,6 +48,8 @@ class Bench:
     """Widths of a sweep's chunk."""
     sides: tuple[int, ...] = (5, 10, 20, 40, 100)
     """Sides of the square gridworlds, rising; LU up to 40."""
+    samples: tuple[int, ...] = (4, 8, 16, 32, 64)
+    """Numbers of seeds on which intervals rest, where their coverage is measured."""
     repeats: int = 9
     """Timed repetitions, of which the median is printed."""
     device: Device | None = None
@@ -64,6 +66,8 @@ def bench_command(arguments: Sequence[str]) -> int:
     for name in ("batches", "widths", "neural_widths", "sweep_widths"):
         if not getattr(given, name) or min(getattr(given, name)) < 1:
             raise InputError(name, getattr(given, name), "one or more integers >= 1")
+    if not given.samples or min(given.samples) < 2:
+        raise InputError("samples", given.samples, "one or more integers >= 2")
     if not given.sides or min(given.sides) < 3 or list(given.sides) != sorted(set(given.sides)):
         raise InputError("sides", given.sides, "one or more rising integers >= 3")
     if given.repeats < 1:
@@ -96,6 +100,10 @@ def bench_command(arguments: Sequence[str]) -> int:
         from experiments.bench_sweep import bench_sweep
 
         bench_sweep(given.sweep_widths, given.repeats)
+    if "coverage" in given.which:
+        from experiments.bench_coverage import bench_coverage
+
+        bench_coverage(given.samples)
     if given.json:
         print(json.dumps(report, allow_nan=False))
     return 0

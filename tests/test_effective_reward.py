@@ -1,0 +1,111 @@
+"""The effective reward counts the present policy's share of the follower's data, whatever holds the rest."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import struct
+
+from envs.bandit import Bandit
+from envs.contextual import Contextual
+from envs.prompts import ContextualGame
+from fpo_jax import BestResponse, Exact, Labels, Preferences, RewardModel
+from fpo_jax.estimators import EffectiveReward, Implicit, policy_share
+from fpo_jax.expect import follower_loss, training_data
+from fpo_jax.optimiser import Optax
+from fpo_jax.steering import foresight_keys, norm
+
+BUFFERS = {  # share of the present policy's draws in the loss
+    "fresh": (Optax(alpha=0.3, draws=2), 0.3),
+    "two draws in five": (Optax(alpha=0.3, draws=2, buffer_size=5, replay="fifo"), 0.3 * 2 / 5),
+    "an anchor": (Optax(alpha=0.3, draws=2, buffer_size=5, replay="mixed"), 0.3 * 2 / 5),
+    "no offline data": (Optax(draws=5, buffer_size=50, replay="fifo"), 5 / 15),  # after two updates of five
+    "a best response": (BestResponse(ridge=0.1, alpha=0.3), 0.3),
+}
+
+
+@pytest.mark.parametrize("feedback", [Labels(), Preferences()], ids=["labels", "preferences"])
+@pytest.mark.parametrize("case", BUFFERS)
+def test_the_effective_reward_counts_what_the_present_policy_has_in_the_data(case, feedback, key):
+    follower, share = BUFFERS[case]
+    if feedback != Labels() and case in ("fresh", "an anchor"):
+        pytest.skip("the same code on fewer draws")
+    follower = follower.replace(feedback=feedback)
+
+    @jax.jit
+    def found():
+        game = Contextual(prompts=2, trapped=1, ordinary=2, traps=1, topics=0).draw(key)
+        game = game if case != "no offline data" else WithoutData(**vars(game))
+        theta, phi = game.init(key)
+        theta = theta + 0.5 * jax.random.normal(key, theta.shape)
+        model = follower.init(game, theta, phi, key)
+        for update_key in jax.random.split(key, 2):
+            model = follower.update(game, theta + 0.3, model, update_key)
+        arguments = game, follower, theta, model, key
+        routes = EffectiveReward(damping=1.0), Implicit(damping=1.0)
+        corrections = [
+            r.estimate(*arguments).gradient - Implicit(damping=1.0).decompose(*arguments)[0].standard
+            for r in routes
+        ]
+        return policy_share(follower, game, theta, model, foresight_keys(key).data), corrections
+
+    counted, (effective, implicit) = found()
+    np.testing.assert_allclose(counted, share, rtol=1e-12)
+    np.testing.assert_allclose(effective, implicit, atol=1e-12)
+    assert norm(implicit) > 1e-4  # else the equality would say nothing about the share
+
+
+@struct.dataclass
+class WithoutData(ContextualGame):
+    def offline(self):
+        return None
+
+
+def test_the_share_of_an_accumulated_buffer_is_that_of_the_draws_it_took(key):
+    # Of 2 draws those stay that the reservoir of 3 places takes, after 4 earlier ones: 0, 1 or 2 thirds.
+    follower = Optax(draws=2, buffer_size=3, replay="accumulate")
+    game = Bandit(ordinary=3, planted=1).draw(key)
+    theta, phi = game.init(key)
+    model = follower.init(game, theta, phi, key)
+    for update_key in jax.random.split(key, 2):
+        model = follower.update(game, theta + 1.0, model, update_key)
+    share = jax.jit(lambda k: policy_share(follower, game, theta, model, k))
+    after = jax.jit(lambda k: follower.update(game, theta, model, k).memory.buffer.w)
+    held = jax.jit(lambda k: follower.update(game, 5.0 * game.arms.quality, model, k).memory.buffer.w)
+    shares = []
+    for k in jax.random.split(key, 12):
+        taken = np.sum(np.any(np.asarray(after(k)) != np.asarray(held(k)), axis=1))  # of two policies
+        np.testing.assert_allclose(share(k), 0.3 / 0.3 * taken / 3, atol=1e-12)
+        shares.append(taken)
+    assert len(set(shares)) > 1
+
+
+@struct.dataclass
+class ByQuality(BestResponse):
+    """Weights its data by what they are."""
+
+    normalised: bool = struct.field(pytree_node=False, default=False)
+
+    forgetful: bool = struct.field(pytree_node=False, default=False)
+
+    def loss(self, game, theta, reward_model, key):
+        feedback = Labels() if self.forgetful else self.feedback
+        data = training_data(game, theta, self.alpha, key, feedback)
+        weights = data.w * (0.5 + jnp.tile(game.arms.quality, 2))
+        if self.normalised:
+            weights = data.w / jnp.sum(data.w)
+        data = data._replace(w=weights)
+        return lambda phi: follower_loss(game, phi, data, feedback) + self.ridge * jnp.sum(phi**2)
+
+
+@pytest.mark.parametrize("how", [{}, {"normalised": True}, {"forgetful": True}])
+def test_a_follower_that_weights_its_data_otherwise_has_no_effective_reward(how, key):
+    # The share depends on the policy, twice its weights do not add the share again, or the loss is not made
+    # of what the follower's feedback gathers.
+    game = Bandit(ordinary=5, planted=2).draw(key)
+    theta, model = jax.random.normal(key, (7,)), RewardModel(jnp.zeros(2), jnp.zeros(2))
+    follower = ByQuality(ridge=0.1, alpha=0.3, **how)
+    arguments = game, follower, theta, model, key
+    assert np.all(np.isnan(EffectiveReward().estimate(*arguments).gradient))
+    exact, implicit = (o.estimate(*arguments).gradient for o in (Exact(), Implicit()))
+    np.testing.assert_allclose(implicit, exact, rtol=1e-9)  # which asks for nothing of the kind
