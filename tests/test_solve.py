@@ -21,26 +21,33 @@ def near_duplicates(apart):
     return BanditGame(arms, 0.02), jnp.asarray(rng.normal(size=24))
 
 
+APART = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4)
+
+
 @pytest.mark.parametrize("route", ["steering", "implicit, dense", "implicit, CG", "best response"])
 def test_a_system_that_rounding_decides_is_refused_and_what_is_given_is_right(route, key):
     # float32 against float64. The condition of two features ε apart grows as 1/ε², so that at 3e-3 rounding
     # alone makes several per cent of an answer whose slope is 1e-7: it is NaN. What is not is right to 5 %.
-    def answer(apart, precision):
-        with jax.enable_x64(precision == "float64"):
-            game, theta = at_precision(near_duplicates(apart), precision)
-            follower = BestResponse(ridge=0.0, alpha=0.3)
-            model = RewardModel(jnp.zeros(2), memory=jnp.zeros(2))
-            tolerance = 1e-12 if precision == "float64" else 1e-6
-            implicit = Implicit("cg" if route == "implicit, CG" else "dense", tolerance=tolerance)
-            routes = {
-                "steering": lambda: steering(game, follower, theta, model, key).steering,
-                "best response": lambda: follower.update(game, theta, model, key).phi,
-            }
-            by_theorem = lambda: implicit.decompose(game, follower, theta, model, key)[0].steering  # noqa: E731
-            return np.asarray(jax.jit(routes.get(route, by_theorem))(), float)
+    def answers(precision):
+        tolerance = 1e-12 if precision == "float64" else 1e-6
+        implicit = Implicit("cg" if route == "implicit, CG" else "dense", tolerance=tolerance)
+        follower = BestResponse(ridge=0.0, alpha=0.3)
 
-    for apart in (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4):
-        exact, ours = answer(apart, "float64"), answer(apart, "float32")
+        @jax.jit
+        def answer(game, theta):
+            model = RewardModel(jnp.zeros(2), memory=jnp.zeros(2))
+            arguments = game, follower, theta, model, key
+            if route == "best response":
+                return follower.update(game, theta, model, key).phi
+            return (
+                steering(*arguments) if route == "steering" else implicit.decompose(*arguments)[0]
+            ).steering
+
+        with jax.enable_x64(precision == "float64"):
+            games = [at_precision(near_duplicates(apart), precision) for apart in APART]
+            return [np.asarray(answer(*game), float) for game in games]
+
+    for apart, exact, ours in zip(APART, answers("float64"), answers("float32"), strict=True):
         assert np.all(np.isnan(ours)) or np.linalg.norm(ours - exact) < 0.05 * np.linalg.norm(exact), apart
         assert np.all(np.isfinite(exact))
         estimated = route == "implicit, CG" and apart == 0.01  # from below, so that it may pass just beyond
