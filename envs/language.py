@@ -231,11 +231,11 @@ class Language:
         follower="best-response",
         settings={"alpha": 0.1, "ridge": 0.01},
         weights={
-            "relaxed": 0.3,
+            "relaxed": 1.0,
             "practical": 0.3,
-            "proximal": 10.0,
+            "proximal": 3.0,
             "tracin": 1.0,
-            "fpo": 0.3,
+            "fpo": 1.0,
         },
     )
 
