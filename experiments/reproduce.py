@@ -10,6 +10,7 @@ from tqdm import tqdm
 from experiments.discovery import discover
 from experiments.report.parts import Section
 from experiments.results import provenance, replacing, write_json
+from experiments.running import few_seeds
 from experiments.settings import GENERAL
 from fpo_jax.hyperparameters import InputError, require_known
 
@@ -48,12 +49,17 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
     with replacing(out) as folder, tqdm(total=total, unit="job", file=sys.stderr) as progress:
         tables: dict[str, Any] = {}
         sections: list[Section] = []
+        counts: list[int] = []
         for experiment in chosen:
             count = seeds if seeds is not None else QUICK_SEEDS if quick else experiment.seeds
+            counts.append(count)
             (folder / experiment.name).mkdir()
             table, section = experiment.write(folder / experiment.name, count, progress)
             tables[experiment.name] = table
             sections.append(section)
+        few = few_seeds(min(counts)) if counts else []
+        for warning in few:
+            progress.write(f"warning: {warning}", sys.stderr)
         command = " ".join(
             ["fpo-jax reproduce"]
             + [f"--only {' '.join(only)}"] * bool(only)
@@ -63,11 +69,11 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
         origin = provenance(command, GENERAL["precision"])
         write_json(folder / "summary.json", {"tables": tables} | origin)
         written = [
-            f"# Results\n\nMade by `{command}`. {CELLS}",
+            f"# Results\n\nMade by `{command}`. {' '.join([CELLS, *(f'{warning}.' for warning in few)])}",
             *(section.markdown() for section in sections),
         ]
         (folder / "README.md").write_text("\n\n".join(written) + "\n")
-        intro = f"{INTRODUCTION}\n\n{CELLS}"
+        intro = f"{INTRODUCTION}\n\n{' '.join([CELLS, *(f'{warning}.' for warning in few)])}"
         page.write(
             folder / page.FILE, "Results, experiment by experiment", intro, sections, origin, "reproduce"
         )
