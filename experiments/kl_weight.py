@@ -67,7 +67,7 @@ EXPERIMENT = Experiment(
     name="kl-weight",
     claim=(
         "A strong pull to the reference policy keeps RLHF from ending below it, at the price of staying near "
-        "it everywhere: no coefficient alone gains half of what there is, as relaxed FPO does with little pull."
+        "it: no coefficient alone gains half of what there is, as relaxed FPO does with little pull."
     ),
     methods={_label(b, w): {**RELAXED, "kl_weight": b, "weight": w} for b in KL_WEIGHTS for w in WEIGHTS},
     figures=draw_figures,
