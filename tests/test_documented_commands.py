@@ -32,7 +32,7 @@ WORK = (  # what commands do once their options are understood
     "experiments.commands.completion._of_environments",
     *(
         f"experiments.bench_{name}.bench_{name}"
-        for name in ("environments", "linear", "tabular", "steering", "neural", "sweep")
+        for name in ("environments", "linear", "tabular", "steering", "neural", "sweep", "coverage")
     ),
 )
 STANDS_FOR = {"ENV": "bandit", "K": "2", "NAME": "mine"}
