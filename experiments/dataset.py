@@ -41,7 +41,7 @@ def to_dataset(grid: Grid, lanes: Lanes) -> xr.Dataset:
     Returns:
         The metrics, NaN throughout for a run that diverged; `optimum`, the true utility that no policy
         exceeds; `diverged_at`, the first iteration written down that was not finite, or −1; `cell`, the
-        number of the cell that was run for a point. The attribute `own` names each method's hyperparameters.
+        number of the cell that was run for a point. The attribute `own`, JSON, names each method's own axes.
     """
     stays = np.asarray(lanes.finite.all(axis=-1))
     at = np.where(stays, -1, np.argmin(lanes.finite, axis=-1) * grid.every)
@@ -58,7 +58,7 @@ def to_dataset(grid: Grid, lanes: Lanes) -> xr.Dataset:
 
 
 def _attributes(grid: Grid) -> dict[str, Any]:
-    return {"command": grid.command(), "own": grid.own}
+    return {"command": grid.command(), "own": json.dumps(grid.own)}  # text, as files want it
 
 
 def load_sweep(folder: Path | str) -> xr.Dataset:
@@ -127,11 +127,10 @@ def _once(numbers: xr.Dataset, dataset: xr.Dataset) -> pd.DataFrame:
     frame = numbers.assign({CELL: dataset[CELL]}).to_dataframe().reset_index()
     index = [name for name in (CELL, "seed") if name in frame]
     frame = frame.drop_duplicates(index).drop(columns=CELL).reset_index(drop=True)
+    own = json.loads(dataset.attrs["own"])
     for axis in axes:
-        has = frame["objective"].map(
-            lambda method, axis=axis: axis in ("objective", *dataset.attrs["own"][method])
-        )
-        frame[axis] = frame[axis].where(has)
+        has = frame["objective"].map(lambda method, axis=axis: axis in ("objective", *own[method]))
+        frame[axis] = frame[axis].astype(object).where(has, None)  # integers stay so beside what is not there
     return frame
 
 
@@ -142,8 +141,9 @@ def warnings(dataset: xr.Dataset) -> list[str]:
     utility = dataset["true_utility"].transpose(*dataset["optimum"].dims, "step").values
     best = dataset["optimum"].values
     passed = passing(utility.reshape(-1, *utility.shape[-2:])[ran], best.reshape(-1, best.shape[-1])[ran])
+    verb = "is" if diverged == 1 else "are"
     return [
-        *([f"{counted(diverged, 'run')} diverged, and left out of n"] if diverged else []),
+        *([f"{counted(diverged, 'run')} diverged, and {verb} left out of n"] if diverged else []),
         *([] if passed is None else [passed]),
         *few_seeds(dataset.sizes["seed"]),
     ]

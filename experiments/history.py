@@ -13,7 +13,7 @@ from jaxtyping import Array
 from experiments.settings import Settings, in_precision
 from fpo_jax.record import outcome
 from fpo_jax.simulate import run
-from fpo_jax.start import initial_state, instance, seed_keys
+from fpo_jax.start import initial_state, seed_keys
 from fpo_jax.types import Game, Key, State
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def worth_keeping(settings: Settings) -> bool:
 
     def start(key: Key) -> State:
         nonlocal has_places
-        game = instance(environment, key)
+        game = environment.draw(key)
         has_places = game.places is not None
         return initial_state(game, follower, key)
 

@@ -46,7 +46,7 @@ def eager(settings: Settings) -> Callable[[int], object] | None:
         return None
     environment, _, _ = settings.build()
     key = jax.random.key(0)
-    game: Any = jax.tree.map(np.asarray, jax.jit(lambda key: instance(environment, key))(key))
+    game: Any = jax.tree.map(np.asarray, instance(environment, key))
     return _MAKE[name](game, objective, settings.values)
 
 

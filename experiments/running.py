@@ -87,7 +87,8 @@ class Result:
 
 def few_seeds(seeds: int) -> list[str]:
     """Return a line that says so where seeds are too few for the intervals of means, else nothing."""
-    few = f"{counted(seeds, 'seed')}: with fewer than {FEW} the 95 % interval of a mean covers less than 95 %"
+    of = f"{counted(seeds, 'seed')}: with fewer than {FEW}"
+    few = f"{of} a 95 % interval may cover far less where values are skewed"
     return [few] if 1 < seeds < FEW else []
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import xarray as xr
 from tqdm import tqdm
 
-from experiments.dataset import per_seed, save, tidy
+from experiments.dataset import per_seed, save, tidy, warnings
 from experiments.figures import save_all
 from experiments.grid import make_grid
 from experiments.report.parts import Section
@@ -44,7 +44,7 @@ class SweepExperiment(NamedTuple):
     def write(self, folder: Path, seeds: int, progress: tqdm) -> tuple[list[dict[str, Any]], Section]:
         """Run all grids, write numbers and figures, and return a row for each and a section of a page."""
         runs: dict[str, xr.Dataset] = {}
-        rows, settings = [], []
+        rows, settings, said = [], [], list[str]()
         for label, wishes in self.grids.items():
             progress.set_description(f"{self.name}: {label}")
             grid = make_grid({**wishes, "seeds": seeds})
@@ -54,6 +54,7 @@ class SweepExperiment(NamedTuple):
             diverged = int((tidy(result)["diverged_at"] >= 0).sum())
             row = {"grid": label, "command": grid.command(), "runs": len(grid.cells) * seeds}
             rows.append(row | {"diverged": diverged})
+            said += [f"{label}: {warning}" for warning in warnings(result)]
             settings += grid.cells
             progress.update()
         drawn = save_all(self.figures(runs), folder)
@@ -61,4 +62,4 @@ class SweepExperiment(NamedTuple):
         lines = ["| grid | runs | diverged | command |", "|---|---|---|---|"]
         lines += ["| {grid} | {runs} | {diverged} | `{command}` |".format(**row) for row in rows]
         found = ["\n".join(lines), self.findings(runs)]
-        return rows, Section(self.name, self.claim, found, drawn, settings=settings)
+        return rows, Section(self.name, self.claim, found, drawn, warnings=said, settings=settings)

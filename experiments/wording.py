@@ -25,6 +25,12 @@ def with_interval(value: float, low: float, high: float, digits: int = 3) -> str
     return f"{shown} [{fixed(low, digits)}, {fixed(high, digits)}]" if known else shown
 
 
+def _written(value: Any, digits: int) -> str:
+    if isinstance(value, float) and not (value.is_integer() and abs(value) < 1e6):
+        return format(value, f".{digits}g")
+    return str(int(value)) if isinstance(value, float) else str(value)
+
+
 def told_apart(values: Sequence[Any], digits: int = 3) -> list[str]:
     """Return values as text, numbers with so many digits, or as many more as tell different ones apart.
 
@@ -33,7 +39,7 @@ def told_apart(values: Sequence[Any], digits: int = 3) -> list[str]:
     absent = [value is None or (isinstance(value, float) and math.isnan(value)) for value in values]
     kept = [value for value, gone in zip(values, absent, strict=True) if not gone]
     for more in range(digits, 18):
-        shown = [format(v, f".{more}g") if isinstance(v, float) else str(v) for v in kept]
+        shown = [_written(value, more) for value in kept]
         if len(set(shown)) == len(set(kept)):
             break
     rest = iter(shown)

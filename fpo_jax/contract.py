@@ -1,5 +1,6 @@
 """What `fpo_jax.testing.check_game` looks at: what a game gives at one θ, φ and key, and what it must be."""
 
+import itertools
 import math
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +23,8 @@ TOLERANCE = 1e-6
 """Largest deviation, relative to the largest number compared, that is taken for rounding and differences."""
 SAMPLES = 3
 """How many samples `Game.sample` is asked for."""
+DIFFERENCE_STEP = 1e-5
+"""Half-width of central differences."""
 MOST_PAIRS = 2**14
 """Most pairs of responses that are looked at."""
 
@@ -32,10 +35,10 @@ class Probe(NamedTuple):
     Attributes:
         samples: weighted samples by what gives them, the policy's first.
         again: the policy's and the samples of it, from the same key once more.
-        others: the policy's from another key, and independent samples of it.
+        other: the policy's from another key.
         reward, utility, blind_spot: of each response of the policy, and of the offline data if there are any.
         optimum: as the game has it.
-        gradients: automatic and by central differences, by what is differentiated.
+        gradients: automatic and by central differences, and the value, by what is differentiated.
         shortcuts: what an override gives and what it is short for, by its name.
         luck: errors and ranks; None where the game draws none.
         preferred: of recorded comparisons.
@@ -44,12 +47,12 @@ class Probe(NamedTuple):
 
     samples: dict[str, Responses]
     again: tuple[Responses, Responses]
-    others: tuple[Responses, Responses]
+    other: Responses
     reward: list[Array]
     utility: list[Array]
     blind_spot: list[Array]
     optimum: Array
-    gradients: dict[str, tuple[Array, Array]]
+    gradients: dict[str, tuple[Array, Array, Array]]
     shortcuts: dict[str, tuple[PyTree, PyTree]]
     luck: tuple[Array, Array] | None
     preferred: Array | None
@@ -72,8 +75,9 @@ def probe_game(game: Game, theta: Theta, phi: Phi, key: Key) -> Probe:
     def value(t: Theta, p: Phi) -> Scalar:
         return leader_value(game, t, p, game.respond(t, key))
 
-    def compare(f: Callable[[PyTree], Scalar], x: PyTree) -> tuple[Array, Array]:
-        return tuple(ravel_pytree(at)[0] for at in (jax.grad(f)(x), CentralDifference().gradient(f, x)))  # type: ignore[return-value]
+    def compare(f: Callable[[PyTree], Scalar], x: PyTree) -> tuple[Array, Array, Array]:
+        difference = CentralDifference(DIFFERENCE_STEP).gradient(f, x)
+        return ravel_pytree(jax.grad(f)(x))[0], ravel_pytree(difference)[0], f(x)
 
     shortcuts = _shortcuts(game, theta, phi, policy)
     recorded = game.comparisons()
@@ -91,7 +95,7 @@ def probe_game(game: Game, theta: Theta, phi: Phi, key: Key) -> Probe:
     return Probe(
         samples,
         (game.respond(theta, key), drawn(key)),
-        (game.respond(theta, other_key), drawn(key)),
+        game.respond(theta, other_key),
         of_each(lambda y: game.reward(phi, y)),
         of_each(game.utility),
         of_each(game.blind_spot),
@@ -118,11 +122,12 @@ def _shortcuts(game: Game, theta: Theta, phi: Phi, policy: Responses) -> dict[st
 
         return jax.vmap(lambda y: rewards(phi, y))(policy.y), jax.grad(mean, (0, 1))(theta, phi)
 
-    others = jax.tree.map(
-        lambda leaf: jnp.roll(leaf, 1, axis=0) if leaf.shape[0] > 1 else 0.9 * leaf, policy.y
-    )
-    if policy.w.size == 1:  # one response is compared with one that differs, where it is made of real numbers
-        others = jax.tree.map(lambda leaf, like: leaf.astype(like.dtype), others, policy.y)
+    def other_than(leaf: Array) -> Array:
+        if leaf.shape[0] > 1:
+            return jnp.roll(leaf, 1, axis=0)
+        return 0.9 * leaf if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf  # of one response, near by
+
+    others = jax.tree.map(other_than, policy.y)
 
     def kernel(of: Callable[..., Scalar]) -> PyTree:
         def mean(p: Phi) -> Scalar:
@@ -226,8 +231,8 @@ def _row(sample: Responses) -> PyTree:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), sample.y)
 
 
-def _kind(leaf: Any) -> tuple[int, ...]:
-    return tuple(jnp.shape(leaf))
+def _kind(leaf: Any) -> tuple[tuple[int, ...], str]:
+    return jnp.shape(leaf), jnp.result_type(leaf).name
 
 
 def check_game_values(probe: Probe) -> None:
@@ -245,10 +250,10 @@ def check_game_values(probe: Probe) -> None:
         ("sample(theta, key, number)", drawn, probe.again[1]),
     ):
         require(_alike(once, again), method, "different on a second call", "a function of its key")
-    if not _alike(given, probe.others[0]):  # then the policy is sampled
-        first, second, *_ = _drawn(probe)
+    if not _alike(given, probe.other):  # then the policy is sampled
         allowed = "independent samples, each from a key or noise of its own"
-        require(not _alike(first, second), "sample(theta, key, number)", "the same sample twice", allowed)
+        for one, another in itertools.combinations(_drawn(probe), 2):
+            require(not _alike(one, another), "sample(theta, key, number)", "the same sample twice", allowed)
     for reward, utility, blind in zip(probe.reward, probe.utility, probe.blind_spot, strict=True):
         require(np.all(np.isfinite(reward)), "reward(phi, y)", reward, "finite")
         require(np.all(np.isfinite(utility)), "utility(y)", utility, "finite")
@@ -267,8 +272,9 @@ def check_game_values(probe: Probe) -> None:
         certain = np.all((preferred >= 0) & (preferred <= 1))
         require(certain, "comparisons().y.preferred", preferred, "probabilities in [0, 1]")
     for name in ("J in theta", "J in phi", "E[U] in theta"):
-        gradient, difference = probe.gradients[name]
-        error = _relative(gradient, difference)
+        gradient, difference, value = probe.gradients[name]
+        rounding = 100.0 * np.finfo(float).eps * max(abs(float(value)), 1.0) / DIFFERENCE_STEP
+        error = _relative(gradient, difference, rounding)
         require(
             error <= TOLERANCE,
             f"gradient of {name}",
@@ -300,10 +306,12 @@ def _alike(one: PyTree, other: PyTree) -> bool:
     return all(jax.tree.leaves(same))
 
 
-def _relative(ours: Array, theirs: Array) -> float:
-    """Return the largest deviation relative to the largest number; infinite where one is not finite."""
-    error = np.max(np.abs(ours - theirs), initial=0.0) / max(np.max(np.abs(theirs), initial=0.0), 1e-3)
-    return float(error) if np.isfinite(error) else math.inf
+def _relative(ours: Array, theirs: Array, rounding: float = 0.0) -> float:
+    """Return the largest deviation beyond rounding over the largest number; infinite if not finite."""
+    off = max(float(np.max(np.abs(ours - theirs), initial=0.0)) - rounding, 0.0)
+    largest = float(np.max(np.abs(theirs), initial=0.0))
+    error = off / largest if largest > 0 else off
+    return error if np.isfinite(np.max(np.abs(ours - theirs), initial=0.0)) else math.inf
 
 
 def require(condition: object, method: str, value: object, allowed: str) -> None:

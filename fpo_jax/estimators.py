@@ -4,7 +4,7 @@ Each is an objective as well, so that it can drive a policy: its `value` is F, w
 θ is declared to be the estimate.
 """
 
-import dataclasses
+import copy
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
@@ -234,8 +234,8 @@ def policy_share(follower: Follower, game: Game, theta: Theta, reward_model: Rew
     phi, _ = ravel_pytree(reward_model.phi)
 
     def loss(t: Theta, factor: float, each: float = 0.0, own: float = 0.0) -> Scalar:
-        feedback = _Counting(follower.feedback, factor, each, own)
-        counting = dataclasses.replace(follower, feedback=feedback)  # type: ignore[type-var]
+        counting = copy.copy(follower)  # whose feedback need not be a field
+        object.__setattr__(counting, "feedback", _Counting(follower.feedback, factor, each, own))
         return _loss(counting, game, t, reward_model, key)(phi)
 
     def count(t: Theta, factor: float) -> Scalar:

@@ -67,11 +67,11 @@ class Gradient(Follower):
         return RewardModel(jax.lax.scan(step, reward_model.phi, None, length=self.rm_steps)[0])
 
     def limit(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
-        """Return the best response that the steps approach, whatever φ was before.
+        """Return the best response that the steps approach.
 
         φ = (1 − d) φ − lr ∇L means ∇(L + d/(2·lr) ‖φ‖²) = 0: a ridge of weight_decay / (2·rm_lr). The steps
         approach it where they contract around it, lr · κ < 2 for the largest curvature κ of that loss. φ⁺ is
-        NaN where they do not, and where r is not affine in φ, so that there may be other stationary points.
+        NaN where they do not, or where it is no stationary point, as on labels where r is not affine in φ.
         """
         ridge = self.weight_decay / (2.0 * self.rm_lr)
         best = BestResponse(ridge=ridge, alpha=self.alpha, feedback=self.feedback)

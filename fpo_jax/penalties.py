@@ -87,9 +87,10 @@ class Penalised(Objective):
 
         def effective(item: PyTree) -> Scalar:
             influence, target = influence_of(item), feedback.target(seen, item)
-            if by_value:
+            if by_value:  # nothing of the residual is differentiated, its label's score included
                 margin = jax.lax.stop_gradient(influence.margin)
                 influence, target = influence._replace(margin=margin), jax.lax.stop_gradient(target)
+                item = jax.lax.stop_gradient(item)
             penalty = self.penalty(residual_of(item, target, influence), influence.on_reward)
             return influence.reward - self.weight * penalty
 

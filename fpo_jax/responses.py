@@ -56,7 +56,7 @@ def _given_prompt(weights: Array) -> Array:
 
 def log_weights(weights: Weights) -> Weights:
     """Return log w; −∞, with derivative 0, where a weight has underflowed: such a response is never drawn."""
-    there = weights >= jnp.finfo(weights.dtype).tiny
+    there = ~(weights < jnp.finfo(weights.dtype).tiny)  # what is not a number is passed on
     return jnp.where(there, jnp.log(jnp.where(there, weights, 1.0)), -jnp.inf)
 
 
@@ -106,8 +106,13 @@ def best_of(weights: Weights, scores: Weights, candidates: int, prompts: int = 1
 def _ranked(weights: Weights, scores: Weights, prompts: int) -> tuple[Array, Array]:
     """Return weights and scores by prompt; weights are NaN where a score is that counts, and no score is."""
     w, s = weights.reshape(prompts, -1), scores.reshape(prompts, -1)
-    unranked = jnp.any(jnp.isnan(s) & (w > 0), axis=1, keepdims=True)
-    return w * jnp.where(unranked, jnp.nan, 1.0).astype(w.dtype), jnp.where(jnp.isnan(s), -jnp.inf, s)
+    unknown = jnp.isnan(s)
+    unranked = jnp.any(unknown & (w > 0), axis=1, keepdims=True)
+    highest = jnp.max(jnp.where(unknown, -jnp.inf, s), axis=1, keepdims=True)
+    stands = jnp.where(
+        jnp.all(unknown, axis=1, keepdims=True), 0.0, highest
+    )  # for a score that does not count
+    return w * jnp.where(unranked, jnp.nan, 1.0).astype(w.dtype), jnp.where(unknown, stands, s)
 
 
 def power_sum(a: Array, b: Array, n: int) -> Array:

@@ -30,7 +30,6 @@ from fpo_jax.start import (
     check_players,
     directly,
     in_double,
-    instance,
     named_if_not_differentiable,
     padded,
 )
@@ -162,7 +161,8 @@ def run(
         environment: a distribution over games, of which one instance is drawn; or one game.
         leader, follower: the two players. Their real-valued hyperparameters are traced: changing them
             compiles nothing.
-        key: the only source of randomness; the same key means the same instance, start and noise.
+        key: the only source of randomness; the same key means the same instance, start and noise. Instance
+            and start are drawn in double precision, but within a function that is traced in float32.
         steps: iterations T, >= 1.
         record: what to record, a function of (game, follower, state, key); `full_record` or `outcome`.
         every: iterations from one entry of the trace to the next; it divides T.
@@ -388,7 +388,7 @@ def _only(tree: PyTree) -> PyTree:
 def _check_noise(
     environment: Environment | Game, key: Key, noise: Noise, steps: int, policy_steps: int
 ) -> None:
-    own = jax.eval_shape(lambda k: instance(environment, k).noise(k, 1), key)
+    own = jax.eval_shape(lambda k: environment.draw(k).noise(k, 1), key)
     if any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in jax.tree.leaves(own)):
         name = type(environment).__name__
         raise InputError("noise", "given", f"None: {name} draws none that could be injected")

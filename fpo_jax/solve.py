@@ -1,6 +1,7 @@
 """Solving H v = b for a Hessian that is known only through its products: what an implicit gradient costs."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ from fpo_jax.types import Cost, Scalar
 
 Vector = Float[Array, " n"]
 Product = Callable[[Vector], Vector]
+Solve = Callable[[Vector], Vector]
 
 UNROLLED = 4
 """Most unknowns of a linear system that is solved without LAPACK."""
@@ -51,40 +53,54 @@ def solve_positive(matrix: Float[Array, "n n"], b: Vector) -> Vector:
     Up to `UNROLLED` unknowns the arithmetic is written out, and goes along the batch: LAPACK is called anew
     for every seed, and the call takes longer than such a system.
     """
-    return _solver(matrix)(b) * trust(matrix)
+    solve, trace = _solver(matrix)
+    return solve(b) * _trust(matrix, trace)
 
 
 def trust(matrix: Float[Array, "n n"]) -> Scalar:
     """Return 1 where a system in H can be solved, NaN where H is not positive definite or rounding decides.
 
-    The forward error of a solution is up to condition × eps, whatever its residual. The condition is
-    ‖H‖₁ ‖H⁻¹‖₁, H scaled to a diagonal of ones, since the units of unknowns spoil nothing (van der Sluis).
+    The forward error of a solution is up to condition × eps, whatever its residual. H is scaled to a diagonal
+    of ones, since the units of unknowns spoil nothing (van der Sluis). The condition is taken for
+    ‖H‖₁ tr(H⁻¹). The trace lies between the largest eigenvalue of H⁻¹ and n times as much, and near it where
+    one direction is weak.
     """
-    scale = jax.lax.rsqrt(jnp.diagonal(matrix))
-    scaled = jax.lax.stop_gradient(matrix * scale[:, None] * scale[None, :])
-    inverse = jax.vmap(_solver(scaled), in_axes=1, out_axes=1)(jnp.eye(scale.size, dtype=scale.dtype))
-    return _trusted(_one_norm(scaled) * _one_norm(inverse)).astype(matrix.dtype)
+    return _trust(matrix, _solver(matrix)[1])
+
+
+def _trust(matrix: Float[Array, "n n"], trace: Scalar) -> Scalar:
+    fixed = jax.lax.stop_gradient(matrix)
+    scale = jax.lax.rsqrt(jnp.diagonal(fixed))
+    norm = jnp.max(jnp.sum(jnp.abs(fixed * scale[:, None] * scale[None, :]), axis=0))
+    return _trusted(norm * jax.lax.stop_gradient(trace)).astype(matrix.dtype)
 
 
 def _trusted(condition: Scalar) -> Scalar:
     return jnp.where(condition * jnp.finfo(condition.dtype).eps <= SPOILT, 1.0, jnp.nan)
 
 
-def _one_norm(matrix: Float[Array, "n n"]) -> Scalar:
-    return jnp.max(jnp.sum(jnp.abs(matrix), axis=0))
+def _solver(matrix: Float[Array, "n n"]) -> tuple[Solve, Scalar]:
+    """Return b ↦ H⁻¹ b by a Cholesky factor, H = L Lᵀ, and tr(H⁻¹) of H scaled to a diagonal of ones.
 
-
-def _solver(matrix: Float[Array, "n n"]) -> Callable[[Vector], Vector]:
-    """Return b ↦ H⁻¹ b by one Cholesky factorisation; not finite where H is not positive definite."""
-    n = matrix.shape[0]
+    Not finite where H is not positive definite. The trace is Σ_ij (L⁻¹)_ij² H_jj.
+    """
+    n, diagonal = matrix.shape[0], jnp.diagonal(matrix)
     if n > UNROLLED:
-        factor = jax.scipy.linalg.cho_factor(jax.lax.stop_gradient(matrix), lower=True)
+        factor = jnp.linalg.cholesky(jax.lax.stop_gradient(matrix))
+        inverse = jax.lax.linalg.triangular_solve(
+            factor, jnp.eye(n, dtype=matrix.dtype), left_side=True, lower=True
+        )
+        times = partial(jnp.matmul, precision="highest")
 
         def solved(b: Vector) -> Vector:
-            by_factor = lambda _, right: jax.scipy.linalg.cho_solve(factor, right)  # noqa: E731
-            return jax.lax.custom_linear_solve(lambda v: matrix @ v, b, by_factor, symmetric=True)
+            return jax.lax.custom_linear_solve(
+                lambda v: matrix @ v,
+                b,
+                lambda _, right: times(inverse.T, times(inverse, right)),
+                symmetric=True,
+            )
 
-        return solved
+        return solved, jnp.sum(inverse**2 * diagonal[None, :])
     rows: list[list[Array]] = []
     for i in range(n):
         row: list[Array] = []
@@ -93,17 +109,22 @@ def _solver(matrix: Float[Array, "n n"]) -> Callable[[Vector], Vector]:
         row.append(jnp.sqrt(matrix[i, i] - _dot(row, row)))
         rows.append(row)
 
-    def substituted(b: Vector) -> Vector:
-        forward: list[Array] = []
+    def lower(b: list[Array] | Array) -> list[Array]:
+        found: list[Array] = []
         for i, row in enumerate(rows):
-            forward.append((b[i] - _dot(row, forward)) / row[i])
-        backward: list[Array] = []
+            found.append((b[i] - _dot(row, found)) / row[i])
+        return found
+
+    def substituted(b: Vector) -> Vector:
+        forward, backward = lower(b), list[Array]()
         for i in reversed(range(n)):
             column = [rows[k][i] for k in reversed(range(i + 1, n))]
             backward.append((forward[i] - _dot(column, backward)) / rows[i][i])
         return jnp.stack(backward[::-1])
 
-    return substituted
+    columns = [lower(list(unit)) for unit in jnp.eye(n, dtype=matrix.dtype)]
+    squares = [sum(x**2 for x in column) * diagonal[j] for j, column in enumerate(columns)]
+    return substituted, jnp.asarray(sum(squares))
 
 
 def largest_curvature(product: Product, like: Vector) -> Scalar:

@@ -4,8 +4,8 @@ Instances and initial states are drawn in double precision and then cast to the 
 a seed means the same instance in either. Random numbers that are drawn during a run are of its own precision.
 """
 
-import contextlib
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -98,10 +98,23 @@ def instance(environment: Environment | Game, key: Key) -> Game:
 
 @contextmanager
 def in_double(arguments: PyTree) -> Iterator[str]:
-    """Compute in double precision where nothing is traced; yield the name of the default precision."""
+    """Compute in double precision where nothing is traced; yield the name of the default precision.
+
+    Where something is traced that cannot be done. In float32 the instance is then another one, and a warning
+    says so.
+    """
     precision = jnp.result_type(float).name
-    with contextlib.nullcontext() if is_traced(arguments) else jax.enable_x64(True):
-        yield precision
+    if not is_traced(arguments):
+        with jax.enable_x64(True):
+            yield precision
+        return
+    if precision == "float32":
+        warnings.warn(
+            "within a traced function (jit, grad, vmap over keys) an instance is drawn in float32: another "
+            "one than outside. Draw it outside by fpo_jax.start.instance, or set jax_enable_x64",
+            stacklevel=3,
+        )
+    yield precision
 
 
 def at_precision(tree: PyTree, precision: str) -> PyTree:
@@ -274,7 +287,7 @@ def check_begun(begun: Begun, follower: Follower, keys: Key, call: Callable[...,
 
 
 def _check_initial(environment: Environment | Game, keys: Key, initial: tuple[Theta, Phi]) -> None:
-    own = jax.eval_shape(lambda keys: instance(environment, keys[0]).init(keys[0]), keys)
+    own = jax.eval_shape(lambda keys: environment.draw(keys[0]).init(keys[0]), keys)
     for name, given, expected in zip(("theta", "phi"), initial, own, strict=True):
         shapes = jax.tree.map(jnp.shape, given), jax.tree.map(jnp.shape, expected)
         if shapes[0] != shapes[1]:
@@ -323,7 +336,10 @@ def first(
     shape = jnp.shape(game.reward(reward_model.phi, first))
     if shape != ():
         raise InputError("reward", f"of shape {shape}", "a scalar")
-    residual = follower.residual(game, theta, reward_model, named_key(key, "initial data"))
+    data_key = named_key(key, "initial data")
+    if jnp.result_type(float) == jnp.float32:  # the start is of double precision, what comes is not
+        reward_model = follower.update(game, theta, reward_model, data_key)
+    residual = follower.residual(game, theta, reward_model, data_key)
 
     def valued(sample: Responses) -> Valued:
         return Valued(sample, jax.vmap(game.utility)(sample.y))

@@ -74,7 +74,8 @@ def share_gained(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.nd
     utility = np.asarray(true_utility)
     start = utility[..., :1]
     room = np.broadcast_to(np.asarray(optimum), utility.shape[:-1])[..., None] - start
-    return np.divide(utility - start, room, out=np.full(utility.shape, np.nan), where=room > 0)
+    there = room > _rounding(utility, start, room + start)
+    return np.divide(utility - start, room, out=np.full(utility.shape, np.nan), where=there)
 
 
 def beyond_optimum(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.ndarray:
@@ -147,7 +148,7 @@ def mean_interval(values: np.ndarray, level: float = 0.95, resamples: int = 5000
 
     Args:
         values: [..., n] one number a seed.
-        level: coverage, in (0, 1); below `FEW` seeds the interval clearly covers less.
+        level: coverage, in (0, 1); below `FEW` seeds it covers clearly less where values are skewed.
         resamples: bootstrap resamples, >= 1.
 
     Raises:

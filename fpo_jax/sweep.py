@@ -209,8 +209,22 @@ class Sweep:
 
     def chunk_bytes(self) -> int:
         """Return what the largest program takes while it runs a chunk, on all local devices."""
-        programs = [self._lowered(i, self.width).compile() for i in range(len(self._structures))]
-        return max(map(_bytes, programs)) * jax.local_device_count()
+        return self._needed(self.width) * jax.local_device_count()
+
+    def _needed(self, width: int) -> int:
+        """Return what the largest program takes on one device, of those that begin runs and that go on."""
+        numbers = range(len(self._structures))
+        running = [_bytes(self._lowered(i, width).compile()) for i in numbers]
+        with in_double(()) as precision:
+            beginning = [
+                _bytes(
+                    _begin_lanes.jitted.lower(
+                        *self._arguments(Chunk(i, 0, 1), width), **self._beginning(i), precision=precision
+                    ).compile()
+                )
+                for i in numbers
+            ]
+        return max(*running, *beginning)
 
     def _arguments(self, chunk: Chunk, width: int) -> tuple[Any, Any]:
         """Return what all lanes of a chunk share, and what each has of its own, padded to the width."""
@@ -252,8 +266,7 @@ class Sweep:
             raise InputError("width", asked, "an integer >= 1")
         else:
             width = -(-asked // devices) * devices
-        programs = [self._lowered(i, width).compile() for i in range(len(self._structures))]
-        needed, room = max(map(_bytes, programs)), FREE_SHARE * _free_bytes()
+        needed, room = self._needed(width), FREE_SHARE * _free_bytes()
         if needed <= room:
             return width
         fitting = int(width * room / needed) // devices * devices

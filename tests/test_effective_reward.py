@@ -75,7 +75,7 @@ def test_the_share_of_an_accumulated_buffer_is_that_of_the_draws_it_took(key):
     shares = []
     for k in jax.random.split(key, 12):
         taken = np.sum(np.any(np.asarray(after(k)) != np.asarray(held(k)), axis=1))  # of two policies
-        np.testing.assert_allclose(share(k), 0.3 / 0.3 * taken / 3, atol=1e-12)
+        np.testing.assert_allclose(share(k), taken / 3, atol=1e-12)
         shares.append(taken)
     assert len(set(shares)) > 1
 
@@ -109,3 +109,19 @@ def test_a_follower_that_weights_its_data_otherwise_has_no_effective_reward(how,
     assert np.all(np.isnan(EffectiveReward().estimate(*arguments).gradient))
     exact, implicit = (o.estimate(*arguments).gradient for o in (Exact(), Implicit()))
     np.testing.assert_allclose(implicit, exact, rtol=1e-9)  # which asks for nothing of the kind
+
+
+class ByClass(BestResponse):
+    """Its feedback is one for all, and no field."""
+
+    feedback = Labels()
+
+
+def test_feedback_that_is_no_field_is_counted_as_well(key):
+    game = Bandit(ordinary=5, planted=2).draw(key)
+    theta, model = jax.random.normal(key, (7,)), RewardModel(jnp.zeros(2), jnp.zeros(2))
+    follower = struct.dataclass(type("Own", (ByClass,), {"__annotations__": {}}))(ridge=0.1, alpha=0.3)
+    arguments = game, follower, theta, model, key
+    effective, exact = (route.estimate(*arguments).gradient for route in (EffectiveReward(), Exact()))
+    np.testing.assert_allclose(effective, exact, atol=1e-12)
+    assert follower.feedback == Labels()  # which is as it was

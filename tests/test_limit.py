@@ -7,7 +7,7 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 
 from envs.bandit import Bandit, BanditGame
-from envs.neural import Neural
+from envs.linear import Linear
 from fpo_jax import BestResponse, Exact, Gradient, Leader, Limit, RewardModel, outcome, run_seeds, seed_keys
 from fpo_jax.expect import follower_loss, training_data
 
@@ -52,6 +52,14 @@ def test_a_limit_that_is_not_reached_is_not_a_number(key):
     fastest = 2.0 / float(np.linalg.eigvalsh(hessian)[-1])
     assert np.all(np.isfinite(limit(0.9 * fastest)))
     assert np.all(np.isnan(limit(1.1 * fastest)))
-    bent = Neural(dimension=2, signal_dimension=1, rm_hidden="3", responses=3)
-    theta, phi = bent.init(key)
-    assert np.all(np.isnan(limit(0.01, bent, theta + 1.0, RewardModel(phi), alpha=1.0)))
+    bent = Bent(dimension=1, signal_dimension=1)
+    theta, here = jnp.array([0.3]), RewardModel(jnp.array([0.1]))
+    newton = BestResponse(ridge=0.05).update(bent, theta, RewardModel(here.phi, jnp.zeros(1)), key).phi
+    assert np.all(np.isfinite(newton))  # a step that ends nowhere
+    assert np.all(np.isnan(limit(0.01, bent, theta, here, alpha=1.0)))
+
+
+@struct.dataclass
+class Bent(Linear):
+    def reward(self, phi, y):
+        return jnp.sum(4.0 * jnp.sin(phi) * y)

@@ -513,3 +513,23 @@ def test_a_drawn_label_leaves_alone_what_does_not_depend_on_it(key):
     inner, residual = y @ (y - other), s - said
     penalty = s * (1 - s) * np.asarray(phi) * inner + residual * (2 * y - other) + score * residual * inner
     np.testing.assert_allclose(gradient(Relaxed(0.2)), gradient(Myopic()) - 0.2 * penalty, rtol=1e-10)
+
+
+@struct.dataclass
+class Spotted(AgainstReference):
+    """With a blind spot that moves with the response, of which the annotator is fond."""
+
+    def blind_spot(self, y):
+        return jnp.tanh(jnp.sum(y**2))
+
+
+def test_by_value_nothing_of_the_residual_is_differentiated_not_even_the_labels_score(key):
+    # relaxed less RLHF is −weight · residual · ∇influence, one number times (2y − y')
+    theta, phi = jax.random.normal(key, (2, 4))
+    follower = Gradient(feedback=HARD_PAIR.replace(blind_spot_bias=2.0))
+    relaxed, myopic = (
+        o.estimate(Spotted(dimension=4), follower, theta, RewardModel(phi), key).gradient
+        for o in (Relaxed(0.2, utility="value"), Myopic())
+    )
+    ratio = np.asarray(relaxed - myopic) / np.asarray(2 * theta - 0.5)
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-10)

@@ -25,7 +25,7 @@ from fpo_jax import (
     run,
 )
 from fpo_jax.estimators import EffectiveReward
-from fpo_jax.responses import Responses, accepted, best_of, paired
+from fpo_jax.responses import Responses, accepted, best_of, drawn, paired
 from fpo_jax.selection import Selected, effective_rewards, reward_scores
 from fpo_jax.steering import foresighted_value, norm, steering
 from fpo_jax.testing import central_difference
@@ -168,6 +168,16 @@ def test_a_score_that_is_no_number_has_no_rank():
         np.testing.assert_array_equal(np.isnan(winners), [True] * 4 + [False] * 4)
     never = np.where(np.arange(8) == 2, 0.0, WEIGHTS)
     np.testing.assert_allclose(best_of(never, scores, 3, 2), best_of(never, SCORES, 3, 2), rtol=1e-15)
+    for sharpness in (0.0, 2.0):
+        ours, right = (accepted(never, s, 3, sharpness, 2) for s in (scores, SCORES))
+        np.testing.assert_allclose(ours, right, rtol=1e-14)  # the highest score is another's
+    silent = np.where(np.arange(8) < 4, 0.0, 2 * WEIGHTS)  # nothing is ranked at a prompt that is never asked
+    unknown = np.where(np.arange(8) < 4, np.nan, SCORES)
+    for select in (partial(best_of, candidates=3), partial(accepted, candidates=3, sharpness=1.0)):
+        np.testing.assert_array_equal(select(silent, unknown, prompts=2)[:4], 0.0)
+    assert np.isnan(
+        drawn(Responses(np.arange(3.0), jnp.array([np.nan, 0.5, 0.5])), 5, jax.random.key(0)).w
+    ).any()
 
 
 def test_a_prompt_without_weight_gives_pairs_and_winners_without_weight():

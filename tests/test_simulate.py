@@ -32,6 +32,7 @@ from fpo_jax import (
     run_seeds,
     seed_keys,
 )
+from fpo_jax.followers import Converged
 from fpo_jax.loops import apart, together
 from fpo_jax.penalties import Fpo
 from fpo_jax.record import defined, is_finite
@@ -330,3 +331,23 @@ def test_a_float32_optimum_near_discount_1_is_that_of_double_precision():
             begun = begin(environment, follower, keys, None, devices=devices, precision=precision)
             optima.append(np.asarray(begun.optimum))
     np.testing.assert_allclose(*optima, rtol=1e-7)
+
+
+def test_an_instance_that_cannot_be_drawn_in_double_precision_is_told():
+    # within what is traced in float32 it is another one than outside
+    with jax.enable_x64(False):
+        leader, follower = Leader(Myopic()), BestResponse(ridge=0.1, alpha=0.3)
+        with pytest.warns(UserWarning, match="an instance is drawn in float32: another one than outside"):
+            jax.jit(lambda key: run(Bandit(), leader, follower, key, steps=1)[1])(jax.random.key(0))
+        game = instance(Bandit(), jax.random.key(0))
+        assert game.arms.quality.dtype == jnp.float32
+
+
+def test_a_follower_that_keeps_its_promise_in_double_precision_only_is_refused_in_single(key):
+    # ‖∂L/∂φ‖ <= 1e-8 is out of reach of float32
+    follower = Converged(alpha=0.3, ridge=0.1)
+    with (
+        jax.enable_x64(False),
+        pytest.raises(InputError, match="follower = Converged: must be one that reaches its best response"),
+    ):
+        run(Bandit(ordinary=4, planted=2), Leader(Myopic()), follower, key, steps=2)

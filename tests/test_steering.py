@@ -50,7 +50,7 @@ SMALL = {
     "neural": {"dimension": 3, "rm_hidden": "4", "responses": 2},
     "language": {"vocabulary": 6, "prompts": 1, "length": 2, "width": 4, "features": 4},
 }
-QUICK = {  # of every kind of environment and of follower; the other pairs are slow
+QUICK = {  # one of each kind of policy and of update; the other pairs are slow
     "bandit": [name for name in FOLLOWERS if name != "converged"],
     "linear": ["gradient, 1 step", "gradient, 3 steps", "best response", "best response, anchored"],
     "gridworld": ["gradient, 1 step", "gradient, 3 steps", "best response, mixed data"],

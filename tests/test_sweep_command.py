@@ -1,5 +1,6 @@
 """`fpo-jax sweep`: results on disk, resumed after an interruption, and one clear line for bad input."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -454,4 +455,14 @@ def test_a_utility_beyond_its_optimum_is_said(capsys, monkeypatch):
         status, _, err = call(capsys, command, "linear", *arguments, *sizes)
         assert status == 0
         assert told in err
-        assert "warning: 2 seeds: with fewer than 16 the 95 % interval of a mean covers less than 95 %" in err
+        assert "warning: 2 seeds: with fewer than 16 a 95 % interval may cover far less" in err
+
+
+def test_whole_numbers_stay_whole_beside_a_method_without_them():
+    grid = make_grid(
+        {"environment": "linear", "objective": "myopic,exact", "grid": {"horizon": "1,2"}, "seeds": 2}
+    )
+    result = sweeping.run_grid(dataclasses.replace(grid, steps=2, every=1))
+    assert list(table(result)["horizon"]) == [None, 1, 2]
+    assert json.loads(result.attrs["own"]) == {"myopic": [], "exact": ["horizon"]}
+    assert told_apart([1200.0, 1300.0]) == ["1200", "1300"]

@@ -214,6 +214,7 @@ CHANGED = {
     "E[r] over the first side of compare(…, 'policy') = off": {"compare": across},
     "luck(y)[1] = [2. 2.]": {"luck": lambda self, y: (jnp.zeros(()), jnp.full((), 2.0))},
     "at(0.0) = ": {"at": lambda self, progress: self.replace(action_cost=jnp.stack([progress] * 2))},
+    "at(0.0) = Changed": {"at": lambda self, progress: self.replace(action_cost=jnp.asarray(1))},
     "prompts = 3: must be an integer >= 1 that divides the 2 responses": {"prompts": 3},
     "optimum() = nan": {"optimum": lambda self: jnp.full((), jnp.nan)},
     "diagnostics(theta)['signal_norm'] = inf": {
@@ -243,3 +244,30 @@ def test_checks_compute_in_double_precision_whatever_is_the_default():
 
         with pytest.raises(InputError, match="it is computed in float32, whose digits do not go that far"):
             check_decomposition(Bandit(), FOLLOWER, single, tolerance=1e-9)
+
+
+def test_a_single_response_that_is_a_number_and_a_utility_of_millions_pass():
+    @struct.dataclass
+    class Only(Linear):
+        def respond(self, theta, key):
+            return Responses((theta[None], jnp.zeros(1, int)), jnp.ones(1))
+
+        def deployed(self, theta, key):
+            return self.respond(theta, key)
+
+        def reward(self, phi, y):
+            return jnp.sum(phi * y[0])
+
+        def utility(self, y):
+            return 1e6 + 1e-3 * Linear.utility(self, y[0])
+
+        def blind_spot(self, y):
+            return Linear.blind_spot(self, y[0])
+
+        def cost(self, theta, responses):
+            return jnp.sum(theta**2)
+
+        def optimum(self):
+            return jnp.asarray(1e6 + 10.0)
+
+    check_game(Only(dimension=2, signal_dimension=1))
