@@ -134,16 +134,21 @@ def _once(numbers: xr.Dataset, dataset: xr.Dataset) -> pd.DataFrame:
     return frame
 
 
+def diverged(dataset: xr.Dataset) -> int:
+    """Return how many runs of a sweep diverged."""
+    return int((_once(dataset[["diverged_at"]], dataset)["diverged_at"] >= 0).sum())
+
+
 def warnings(dataset: xr.Dataset) -> list[str]:
     """Return what must be known to read the estimates of a sweep, a line each."""
-    diverged = int((_once(dataset[["diverged_at"]], dataset)["diverged_at"] >= 0).sum())
+    bad = diverged(dataset)
     _, ran = np.unique(dataset[CELL].values, return_index=True)  # without those that stand for others
     utility = dataset["true_utility"].transpose(*dataset["optimum"].dims, "step").values
     best = dataset["optimum"].values
     passed = passing(utility.reshape(-1, *utility.shape[-2:])[ran], best.reshape(-1, best.shape[-1])[ran])
-    verb = "is" if diverged == 1 else "are"
+    verb = "is" if bad == 1 else "are"
     return [
-        *([f"{counted(diverged, 'run')} diverged, and {verb} left out of n"] if diverged else []),
+        *([f"{counted(bad, 'run')} diverged, and {verb} left out of n"] if bad else []),
         *([] if passed is None else [passed]),
         *few_seeds(dataset.sizes["seed"]),
     ]

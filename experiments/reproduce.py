@@ -60,6 +60,7 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
         few = few_seeds(min(counts)) if counts else []
         for warning in few:
             progress.write(f"warning: {warning}", sys.stderr)
+        cells = " ".join([CELLS, *(f"{warning}." for warning in few)])
         command = " ".join(
             ["fpo-jax reproduce"]
             + [f"--only {' '.join(only)}"] * bool(only)
@@ -69,11 +70,11 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
         origin = provenance(command, GENERAL["precision"])
         write_json(folder / "summary.json", {"tables": tables} | origin)
         written = [
-            f"# Results\n\nMade by `{command}`. {' '.join([CELLS, *(f'{warning}.' for warning in few)])}",
+            f"# Results\n\nMade by `{command}`. {cells}",
             *(section.markdown() for section in sections),
         ]
         (folder / "README.md").write_text("\n\n".join(written) + "\n")
-        intro = f"{INTRODUCTION}\n\n{' '.join([CELLS, *(f'{warning}.' for warning in few)])}"
+        intro = f"{INTRODUCTION}\n\n{cells}"
         page.write(
             folder / page.FILE, "Results, experiment by experiment", intro, sections, origin, "reproduce"
         )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import xarray as xr
 from tqdm import tqdm
 
-from experiments.dataset import per_seed, save, tidy, warnings
+from experiments.dataset import diverged, per_seed, save, warnings
 from experiments.figures import save_all
 from experiments.grid import make_grid
 from experiments.report.parts import Section
@@ -51,9 +51,8 @@ class SweepExperiment(NamedTuple):
             result = run_grid(grid)
             save(result, folder / f"{label}.npz")
             runs[label] = per_seed(result)
-            diverged = int((tidy(result)["diverged_at"] >= 0).sum())
             row = {"grid": label, "command": grid.command(), "runs": len(grid.cells) * seeds}
-            rows.append(row | {"diverged": diverged})
+            rows.append(row | {"diverged": diverged(result)})
             said += [f"{label}: {warning}" for warning in warnings(result)]
             settings += grid.cells
             progress.update()

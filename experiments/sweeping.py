@@ -85,7 +85,7 @@ def summary(grid: Grid, result: xr.Dataset, table: pd.DataFrame) -> dict[str, An
         "seeds": grid.seeds,
         "steps": grid.steps,
         "runs": len(grid.cells) * grid.seeds,
-        "diverged": int((data.tidy(result)["diverged_at"] >= 0).sum()),
+        "diverged": data.diverged(result),
         "programs_compiled": programs_compiled(),
         "cells": data.records(table),
     } | provenance(grid.command(), grid.precision)

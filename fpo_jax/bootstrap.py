@@ -158,9 +158,8 @@ def mean_error(values: Array) -> Callable[[Array], Scalar]:
     """Return the standard error of the mean, √(Σ w (x − x̄)²) / Σ w, as a function of weights [n]."""
 
     def error(weights: Array) -> Scalar:
-        total = jnp.sum(weights)
-        centre = jnp.sum(weights * values) / total
-        return jnp.sqrt(jnp.sum(weights * (values - centre) ** 2)) / total
+        apart = values - mean(values)(weights)
+        return jnp.sqrt(jnp.sum(weights * apart**2)) / jnp.sum(weights)
 
     return error
 

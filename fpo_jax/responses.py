@@ -109,9 +109,8 @@ def _ranked(weights: Weights, scores: Weights, prompts: int) -> tuple[Array, Arr
     unknown = jnp.isnan(s)
     unranked = jnp.any(unknown & (w > 0), axis=1, keepdims=True)
     highest = jnp.max(jnp.where(unknown, -jnp.inf, s), axis=1, keepdims=True)
-    stands = jnp.where(
-        jnp.all(unknown, axis=1, keepdims=True), 0.0, highest
-    )  # for a score that does not count
+    # a score that does not count is taken for the highest, or for 0 where all are such
+    stands = jnp.where(jnp.all(unknown, axis=1, keepdims=True), 0.0, highest)
     return w * jnp.where(unranked, jnp.nan, 1.0).astype(w.dtype), jnp.where(unknown, stands, s)
 
 

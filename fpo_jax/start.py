@@ -216,8 +216,8 @@ def begin_lanes(
 
         return at_precision(Begun(shared, own, *jax.vmap(one)(own, lanes)), precision)
 
-    by_lane: Any = Begun(*(False, True, cast(Any, True), cast(Any, True)))
-    return divided(batch, devices, by_lane)(common, lanes)
+    by_lane: dict[str, Any] = {"shared": False, "own": True, "first": True, "optimum": True}
+    return divided(batch, devices, Begun(**by_lane))(common, lanes)
 
 
 def check_run(

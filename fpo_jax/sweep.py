@@ -164,6 +164,7 @@ class Sweep:
         with in_double(()) as precision:
             start = self._arguments(chunk, self.width)
             begun = _begin_lanes(*start, **self._beginning(chunk.program), precision=precision)
+        # anew, since numbers on devices keep the precision in which they were put there
         arguments = *self._arguments(chunk, self.width), begun
         results = _run_lanes(*arguments, treedef=structure.treedef, **self._options)
         pause = 1e-4  # seconds; blocking on the devices would keep an interruption waiting, too

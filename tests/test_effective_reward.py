@@ -85,7 +85,6 @@ class ByQuality(BestResponse):
     """Weights its data by what they are."""
 
     normalised: bool = struct.field(pytree_node=False, default=False)
-
     forgetful: bool = struct.field(pytree_node=False, default=False)
 
     def loss(self, game, theta, reward_model, key):

@@ -175,9 +175,8 @@ def test_a_score_that_is_no_number_has_no_rank():
     unknown = np.where(np.arange(8) < 4, np.nan, SCORES)
     for select in (partial(best_of, candidates=3), partial(accepted, candidates=3, sharpness=1.0)):
         np.testing.assert_array_equal(select(silent, unknown, prompts=2)[:4], 0.0)
-    assert np.isnan(
-        drawn(Responses(np.arange(3.0), jnp.array([np.nan, 0.5, 0.5])), 5, jax.random.key(0)).w
-    ).any()
+    unweighted = Responses(np.arange(3.0), jnp.array([np.nan, 0.5, 0.5]))
+    assert np.isnan(drawn(unweighted, 5, jax.random.key(0)).w).any()
 
 
 def test_a_prompt_without_weight_gives_pairs_and_winners_without_weight():

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from experiments.dataset import SHOWN, readable, tidy, warnings
+from experiments.dataset import SHOWN, diverged, readable, warnings
 from experiments.decompose import Decomposed
 from experiments.grid import Grid
 from experiments.report import views
@@ -118,7 +118,6 @@ def of_sweep(
         f"{', '.join(varied) or 'nothing but the seed'}. {extremes} A "
         f"seed counts as collapsed when it ends {COLLAPSE.replace('their', 'its')}."
     )
-    diverged = int((tidy(result)["diverged_at"] >= 0).sum())
     shown = readable(table, list(grid.axes)).head(SHOWN)
     lines = markdown_table(list(shown.columns), [[_cell(value) for value in row] for row in shown.values])
     more = f"{counted(len(table) - SHOWN, 'more cell')} in table.csv." if len(table) > SHOWN else ""
@@ -131,7 +130,7 @@ def of_sweep(
         [
             ("runs", str(runs), f"{counted(grid.seeds, 'seed')} a cell, the same in each"),
             ("cells", str(len(grid.cells)), "a method is run once for all values of what it does not have"),
-            ("diverged", str(diverged), "left out of every mean"),
+            ("diverged", str(diverged(result)), "left out of every mean"),
         ],
         [f"{warning}." for warning in warnings(result)],
         grid.cells,
