@@ -39,7 +39,8 @@ def pages(tmp_path_factory):
     out = tmp_path_factory.mktemp("report")
     options = [f"--{name}={value}" for name, value in SMALL.items() if name != "environment"]
     experiment = Experiment("small", "RLHF *collapses* <here>.", METHODS, lambda results: {})
-    grids = ["--grid=weight=0.1,0.3", "--grid=rm_lr=0.002,0.02", "--grid=dimension=4"]
+    # weights so far apart that eight iterations tell them apart in the few digits of a page
+    grids = ["--grid=weight=0.1,3", "--grid=rm_lr=0.002,0.02", "--grid=dimension=4"]
     sections, write = [], page.write
 
     def write_and_keep(path, title, intro, own, *rest):
