@@ -1,59 +1,63 @@
 # Both main targets do all set-up themselves, in a virtual environment of their own; a second call of
 # either installs nothing. PYTHON names the interpreter to build it from (3.11 or newer).
+# VENV is where it is built, and PINS the versions that go into it: the newest of JAX need Python 3.12.
 
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
+SET := $(shell $(or $(wildcard $(BIN)/python),$(PYTHON)) -c \
+  'import sys; print("oldest" if sys.version_info < (3, 12) else "newest")' 2>/dev/null)
+PINS ?= constraints/$(SET).txt
 
-# Compilation is most of the cost of short runs: they use the code generator that compiles faster and runs slower,
-# one device, since a program for several takes longer to compile; and the quick tests do without LLVM's optimiser besides.
-QUICK_COMPILE := --xla_cpu_use_fusion_emitters=false
+.PHONY: install reproduce test test-slow test-llm bench notebooks clean
 
-.PHONY: reproduce test test-slow test-llm bench notebooks clean
+# What `fpo-jax` needs, and nothing else.
+install: $(VENV)/runtime
 
-reproduce: .venv/runtime
-	JAX_NUM_CPU_DEVICES=1 XLA_FLAGS="$(QUICK_COMPILE)" $(BIN)/fpo-jax reproduce --out results
+reproduce: $(VENV)/runtime
+	$(BIN)/fpo-jax reproduce --out results
 
-test: .venv/dev
+test: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	XLA_FLAGS="$(QUICK_COMPILE) --xla_backend_optimization_level=0" $(BIN)/pytest -q -n 2
+	$(BIN)/pytest -q -n 2
 
-test-slow: .venv/dev
+test-slow: $(VENV)/dev
 	$(BIN)/pytest -q -m slow
 
 # Tests of the extra for language models, which installs some gigabytes.
-test-llm: .venv/llm
-	XLA_FLAGS="$(QUICK_COMPILE) --xla_backend_optimization_level=0" $(BIN)/pytest -q -n 2 --dist loadscope tests/llm
+test-llm: $(VENV)/llm
+	$(BIN)/pytest -q -n 2 --dist loadscope tests/llm
 
-bench: .venv/runtime
+bench: $(VENV)/runtime
 	$(BIN)/fpo-jax bench
 
 # Runs the notebooks from first cell to last, and stores them with what they show.
-notebooks: .venv/notebooks
+notebooks: $(VENV)/notebooks
 	$(BIN)/python notebooks/store.py
 
-.venv/created:
+$(VENV)/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3.11" >&2; exit 2; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.venv/runtime: .venv/created pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+$(VENV)/runtime: $(VENV)/created pyproject.toml $(PINS)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c $(PINS) -e .
 	@touch $@
 
-.venv/dev: .venv/runtime
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+$(VENV)/dev: $(VENV)/runtime
+	$(BIN)/pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[dev]'
 	@touch $@
 
-.venv/llm: .venv/dev
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,llm-test]'
+$(VENV)/llm: $(VENV)/dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[dev,llm-test]'
 	@touch $@
 
-.venv/notebooks: .venv/runtime
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks]'
+$(VENV)/notebooks: $(VENV)/runtime
+	$(BIN)/pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[notebooks]'
 	@touch $@
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache results
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache results

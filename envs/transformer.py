@@ -96,7 +96,7 @@ class Transformer(nn.Module):
         flat, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes))
         drawn = unravel(normal(key, flat.shape))  # at once: every further drawing takes long to compile
         for name, layer in drawn.items():
-            if "kernel" in layer:
+            if isinstance(layer, dict):  # a layer, not a table
                 scale = 0.0 if name == "scores" else layer["kernel"].shape[0] ** -0.5
                 drawn[name] = {"kernel": scale * layer["kernel"]}
         return drawn

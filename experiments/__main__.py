@@ -75,6 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"{PROGRAM}: interrupted; nothing was written\n")
         return 130
+    except ImportError as error:
+        if error.name != "jax":
+            raise
+        return complain(str(error))
     except (AssertionError, RuntimeError, ValueError) as error:
         from experiments.devices import GPU_HINT, backend
         from experiments.running import Diverged

@@ -11,13 +11,13 @@ from functools import partial
 from typing import Any
 
 import jax
-from jax.experimental.compilation_cache import compilation_cache
 
 from experiments.arithmetic import Work, iteration
 from experiments.oracle import eager
 from experiments.peak_rates import Peak
 from experiments.settings import Settings, in_precision, resolve
 from experiments.timing import Times, median_times, timed
+from fpo_jax.internals import forget_compiled, setting
 from fpo_jax.record import outcome
 from fpo_jax.simulate import iterations_computed, run_by
 from fpo_jax.start import seed_keys
@@ -172,11 +172,11 @@ class Program:
 @contextmanager
 def nothing_kept() -> Iterator[None]:
     """Let JAX read nothing from its cache of compiled programs within this context, and write nothing."""
-    before = jax.config.values["jax_enable_compilation_cache"]
+    before = setting("jax_enable_compilation_cache")
     jax.config.update("jax_enable_compilation_cache", False)
-    compilation_cache.reset_cache()
+    forget_compiled()
     try:
         yield
     finally:
         jax.config.update("jax_enable_compilation_cache", before)
-        compilation_cache.reset_cache()
+        forget_compiled()

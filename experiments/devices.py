@@ -4,12 +4,15 @@ import contextlib
 import gc
 import os
 import platform
+from collections.abc import Mapping
 
 import jax
 import platformdirs
 
 from experiments import programs
+from fpo_jax.compiling import OLDER
 from fpo_jax.hyperparameters import InputError
+from fpo_jax.internals import knows_flag, refused_flags, setting
 
 FLAGS = {
     # Sums of more than 32 numbers would be split into windows of 32, for the sake of rounding. They are
@@ -32,10 +35,37 @@ def use_every_core() -> None:
 
 
 def suit_compiler() -> None:
-    """Tell XLA how to compile short runs of small arrays, where the user has not said it."""
-    flags = os.environ.get("XLA_FLAGS", "").split()
-    flags += [f"--{name}={value}" for name, value in FLAGS.items() if not any(name in flag for flag in flags)]
-    os.environ["XLA_FLAGS"] = " ".join(flags)
+    """Tell XLA how to compile small arrays, where the user has not said it and XLA knows the flag.
+
+    Raises:
+        InputError: when XLA does not know what the user tells it, since it would end the process.
+    """
+    given = os.environ.get("XLA_FLAGS", "")
+    refused = refused_flags(given) if given.strip() else None
+    if refused is not None:
+        raise InputError("XLA_FLAGS", given, f"what XLA takes ({refused})")
+    tell_xla({name: value for name, value in FLAGS.items() if knows_flag(name)})
+
+
+def suit_short_runs() -> None:
+    """Let programs compile in less time, and run slower: for runs that take less time than their compilation.
+
+    They use one device, since a program for several takes longer to compile, and XLA's older code generator,
+    where XLA has it.
+    """
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+        with contextlib.suppress(RuntimeError):  # too late: this process computes already
+            jax.config.update("jax_num_cpu_devices", 1)
+    older = {name: str(value).lower() for name, value in OLDER.items()}
+    if not any(refused_flags(f"--{name}={value}") for name, value in older.items()):
+        tell_xla(older)
+
+
+def tell_xla(flags: Mapping[str, str]) -> None:
+    """Give XLA these flags, before it is first used, but those that it was given already."""
+    told = os.environ.get("XLA_FLAGS", "").split()
+    told += [f"--{name}={value}" for name, value in flags.items() if not any(name in word for word in told)]
+    os.environ["XLA_FLAGS"] = " ".join(told)
 
 
 def use_device(device: str | None) -> None:
@@ -77,14 +107,14 @@ def keep_compiled() -> None:
     JAX keeps its part.
     """
     folder = platformdirs.user_cache_path("fpo-jax") / platform.node()
-    if not jax.config.values["jax_enable_compilation_cache"]:
+    if not setting("jax_enable_compilation_cache"):
         return
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError:  # nothing can be kept there
         return
     programs.keep_in(folder / "exported")
-    if jax.config.values["jax_compilation_cache_dir"] is None:
+    if setting("jax_compilation_cache_dir") is None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         jax.config.update("jax_compilation_cache_max_size", 2**30)

@@ -28,6 +28,8 @@ import jax.export
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from fpo_jax import internals
+
 MOST = 300
 """Exported programs that are kept, of about 0.1 MB each; those unused for longest go first."""
 
@@ -91,7 +93,7 @@ def _name(function: Any, identity: object, leaves: list[Any], static: dict[str, 
         {name: getattr(value, "__qualname__", value) for name, value in static.items()},
         [device.device_kind for device in jax.local_devices()],
         str(jnp.result_type(float)),
-        sorted((name, str(value)) for name, value in jax.config.values.items() if "cache" not in name),
+        sorted((name, str(value)) for name, value in internals.settings().items() if "cache" not in name),
         os.environ.get("XLA_FLAGS", ""),
         sys.version,
         sorted(path.name for place in INSTALLED for path in place.glob("*.dist-info")),  # names with versions

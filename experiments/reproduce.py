@@ -7,6 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from experiments.devices import suit_short_runs
 from experiments.discovery import discover
 from experiments.report.parts import Section
 from experiments.results import provenance, replacing, write_json
@@ -45,6 +46,8 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
     chosen = [known[require_known("only", name, known)] for name in (only or usual)]
     if seeds is not None and seeds < 1:
         raise InputError("seeds", seeds, "an integer >= 1")
+    if quick or not any(experiment.long for experiment in chosen):
+        suit_short_runs()
     total = sum(len(experiment.jobs) for experiment in chosen)
     with replacing(out) as folder, tqdm(total=total, unit="job", file=sys.stderr) as progress:
         tables: dict[str, Any] = {}

@@ -4,6 +4,10 @@ A policy is a differentiable weighted sample of responses; everything else follo
 the nouns, `fpo_jax.steering` for the decomposition, `fpo_jax.simulate` for the loop.
 """
 
+from fpo_jax import supported  # first, since the rest may not even be imported where it refuses
+
+supported.check()
+
 from fpo_jax.differentiate import Autodiff, CentralDifference, ForwardDifference
 from fpo_jax.estimators import EffectiveReward, Implicit, ScoreFunction, ZeroOrder
 from fpo_jax.expect import expect, follower_loss, leader_value

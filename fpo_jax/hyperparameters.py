@@ -7,6 +7,8 @@ that changing them compiles nothing; counts, choices and flags are static.
 A user's own environment, follower or objective declares its fields in the same way:
 
 >>> from flax import struct
+
+from fpo_jax.internals import is_tracer
 >>> @struct.dataclass
 ... class Mine:
 ...     strength: float = real(0.5, "how strongly it pulls", low=0.0)
@@ -25,6 +27,8 @@ from typing import Any
 import jax
 import numpy as np
 from flax import struct
+
+from fpo_jax.internals import is_tracer
 
 
 class InputError(ValueError):
@@ -122,9 +126,9 @@ def validate(owner: Any) -> None:
         raise InputError("class", type(owner).__name__, "a pytree: decorate it with flax.struct.dataclass")
     for field in declared(owner):
         value = getattr(owner, field.name)
-        if not isinstance(value, jax.core.Tracer) and not _accepts(field, value):
+        if not is_tracer(value) and not _accepts(field, value):
             raise InputError(field.name, value, allowed_values(field))
-    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(owner))
+    traced = any(map(is_tracer, jax.tree.leaves(owner)))
     if not traced and hasattr(owner, "check"):
         owner.check()
 

@@ -25,6 +25,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fpo_jax.compiling import LIGHTLY, Compiled
 from fpo_jax.hyperparameters import InputError
+from fpo_jax.internals import programs_of
 from fpo_jax.leader import Leader
 from fpo_jax.loops import LANES, spread, together
 from fpo_jax.objectives import Fpo, Myopic, Practical, Relaxed
@@ -305,7 +306,7 @@ def in_one_form(cells: Sequence[Cell]) -> list[Cell]:
 
 def programs_compiled() -> int:
     """Return how many programs sweeps have compiled in this process."""
-    return _run_lanes._cache_size()  # type: ignore[attr-defined]
+    return programs_of(_run_lanes)
 
 
 def _cell(treedef: Any, shared: Any, varying: Any) -> Cell:

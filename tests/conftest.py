@@ -9,6 +9,8 @@ os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # what is tested is traced
 import jax
 import pytest
 
+from experiments import devices
+
 # Tracing makes many objects that live on; looking through them all again takes a tenth of the time.
 gc.freeze()
 gc.set_threshold(100_000, 20, 100)
@@ -16,6 +18,13 @@ gc.set_threshold(100_000, 20, 100)
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_configure(config):
+    """Let quick tests compile in less time: it is most of what they take."""
+    if config.option.markexpr == "not slow" and "XLA_FLAGS" not in os.environ:
+        devices.suit_short_runs()
+        devices.tell_xla({"xla_backend_optimization_level": "0"})
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def norm(x):
 
 def next_word(theta, read, heads):
     """Scores of the word after those that were read: all positions at once, under a causal mask."""
-    kernels = {name: np.asarray(layer["kernel"]) for name, layer in theta.items() if "kernel" in layer}
+    kernels = {name: np.asarray(layer["kernel"]) for name, layer in theta.items() if isinstance(layer, dict)}
     x = np.asarray(theta["words"])[read] + np.asarray(theta["positions"])[: len(read)]
     width, layers = x.shape[1], sum(name.startswith("attend") for name in kernels)
     for layer in range(layers):

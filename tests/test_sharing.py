@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from envs.gridworld import Gridworld
 from fpo_jax import BestResponse, Exact, Leader, run
+from fpo_jax.internals import equations, within
 from fpo_jax.sharing import sharing
 
 
@@ -17,16 +17,13 @@ def operations(function, *arguments):
     """Count the operations of a function by name, those within loops and the like among them."""
 
     def count(jaxpr):
-        for equation in jaxpr.eqns:
+        for equation in equations(jaxpr):
             found[equation.primitive.name] += 1
-            for value in jax.tree.leaves(
-                list(equation.params.values()), is_leaf=lambda v: isinstance(v, ClosedJaxpr | Jaxpr)
-            ):
-                if isinstance(value, ClosedJaxpr | Jaxpr):
-                    count(getattr(value, "jaxpr", value))
+            for inner in within(equation):
+                count(inner)
 
     found = Counter()
-    count(jax.make_jaxpr(function)(*arguments).jaxpr)
+    count(jax.make_jaxpr(function)(*arguments))
     return found
 
 

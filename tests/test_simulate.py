@@ -33,6 +33,7 @@ from fpo_jax import (
     seed_keys,
 )
 from fpo_jax.followers import Converged
+from fpo_jax.internals import programs_of
 from fpo_jax.loops import apart, together
 from fpo_jax.penalties import Fpo
 from fpo_jax.record import defined, is_finite
@@ -138,7 +139,7 @@ def test_nothing_is_compiled_again_when_a_number_changes():
     keys = seed_keys(jax.local_device_count() + 1)
 
     def programs():
-        return [program.jitted._cache_size() for program in (begin, first, iterate_lanes)]
+        return [programs_of(program.jitted) for program in (begin, first, iterate_lanes)]
 
     def go(environment, objective, follower, policy_lr=0.02, differentiator=None):
         leader = Leader(objective, policy_lr=policy_lr, differentiator=differentiator or ForwardDifference())
