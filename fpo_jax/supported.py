@@ -1,4 +1,4 @@
-"""Which Python and which JAX the package refuses: `pyproject.toml` tells installers, this module everybody."""
+"""Which Python and which JAX the package refuses. `pyproject.toml` tells installers, this module everybody."""
 
 import importlib.metadata
 import sys
