@@ -1,4 +1,4 @@
-"""Which Python and which JAX the package refuses. `pyproject.toml` tells installers, this module everybody."""
+"""Which Python and which JAX the package refuses: installers read `pyproject.toml`, all others meet this."""
 
 import importlib.metadata
 import sys
