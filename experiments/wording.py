@@ -7,6 +7,9 @@ from typing import Any
 NONE = "–"
 """What stands where there is nothing."""
 
+EXTRA = "the extra llm: in a clone, pip install '.[llm]'"
+"""What language models and endpoints need."""
+
 
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural unless it is one: "1 seed", "2 seeds"."""

@@ -430,7 +430,7 @@ def test_an_endpoint_needs_the_extra(folder, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
     status, _, err = call(capsys, *FILES, *ASKED, "--key-variable", "")
     assert status == 2
-    assert err.endswith("an endpoint needs the extra: pip install 'fpo-jax[llm]'\n")
+    assert err.endswith("an endpoint needs the extra llm: in a clone, pip install '.[llm]'\n")
     assert err.count("\n") == 1
     assert not (folder / "result.partial").exists()
 
@@ -446,7 +446,7 @@ def test_a_reward_model_in_a_folder_is_read_by_the_extra(folder, capsys, monkeyp
     assert (status, out) == (2, "")
     (line,) = err.splitlines()
     assert line.startswith("fpo-jax: error: scorer = model: ")
-    assert "a folder needs the extra: pip install 'fpo-jax[llm]' (" in line
+    assert "a folder needs the extra llm: in a clone, pip install '.[llm]' (" in line
     assert "tunix" in line
     assert importlib.util.find_spec("experiments.llm.scorer") is not None  # which the extra is for
     assert not (folder / "result.partial").exists()

@@ -28,7 +28,7 @@ def test_without_the_extra_one_line_says_how_to_get_it(words, monkeypatch, capsy
         importlib.util, "find_spec", lambda name, *a: None if name in llm.PACKAGES else found(name, *a)
     )
     assert main(words) == 2
-    wanted = f"fpo-jax: error: {words[0]} needs the extra: pip install 'fpo-jax[llm]'"
+    wanted = f"fpo-jax: error: {words[0]} needs the extra llm: in a clone, pip install '.[llm]'"
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(wanted)
 

@@ -18,6 +18,7 @@ import numpy as np
 from experiments.judging.answers import Pair
 from experiments.judging.question import fill, understand
 from experiments.judging.verdicts import DISAGREED, Verdict, shortened
+from experiments.wording import EXTRA
 from fpo_jax.hyperparameters import InputError
 
 LONGEST_REPLY = 2000
@@ -104,7 +105,7 @@ def openai() -> Any:
     try:
         import openai
     except ImportError as error:
-        allowed = "there: an endpoint needs the extra: pip install 'fpo-jax[llm]'"
+        allowed = f"there: an endpoint needs {EXTRA}"
         raise InputError("openai", "not installed", allowed) from error
     return openai
 

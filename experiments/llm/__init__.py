@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.llm.settings import AnswerSettings, Settings
+from experiments.wording import EXTRA
 
 PACKAGES = ("tunix", "qwix", "transformers", "tokenizers", "safetensors")
 
@@ -25,7 +26,7 @@ def require_extra() -> None:
     """Raise MissingExtra unless the packages of the extra are there."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise MissingExtra(f"needs the extra: pip install 'fpo-jax[llm]' ({', '.join(missing)} not found)")
+        raise MissingExtra(f"needs {EXTRA} ({', '.join(missing)} not found)")
 
 
 def train(settings: Settings, out: Path | None, resume: bool = False) -> dict[str, Any]:
