@@ -108,9 +108,8 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def _prepare(command: str) -> None:
     """Say how JAX is to work, before it is imported and before it looks for devices."""
-    # XLA tells of every program that it reads from the cache, in lines of 3000 letters that call themselves
-    # errors, that the compiler was given preferences which are no features of a processor. What is an error to
-    # a user is raised as one.
+    # XLA says of every program that it reads from the cache that the compiler had preferences that are no
+    # features of a processor: in lines of 3000 letters, as errors. What is one to users is raised besides.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Of a home that cannot be written matplotlib says, after this, what it does about it.
     logging.getLogger("matplotlib").addFilter(
