@@ -122,7 +122,8 @@ def _prepare(command: str) -> None:
     if command not in LARGE:
         suit_compiler()
     collect_rarely()
-    if not (jax.config.jax_disable_jit or jax.config.jax_debug_nans):  # then each operation runs by itself
+    one_by_one = ("jax_disable_jit", "jax_debug_nans")  # so operations are computed, and not as programs
+    if not any(jax.config.values[name] for name in one_by_one):
         use_every_core()
         keep_compiled()
 
