@@ -1,7 +1,9 @@
 """Numbers and counts as people read them."""
 
 import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 NONE = "–"
@@ -11,6 +13,11 @@ NONE = "–"
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural unless it is one: "1 seed", "2 seeds"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def as_text(path: Path | str) -> str:
+    """Return the name of a file as text, whatever the locale; what in it is no UTF-8 is replaced."""
+    return os.fsencode(path).decode(errors="replace")
 
 
 def fixed(value: float, digits: int) -> str:

@@ -79,7 +79,7 @@ def write(
         most_on=MOST_ON,
         shown=lambda pictures: [p for p in pictures if p.suffix in SHOWN_FIGURES],
     )
-    path.write_text(page, encoding="utf-8")
+    path.write_text(page, encoding="utf-8", errors="surrogateescape")  # names of files as they were given
 
 
 @cache
