@@ -1,5 +1,6 @@
 """Every terminal, every locale, every disk: what cannot be shown is spelled, what is lost is said."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -29,16 +30,18 @@ FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device
 needs_shell = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
 
 
-def started(command, redirections="", **environment):
-    """Run a command in a process of its own, and return its exit status, standard output and error as bytes.
+def variables(**changes):
+    """Return the variables of a process as a user starts it, with changes; one that is None is not there."""
+    as_users = {"PYTHONPATH": str(ROOT), "PYTHONWARNDEFAULTENCODING": None, "TF_CPP_MIN_LOG_LEVEL": None}
+    return {name: value for name, value in (os.environ | as_users | changes).items() if value is not None}
 
-    A variable that is None is not there.
-    """
+
+def started(command, redirections="", **changes):
+    """Run a command in a process of its own; return its exit status, standard output and error as bytes."""
     words = f'"{sys.executable}" -m experiments "$@" {redirections}'
-    variables = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNDEFAULTENCODING": ""} | environment
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", words, "fpo-jax", *map(str, command)],
-        env={name: value for name, value in variables.items() if value is not None},
+        env=variables(**changes),
         capture_output=True,
     )
     return done.returncode, done.stdout, done.stderr
@@ -78,7 +81,7 @@ def test_commands_speak_in_every_locale(environment, listed, usage, given):
 
 @FULL
 @needs_shell
-@pytest.mark.parametrize("command", [["list"], ["--help"], ["list", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["list"], ["list", "--help"]], ids=" ".join)
 def test_a_full_disk_and_a_closed_pipe_end_in_one_line_or_none(command):
     full = b"fpo-jax: error: standard output: No space left on device\n"
     assert started(command, "> /dev/full") == (1, b"", full)
@@ -90,14 +93,16 @@ def test_a_full_disk_and_a_closed_pipe_end_in_one_line_or_none(command):
 
 @FULL
 def test_what_was_written_stays_and_what_cannot_be_said_is_left_unsaid(monkeypatch, tmp_path, capsys):
-    with open("/dev/full", "w", encoding="utf-8") as out, open("/dev/full", "w", encoding="utf-8") as err:
-        monkeypatch.setattr("sys.stderr", err)
+    def full():
+        return stack.enter_context(open("/dev/full", "w", encoding="utf-8"))
+
+    with contextlib.ExitStack() as stack:
+        monkeypatch.setattr("sys.stderr", full())
         assert call(capsys, "new-env", "mine", "--out", tmp_path / "a")[0] == 0
         assert call(capsys, "lost")[0] == 2
-        monkeypatch.setattr("sys.stdout", out)
+        monkeypatch.setattr("sys.stdout", full())
         assert call(capsys, "new-env", "mine", "--out", tmp_path / "b")[0] == 1
-    with open("/dev/full", "w", encoding="utf-8") as out:
-        monkeypatch.setattr("sys.stdout", out)
+        monkeypatch.setattr("sys.stdout", full())
         with pytest.raises(Unwritten, match="No space left"), forgiving():
             print("x" * 100_000)  # more than is held back
     assert (tmp_path / "a" / "mine.py").read_bytes() == (tmp_path / "b" / "mine.py").read_bytes()
@@ -167,30 +172,22 @@ def kept(tmp_path_factory):
     ids=lambda command: command[0],
 )
 def test_results_are_written_in_an_ascii_locale(command, tmp_path, kept):
-    for name, locale in {"ascii": ASCII, "utf-8": {"LC_ALL": "C.UTF-8"}}.items():
-        status, out, err = started([*command, "--out", tmp_path / name], **kept, **locale)
-        assert status == 0, err.decode()
-        assert (out + err).isascii() or name == "utf-8"
-        assert (
-            b"cpu_aot" not in err
-        )  # XLA on programs read from the cache, as those of the second process are
-    there, here = (sorted((tmp_path / name).rglob("*.*")) for name in ("utf-8", "ascii"))
-    assert [path.name for path in there] == [path.name for path in here]
-    texts = [(a, b) for a, b in zip(there, here, strict=True) if a.suffix in (".csv", ".md")]
-    for one, other in [
-        *texts,
-        *((a, b) for a, b in zip(there, here, strict=True) if a.name == "config.json"),
-    ]:
-        assert one.read_text(encoding="utf-8").replace("utf-8", "ascii") == other.read_text(encoding="utf-8")
-    assert "θ" in (tmp_path / "ascii" / "report.html").read_text(encoding="utf-8")
+    out = tmp_path / "out"
+    status, said, err = started([*command, "--out", out], **kept, **ASCII)
+    assert status == 0, err.decode()
+    assert (said + err).isascii()
+    assert not (out / "report.html").read_text(encoding="utf-8").isascii()
+    assert {path.suffix for path in out.rglob("*.*")} >= {".html", ".json", ".npz", ".pdf", ".png"}
 
 
 @FULL
 @pytest.mark.slow
 def test_results_stay_where_standard_output_is_full(tmp_path, kept):
     command = ["run", *SHORT, "--json", "--out", tmp_path / "run"]
-    status, out, err = started(command, "> /dev/full", **kept)
-    assert (status, out) == (1, b"")
+    for _ in range(2):
+        status, out, err = started(command, "> /dev/full", **kept)
+        assert (status, out) == (1, b"")
+        assert b"cpu_aot" not in err  # XLA, on programs that the second process reads
     assert err.splitlines()[-2:] == [
         f"written to {tmp_path / 'run'}".encode(),
         b"fpo-jax: error: standard output: No space left on device",
@@ -262,12 +259,12 @@ def test_where_nan_is_looked_for_an_undefined_metric_is_named(kept):
 def test_a_sweep_fits_a_terminal_of_forty_columns(kept):
     pid, terminal = pty.fork()
     if pid == 0:
-        environment = {
-            n: v for n, v in (os.environ | kept | ASCII).items() if v is not None and n != "COLUMNS"
-        }
-        environment["PYTHONPATH"] = str(ROOT)
         sweep = ["sweep", "linear", "--steps", "3", "--seeds", "16", "--grid", "dimension=4"]
-        os.execve(sys.executable, [sys.executable, "-m", "experiments", *sweep], environment)
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "experiments", *sweep],
+            variables(COLUMNS=None, **kept, **ASCII),
+        )
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
     said = b""
     try:
