@@ -1,7 +1,7 @@
 """The command line: `fpo-jax COMMAND …`, also `python -m experiments COMMAND …`.
 
 Results go to standard output, everything else to standard error. Exit status: 0 when all is well, 1 when a
-check failed or nothing could be reported, 2 for input that cannot be used, 130 when interrupted.
+check failed, nothing could be reported, or standard output takes no more, 2 for input that cannot be used, 130 when interrupted.
 """
 
 import logging
@@ -111,10 +111,7 @@ def _prepare(command: str) -> None:
     # XLA says of every program that it reads from the cache that the compiler had preferences that are no
     # features of a processor: in lines of 3000 letters, as errors. What is one to users is raised besides.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Of a home that cannot be written matplotlib says, after this, what it does about it.
-    logging.getLogger("matplotlib").addFilter(
-        lambda record: not record.getMessage().startswith("mkdir -p failed")
-    )
+    logging.getLogger("matplotlib").addFilter(_is_no_prelude)
     import jax
 
     from experiments.devices import collect_rarely, keep_compiled, suit_compiler, use_every_core
@@ -126,6 +123,11 @@ def _prepare(command: str) -> None:
     if not any(jax.config.values[name] for name in one_by_one):
         use_every_core()
         keep_compiled()
+
+
+def _is_no_prelude(record: logging.LogRecord) -> bool:
+    """Drop what matplotlib says of a home that cannot be written before it says what it does about it."""
+    return not record.getMessage().startswith("mkdir -p failed")
 
 
 if __name__ == "__main__":
