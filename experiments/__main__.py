@@ -1,7 +1,8 @@
 """The command line: `fpo-jax COMMAND …`, also `python -m experiments COMMAND …`.
 
 Results go to standard output, everything else to standard error. Exit status: 0 when all is well, 1 when a
-check failed, nothing could be reported, or standard output takes no more, 2 for input that cannot be used, 130 when interrupted.
+check failed, nothing could be reported or standard output takes no more, 2 for input that cannot be used, 130
+when interrupted.
 """
 
 import logging
