@@ -1,9 +1,11 @@
 """The command line: `fpo-jax COMMAND …`, also `python -m experiments COMMAND …`.
 
 Results go to standard output, everything else to standard error. Exit status: 0 when all is well, 1 when a
-check failed or nothing could be reported, 2 for input that cannot be used, 130 when interrupted.
+check failed, nothing could be reported or standard output takes no more, 2 for input that cannot be used, 130
+when interrupted.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -19,6 +21,7 @@ from experiments.commands.options import PROGRAM, complain
 from experiments.commands.parity import parity_command
 from experiments.commands.reproduce import reproduce_command
 from experiments.commands.run import run_command
+from experiments.commands.streams import Unwritten, forgiving
 from experiments.commands.sweep import sweep_command
 from experiments.commands.without_jax import without_jax
 
@@ -53,6 +56,17 @@ def usage() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
+    try:
+        with forgiving():
+            return _main(arguments)
+    except Unwritten as unwritten:
+        if not isinstance(unwritten.reason, BrokenPipeError):  # whose reader, such as `head`, has had enough
+            with forgiving():
+                sys.stderr.write(f"{PROGRAM}: error: standard output: {unwritten.reason.strerror}\n")
+        return 1
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
@@ -69,9 +83,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name not in AT_ONCE and not ({"-h", "--help"} & {*options} and name not in BY_ENVIRONMENT):
             _prepare(name)
         return COMMANDS[name](options)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except KeyboardInterrupt:
         sys.stderr.write(f"{PROGRAM}: interrupted; nothing was written\n")
         return 130
@@ -79,6 +90,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.name != "jax":
             raise
         return complain(str(error))
+    except FloatingPointError as error:  # as JAX_DEBUG_NANS asks for
+        error.add_note(
+            "A metric that is undefined, such as a cosine with zero, is NaN; --record outcome has none."
+        )
+        raise
     except (AssertionError, RuntimeError, ValueError) as error:
         from experiments.devices import GPU_HINT, backend
         from experiments.running import Diverged
@@ -97,16 +113,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _prepare(command: str) -> None:
     """Say how JAX is to work, before it is imported and before it looks for devices."""
-    os.environ.setdefault(
-        "TF_CPP_MIN_LOG_LEVEL", "2"
-    )  # XLA warns of every program that it reads from the cache
+    # XLA says of every program that it reads from the cache that the compiler had preferences that are no
+    # features of a processor: in lines of 3000 letters, as errors. What is one to users is raised besides.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("matplotlib").addFilter(_is_no_prelude)
     from experiments.devices import collect_rarely, keep_compiled, suit_compiler, use_every_core
+    from fpo_jax.internals import setting
 
-    use_every_core()
     if command not in LARGE:
         suit_compiler()
     collect_rarely()
-    keep_compiled()
+    one_by_one = ("jax_disable_jit", "jax_debug_nans")  # so operations are computed, and not as programs
+    if not any(map(setting, one_by_one)):
+        use_every_core()
+        keep_compiled()
+
+
+def _is_no_prelude(record: logging.LogRecord) -> bool:
+    """Drop what matplotlib says of a home that cannot be written before it says what it does about it."""
+    return not record.getMessage().startswith("mkdir -p failed")
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def write_csv(path: Path, table: Sequence[Mapping[str, Any]]) -> None:
     """Write an experiment's table, an interval as two columns."""
     flat = [_flat(row) for row in table]
     names = list(dict.fromkeys(key for row in flat for key in row))
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(flat)

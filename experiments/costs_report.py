@@ -210,7 +210,7 @@ def write(out: Path, bench: Benchmark) -> None:
     rows = [_spread(row) for row in content["rows"]]
     with replacing(out) as folder:
         write_json(folder / "bench.json", content)
-        with (folder / "table.csv").open("w", newline="") as file:
+        with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
             writer.writeheader()
             writer.writerows(rows)
@@ -232,7 +232,7 @@ def _cell(value: float | None, form: str) -> str:
 def _processor() -> str:
     """Return the processor's name, where the system tells it."""
     try:
-        told = Path("/proc/cpuinfo").read_text()
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return platform.processor()
     found = [line.split(":")[1].strip() for line in told.splitlines() if line.startswith("model name")]

@@ -212,8 +212,8 @@ def readable(frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     return shown
 
 
-def show(frame: pd.DataFrame, axes: Sequence[str]) -> str:
-    """Return a sweep's table as text, at most `SHOWN` rows of it."""
+def show(frame: pd.DataFrame, axes: Sequence[str], width: int | None = None) -> str:
+    """Return a sweep's table as text, at most `SHOWN` rows of it, in parts that are no wider than `width`."""
     shown = readable(frame, axes)
-    text = shown.head(SHOWN).to_string(index=False)
+    text = shown.head(SHOWN).to_string(index=False, line_width=width)
     return text if len(shown) <= SHOWN else f"{text}\n… {len(shown) - SHOWN} more cells"

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import platform
+import warnings
 from collections.abc import Mapping
 
 import jax
@@ -104,14 +105,15 @@ def keep_compiled() -> None:
 
     A folder for each machine, since a program is compiled for the processor that it runs on. JAX's own
     settings decide: `JAX_ENABLE_COMPILATION_CACHE=false` keeps nothing, `JAX_COMPILATION_CACHE_DIR` is where
-    JAX keeps its part.
+    JAX keeps its part. What cannot be kept, or read again, is compiled again, and nothing is said of it.
     """
-    folder = platformdirs.user_cache_path("fpo-jax") / platform.node()
     if not setting("jax_enable_compilation_cache"):
         return
+    warnings.filterwarnings("ignore", "Error (read|writ)ing persistent compilation cache entry")
     try:
+        folder = platformdirs.user_cache_path("fpo-jax") / platform.node()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError:  # nothing can be kept there
+    except (OSError, RuntimeError):  # it cannot be written, or the user has no home
         return
     programs.keep_in(folder / "exported")
     if setting("jax_compilation_cache_dir") is None:

@@ -76,7 +76,7 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
             f"# Results\n\nMade by `{command}`. {cells}",
             *(section.markdown() for section in sections),
         ]
-        (folder / "README.md").write_text("\n\n".join(written) + "\n")
+        (folder / "README.md").write_text("\n\n".join(written) + "\n", encoding="utf-8")
         intro = f"{INTRODUCTION}\n\n{cells}"
         page.write(
             folder / page.FILE, "Results, experiment by experiment", intro, sections, origin, "reproduce"

@@ -48,7 +48,7 @@ def _foreign_files(out: Path) -> list[str]:
     """Return the files in a folder that its manifest does not list."""
     present = {str(path.relative_to(out)) for path in out.rglob("*") if not path.is_dir()}
     try:
-        ours = {*json.loads((out / MANIFEST).read_text())["files"], MANIFEST}
+        ours = {*json.loads((out / MANIFEST).read_text(encoding="utf-8"))["files"], MANIFEST}
     except (OSError, ValueError, TypeError, KeyError):
         ours = set()
     return sorted(present - ours)
@@ -91,7 +91,7 @@ def replacing(out: Path) -> Iterator[Path]:
 
 def write_json(path: Path, content: Any) -> None:
     """Write one JSON document, with undefined numbers refused rather than written as NaN."""
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def provenance(command: str, precision: str, more: Sequence[str] = ()) -> dict[str, Any]:

@@ -219,7 +219,7 @@ def load(path: Path) -> dict[str, Any]:
         InputError: when the file is missing or is not one JSON object.
     """
     try:
-        loaded = json.loads(path.read_text())
+        loaded = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError("config", path, f"a readable JSON file ({reason})") from error

@@ -1,7 +1,9 @@
 """Numbers and counts as people read them."""
 
 import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 NONE = "–"
@@ -14,6 +16,11 @@ EXTRA = "the extra llm: in a clone, pip install '.[llm]'"
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural unless it is one: "1 seed", "2 seeds"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def as_text(path: Path | str) -> str:
+    """Return the name of a file as text, whatever the locale; what in it is no UTF-8 is replaced."""
+    return os.fsencode(path).decode(errors="replace")
 
 
 def fixed(value: float, digits: int) -> str:

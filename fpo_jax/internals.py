@@ -155,7 +155,7 @@ def refused_flags(flags: str) -> str | None:
     """
     asked = subprocess.run(
         [sys.executable, "-c", "from jaxlib import xla_client; xla_client.CompileOptions()"],
-        env=os.environ | {"XLA_FLAGS": flags},
+        env=os.environ | {"XLA_FLAGS": flags, "TF_CPP_MIN_LOG_LEVEL": "0"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )

@@ -4,6 +4,9 @@ import gc
 import os
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "1")  # whatever the machine; a test of devices asks for its own
+# Python looks for text files that do not name their encoding only if it is told before it starts: in the
+# processes that share the tests, as in `pytest -n 2`, and in those that tests start.
+os.environ["PYTHONWARNDEFAULTENCODING"] = "1"
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # what is tested is traced and compiled anew
 
 import jax

@@ -128,7 +128,7 @@ def test_a_tiny_benchmark(capsys, tmp_path, monkeypatch):
     status, out, err = call(capsys, "bench", *TINY, *objectives, "--json", "--out", tmp_path / "b")
     assert status == 0, err
     report = json.loads(out)
-    assert report == json.loads((tmp_path / "b" / "bench.json").read_text())
+    assert report == json.loads((tmp_path / "b" / "bench.json").read_text(encoding="utf-8"))
     assert report["machine"]["cores"] >= 1
     assert report["versions"]["jax"] == jax.__version__
     assert all(rate["cpu"] > 0 for rate in report["peak_per_second"].values())
@@ -145,7 +145,7 @@ def test_a_tiny_benchmark(capsys, tmp_path, monkeypatch):
     assert mine["limit_seconds"]["cpu"] == pytest.approx(limit)
     best = min(seconds["cpu"] for seconds in mine["seconds_per_seed"].values())
     assert mine["times_limit"] == pytest.approx(best / limit)
-    with (tmp_path / "b" / "table.csv").open() as file:
+    with (tmp_path / "b" / "table.csv").open(encoding="utf-8") as file:
         assert [row["objective"] for row in csv.DictReader(file)] == ["myopic", "practical"]
     files = {path.name for path in (tmp_path / "b").iterdir()}
     assert files >= {"bench.json", "table.csv", "seconds_per_seed.pdf", "seconds_per_seed.png"}

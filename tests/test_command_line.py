@@ -76,14 +76,16 @@ def test_run_writes_a_folder_that_runs_again_to_the_same_bits(capsys, tmp_path):
         "report.html",
     }
     assert call(capsys, "run", "--config", first / "config.json", "--out", second)[0] == 0
-    assert (first / "config.json").read_text() == (second / "config.json").read_text()
+    assert (first / "config.json").read_text(encoding="utf-8") == (second / "config.json").read_text(
+        encoding="utf-8"
+    )
     a, b = np.load(first / "metrics.npz"), np.load(second / "metrics.npz")
     assert set(a.files) == set(b.files) >= {"true_utility", "proxy_reward", "gap", "steering_norm", "seed"}
     for name in a.files:
         np.testing.assert_array_equal(a[name], b[name])
     assert a["true_utility"].shape == (3, 6)
     np.testing.assert_array_equal(a["seed"], [4, 5, 6])
-    summary = json.loads((first / "summary.json").read_text())
+    summary = json.loads((first / "summary.json").read_text(encoding="utf-8"))
     assert summary["precision"] == "float64"
     assert "jax" in summary["versions"]
     assert summary["command"] == (
@@ -193,7 +195,7 @@ def test_bad_config_files(capsys, tmp_path):
         "{": "readable JSON",
     }
     for content, complaint in contents.items():
-        config.write_text(content)
+        config.write_text(content, encoding="utf-8")
         status, _, err = call(capsys, "run", "--config", config)
         assert status == 2
         assert err.count("\n") == 1
@@ -203,16 +205,16 @@ def test_bad_config_files(capsys, tmp_path):
 
 def test_an_unusable_folder_is_refused_before_any_work(capsys, tmp_path):
     file = tmp_path / "file"
-    file.write_text("kept")
+    file.write_text("kept", encoding="utf-8")
     strange = tmp_path / "strange"
     strange.mkdir()
-    (strange / "thesis.tex").write_text("kept")
+    (strange / "thesis.tex").write_text("kept", encoding="utf-8")
     checkpoint = tmp_path / "checkpoint"  # others have a config.json, too
     checkpoint.mkdir()
-    (checkpoint / "config.json").write_text("{}")
+    (checkpoint / "config.json").write_text("{}", encoding="utf-8")
     noted = tmp_path / "noted"
     call(capsys, *RUN, "--out", noted)
-    (noted / "notes.txt").write_text("kept")
+    (noted / "notes.txt").write_text("kept", encoding="utf-8")
     unusable = {
         file: "a folder",
         strange: "it holds thesis.tex",
@@ -226,7 +228,7 @@ def test_an_unusable_folder_is_refused_before_any_work(capsys, tmp_path):
         assert f"out = {out}" in err
         assert complaint in err
         assert "iterations" not in err
-    assert file.read_text() == (strange / "thesis.tex").read_text() == "kept"
+    assert file.read_text(encoding="utf-8") == (strange / "thesis.tex").read_text(encoding="utf-8") == "kept"
 
 
 def test_a_failure_leaves_the_earlier_result_whole(capsys, tmp_path, monkeypatch):
@@ -310,7 +312,7 @@ def test_reproduce_writes_page_tables_numbers_and_figures(capsys, tmp_path, monk
     status, _, err = call(capsys, "reproduce", "--only", "linear", "--seeds", "2", "--out", out)
     assert status == 0
     assert "linear: figures" in err  # progress is visible
-    page = (out / "README.md").read_text()
+    page = (out / "README.md").read_text(encoding="utf-8")
     for name in ("curves", "phase"):
         assert (out / "linear" / f"{name}.png").stat().st_size > 10_000
         assert (out / "linear" / f"{name}.pdf").exists()
@@ -318,8 +320,8 @@ def test_reproduce_writes_page_tables_numbers_and_figures(capsys, tmp_path, monk
     assert "fpo-jax run linear --objective exact --seeds 2 --record outcome --horizon 10" in page
     numbers = np.load(out / "linear" / "numbers.npz")
     assert numbers["RLHF/true_utility"].shape == (2, 301)
-    table = json.loads((out / "summary.json").read_text())["tables"]["linear"]
-    assert len((out / "linear" / "table.csv").read_text().splitlines()) == 1 + len(table)
+    table = json.loads((out / "summary.json").read_text(encoding="utf-8"))["tables"]["linear"]
+    assert len((out / "linear" / "table.csv").read_text(encoding="utf-8").splitlines()) == 1 + len(table)
     final = {row["method"]: row["true_utility_final"] for row in table}
     # the order that the published arms have on their own seed, and foresight helps the more of it there is
     assert final["RLHF"] < final["practical 0.1"] < final["relaxed 0.1"]

@@ -45,14 +45,16 @@ def test_the_command_writes_a_table_numbers_and_figures(tmp_path, capsys):
     names = {path.name for path in out.iterdir()}
     for figure in ("agreement", "accuracy_against_cost", "norms", "effective_reward"):
         assert {f"{figure}.pdf", f"{figure}.png"} <= names
-    page = (out / "report.html").read_text()
+    page = (out / "report.html").read_text(encoding="utf-8")
     assert all(f"<td>{route}</td>" in page for route in table)
 
 
 def test_a_config_repeats_all_options_and_a_run_reads_it_too(tmp_path, monkeypatch):
     asked = {"every": 2, "foresee": 3, "only": ["relaxed"]}
     config = tmp_path / "config.json"
-    config.write_text(json.dumps({"environment": "bandit", "steps": 4, "seeds": 2, "decompose": asked}))
+    config.write_text(
+        json.dumps({"environment": "bandit", "steps": 4, "seeds": 2, "decompose": asked}), encoding="utf-8"
+    )
     calls = []
 
     class Stopped(Exception):

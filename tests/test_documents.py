@@ -15,7 +15,7 @@ from fpo_jax.sweep import Lanes
 
 ROOT = Path(__file__).resolve().parent.parent
 PATHS = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
-PAGES = {name: path.read_text() for name, path in PATHS.items()}
+PAGES = {name: path.read_text(encoding="utf-8") for name, path in PATHS.items()}
 BLOCKS = {name: re.findall(r"```python\n(.*?)```", page, re.S) for name, page in PAGES.items()}
 COMPARED = {"EVERY": 250, "ROUTES": ("relaxed",)}
 CLAIMED = r"```python\n(?:(?!```).)*```\s+prints\s+```text\n(.*?)```"
@@ -64,7 +64,7 @@ def run_notebook(stem, sizes, namespace, but=(), tags=("parameters",)):
 
 
 def notebook_cells(stem):
-    return json.loads((ROOT / "notebooks" / f"{stem}.ipynb").read_text())["cells"]
+    return json.loads((ROOT / "notebooks" / f"{stem}.ipynb").read_text(encoding="utf-8"))["cells"]
 
 
 # Pages and notebooks that are run by one test run the same programs, which are compiled once.
@@ -140,7 +140,7 @@ def test_links_lead_somewhere(page):
         target = (PATHS[page].parent / file).resolve() if file else PATHS[page]
         assert target.exists(), link
         if anchor:
-            headings = re.findall(r"^#+ (.+)$", target.read_text(), re.M)
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.M)
             assert anchor in {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}, link
 
 

@@ -103,9 +103,9 @@ def test_counts_are_written_also_where_nothing_was_decided(capsys, tmp_path):
     assert first.split() == ["0:0:2", "0", "0", "2", "0", "–", "–", "0.500", "–", "–"]
     # P(X ≥ 3 of 4) = (4 + 1) / 16
     assert second.split()[-3:] == ["0.750", "0.3125", "0.6250"]
-    rows = json.loads((tmp_path / "counts" / "summary.json").read_text())["comparisons"]
+    rows = json.loads((tmp_path / "counts" / "summary.json").read_text(encoding="utf-8"))["comparisons"]
     assert rows[0]["p_two_sided"] is None
-    assert "2 comparisons" in (tmp_path / "counts" / "report.html").read_text()
+    assert "2 comparisons" in (tmp_path / "counts" / "report.html").read_text(encoding="utf-8")
 
 
 def test_counts_are_read_with_their_ties():
@@ -176,7 +176,7 @@ def write_answers(path, responses, prompts=None):
         )
         for i, said in enumerate(responses)
     ]
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
@@ -204,7 +204,8 @@ def folder(tmp_path, monkeypatch):
         "        kept.append(pathlib.Path('result.partial/verdicts.jsonl').read_text())\n"
         "        raise KeyboardInterrupt\n"
         "    return length(prompt, response)\n"
-        "number = 3\n"
+        "number = 3\n",
+        encoding="utf-8",
     )
     return tmp_path
 
@@ -242,8 +243,11 @@ def test_a_scorer_decides(folder, capsys):
         "report.html",
     }
     assert not (folder / "result.partial").exists()
-    assert json.loads((folder / "result" / "summary.json").read_text()) == report
-    kept = [json.loads(line) for line in (folder / "result" / "verdicts.jsonl").read_text().splitlines()]
+    assert json.loads((folder / "result" / "summary.json").read_text(encoding="utf-8")) == report
+    kept = [
+        json.loads(line)
+        for line in (folder / "result" / "verdicts.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert [verdict["pair"] for verdict in kept] == [0, 1, 2, 3, 4, 5]
     assert [verdict["outcome"] for verdict in kept] == ["loss", "win", "loss", "tie", "win", "win"]
     assert kept[0]["scores"] == [1, 2]
@@ -269,7 +273,7 @@ def test_a_zero_beside_an_earlier_configuration_counts(folder, capsys, numbers_a
         assert (row["wins"], row["losses"], row["ties"]) == wanted
     earlier = {"endpoint": "http://h/v1", "judge_model": "m", "answers": ["a.jsonl", "b.jsonl"]}
     earlier |= {"temperature": 0.7, "seed": 5, "both_orders": True}
-    (folder / "config.json").write_text(json.dumps(earlier))
+    (folder / "config.json").write_text(json.dumps(earlier), encoding="utf-8")
 
     def settled(*wishes):
         words = ["--config", "config.json", "--out", "other", *wishes]
@@ -288,7 +292,10 @@ def test_errors_are_counted_apart_and_asked_again(folder, capsys, numbers_alone)
     # pair 1 has no finite score and pair 4 none at all: two of A's wins by length are gone, and nothing else
     assert (row["wins"], row["losses"], row["ties"], row["errors"]) == (1, 2, 1, 2)
     assert "2 pairs could not be judged" in err
-    kept = [json.loads(line) for line in (folder / "result" / "verdicts.jsonl").read_text().splitlines()]
+    kept = [
+        json.loads(line)
+        for line in (folder / "result" / "verdicts.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert "nan" in kept[1]["reason"]
     assert "TypeError" in kept[4]["reason"]
     sys.modules["scorers"].faulty = sys.modules["scorers"].length
@@ -318,13 +325,13 @@ def test_interrupted_and_resumed(folder, capsys, numbers_alone):
     assert status == 2
     assert "tie_margin = 1.0: must be 0.0, as in what is to be resumed" in err
     assert "go on with" not in err  # not with this
-    b = (folder / "b.jsonl").read_text()
-    (folder / "b.jsonl").write_text(b.replace("yy", "yyy"))
+    b = (folder / "b.jsonl").read_text(encoding="utf-8")
+    (folder / "b.jsonl").write_text(b.replace("yy", "yyy"), encoding="utf-8")
     status, _, err = call(capsys, *wishes, "--resume")
     assert status == 2
     assert "its contents differ" in err
-    (folder / "b.jsonl").write_text(b)
-    with partial.open("a") as file:
+    (folder / "b.jsonl").write_text(b, encoding="utf-8")
+    with partial.open("a", encoding="utf-8") as file:
         file.write('{"pair": 4, "outc')  # cut short: no verdict
     scorers = sys.modules["scorers"]
     scorers.interrupted = scorers.length
@@ -339,7 +346,7 @@ def test_interrupted_and_resumed(folder, capsys, numbers_alone):
 
 def test_a_judge_that_only_fails_is_given_up(folder, capsys):
     (folder / "broken.py").write_text(
-        "def score(prompt, response):\n    raise OSError('no disk\\nno score')\n"
+        "def score(prompt, response):\n    raise OSError('no disk\\nno score')\n", encoding="utf-8"
     )
     for options, said in ((["--give-up", "2"], "2 errors in a row, the last"), ([], "nothing but errors, 4")):
         for name, response in (("a", "x"), ("b", "y")):
@@ -464,16 +471,19 @@ def test_files_that_do_not_match(folder):
         ),
         "empty": ("\n", "it holds none"),
         "fewer": ('\n{"prompt": "prompt 0", "response": "x"}\n', "as many as .*: 6, and it has 1"),
-        "another prompt": (a.read_text().replace("prompt 3", "prompt 4"), "the first that differs: line 4"),
+        "another prompt": (
+            a.read_text(encoding="utf-8").replace("prompt 3", "prompt 4"),
+            "the first that differs: line 4",
+        ),
     }
     for content, said in mismatches.values():
-        c.write_text(content)
+        c.write_text(content, encoding="utf-8")
         with pytest.raises(InputError, match=said):
             matched(a, c)
     c.write_bytes(b'{"prompt": "\xff"}')
     with pytest.raises(InputError, match="not UTF-8"):
         matched(a, c)
-    c.write_text("[" * 100_000)
+    c.write_text("[" * 100_000, encoding="utf-8")
     with pytest.raises(InputError, match="line 1: must be one JSON object"):
         matched(a, c)
     # a byte-order mark, Windows line ends and empty lines do no harm
@@ -498,7 +508,7 @@ def test_configurations_of_others_are_refused(folder, capsys):
         '{"scorer": "scorers:length", "answers": ["a.jsonl", "b.jsonl"], "seed": -1}': "seed = -1",
     }
     for content, complaint in contents.items():
-        (folder / "config.json").write_text(content)
+        (folder / "config.json").write_text(content, encoding="utf-8")
         status, _, err = call(capsys, "judge", "--config", "config.json")
         assert status == 2
         assert complaint in err
@@ -507,6 +517,8 @@ def test_configurations_of_others_are_refused(folder, capsys):
 
 def test_verdicts_are_lines(tmp_path):
     verdict = Verdict(2, "win", "", {"scores": [1.0, 0.5]})
-    (tmp_path / "v.jsonl").write_text(Verdict(2, "error", "why").line() + verdict.line() + "nonsense\n[3]\n")
+    (tmp_path / "v.jsonl").write_text(
+        Verdict(2, "error", "why").line() + verdict.line() + "nonsense\n[3]\n", encoding="utf-8"
+    )
     assert read_verdicts(tmp_path / "v.jsonl", 3) == {2: verdict}
     assert read_verdicts(tmp_path / "v.jsonl", 2) == {}  # beyond the pairs that there are

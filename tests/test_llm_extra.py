@@ -36,10 +36,10 @@ def test_without_the_extra_one_line_says_how_to_get_it(words, monkeypatch, capsy
 def test_only_the_pipeline_imports_the_extra():
     imports = re.compile(rf"^\s*(?:from|import) (?:{'|'.join(llm.PACKAGES)}|torch)\b", re.M)
     sources = [p for folder in ("fpo_jax", "envs", "experiments") for p in (ROOT / folder).rglob("*.py")]
-    importing = {path.parent for path in sources if imports.search(path.read_text())}
+    importing = {path.parent for path in sources if imports.search(path.read_text(encoding="utf-8"))}
     assert importing == {ROOT / "experiments" / "llm"}
-    assert not imports.search((ROOT / "experiments" / "llm" / "__init__.py").read_text())
-    assert not imports.search((ROOT / "experiments" / "llm" / "settings.py").read_text())
+    assert not imports.search((ROOT / "experiments" / "llm" / "__init__.py").read_text(encoding="utf-8"))
+    assert not imports.search((ROOT / "experiments" / "llm" / "settings.py").read_text(encoding="utf-8"))
 
 
 def test_defaults_are_the_published_settings():

@@ -52,28 +52,29 @@ def test_the_template_is_found_keeps_the_contract_and_runs(tmp_path, discovered,
 
 
 def test_an_environment_written_by_the_documentation_alone(tmp_path, discovered):
-    page = (ROOT / "docs" / "extend.md").read_text()
+    page = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
     (block,) = [b for b in re.findall(r"```python\n(.*?)```", page, re.S) if "class Length(Game)" in b]
-    (tmp_path / "length.py").write_text(block)
+    (tmp_path / "length.py").write_text(block, encoding="utf-8")
     check_game(discovered(tmp_path)["length"]())
     assert resolve({"environment": "length", "ideal": 0.5, "objective": "exact"}).steps == 500
 
 
 def test_the_template_passes_the_checks_of_this_project(tmp_path):
     path = write_template("answer", tmp_path)  # a word of the template itself
-    assert f"class {class_name('answer')}:" in path.read_text()
+    assert f"class {class_name('answer')}:" in path.read_text(encoding="utf-8")
     for check in (["check"], ["format", "--check"]):
         done = subprocess.run(
             [sys.executable, "-m", "ruff", *check, "--config", str(ROOT / "pyproject.toml"), str(path)],
             capture_output=True,
             text=True,
+            encoding="utf-8",
         )
         assert done.returncode == 0, done.stdout
 
 
 def test_bad_names_and_folders_are_one_line_and_leave_all_as_it_was(tmp_path, capsys):
-    (tmp_path / "mine.py").write_text("kept")
-    (tmp_path / "file").write_text("kept")
+    (tmp_path / "mine.py").write_text("kept", encoding="utf-8")
+    (tmp_path / "file").write_text("kept", encoding="utf-8")
     before = sorted(tmp_path.iterdir())
     refused = {
         "My_Env": "name = My_Env",
@@ -96,7 +97,11 @@ def test_bad_names_and_folders_are_one_line_and_leave_all_as_it_was(tmp_path, ca
     assert main(["new-env", "tables"]) == 2  # a module of envs that is no environment
     assert "there is one of this name already" in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before
-    assert (tmp_path / "mine.py").read_text() == (tmp_path / "file").read_text() == "kept"
+    assert (
+        (tmp_path / "mine.py").read_text(encoding="utf-8")
+        == (tmp_path / "file").read_text(encoding="utf-8")
+        == "kept"
+    )
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path, capsys, monkeypatch):

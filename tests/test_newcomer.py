@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 def test_an_old_python_is_named_with_what_to_do(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
     old = tmp_path / "python3"
-    old.write_text("#!/bin/sh\nexit 1\n")  # answers "no" to whether it is recent enough
+    old.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")  # answers "no" to whether it is recent enough
     old.chmod(0o755)
     made = subprocess.run(
-        ["make", f"PYTHON={old}", "reproduce"], cwd=tmp_path, capture_output=True, text=True
+        ["make", f"PYTHON={old}", "reproduce"], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8"
     )
     assert made.returncode == 2
     assert "Python 3.11 or newer is needed; name one: make PYTHON=" in made.stderr
@@ -63,7 +63,8 @@ complete_last fpo-jax re
 complete_last fpo-jax run gri
 complete_last fpo-jax run gridworld --wal
 complete_last fpo-jax run bandit --objective rel
-"""
+""",
+        encoding="utf-8",
     )
-    shell = subprocess.run(["bash", script], capture_output=True, text=True, check=True)
+    shell = subprocess.run(["bash", script], capture_output=True, text=True, check=True, encoding="utf-8")
     assert shell.stdout.splitlines() == ["reproduce", "gridworld", "--walls", "relaxed"]

@@ -74,13 +74,15 @@ def test_it_is_made_anew_when_anything_has_changed(folder):
 
 
 def test_it_is_made_anew_when_a_module_of_the_user_has_changed(folder, monkeypatch, tmp_path):
-    (tmp_path / "envs_of_mine.py").write_text("strength = 1\n")  # not ours, though its name begins so
+    (tmp_path / "envs_of_mine.py").write_text(
+        "strength = 1\n", encoding="utf-8"
+    )  # not ours, though its name begins so
     monkeypatch.syspath_prepend(tmp_path)
     for traced in ([2], []):
         forget(folder)
         programs.call_kept("one", needs_a_module, *ARGUMENTS, power=2)  # imported only while it is traced
         assert traced == TRACED
-    (tmp_path / "envs_of_mine.py").write_text("strength = 2\n")
+    (tmp_path / "envs_of_mine.py").write_text("strength = 2\n", encoding="utf-8")
     forget(folder)
     programs.call_kept("one", needs_a_module, *ARGUMENTS, power=2)
     assert TRACED == [2]
@@ -97,7 +99,7 @@ def test_what_is_not_whole_is_made_anew_and_a_folder_that_cannot_be_written_does
     assert abs(len(kept.read_bytes()) - len(whole)) < 0.1 * len(whole)
     kept.unlink()
     folder.rmdir()
-    folder.write_text("a file where the folder should be")
+    folder.write_text("a file where the folder should be", encoding="utf-8")
     forget(folder)
     np.testing.assert_array_equal(programs.call_kept("one", solved, *ARGUMENTS, power=2)[0], expected)
 
@@ -165,5 +167,7 @@ def test_list_and_help_answer_without_jax_and_say_the_same(capsys):
             "import sys; from experiments.__main__ import main; status = main(sys.argv[1:]); "
             "assert not {'jax', 'flax', 'scipy', 'matplotlib'} & set(sys.modules); sys.exit(status)"
         )
-        alone = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
+        alone = subprocess.run(
+            [sys.executable, "-c", script, *arguments], capture_output=True, text=True, encoding="utf-8"
+        )
         assert (alone.returncode, alone.stdout, alone.stderr) == (status, out, err)

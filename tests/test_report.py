@@ -106,7 +106,7 @@ class Addresses(HTMLParser):
 def test_pages_refer_to_nothing_outside_and_are_listed(pages):
     for kind in KINDS:
         path = pages[kind]
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         reader = Addresses()
         reader.feed(text)
         assert reader.found
@@ -114,10 +114,12 @@ def test_pages_refer_to_nothing_outside_and_are_listed(pages):
         assert not re.search(r"@import|url\(", text.split("</style>")[0])
         assert "default-src 'none'" in text  # the browser itself refuses what we might have missed
         assert len(text) < 3e6
-        assert "report.html" in json.loads((path.parent / ".fpo-jax.json").read_text())["files"]
-    assert "RLHF <em>collapses</em> &lt;here&gt;" in pages["reproduce"].read_text()
-    run = pages["run"].read_text()
-    command = json.loads((pages["run"].parent / "summary.json").read_text())["command"]
+        assert (
+            "report.html" in json.loads((path.parent / ".fpo-jax.json").read_text(encoding="utf-8"))["files"]
+        )
+    assert "RLHF <em>collapses</em> &lt;here&gt;" in pages["reproduce"].read_text(encoding="utf-8")
+    run = pages["run"].read_text(encoding="utf-8")
+    command = json.loads((pages["run"].parent / "summary.json").read_text(encoding="utf-8"))["command"]
     for shown in (
         command,
         "price τ of KL(π ‖ uniform)",

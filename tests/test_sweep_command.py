@@ -86,7 +86,7 @@ def test_results(finished, capsys):
     assert runs["true_utility_final"].notna().all()
     np.testing.assert_array_equal(runs["weight"].isna(), runs["objective"] != "relaxed")
     assert list(pd.read_csv(finished / "table.csv")["objective"]) == ["myopic", "relaxed", "relaxed", "exact"]
-    summary = json.loads((finished / "summary.json").read_text())
+    summary = json.loads((finished / "summary.json").read_text(encoding="utf-8"))
     assert (summary["runs"], summary["diverged"], len(summary["cells"])) == (20, 0, 4)
 
 
@@ -106,7 +106,7 @@ def test_config_runs_again(finished, capsys, tmp_path):
     require_equal(finished, tmp_path / "again")
     command = json.loads(out)["command"]
     assert command.startswith("fpo-jax sweep linear --objective myopic,relaxed,exact --grid weight=0.0,0.1")
-    assert json.loads((tmp_path / "again" / "config.json").read_text())["seeds"] == 5
+    assert json.loads((tmp_path / "again" / "config.json").read_text(encoding="utf-8"))["seeds"] == 5
 
 
 class Interrupted:
@@ -223,12 +223,12 @@ def test_disk_full(monkeypatch, capsys, tmp_path):
 def test_what_is_not_ours_is_left_alone(capsys, tmp_path):
     thesis = tmp_path / "mine.partial" / "thesis.txt"
     thesis.parent.mkdir()
-    thesis.write_text("years of work")
+    thesis.write_text("years of work", encoding="utf-8")
     assert "free for the sweep's work (it holds thesis.txt)" in complaint(
         capsys, *FAST, "--out", tmp_path / "mine"
     )
-    assert thesis.read_text() == "years of work"
-    (tmp_path / "other.partial").write_text("a file")
+    assert thesis.read_text(encoding="utf-8") == "years of work"
+    (tmp_path / "other.partial").write_text("a file", encoding="utf-8")
     assert "a folder that can be written" in complaint(capsys, *FAST, "--out", tmp_path / "other")
 
 
@@ -358,7 +358,7 @@ def start(*arguments):
     command = [sys.executable, "-m", "experiments", *map(str, arguments)]
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1"}
     return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )
 
 

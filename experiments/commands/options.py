@@ -9,6 +9,7 @@ import io
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -40,8 +41,8 @@ def parse(kind: Any, arguments: Sequence[str], command: str, **options: Any) -> 
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        boxed = [re.sub(r"[│╭╮╰╯─]", "", line).strip() for line in complaint.getvalue().splitlines()]
-        said = [line for line in boxed[1:] if line and not line.startswith("For full helptext")]
+        boxed = [re.sub(r"[│╭╮╰╯─]|-{9,}", "", line).strip() for line in complaint.getvalue().splitlines()]
+        said = takewhile(lambda line: not line.startswith("For full helptext"), filter(None, boxed[1:]))
         allowed = f"as in `{PROGRAM} {command} --help`"
         raise SystemExit(complain(f"{' '.join(' '.join(said).split())}; {allowed}")) from None
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from experiments.commands.options import PROGRAM, Device, parse
+from experiments.commands.streams import columns
 
 
 @dataclasses.dataclass
@@ -115,7 +116,7 @@ def sweep_command(arguments: Sequence[str]) -> int:
     sys.stderr.write(f"{counted(report['runs'], 'run')}, {programs} compiled\n")
     for warning in warnings(result):
         sys.stderr.write(f"{PROGRAM}: warning: {warning}\n")
-    print(json.dumps(report, allow_nan=False) if given.json else show(cells, list(grid.axes)))
+    print(json.dumps(report, allow_nan=False) if given.json else show(cells, list(grid.axes), columns()))
     return 0
 
 

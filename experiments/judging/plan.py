@@ -16,6 +16,7 @@ from experiments.judging.scorer import Scorer, load_score
 from experiments.judging.verdicts import DISAGREED, IDENTICAL, Verdict, counted, position
 from experiments.results import provenance, require_writable
 from experiments.settings import load
+from experiments.wording import as_text
 from fpo_jax.hyperparameters import InputError, require_known
 from fpo_jax.start import SEED_LIMIT
 
@@ -167,8 +168,9 @@ def of_files(settings: Mapping[str, Any], given: "Options", command: str) -> dic
 
 
 def _report(settings: Mapping[str, Any], verdicts: list[Verdict], command: str) -> dict[str, Any]:
-    names = [Path(name).stem for name in settings["answers"]]
-    names = names if len({*names}) == 2 else settings["answers"]
+    paths = [as_text(name) for name in settings["answers"]]
+    names = [Path(path).stem for path in paths]
+    names = names if len({*names}) == 2 else paths
     reasons = [verdict.reason for verdict in verdicts if verdict.outcome == "tie"]
     report = {
         "answers": settings["answers"],

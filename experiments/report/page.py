@@ -45,9 +45,13 @@ def write(
         kind: what was run, in one word.
     """
     here = importlib.resources.files(__package__)
+
+    def read(name: str) -> str:
+        return here.joinpath(name).read_text(encoding="utf-8")
+
     text = markdown_it.MarkdownIt("commonmark", {"html": False}).enable("table")
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: here.joinpath(name).read_text()),
+        loader=jinja2.FunctionLoader(read),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -68,14 +72,14 @@ def write(
         data=written.replace("<", "\\u003c"),  # so that nothing in it ends the script that it stands in
         origin=origin,
         plotly=_plotly(),
-        style=here.joinpath("page.css").read_text(),
-        script=here.joinpath("page.js").read_text(),
+        style=read("page.css"),
+        script=read("page.js"),
         markdown=markdown,
         embedded=_embedded,
         most_on=MOST_ON,
         shown=lambda pictures: [p for p in pictures if p.suffix in SHOWN_FIGURES],
     )
-    path.write_text(page, encoding="utf-8")
+    path.write_text(page, encoding="utf-8", errors="surrogateescape")  # names of files as they were given
 
 
 @cache

@@ -29,7 +29,10 @@ TEMPLATE = (
 
 def lines():
     """A few hundred lines of the project's own text."""
-    text = [path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))]
+    text = [
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    ]
     return [line for page in text for line in page.splitlines() if line.strip()]
 
 
@@ -105,7 +108,7 @@ def prompts(tmp_path_factory):
     """A JSONL file of prompts of several lengths."""
     path = tmp_path_factory.mktemp("prompts") / "prompts.jsonl"
     chosen = [*[line for line in lines() if 10 < len(line) < 60][:5], "Why?"]
-    path.write_text("".join(json.dumps({"prompt": line}) + "\n" for line in chosen))
+    path.write_text("".join(json.dumps({"prompt": line}) + "\n" for line in chosen), encoding="utf-8")
     return path
 
 

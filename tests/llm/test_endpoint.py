@@ -102,7 +102,7 @@ def serve(tmp_path, monkeypatch):
         lines = [
             json.dumps({"prompt": f"prompt {i}", "response": "x" * n[column]}) for i, n in enumerate(LENGTHS)
         ]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
     started = []
 
     def start(behave):
@@ -126,7 +126,7 @@ def judge(capsys, url, *options):
 
 
 def verdicts(folder):
-    lines = (folder / "verdicts.jsonl").read_text().splitlines()
+    lines = (folder / "verdicts.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines if line]
 
 
@@ -391,13 +391,13 @@ def test_interrupted_and_resumed(serve, capsys, tmp_path):
 
 def test_another_question(serve, capsys, tmp_path):
     server = serve(lambda *_: said("[[C]]"))
-    (tmp_path / "question.txt").write_text("{second}|{first}|{prompt}: A, B or C?")
+    (tmp_path / "question.txt").write_text("{second}|{first}|{prompt}: A, B or C?", encoding="utf-8")
     _, report, _ = judge(capsys, server.url, "--template", "question.txt", "--parallel", "1")
     assert counts(report) == (0, 0, 8, 0)
     a, b = LENGTHS[0]
     letters = {"a": ("x" * b, "x" * a), "b": ("x" * a, "x" * b)}[Endpoint("", "", Key(), "").first(0)]
     assert server.requests[0]["question"] == f"{'|'.join(letters)}|prompt 0: A, B or C?"
-    (tmp_path / "question.txt").write_text("{first} {second} {prompt}: A, B or C?")
+    (tmp_path / "question.txt").write_text("{first} {second} {prompt}: A, B or C?", encoding="utf-8")
     status, _, err = judge(capsys, server.url, "--template", "question.txt", "--resume")
     assert status == 2
     assert "template = question.txt: must be the same as when it began" in complaint(err)

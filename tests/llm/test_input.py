@@ -15,7 +15,7 @@ from fpo_jax.hyperparameters import InputError
 
 
 def edit(path, **changes):
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
 
 
 def without(folder, name):
@@ -36,11 +36,13 @@ def lose(folder):
 
 def in_shards(folder):
     names = {"model.norm.weight": "model-00002-of-00002.safetensors"}
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}), encoding="utf-8")
 
 
 def indexed(weight_map):
-    return lambda f: (f / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    return lambda f: (f / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": weight_map}), encoding="utf-8"
+    )
 
 
 def configured(**changes):
@@ -77,7 +79,10 @@ CHECKPOINTS = {
     "norm as a text": (configured(rms_norm_eps="small"), "rms_norm_eps in config.json = small"),
     "tied as a text": (configured(tie_word_embeddings="no"), "tie_word_embeddings in config.json = no"),
     "no config": (lambda f: without(f, "config.json"), "it has no config.json"),
-    "broken config": (lambda f: (f / "config.json").write_text("{"), "config.json is readable JSON"),
+    "broken config": (
+        lambda f: (f / "config.json").write_text("{", encoding="utf-8"),
+        "config.json is readable JSON",
+    ),
     "another family": (
         lambda f: edit(f / "config.json", model_type="gpt2"),
         "model_type in config.json = gpt2",
@@ -95,7 +100,10 @@ CHECKPOINTS = {
         "must be [128, 64], as its config.json says, and not [160, 64]",
     ),
     "no tokenizer": (lambda f: without(f, "tokenizer.json"), "it has no tokenizer.json"),
-    "broken tokenizer": (lambda f: (f / "tokenizer.json").write_text("{}"), "whose tokenizer can be read"),
+    "broken tokenizer": (
+        lambda f: (f / "tokenizer.json").write_text("{}", encoding="utf-8"),
+        "whose tokenizer can be read",
+    ),
     "larger tokenizer": (
         lambda f: edit(f / "config.json", vocab_size=256),
         "one whose tokenizer fits its 256 embeddings: this one has 500 tokens",
@@ -142,7 +150,7 @@ PROMPTS = {
 @pytest.mark.parametrize("text", PROMPTS)
 def test_prompts(text, checkpoint, tmp_path, capsys):
     path = tmp_path / "prompts.jsonl"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     error = refused(capsys, ["llm", "--model", checkpoint, "--prompts", path, "--out", tmp_path / "out"])
     assert PROMPTS[text] in error
     assert [one.name for one in tmp_path.iterdir()] == ["prompts.jsonl"]
@@ -192,17 +200,17 @@ def test_an_adapter_of_another_model(checkpoint, prompts, tmp_path, capsys):
 
 def test_a_reward_model_of_another_tokenizer(checkpoint, reward_model, prompts, tmp_path, capsys):
     folder, out = shutil.copytree(reward_model, tmp_path / "reward"), tmp_path / "out"
-    content = json.loads((folder / "tokenizer.json").read_text())
+    content = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     vocabulary = content["model"]["vocab"]
     (first, second), names = (vocabulary["a"], vocabulary["b"]), ("a", "b")
     vocabulary["a"], vocabulary["b"] = second, first
-    (folder / "tokenizer.json").write_text(json.dumps(content))
+    (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
     told = ["llm", "--model", checkpoint, "--prompts", prompts, "--precision", "float32", "--out", out]
     lower = min((first, names[0]), (second, names[1]))
     for option in ("--reward-model", "--oracle"):
         error = refused(capsys, [*told, option, folder])
         assert f"one with the model's tokenizer: token {lower[0]} is {lower[1]!r} there" in error
-    (folder / "tokenizer.json").write_text("{}")
+    (folder / "tokenizer.json").write_text("{}", encoding="utf-8")
     assert "one whose tokenizer can be read" in refused(capsys, [*told, "--oracle", folder])
     assert [path.name for path in tmp_path.iterdir()] == ["reward"]
 
@@ -289,7 +297,7 @@ def test_an_adapter_in_bfloat16(stored_adapter, checkpoint, tmp_path):
 def test_a_config_with_what_is_no_list_of_projections(given, tmp_path, capsys):
     for value in (5, [5], "q_proj"):
         path = tmp_path / "config.json"
-        path.write_text(json.dumps(given | {"lora_modules": value}))
+        path.write_text(json.dumps(given | {"lora_modules": value}), encoding="utf-8")
         error = refused(capsys, ["llm", "--config", path])
         assert "lora_modules = " in error
         assert "must be a list of q_proj" in error

@@ -37,7 +37,7 @@ def numbers(folder):
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_runs_and_writes_what_a_run_writes(mode, results, given):
     folder = results[mode]
-    measured, report = numbers(folder), json.loads((folder / "summary.json").read_text())
+    measured, report = numbers(folder), json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert {"true_utility", "proxy_reward", "gap", "penalty", "head_loss", "log_likelihood", "kl"} <= set(
         measured
     )
@@ -53,11 +53,15 @@ def test_every_mode_runs_and_writes_what_a_run_writes(mode, results, given):
     assert {"google-tunix", "qwix", "transformers", "jax"} <= set(report["versions"])
     assert (report["precision"], report["platform"]) == ("float32", "cpu")
     assert (folder / "overview.png").stat().st_size > 10_000
-    assert f"Over {STEPS} prompts the oracle" in (folder / "report.html").read_text()
-    said = [json.loads(line) for line in (folder / "responses.jsonl").read_text().splitlines()]
+    assert f"Over {STEPS} prompts the oracle" in (folder / "report.html").read_text(encoding="utf-8")
+    said = [
+        json.loads(line) for line in (folder / "responses.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert [line["step"] for line in said] == list(range(STEPS))
     assert all(isinstance(line["winner"], str) for line in said)
-    assert json.loads((folder / "config.json").read_text())["candidates"] == given["candidates"]
+    assert (
+        json.loads((folder / "config.json").read_text(encoding="utf-8"))["candidates"] == given["candidates"]
+    )
 
 
 def test_penalties_choose_other_winners(results):
@@ -152,7 +156,7 @@ def test_a_run_is_resumed_with_the_settings_and_files_it_was_begun_with(given, t
         assert main(["llm", *options(**begun | changed), "--resume"]) == 2
         assert f"{next(iter(changed))} = " in (error := capsys.readouterr().err)
         assert "as in the run to be resumed" in error
-    with prompts.open("a") as file:
+    with prompts.open("a", encoding="utf-8") as file:
         file.write('{"prompt": "One more?"}\n')
     assert main(["llm", *options(**begun), "--resume"]) == 2
     assert "prompts_sha256 = " in capsys.readouterr().err
@@ -271,8 +275,10 @@ def test_answers_of_a_trained_policy_for_a_judge(results, given, tmp_path):
             model=given["model"], prompts=given["prompts"], tokens=6, precision="float32", out=out, **more
         )
         assert main(["answer", *words]) == 0
-        said[name] = [json.loads(line) for line in out.read_text().splitlines()]
-    asked = [json.loads(line)["prompt"] for line in Path(given["prompts"]).read_text().splitlines()]
+        said[name] = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    asked = [
+        json.loads(line)["prompt"] for line in Path(given["prompts"]).read_text(encoding="utf-8").splitlines()
+    ]
     for answers in said.values():
         assert [row["prompt"] for row in answers] == asked
         assert all(set(row) == {"prompt", "response"} for row in answers)

@@ -20,6 +20,6 @@ def test_a_line_ends_where_json_says(tmp_path):
 
 def test_what_is_nested_too_deep_is_no_prompt(tmp_path):
     path = tmp_path / "prompts.jsonl"
-    path.write_text('{"prompt": "a"}\n' + "[" * 100_000)
+    path.write_text('{"prompt": "a"}\n' + "[" * 100_000, encoding="utf-8")
     with pytest.raises(InputError, match="line 2: must be one JSON object"):
         read_prompts(path)

@@ -93,7 +93,10 @@ def test_the_command_judges_by_a_folder(checkpoint, reward_model, score, tmp_pat
     pairs = [*zip(wanted[:4], wanted[4:], strict=True)]
     wins = sum(a > b for a, b in pairs)
     assert (row["wins"], row["losses"], row["ties"], row["errors"]) == (wins, 4 - wins, 0, 0)
-    kept = [json.loads(line) for line in (tmp_path / "result" / "verdicts.jsonl").read_text().splitlines()]
+    kept = [
+        json.loads(line)
+        for line in (tmp_path / "result" / "verdicts.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     for verdict, both in zip(kept, pairs, strict=True):
         assert verdict["scores"] == pytest.approx(both, abs=1e-4)
     capsys.readouterr()  # what transformers said

@@ -16,7 +16,10 @@ def test_weights_that_are_drawn_for_timing(given, tmp_path):
     shutil.copy(Path(given["model"]) / "config.json", tmp_path)
     words = options(**given | {"model": tmp_path, "steps": 1, "prompt_limit": 32, "out": tmp_path / "out"})
     assert main(["llm", *words, "--random", "True"]) == 0
-    assert json.loads((tmp_path / "out" / "summary.json").read_text())["seconds_per_step_median"] > 0
+    assert (
+        json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))["seconds_per_step_median"]
+        > 0
+    )
 
 
 def test_a_reward_model_and_an_oracle_of_their_own(given, reward_model, tmp_path, capsys):
