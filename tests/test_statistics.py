@@ -295,12 +295,11 @@ def test_diverged_seeds_are_left_out_of_their_cell():
 
 def test_the_same_values_give_the_same_interval_in_either_precision_and_compile_nothing_new():
     first = interquartile_mean(A)
-    compiled = module._intervals._cache_size(), module._draws._cache_size()
-    with jax.enable_x64(False):
-        assert interquartile_mean(A) == first
-    assert interquartile_mean(list(A)) == first
-    assert interquartile_mean(A + 1.0, level=0.5) != first
-    assert (module._intervals._cache_size(), module._draws._cache_size()) == compiled
+    with jax.no_tracing():
+        with jax.enable_x64(False):
+            assert interquartile_mean(A) == first
+        assert interquartile_mean(list(A)) == first
+        assert interquartile_mean(A + 1.0, level=0.5) != first
     other = bootstrap(middle_half, A, key=jax.random.key(1))
     assert other.mean == first.mean
     assert other.low != first.low or other.high != first.high
