@@ -134,7 +134,7 @@ CHANGES = {
         (LINEAR, Leader(Myopic(), differentiator=ForwardDifference(h)), Gradient()) for h in (0.1, 0.2)
     ],
     "arm of the paper": [
-        (LINEAR, Leader(Fpo(w, o)), Gradient()) for w, o in ((0.0, 1.0), (0.1, 1.0), (0.1, 0.0))
+        (LINEAR, Leader(Fpo(weight=w, oracle=o)), Gradient()) for w, o in ((0.0, 1.0), (0.1, 1.0), (0.1, 0.0))
     ],
     "temperature": [
         (BANDIT.replace(temperature=t), Leader(Myopic()), BestResponse(ridge=0.1)) for t in (0.1, 0.2)
