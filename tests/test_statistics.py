@@ -26,6 +26,7 @@ from fpo_jax.statistics import (
     share_interval,
     superiority,
 )
+from tests.compiled import programs_compiled
 
 NAN = np.nan
 SIZE = 7
@@ -295,11 +296,12 @@ def test_diverged_seeds_are_left_out_of_their_cell():
 
 def test_the_same_values_give_the_same_interval_in_either_precision_and_compile_nothing_new():
     first = interquartile_mean(A)
-    with jax.no_tracing():
+    with programs_compiled() as more:
         with jax.enable_x64(False):
             assert interquartile_mean(A) == first
         assert interquartile_mean(list(A)) == first
         assert interquartile_mean(A + 1.0, level=0.5) != first
+    assert more == []
     other = bootstrap(middle_half, A, key=jax.random.key(1))
     assert other.mean == first.mean
     assert other.low != first.low or other.high != first.high
