@@ -28,8 +28,8 @@ RUNS = {  # one of each kind of policy and of follower
     "neural": "proximal",  # the exact one draws data that it foresees, other data in either precision
 }
 ROOM = 20.0
-"""Most that a GPU may differ from the CPU, over the CPU's own rounding: twice, since both are off; and ten times,
-since a GPU's exponential, logarithm and sine are off by several roundings where the CPU's are off by one."""
+"""Most that a GPU may differ from the CPU, over the CPU's own rounding: twice, since both are off, and ten
+times, since a GPU's exponential and logarithm may be off by several roundings where the CPU's are by one."""
 COARSER = {"highest": 1.0, "default": 2.0**13}
 """Rounding of a matrix product over that of float32: a GPU may multiply in TF32, of 11 bits, not 24."""
 
