@@ -61,3 +61,27 @@ $(VENV)/notebooks: $(VENV)/runtime
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache results
+
+# Tests on an NVIDIA GPU, in an environment of their own. DEVICE=cpu rehearses them where there is none.
+# GPU_PYTHON names a Python that has a CUDA build of JAX and all else already: then nothing is installed.
+.PHONY: gpu on-device
+
+DEVICE ?= gpu
+CUDA ?= cuda12
+REHEARSED := $(filter cpu,$(DEVICE))
+ON_DEVICE = TEST_DEVICE=$(DEVICE) JAX_PLATFORMS=$(REHEARSED) XLA_FLAGS="$$XLA_FLAGS" \
+  XLA_PYTHON_CLIENT_PREALLOCATE=false CUDA_VISIBLE_DEVICES=$${CUDA_VISIBLE_DEVICES-0} $(or $(GPU_PYTHON),$(BIN)/python)
+
+gpu:
+	@[ "$(DEVICE)$(GPU_PYTHON)" != gpu ] || [ -e /dev/nvidiactl ] || [ -e /dev/dxg ] || { \
+	  echo "make gpu: there is no NVIDIA GPU here: DEVICE=cpu rehearses the tests" >&2; exit 2; }
+	@$(MAKE) --no-print-directory $(if $(REHEARSED),,VENV=.venv/cuda) on-device
+
+on-device: $(if $(GPU_PYTHON),,$(VENV)/$(if $(REHEARSED),dev,gpu))
+	@$(ON_DEVICE) -c 'import jax; found = jax.default_backend(); found == "$(DEVICE)" or \
+	  exit(f"make gpu: JAX {jax.__version__} finds no GPU here, only a {found}: DEVICE=cpu rehearses the tests")'
+	$(ON_DEVICE) -m pytest -q -n 4 $(patsubst %,tests/test_%.py,gpu steering oracle limit effective_reward sweep)
+
+$(VENV)/gpu: $(VENV)/dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -c $(PINS) 'jax[$(CUDA)]'
+	@touch $@

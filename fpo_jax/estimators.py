@@ -8,6 +8,7 @@ import copy
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -48,6 +49,7 @@ class Directed(Objective):
         """Return F(θ), with the estimate as its gradient with respect to θ."""
         here = jax.lax.stop_gradient(theta)
         gradient = self.estimate(game, follower, here, reward_model, key).gradient
+        chex.assert_trees_all_equal_shapes(gradient, theta)
         at_zero = jax.tree.map(lambda g, t, h: jnp.sum(g * (t - h)), gradient, theta, here)
         return foresighted_value(game, follower, here, reward_model, key) + sum(jax.tree.leaves(at_zero))
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
@@ -105,6 +106,7 @@ def best_of(weights: Weights, scores: Weights, candidates: int, prompts: int = 1
 
 def _ranked(weights: Weights, scores: Weights, prompts: int) -> tuple[Array, Array]:
     """Return weights and scores by prompt; weights are NaN where a score is that counts, and no score is."""
+    chex.assert_equal_shape([weights, scores])
     w, s = weights.reshape(prompts, -1), scores.reshape(prompts, -1)
     unknown = jnp.isnan(s)
     unranked = jnp.any(unknown & (w > 0), axis=1, keepdims=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -53,6 +54,7 @@ def solve_positive(matrix: Float[Array, "n n"], b: Vector) -> Vector:
     Up to `UNROLLED` unknowns the arithmetic is written out, and goes along the batch: LAPACK is called anew
     for every seed, and the call takes longer than such a system.
     """
+    chex.assert_shape(matrix, (b.size, b.size))
     solve, trace = _solver(matrix)
     return solve(b) * _trust(matrix, trace)
 

@@ -7,6 +7,7 @@ F(θ) = J(θ, φ⁺(θ)),   dF/dθ = ∂J/∂θ |_{φ⁺}  +  (dφ⁺/dθ)ᵀ �
 import math
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
@@ -162,5 +163,6 @@ def norm_ratio(a: PyTree, b: PyTree) -> Scalar:
 
 def sign_agreement(a: PyTree, b: PyTree) -> Scalar:
     """Return the share of coordinates in which a and b have the same sign, in [0, 1]."""
+    chex.assert_trees_all_equal_shapes(a, b)
     a_flat, b_flat = ravel_pytree(a)[0], ravel_pytree(b)[0]
     return jnp.mean(jnp.where(jnp.sign(a_flat) == jnp.sign(b_flat), 1.0, 0.0))

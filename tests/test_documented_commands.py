@@ -15,9 +15,8 @@ from experiments.results import write_json
 from experiments.settings import resolve
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = {
-    path.name: path.read_text(encoding="utf-8") for path in (*ROOT.glob("docs/*.md"), ROOT / "README.md")
-}
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("docs/*.md")}
+PAGES |= {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md")}
 WORK = (  # what commands do once their options are understood
     "experiments.running.execute",
     "experiments.decompose.decompose",

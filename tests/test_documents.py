@@ -14,7 +14,8 @@ from experiments.results import write_json
 from fpo_jax.sweep import Lanes
 
 ROOT = Path(__file__).resolve().parent.parent
-PATHS = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
+PATHS = {name: ROOT / name for name in ("README.md", "CONTRIBUTING.md")}
+PATHS |= {path.relative_to(ROOT).as_posix(): path for path in ROOT.glob("docs/*.md")}
 PAGES = {name: path.read_text(encoding="utf-8") for name, path in PATHS.items()}
 BLOCKS = {name: re.findall(r"```python\n(.*?)```", page, re.S) for name, page in PAGES.items()}
 COMPARED = {"EVERY": 250, "ROUTES": ("relaxed",)}

@@ -2,6 +2,7 @@
 
 import itertools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -242,7 +243,7 @@ def test_longer_texts_are_sampled(key):
 def test_a_run_on_longer_texts(key):
     leader = Leader(Exact(), policy_lr=0.1)
     _, trace = run(Language(length=16, responses=8), leader, FOLLOWER, key, steps=4, record=outcome)
-    assert all(np.all(np.isfinite(values)) for values in trace.metrics.values())
+    chex.assert_tree_all_finite(trace.metrics)
     assert abs(trace.metrics["kl"][0]) < 1e-12 < trace.metrics["kl"][-1]
 
 

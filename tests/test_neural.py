@@ -1,5 +1,6 @@
 """The paper's neural environment: against the oracle, by its closed forms, and injected with noise."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -152,9 +153,7 @@ def test_noise_drawn_ahead_is_the_noise_that_a_step_draws(key):
         state, ahead = initial_state(game, follower, key), drawn_ahead(game, leader, follower, key)
         return [step(game, leader, follower, state, key, noise) for noise in (None, ahead)]
 
-    one, other = both()
-    for mine, theirs in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+    chex.assert_trees_all_equal(*both())
 
 
 def test_fpo_is_all_three_arms_of_the_paper(key):

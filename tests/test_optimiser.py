@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,7 +92,7 @@ def test_an_update_is_the_same_in_one_piece_and_prepared(environment, follower, 
 
     whole, apart, ahead = both()
     assert ahead > 1e-3
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), whole, apart)
+    chex.assert_trees_all_close(whole, apart, rtol=1e-10)
 
 
 def test_plain_descent_on_fresh_draws_is_the_gradient_follower(key):

@@ -33,27 +33,16 @@ from fpo_jax import (
     seed_keys,
 )
 from fpo_jax.followers import Converged
-from fpo_jax.internals import programs_of
 from fpo_jax.loops import apart, together
 from fpo_jax.penalties import Fpo
 from fpo_jax.record import defined, is_finite
-from fpo_jax.simulate import first_divergence, iterate_lanes
-from fpo_jax.start import begin, first, in_double, instance
+from fpo_jax.simulate import first_divergence
+from fpo_jax.start import begin, in_double, instance
 from fpo_jax.types import RewardModel, State, Trace
+from tests.compiled import programs_compiled
 
 SMALL = {"bandit": Bandit(ordinary=5, planted=2), "linear": Linear(dimension=6)}
 FOLLOWER = {"bandit": BestResponse(ridge=0.1, alpha=0.3), "linear": Gradient()}
-
-
-def counting(record):
-    """The same record, which counts how often it is traced: a program that is not traced is not compiled."""
-
-    def counted(*arguments):
-        counted.traces += 1
-        return record(*arguments)
-
-    counted.traces = 0
-    return counted
 
 
 def test_seeds_at_once_equal_seeds_one_by_one():
@@ -72,7 +61,7 @@ def test_entries_are_of_the_same_run_however_many_there_are(key, steps):
     # Chunks of 1 and 4 iterations: divisors of the steps up to 4, where there are so few.
     environment, follower, leader = SMALL["bandit"], FOLLOWER["bandit"], Leader(Myopic(), policy_lr=1.0)
     final, trace = run(environment, leader, follower, key, steps=steps, record=outcome, keep_states=True)
-    assert all(values.shape == (steps + 1,) for values in trace.metrics.values())
+    chex.assert_shape([*trace.metrics.values()], (steps + 1,))
     chex.assert_trees_all_equal(jax.tree.map(lambda leaf: leaf[-1], trace.state), final)
     sparse_final, sparse = run(
         environment, leader, follower, key, steps=steps, record=outcome, every=steps, keep_states=True
@@ -134,48 +123,53 @@ def test_every_objective_meets_the_same_instance_and_start():
     chex.assert_trees_all_equal(*starts)
 
 
-def test_nothing_is_compiled_again_when_a_number_changes():
-    record = counting(outcome)
-    keys = seed_keys(jax.local_device_count() + 1)
+LINEAR, BANDIT = SMALL["linear"], SMALL["bandit"]
+CHANGES = {
+    "weight": [(LINEAR, Leader(Relaxed(weight=w)), Gradient()) for w in (0.1, 0.2, 1, 0)],
+    "policy_lr": [(LINEAR, Leader(Relaxed(), policy_lr=lr), Gradient()) for lr in (0.02, 0.03)],
+    "rm_lr": [(LINEAR, Leader(Myopic()), Gradient(rm_lr=lr)) for lr in (0.01, 0.02)],
+    "weight_decay": [(LINEAR, Leader(Myopic()), Gradient(weight_decay=d)) for d in (0.0, 0.1)],
+    "alpha": [(BANDIT, Leader(Exact()), BestResponse(ridge=0.1, alpha=a)) for a in (0.1, 0.3, 1)],
+    "ridge": [(BANDIT, Leader(Exact()), BestResponse(ridge=r, alpha=0.5)) for r in (0.1, 1, 0.001)],
+    "difference_step": [
+        (LINEAR, Leader(Myopic(), differentiator=ForwardDifference(h)), Gradient()) for h in (0.1, 0.2)
+    ],
+    "arm of the paper": [
+        (LINEAR, Leader(Fpo(weight=w, oracle=o)), Gradient()) for w, o in ((0.0, 1.0), (0.1, 1.0), (0.1, 0.0))
+    ],
+    "temperature": [
+        (BANDIT.replace(temperature=t), Leader(Myopic()), BestResponse(ridge=0.1)) for t in (0.1, 0.2)
+    ],
+}
 
-    def programs():
-        return [programs_of(program.jitted) for program in (begin, first, iterate_lanes)]
 
-    def go(environment, objective, follower, policy_lr=0.02, differentiator=None):
-        leader = Leader(objective, policy_lr=policy_lr, differentiator=differentiator or ForwardDifference())
-        run_seeds(environment, leader, follower, keys, steps=3, record=record)
+@pytest.mark.parametrize("changing", CHANGES)
+def test_nothing_is_compiled_again_when_a_number_changes(changing):
+    go = partial(run_seeds, keys=seed_keys(jax.local_device_count() + 1), steps=3, record=outcome)
+    first, *others = CHANGES[changing]
+    go(*first)
+    with programs_compiled() as names:
+        for players in others:
+            go(*players)
+    assert names == []
 
-    bandit, linear = SMALL["bandit"], SMALL["linear"]
-    cases = {
-        "weight": [(linear, Relaxed(weight=w), Gradient()) for w in (0.1, 0.2, 1, 0)],
-        "policy_lr": [(linear, Relaxed(), Gradient(), lr) for lr in (0.02, 0.03)],
-        "rm_lr": [(linear, Myopic(), Gradient(rm_lr=lr)) for lr in (0.01, 0.02)],
-        "weight_decay": [(linear, Myopic(), Gradient(weight_decay=d)) for d in (0.0, 0.1)],
-        "alpha": [(bandit, Exact(), BestResponse(ridge=0.1, alpha=a)) for a in (0.1, 0.3, 1)],
-        "ridge": [(bandit, Exact(), BestResponse(ridge=r, alpha=0.5)) for r in (0.1, 1, 0.001)],
-        "difference_step": [(linear, Myopic(), Gradient(), 0.02, ForwardDifference(h)) for h in (0.1, 0.2)],
-        "arm of the paper": [
-            (linear, Fpo(w, o), Gradient()) for w, o in ((0.0, 1.0), (0.1, 1.0), (0.1, 0.0))
-        ],
-        "temperature": [(bandit.replace(temperature=t), Myopic(), BestResponse(0.1)) for t in (0.1, 0.2)],
-    }
-    for name, calls in cases.items():
-        go(*calls[0])
-        before = record.traces, programs()
-        for call in calls[1:]:
-            go(*call)
-        after = record.traces, programs()
-        assert after == before, f"changing {name} compiled a new program"
-    run_seeds(linear, Leader(Myopic()), Gradient(), keys, steps=4, record=record)
-    assert record.traces > before[0]  # the counters count
-    assert programs()[2] > before[1][2]
+
+def test_a_program_traces_its_record_once_and_another_length_is_another_program():
+    record = chex.assert_max_traces(outcome, n=1)
+    go = partial(run_seeds, LINEAR, Leader(Myopic()), Gradient(), seed_keys(3), record=record)
+    with programs_compiled() as names:
+        go(steps=3)
+    assert names  # which the test above would see
+    go(steps=3)
+    with pytest.raises(AssertionError, match="'outcome' is traced > 1 times"):
+        go(steps=4)
 
 
 def test_record_sees_what_it_says(key):
     environment, follower = SMALL["bandit"], FOLLOWER["bandit"]
     _, trace = run(environment, Leader(Exact(), policy_lr=1.0), follower, key, steps=10, keep_states=True)
     metrics = trace.metrics
-    assert all(values.shape == (11,) for values in metrics.values())
+    chex.assert_shape([*metrics.values()], (11,))
     np.testing.assert_allclose(metrics["gap"], metrics["proxy_reward"] - metrics["true_utility"])
     assert metrics["kl"][0] == pytest.approx(0.0, abs=1e-15)  # the first policy is the reference itself
     assert metrics["blind_spot_mass"][0] == pytest.approx(2 / 7)  # uniform on 5 ordinary, 2 planted arms

@@ -10,7 +10,6 @@ from scipy import stats
 from experiments.bench_coverage import DISTRIBUTIONS, coverage
 from fpo_jax import InputError
 from fpo_jax import bootstrap as module
-from fpo_jax.internals import programs_of
 from fpo_jax.statistics import (
     beyond_optimum,
     bootstrap,
@@ -27,6 +26,7 @@ from fpo_jax.statistics import (
     share_interval,
     superiority,
 )
+from tests.compiled import programs_compiled
 
 NAN = np.nan
 SIZE = 7
@@ -296,12 +296,12 @@ def test_diverged_seeds_are_left_out_of_their_cell():
 
 def test_the_same_values_give_the_same_interval_in_either_precision_and_compile_nothing_new():
     first = interquartile_mean(A)
-    compiled = programs_of(module._intervals), programs_of(module._draws)
-    with jax.enable_x64(False):
-        assert interquartile_mean(A) == first
-    assert interquartile_mean(list(A)) == first
-    assert interquartile_mean(A + 1.0, level=0.5) != first
-    assert (programs_of(module._intervals), programs_of(module._draws)) == compiled
+    with programs_compiled() as more:
+        with jax.enable_x64(False):
+            assert interquartile_mean(A) == first
+        assert interquartile_mean(list(A)) == first
+        assert interquartile_mean(A + 1.0, level=0.5) != first
+    assert more == []
     other = bootstrap(middle_half, A, key=jax.random.key(1))
     assert other.mean == first.mean
     assert other.low != first.low or other.high != first.high

@@ -327,7 +327,8 @@ def test_weight_zero_is_myopic(name, objective, key):
     def gradients(t):
         return [o.estimate(game, Gradient(), t, model, key).gradient for o in (objective, Myopic())]
 
-    np.testing.assert_array_equal(*gradients(theta))
+    # 0 · penalty adds nothing; what is left is the order in which either program adds numbers of order 1
+    np.testing.assert_allclose(*gradients(theta), rtol=1e-13, atol=1e-14)
 
 
 def test_relabelling_arms_permutes_everything(key):

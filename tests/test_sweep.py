@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from functools import partial
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -60,16 +62,19 @@ def test_entries_are_thinned_in_the_program(one_by_one):
 
 
 def test_methods_and_values_are_data():
-    before = programs_compiled()
-    Sweep(CELLS[:2], SEEDS, steps=5, width=4).run()
+    record, before = chex.assert_max_traces(outcome, n=3), programs_compiled()
+    go = partial(Sweep, steps=5, width=4, record=record)
+    go(CELLS[:2], SEEDS).run()
     assert programs_compiled() == before + 1  # RLHF and relaxed FPO are one program
     more = [*CELLS[:3], cell(Relaxed(weight=0.4)), cell(Fpo(weight=0.1, oracle=0.5))]
-    Sweep(more, SEEDS, steps=5, width=4).run()
+    go(more, SEEDS).run()
     other = [cell(Practical(weight=0.7), rm_lr=0.3), cell(Fpo(weight=0.1, oracle=0.5))]
-    Sweep([*more, *other], range(9), steps=5, width=4).run()
+    go([*more, *other], range(9)).run()
     assert programs_compiled() == before + 1
-    Sweep([*more, cell(Exact(horizon=1)), cell(Exact(horizon=2))], SEEDS, steps=5, width=4).run()
+    go([*more, cell(Exact(horizon=1)), cell(Exact(horizon=2))], SEEDS).run()
     assert programs_compiled() == before + 3  # a horizon is a number of steps that are unrolled
+    with pytest.raises(AssertionError, match="traced > 3 times"):  # each of the three was traced, once
+        go([cell(Exact(horizon=3))], SEEDS)
 
 
 def test_one_form_leaves_others_alone():

@@ -3,6 +3,8 @@
 import json
 import shutil
 
+import chex
+import jax
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
@@ -44,13 +46,13 @@ def score(reward_model):
     return load_scorer(reward_model)
 
 
-def test_scores_are_those_of_a_sequence_classifier(reward_model, score):
+def test_scores_are_those_of_a_sequence_classifier(reward_model, score, monkeypatch):
     wanted = classified(reward_model, SAID)
     assert max(wanted) - min(wanted) > 0.1  # scores that could differ
-    programs = scorer._reward._cache_size()
-    assert [score(*pair) for pair in SAID] == pytest.approx(wanted, abs=1e-4)
     # prompts in buckets of 64 and 32, responses of 32 and 64: three programs for four pairs at most
-    assert scorer._reward._cache_size() - programs <= 3
+    counted = jax.jit(chex.assert_max_traces(scorer._reward.__wrapped__, n=3))
+    monkeypatch.setattr(scorer, "_reward", counted)
+    assert [score(*pair) for pair in SAID] == pytest.approx(wanted, abs=1e-4)
 
 
 def edited(reward_model, folder, change):
