@@ -109,9 +109,9 @@ def _digests(paths: Iterable[Path]) -> dict[str, str]:
 def _foreign() -> list[Path]:
     """Return the files of all modules loaded that are neither ours nor installed: the user's own."""
     known = (*INSTALLED, *(Path(import_module(name).__path__[0]) for name in OURS))
-    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
-    loaded = (Path(file) for file in files if file and file.endswith(".py"))
-    return sorted(path for path in loaded if not any(path.is_relative_to(place) for place in known))
+    inside = tuple(f"{place}{os.sep}" for place in known)  # text, since there are thousands of modules
+    files = {getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}
+    return sorted(Path(file) for file in files if file.endswith(".py") and not file.startswith(inside))
 
 
 def _export(path: Path, function: Any, tree: Any, leaves: list[Any], static: dict[str, Any]) -> _Kept:

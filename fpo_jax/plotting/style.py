@@ -4,16 +4,17 @@ Colours follow the paper's convention, RLHF red and FPO blue, in shades that col
 apart; every method also has its own dash pattern, so that figures survive a black-and-white printer.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
-from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
+from PIL import Image
 
 IDEAL = "#000000"
 TITLE_SIZE = 10  # points
@@ -112,11 +113,24 @@ def save(picture: Picture, folder: Path, name: str) -> str:
     """
     with matplotlib.rc_context(RC):
         if isinstance(picture, Motion):
+            first, *others = _frames(picture)
             # the last frame stays for two seconds before it all begins anew
-            frames = [*range(picture.frames), *[picture.frames - 1] * 20]
-            moving = FuncAnimation(picture.figure, picture.draw, frames=frames)
-            moving.save(folder / f"{name}.gif", writer=PillowWriter(fps=10), dpi=100)
+            durations = [100] * len(others) + [2000]
+            place = folder / f"{name}.gif"
+            first.save(place, save_all=True, append_images=others, duration=durations, loop=0)
             return f"{name}.gif"
         for suffix in ("pdf", "png"):
             picture.savefig(folder / f"{name}.{suffix}", dpi=160)
         return f"{name}.png"
+
+
+def _frames(motion: Motion) -> Iterator[Image.Image]:
+    """Draw the frames of a picture that moves, all in the layout of the first."""
+    figure = motion.figure
+    figure.set_dpi(100)
+    canvas = FigureCanvasAgg(figure)
+    for frame in range(motion.frames):
+        motion.draw(frame)
+        canvas.draw()
+        figure.set_layout_engine("none")  # laid out once: it takes as long as drawing
+        yield Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
