@@ -152,11 +152,15 @@ def test_nothing_is_compiled_again_when_a_number_changes():
         "weight_decay": [(linear, Myopic(), Gradient(weight_decay=d)) for d in (0.0, 0.1)],
         "alpha": [(bandit, Exact(), BestResponse(ridge=0.1, alpha=a)) for a in (0.1, 0.3, 1)],
         "ridge": [(bandit, Exact(), BestResponse(ridge=r, alpha=0.5)) for r in (0.1, 1, 0.001)],
-        "difference_step": [(linear, Myopic(), Gradient(), 0.02, ForwardDifference(h)) for h in (0.1, 0.2)],
-        "arm of the paper": [
-            (linear, Fpo(w, o), Gradient()) for w, o in ((0.0, 1.0), (0.1, 1.0), (0.1, 0.0))
+        "difference_step": [
+            (linear, Myopic(), Gradient(), 0.02, ForwardDifference(difference_step=h)) for h in (0.1, 0.2)
         ],
-        "temperature": [(bandit.replace(temperature=t), Myopic(), BestResponse(0.1)) for t in (0.1, 0.2)],
+        "arm of the paper": [
+            (linear, Fpo(weight=w, oracle=o), Gradient()) for w, o in ((0.0, 1.0), (0.1, 1.0), (0.1, 0.0))
+        ],
+        "temperature": [
+            (bandit.replace(temperature=t), Myopic(), BestResponse(ridge=0.1)) for t in (0.1, 0.2)
+        ],
     }
     for name, calls in cases.items():
         go(*calls[0])
