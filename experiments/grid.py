@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.env_files import given_again, origin, without_origin
 from experiments.settings import GENERAL, Names, Settings, hyperparameters, resolve
 from fpo_jax.hyperparameters import InputError, require_known
 
@@ -87,14 +88,16 @@ class Grid:
     def as_dict(self) -> dict[str, Any]:
         """Return all settings, the contents of `config.json`."""
         grid = {name: list(values) for name, values in self.grid.items()}
-        return dataclasses.asdict(self) | {"objective": list(self.objective), "grid": grid}
+        described = dataclasses.asdict(self) | {"objective": list(self.objective), "grid": grid}
+        return described | origin(self.environment)
 
     def command(self) -> str:
         """Return the command that repeats this sweep."""
         own = ("environment", "objective", "grid")
         chosen = (*own, "follower", "feedback")
         recipe, usual = (make_grid({n: getattr(self, n) for n in given}) for given in (own[:2], chosen))
-        words = ["fpo-jax sweep", self.environment, f"--objective {','.join(self.objective)}"]
+        words = ["fpo-jax sweep", self.environment, *given_again(self.environment)]
+        words += [f"--objective {','.join(self.objective)}"]
         words += [f"--grid {shlex.quote(f'{name}={_written(values)}')}" for name, values in self.grid.items()]
         for part in ("follower", "feedback"):
             words += [f"--{part} {getattr(self, part)}"] * (getattr(self, part) != getattr(recipe, part))
@@ -111,6 +114,7 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
     Raises:
         InputError: names what is unknown (with the nearest known name), empty, given twice or out of range.
     """
+    wishes = without_origin(wishes)
     for name in wishes:
         require_known("setting", name, [field.name for field in dataclasses.fields(Grid)])
     told = {name: value for name, value in wishes.items() if value is not None}

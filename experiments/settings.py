@@ -8,6 +8,7 @@ command line offers, and what a sweep will vary.
 import dataclasses
 import json
 import shlex
+import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 
 from envs import ENVIRONMENTS
+from experiments.env_files import given_again, origin, without_origin
 from fpo_jax.differentiate import DIFFERENTIATORS
 from fpo_jax.feedback import FEEDBACKS
 from fpo_jax.followers import FOLLOWERS
@@ -131,7 +133,7 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """Return all settings as one flat dictionary, the contents of `config.json`."""
         general = {key: getattr(self, key) for key in GENERAL}
-        return self.names._asdict() | general | self.values
+        return self.names._asdict() | origin(self.names.environment) | general | self.values
 
     def build(self) -> tuple[Environment, Leader, Follower]:
         """Return the environment, the leader and the follower.
@@ -155,12 +157,15 @@ class Settings:
         """Return what a program of these parts depends on: all of theirs but real hyperparameters."""
         table = hyperparameters(self.names)
         counts = {name: v for name, v in self.values.items() if table[name][0].metadata["kind"] is not float}
-        return self.names._asdict() | counts
+        environment = parts(self.names)[1].environment
+        file = getattr(sys.modules[environment.__module__], "__file__", None)  # two files may use one name
+        return self.names._asdict() | counts | {"file": file}
 
     def command(self) -> str:
         """Return the shortest command that repeats this run."""
-        words = ["fpo-jax run", self.names.environment, f"--objective {self.names.objective}"]
-        usual_names = parts(Names(self.names.environment, self.names.objective))[0]._asdict()
+        environment = self.names.environment
+        words = ["fpo-jax run", environment, *given_again(environment), f"--objective {self.names.objective}"]
+        usual_names = parts(Names(environment, self.names.objective))[0]._asdict()
         usual = resolve(self.names._asdict()).as_dict() | usual_names
         for name, value in self.as_dict().items():
             if value != usual[name]:
@@ -178,7 +183,7 @@ def resolve(wishes: Mapping[str, Any]) -> Settings:
     Raises:
         InputError: names what is unknown (with the nearest known name), missing or out of range.
     """
-    wishes = {key: value for key, value in wishes.items() if value is not None}
+    wishes = {key: value for key, value in without_origin(wishes).items() if value is not None}
     if "environment" not in wishes:
         raise InputError("environment", "nothing", f"one of {', '.join(ENVIRONMENTS)}")
     for field in Names._fields:

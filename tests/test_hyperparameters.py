@@ -96,11 +96,10 @@ def test_a_best_response_that_cannot_be_solved_is_refused(key):
         run(Curved(), Leader(Myopic()), BestResponse(ridge=0.1), key, steps=1, initial=start)
 
 
-@pytest.mark.parametrize(
-    "cls",
-    [*ENVIRONMENTS.values(), *FOLLOWERS.values(), *FEEDBACKS.values()]
-    + [*OBJECTIVES.values(), *DIFFERENTIATORS.values()],
-)
+CATALOGUES = (ENVIRONMENTS, FOLLOWERS, FEEDBACKS, OBJECTIVES, DIFFERENTIATORS)
+
+
+@pytest.mark.parametrize("cls", [cls for classes in CATALOGUES for cls in classes.values()])
 def test_hyperparameters_are_given_by_name(cls):
     # BestResponse(0.3) would set whichever field happens to stand first
     with pytest.raises(TypeError, match=r"takes 1 positional argument|takes no arguments"):

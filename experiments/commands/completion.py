@@ -72,6 +72,7 @@ def _of_environments(known: Mapping[str, Any], extra: Sequence[tuple[str, Any, s
         for name in ("steps", "seeds", "seed"):
             yield name, int | None, None
         yield "precision", Literal["float32", "float64"], "float64"
+        yield "env", Path | None, None
         yield "config", Path | None, None
         yield "record", Literal["full", "outcome"], "full"
         for name, kind, _, _ in extra:

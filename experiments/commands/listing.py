@@ -13,6 +13,8 @@ from experiments.commands.without_jax import without_jax
 class List:
     """Options of this command."""
 
+    env: str | None = None
+    """FILE.py or FILE.py:CLASS with an environment of your own, to be listed besides."""
     json: bool = False
     """One JSON object instead of a table."""
 
@@ -20,7 +22,11 @@ class List:
 def list_command(arguments: Sequence[str]) -> int:
     """List environments, objectives, followers, feedback and differentiators, with their hyperparameters."""
     given = parse(List, arguments, "list", description=list_command.__doc__)
-    groups = catalogue_at_once()
+    if given.env is not None:
+        from experiments.env_files import load_environment
+
+        load_environment(given.env)
+    groups = catalogue() if given.env else catalogue_at_once()
     if given.json:
         print(json.dumps(groups))
         return 0

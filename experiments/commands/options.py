@@ -61,6 +61,8 @@ def parse_settings(
     """Parse the settings of a run, and the options of one command besides: name, type, help, default."""
     from envs import ENVIRONMENTS
     from experiments.devices import use_device
+    from experiments.env_files import HELP as ENV_HELP
+    from experiments.env_files import load_environment, require_same, without_origin
     from experiments.settings import PRECISIONS, RECORDS, hyperparameters, load, resolve
     from fpo_jax.differentiate import DIFFERENTIATORS
     from fpo_jax.feedback import FEEDBACKS
@@ -77,20 +79,25 @@ def parse_settings(
         follower: str | None = None
         differentiator: str | None = None
         feedback: str | None = None
+        env: str | None = None
         config: Path | None = None
 
     # First the parts, since they decide which other options there are; then everything, with those options.
     known_so_far = [a for a in arguments if a not in ("-h", "--help")]
     which, _ = parse(Which, known_so_far, command, return_unknown_args=True)
-    earlier = load(which.config) if which.config else {}
+    own_name = load_environment(which.env) if which.env else None
+    earlier = without_origin(load(which.config)) if which.config else {}
     besides = earlier.pop("decompose", {})
     if not isinstance(besides, dict):
         raise InputError("decompose", besides, f"an object of options; it stands in {which.config}")
     besides = {name: tuple(value) if isinstance(value, list) else value for name, value in besides.items()}
-    asked = {k: v for k, v in vars(which).items() if k != "config" and v is not None}
+    asked = {k: v for k, v in vars(which).items() if k not in ("config", "env") and v is not None}
     named = [a for a in arguments if a in ENVIRONMENTS]
     if named or (arguments and not arguments[0].startswith("-")):
         asked["environment"] = [*named, arguments[0]][0]
+        require_same(asked["environment"], own_name)
+    elif own_name:
+        asked["environment"] = own_name
     elif len(known_so_far) < len(arguments):  # help for no environment in particular
         asked.setdefault("environment", next(iter(ENVIRONMENTS)))
     with _naming(which.config):
@@ -109,6 +116,7 @@ def parse_settings(
             Annotated[str, tyro.conf.Positional, tyro.conf.arg(help=one_of(ENVIRONMENTS))],
             dataclasses.field(default=chosen.names.environment),
         ),
+        option("env", str | None, ENV_HELP, None),
         described("objective", f"what the leader ascends: {one_of(OBJECTIVES)}"),
         described("follower", f"how the reward model is retrained: {one_of(FOLLOWERS)}"),
         described("feedback", f"what it is trained on: {one_of(FEEDBACKS)}"),
@@ -128,7 +136,7 @@ def parse_settings(
     _require_options(arguments, [name for name, *_ in fields], " and ".join(chosen.names[:2]))
     options = dataclasses.make_dataclass("Options", fields)
     given = vars(parse(options, arguments, command, description=description))
-    del given["config"]
+    del given["config"], given["env"]
     own = {name: given.pop(name) for name, *_ in extra}
     use_device(own["device"])
     return resolve(given), own

@@ -20,6 +20,8 @@ class Options:
 
     environment: Annotated[str | None, tyro.conf.Positional] = None
     """An environment, by a name that `fpo-jax list` shows."""
+    env: str | None = None
+    """FILE.py or FILE.py:CLASS with an environment of your own, as `fpo-jax new-env` writes one."""
     objective: str | None = None
     """Methods, separated by commas: myopic,relaxed,exact; myopic when not given."""
     grid: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -63,7 +65,7 @@ class Options:
     """Which of them this is, from 0."""
 
 
-HOW = ("width", "out", "resume", "config", "json", "device", "coordinator", "processes", "process")
+HOW = ("env", "width", "out", "resume", "config", "json", "device", "coordinator", "processes", "process")
 """Options that say how to run a sweep, not what it is."""
 
 
@@ -76,6 +78,7 @@ def sweep_command(arguments: Sequence[str]) -> int:
     from experiments.chunks import Unfinished
     from experiments.dataset import show, table, warnings
     from experiments.devices import use_device
+    from experiments.env_files import given_again, load_environment, require_same
     from experiments.grid import make_grid
     from experiments.settings import load
     from experiments.sweeping import run_grid, summary, sweep_into
@@ -85,7 +88,10 @@ def sweep_command(arguments: Sequence[str]) -> int:
     use_device(given.device)
     asked = {name: v for name, v in vars(given).items() if name not in (*HOW, "grid") and v is not None}
     asked |= {"grid": _axes(given.grid)} if given.grid else {}
+    own_name = load_environment(given.env) if given.env else None
     earlier = load(given.config) if given.config else {}
+    if own_name and (asked or earlier or not given.resume):
+        require_same(asked.setdefault("environment", own_name), own_name)
     wishes: dict[str, Any] = earlier | asked
     if given.out is None and (given.resume or jax.process_count() > 1):
         raise InputError(
@@ -106,7 +112,8 @@ def sweep_command(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         if given.out is None or not Unfinished(given.out).exists:
             raise
-        again = f"{PROGRAM} sweep --resume --out {shlex.quote(str(given.out))}"
+        own = given_again(own_name) if own_name else []
+        again = " ".join([f"{PROGRAM} sweep --resume --out {shlex.quote(str(given.out))}", *own])
         sys.stderr.write(f"\n{PROGRAM}: interrupted; finished chunks are kept; go on with `{again}`\n")
         return 130
     cells = table(result)
