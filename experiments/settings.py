@@ -194,7 +194,7 @@ def resolve(wishes: Mapping[str, Any]) -> Settings:
     known = [*Names._fields, *GENERAL, *table]
     for key in wishes:
         require_known("setting", key, known)
-    values = {key: _coerced(f, wishes.get(key, default)) for key, (f, default) in table.items()}
+    values = {key: as_written(f, wishes.get(key, default)) for key, (f, default) in table.items()}
     general = GENERAL | {"steps": recipe.steps}
     general |= {key: wishes[key] for key in general if key in wishes}
     for key, low, high in (("seeds", 1, SEED_LIMIT), ("seed", 0, SEED_LIMIT - 1), ("steps", 1, None)):
@@ -211,8 +211,16 @@ def resolve(wishes: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def _coerced(field: dataclasses.Field, value: Any) -> Any:
-    """Let an integer stand for a real number, as in `weight=1`; leave all else for the check of ranges."""
+def as_written(field: dataclasses.Field, value: Any) -> Any:
+    """Return what a user's value stands for; its range is checked elsewhere.
+
+    An integer stands for a real number, as in `weight=1`, and a file for the text in it, where text may be.
+
+    Raises:
+        InputError: when a file cannot be read.
+    """
+    if isinstance(value, str) and "read" in field.metadata:
+        return field.metadata["read"](value)
     is_integer = isinstance(value, int) and not isinstance(value, bool)
     return float(value) if field.metadata["kind"] is float and is_integer else value
 

@@ -19,7 +19,7 @@ fpo_jax.hyperparameters.InputError: strength = -1.0: must be a finite number >= 
 import dataclasses
 import difflib
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import jax
@@ -55,9 +55,12 @@ def choice(default: str, help: str, options: tuple[str, ...]) -> Any:
     return _declared(default, kind=str, help=help, options=options)
 
 
-def text(default: str, help: str) -> Any:
-    """Declare free text, which its owner's `check` reads: static."""
-    return _declared(default, kind=str, help=help)
+def text(default: str, help: str, *, read: Callable[[str], str] | None = None) -> Any:
+    """Declare free text, which its owner's `check` reads: static.
+
+    `read`, if given, turns what a user writes into that text, such as the name of a file into what it holds.
+    """
+    return _declared(default, kind=str, help=help, **({} if read is None else {"read": read}))
 
 
 def flag(default: bool, help: str) -> Any:

@@ -131,12 +131,13 @@ def _axes(written: Sequence[str]) -> dict[str, str]:
 
     axes: dict[str, str] = {}
     for axis in written:
-        name, equals, values = axis.partition("=")
+        written_name, equals, values = axis.partition("=")
+        name = written_name.strip().replace("-", "_")
         if not equals or not name:
             raise InputError("grid", axis, "NAME=VALUES, such as weight=0,0.05,0.1")
         if name in axes:
             raise InputError("grid", f"{name} twice", "each hyperparameter once")
-        axes[name.replace("-", "_")] = values
+        axes[name] = values.strip()
     return axes
 
 
