@@ -44,6 +44,19 @@ BY_ENVIRONMENT = ("run", "decompose")
 """Commands whose options depend on the environment, so that even their help needs it."""
 
 
+def version() -> str:
+    """Return what `fpo-jax --version` prints: our version, and those that results depend on most."""
+    import importlib.metadata
+    import platform
+
+    with without_jax():
+        import fpo_jax
+
+        ours = fpo_jax.__version__
+    beneath = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "jaxlib")]
+    return f"{PROGRAM} {ours} ({', '.join([*beneath, f'Python {platform.python_version()}'])})"
+
+
 def usage() -> str:
     """Return what `fpo-jax --help` prints."""
     lines = [f"usage: {PROGRAM} COMMAND [options]", ""]
@@ -56,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
+        return 0
+    if arguments[0] == "--version":
+        print(version())
         return 0
     name, *options = arguments
     if name not in COMMANDS:

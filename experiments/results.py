@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+import fpo_jax
 from experiments.running import Result
 from fpo_jax.hyperparameters import InputError
 
@@ -96,11 +97,14 @@ def write_json(path: Path, content: Any) -> None:
 
 def provenance(command: str, precision: str, more: Sequence[str] = ()) -> dict[str, Any]:
     """Return what a reader needs to judge a number: the command, versions, device, precision."""
-    packages = ("fpo-jax", "jax", "jaxlib", "lineax", "optax", "flax", "numpy", "scipy", *more)
+    packages = ("jax", "jaxlib", "lineax", "optax", "flax", "numpy", "scipy", *more)
     return {
         "command": command,
-        "versions": {name: importlib.metadata.version(name) for name in packages}
-        | {"python": platform.python_version()},
+        "versions": {
+            "fpo-jax": fpo_jax.__version__,
+            **{name: importlib.metadata.version(name) for name in packages},
+            "python": platform.python_version(),
+        },
         "device": str(jax.devices()[0].device_kind),
         "platform": jax.default_backend(),
         "precision": precision,

@@ -225,11 +225,19 @@ def as_written(field: dataclasses.Field, value: Any) -> Any:
     return float(value) if field.metadata["kind"] is float and is_integer else value
 
 
-def load(path: Path) -> dict[str, Any]:
+OF_COMMANDS = {"decompose": "decompose", "grid": "sweep", "judge_model": "judge", "candidates": "llm"}
+"""Settings by which one knows whose `config.json` it is; a run's has `policy_lr` and none of them."""
+
+
+def load(path: Path, *commands: str) -> dict[str, Any]:
     """Read the settings of an earlier run from its `config.json`.
 
+    Args:
+        path: the file.
+        commands: those whose settings will do; all when none is named.
+
     Raises:
-        InputError: when the file is missing or is not one JSON object.
+        InputError: when the file is missing, is not one JSON object, or is that of another command.
     """
     try:
         loaded = json.loads(path.read_text())
@@ -238,6 +246,11 @@ def load(path: Path) -> dict[str, Any]:
         raise InputError("config", path, f"a readable JSON file ({reason})") from error
     if not isinstance(loaded, dict):
         raise InputError("config", path, "a JSON object of settings")
+    of = [command for name, command in OF_COMMANDS.items() if name in loaded]
+    of += ["run"] if "policy_lr" in loaded else []
+    if commands and of and of[0] not in commands:
+        right = f"fpo-jax {of[0]} --config {shlex.quote(str(path))}"
+        raise InputError("config", path, f"settings of {commands[0]}; these are for `{right}`")
     return loaded
 
 

@@ -4,6 +4,8 @@ A policy is a differentiable weighted sample of responses; everything else follo
 the nouns, `fpo_jax.steering` for the decomposition, `fpo_jax.simulate` for the loop.
 """
 
+import importlib.metadata
+
 from fpo_jax.differentiate import Autodiff, CentralDifference, ForwardDifference
 from fpo_jax.estimators import EffectiveReward, Implicit, ScoreFunction, ZeroOrder
 from fpo_jax.expect import expect, follower_loss, leader_value
@@ -85,3 +87,13 @@ __all__ = [
     "seed_keys",
     "steering",
 ]
+
+
+def __getattr__(name: str) -> str:
+    """Return `__version__`, which is looked up only when it is asked for."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return importlib.metadata.version("fpo-jax")
+    except importlib.metadata.PackageNotFoundError:  # on the path, and not installed
+        return "0+unknown"

@@ -1,15 +1,14 @@
 """`fpo-jax list`: what there is to put together."""
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.commands.options import parse
+from experiments.commands.options import options, parse
 from experiments.commands.without_jax import without_jax
 
 
-@dataclasses.dataclass
+@options
 class List:
     """Options of this command."""
 

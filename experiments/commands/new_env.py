@@ -1,6 +1,5 @@
 """`fpo-jax new-env`: a commented template of an environment, complete and in its place."""
 
-import dataclasses
 import importlib.resources
 import importlib.util
 import keyword
@@ -14,13 +13,13 @@ from typing import Annotated
 
 import tyro
 
-from experiments.commands.options import parse
+from experiments.commands.options import options, parse
 
 TEMPLATE = "environment.py.template"
 NAMING = "a free name in lower case that Python takes for a variable, such as my_env"
 
 
-@dataclasses.dataclass
+@options
 class NewEnv:
     """What a user asks of a new environment."""
 
@@ -58,7 +57,8 @@ def write_template(name: str, out: Path | None = None) -> Path:
     path = folder / f"{name}.py"
     if name in envs.ENVIRONMENTS or path.exists():
         raise InputError("name", name, f"{NAMING}; there is one of this name already")
-    if importlib.util.find_spec(name) is not None:
+    module = importlib.util.find_spec(name)
+    if module is not None and module.origin is not None:  # a folder has none
         raise InputError(
             "name", name, f"{NAMING}; Python has a module of this name, which the file would hide"
         )

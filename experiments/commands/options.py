@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, dataclass_transform
 
 import tyro
 
@@ -25,6 +25,21 @@ OUTPUT: list[tuple[str, Any, str, Any]] = [
 """Options of a command besides the settings of a run: name, type, help, default."""
 
 
+def _default(label: str) -> str:
+    """Say what stands for an option that is not given, unless its help says in words what happens then."""
+    return "" if label in ("None", "") else f"(default: {label})"
+
+
+SAID = tyro.conf.arg(help_behavior_hint=_default)
+
+
+@dataclass_transform()
+def options(cls: type) -> type:
+    """Make a dataclass of a command's options."""
+    cls.__annotations__ = {name: Annotated[kind, SAID] for name, kind in cls.__annotations__.items()}
+    return dataclasses.dataclass(cls)
+
+
 def parse(kind: Any, arguments: Sequence[str], command: str, **options: Any) -> Any:
     """Parse arguments with tyro, and turn its boxed complaints into the one line that we promise."""
     complaint = io.StringIO()
@@ -34,7 +49,7 @@ def parse(kind: Any, arguments: Sequence[str], command: str, **options: Any) -> 
                 kind,
                 args=list(arguments),
                 prog=f"{PROGRAM} {command}",
-                config=(tyro.conf.OmitArgPrefixes,),
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
                 **options,
             )
     except SystemExit as stop:
@@ -86,7 +101,7 @@ def parse_settings(
     known_so_far = [a for a in arguments if a not in ("-h", "--help")]
     which, _ = parse(Which, known_so_far, command, return_unknown_args=True)
     own_name = load_environment(which.env) if which.env else None
-    earlier = without_origin(load(which.config)) if which.config else {}
+    earlier = without_origin(load(which.config, command, "run")) if which.config else {}
     besides = earlier.pop("decompose", {})
     if not isinstance(besides, dict):
         raise InputError("decompose", besides, f"an object of options; it stands in {which.config}")
@@ -104,7 +119,7 @@ def parse_settings(
         chosen = resolve(_applicable(earlier, asked) | asked)  # the defaults of all other options
 
     def option(name: str, kind: Any, help: str, default: Any) -> tuple[str, Any, Any]:
-        return (name, Annotated[kind, tyro.conf.arg(help=help)], dataclasses.field(default=default))
+        return (name, Annotated[kind, tyro.conf.arg(help=help), SAID], dataclasses.field(default=default))
 
     def described(name: str, help: str) -> tuple[str, Any, Any]:
         default = chosen.as_dict()[name]
@@ -134,8 +149,8 @@ def parse_settings(
         *(option(name, kind, help, besides.get(name, default)) for name, kind, help, default in extra),
     ]
     _require_options(arguments, [name for name, *_ in fields], " and ".join(chosen.names[:2]))
-    options = dataclasses.make_dataclass("Options", fields)
-    given = vars(parse(options, arguments, command, description=description))
+    kind = dataclasses.make_dataclass("Options", fields)
+    given = vars(parse(kind, arguments, command, description=description))
     del given["config"], given["env"]
     own = {name: given.pop(name) for name, *_ in extra}
     use_device(own["device"])

@@ -1,6 +1,5 @@
 """`fpo-jax parity`: recordings of the published experiments, replayed."""
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,10 +7,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from experiments.commands.options import Device, parse
+from experiments.commands.options import Device, options, parse
 
 
-@dataclasses.dataclass
+@options
 class Parity:
     """Options of this command."""
 

@@ -1,6 +1,5 @@
 """`fpo-jax sweep`: methods × hyperparameters × seeds, resumable, on every device of every process."""
 
-import dataclasses
 import json
 import re
 import shlex
@@ -11,10 +10,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from experiments.commands.options import PROGRAM, Device, parse
+from experiments.commands.options import PROGRAM, Device, options, parse
 
 
-@dataclasses.dataclass
+@options
 class Options:
     """What a user asks of a sweep; None where nothing was said."""
 
@@ -89,7 +88,7 @@ def sweep_command(arguments: Sequence[str]) -> int:
     asked = {name: v for name, v in vars(given).items() if name not in (*HOW, "grid") and v is not None}
     asked |= {"grid": _axes(given.grid)} if given.grid else {}
     own_name = load_environment(given.env) if given.env else None
-    earlier = load(given.config) if given.config else {}
+    earlier = load(given.config, "sweep") if given.config else {}
     if own_name and (asked or earlier or not given.resume):
         require_same(asked.setdefault("environment", own_name), own_name)
     wishes: dict[str, Any] = earlier | asked
