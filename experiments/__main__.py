@@ -21,6 +21,7 @@ from experiments.commands.reproduce import reproduce_command
 from experiments.commands.run import run_command
 from experiments.commands.sweep import sweep_command
 from experiments.commands.without_jax import without_jax
+from experiments.wording import folded
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "list": list_command,
@@ -59,9 +60,9 @@ def version() -> str:
 
 def usage() -> str:
     """Return what `fpo-jax --help` prints."""
-    lines = [f"usage: {PROGRAM} COMMAND [options]", ""]
-    lines += [f"  {name:12s} {(f.__doc__ or '').splitlines()[0]}" for name, f in COMMANDS.items()]
-    return "\n".join([*lines, "", f"`{PROGRAM} COMMAND --help` shows the options of a command."])
+    known = [folded(f"  {name:12s} {(f.__doc__ or '').splitlines()[0]}", 15) for name, f in COMMANDS.items()]
+    more = f"`{PROGRAM} COMMAND --help` shows the options of a command, `{PROGRAM} --version` all versions."
+    return "\n".join([f"usage: {PROGRAM} COMMAND [options]", "", *known, "", folded(more, 0)])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from experiments.grid import Grid, make_grid
 from experiments.running import few_seeds
 from experiments.settings import load
 from experiments.wording import counted, told_apart, with_interval
+from experiments.wording import table as in_columns
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.statistics import (
     collapsed,
@@ -220,5 +221,5 @@ def readable(frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
 def show(frame: pd.DataFrame, axes: Sequence[str]) -> str:
     """Return a sweep's table as text, at most `SHOWN` rows of it."""
     shown = readable(frame, axes)
-    text = shown.head(SHOWN).to_string(index=False)
+    text = in_columns(list(shown), shown.head(SHOWN).astype(str).values.tolist())
     return text if len(shown) <= SHOWN else f"{text}\n… {len(shown) - SHOWN} more cells"

@@ -5,7 +5,6 @@ somebody's results must not run code unasked.
 """
 
 import contextlib
-import dataclasses
 import inspect
 import re
 import shlex
@@ -152,7 +151,7 @@ def _only(given: str, chosen: str | None, module: ModuleType) -> Any:
 
 def _check(given: str, environment: Any) -> None:
     cls = environment.__name__
-    if not dataclasses.is_dataclass(environment):
+    if not hasattr(environment, "__dataclass_fields__"):
         raise InputError(f"env {given}: {cls}", "a plain class", "decorated with flax.struct.dataclass")
     if inspect.isabstract(environment):
         missing = ", ".join(sorted(environment.__abstractmethods__))

@@ -114,8 +114,8 @@ def provenance(command: str, precision: str, more: Sequence[str] = ()) -> dict[s
 def write_run(out: Path, result: Result, report: Mapping[str, Any]) -> None:
     """Write a run's folder: `config.json`, `metrics.npz` with arrays [seed, step], `summary.json`, figures.
 
-    `report` is what `summary.json` holds. `metrics.npz` also names its rows (`seed`), the optimum of each,
-    and the seeds that diverged. `report.html` shows it all.
+    `report` is what `summary.json` holds. `metrics.npz` also has its `axes` and their values, the optimum of
+    each seed, and the seeds that diverged. `report.html` shows it all.
     """
     from experiments import figures  # matplotlib is slow to import, and a run without a folder needs none
     from experiments.comparison import Experiment
@@ -131,7 +131,9 @@ def write_run(out: Path, result: Result, report: Mapping[str, Any]) -> None:
     with replacing(out) as folder:
         write_json(folder / "config.json", settings.as_dict())
         arrays: dict[str, np.ndarray] = result.metrics | {
+            "axes": np.array(["seed", "step"]),
             "seed": result.seeds,
+            "step": np.arange(settings.steps + 1),
             "optimum": result.optimum,
             "diverged_seed": np.array(list(result.diverged), dtype=int),
             "diverged_iteration": np.array(list(result.diverged.values()), dtype=int),

@@ -225,8 +225,14 @@ def as_written(field: dataclasses.Field, value: Any) -> Any:
     return float(value) if field.metadata["kind"] is float and is_integer else value
 
 
-OF_COMMANDS = {"decompose": "decompose", "grid": "sweep", "judge_model": "judge", "candidates": "llm"}
-"""Settings by which one knows whose `config.json` it is; a run's has `policy_lr` and none of them."""
+OF_COMMANDS = {
+    "decompose": "decompose",
+    "policy_steps": "run",
+    "grid": "sweep",
+    "judge_model": "judge",
+    "lora_rank": "llm",
+}
+"""By which setting one knows whose `config.json` it is, the first that is there."""
 
 
 def load(path: Path, *commands: str) -> dict[str, Any]:
@@ -247,7 +253,6 @@ def load(path: Path, *commands: str) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise InputError("config", path, "a JSON object of settings")
     of = [command for name, command in OF_COMMANDS.items() if name in loaded]
-    of += ["run"] if "policy_lr" in loaded else []
     if commands and of and of[0] not in commands:
         right = f"fpo-jax {of[0]} --config {shlex.quote(str(path))}"
         raise InputError("config", path, f"settings of {commands[0]}; these are for `{right}`")

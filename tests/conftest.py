@@ -2,9 +2,12 @@
 
 import gc
 import os
+import sys
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "1")  # whatever the machine; a test of devices asks for its own
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # what is tested is traced and compiled anew
+
+os.environ.pop("COLUMNS", None)  # pytest-xdist tells its workers of 80, at which tables are turned
 
 import jax
 import pytest
@@ -21,3 +24,17 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 @pytest.fixture
 def key():
     return jax.random.key(7)
+
+
+@pytest.fixture
+def forgetful(monkeypatch):
+    """Forget, after a test, the environments that it loaded from files, and the folders of these."""
+    from envs import ENVIRONMENTS
+    from experiments import env_files
+
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    known, given = dict(ENVIRONMENTS), dict(env_files._given)
+    yield
+    for now, before in ((ENVIRONMENTS, known), (env_files._given, given)):
+        now.clear()
+        now.update(before)

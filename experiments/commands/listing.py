@@ -29,12 +29,15 @@ def list_command(arguments: Sequence[str]) -> int:
     if given.json:
         print(json.dumps(groups))
         return 0
+    from experiments.wording import folded
+
     for group, entries in groups.items():
         print(group)
         for name, entry in entries.items():
-            print(f"  {name:20s} {entry['about']}")
+            print(folded(f"  {name:20s} {entry['about']}", 4))
             for parameter, said in entry["hyperparameters"].items():
-                print(f"      {parameter} = {said['default']}: {said['help']}; {said['allowed']}")
+                meaning = f"{said['help']}; {said['allowed']}"
+                print(folded(f"      {parameter} = {said['default']}: {meaning}", 10))
         print()
     return 0
 

@@ -101,7 +101,7 @@ def parse_settings(
     known_so_far = [a for a in arguments if a not in ("-h", "--help")]
     which, _ = parse(Which, known_so_far, command, return_unknown_args=True)
     own_name = load_environment(which.env) if which.env else None
-    earlier = without_origin(load(which.config, command, "run")) if which.config else {}
+    earlier = without_origin(load(which.config, command, "run", "decompose")) if which.config else {}
     besides = earlier.pop("decompose", {})
     if not isinstance(besides, dict):
         raise InputError("decompose", besides, f"an object of options; it stands in {which.config}")
@@ -148,7 +148,11 @@ def parse_settings(
         option("config", Path | None, "config.json of an earlier run, to start from", None),
         *(option(name, kind, help, besides.get(name, default)) for name, kind, help, default in extra),
     ]
-    _require_options(arguments, [name for name, *_ in fields], " and ".join(chosen.names[:2]))
+    names = [name for name, *_ in fields]
+    for name in hyperparameters(chosen.names):
+        if names.count(name) > 1:
+            raise InputError("hyperparameter", name, f"another name: --{name} is an option of every run")
+    _require_options(arguments, names, " and ".join(chosen.names[:2]))
     kind = dataclasses.make_dataclass("Options", fields)
     given = vars(parse(kind, arguments, command, description=description))
     del given["config"], given["env"]

@@ -100,9 +100,11 @@ def sweep_command(arguments: Sequence[str]) -> int:
     try:
         if given.out is None:
             assert grid is not None
-            sys.stderr.write(f"{grid.command()}\n")
+            sys.stderr.write(f"{grid.command()}\n{_how(grid)}\n")
             result = run_grid(grid, given.width)
         else:
+            if grid is not None and jax.process_index() == 0:
+                sys.stderr.write(f"{_how(grid)}\n")
             grid, written = sweep_into(given.out, grid, given.resume, given.width)
             if written is None:
                 return 0
@@ -123,6 +125,18 @@ def sweep_command(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{PROGRAM}: warning: {warning}\n")
     print(json.dumps(report, allow_nan=False) if given.json else show(cells, list(grid.axes)))
     return 0
+
+
+def _how(grid: Any) -> str:
+    """Say in which precision, and with which record, a sweep runs, and why they are not those of a run."""
+    from experiments.grid import DEFAULTS
+    from experiments.settings import GENERAL
+    from experiments.wording import how_computed
+
+    chosen = how_computed(grid.precision, grid.record)
+    differ = [name for name in ("precision", "record") if getattr(grid, name) == DEFAULTS[name]]
+    options = " ".join(f"--{name} {GENERAL[name]}" for name in differ)
+    return f"{chosen}; for speed, while `{PROGRAM} run` has {options}" if differ else chosen
 
 
 def _axes(written: Sequence[str]) -> dict[str, str]:
