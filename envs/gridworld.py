@@ -16,6 +16,7 @@ line breaks, of S (start), G (goal), D (decoy), # (wall) and . (free).
 """
 
 import re
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import jax
@@ -38,6 +39,43 @@ RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 SIGNS = {"S": "start", "G": "goal", "D": "decoy", "#": "wall", ".": "free"}
 
 Mask = Float[Array, "rows columns"]
+
+
+def read_map(written: str) -> str:
+    """Return a map as it is, or the one in a file of this name, its rows separated by "/".
+
+    Raises:
+        InputError: names the line that is none of a map, and says why no file of this name can be read.
+    """
+    if set(written) <= {*SIGNS, "/", " ", "\n"}:
+        return written
+    try:
+        drawn = Path(written).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no text"
+        _lines(written, f"; nor is it a file that can be read ({reason})")
+        raise
+    return "/".join(_lines(drawn, f", in {written}"))
+
+
+def _lines(drawn: str, remark: str = "") -> list[str]:
+    """Return the rows of a map, and make a remark on what is wrong with one.
+
+    Raises:
+        InputError: names the line that is ragged or has an unknown sign.
+    """
+    lines = [line.strip() for line in re.split(r"[/\n]", drawn.strip().strip("/"))]
+    if not any(lines):
+        raise InputError("map", "nothing", f"one or more rows{remark}")
+    for number, line in enumerate(lines, start=1):
+        unknown = [sign for sign in line if sign not in SIGNS]
+        if unknown:
+            signs = ", ".join(f"{sign} ({word})" for sign, word in SIGNS.items())
+            raise InputError(f"map line {number}", line, f"made of {signs}; not {unknown[0]!r}{remark}")
+        if len(line) != len(lines[0]) or not line:
+            allowed = f"{len(lines[0])} cells long, as the first line, and not {len(line)}{remark}"
+            raise InputError(f"map line {number}", line or "nothing", allowed)
+    return lines
 
 
 class Layout(NamedTuple):
@@ -79,7 +117,11 @@ class Gridworld(Process):
     rows: int = count(5, "rows of the grid, where no map is given", low=2)
     columns: int = count(5, "columns of the grid, where no map is given", low=2)
     decoys: int = count(3, "number of decoy cells drawn, where no map shows any", low=0)
-    map: str = text("", 'rows of S, G, D, # and ., separated by "/"; empty: start and goal in corners')
+    map: str = text(
+        "",
+        'rows of S, G, D, # and ., separated by "/", or a file of them; empty: start and goal in corners',
+        read=read_map,
+    )
 
     def check(self) -> None:
         """Raise an InputError when the map is not one, or when the decoys do not fit on the grid."""
@@ -118,25 +160,12 @@ class Gridworld(Process):
         return GridworldGame(**vars(game), layout=layout)
 
     def _drawn(self) -> np.ndarray:
-        """Return the map as [rows, columns] signs.
-
-        Raises:
-            InputError: names the line that is ragged or has an unknown sign.
-        """
+        """Return the map as [rows, columns] signs."""
         if not self.map:
             drawn = np.full((self.rows, self.columns), ".")
             drawn[0, 0], drawn[-1, -1] = "S", "G"
             return drawn
-        lines = [line.strip() for line in re.split(r"[/\n]", self.map.strip().strip("/"))]
-        for number, line in enumerate(lines, start=1):
-            unknown = [sign for sign in line if sign not in SIGNS]
-            if unknown:
-                signs = ", ".join(f"{sign} ({word})" for sign, word in SIGNS.items())
-                raise InputError(f"map line {number}", line, f"made of {signs}; not {unknown[0]!r}")
-            if len(line) != len(lines[0]) or not line:
-                allowed = f"{max(len(lines[0]), 1)} cells long, as the first line, and not {len(line)}"
-                raise InputError(f"map line {number}", line or "nothing", allowed)
-        return np.array([list(line) for line in lines])
+        return np.array([list(line) for line in _lines(self.map)])
 
     def _layout(self, key: Key) -> Layout:
         drawn = self._drawn()

@@ -24,6 +24,7 @@ from experiments.commands.run import run_command
 from experiments.commands.streams import Unwritten, forgiving
 from experiments.commands.sweep import sweep_command
 from experiments.commands.without_jax import without_jax
+from experiments.wording import folded
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "list": list_command,
@@ -47,11 +48,24 @@ BY_ENVIRONMENT = ("run", "decompose")
 """Commands whose options depend on the environment, so that even their help needs it."""
 
 
+def version() -> str:
+    """Return what `fpo-jax --version` prints: our version, and those that results depend on most."""
+    import importlib.metadata
+    import platform
+
+    with without_jax():
+        import fpo_jax
+
+        ours = fpo_jax.__version__
+    beneath = [f"{name} {importlib.metadata.version(name)}" for name in ("jax", "jaxlib")]
+    return f"{PROGRAM} {ours} ({', '.join([*beneath, f'Python {platform.python_version()}'])})"
+
+
 def usage() -> str:
     """Return what `fpo-jax --help` prints."""
-    lines = [f"usage: {PROGRAM} COMMAND [options]", ""]
-    lines += [f"  {name:12s} {(f.__doc__ or '').splitlines()[0]}" for name, f in COMMANDS.items()]
-    return "\n".join([*lines, "", f"`{PROGRAM} COMMAND --help` shows the options of a command."])
+    known = [folded(f"  {name:12s} {(f.__doc__ or '').splitlines()[0]}", 15) for name, f in COMMANDS.items()]
+    more = f"`{PROGRAM} COMMAND --help` shows the options of a command, `{PROGRAM} --version` all versions."
+    return "\n".join([f"usage: {PROGRAM} COMMAND [options]", "", *known, "", folded(more, 0)])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,6 +84,9 @@ def _main(arguments: Sequence[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
+        return 0
+    if arguments[0] == "--version":
+        print(version())
         return 0
     name, *options = arguments
     if name not in COMMANDS:

@@ -109,7 +109,7 @@ def _scratch(checkpoint: bool) -> int:
         return leader_value(game, t, model.phi, game.respond(t, keys.evaluation))
 
     def kept(t: jax.Array) -> jax.Array:
-        return Exact(HORIZON).value(game, follower, t, RewardModel(phi), key)
+        return Exact(horizon=HORIZON).value(game, follower, t, RewardModel(phi), key)
 
     memory = jax.jit(jax.grad(kept if checkpoint else plain)).lower(theta).compile().memory_analysis()
     return 0 if memory is None else memory.temp_size_in_bytes

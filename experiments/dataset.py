@@ -14,6 +14,7 @@ from experiments.grid import Grid, make_grid
 from experiments.running import few_seeds
 from experiments.settings import load
 from experiments.wording import counted, told_apart, with_interval
+from experiments.wording import table as in_columns
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.statistics import (
     collapsed,
@@ -27,6 +28,9 @@ from fpo_jax.sweep import Lanes
 
 PER_SEED = ("optimum", "diverged_at")
 """Variables without an axis of steps, besides the summaries of `per_seed`."""
+AXES = "axes"
+"""The names of a file's axes, in order, each of them the name of the array of its values."""
+ATTRIBUTES = ("command", "own")
 CELL = "cell"
 """Which of the cells that were run stands at a point of the grid: a method's stands for what it has not."""
 
@@ -71,28 +75,30 @@ def load_sweep(folder: Path | str) -> xr.Dataset:
         InputError: when there is no finished sweep in the folder.
     """
     folder = Path(folder)
-    grid = make_grid(load(folder / "config.json"))
     try:
         with np.load(folder / "metrics.npz", allow_pickle=False) as stored:
-            dims = [*grid.axes, "seed"]
-            variables = {
-                name: (dims if name in PER_SEED else [*dims, "step"], stored[name])
-                for name in stored.files
-                if name not in ("seed", "step", CELL)
-            }
-            variables[CELL] = (list(grid.axes), grid.index)
-            coordinates = {**grid.axes, "seed": stored["seed"], "step": stored["step"]}
-            return xr.Dataset(variables, coordinates, _attributes(grid))
+            arrays = {name: stored[name] for name in stored.files}
     except DAMAGED as error:
         raise InputError("folder", folder, f"one that holds a finished sweep ({error})") from error
+    if AXES not in arrays:  # written before the file named its axes
+        grid = make_grid(load(folder / "config.json"))
+        arrays |= {name: np.array(values) for name, values in grid.axes.items()}
+        arrays |= {AXES: np.array([*grid.axes, "seed", "step"]), CELL: grid.index, **_attributes(grid)}
+    axes = arrays.pop(AXES).tolist()
+    attributes = {name: str(arrays.pop(name)) for name in ATTRIBUTES}
+    coordinates = {axis: arrays.pop(axis) for axis in axes}
+    dims = {CELL: axes[:-2], **dict.fromkeys(PER_SEED, axes[:-1])}
+    variables = {name: (dims.get(name, axes), values) for name, values in arrays.items()}
+    return xr.Dataset(variables, coordinates, attributes)
 
 
 def save(dataset: xr.Dataset, path: Path) -> None:
-    """Write a sweep's arrays in the order of their axes, and the values of `seed` and `step`."""
-    arrays = {str(name): variable.values for name, variable in dataset.variables.items()}
-    axes = {str(name): arrays.pop(str(name)) for name in dataset.dims}
+    """Write a sweep's arrays; the names of their axes, in order, as `axes`; and the values of every axis."""
+    axes = dataset["true_utility"].dims
+    arrays = {str(name): np.array(values.values.tolist()) for name, values in dataset.coords.items()}
+    arrays |= {str(name): variable.values for name, variable in dataset.items()}
     with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays, seed=axes["seed"], step=axes["step"])
+        np.savez(file, allow_pickle=False, **{AXES: np.array(axes)}, **arrays, **dataset.attrs)
 
 
 def per_seed(dataset: xr.Dataset) -> xr.Dataset:
@@ -212,8 +218,8 @@ def readable(frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     return shown
 
 
-def show(frame: pd.DataFrame, axes: Sequence[str], width: int | None = None) -> str:
-    """Return a sweep's table as text, at most `SHOWN` rows of it, in parts that are no wider than `width`."""
+def show(frame: pd.DataFrame, axes: Sequence[str]) -> str:
+    """Return a sweep's table as text, at most `SHOWN` rows of it."""
     shown = readable(frame, axes)
-    text = shown.head(SHOWN).to_string(index=False, line_width=width)
+    text = in_columns(list(shown), shown.head(SHOWN).astype(str).values.tolist())
     return text if len(shown) <= SHOWN else f"{text}\n… {len(shown) - SHOWN} more cells"

@@ -170,9 +170,13 @@ def _ladder(recipe: Recipe, horizon: int, scale: float | None) -> dict[str, Obje
     # nothing to add; another horizon; names for two others; a step that is no gradient of F
     left_out = ("myopic", "limit", "fpo", "informed", "best-of")
     ladder = {name: make(name) for name in OBJECTIVES if name not in left_out}
-    if ladder["exact"] != Exact(horizon):  # the reference is dF/dθ itself, whatever the leader may know of it
-        ladder |= {"exact": Exact(horizon), f"exact, U {ladder['exact'].utility}": ladder["exact"]}  # type: ignore[attr-defined]
-    ladder |= {"implicit, CG": Implicit(solver="cg"), "implicit, Neumann 10": Implicit("neumann", terms=10)}
+    exact = Exact(horizon=horizon)  # the reference is dF/dθ itself, whatever the leader may know of it
+    if ladder["exact"] != exact:
+        ladder |= {"exact": exact, f"exact, U {ladder['exact'].utility}": ladder["exact"]}  # type: ignore[attr-defined]
+    ladder |= {
+        "implicit, CG": Implicit(solver="cg"),
+        "implicit, Neumann 10": Implicit(solver="neumann", terms=10),
+    }
     return ladder if scale is None else ladder | {"relaxed, 2·lr·α·k": make("relaxed").replace(weight=scale)}  # type: ignore[attr-defined]
 
 

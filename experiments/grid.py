@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import math
 import shlex
 from collections.abc import Mapping
 from functools import cached_property
@@ -10,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from experiments.settings import GENERAL, Names, Settings, hyperparameters, resolve
-from fpo_jax.hyperparameters import InputError, require_known
+from experiments.env_files import given_again, origin, without_origin
+from experiments.settings import GENERAL, Names, Settings, as_written, hyperparameters, resolve
+from fpo_jax.hyperparameters import InputError, allowed_values, require_known
 
 ENTRIES = 50
 """A run of a sweep writes down at least so many entries, unless told otherwise or too short."""
 DEFAULTS = {"seeds": GENERAL["seeds"], "seed": GENERAL["seed"], "precision": "float32", "record": "outcome"}
-VALUES = "values separated by commas, or low:high:count, or low:high:count:log"
+RANGE = "low:high:count or low:high:count:log"
+VALUES = f"values separated by commas, or {RANGE}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,14 +90,16 @@ class Grid:
     def as_dict(self) -> dict[str, Any]:
         """Return all settings, the contents of `config.json`."""
         grid = {name: list(values) for name, values in self.grid.items()}
-        return dataclasses.asdict(self) | {"objective": list(self.objective), "grid": grid}
+        described = dataclasses.asdict(self) | {"objective": list(self.objective), "grid": grid}
+        return described | origin(self.environment)
 
     def command(self) -> str:
         """Return the command that repeats this sweep."""
         own = ("environment", "objective", "grid")
         chosen = (*own, "follower", "feedback")
         recipe, usual = (make_grid({n: getattr(self, n) for n in given}) for given in (own[:2], chosen))
-        words = ["fpo-jax sweep", self.environment, f"--objective {','.join(self.objective)}"]
+        words = ["fpo-jax sweep", self.environment, *given_again(self.environment)]
+        words += [f"--objective {','.join(self.objective)}"]
         words += [f"--grid {shlex.quote(f'{name}={_written(values)}')}" for name, values in self.grid.items()]
         for part in ("follower", "feedback"):
             words += [f"--{part} {getattr(self, part)}"] * (getattr(self, part) != getattr(recipe, part))
@@ -111,6 +116,7 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
     Raises:
         InputError: names what is unknown (with the nearest known name), empty, given twice or out of range.
     """
+    wishes = without_origin(wishes)
     for name in wishes:
         require_known("setting", name, [field.name for field in dataclasses.fields(Grid)])
     told = {name: value for name, value in wishes.items() if value is not None}
@@ -132,14 +138,16 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
     every = given.pop("every", None)
     chosen = given.get("follower"), given["differentiator"], given.get("feedback")
     names = [Names(given["environment"], objective, *chosen) for objective in objectives]
-    kinds = {name: field.metadata["kind"] for n in names for name, (field, _) in hyperparameters(n).items()}
-    grid = {n: _values(n, v, kinds[require_known("grid", n, kinds)]) for n, v in axes.items()}
+    fields = {name: field for n in names for name, (field, _) in hyperparameters(n).items()}
+    grid = {n: _values(n, v, fields[require_known("grid", n, fields)]) for n, v in axes.items()}
     for name, values in {"objective": objectives, **grid}.items():
         if any(value is None for value in values):
             raise InputError(f"grid {name}", "null", VALUES)
         twice = [value for i, value in enumerate(values) if value in values[:i]]
-        if not values or twice:
-            raise InputError(f"grid {name}", f"{twice[0]} twice" if twice else "nothing", VALUES)
+        if twice:
+            raise InputError(f"grid {name}", f"{twice[0]} twice", "each value once")
+        if not values:
+            raise InputError(f"grid {name}", "nothing", VALUES)
     usual = resolve({name: given.get(name) for name in ("environment", "follower", "feedback")})
     given |= {"follower": usual.names.follower, "feedback": usual.names.feedback}
     given |= {"objective": tuple(objectives), "grid": grid}
@@ -152,25 +160,50 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
     return dataclasses.replace(made, every=every)
 
 
-def _values(name: str, given: Any, kind: type) -> tuple[Any, ...]:
-    """Read the values of one axis: a list, or text such as `0,0.1`, `0.1:1:10` or `0.001:1:4:log`."""
+def _values(name: str, given: Any, field: dataclasses.Field) -> tuple[Any, ...]:
+    """Read the values of one axis: a list, or text such as `0,0.1`, `0.1:1:10` or `0.001:1:4:log`.
+
+    Raises:
+        InputError: says what is wrong with it.
+    """
+    kind = field.metadata["kind"]
     if not isinstance(given, str):
         return tuple(given) if isinstance(given, list | tuple) else (given,)
+    if ":" in given and kind in (float, int):
+        return _range(name, given, kind)
+    words = [word.strip() for word in given.split(",")]
+    if given.strip() and not all(words):
+        raise InputError(f"grid {name}", given, "values separated by commas, none of them empty")
     try:
-        if ":" in given and kind in (float, int):
-            low, high, number, *spacing = given.split(":")
-            if spacing not in ([], ["log"]) or (spacing and float(low) <= 0):
-                raise ValueError
-            space = np.geomspace if spacing else np.linspace
-            # twelve digits: 0.3, where the spacing computes 0.30000000000000004
-            places = [float(f"{x:.12g}") for x in space(float(low), float(high), int(number))]
-            return tuple(places) if kind is float else tuple(dict.fromkeys(round(x) for x in places))
-        words = [word.strip() for word in given.split(",") if word.strip()]
         if kind is bool:
-            return tuple({"true": True, "false": False}[word.lower()] for word in words)
-        return tuple(kind(word) for word in words)
+            return tuple({"true": True, "false": False}[word.lower()] for word in words if word)
+        return tuple(as_written(field, kind(word)) for word in words if word)
     except (ValueError, KeyError) as error:
-        raise InputError(f"grid {name}", given, VALUES) from error
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"grid {name}", given, f"{VALUES}, each {allowed_values(field)}") from error
+
+
+def _range(name: str, given: str, kind: type) -> tuple[Any, ...]:
+    """Read `low:high:count` or `low:high:count:log`."""
+    field = f"grid {name}"
+    try:
+        low_word, high_word, count_word, *spacing = (word.strip() for word in given.split(":"))
+        low, high, count = float(low_word), float(high_word), int(count_word)
+    except ValueError as error:
+        raise InputError(field, given, RANGE) from error
+    if spacing not in ([], ["log"]) or not math.isfinite(high - low):
+        raise InputError(field, given, RANGE)
+    if count < 2:
+        raise InputError(field, given, f"{RANGE}, with a count >= 2, since both ends belong")
+    if spacing and min(low, high) <= 0:
+        raise InputError(
+            field, given, "low:high:count:log with a low > 0, since its values are in equal ratios"
+        )
+    space = np.geomspace if spacing else np.linspace
+    # twelve digits: 0.3, where the spacing computes 0.30000000000000004
+    places = [float(f"{x:.12g}") for x in space(low, high, count)]
+    return tuple(places) if kind is float else tuple(dict.fromkeys(round(x) for x in places))
 
 
 def _lists(axes: Mapping[str, tuple[Any, ...]]) -> dict[str, list[Any]]:
@@ -182,6 +215,6 @@ def _written(values: tuple[Any, ...]) -> str:
     if len(values) > 3 and all(isinstance(value, float) for value in values):
         for spacing in ("", ":log"):
             text = f"{values[0]:g}:{values[-1]:g}:{len(values)}{spacing}"
-            if (spacing == "" or values[0] > 0) and _values("", text, float) == values:
+            if (spacing == "" or values[0] > 0) and _range("", text, float) == values:
                 return text
     return ",".join(map(str, values))

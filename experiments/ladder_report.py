@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from experiments import figures
 from experiments.decompose import Decomposed, Effective
 from experiments.results import replacing, write_json
+from experiments.wording import folded, table
 from fpo_jax import plotting
 from fpo_jax.statistics import mean_interval
 
@@ -125,18 +126,24 @@ def show(decomposed: Decomposed) -> str:
     def cell(value: Any, form: str) -> str:
         return "–" if value is None else format(value, form)
 
-    head = f"{'route':22s}{'cosine':>8s}{'norm ratio':>12s}{'signs':>8s}{'error':>10s}{'products':>10s}"
-    lines = [f"{head}{'µs':>9s}{'weight':>9s}{'best':>9s}"]
-    for row in rows(decomposed):
-        lines.append(
-            f"{row['route']:22s}{cell(row['cosine'], '.3f'):>8s}{cell(row['norm_ratio'], '.3g'):>12s}"
-            f"{cell(row['sign_agreement'], '.3f'):>8s}{cell(row['relative_error'], '.1e'):>10s}"
-            f"{row['products']:10.1f}{1e6 * row['seconds']:9.0f}{cell(row['weight'], '.3g'):>9s}"
-            f"{cell(row['best_weight'], '.3g'):>9s}"
-        )
+    head = ("route", "cosine", "norm ratio", "signs", "error", "products", "µs", "weight", "best")
+    cells = [
+        [
+            row["route"],
+            cell(row["cosine"], ".3f"),
+            cell(row["norm_ratio"], ".3g"),
+            cell(row["sign_agreement"], ".3f"),
+            cell(row["relative_error"], ".1e"),
+            f"{row['products']:.1f}",
+            f"{1e6 * row['seconds']:.0f}",
+            cell(row["weight"], ".3g"),
+            cell(row["best_weight"], ".3g"),
+        ]
+        for row in rows(decomposed)
+    ]
     scale = "none" if decomposed.scale is None else f"{decomposed.scale:.3g}"
-    lines.append(f"weight of the follower's own step, 2·lr·α·k: {scale}; best: least squares along the runs")
-    return "\n".join(lines)
+    legend = f"weight of the follower's own step, 2·lr·α·k: {scale}; best: least squares along the runs"
+    return f"{table(head, cells)}\n{folded(legend, 0)}"
 
 
 def write(out: Path, decomposed: Decomposed, report: Mapping[str, Any], options: Mapping[str, Any]) -> None:

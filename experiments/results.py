@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+import fpo_jax
 from experiments.running import Result
 from fpo_jax.hyperparameters import InputError
 
@@ -96,11 +97,14 @@ def write_json(path: Path, content: Any) -> None:
 
 def provenance(command: str, precision: str, more: Sequence[str] = ()) -> dict[str, Any]:
     """Return what a reader needs to judge a number: the command, versions, device, precision."""
-    packages = ("fpo-jax", "jax", "jaxlib", "lineax", "optax", "flax", "numpy", "scipy", *more)
+    packages = ("jax", "jaxlib", "lineax", "optax", "flax", "numpy", "scipy", *more)
     return {
         "command": command,
-        "versions": {name: importlib.metadata.version(name) for name in packages}
-        | {"python": platform.python_version()},
+        "versions": {
+            "fpo-jax": fpo_jax.__version__,
+            **{name: importlib.metadata.version(name) for name in packages},
+            "python": platform.python_version(),
+        },
         "device": str(jax.devices()[0].device_kind),
         "platform": jax.default_backend(),
         "precision": precision,
@@ -110,8 +114,8 @@ def provenance(command: str, precision: str, more: Sequence[str] = ()) -> dict[s
 def write_run(out: Path, result: Result, report: Mapping[str, Any]) -> None:
     """Write a run's folder: `config.json`, `metrics.npz` with arrays [seed, step], `summary.json`, figures.
 
-    `report` is what `summary.json` holds. `metrics.npz` also names its rows (`seed`), the optimum of each,
-    and the seeds that diverged. `report.html` shows it all.
+    `report` is what `summary.json` holds. `metrics.npz` also has its `axes` and their values, the optimum of
+    each seed, and the seeds that diverged. `report.html` shows it all.
     """
     from experiments import figures  # matplotlib is slow to import, and a run without a folder needs none
     from experiments.comparison import Experiment
@@ -127,7 +131,9 @@ def write_run(out: Path, result: Result, report: Mapping[str, Any]) -> None:
     with replacing(out) as folder:
         write_json(folder / "config.json", settings.as_dict())
         arrays: dict[str, np.ndarray] = result.metrics | {
+            "axes": np.array(["seed", "step"]),
             "seed": result.seeds,
+            "step": np.arange(settings.steps + 1),
             "optimum": result.optimum,
             "diverged_seed": np.array(list(result.diverged), dtype=int),
             "diverged_iteration": np.array(list(result.diverged.values()), dtype=int),

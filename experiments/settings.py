@@ -8,6 +8,7 @@ command line offers, and what a sweep will vary.
 import dataclasses
 import json
 import shlex
+import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 
 from envs import ENVIRONMENTS
+from experiments.env_files import given_again, origin, without_origin
 from fpo_jax.differentiate import DIFFERENTIATORS
 from fpo_jax.feedback import FEEDBACKS
 from fpo_jax.followers import FOLLOWERS
@@ -131,7 +133,7 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """Return all settings as one flat dictionary, the contents of `config.json`."""
         general = {key: getattr(self, key) for key in GENERAL}
-        return self.names._asdict() | general | self.values
+        return self.names._asdict() | origin(self.names.environment) | general | self.values
 
     def build(self) -> tuple[Environment, Leader, Follower]:
         """Return the environment, the leader and the follower.
@@ -155,12 +157,15 @@ class Settings:
         """Return what a program of these parts depends on: all of theirs but real hyperparameters."""
         table = hyperparameters(self.names)
         counts = {name: v for name, v in self.values.items() if table[name][0].metadata["kind"] is not float}
-        return self.names._asdict() | counts
+        environment = parts(self.names)[1].environment
+        file = getattr(sys.modules[environment.__module__], "__file__", None)  # two files may use one name
+        return self.names._asdict() | counts | {"file": file}
 
     def command(self) -> str:
         """Return the shortest command that repeats this run."""
-        words = ["fpo-jax run", self.names.environment, f"--objective {self.names.objective}"]
-        usual_names = parts(Names(self.names.environment, self.names.objective))[0]._asdict()
+        environment = self.names.environment
+        words = ["fpo-jax run", environment, *given_again(environment), f"--objective {self.names.objective}"]
+        usual_names = parts(Names(environment, self.names.objective))[0]._asdict()
         usual = resolve(self.names._asdict()).as_dict() | usual_names
         for name, value in self.as_dict().items():
             if value != usual[name]:
@@ -178,7 +183,7 @@ def resolve(wishes: Mapping[str, Any]) -> Settings:
     Raises:
         InputError: names what is unknown (with the nearest known name), missing or out of range.
     """
-    wishes = {key: value for key, value in wishes.items() if value is not None}
+    wishes = {key: value for key, value in without_origin(wishes).items() if value is not None}
     if "environment" not in wishes:
         raise InputError("environment", "nothing", f"one of {', '.join(ENVIRONMENTS)}")
     for field in Names._fields:
@@ -189,7 +194,7 @@ def resolve(wishes: Mapping[str, Any]) -> Settings:
     known = [*Names._fields, *GENERAL, *table]
     for key in wishes:
         require_known("setting", key, known)
-    values = {key: _coerced(f, wishes.get(key, default)) for key, (f, default) in table.items()}
+    values = {key: as_written(f, wishes.get(key, default)) for key, (f, default) in table.items()}
     general = GENERAL | {"steps": recipe.steps}
     general |= {key: wishes[key] for key in general if key in wishes}
     for key, low, high in (("seeds", 1, SEED_LIMIT), ("seed", 0, SEED_LIMIT - 1), ("steps", 1, None)):
@@ -206,17 +211,39 @@ def resolve(wishes: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def _coerced(field: dataclasses.Field, value: Any) -> Any:
-    """Let an integer stand for a real number, as in `weight=1`; leave all else for the check of ranges."""
+def as_written(field: dataclasses.Field, value: Any) -> Any:
+    """Return what a user's value stands for; its range is checked elsewhere.
+
+    An integer stands for a real number, as in `weight=1`, and a file for the text in it, where text may be.
+
+    Raises:
+        InputError: when a file cannot be read.
+    """
+    if isinstance(value, str) and "read" in field.metadata:
+        return field.metadata["read"](value)
     is_integer = isinstance(value, int) and not isinstance(value, bool)
     return float(value) if field.metadata["kind"] is float and is_integer else value
 
 
-def load(path: Path) -> dict[str, Any]:
+OF_COMMANDS = {
+    "decompose": "decompose",
+    "policy_steps": "run",
+    "grid": "sweep",
+    "judge_model": "judge",
+    "lora_rank": "llm",
+}
+"""By which setting one knows whose `config.json` it is, the first that is there."""
+
+
+def load(path: Path, *commands: str) -> dict[str, Any]:
     """Read the settings of an earlier run from its `config.json`.
 
+    Args:
+        path: the file.
+        commands: those whose settings will do; all when none is named.
+
     Raises:
-        InputError: when the file is missing or is not one JSON object.
+        InputError: when the file is missing, is not one JSON object, or is that of another command.
     """
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
@@ -225,6 +252,10 @@ def load(path: Path) -> dict[str, Any]:
         raise InputError("config", path, f"a readable JSON file ({reason})") from error
     if not isinstance(loaded, dict):
         raise InputError("config", path, "a JSON object of settings")
+    of = [command for name, command in OF_COMMANDS.items() if name in loaded]
+    if commands and of and of[0] not in commands:
+        right = f"fpo-jax {of[0]} --config {shlex.quote(str(path))}"
+        raise InputError("config", path, f"settings of {commands[0]}; these are for `{right}`")
     return loaded
 
 

@@ -16,6 +16,7 @@ import xarray as xr
 from jax.experimental import multihost_utils
 from tqdm import tqdm
 
+import fpo_jax
 from experiments import dataset as data
 from experiments import sweep_figures
 from experiments.chunks import Damaged, Unfinished, on_a_full_disk
@@ -125,7 +126,8 @@ def _description(grid: Grid, sweep: Sweep) -> dict[str, Any]:
 
 def _how() -> dict[str, Any]:
     """Return what may change from one run of a process to the next, and then the last digits of results."""
-    versions = {name: importlib.metadata.version(name) for name in ("fpo-jax", "jax", "jaxlib")}
+    versions = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib")}
+    versions = {"fpo-jax": fpo_jax.__version__} | versions
     return {"devices": jax.device_count(), "device": jax.devices()[0].device_kind} | versions
 
 

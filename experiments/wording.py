@@ -2,6 +2,8 @@
 
 import math
 import os
+import shutil
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,43 @@ def as_text(path: Path | str) -> str:
     return os.fsencode(path).decode(errors="replace")
 
 
+def how_computed(precision: str, record: str) -> str:
+    """Say in which precision something is computed, and what is written down of it."""
+    written = {"full": "with the exact steering term", "outcome": "without the steering term"}[record]
+    return f"{precision}, {written} ({record})"
+
+
 def fixed(value: float, digits: int) -> str:
     """Return a number with so many decimals, and no sign where all of them are 0."""
     return format(value, f"z.{digits}f")
+
+
+def columns() -> int:
+    """Return how many characters a line of the terminal has; more than any has, where there is none."""
+    return shutil.get_terminal_size(fallback=(10**6, 24)).columns
+
+
+def folded(line: str, indent: int) -> str:
+    """Return a line as several where the terminal is too narrow for it, all but the first indented."""
+    room = max(columns(), indent + 20)
+    return textwrap.fill(
+        line, room, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as text, its first column to the left; in a narrow terminal, a block of lines a row."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+
+    def line(row: Sequence[str]) -> str:
+        padded = [x.rjust(width) for x, width in zip(row, widths, strict=True)]
+        return "  ".join([row[0].ljust(widths[0]), *padded[1:]])
+
+    if len(line(head)) <= columns():
+        return "\n".join(map(line, [head, *rows]))
+    room = max(map(len, head))
+    blocks = [[f"{name:{room}s}  {x}" for name, x in zip(head, row, strict=True)] for row in rows]
+    return "\n\n".join("\n".join(block) for block in blocks)
 
 
 def with_interval(value: float, low: float, high: float, digits: int = 3) -> str:

@@ -4,6 +4,8 @@ A policy is a differentiable weighted sample of responses; everything else follo
 the nouns, `fpo_jax.steering` for the decomposition, `fpo_jax.simulate` for the loop.
 """
 
+import importlib.metadata
+
 from fpo_jax import supported  # first, since the rest may not even be imported where it refuses
 
 supported.check()
@@ -89,3 +91,13 @@ __all__ = [
     "seed_keys",
     "steering",
 ]
+
+
+def __getattr__(name: str) -> str:
+    """Return `__version__`, which is looked up only when it is asked for."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return importlib.metadata.version("fpo-jax")
+    except importlib.metadata.PackageNotFoundError:  # on the path, and not installed
+        return "0+unknown"

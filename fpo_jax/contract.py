@@ -76,7 +76,7 @@ def probe_game(game: Game, theta: Theta, phi: Phi, key: Key) -> Probe:
         return leader_value(game, t, p, game.respond(t, key))
 
     def compare(f: Callable[[PyTree], Scalar], x: PyTree) -> tuple[Array, Array, Array]:
-        difference = CentralDifference(DIFFERENCE_STEP).gradient(f, x)
+        difference = CentralDifference(difference_step=DIFFERENCE_STEP).gradient(f, x)
         return ravel_pytree(jax.grad(f)(x))[0], ravel_pytree(difference)[0], f(x)
 
     shortcuts = _shortcuts(game, theta, phi, policy)

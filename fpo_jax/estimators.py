@@ -97,7 +97,7 @@ class Implicit(Directed):
             InputError: when the follower's update minimises nothing, so that the theorem does not apply.
         """
         parts, cost = self.decompose(game, follower, theta, reward_model, key)
-        return Estimate(parts.total, cost)
+        return Estimate(parts.gradient, cost)
 
     def decompose(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
@@ -276,7 +276,9 @@ class ZeroOrder(Directed):
         def value(t: Theta) -> Scalar:
             return foresighted_value(game, follower, t, reward_model, key, self.horizon)
 
-        return Estimate(CentralDifference(self.zero_order_step).gradient(value, theta), Cost())
+        return Estimate(
+            CentralDifference(difference_step=self.zero_order_step).gradient(value, theta), Cost()
+        )
 
 
 @struct.dataclass

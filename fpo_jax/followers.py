@@ -15,7 +15,7 @@ from jax.scipy.optimize import minimize
 
 from fpo_jax.expect import follower_loss, squared_norm, training_data
 from fpo_jax.feedback import Labels
-from fpo_jax.hyperparameters import catalogue, count, flag, real
+from fpo_jax.hyperparameters import catalogue, count, flag, part, real
 from fpo_jax.optimiser import Optax
 from fpo_jax.solve import STATIONARY_ENOUGH, largest_curvature, solve_positive, trust
 from fpo_jax.types import Feedback, Follower, Game, Key, Phi, RewardModel, Scalar, Theta
@@ -47,7 +47,7 @@ class Gradient(Follower):
     weight_decay: float = real(0.0, "share of φ lost at each step, in [0, 1]", low=0.0, high=1.0)
     alpha: float = real(1.0, ALPHA_HELP, low=0.0, high=1.0)
     rm_steps: int = count(1, "gradient steps in one update of the reward model")
-    feedback: Feedback = Labels()
+    feedback: Feedback = part(Labels())
 
     def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
         """Return the initial parameters unchanged."""
@@ -111,7 +111,7 @@ class BestResponse(Follower):
     ridge: float = real(0.0, "ridge λ on ‖φ − anchor‖²", low=0.0)
     alpha: float = real(1.0, ALPHA_HELP, low=0.0, high=1.0)
     anchored: bool = flag(False, "pull φ toward its initial value φ₀ rather than toward 0")
-    feedback: Feedback = Labels()
+    feedback: Feedback = part(Labels())
 
     def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
         """Return the best response to the initial policy; the anchor is remembered."""

@@ -2,7 +2,7 @@
 
 A hyperparameter is declared once, as a field of a `flax.struct.dataclass`. Its declaration serves the
 documentation, the command line and the check of its value. Real-valued ones are leaves of the pytree, so
-that changing them compiles nothing; counts, choices and flags are static.
+that changing them compiles nothing; counts, choices and flags are static. All of them are given by name.
 
 A user's own environment, follower or objective declares its fields in the same way:
 
@@ -21,7 +21,7 @@ fpo_jax.hyperparameters.InputError: strength = -1.0: must be a finite number >= 
 import dataclasses
 import difflib
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import jax
@@ -46,34 +46,42 @@ def real(
     default: float, help: str, *, low: float = -math.inf, high: float = math.inf, open: bool = False
 ) -> Any:
     """Declare a real-valued hyperparameter in [low, high], or in (low, high] if `open`: a traced leaf."""
-    return struct.field(
-        default=default,
-        metadata={"help": help, "kind": float, "low": low, "high": high, "open": open},
-    )
+    return _declared(default, kind=float, help=help, low=low, high=high, open=open)
 
 
 def count(default: int, help: str, *, low: int = 1) -> Any:
     """Declare an integer >= low, such as a number of steps or a size: static, since shapes depend on it."""
-    return struct.field(pytree_node=False, default=default, metadata={"help": help, "kind": int, "low": low})
+    return _declared(default, kind=int, help=help, low=low)
 
 
 def choice(default: str, help: str, options: tuple[str, ...]) -> Any:
     """Declare a choice between names: static."""
-    return struct.field(
-        pytree_node=False,
-        default=default,
-        metadata={"help": help, "kind": str, "options": options},
-    )
+    return _declared(default, kind=str, help=help, options=options)
 
 
-def text(default: str, help: str) -> Any:
-    """Declare free text, which its owner's `check` reads: static."""
-    return struct.field(pytree_node=False, default=default, metadata={"help": help, "kind": str})
+def text(default: str, help: str, *, read: Callable[[str], str] | None = None) -> Any:
+    """Declare free text, which its owner's `check` reads: static.
+
+    `read`, if given, turns what a user writes into that text, such as the name of a file into what it holds.
+    """
+    return _declared(default, kind=str, help=help, **({} if read is None else {"read": read}))
 
 
 def flag(default: bool, help: str) -> Any:
     """Declare a yes-or-no choice: static."""
-    return struct.field(pytree_node=False, default=default, metadata={"help": help, "kind": bool})
+    return _declared(default, kind=bool, help=help)
+
+
+def part(default: Any) -> Any:
+    """Declare what has hyperparameters of its own, such as a follower's feedback."""
+    return struct.field(default=default, kw_only=True)
+
+
+def _declared(default: Any, *, kind: type, **metadata: Any) -> Any:
+    """Return a field that is given by name only, since no order of hyperparameters can be guessed."""
+    return struct.field(
+        pytree_node=kind is float, default=default, kw_only=True, metadata={"kind": kind, **metadata}
+    )
 
 
 def declared(owner: Any) -> list[dataclasses.Field]:

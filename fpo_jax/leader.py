@@ -8,7 +8,7 @@ from flax import struct
 from jaxtyping import PyTree
 
 from fpo_jax.differentiate import Autodiff, Differentiator
-from fpo_jax.hyperparameters import InputError, count, real
+from fpo_jax.hyperparameters import InputError, count, part, real
 from fpo_jax.loops import scan_rows
 from fpo_jax.schedule import annealed
 from fpo_jax.steering import ForesightKeys, foresight_keys
@@ -34,7 +34,7 @@ class Leader:
 
     objective: Objective
     policy_lr: float = real(0.02, "learning rate of the policy", low=0.0)
-    differentiator: Differentiator = Autodiff()
+    differentiator: Differentiator = part(Autodiff())
     policy_steps: int = count(1, "policy steps between two updates of the reward model")
     policy_lr_decay: float = real(0.0, "share of the learning rate lost by the end", low=0.0, high=1.0)
     policy_lr_power: float = real(4.0, "how late the learning rate is lost", low=0.0, open=True)

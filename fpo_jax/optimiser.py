@@ -16,7 +16,7 @@ from jaxtyping import Array, Int, PyTree
 
 from fpo_jax.expect import follower_loss, mix, squared_norm
 from fpo_jax.feedback import Labels
-from fpo_jax.hyperparameters import InputError, choice, count, flag, real, text
+from fpo_jax.hyperparameters import InputError, choice, count, flag, part, real, text
 from fpo_jax.keys import named_key
 from fpo_jax.types import Feedback, Follower, Game, Key, Phi, Responses, RewardModel, Scalar, Theta
 
@@ -66,7 +66,7 @@ class Optax(Follower):
     buffer_size: int = count(1, "samples that the buffer holds, >= draws")
     replay: str = choice("fresh", "what the buffer keeps", ("fresh", "fifo", "accumulate", "mixed"))
     warm_start: bool = flag(True, "continue from the present φ rather than from φ₀")
-    feedback: Feedback = Labels()
+    feedback: Feedback = part(Labels())
 
     def check(self) -> None:
         """Raise an InputError when draws do not fit the buffer, or the optimiser is none."""

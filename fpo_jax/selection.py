@@ -91,9 +91,9 @@ def reward_scores(game: Game, theta: Theta, phi: Phi, key: Key) -> Float[Array, 
 SCORES: dict[str, Callable[[Any], Objective]] = {
     "reward": lambda weight: Myopic(),
     "exact": lambda weight: Exact(),
-    "relaxed": lambda weight: Relaxed(weight),
-    "practical": lambda weight: Practical(weight),
-    "proximal": lambda weight: Proximal(weight),
+    "relaxed": lambda weight: Relaxed(weight=weight),
+    "practical": lambda weight: Practical(weight=weight),
+    "proximal": lambda weight: Proximal(weight=weight),
 }
 """By what candidates are ranked: the effective rewards of these objectives."""
 

@@ -22,7 +22,7 @@ HORIZON_LIMIT = 10**6
 
 
 class Decomposition(NamedTuple):
-    """dF/dθ in its two parts, each a pytree shaped like θ.
+    """dF/dθ in its two parts, each a pytree shaped like θ; `gradient` is their sum, as in an `Estimate`.
 
     Attributes:
         standard: ∂J/∂θ at φ⁺, what iterative RLHF follows.
@@ -33,7 +33,7 @@ class Decomposition(NamedTuple):
     steering: PyTree
 
     @property
-    def total(self) -> PyTree:
+    def gradient(self) -> PyTree:
         """Return dF/dθ = standard + steering."""
         return jax.tree.map(jnp.add, self.standard, self.steering)
 

@@ -24,7 +24,7 @@ from fpo_jax.hyperparameters import validate
 from fpo_jax.keys import named_key
 from fpo_jax.start import at_precision
 from fpo_jax.steering import Decomposition, foresighted_value, steering
-from fpo_jax.types import Environment, Follower, Game, Key, Phi, RewardModel, Scalar, Theta
+from fpo_jax.types import Environment, Estimate, Follower, Game, Key, Phi, RewardModel, Scalar, Theta
 
 
 def central_difference(f: Callable[[PyTree], Scalar], x: PyTree, step: float = 1e-5) -> PyTree:
@@ -35,7 +35,7 @@ def central_difference(f: Callable[[PyTree], Scalar], x: PyTree, step: float = 1
         x: where to differentiate.
         step: half-width h, > 0; 1e-5 suits float64.
     """
-    return CentralDifference(step).gradient(f, x)
+    return CentralDifference(difference_step=step).gradient(f, x)
 
 
 def check_game(environment: Environment | Game, key: Key | None = None) -> None:
@@ -78,7 +78,7 @@ def _begun(environment: Environment | Game, key: Key) -> tuple[Game, tuple[Theta
 def check_decomposition(
     environment: Environment | Game,
     follower: Follower,
-    candidate: Callable[[Game, Follower, Theta, RewardModel, Key], Decomposition | PyTree],
+    candidate: Callable[[Game, Follower, Theta, RewardModel, Key], Decomposition | Estimate | PyTree],
     key: Key | None = None,
     *,
     horizon: int = 1,
@@ -120,8 +120,9 @@ def check_decomposition(
         if isinstance(given, Decomposition):
             _require_close("standard", given.standard, exact.standard, tolerance, "the exact standard part")
             _require_close("steering", given.steering, exact.steering, tolerance, "the exact steering part")
-            given = given.total
-        _require_close("dF/dθ", given, exact.total, tolerance, "the exact gradient")
+        if isinstance(given, Decomposition | Estimate):
+            given = given.gradient
+        _require_close("dF/dθ", given, exact.gradient, tolerance, "the exact gradient")
         _require_close("dF/dθ", given, difference, max(tolerance, TOLERANCE), "the central difference of F")
 
 

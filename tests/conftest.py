@@ -2,12 +2,15 @@
 
 import gc
 import os
+import sys
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "1")  # whatever the machine; a test of devices asks for its own
 # Python looks for text files that do not name their encoding only if it is told before it starts: in the
 # processes that share the tests, as in `pytest -n 2`, and in those that tests start.
 os.environ["PYTHONWARNDEFAULTENCODING"] = "1"
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # what is tested is traced and compiled anew
+
+os.environ.pop("COLUMNS", None)  # pytest-xdist tells its workers of 80, at which tables are turned
 
 import jax
 import pytest
@@ -33,3 +36,17 @@ def pytest_configure(config):
 @pytest.fixture
 def key():
     return jax.random.key(7)
+
+
+@pytest.fixture
+def forgetful(monkeypatch):
+    """Forget, after a test, the environments that it loaded from files, and the folders of these."""
+    from envs import ENVIRONMENTS
+    from experiments import env_files
+
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    known, given = dict(ENVIRONMENTS), dict(env_files._given)
+    yield
+    for now, before in ((ENVIRONMENTS, known), (env_files._given, given)):
+        now.clear()
+        now.update(before)

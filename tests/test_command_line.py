@@ -1,13 +1,21 @@
 """The command line, in process: results, files, exit statuses, and one clear line for bad input."""
 
+import importlib.metadata
 import json
+import platform
 import shlex
+import subprocess
+import sys
 
+import jax
+import jaxlib
 import numpy as np
 import pytest
 
+import fpo_jax
 from envs import ENVIRONMENTS
-from experiments.__main__ import main
+from experiments.__main__ import COMMANDS, main
+from experiments.grid import make_grid
 from experiments.linear import EXPERIMENT
 from experiments.settings import resolve
 from fpo_jax.objectives import OBJECTIVES
@@ -85,6 +93,8 @@ def test_run_writes_a_folder_that_runs_again_to_the_same_bits(capsys, tmp_path):
         np.testing.assert_array_equal(a[name], b[name])
     assert a["true_utility"].shape == (3, 6)
     np.testing.assert_array_equal(a["seed"], [4, 5, 6])
+    assert a["axes"].tolist() == ["seed", "step"]
+    np.testing.assert_array_equal(a["step"], range(6))
     summary = json.loads((first / "summary.json").read_text(encoding="utf-8"))
     assert summary["precision"] == "float64"
     assert "jax" in summary["versions"]
@@ -190,7 +200,6 @@ def test_bad_config_files(capsys, tmp_path):
         '{"environment": "linear", "wieght": 1}': "nearest: weight_decay",
         '{"environment": "linear", "rm_lr": "fast"}': "rm_lr = fast",
         '{"environment": 3}': "environment = 3",
-        '{"environment": "linear", "decompose": 3}': "decompose = 3",
         '{"environment": "linear", "seeds": 1.5}': "seeds = 1.5",
         "{": "readable JSON",
     }
@@ -201,6 +210,110 @@ def test_bad_config_files(capsys, tmp_path):
         assert err.count("\n") == 1
         assert complaint in err
         assert str(config) in err
+
+
+def test_settings_of_another_command_name_the_right_one(capsys, tmp_path):
+    config = tmp_path / "config.json"
+    run = resolve({"environment": "linear", "objective": "best-of"}).as_dict()  # which has `candidates`, too
+    sweep = make_grid({"environment": "linear"}).as_dict()
+    cases = [
+        (sweep, "sweep", ("run", "decompose", "judge")),
+        (run, "run", ("sweep", "judge")),
+        (run | {"decompose": {"every": 1}}, "decompose", ("sweep", "judge")),
+        ({"judge_model": None, "answers": []}, "judge", ("run", "sweep", "decompose")),
+        ({"lora_rank": 16, "candidates": 8}, "llm", ("run", "sweep", "judge")),
+    ]
+    for settings, right, others in cases:
+        config.write_text(json.dumps(settings), encoding="utf-8")
+        for command in others:
+            status, out, err = call(capsys, command, "--config", config)
+            assert (status, out, err.count("\n")) == (2, "", 1)
+            assert f"settings of {command}; these are for `fpo-jax {right} --config {config}`" in err
+    config.write_text('{"environment": "linear", "decompose": 3}', encoding="utf-8")
+    status, _, err = call(capsys, "decompose", "--config", config)
+    assert status == 2
+    assert "decompose = 3" in err
+
+
+def test_version_is_said_at_once():
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "experiments", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    python = platform.python_version()
+    beneath = f"jax {jax.__version__}, jaxlib {jaxlib.__version__}, Python {python}"
+    assert done.stdout == f"fpo-jax {fpo_jax.__version__} ({beneath})\n"
+    assert "jax._src" not in done.stderr
+
+
+def test_a_package_that_is_not_installed_has_a_version(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    assert fpo_jax.__version__ == "0+unknown"
+    with pytest.raises(AttributeError, match="no attribute 'versions'"):
+        fpo_jax.versions  # noqa: B018
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("columns", ["40", "80"])
+def test_help_says_a_type_and_a_default_once(command, columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    status, out, _ = call(capsys, command, "--help")
+    assert status == 0
+    assert "None" not in out
+    _, _, below = out.partition(" options ")  # above it one sentence, which a terminal folds itself
+    assert 0 < max(map(len, below.splitlines())) <= int(columns)
+
+
+def test_a_narrow_terminal_folds_lines_and_turns_tables(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    for arguments in (["--help"], ["list"], ["judge", "--counts", "12:3"]):
+        status, out, _ = call(capsys, *arguments)
+        assert status == 0
+        assert max(map(len, out.splitlines())) <= 40
+    assert "\nrate           0.800\n" in out  # 12 wins of 15, a line of its own
+    monkeypatch.setenv("COLUMNS", "200")
+    _, out, _ = call(capsys, "judge", "--counts", "12:3")
+    assert out.splitlines()[0].split()[:4] == ["A", ":", "B", "wins"]
+
+
+def test_what_is_computed_is_said(capsys, monkeypatch):
+    class Stop(Exception):
+        pass
+
+    def stop(*_, **__):
+        raise Stop
+
+    monkeypatch.setattr("experiments.running.execute", stop)
+    monkeypatch.setattr("experiments.sweeping.run_grid", stop)
+    said = {
+        ("run",): "float64, with the exact steering term (full)",
+        (
+            "run",
+            "--precision",
+            "float32",
+            "--record",
+            "outcome",
+        ): "float32, without the steering term (outcome)",
+        ("sweep",): "float32, without the steering term (outcome); for speed, while `fpo-jax run` has "
+        "--precision float64 --record full",
+        ("sweep", "--record", "full"): "while `fpo-jax run` has --precision float64\n",
+        (
+            "sweep",
+            "--precision",
+            "float64",
+            "--record",
+            "full",
+        ): "float64, with the exact steering term (full)\n",
+    }
+    for (command, *options), what in said.items():
+        with pytest.raises(Stop):
+            main([command, "linear", *options])
+        assert what in capsys.readouterr().err
 
 
 def test_an_unusable_folder_is_refused_before_any_work(capsys, tmp_path):

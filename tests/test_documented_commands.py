@@ -10,6 +10,7 @@ import pytest
 from experiments import llm
 from experiments.__main__ import AT_ONCE, COMMANDS, main
 from experiments.commands import sweep
+from experiments.commands.new_env import write_template
 from experiments.grid import make_grid
 from experiments.results import write_json
 from experiments.settings import resolve
@@ -36,6 +37,7 @@ WORK = (  # what commands do once their options are understood
         for name in ("environments", "linear", "tabular", "steering", "neural", "sweep", "coverage")
     ),
 )
+EXTEND = re.findall(r"```python\n(.*?)```", PAGES["extend.md"], re.S)
 STANDS_FOR = {"ENV": "bandit", "K": "2", "NAME": "mine"}
 
 
@@ -61,7 +63,7 @@ def test_commands_are_found():
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, forgetful):
     """A working directory that holds what commands read."""
     monkeypatch.chdir(tmp_path)
     for name, settings in {
@@ -71,6 +73,10 @@ def folder(tmp_path, monkeypatch):
     }.items():
         (tmp_path / name).mkdir()
         write_json(tmp_path / name / "config.json", settings.as_dict())
+    (tmp_path / "length.py").write_text(
+        next(b for b in EXTEND if "class Length(Game)" in b), encoding="utf-8"
+    )
+    write_template("my_env")
     return tmp_path
 
 

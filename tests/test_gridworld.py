@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import label
 
 from envs.gridworld import MOVES, Gridworld
+from experiments.grid import make_grid
+from experiments.settings import resolve
 from fpo_jax import BestResponse, Exact, Leader, Myopic, outcome, run_seeds, seed_keys
 from fpo_jax.hyperparameters import InputError, validate
 from fpo_jax.testing import check_game
@@ -33,6 +35,37 @@ def test_the_recipe_is_as_described(key):
     np.testing.assert_allclose(up[[0, 1, 5]], [0.8 + 2 * 0.05, 0.05, 0.05], rtol=1e-14)
     np.testing.assert_allclose(up.sum(), 1.0, rtol=1e-14)
     assert np.asarray(game.offline().w).reshape(25, 4)[planted == 1].sum() == 0
+
+
+def test_a_map_may_stand_in_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "maze.txt").write_text("S..#G\n.#...\n..D.#\n\n", encoding="utf-8")
+    settings = resolve({"environment": "gridworld", "map": "maze.txt"})
+    assert settings.as_dict()["map"] == "S..#G/.#.../..D.#"  # what was drawn, wherever the file goes
+    grid = make_grid({"environment": "gridworld", "grid": {"map": "maze.txt, SD/.G"}})
+    assert grid.grid["map"] == ("S..#G/.#.../..D.#", "SD/.G")
+
+
+def test_a_file_that_is_no_map_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for file, content, complaint in (
+        (
+            "ragged.txt",
+            b"S..\n.G\n",
+            "map line 2 = .G: must be 3 cells long, as the first line, and not 2, in",
+        ),
+        ("unknown.txt", b"S..\n.x.\n..G\n", "map line 2 = .x.: must be made of S (start)"),
+        ("binary", b"\xff\xfe", "nor is it a file that can be read (no text)"),
+        ("empty", b"\n", "map = nothing: must be one or more rows, in empty"),
+        ("none.txt", None, "nor is it a file that can be read (No such file or directory)"),
+        ("folder", None, "nor is it a file that can be read (Is a directory)"),
+    ):
+        if content is not None:
+            (tmp_path / file).write_bytes(content)
+        with pytest.raises(InputError) as caught:
+            resolve({"environment": "gridworld", "map": file})
+        assert complaint in str(caught.value)
 
 
 def test_a_map_is_read_as_it_is_written(key):

@@ -11,6 +11,7 @@ from flax import struct
 import envs
 import experiments
 import fpo_jax
+from envs import ENVIRONMENTS
 from envs.bandit import Bandit
 from envs.linear import Linear
 from fpo_jax import (
@@ -30,8 +31,11 @@ from fpo_jax import (
     seed_keys,
     steering,
 )
+from fpo_jax.differentiate import DIFFERENTIATORS
+from fpo_jax.feedback import FEEDBACKS
 from fpo_jax.followers import FOLLOWERS
 from fpo_jax.hyperparameters import kebab, require_known, validate
+from fpo_jax.objectives import OBJECTIVES
 
 BAD = [
     (Gradient(rm_lr=-0.1), "rm_lr = -0.1: must be a finite number >= 0"),
@@ -49,7 +53,7 @@ BAD = [
     (Exact(horizon=0), "horizon = 0: must be an integer >= 1"),
     (Exact(utility="value"), "utility = value: must be one of differentiated, detached"),
     (Leader(Myopic(), policy_lr=float("inf")), "policy_lr = inf: must be a finite number >= 0"),
-    (ForwardDifference(0.0), "difference_step = 0.0: must be a finite number > 0"),
+    (ForwardDifference(difference_step=0.0), "difference_step = 0.0: must be a finite number > 0"),
     (Bandit(ordinary=0), "ordinary = 0: must be an integer >= 1"),
     (Bandit(planted_style_low=4.0), "planted_style_low = 4.0: must be <= planted_style_high = 3.0"),
     (Linear(signal_dimension=60), "signal_dimension = 60: must be <= dimension = 50"),
@@ -90,6 +94,22 @@ def test_a_best_response_that_cannot_be_solved_is_refused(key):
 
     with pytest.raises(InputError, match="a reward affine in φ"):
         run(Curved(), Leader(Myopic()), BestResponse(ridge=0.1), key, steps=1, initial=start)
+
+
+CATALOGUES = (ENVIRONMENTS, FOLLOWERS, FEEDBACKS, OBJECTIVES, DIFFERENTIATORS)
+
+
+@pytest.mark.parametrize("cls", [cls for classes in CATALOGUES for cls in classes.values()])
+def test_hyperparameters_are_given_by_name(cls):
+    # BestResponse(0.3) would set whichever field happens to stand first
+    with pytest.raises(TypeError, match=r"takes 1 positional argument|takes no arguments"):
+        cls(0.3)
+
+
+def test_only_a_leaders_objective_has_a_place():
+    assert Leader(Exact(horizon=2), policy_lr=0.1).objective == Exact(horizon=2)
+    with pytest.raises(TypeError, match="takes 2 positional arguments"):
+        Leader(Exact(), 0.1)
 
 
 def test_expect_refuses_disagreeing_shapes():

@@ -341,7 +341,9 @@ def test_unrolled_to_convergence_is_the_limit_of_the_follower(key):
     game, _, theta, model = at("bandit", key)
     follower = Gradient(rm_lr=0.1, weight_decay=0.02, alpha=0.3)
     here = RewardModel(model.phi)
-    unrolled, limit = (o.estimate(game, follower, theta, here, key).gradient for o in (Exact(2000), Limit()))
+    unrolled, limit = (
+        o.estimate(game, follower, theta, here, key).gradient for o in (Exact(horizon=2000), Limit())
+    )
     implicit = Implicit().estimate(game, BestResponse(ridge=0.1, alpha=0.3), theta, model, key).gradient
     assert relative_error(unrolled, implicit) < 1e-8
     assert relative_error(limit, implicit) < 1e-12

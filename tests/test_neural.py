@@ -80,7 +80,9 @@ def test_runs_equal_the_oracle(objective, key):
         policy_lr_power=2.0,
         gradient_clip=0.4,
     )
-    follower = Optax("adam", rm_lr=0.02, weight_decay=0.1, draws=DRAWS, buffer_size=5, replay="fifo")
+    follower = Optax(
+        optimizer="adam", rm_lr=0.02, weight_decay=0.1, draws=DRAWS, buffer_size=5, replay="fifo"
+    )
     expected = oracle.run(weights, biases, *noise)
     state, trace = run(
         game,
@@ -166,8 +168,10 @@ def test_fpo_is_all_three_arms_of_the_paper(key):
         return objective.estimate(game, Optax(), theta, RewardModel(phi), key).gradient
 
     for oracle, arm in ((1.0, Relaxed), (0.0, Practical)):
-        np.testing.assert_allclose(gradient(Fpo(0.2, oracle)), gradient(arm(weight=0.2)), rtol=1e-12)
-    np.testing.assert_array_equal(gradient(Fpo(0.0)), gradient(Myopic()))
+        np.testing.assert_allclose(
+            gradient(Fpo(weight=0.2, oracle=oracle)), gradient(arm(weight=0.2)), rtol=1e-12
+        )
+    np.testing.assert_array_equal(gradient(Fpo(weight=0.0)), gradient(Myopic()))
 
 
 def test_exploration_and_learning_rate_fade_as_published():

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -34,21 +35,34 @@ def discovered(monkeypatch):
             del sys.modules[name]
 
 
-def keeps_the_contract_and_runs(environment, capsys):
-    check_game(environment())
-    capsys.readouterr()
-    arguments = ["run", environment.name, "--steps", "2", "--seeds", "2", "--record", "outcome", "--json"]
-    assert main(arguments) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert (report["environment"], report["seeds_reported"]) == (environment.name, 2)
-
-
-def test_the_template_is_found_keeps_the_contract_and_runs(tmp_path, discovered, capsys):
-    assert main(["new-env", "my_env", "--out", str(tmp_path)]) == 0
+def test_the_template_stands_where_the_user_does_keeps_the_contract_and_runs(
+    tmp_path, capsys, monkeypatch, forgetful
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["new-env", "my_env"]) == 0
     out, err = capsys.readouterr()
-    assert Path(out.strip()) == tmp_path / "my_env.py"
+    assert Path(out.strip()) == Path("my_env.py")
     assert [line.split()[0] for line in err.splitlines()] == ["run", "check", "edit"]
-    keeps_the_contract_and_runs(discovered(tmp_path)["my_env"], capsys)
+    run, check, _ = (line.split(maxsplit=2)[2] for line in err.splitlines())
+    arguments = shlex.split(run)[1:]  # as it is printed, at a size of ours
+    assert main([*arguments, "--steps", "2", "--record", "outcome", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["environment"], report["seeds_reported"]) == ("my_env", 8)
+    program, code = shlex.split(check)[1:]
+    assert (shlex.split(check)[0], program) == (sys.executable, "-c")
+    exec(code, {})
+    del sys.modules["my_env"]
+
+
+def test_in_a_clone_it_stands_where_it_is_found(tmp_path, monkeypatch, discovered, capsys):
+    (tmp_path / "envs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(envs, "__path__", [str(tmp_path / "envs")])
+    assert main(["new-env", "my_env"]) == 0
+    out, err = capsys.readouterr()
+    assert Path(out.strip()) == Path("envs/my_env.py")
+    assert "fpo-jax run my_env " in err
+    assert "my_env" in discovered(tmp_path / "envs")
 
 
 def test_an_environment_written_by_the_documentation_alone(tmp_path, discovered):
@@ -94,8 +108,8 @@ def test_bad_names_and_folders_are_one_line_and_leave_all_as_it_was(tmp_path, ca
         assert complaint in err
     assert main(["new-env", "yours", "--out", str(tmp_path / "file")]) == 2
     assert "out = " in capsys.readouterr().err
-    assert main(["new-env", "tables"]) == 2  # a module of envs that is no environment
-    assert "there is one of this name already" in capsys.readouterr().err
+    assert main(["new-env", "json", "--out", str(tmp_path)]) == 2
+    assert "Python has a module of this name" in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before
     assert (
         (tmp_path / "mine.py").read_text(encoding="utf-8")

@@ -30,12 +30,20 @@ CASES = {
     ),
     "descent, reservoir, offline data": (
         Bandit(ordinary=5, planted=2),
-        Optax("sgd", rm_lr=0.1, alpha=0.3, buffer_size=8, replay="accumulate"),
+        Optax(optimizer="sgd", rm_lr=0.1, alpha=0.3, buffer_size=8, replay="accumulate"),
         2,
     ),
     "anchor, cold start": (
         SMALL,
-        Optax("rmsprop", rm_lr=0.01, alpha=0.5, draws=2, buffer_size=4, replay="mixed", warm_start=False),
+        Optax(
+            optimizer="rmsprop",
+            rm_lr=0.01,
+            alpha=0.5,
+            draws=2,
+            buffer_size=4,
+            replay="mixed",
+            warm_start=False,
+        ),
         2,
     ),
 }
@@ -63,7 +71,7 @@ def test_standard_plus_steering_is_the_gradient_of_F(case, key):
         parts = steering(game, follower, theta, model, key, horizon)
         value = partial(foresighted_value, game, follower)
         difference = central_difference(lambda t: value(t, model, key, horizon), theta)
-        return parts.total, parts.steering, difference
+        return parts.gradient, parts.steering, difference
 
     total, steered, difference = both()
     assert norm(steered) > 1e-6
@@ -73,7 +81,10 @@ def test_standard_plus_steering_is_the_gradient_of_F(case, key):
 @pytest.mark.parametrize(
     ("environment", "follower"),
     [
-        (Bandit(ordinary=3, planted=1), Optax("sgd", alpha=0.3, draws=2, buffer_size=5, replay="fifo")),
+        (
+            Bandit(ordinary=3, planted=1),
+            Optax(optimizer="sgd", alpha=0.3, draws=2, buffer_size=5, replay="fifo"),
+        ),
         (Linear(dimension=3), Optax(alpha=0.5, draws=1, buffer_size=3, replay="mixed", warm_start=False)),
     ],
 )
@@ -98,12 +109,12 @@ def test_an_update_is_the_same_in_one_piece_and_prepared(environment, follower, 
 def test_plain_descent_on_fresh_draws_is_the_gradient_follower(key):
     game = Linear(dimension=4)
     theta, phi = jnp.array([1.0, 2.0, 0.5, -1.0]), jnp.array([1.0, 0.1, -0.3, 0.2])
-    optimiser = Optax("sgd", rm_lr=0.02, rm_steps=3)
+    optimiser = Optax(optimizer="sgd", rm_lr=0.02, rm_steps=3)
     ours = optimiser.update(game, theta, optimiser.init(game, theta, phi, key), key).phi
     theirs = Gradient(rm_lr=0.02, rm_steps=3).update(game, theta, RewardModel(phi), key).phi
     np.testing.assert_allclose(ours, theirs, rtol=1e-13)
     assert optimiser.calibrated_weight(2) == 2 * 0.02 * 3 * 2
-    assert Optax("adam").calibrated_weight(1) is None
+    assert Optax(optimizer="adam").calibrated_weight(1) is None
 
 
 def buffer_after(follower, updates, key):
@@ -154,7 +165,7 @@ def test_a_cold_start_forgets_and_a_warm_one_does_not(key):
 
 def test_the_derivative_through_adam_is_a_number_where_a_gradient_is_zero(key):
     # At y = (y₁, 0) the second weight has gradient 0 at every step, so that Adam's √v is at its kink.
-    game, follower = Linear(dimension=2, signal_dimension=1), Optax("adam", rm_lr=0.1)
+    game, follower = Linear(dimension=2, signal_dimension=1), Optax(optimizer="adam", rm_lr=0.1)
     theta = jnp.array([1.0, 0.0])
     model = follower.init(game, theta, jnp.ones(2), key)
     assert np.all(np.isfinite(steering(game, follower, theta, model, key, 2).steering))
@@ -185,9 +196,15 @@ def test_a_subclass_brings_its_own_optimiser(key):
 BAD = {
     "buffer smaller than a batch": (Optax(draws=5, buffer_size=4, replay="fifo"), "buffer_size = 4: must be"),
     "no inner steps": (Optax(rm_steps=0), "rm_steps = 0: must be an integer >= 1"),
-    "unknown optimiser": (Optax("adma"), "optimizer = adma: must be an optimiser of optax"),
-    "no optimiser": (Optax("global_norm"), "optimizer = global_norm: must be an optimiser of optax"),
-    "asks for values": (Optax("lbfgs"), "optimizer = lbfgs: must be one that asks for gradients only"),
+    "unknown optimiser": (Optax(optimizer="adma"), "optimizer = adma: must be an optimiser of optax"),
+    "no optimiser": (
+        Optax(optimizer="global_norm"),
+        "optimizer = global_norm: must be an optimiser of optax",
+    ),
+    "asks for values": (
+        Optax(optimizer="lbfgs"),
+        "optimizer = lbfgs: must be one that asks for gradients only",
+    ),
     "no state": (Stateless(), "must be an optax.GradientTransformation"),
     "unknown buffer": (Optax(replay="all"), "replay = all: must be one of fresh, fifo, accumulate, mixed"),
 }
@@ -235,7 +252,7 @@ def test_a_follower_without_a_derivative_is_named(key):
 def test_the_loss_is_that_of_the_mix_and_half_the_decay(key):
     # E_μ[(φ·g − U)²] + ½ d ‖φ‖², μ = (1 − α)·offline + α·(what the buffer holds, each draw 1/3): after two
     # updates of one draw each, the third draw that this loss adds makes three policies in the buffer of four.
-    follower = Optax("sgd", rm_lr=0.1, weight_decay=0.7, alpha=0.3, buffer_size=4, replay="fifo")
+    follower = Optax(optimizer="sgd", rm_lr=0.1, weight_decay=0.7, alpha=0.3, buffer_size=4, replay="fifo")
     game = Bandit(ordinary=3, planted=1).draw(key)
     thetas = jax.random.normal(key, (3, 4))
     model = follower.init(game, thetas[0], jnp.array([0.4, -0.2]), key)
@@ -257,7 +274,7 @@ def test_adam_on_a_buffer_is_the_plain_algorithm(key):
     # m ← 0.9 m + 0.1 g, v ← 0.999 v + 0.001 g², φ ← φ − lr m̂ / (√v̂ + 1e-8), hats dividing by 1 − β^t; g the
     # gradient of E[(φ·y − U)²] over the last three actions, twice on the same data; t counts on over updates.
     game, lr = Linear(dimension=2, signal_dimension=1), 0.05
-    follower = Optax("adam", rm_lr=lr, rm_steps=2, buffer_size=3, replay="fifo")
+    follower = Optax(optimizer="adam", rm_lr=lr, rm_steps=2, buffer_size=3, replay="fifo")
     actions = np.array([[1.0, 0.5], [2.0, -0.3], [0.4, 0.2], [1.5, 0.1]])
     phi = np.array([1.0, 0.3])
     model = follower.init(game, jnp.array(actions[0]), jnp.array(phi), key)

@@ -30,7 +30,7 @@ OBJECTIVES = {
     "exact": Exact(),
 }
 PUBLISHED = Gradient(rm_lr=0.005, weight_decay=1e-4)
-SCHEMES = {"analytic": Autodiff(), "forward difference": ForwardDifference(0.05)}
+SCHEMES = {"analytic": Autodiff(), "forward difference": ForwardDifference(difference_step=0.05)}
 
 
 def run_linear(objective, scheme, weights, steps, key):

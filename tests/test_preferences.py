@@ -52,7 +52,7 @@ FOLLOWERS = {
     ),
     "gradient, 3 steps": Gradient(rm_lr=0.3, alpha=0.5, rm_steps=3, feedback=Preferences()),
     "optax": Optax(
-        "sgd", rm_lr=0.1, alpha=0.5, draws=2, buffer_size=3, replay="fifo", feedback=Preferences()
+        optimizer="sgd", rm_lr=0.1, alpha=0.5, draws=2, buffer_size=3, replay="fifo", feedback=Preferences()
     ),
 }
 HARD = Preferences(labels="hard", blind_spot_bias=0.3)
@@ -95,13 +95,15 @@ def test_relaxed_and_practical_are_the_published_formulas_for_pairs(opponent, st
     inner = np.sum(psi * (psi - other), axis=1)
     residual = expit((psi - other) @ np.asarray(model.phi)) - p
     value = w @ (psi @ np.asarray(model.phi)) - float(game.cost(theta, game.respond(theta, key)))
-    for objective, penalty in ((Relaxed(0.7), residual * inner), (Practical(0.7), inner)):
+    for objective, penalty in ((Relaxed(weight=0.7), residual * inner), (Practical(weight=0.7), inner)):
         ours = objective.value(game, follower, theta, model, key)
         np.testing.assert_allclose(ours, value - 0.7 * w @ penalty, rtol=1e-12)
     mean = w @ psi  # ḡ: TracIn has it in place of ∇r(y)
     expected = value - 0.7 * w @ (residual * ((psi - other) @ mean))
     # J's own gradient by φ is ḡ, since the cost does not depend on φ
-    np.testing.assert_allclose(Tracin(0.7).value(game, follower, theta, model, key), expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        Tracin(weight=0.7).value(game, follower, theta, model, key), expected, rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,9 +131,9 @@ def test_standard_plus_steering_is_the_gradient_of_F(name, key):
 
     parts, difference, routes = three_ways(key)
     assert norm(parts.steering) > 1e-5  # else the equality would say nothing about steering
-    np.testing.assert_allclose(parts.total, difference, atol=1e-6 * np.abs(difference).max())
+    np.testing.assert_allclose(parts.gradient, difference, atol=1e-6 * np.abs(difference).max())
     for gradient in routes:  # the implicit function theorem, and the effective reward of a comparison
-        np.testing.assert_allclose(gradient, parts.total, atol=1e-9)
+        np.testing.assert_allclose(gradient, parts.gradient, atol=1e-9)
 
 
 def test_the_best_response_is_stationary_on_preferences(state, key):
@@ -168,7 +170,12 @@ def test_one_step_on_one_pair_makes_exact_equal_relaxed_at_the_learning_rate(key
     follower = Gradient(rm_lr=0.05, feedback=feedback)
     theta, phi = jax.random.normal(key, (2, 4))
     assert follower.calibrated_weight(1) == 0.05
-    objectives = (Exact(), Relaxed(0.05), Exact(utility="detached"), Relaxed(0.05, utility="detached"))
+    objectives = (
+        Exact(),
+        Relaxed(weight=0.05),
+        Exact(utility="detached"),
+        Relaxed(weight=0.05, utility="detached"),
+    )
     gradients = jax.jit(
         lambda: [o.estimate(ONE_PAIR, follower, theta, RewardModel(phi), key).gradient for o in objectives]
     )()
@@ -273,8 +280,8 @@ def test_the_proximal_penalty_tends_to_the_relaxed_one(state, key):
         free = objective.replace(weight=0.0).value(game, follower, theta, model, key)
         return (free - objective.value(game, follower, theta, model, key)) / objective.weight
 
-    np.testing.assert_allclose(penalty(Proximal(1e-7)), penalty(Relaxed(1e-7)), rtol=1e-5)
-    assert abs(penalty(Proximal(100.0))) < 0.1 * abs(penalty(Relaxed(100.0)))
+    np.testing.assert_allclose(penalty(Proximal(weight=1e-7)), penalty(Relaxed(weight=1e-7)), rtol=1e-5)
+    assert abs(penalty(Proximal(weight=100.0))) < 0.1 * abs(penalty(Relaxed(weight=100.0)))
 
 
 def test_the_tangent_kernel_of_a_game_is_the_inner_product_of_gradients(key):
@@ -295,16 +302,18 @@ def test_what_an_oracle_knows_leads_from_practical_to_relaxed(state, key):
         def value(objective, follower=follower):
             return objective.value(game, follower, theta, model, key)
 
-        np.testing.assert_allclose(value(Informed(0.7)), value(Relaxed(0.7)), rtol=1e-13)
-        np.testing.assert_allclose(value(Informed(0.7, oracle_share=0.0)), value(Practical(0.7)), rtol=1e-13)
-        half = value(Informed(0.7, oracle_share=0.5))
-        assert half != value(Relaxed(0.7))
-        assert half != value(Practical(0.7))
+        np.testing.assert_allclose(value(Informed(weight=0.7)), value(Relaxed(weight=0.7)), rtol=1e-13)
+        np.testing.assert_allclose(
+            value(Informed(weight=0.7, oracle_share=0.0)), value(Practical(weight=0.7)), rtol=1e-13
+        )
+        half = value(Informed(weight=0.7, oracle_share=0.5))
+        assert half != value(Relaxed(weight=0.7))
+        assert half != value(Practical(weight=0.7))
     # the residual is linear in U for labels: noise s adds weight · s · E[error · ‖ψ‖²]
     every = game.respond(theta, key)
     squares = np.sum(np.asarray(every.y.features) ** 2, axis=1)
     noise = float(every.w @ (every.y.error * squares))
-    noisy = value(Informed(0.7, oracle_noise=0.3)) - value(Relaxed(0.7))
+    noisy = value(Informed(weight=0.7, oracle_noise=0.3)) - value(Relaxed(weight=0.7))
     np.testing.assert_allclose(noisy, 0.7 * 0.3 * noise, rtol=1e-10)
 
 
@@ -326,7 +335,8 @@ def test_residuals_from_the_followers_own_buffer(state, key):
     w, psi, other, _ = by_hand(game, theta, "policy")
     penalty = w @ (np.repeat(known, 3) * np.sum(psi * (psi - other), axis=1))
     values = [
-        o.value(game, follower, theta, here, key) for o in (Informed(0.0), Informed(1.0, source="buffer"))
+        o.value(game, follower, theta, here, key)
+        for o in (Informed(weight=0.0), Informed(weight=1.0, source="buffer"))
     ]
     np.testing.assert_allclose(values[0] - values[1], penalty, rtol=1e-10)
 
@@ -444,7 +454,7 @@ def test_the_proximal_penalty_on_pairs_by_hand(state, key):
     penalty = (expit(after) - p) * np.sum(psi * (psi - other), axis=1)
     value = w @ (psi @ np.asarray(model.phi)) - float(game.cost(theta, game.respond(theta, key)))
     follower = Gradient(feedback=Preferences())
-    found = Proximal(kappa).value(game, follower, theta, model, key)
+    found = Proximal(weight=kappa).value(game, follower, theta, model, key)
     np.testing.assert_allclose(found, value - kappa * w @ penalty, rtol=1e-11)
 
 
@@ -463,7 +473,7 @@ def test_fpo_with_part_of_an_oracle_by_hand_on_labels_and_on_preferences(state, 
     for feedback in (Labels(), Preferences()):
         weights, residual, influence = residuals[type(feedback).__name__.lower()]
         penalty = weights @ ((0.7 + 0.3 * residual) * influence)
-        found = Fpo(0.7, oracle=0.3).value(game, Gradient(feedback=feedback), theta, model, key)
+        found = Fpo(weight=0.7, oracle=0.3).value(game, Gradient(feedback=feedback), theta, model, key)
         np.testing.assert_allclose(found, value - 0.7 * penalty, rtol=1e-12)
 
 
@@ -495,12 +505,12 @@ def test_a_drawn_label_leaves_alone_what_does_not_depend_on_it(key):
     def gradient(objective, game=ONE_PAIR, key=key):
         return objective.estimate(game, follower, theta, model, key).gradient
 
-    np.testing.assert_allclose(gradient(Relaxed(0.0)), gradient(Myopic()), rtol=1e-14)
-    np.testing.assert_allclose(gradient(Fpo(0.0)), gradient(Myopic()), rtol=1e-14)
-    np.testing.assert_allclose(gradient(Proximal(0.0)), gradient(Myopic()), rtol=1e-14)
+    np.testing.assert_allclose(gradient(Relaxed(weight=0.0)), gradient(Myopic()), rtol=1e-14)
+    np.testing.assert_allclose(gradient(Fpo(weight=0.0)), gradient(Myopic()), rtol=1e-14)
+    np.testing.assert_allclose(gradient(Proximal(weight=0.0)), gradient(Myopic()), rtol=1e-14)
     # practical: −weight ∇⟨y, y − y'⟩ = −weight (2y − y'), whatever U is
     expected = gradient(Myopic()) - 0.2 * (2 * theta - 0.5)
-    np.testing.assert_allclose(gradient(Practical(0.2)), expected, rtol=1e-12)
+    np.testing.assert_allclose(gradient(Practical(weight=0.2)), expected, rtol=1e-12)
     # relaxed, by the product rule
     y, other = np.asarray(theta), np.full(4, 0.5)
     u, v = (float(ONE_PAIR.utility(jnp.array(side))) for side in (y, other))
@@ -512,7 +522,7 @@ def test_a_drawn_label_leaves_alone_what_does_not_depend_on_it(key):
     s = expit(np.asarray(phi) @ (y - other))
     inner, residual = y @ (y - other), s - said
     penalty = s * (1 - s) * np.asarray(phi) * inner + residual * (2 * y - other) + score * residual * inner
-    np.testing.assert_allclose(gradient(Relaxed(0.2)), gradient(Myopic()) - 0.2 * penalty, rtol=1e-10)
+    np.testing.assert_allclose(gradient(Relaxed(weight=0.2)), gradient(Myopic()) - 0.2 * penalty, rtol=1e-10)
 
 
 @struct.dataclass
@@ -529,7 +539,7 @@ def test_by_value_nothing_of_the_residual_is_differentiated_not_even_the_labels_
     follower = Gradient(feedback=HARD_PAIR.replace(blind_spot_bias=2.0))
     relaxed, myopic = (
         o.estimate(Spotted(dimension=4), follower, theta, RewardModel(phi), key).gradient
-        for o in (Relaxed(0.2, utility="value"), Myopic())
+        for o in (Relaxed(weight=0.2, utility="value"), Myopic())
     )
     ratio = np.asarray(relaxed - myopic) / np.asarray(2 * theta - 0.5)
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-10)

@@ -112,7 +112,7 @@ def test_the_steering_of_best_of_n_is_exact(key):
         )
 
     plain, one, parts, difference = parts_and_difference(key)
-    np.testing.assert_allclose(parts.total, difference, atol=1e-6 * np.abs(difference).max())
+    np.testing.assert_allclose(parts.gradient, difference, atol=1e-6 * np.abs(difference).max())
     np.testing.assert_allclose(one.steering, plain.steering, atol=1e-13)  # n = 1 is the policy itself
     assert norm(parts.steering) > 1e-4
     assert norm(parts.steering - plain.steering) > 1e-4
@@ -129,7 +129,7 @@ def test_effective_rewards_are_derivatives_by_the_weights(key):
     np.testing.assert_allclose(by_weights(Exact()), influence, atol=1e-12)
     r, squares = game.arms.features @ model.phi, jnp.sum(game.arms.features**2, axis=1)
     np.testing.assert_allclose(
-        by_weights(Relaxed(0.3)),
+        by_weights(Relaxed(weight=0.3)),
         r - 0.3 * (r - game.arms.quality) * squares,
         rtol=1e-12,
     )

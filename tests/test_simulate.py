@@ -132,7 +132,8 @@ CHANGES = {
     "alpha": [(BANDIT, Leader(Exact()), BestResponse(ridge=0.1, alpha=a)) for a in (0.1, 0.3, 1)],
     "ridge": [(BANDIT, Leader(Exact()), BestResponse(ridge=r, alpha=0.5)) for r in (0.1, 1, 0.001)],
     "difference_step": [
-        (LINEAR, Leader(Myopic(), differentiator=ForwardDifference(h)), Gradient()) for h in (0.1, 0.2)
+        (LINEAR, Leader(Myopic(), differentiator=ForwardDifference(difference_step=h)), Gradient())
+        for h in (0.1, 0.2)
     ],
     "arm of the paper": [
         (LINEAR, Leader(Fpo(weight=w, oracle=o)), Gradient()) for w, o in ((0.0, 1.0), (0.1, 1.0), (0.1, 0.0))

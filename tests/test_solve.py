@@ -30,7 +30,7 @@ def test_a_system_that_rounding_decides_is_refused_and_what_is_given_is_right(ro
     # alone makes several per cent of an answer whose slope is 1e-7: it is NaN. What is not is right to 5 %.
     def answers(precision):
         tolerance = 1e-12 if precision == "float64" else 1e-6
-        implicit = Implicit("cg" if route == "implicit, CG" else "dense", tolerance=tolerance)
+        implicit = Implicit(solver="cg" if route == "implicit, CG" else "dense", tolerance=tolerance)
         follower = BestResponse(ridge=0.0, alpha=0.3)
 
         @jax.jit

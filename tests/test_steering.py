@@ -39,7 +39,7 @@ from fpo_jax.testing import central_difference
 FOLLOWERS = {
     "gradient, 1 step": Gradient(rm_lr=0.005, weight_decay=1e-4),
     "gradient, 3 steps": Gradient(rm_lr=0.02, weight_decay=0.01, rm_steps=3),
-    "optimiser": Optax("sgd", rm_lr=0.02, draws=2, buffer_size=3, replay="fifo", rm_steps=2),
+    "optimiser": Optax(optimizer="sgd", rm_lr=0.02, draws=2, buffer_size=3, replay="fifo", rm_steps=2),
     "best response": BestResponse(ridge=0.1),
     "best response, anchored": BestResponse(ridge=0.3, anchored=True),
     "converged": Converged(ridge=0.3, anchored=True),
@@ -92,7 +92,7 @@ def three_ways(game, follower, key, horizon):
         return foresighted_value(game, follower, t, model, key, horizon)
 
     parts = steering(game, follower, theta, model, key, horizon)
-    return parts.total, parts.steering, jax.grad(F)(theta), central_difference(F, theta)
+    return parts.gradient, parts.steering, jax.grad(F)(theta), central_difference(F, theta)
 
 
 def pairs():
@@ -123,7 +123,7 @@ def test_standard_plus_steering_is_the_gradient_of_F(name, follower, horizon, ke
 def test_exact_objective_is_F(horizon, key):
     follower = FOLLOWERS["gradient, 3 steps"]
     game, theta, model = at_random(Linear(dimension=6), follower, key)
-    value = Exact(horizon).value(game, follower, theta, model, key)
+    value = Exact(horizon=horizon).value(game, follower, theta, model, key)
     assert value == foresighted_value(game, follower, theta, model, key, horizon)
 
 
@@ -205,7 +205,7 @@ def test_best_response_to_on_policy_data_with_a_constant_feature_sees_the_true_p
     value, gradient = jax.value_and_grad(true_value)(theta)
     F = foresighted_value(game, follower, theta, model, key)
     assert abs(F - value) < 1e-12
-    assert relative_error(steering(game, follower, theta, model, key).total, gradient) < 1e-10
+    assert relative_error(steering(game, follower, theta, model, key).gradient, gradient) < 1e-10
 
 
 def test_best_response_is_stationary_and_minimises_the_loss(key):
@@ -242,7 +242,7 @@ def test_first_order_remainder_shrinks_as_the_square_of_the_learning_rate(key):
             loss = jax.grad(follower_loss, argnums=1)(game, model.phi, game.respond(t, key))
             return leader_value(game, t, model.phi - 3 * lr * loss, game.respond(t, key))
 
-        exact = steering(game, follower, theta, model, key).total
+        exact = steering(game, follower, theta, model, key).gradient
         return jnp.linalg.norm(exact - jax.grad(first_order)(theta))
 
     errors = jax.jit(jax.vmap(remainder))(jnp.asarray(rates))
@@ -283,7 +283,7 @@ def both_ways(theta, alpha, ridge, key):
     game = Bandit(ordinary=4, planted=2).draw(key)
     model = follower.init(game, theta, jnp.zeros(2), key)
     F = partial(foresighted_value, game, follower, reward_model=model, key=key)
-    return steering(game, follower, theta, model, key).total, central_difference(F, theta)
+    return steering(game, follower, theta, model, key).gradient, central_difference(F, theta)
 
 
 @settings(max_examples=50, deadline=None)

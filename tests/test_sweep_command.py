@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from envs.linear import Linear
 from experiments import phase, sweep_figures, sweeping
+from experiments.commands.sweep import _axes
 from experiments.dataset import load_sweep, per_seed, table
 from experiments.grid import make_grid
 from experiments.running import execute
@@ -88,6 +89,37 @@ def test_results(finished, capsys):
     assert list(pd.read_csv(finished / "table.csv")["objective"]) == ["myopic", "relaxed", "relaxed", "exact"]
     summary = json.loads((finished / "summary.json").read_text(encoding="utf-8"))
     assert (summary["runs"], summary["diverged"], len(summary["cells"])) == (20, 0, 4)
+
+
+def test_the_arrays_can_be_read_alone(finished):
+    stored = arrays(finished)
+    axes = stored["axes"].tolist()
+    assert axes == ["objective", "weight", "dimension", "seed", "step"]
+    assert stored["true_utility"].shape == tuple(stored[axis].size for axis in axes) == (3, 2, 1, 5, 7)
+    assert stored["objective"].tolist() == ["myopic", "relaxed", "exact"]
+    assert stored["weight"].tolist() == [0.0, 0.1]
+    assert json.loads(str(stored["own"])) == {"myopic": ["dimension"], "exact": ["dimension"],
+                                              "relaxed": ["weight", "dimension"]}  # fmt: skip
+
+
+def test_arrays_of_an_earlier_version_are_read(finished, tmp_path):
+    earlier = arrays(finished)
+    for name in ("axes", "objective", "weight", "dimension", "command", "own", "cell"):
+        del earlier[name]
+    np.savez(tmp_path / "metrics.npz", **earlier)
+    shutil.copy(finished / "config.json", tmp_path)
+    assert load_sweep(tmp_path).identical(load_sweep(finished))
+
+
+def test_spaces_around_values_are_accepted():
+    wishes = {"environment": "linear", "objective": "relaxed"}
+    assert _axes(["weight = 0.1, 0.2", " rm-lr = 0.001 : 1 : 4 : log "]) == {
+        "weight": "0.1, 0.2",
+        "rm_lr": "0.001 : 1 : 4 : log",
+    }
+    spaced = make_grid({**wishes, "grid": _axes(["weight = 0.1, 0.2", "rm_lr = 0.001 : 1 : 4 : log"])})
+    # equal ratios of 10 from 0.001 to 1
+    assert dict(spaced.grid) == {"weight": (0.1, 0.2), "rm_lr": (0.001, 0.01, 0.1, 1.0)}
 
 
 def test_config_runs_again(finished, capsys, tmp_path):
@@ -246,7 +278,13 @@ BAD = {
     "unknown name": (["--grid", "wieght=0.1"], "grid = wieght: must be one of", "(nearest: weight)"),
     "empty axis": (["--grid", "weight="], "grid weight = nothing: must be values"),
     "not a number": (["--grid", "weight=x"], "grid weight = x: must be values separated by commas"),
-    "bad range": (["--grid", "weight=0:1:3:log"], "grid weight = 0:1:3:log: must be values"),
+    "a range in ratios from 0": (["--grid", "weight=0:1:3:log"], "weight = 0:1:3:log: must be", "a low > 0"),
+    "one point between two ends": (["--grid", "weight=0:1:1"], "weight = 0:1:1: must be", "a count >= 2"),
+    "no point": (["--grid", "weight=0:1:0"], "weight = 0:1:0: must be", "a count >= 2"),
+    "half a range": (["--grid", "weight=0:1"], "weight = 0:1: must be low:high:count or low:high:count:log"),
+    "endless": (["--grid", "weight=0:inf:3"], "weight = 0:inf:3: must be low:high:count"),
+    "empty value": (["--grid", "weight=0.1,,0.2"], "weight = 0.1,,0.2: must be", "none of them empty"),
+    "spelt twice": (["--grid", "rm-lr=0", "--grid", "rm_lr=1"], "grid = rm_lr twice"),
     "no values": (["--grid", "weight"], "grid = weight: must be NAME=VALUES"),
     "axis twice": (["--grid", "weight=0", "--grid", "weight=1"], "grid = weight twice"),
     "value twice": (["--grid", "weight=0.1,0.1"], "grid weight = 0.1 twice"),

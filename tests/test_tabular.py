@@ -93,7 +93,7 @@ def properties(size_game, theta, key):
     weights = game.occupancy(theta)
     inflow = (1 - game.discount) * game.start + game.discount * jnp.einsum("sa,sat->t", weights, table)
     flow = jnp.sum(weights, axis=1) - inflow
-    return parts.total, central_difference(F, theta), permuted, shuffled_parts, weights, flow
+    return parts.gradient, central_difference(F, theta), permuted, shuffled_parts, weights, flow
 
 
 @settings(max_examples=60, deadline=None)

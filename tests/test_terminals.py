@@ -13,12 +13,10 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import pandas as pd
 import pytest
 
 from experiments import programs
-from experiments.commands.streams import Unwritten, columns, forgiving, spell
-from experiments.dataset import show
+from experiments.commands.streams import Unwritten, forgiving, spell
 from experiments.devices import keep_compiled
 from tests.test_command_line import call
 
@@ -112,21 +110,6 @@ def test_a_complaint_is_one_line_on_a_narrow_terminal(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "40")
     status, _, err = call(capsys, "list", "--nope")
     assert (status, err) == (2, "fpo-jax: error: Unrecognized options: --nope; as in `fpo-jax list --help`\n")
-
-
-def test_a_table_is_no_wider_than_the_terminal(monkeypatch):
-    assert columns() is None  # of what pytest captures
-    ours, theirs = pty.openpty()
-    with open(theirs, "w", encoding="utf-8") as terminal, open(ours, "rb"):
-        monkeypatch.setattr("sys.stdout", terminal)
-        monkeypatch.setenv("COLUMNS", "40")
-        assert columns() == 40
-    names = ("true_utility_final", "true_utility_final_iqm", "blind_spot_mass_final", "collapse_rate", "gain")
-    numbers = {f"{name}{end}": [0.5, 0.25] for name in names for end in ("", "_low", "_high")}
-    frame = pd.DataFrame({"objective": ["myopic", "exact"], "n": [2, 2], **numbers})
-    text = show(frame, ["objective"], 40)
-    assert max(map(len, text.splitlines())) <= 40
-    assert text.count("0.250 [0.250, 0.250]") == show(frame, ["objective"]).count("0.250 [0.250, 0.250]") == 5
 
 
 def test_without_a_cache_folder_nothing_is_kept(monkeypatch, tmp_path):

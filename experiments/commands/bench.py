@@ -1,6 +1,5 @@
 """`fpo-jax bench`: what everything costs on this machine."""
 
-import dataclasses
 import json
 import shlex
 from collections.abc import Sequence
@@ -9,12 +8,12 @@ from typing import Annotated, Literal
 
 import tyro
 
-from experiments.commands.options import PROGRAM, Device, parse
+from experiments.commands.options import PROGRAM, Device, options, parse
 
 Benchmark = Literal["environments", "linear", "tabular", "steering", "neural", "sweep", "coverage"]
 
 
-@dataclasses.dataclass
+@options
 class Bench:
     """Options of this command."""
 

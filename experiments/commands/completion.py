@@ -13,7 +13,7 @@ from experiments.commands.judge import Judge
 from experiments.commands.listing import List, catalogue_at_once
 from experiments.commands.llm import Answer, Llm
 from experiments.commands.new_env import NewEnv
-from experiments.commands.options import OUTPUT, PROGRAM, parse
+from experiments.commands.options import OUTPUT, PROGRAM, options, parse
 from experiments.commands.parity import Parity
 from experiments.commands.reproduce import Reproduce
 from experiments.commands.sweep import Options as Sweep
@@ -21,7 +21,7 @@ from experiments.commands.sweep import Options as Sweep
 Shell = Literal["bash", "zsh"]
 
 
-@dataclasses.dataclass
+@options
 class Completion:
     """Options of this command."""
 
@@ -72,6 +72,7 @@ def _of_environments(known: Mapping[str, Any], extra: Sequence[tuple[str, Any, s
         for name in ("steps", "seeds", "seed"):
             yield name, int | None, None
         yield "precision", Literal["float32", "float64"], "float64"
+        yield "env", Path | None, None
         yield "config", Path | None, None
         yield "record", Literal["full", "outcome"], "full"
         for name, kind, _, _ in extra:

@@ -22,6 +22,7 @@ def decompose_command(arguments: Sequence[str]) -> int:
     from experiments.decompose import decompose
     from experiments.ladder_report import rows, show, write
     from experiments.results import provenance, require_writable
+    from experiments.wording import counted
 
     out = own["out"]
     if out is not None:
@@ -30,7 +31,8 @@ def decompose_command(arguments: Sequence[str]) -> int:
     command = settings.command().replace("fpo-jax run", "fpo-jax decompose") + f" --every {every_so_many}"
     command += f" --foresee {own['foresee']}" if own["foresee"] != 1 else ""
     command += f" --only {shlex.join(own['only'])}" if own["only"] else ""
-    sys.stderr.write(f"{command}\n")
+    size = f"{counted(settings.steps, 'iteration')}, {counted(settings.seeds, 'seed')}"
+    sys.stderr.write(f"{command}\n{size}; {settings.precision} …\n")
     decomposed = decompose(settings, every_so_many, own["foresee"], own["only"])
     report = {
         "environment": settings.names.environment,

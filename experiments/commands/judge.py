@@ -1,6 +1,5 @@
 """`fpo-jax judge`: which of two files of answers is better."""
 
-import dataclasses
 import json
 import shlex
 import sys
@@ -10,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from experiments.commands.options import PROGRAM, Device, parse
+from experiments.commands.options import PROGRAM, Device, options, parse
 
 
-@dataclasses.dataclass
+@options
 class Judge:
     """Options of this command; None where nothing was said."""
 
@@ -31,7 +30,7 @@ class Judge:
     or the folder of a reward model in Hugging Face layout, which needs the extra `llm`."""
     tie_margin: float | None = None
     """Scores that differ by no more are a tie; a number >= 0; 0 when not given."""
-    both_orders: Annotated[bool | None, tyro.conf.arg(constructor=bool)] = None
+    both_orders: bool | None = None
     """Ask about each pair in both orders, and call it a tie where the replies disagree; in one order when
     not given."""
     template: Path | None = None

@@ -1,18 +1,19 @@
 """`fpo-jax list`: what there is to put together."""
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.commands.options import parse
+from experiments.commands.options import options, parse
 from experiments.commands.without_jax import without_jax
 
 
-@dataclasses.dataclass
+@options
 class List:
     """Options of this command."""
 
+    env: str | None = None
+    """FILE.py or FILE.py:CLASS with an environment of your own, to be listed besides."""
     json: bool = False
     """One JSON object instead of a table."""
 
@@ -20,16 +21,23 @@ class List:
 def list_command(arguments: Sequence[str]) -> int:
     """List environments, objectives, followers, feedback and differentiators, with their hyperparameters."""
     given = parse(List, arguments, "list", description=list_command.__doc__)
-    groups = catalogue_at_once()
+    if given.env is not None:
+        from experiments.env_files import load_environment
+
+        load_environment(given.env)
+    groups = catalogue() if given.env else catalogue_at_once()
     if given.json:
         print(json.dumps(groups))
         return 0
+    from experiments.wording import folded
+
     for group, entries in groups.items():
         print(group)
         for name, entry in entries.items():
-            print(f"  {name:20s} {entry['about']}")
+            print(folded(f"  {name:20s} {entry['about']}", 4))
             for parameter, said in entry["hyperparameters"].items():
-                print(f"      {parameter} = {said['default']}: {said['help']}; {said['allowed']}")
+                meaning = f"{said['help']}; {said['allowed']}"
+                print(folded(f"      {parameter} = {said['default']}: {meaning}", 10))
         print()
     return 0
 

@@ -1,6 +1,5 @@
 """`fpo-jax llm`: the pipeline at real size, and `fpo-jax answer`, what its policies say."""
 
-import dataclasses
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,10 +8,12 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from experiments.commands.options import PROGRAM, Device, complain, parse
+from experiments.commands.options import PROGRAM, Device, complain, options, parse
+
+YesOrNo = tyro.conf.FlagConversionOff[bool | None]
 
 
-@dataclasses.dataclass
+@options
 class Llm:
     """What a user asks of the pipeline; None where nothing was said."""
 
@@ -42,7 +43,7 @@ class Llm:
     """Of sampling, a number >= 0; 0 takes the likeliest token; 1 when not given."""
     top_p: float | None = None
     """Share of probability that is sampled from, in (0, 1]; 1 when not given."""
-    chat: bool | None = None
+    chat: YesOrNo = None
     """Put prompts into the model's chat template, where it has one; true when not given."""
     policy_lr: float | None = None
     """Learning rate of the policy's adapter; 2e-5 when not given."""
@@ -52,7 +53,7 @@ class Llm:
     """Steps whose gradients are averaged for one update, an integer >= 1; 4 when not given."""
     labels: Literal["soft", "hard"] | None = None
     """What the oracle says: its probability, or a draw by it; soft when not given."""
-    new_head: bool | None = None
+    new_head: YesOrNo = None
     """Begin with a reward head drawn from the seed, while the oracle keeps the initial one; false when not
     given."""
     lora_rank: int | None = None
@@ -64,7 +65,7 @@ class Llm:
     first and the third when not given."""
     seed: int | None = None
     """Seed of the adapter, of a new head and of sampling, an integer >= 0; 0 when not given."""
-    random: bool | None = None
+    random: YesOrNo = None
     """Draw the weights in place of loading a checkpoint's, and read text byte by byte: to time a model of
     these sizes without its weights; false when not given."""
     precision: Literal["bfloat16", "float32"] | None = None
@@ -93,7 +94,7 @@ HOW = ("out", "resume", "dry_run", "config", "json", "device")
 """Options that say how to run the pipeline, not what it is."""
 
 
-@dataclasses.dataclass
+@options
 class Answer:
     """What a user asks of answers; None where nothing was said."""
 
@@ -111,7 +112,7 @@ class Answer:
     """Of sampling, a number >= 0; 0, the likeliest token, when not given."""
     top_p: float | None = None
     """Share of probability that is sampled from, in (0, 1]; 1 when not given."""
-    chat: bool | None = None
+    chat: YesOrNo = None
     """Put prompts into the model's chat template, where it has one; true when not given."""
     seed: int | None = None
     """Seed of sampling, an integer >= 0; 0 when not given."""
@@ -132,7 +133,7 @@ def llm_command(arguments: Sequence[str]) -> int:
     from fpo_jax.hyperparameters import InputError
 
     use_device(given.device)
-    earlier = load(given.config) if given.config else {}
+    earlier = load(given.config, "llm") if given.config else {}
     wishes = earlier | _said(given, HOW)
     if given.dry_run:
         wishes.setdefault("prompts", "nothing.jsonl")  # none is read

@@ -1,7 +1,7 @@
 """`fpo-jax new-env`: a commented template of an environment, complete and in its place."""
 
-import dataclasses
 import importlib.resources
+import importlib.util
 import keyword
 import re
 import shlex
@@ -13,33 +13,35 @@ from typing import Annotated
 
 import tyro
 
-from experiments.commands.options import parse
+from experiments.commands.options import options, parse
 
 TEMPLATE = "environment.py.template"
 NAMING = "a free name in lower case that Python takes for a variable, such as my_env"
 
 
-@dataclasses.dataclass
+@options
 class NewEnv:
     """What a user asks of a new environment."""
 
     name: Annotated[str, tyro.conf.Positional] = ""
     """Its name, in lower case, such as my_env."""
     out: Path | None = None
-    """Folder to write NAME.py to; that of the environments, where it is found, when not given."""
+    """Folder to write NAME.py to; the working directory when not given, or envs/ in a clone of fpo_jax."""
 
 
 def new_env_command(arguments: Sequence[str]) -> int:
     """Write a commented template of an environment, which runs as it is, and say what to do next."""
     given: NewEnv = parse(NewEnv, arguments, "new-env", description=new_env_command.__doc__)
     path = write_template(given.name, given.out)
-    sys.stderr.write(next_steps(given.name, path, found=given.out is None))
+    sys.stderr.write(next_steps(given.name, path))
     print(path)
     return 0
 
 
 def write_template(name: str, out: Path | None = None) -> Path:
-    """Write NAME.py into a folder, by default that of the environments, and return its path.
+    """Write NAME.py into a folder, and return its path.
+
+    By default that is the working directory; in a clone of this project it is `envs/`, where it is found.
 
     Raises:
         InputError: when the name is none, or taken, or the folder cannot be written. No file is replaced.
@@ -50,10 +52,16 @@ def write_template(name: str, out: Path | None = None) -> Path:
     spelt = name.isidentifier() and name == name.lower() and not name.startswith("_")
     if not spelt or keyword.iskeyword(name):
         raise InputError("name", name or "nothing", NAMING)
-    folder = Path(envs.__path__[0]) if out is None else out
+    here = Path("envs") if _is_found(Path("envs")) else Path()
+    folder = here if out is None else out
     path = folder / f"{name}.py"
     if name in envs.ENVIRONMENTS or path.exists():
         raise InputError("name", name, f"{NAMING}; there is one of this name already")
+    module = importlib.util.find_spec(name)
+    if module is not None and module.origin is not None:  # a folder has none
+        raise InputError(
+            "name", name, f"{NAMING}; Python has a module of this name, which the file would hide"
+        )
     names = {"name": name, "cls": class_name(name), "title": name.replace("_", " ").strip().capitalize()}
     text = Template(_template()).substitute(names)
     try:
@@ -76,16 +84,23 @@ def class_name(name: str) -> str:
     return f"{cls}Environment" if re.search(rf"\b{cls}\b", _template()) else cls
 
 
-def next_steps(name: str, path: Path, found: bool) -> str:
-    """Say how to run, to check and to change what was written; `found` if it lies among the environments."""
-    cls, module, place = class_name(name), name, f"cd {shlex.quote(str(path.parent))}; "
-    run = f"pass {cls}() to fpo_jax.run; once its file lies in envs/, fpo-jax run {name} finds it"
-    if found:
-        module, place = f"envs.{name}", ""
-        run = f"fpo-jax run {name} --objective exact --seeds 8"
+def next_steps(name: str, path: Path) -> str:
+    """Say how to run, to check and to change what was written."""
+    file, cls = shlex.quote(str(path)), class_name(name)
+    found = _is_found(path.parent)
+    run = f"fpo-jax run {name if found else f'--env {file}'} --objective exact --seeds 8"
+    place = "" if found or path.parent == Path() else f"cd {shlex.quote(str(path.parent))}; "
+    module = f"envs.{name}" if found else name
     check = f"from {module} import {cls}; from fpo_jax.testing import check_game; check_game({cls}())"
     python = f"{place}{shlex.quote(sys.executable)} -c {shlex.quote(check)}"
     return f"run it    {run}\ncheck it  {python}\nedit it   {path}: every method says what it is to return\n"
+
+
+def _is_found(folder: Path) -> bool:
+    """Say whether a folder is that of the environments, in which every file is found."""
+    import envs
+
+    return folder.resolve() == Path(envs.__path__[0]).resolve()
 
 
 def _template() -> str:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, dataclass_transform
 
 import tyro
 
@@ -26,6 +26,21 @@ OUTPUT: list[tuple[str, Any, str, Any]] = [
 """Options of a command besides the settings of a run: name, type, help, default."""
 
 
+def _default(label: str) -> str:
+    """Say what stands for an option that is not given, unless its help says in words what happens then."""
+    return "" if label in ("None", "") else f"(default: {label})"
+
+
+SAID = tyro.conf.arg(help_behavior_hint=_default)
+
+
+@dataclass_transform()
+def options(cls: type) -> type:
+    """Make a dataclass of a command's options."""
+    cls.__annotations__ = {name: Annotated[kind, SAID] for name, kind in cls.__annotations__.items()}
+    return dataclasses.dataclass(cls)
+
+
 def parse(kind: Any, arguments: Sequence[str], command: str, **options: Any) -> Any:
     """Parse arguments with tyro, and turn its boxed complaints into the one line that we promise."""
     complaint = io.StringIO()
@@ -35,7 +50,7 @@ def parse(kind: Any, arguments: Sequence[str], command: str, **options: Any) -> 
                 kind,
                 args=list(arguments),
                 prog=f"{PROGRAM} {command}",
-                config=(tyro.conf.OmitArgPrefixes,),
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone),
                 **options,
             )
     except SystemExit as stop:
@@ -62,6 +77,8 @@ def parse_settings(
     """Parse the settings of a run, and the options of one command besides: name, type, help, default."""
     from envs import ENVIRONMENTS
     from experiments.devices import use_device
+    from experiments.env_files import HELP as ENV_HELP
+    from experiments.env_files import load_environment, require_same, without_origin
     from experiments.settings import PRECISIONS, RECORDS, hyperparameters, load, resolve
     from fpo_jax.differentiate import DIFFERENTIATORS
     from fpo_jax.feedback import FEEDBACKS
@@ -78,27 +95,32 @@ def parse_settings(
         follower: str | None = None
         differentiator: str | None = None
         feedback: str | None = None
+        env: str | None = None
         config: Path | None = None
 
     # First the parts, since they decide which other options there are; then everything, with those options.
     known_so_far = [a for a in arguments if a not in ("-h", "--help")]
     which, _ = parse(Which, known_so_far, command, return_unknown_args=True)
-    earlier = load(which.config) if which.config else {}
+    own_name = load_environment(which.env) if which.env else None
+    earlier = without_origin(load(which.config, command, "run", "decompose")) if which.config else {}
     besides = earlier.pop("decompose", {})
     if not isinstance(besides, dict):
         raise InputError("decompose", besides, f"an object of options; it stands in {which.config}")
     besides = {name: tuple(value) if isinstance(value, list) else value for name, value in besides.items()}
-    asked = {k: v for k, v in vars(which).items() if k != "config" and v is not None}
+    asked = {k: v for k, v in vars(which).items() if k not in ("config", "env") and v is not None}
     named = [a for a in arguments if a in ENVIRONMENTS]
     if named or (arguments and not arguments[0].startswith("-")):
         asked["environment"] = [*named, arguments[0]][0]
+        require_same(asked["environment"], own_name)
+    elif own_name:
+        asked["environment"] = own_name
     elif len(known_so_far) < len(arguments):  # help for no environment in particular
         asked.setdefault("environment", next(iter(ENVIRONMENTS)))
     with _naming(which.config):
         chosen = resolve(_applicable(earlier, asked) | asked)  # the defaults of all other options
 
     def option(name: str, kind: Any, help: str, default: Any) -> tuple[str, Any, Any]:
-        return (name, Annotated[kind, tyro.conf.arg(help=help)], dataclasses.field(default=default))
+        return (name, Annotated[kind, tyro.conf.arg(help=help), SAID], dataclasses.field(default=default))
 
     def described(name: str, help: str) -> tuple[str, Any, Any]:
         default = chosen.as_dict()[name]
@@ -110,6 +132,7 @@ def parse_settings(
             Annotated[str, tyro.conf.Positional, tyro.conf.arg(help=one_of(ENVIRONMENTS))],
             dataclasses.field(default=chosen.names.environment),
         ),
+        option("env", str | None, ENV_HELP, None),
         described("objective", f"what the leader ascends: {one_of(OBJECTIVES)}"),
         described("follower", f"how the reward model is retrained: {one_of(FOLLOWERS)}"),
         described("feedback", f"what it is trained on: {one_of(FEEDBACKS)}"),
@@ -126,10 +149,14 @@ def parse_settings(
         option("config", Path | None, "config.json of an earlier run, to start from", None),
         *(option(name, kind, help, besides.get(name, default)) for name, kind, help, default in extra),
     ]
-    _require_options(arguments, [name for name, *_ in fields], " and ".join(chosen.names[:2]))
-    options = dataclasses.make_dataclass("Options", fields)
-    given = vars(parse(options, arguments, command, description=description))
-    del given["config"]
+    names = [name for name, *_ in fields]
+    for name in hyperparameters(chosen.names):
+        if names.count(name) > 1:
+            raise InputError("hyperparameter", name, f"another name: --{name} is an option of every run")
+    _require_options(arguments, names, " and ".join(chosen.names[:2]))
+    kind = dataclasses.make_dataclass("Options", fields)
+    given = vars(parse(kind, arguments, command, description=description))
+    del given["config"], given["env"]
     own = {name: given.pop(name) for name, *_ in extra}
     use_device(own["device"])
     return resolve(given), own

@@ -1,6 +1,5 @@
 """`fpo-jax parity`: recordings of the published experiments, replayed."""
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,10 +7,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from experiments.commands.options import Device, parse
+from experiments.commands.options import Device, options, parse
 
 
-@dataclasses.dataclass
+@options
 class Parity:
     """Options of this command."""
 
@@ -39,10 +38,11 @@ def parity_command(arguments: Sequence[str]) -> int:
     if given.tolerance is not None and not given.tolerance >= 0:
         raise InputError("tolerance", given.tolerance, "a number >= 0")
     from experiments.parity import check
+    from experiments.wording import folded
 
     passed = True
     for path in given.files:
         deviation = check(path, given.precision, given.tolerance)
-        print(json.dumps(deviation.report()) if given.json else deviation.line(), flush=True)
+        print(json.dumps(deviation.report()) if given.json else folded(deviation.line(), 4), flush=True)
         passed &= deviation.passed
     return 0 if passed else 1

@@ -1,13 +1,12 @@
 """`fpo-jax reproduce`: the experiments, with figures, tables and a page to read."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.commands.options import Device, parse
+from experiments.commands.options import Device, options, parse
 
 
-@dataclasses.dataclass
+@options
 class Reproduce:
     """Options of this command."""
 

@@ -14,12 +14,13 @@ def run_command(arguments: Sequence[str]) -> int:
     out: Path | None = own["out"]
     from experiments.results import provenance, require_writable, write_run
     from experiments.running import execute, few_seeds, summary
-    from experiments.wording import counted, fixed
+    from experiments.wording import counted, fixed, folded, how_computed
 
     if out is not None:
         require_writable(out)
     size = f"{counted(settings.steps, 'iteration')}, {counted(settings.seeds, 'seed')}"
-    sys.stderr.write(f"{settings.command()}\n{size} …\n")
+    how = how_computed(settings.precision, settings.record)
+    sys.stderr.write(f"{settings.command()}\n{size}; {how} …\n")
     result = execute(settings, keep_states=out is not None)
     for warning in [*result.warnings(), *few_seeds(len(result.seeds))]:
         sys.stderr.write(f"{PROGRAM}: warning: {warning}\n")
@@ -35,9 +36,6 @@ def run_command(arguments: Sequence[str]) -> int:
         if not name.endswith("_ci95") and value is not None and value != []:
             low, high = report.get(f"{name}_ci95", (None, None))
             interval = "" if low is None else f"  [{fixed(low, 4)}, {fixed(high, 4)}]"
-            print(
-                f"{name:24s} {fixed(value, 4)}{interval}"
-                if isinstance(value, float)
-                else f"{name:24s} {value}"
-            )
+            shown = f"{fixed(value, 4)}{interval}" if isinstance(value, float) else value
+            print(folded(f"{name:24s} {shown}", 4))
     return 0

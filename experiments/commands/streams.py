@@ -8,7 +8,6 @@ import codecs
 import contextlib
 import os
 import re
-import shutil
 import sys
 import unicodedata
 from collections.abc import Iterator
@@ -80,11 +79,6 @@ def forgiving() -> Iterator[None]:
         finally:
             sys.stderr.flush()
             sys.stdout.flush()
-
-
-def columns() -> int | None:
-    """Return the width of the terminal that standard output goes to, or None where it goes to none."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def spell(character: str) -> str:

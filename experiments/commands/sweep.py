@@ -1,6 +1,5 @@
 """`fpo-jax sweep`: methods × hyperparameters × seeds, resumable, on every device of every process."""
 
-import dataclasses
 import json
 import re
 import shlex
@@ -11,16 +10,17 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from experiments.commands.options import PROGRAM, Device, parse
-from experiments.commands.streams import columns
+from experiments.commands.options import PROGRAM, Device, options, parse
 
 
-@dataclasses.dataclass
+@options
 class Options:
     """What a user asks of a sweep; None where nothing was said."""
 
     environment: Annotated[str | None, tyro.conf.Positional] = None
     """An environment, by a name that `fpo-jax list` shows."""
+    env: str | None = None
+    """FILE.py or FILE.py:CLASS with an environment of your own, as `fpo-jax new-env` writes one."""
     objective: str | None = None
     """Methods, separated by commas: myopic,relaxed,exact; myopic when not given."""
     grid: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -64,7 +64,7 @@ class Options:
     """Which of them this is, from 0."""
 
 
-HOW = ("width", "out", "resume", "config", "json", "device", "coordinator", "processes", "process")
+HOW = ("env", "width", "out", "resume", "config", "json", "device", "coordinator", "processes", "process")
 """Options that say how to run a sweep, not what it is."""
 
 
@@ -77,6 +77,7 @@ def sweep_command(arguments: Sequence[str]) -> int:
     from experiments.chunks import Unfinished
     from experiments.dataset import show, table, warnings
     from experiments.devices import use_device
+    from experiments.env_files import given_again, load_environment, require_same
     from experiments.grid import make_grid
     from experiments.settings import load
     from experiments.sweeping import run_grid, summary, sweep_into
@@ -86,7 +87,10 @@ def sweep_command(arguments: Sequence[str]) -> int:
     use_device(given.device)
     asked = {name: v for name, v in vars(given).items() if name not in (*HOW, "grid") and v is not None}
     asked |= {"grid": _axes(given.grid)} if given.grid else {}
-    earlier = load(given.config) if given.config else {}
+    own_name = load_environment(given.env) if given.env else None
+    earlier = load(given.config, "sweep") if given.config else {}
+    if own_name and (asked or earlier or not given.resume):
+        require_same(asked.setdefault("environment", own_name), own_name)
     wishes: dict[str, Any] = earlier | asked
     if given.out is None and (given.resume or jax.process_count() > 1):
         raise InputError(
@@ -96,9 +100,11 @@ def sweep_command(arguments: Sequence[str]) -> int:
     try:
         if given.out is None:
             assert grid is not None
-            sys.stderr.write(f"{grid.command()}\n")
+            sys.stderr.write(f"{grid.command()}\n{_how(grid)}\n")
             result = run_grid(grid, given.width)
         else:
+            if grid is not None and jax.process_index() == 0:
+                sys.stderr.write(f"{_how(grid)}\n")
             grid, written = sweep_into(given.out, grid, given.resume, given.width)
             if written is None:
                 return 0
@@ -107,7 +113,8 @@ def sweep_command(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         if given.out is None or not Unfinished(given.out).exists:
             raise
-        again = f"{PROGRAM} sweep --resume --out {shlex.quote(str(given.out))}"
+        own = given_again(own_name) if own_name else []
+        again = " ".join([f"{PROGRAM} sweep --resume --out {shlex.quote(str(given.out))}", *own])
         sys.stderr.write(f"\n{PROGRAM}: interrupted; finished chunks are kept; go on with `{again}`\n")
         return 130
     cells = table(result)
@@ -116,8 +123,20 @@ def sweep_command(arguments: Sequence[str]) -> int:
     sys.stderr.write(f"{counted(report['runs'], 'run')}, {programs} compiled\n")
     for warning in warnings(result):
         sys.stderr.write(f"{PROGRAM}: warning: {warning}\n")
-    print(json.dumps(report, allow_nan=False) if given.json else show(cells, list(grid.axes), columns()))
+    print(json.dumps(report, allow_nan=False) if given.json else show(cells, list(grid.axes)))
     return 0
+
+
+def _how(grid: Any) -> str:
+    """Say in which precision, and with which record, a sweep runs, and why they are not those of a run."""
+    from experiments.grid import DEFAULTS
+    from experiments.settings import GENERAL
+    from experiments.wording import how_computed
+
+    chosen = how_computed(grid.precision, grid.record)
+    differ = [name for name in ("precision", "record") if getattr(grid, name) == DEFAULTS[name]]
+    options = " ".join(f"--{name} {GENERAL[name]}" for name in differ)
+    return f"{chosen}; for speed, while `{PROGRAM} run` has {options}" if differ else chosen
 
 
 def _axes(written: Sequence[str]) -> dict[str, str]:
@@ -125,12 +144,13 @@ def _axes(written: Sequence[str]) -> dict[str, str]:
 
     axes: dict[str, str] = {}
     for axis in written:
-        name, equals, values = axis.partition("=")
+        written_name, equals, values = axis.partition("=")
+        name = written_name.strip().replace("-", "_")
         if not equals or not name:
             raise InputError("grid", axis, "NAME=VALUES, such as weight=0,0.05,0.1")
         if name in axes:
             raise InputError("grid", f"{name} twice", "each hyperparameter once")
-        axes[name.replace("-", "_")] = values
+        axes[name] = values.strip()
     return axes
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from experiments.wording import folded, table
 from fpo_jax.hyperparameters import InputError
 
 LEVEL = 0.95
@@ -104,13 +105,7 @@ def cells(row: Mapping[str, Any]) -> list[str]:
 def show(rows: Sequence[dict[str, Any]]) -> str:
     """Return the table as text."""
 
-    table = [HEAD, *map(cells, rows)]
-    widths = [max(map(len, column)) + 2 for column in zip(*table, strict=True)]
-    lines = [
-        f"{label:{widths[0]}s}" + "".join(f"{x:>{width}s}" for x, width in zip(rest, widths[1:], strict=True))
-        for label, *rest in table
-    ]
-    return "\n".join([*lines, LEGEND])
+    return f"{table(HEAD, [cells(row) for row in rows])}\n{folded(LEGEND, 0)}"
 
 
 def remarks(report: Mapping[str, Any]) -> list[str]:

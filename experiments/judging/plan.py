@@ -47,7 +47,7 @@ def settings_of(given: "Options") -> dict[str, Any]:
     Raises:
         InputError: names what is missing, out of range, or belongs to something else.
     """
-    earlier = load(given.config) if given.config else {}
+    earlier = load(given.config, "judge") if given.config else {}
     earlier = {name: value for name, value in earlier.items() if not name.endswith("_sha256")}
     for name, value in earlier.items():
         require_known("setting", name, SETTINGS)

@@ -17,6 +17,7 @@ MOST_VALUES = 8
 """A setting that has more values in a section is shown as their range."""
 _GENERAL_MEANING = {
     "environment": "where the policy is trained",
+    "env": "the file that holds the environment",
     "objective": "what the leader, the policy, ascends",
     "follower": "how the reward model is retrained",
     "differentiator": "how the leader differentiates",
