@@ -11,7 +11,6 @@ width, so that its results depend on nothing but its lanes, and a sweep can stop
 
 import dataclasses
 import math
-import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -29,6 +28,7 @@ from fpo_jax.leader import Leader
 from fpo_jax.loops import LANES, spread, together
 from fpo_jax.objectives import Fpo, Myopic, Practical, Relaxed
 from fpo_jax.record import Record, outcome
+from fpo_jax.segments import awaited
 from fpo_jax.simulate import iterate
 from fpo_jax.start import (
     Begun,
@@ -167,10 +167,7 @@ class Sweep:
         # anew, since numbers on devices keep the precision in which they were put there
         arguments = *self._arguments(chunk, self.width), begun
         results = _run_lanes(*arguments, treedef=structure.treedef, **self._options)
-        pause = 1e-4  # seconds; blocking on the devices would keep an interruption waiting, too
-        while not all(leaf.is_ready() for leaf in jax.tree.leaves(results)):
-            time.sleep(pause)
-            pause = min(1.1 * pause, 0.05)
+        awaited(results)
         if jax.process_count() > 1:
             results = multihost_utils.process_allgather(results, tiled=True)
         return jax.tree.map(lambda leaf: np.asarray(leaf)[: chunk.stop - chunk.start], results)
