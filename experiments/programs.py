@@ -12,6 +12,7 @@ parts are found by name in files; what is defined in a notebook or at a prompt i
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import pickle
@@ -45,6 +46,7 @@ def keep_in(folder: Path | None) -> None:
     global _folder
     _folder = folder
     _loaded.clear()
+    _surroundings.cache_clear()
 
 
 def call_kept(
@@ -77,12 +79,6 @@ def call_kept(
 
 def _name(function: Any, identity: object, leaves: list[Any], static: dict[str, Any]) -> str:
     """Return a digest of all that the program depends on, but for other modules than ours."""
-    sources = sorted(
-        path
-        for name in OURS
-        for path in Path(import_module(name).__path__[0]).rglob("*.py")
-        if path.is_file()
-    )
     parts = (
         f"{function.__module__}.{function.__qualname__}",
         identity,
@@ -94,10 +90,24 @@ def _name(function: Any, identity: object, leaves: list[Any], static: dict[str, 
         sorted((name, str(value)) for name, value in jax.config.values.items() if "cache" not in name),
         os.environ.get("XLA_FLAGS", ""),
         sys.version,
-        sorted(path.name for place in INSTALLED for path in place.glob("*.dist-info")),  # names with versions
-        _digests(sources),
+        _surroundings(),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+@functools.cache
+def _surroundings() -> tuple[list[str], dict[str, str]]:
+    """Return what is installed, and digests of our sources: read once, since a run calls programs often."""
+    sources = sorted(
+        path
+        for name in OURS
+        for path in Path(import_module(name).__path__[0]).rglob("*.py")
+        if path.is_file()
+    )
+    installed = sorted(
+        path.name for place in INSTALLED for path in place.glob("*.dist-info")
+    )  # with versions
+    return installed, _digests(sources)
 
 
 def _digests(paths: Iterable[Path]) -> dict[str, str]:

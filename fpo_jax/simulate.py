@@ -276,17 +276,16 @@ def run_by(
         "every": every,
         "keep_states": keep_states,
     }
-    alone = len(keys) == len(used)
     with named_if_not_differentiable(follower):
         if watch is None:
-            program = iterate_alone if alone else iterate_lanes
+            program = iterate_alone if len(keys) == len(used) else iterate_lanes
             final, trace = call(program, leader, follower, noise, begun, keys, **options)
             return begun, final, trace
         rows = segment_rows(_rows(steps, every))
 
         def advance(reached: Reached, done: int) -> tuple[Reached, Trace]:
-            program = continue_alone if alone else continue_lanes
             arguments = leader, follower, noise, begun, reached, keys, jnp.asarray(done)
+            program = continuing(len(keys), devices)
             return cast(tuple[Reached, Trace], call(program, *arguments, **options, rows=rows))
 
         entries, length = steps // every + 1, rows * _entries_of_row(steps, every)
@@ -456,6 +455,11 @@ iterate_lanes = Compiled(_iterated, {}, static_argnames=_STATIC)
 iterate_alone = Compiled(_iterated, OLDER, static_argnames=_STATIC)
 continue_lanes = Compiled(_continued, {}, static_argnames=(*_STATIC, "rows"))
 continue_alone = Compiled(_continued, OLDER, static_argnames=(*_STATIC, "rows"))
+
+
+def continuing(seeds: int, devices: Sequence[jax.Device]) -> Compiled:
+    """Return the program of a segment of so many runs on these devices."""
+    return continue_alone if seeds <= len(devices) else continue_lanes
 
 
 @jax.jit

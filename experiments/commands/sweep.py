@@ -48,7 +48,7 @@ class Options:
     out: Path | None = None
     """Folder to write; until all is done, its work stands in OUT.partial."""
     resume: bool = False
-    """Go on with the sweep that was interrupted in OUT.partial."""
+    """Go on with the sweep that was interrupted in OUT.partial; begin it where none was."""
     config: Path | None = None
     """config.json of an earlier sweep, or a file like it; options given besides take precedence."""
     json: bool = False
@@ -77,6 +77,7 @@ def sweep_command(arguments: Sequence[str]) -> int:
     from experiments.dataset import show, table, warnings
     from experiments.devices import use_device
     from experiments.grid import make_grid
+    from experiments.progress import Progress
     from experiments.settings import load
     from experiments.sweeping import run_grid, summary, sweep_into
     from experiments.wording import counted
@@ -96,9 +97,11 @@ def sweep_command(arguments: Sequence[str]) -> int:
         if given.out is None:
             assert grid is not None
             sys.stderr.write(f"{grid.command()}\n")
-            result = run_grid(grid, given.width)
+            with Progress() as progress:
+                result = run_grid(grid, given.width, progress.tell)
         else:
-            grid, written = sweep_into(given.out, grid, given.resume, given.width)
+            with Progress(disable=jax.process_index() > 0) as progress:
+                grid, written = sweep_into(given.out, grid, given.resume, given.width, progress.tell)
             if written is None:
                 return 0
             result = written
