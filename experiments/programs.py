@@ -96,8 +96,8 @@ def _name(function: Any, identity: object, leaves: list[Any], static: dict[str, 
 
 
 @functools.cache
-def _surroundings() -> tuple[list[str], dict[str, str]]:
-    """Return what is installed, and digests of our sources: read once, since a run calls programs often."""
+def _surroundings() -> str:
+    """Return a digest of what is installed and of our sources, read once: a run calls its program often."""
     sources = sorted(
         path
         for name in OURS
@@ -107,7 +107,7 @@ def _surroundings() -> tuple[list[str], dict[str, str]]:
     installed = sorted(
         path.name for place in INSTALLED for path in place.glob("*.dist-info")
     )  # with versions
-    return installed, _digests(sources)
+    return hashlib.sha256(repr((installed, _digests(sources))).encode()).hexdigest()
 
 
 def _digests(paths: Iterable[Path]) -> dict[str, str]:

@@ -33,7 +33,7 @@ class Progress:
     """
 
     def __init__(self, jobs: int = 1, disable: bool = False):
-        self.jobs, self._done, self._job, self._what = jobs, 0, "", ""
+        self.jobs, self._done, self._job, self._what, self._share = jobs, 0, "", "", 0.0
         self._began, self._from, self._spoke = time.monotonic(), 0.0, 0.0
         self._lines = not disable and not sys.stderr.isatty()
         quiet = disable or self._lines
@@ -62,13 +62,13 @@ class Progress:
 
     def write(self, line: str) -> None:
         """Write a line that stays."""
-        self._bar.write(line, sys.stderr)
+        tqdm.write(line, sys.stderr)
 
     def _show(self, what: str, share: float, new: bool) -> None:
         now = time.monotonic()
-        if what != self._what and self.jobs == 1:
+        if share <= self._share and self.jobs == 1:
             self._began, self._from = now, share
-        self._what = what
+        self._what, self._share = what, share
         words = ": ".join(part for part in (self._job, what) if part)
         known = share > 0 or self.jobs > 1
         if self._lines:

@@ -18,12 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from tqdm import tqdm
 
 from envs.linear import Linear
 from experiments import phase, sweep_figures, sweeping
 from experiments.dataset import load_sweep, per_seed, table
 from experiments.grid import make_grid
+from experiments.progress import Progress
 from experiments.running import execute
 from experiments.settings import resolve
 from experiments.wording import told_apart
@@ -326,7 +326,7 @@ def test_experiment_of_sweeps(monkeypatch, tmp_path):
     axes, methods = {"weight": [0.3, 0.1], "rm_lr": [0.01, 0.02]}, ["myopic", "relaxed"]
     small = {"linear": {"environment": "linear", "objective": methods, "grid": axes, "steps": 6}}
     monkeypatch.setattr(phase, "GRIDS", small)
-    with tqdm(disable=True) as progress:
+    with Progress(disable=True) as progress:
         rows, section = phase.EXPERIMENT._replace(grids=small).write(tmp_path, 3, progress)
     assert rows[0]["runs"] == (2 + 4) * 3  # RLHF has no weight
     text = section.markdown()
