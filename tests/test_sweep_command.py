@@ -242,6 +242,32 @@ def test_interrupted_before_anything_was_done(monkeypatch, capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_resumed_where_nothing_was_begun(finished, capsys, monkeypatch, tmp_path):
+    told = complaint(capsys, "sweep", "--resume", "--out", tmp_path / "nowhere")
+    assert "nowhere.partial: must be there, or options given of a sweep to begin" in told
+    assert list(tmp_path.iterdir()) == []
+    # killed while it compiled, or while its configuration was written: nothing of it is there but a lock
+    partial = tmp_path / "cut.partial"
+    partial.mkdir()
+    (partial / "lock").touch()
+    (partial / ".aside-k2x").write_text("{")
+
+    def killed(sweep, chunk):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sweep, "compute", killed)
+        assert call(capsys, *FAST, "--resume", "--out", tmp_path / "cut")[0] == 130
+    assert {path.name for path in partial.iterdir()} == {"config.json", "lock"}  # no chunk is done
+    status, _, err = call(capsys, "sweep", "--resume", "--out", tmp_path / "cut")
+    assert status == 0, err
+    require_equal(tmp_path / "cut", finished)
+    assert [line.split(" of ")[0] for line in err.splitlines() if line.startswith("compiling")] == [
+        "compiling how runs begin",
+        "compiling the iterations",
+    ] * 2
+
+
 BAD = {
     "unknown name": (["--grid", "wieght=0.1"], "grid = wieght: must be one of", "(nearest: weight)"),
     "empty axis": (["--grid", "weight="], "grid weight = nothing: must be values"),
@@ -254,7 +280,6 @@ BAD = {
     "unknown method": (["--objective", "relaxd"], "objective = relaxd", "(nearest: relaxed)"),
     "no method": (["--objective", ","], "objective = nothing"),
     "uneven every": (["--every", "7"], "every = 7: must be an integer >= 1 that divides"),
-    "nothing to resume": (["--resume", "--out", "nowhere"], "resume = nowhere.partial: must be there"),
     "half a cluster": (["--process", "0"], "must be given together"),
     "no such process": (
         ["--coordinator", "here:1", "--processes", "2", "--process", "2"],
