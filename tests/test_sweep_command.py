@@ -430,18 +430,14 @@ def test_killed_at_twenty_random_moments_and_resumed(tmp_path):
     assert whole.returncode == 0
     duration, generator, out = time.monotonic() - began, random.Random(0), tmp_path / "killed"
     for _ in range(20):
-        is_begun = (tmp_path / "killed.partial" / "config.json").exists()
-        process = start(*(["sweep", "--resume"] if is_begun else what), "--out", out)
+        process = start(*what, "--resume", "--out", out)
         time.sleep(generator.uniform(0.2, 1.0) * duration)
         process.kill()
         process.communicate()
         if out.exists():  # finished before it was killed, whole, since it is there at all
             require_equal(out, tmp_path / "whole")
             shutil.rmtree(out)
-            if not (tmp_path / "killed.partial" / "config.json").exists():
-                continue
-    is_begun = (tmp_path / "killed.partial" / "config.json").exists()
-    last = start(*(["sweep", "--resume"] if is_begun else what), "--out", out)
+    last = start(*what, "--resume", "--out", out)
     _, err = last.communicate()
     assert last.returncode == 0, err
     require_equal(out, tmp_path / "whole")
