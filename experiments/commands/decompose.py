@@ -33,7 +33,7 @@ def decompose_command(arguments: Sequence[str]) -> int:
     command += f" --only {shlex.join(own['only'])}" if own["only"] else ""
     sys.stderr.write(f"{command}\n")
     with Progress() as progress:
-        decomposed = decompose(settings, every_so_many, own["foresee"], own["only"], progress.tell)
+        decomposed = decompose(settings, every_so_many, own["foresee"], own["only"], tell=progress.tell)
     report = {
         "environment": settings.names.environment,
         "scale": decomposed.scale,

@@ -66,7 +66,8 @@ def _run(settings: Any, own: dict[str, Any], unfinished: Any) -> int:
     sys.stderr.write(f"{settings.command()}\n{size} …\n")
     with Progress() as progress:
         kept = {} if unfinished is None else {"see": unfinished.see, "partway": unfinished.partway()}
-        result = execute(settings, out is not None, own["save_states"], progress.tell, **kept)
+        own_states = {"keep_states": out is not None, "save_states": own["save_states"]}
+        result = execute(settings, **own_states, tell=progress.tell, **kept)
     for warning in [*result.warnings(), *few_seeds(len(result.seeds))]:
         sys.stderr.write(f"{PROGRAM}: warning: {warning}\n")
     report = summary(result)

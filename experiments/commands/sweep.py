@@ -98,10 +98,10 @@ def sweep_command(arguments: Sequence[str]) -> int:
             assert grid is not None
             sys.stderr.write(f"{grid.command()}\n")
             with Progress() as progress:
-                result = run_grid(grid, given.width, progress.tell)
+                result = run_grid(grid, given.width, tell=progress.tell)
         else:
             with Progress(disable=jax.process_index() > 0) as progress:
-                grid, written = sweep_into(given.out, grid, given.resume, given.width, progress.tell)
+                grid, written = sweep_into(given.out, grid, given.resume, given.width, tell=progress.tell)
             if written is None:
                 return 0
             result = written
