@@ -276,20 +276,21 @@ def run_by(
         "every": every,
         "keep_states": keep_states,
     }
-    with named_if_not_differentiable(follower):
-        if watch is None:
+    if watch is None:
+        with named_if_not_differentiable(follower):
             program = iterate_alone if len(keys) == len(used) else iterate_lanes
             final, trace = call(program, leader, follower, noise, begun, keys, **options)
             return begun, final, trace
-        rows = segment_rows(_rows(steps, every))
+    rows = segment_rows(_rows(steps, every))
 
-        def advance(reached: Reached, done: int) -> tuple[Reached, Trace]:
-            arguments = leader, follower, noise, begun, reached, keys, jnp.asarray(done)
+    def advance(reached: Reached, done: int) -> tuple[Reached, Trace]:
+        arguments = leader, follower, noise, begun, reached, keys, jnp.asarray(done)
+        with named_if_not_differentiable(follower):
             program = continuing(len(keys), devices)
             return cast(tuple[Reached, Trace], call(program, *arguments, **options, rows=rows))
 
-        entries, length = steps // every + 1, rows * _entries_of_row(steps, every)
-        last, trace = in_segments(advance, begun.first, len(keys), entries, length, watch, partway)
+    entries, length = steps // every + 1, rows * _entries_of_row(steps, every)
+    last, trace = in_segments(advance, begun.first, len(keys), entries, length, watch, partway)
     return begun, last.state, trace
 
 
