@@ -3,8 +3,11 @@
 A file's arrays carry checksums, so that a damaged one is noticed, and its chunk is computed again.
 """
 
+import importlib.metadata
+import json
 import os
 import shutil
+import sys
 import tempfile
 import zipfile
 import zlib
@@ -14,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import jax
 import numpy as np
 
+import fpo_jax
 from experiments.results import write_json
 from experiments.settings import load
 from fpo_jax.hyperparameters import InputError
@@ -24,6 +29,8 @@ from fpo_jax.sweep import Chunk, Lanes
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 """What reading an archive of arrays raises when it is not what was written."""
 CONFIG, LOCK = "config.json", "lock"
+ASIDE = ".aside-"
+"""How the names of files begin that are being written; a killed process leaves one behind."""
 
 
 class Damaged(Exception):
@@ -61,6 +68,8 @@ class Unfinished:
             ) from error
         try:
             with filelock.FileLock(self.folder / LOCK, timeout=0):
+                for aside in self.folder.glob(f"{ASIDE}*"):
+                    aside.unlink()
                 foreign = [] if self.exists else sorted({p.name for p in self.folder.iterdir()} - {LOCK})
                 if foreign:
                     allowed = f"free for the {self.work}'s work (it holds {foreign[0]})"
@@ -87,16 +96,38 @@ class Unfinished:
         """Return what is being run."""
         return load(self.folder / CONFIG)
 
+    def begun_as(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what was begun, and say how it was computed then, where that has changed.
+
+        Raises:
+            InputError: names the first thing asked that was begun otherwise.
+        """
+        earlier = self.config()
+        now = conditions()
+        then = {name: earlier.pop(name, None) for name in now}
+        for name, value in json.loads(json.dumps(asked)).items():
+            if value != earlier.get(name):
+                raise InputError(name, value, f"{earlier.get(name)}, as in the {self.work} to be resumed")
+        for name, value in now.items():
+            if then[name] != value and jax.process_index() == 0:
+                changed = f"begun with {name} {then[name]}, resumed with {value}"
+                sys.stderr.write(f"{changed}: results may differ in their last digits\n")
+        return earlier
+
     def write(self, chunk: Chunk, lanes: Lanes) -> None:
         """Write the results of one chunk, whole or not at all."""
         arrays = {"finite": lanes.finite, "optimum": lanes.optimum}
         arrays |= {f"metrics/{name}": values for name, values in lanes.metrics.items()}
+        self.write_arrays(_name(chunk), arrays)
+
+    def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write a file of arrays, whole or not at all."""
 
         def save(path: Path) -> None:
             with path.open("wb") as file:
                 np.savez(file, allow_pickle=False, **arrays)
 
-        self._put(_name(chunk), save)
+        self._put(name, save)
 
     def read(self, chunk: Chunk) -> Lanes | None:
         """Return the results of one chunk, or None where there are none.
@@ -107,9 +138,8 @@ class Unfinished:
         path = self.folder / _name(chunk)
         if not path.exists():
             return None
+        arrays = self.read_arrays(path.name)
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
             lanes = Lanes(finite=arrays.pop("finite"), optimum=arrays.pop("optimum"), metrics={})
             if {len(values) for values in (*arrays.values(), *lanes[1:])} != {chunk.stop - chunk.start}:
                 raise ValueError
@@ -117,6 +147,18 @@ class Unfinished:
             raise Damaged(path.name) from error
         metrics = {name.removeprefix("metrics/"): values for name, values in arrays.items()}
         return lanes._replace(metrics=metrics)
+
+    def read_arrays(self, name: str) -> dict[str, np.ndarray]:
+        """Return the arrays of a file.
+
+        Raises:
+            Damaged: when they are not what was written.
+        """
+        try:
+            with (self.folder / name).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                return {array: stored[array] for array in stored.files}
+        except DAMAGED as error:
+            raise Damaged(name) from error
 
     def finish(self) -> None:
         """Remove the folder, all at once, since the results stand elsewhere."""
@@ -130,7 +172,7 @@ class Unfinished:
 
 def put(path: Path, save: Callable[[Path], None]) -> None:
     """Let `save` write a file aside, and put it in its place when it is whole."""
-    handle, aside = tempfile.mkstemp(prefix=".", dir=path.parent)
+    handle, aside = tempfile.mkstemp(prefix=ASIDE, dir=path.parent)
     try:
         save(Path(aside))
         os.fsync(handle)
@@ -138,6 +180,13 @@ def put(path: Path, save: Callable[[Path], None]) -> None:
     finally:
         os.close(handle)
         Path(aside).unlink(missing_ok=True)
+
+
+def conditions() -> dict[str, Any]:
+    """Return what may change from one run of a process to the next, and then the last digits of results."""
+    versions = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib")}
+    versions = {"fpo-jax": fpo_jax.__version__} | versions
+    return {"devices": jax.device_count(), "device": jax.devices()[0].device_kind} | versions
 
 
 @contextmanager

@@ -1,15 +1,14 @@
 """What every experiment is: a claim, methods to compare on the same seeds, and figures of the outcome."""
 
 import csv
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from experiments.figures import save_all
+from experiments.progress import Progress
 from experiments.report.parts import Section
 from experiments.running import Result, execute, summary
 from experiments.settings import resolve
@@ -56,24 +55,22 @@ class Experiment(NamedTuple):
         """Return what there is to do, in order."""
         return [*self.methods, "figures"]
 
-    def write(self, folder: Path, seeds: int, progress: tqdm) -> tuple[list[dict[str, Any]], Section]:
+    def write(self, folder: Path, seeds: int, progress: Progress) -> tuple[list[dict[str, Any]], Section]:
         """Run all methods, write numbers, table and figures, and return the table and a section of a page."""
         from experiments.report import views  # which itself knows what is drawn of any result
 
         results: dict[str, Result] = {}
-        progress.set_description(f"{self.name}: {self.jobs[0]}")
-        for (label, result), upcoming in zip(compare(self, seeds), self.jobs[1:], strict=True):
+        for label, result in compare(self, seeds, progress):
             results[label] = result
             for warning in result.warnings():
-                progress.write(f"{self.name}, {label}: {warning}", sys.stderr)
-            progress.update()
-            progress.set_description(f"{self.name}: {upcoming}")
+                progress.write(f"{self.name}, {label}: {warning}")
+        progress.begin(f"{self.name}: figures")
         table = rows(results)
         write_csv(folder / "table.csv", table)
         with (folder / "numbers.npz").open("wb") as numbers:
             np.savez_compressed(numbers, allow_pickle=False, **arrays(results, self.every))
         drawn = save_all(self.figures(results), folder)
-        progress.update()
+        progress.end()
         optimum = f"Utility that no policy exceeds, mean over seeds: {table[0]['optimum']:.3f}."
         return table, Section(
             self.name,
@@ -86,13 +83,17 @@ class Experiment(NamedTuple):
         )
 
 
-def compare(experiment: Experiment, seeds: int) -> Iterator[tuple[str, Result]]:
+def compare(experiment: Experiment, seeds: int, progress: Progress) -> Iterator[tuple[str, Result]]:
     """Run every method of an experiment, one after the other, on the same seeds.
 
     The steering term is recorded only where a method asks for it: computing it takes longer than most runs.
     """
     for label, wishes in experiment.methods.items():
-        yield label, execute(resolve({"record": "outcome", **wishes, "seeds": seeds}), keep_states=True)
+        progress.begin(f"{experiment.name}: {label}")
+        settings = resolve({"record": "outcome", **wishes, "seeds": seeds})
+        result = execute(settings, keep_states=True, tell=progress.tell)
+        progress.end()
+        yield label, result
 
 
 def rows(results: Mapping[str, Result]) -> list[dict[str, Any]]:

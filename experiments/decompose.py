@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from experiments.progress import Tell, silent, telling
 from experiments.running import STATIONARY
 from experiments.settings import Settings, in_precision
 from experiments.timing import median_seconds
@@ -24,8 +25,8 @@ from fpo_jax.objectives import OBJECTIVES, Exact, Myopic
 from fpo_jax.penalties import Penalised
 from fpo_jax.record import outcome
 from fpo_jax.selection import effective_rewards
-from fpo_jax.simulate import run_by
-from fpo_jax.start import Begun, directly, seed_keys
+from fpo_jax.simulate import continuing, run_by
+from fpo_jax.start import Begun, begin, directly, seed_keys
 from fpo_jax.steering import cosine, norm, norm_ratio, sign_agreement, steering
 from fpo_jax.types import Cost, Follower, Game, Key, Objective, Recipe, State
 
@@ -104,7 +105,9 @@ class Effective(NamedTuple):
     blind_spot: np.ndarray
 
 
-def decompose(settings: Settings, every: int, horizon: int = 1, only: Sequence[str] = ()) -> Decomposed:
+def decompose(
+    settings: Settings, every: int, horizon: int = 1, only: Sequence[str] = (), tell: Tell = silent
+) -> Decomposed:
     """Run the settings, and compare every route with the exact one at every `every`-th iteration.
 
     Args:
@@ -112,6 +115,7 @@ def decompose(settings: Settings, every: int, horizon: int = 1, only: Sequence[s
         every: iterations between two comparisons.
         horizon: updates of the follower that the exact term foresees, whatever the driving objective does.
         only: labels of the routes to compare; all of them by default.
+        tell: hears what is done now.
 
     Raises:
         InputError: when `every` is not in [1, steps], the horizon not >= 1, a route unknown.
@@ -127,29 +131,40 @@ def decompose(settings: Settings, every: int, horizon: int = 1, only: Sequence[s
         require_known("only", label, ladder)
     shown = np.arange(0, settings.steps + 1, every)
     with in_precision(settings.precision):
-        keys = seed_keys(settings.seeds, settings.seed)
+        keys, devices = seed_keys(settings.seeds, settings.seed), jax.local_devices()
+        running = f"running {settings.names.objective}"
+        iterations = f"the iterations of {settings.names.objective}"
+        words = {begin: "how runs begin", continuing(len(keys), devices): iterations}
         begun, _, trace = run_by(
-            directly,
+            telling(directly, tell, words, then=running),
             *(environment, leader, follower, keys),
-            devices=jax.local_devices(),
+            devices=devices,
             steps=settings.steps,
             record=outcome,
             keep_states=True,
+            watch=lambda partway: tell(running, partway.done / partway.entries),
         )
-        states = jax.tree.map(lambda leaf: leaf[:, shown], trace.state)
+        states = jax.tree.map(lambda leaf: jnp.asarray(leaf[:, shown]), trace.state)
         games = jax.jit(Begun.games, static_argnums=1)(begun, settings.seeds)
         compare = _Comparison(games, follower, keys, states, jnp.asarray(shown / settings.steps))
+        tell("the exact gradient: compiling it, and computing it at every state")
         exact, _ = compare.correction(ladder["exact"])
         norms = compare.norms()
         routes, skipped = {}, {}
         coordinates = sum(leaf[0, 0].size for leaf in jax.tree.leaves(states.theta))
         if not only and coordinates > MOST_COORDINATES:
             skipped["zero-order"] = f"{coordinates} coordinates of θ, two updates each: name it with --only"
-        for label in only or [label for label in ladder if label not in skipped]:
+        chosen = only or [label for label in ladder if label not in skipped]
+        for number, label in enumerate(chosen):
+            tell(
+                f"{label}, route {number + 1} of {len(chosen)}: compiling and computing it",
+                number / len(chosen),
+            )
             try:
                 routes[label] = compare(ladder[label], exact)
             except InputError as error:
                 skipped[label] = str(error)
+        tell("effective rewards: compiling and computing them")
         effective = compare.effective_rewards(routes)
     return Decomposed(settings, shown, routes, norms, scale, skipped, effective)
 

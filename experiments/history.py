@@ -10,11 +10,12 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from experiments import states
 from experiments.settings import Settings, in_precision
 from fpo_jax.record import outcome
 from fpo_jax.simulate import run
-from fpo_jax.start import initial_state, seed_keys
-from fpo_jax.types import Game, Key, State
+from fpo_jax.start import seed_keys
+from fpo_jax.types import Game, State
 
 if TYPE_CHECKING:
     from experiments.running import Result
@@ -54,19 +55,8 @@ def shown_iterations(steps: int, frames: int = FRAMES) -> np.ndarray:
 
 def worth_keeping(settings: Settings) -> bool:
     """Say whether responses have places to be shown on, and the states of all seeds fit."""
-    environment, _, follower = settings.build()
-    has_places = False
-
-    def start(key: Key) -> State:
-        nonlocal has_places
-        game = environment.draw(key)
-        has_places = game.places is not None
-        return initial_state(game, follower, key)
-
-    with in_precision(settings.precision):
-        state = jax.eval_shape(start, jax.random.key(0))
-    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-    return has_places and size * settings.seeds * (settings.steps + 1) <= MOST_KEPT
+    _, has_places = states.initial_shape(settings)
+    return has_places and states.size(settings) <= MOST_KEPT
 
 
 def at_shown(states: State, index: int, steps: int) -> State:

@@ -12,6 +12,7 @@ parts are found by name in files; what is defined in a notebook or at a prompt i
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import pickle
@@ -47,6 +48,7 @@ def keep_in(folder: Path | None) -> None:
     global _folder
     _folder = folder
     _loaded.clear()
+    _surroundings.cache_clear()
 
 
 def call_kept(
@@ -79,12 +81,6 @@ def call_kept(
 
 def _name(function: Any, identity: object, leaves: list[Any], static: dict[str, Any]) -> str:
     """Return a digest of all that the program depends on, but for other modules than ours."""
-    sources = sorted(
-        path
-        for name in OURS
-        for path in Path(import_module(name).__path__[0]).rglob("*.py")
-        if path.is_file()
-    )
     parts = (
         f"{function.__module__}.{function.__qualname__}",
         identity,
@@ -96,10 +92,23 @@ def _name(function: Any, identity: object, leaves: list[Any], static: dict[str, 
         sorted((name, str(value)) for name, value in internals.settings().items() if "cache" not in name),
         os.environ.get("XLA_FLAGS", ""),
         sys.version,
-        sorted(path.name for place in INSTALLED for path in place.glob("*.dist-info")),  # names with versions
-        _digests(sources),
+        _surroundings(),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+@functools.cache
+def _surroundings() -> str:
+    """Return a digest of what is installed and of our sources, read once: a run calls its program often."""
+    sources = sorted(
+        path
+        for name in OURS
+        for path in Path(import_module(name).__path__[0]).rglob("*.py")
+        if path.is_file()
+    )
+    found = (path.name for place in INSTALLED for path in place.glob("*.dist-info"))  # with their versions
+    installed = sorted(found)
+    return hashlib.sha256(repr((installed, _digests(sources))).encode()).hexdigest()
 
 
 def _digests(paths: Iterable[Path]) -> dict[str, str]:

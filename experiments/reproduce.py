@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from experiments.devices import suit_short_runs
 from experiments.discovery import discover
+from experiments.progress import Progress
 from experiments.report.parts import Section
 from experiments.results import provenance, replacing, write_json
 from experiments.running import few_seeds
@@ -49,7 +48,7 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
     if quick or not any(experiment.long for experiment in chosen):
         suit_short_runs()
     total = sum(len(experiment.jobs) for experiment in chosen)
-    with replacing(out) as folder, tqdm(total=total, unit="job", file=sys.stderr) as progress:
+    with replacing(out) as folder, Progress(total) as progress:
         tables: dict[str, Any] = {}
         sections: list[Section] = []
         counts: list[int] = []
@@ -62,7 +61,7 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
             sections.append(section)
         few = few_seeds(min(counts)) if counts else []
         for warning in few:
-            progress.write(f"warning: {warning}", sys.stderr)
+            progress.write(f"warning: {warning}")
         cells = " ".join([CELLS, *(f"{warning}." for warning in few)])
         command = " ".join(
             ["fpo-jax reproduce"]

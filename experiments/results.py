@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 import fpo_jax
+from experiments import states
 from experiments.running import Result
 from fpo_jax.hyperparameters import InputError
 
@@ -115,7 +116,8 @@ def write_run(out: Path, result: Result, report: Mapping[str, Any]) -> None:
     """Write a run's folder: `config.json`, `metrics.npz` with arrays [seed, step], `summary.json`, figures.
 
     `report` is what `summary.json` holds. `metrics.npz` also has its `axes` and their values, the optimum of
-    each seed, and the seeds that diverged. `report.html` shows it all.
+    each seed, and the seeds that diverged. `states.npz` holds states, [seed, entry, …]: those that were asked
+    for, or the final ones. `report.html` shows it all.
     """
     from experiments import figures  # matplotlib is slow to import, and a run without a folder needs none
     from experiments.comparison import Experiment
@@ -140,6 +142,10 @@ def write_run(out: Path, result: Result, report: Mapping[str, Any]) -> None:
         }
         with (folder / "metrics.npz").open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
+        final = jax.tree.map(lambda leaf: leaf[:, None], result.final)
+        entries = final if result.every_state is None else result.every_state
+        first = settings.steps if result.every_state is None else 0
+        states.write(folder, entries, result.seeds, np.arange(first, settings.steps + 1))
         write_json(folder / "summary.json", report)
         pictures = figures.save_all(drawn, folder)
         title, section = sections.of_run(result, report, pictures)

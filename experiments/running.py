@@ -10,13 +10,15 @@ import numpy as np
 
 from experiments import programs
 from experiments.history import Snapshots, at_shown, run_again, snapshots, worth_keeping
+from experiments.progress import Tell, silent, telling
 from experiments.settings import RECORDS, Settings, in_precision
 from experiments.wording import counted
 from fpo_jax.compiling import LIGHTLY, Compiled
 from fpo_jax.estimators import Implicit
 from fpo_jax.record import outcome
-from fpo_jax.simulate import first_divergence, run_by, run_seeds
-from fpo_jax.start import Begun, seed_keys
+from fpo_jax.segments import Partway, Watch
+from fpo_jax.simulate import continuing, first_divergence, run_by, run_seeds
+from fpo_jax.start import Begun, begin, seed_keys
 from fpo_jax.statistics import FEW, collapsed, mean_interval, passing, share_interval
 from fpo_jax.types import Cost, Game, Key, State
 
@@ -42,6 +44,7 @@ class Result:
         diverged: the first iteration that was not finite, by seed.
         cautions: what is to be known about the objective's linear solves, where it has some.
         kept: the first finite seed's states at the iterations that are shown, where they were kept.
+        every_state: the states at every entry, [n, T + 1, …], where they are to be saved.
     """
 
     settings: Settings
@@ -53,6 +56,7 @@ class Result:
     diverged: dict[int, int]
     cautions: tuple[str, ...] = ()
     kept: State | None = None
+    every_state: State | None = None
 
     @cached_property
     def states(self) -> State:
@@ -92,12 +96,25 @@ def few_seeds(seeds: int) -> list[str]:
     return [few] if 1 < seeds < FEW else []
 
 
-def execute(settings: Settings, keep_states: bool = False) -> Result:
+def execute(
+    settings: Settings,
+    keep_states: bool = False,
+    save_states: bool = False,
+    tell: Tell = silent,
+    see: Watch | None = None,
+    partway: Partway | None = None,
+) -> Result:
     """Run the settings over all their seeds at once, by the programs of `fpo_jax.simulate.run_by`.
 
-    States are kept, where that is worth it, for pages and figures that show how a policy moved.
-
     Where the objective solves a linear system, the result says how the solve went.
+
+    Args:
+        settings: what to run.
+        keep_states: keep states, where that is worth it, for pages and figures that show how a policy moved.
+        save_states: return the states of all seeds at every entry.
+        tell: hears what is done now.
+        see: gets each segment of the iterations as it is done (`fpo_jax.segments`).
+        partway: where an earlier run of these settings was cut, to go on from there.
 
     Raises:
         InputError: as `fpo_jax.run_seeds`.
@@ -106,15 +123,26 @@ def execute(settings: Settings, keep_states: bool = False) -> Result:
     environment, leader, follower = settings.build()
     with in_precision(settings.precision):
         keys = seed_keys(settings.seeds, settings.seed)
-        call = partial(programs.call_kept, settings.static())
-        keep_states = keep_states and worth_keeping(settings)
+        objective, devices = settings.names.objective, jax.local_devices()
+        running = f"running {objective}"
+        words = {begin: "how runs begin", continuing(len(keys), devices): f"the iterations of {objective}"}
+        call = telling(partial(programs.call_kept, settings.static()), tell, words, then=running)
+
+        def watch(partway: Partway) -> None:
+            if see is not None:
+                see(partway)
+            tell(running, partway.done / partway.entries)
+
+        keep_states = save_states or (keep_states and worth_keeping(settings))
         begun, final, trace = run_by(
             call,
             *(environment, leader, follower, keys),
-            devices=jax.local_devices(),
+            devices=devices,
             steps=settings.steps,
             record=RECORDS[settings.record],
             keep_states=keep_states,
+            watch=watch,
+            partway=partway,
         )
         games, optimum = call(_instances, begun, runs=settings.seeds)
         first_bad = first_divergence(trace)
@@ -135,6 +163,7 @@ def execute(settings: Settings, keep_states: bool = False) -> Result:
         diverged={int(s): int(t) for s, t in zip(seeds, first_bad, strict=True) if t >= 0},
         cautions=cautions,
         kept=None if trace.state is None else at_shown(trace.state, int(np.argmax(good)), settings.steps),
+        every_state=kept(trace.state) if save_states else None,
     )
     if not good.any():
         raise Diverged("; ".join([f"every seed {result.divergence()}", *result.cautions]))

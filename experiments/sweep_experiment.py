@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import xarray as xr
-from tqdm import tqdm
 
 from experiments.dataset import diverged, per_seed, save, warnings
 from experiments.figures import save_all
 from experiments.grid import make_grid
+from experiments.progress import Progress
 from experiments.report.parts import Section
 from experiments.sweeping import run_grid
 from fpo_jax.plotting import Picture
@@ -41,23 +41,24 @@ class SweepExperiment(NamedTuple):
         """Return what there is to do, in order."""
         return [*self.grids, "figures"]
 
-    def write(self, folder: Path, seeds: int, progress: tqdm) -> tuple[list[dict[str, Any]], Section]:
+    def write(self, folder: Path, seeds: int, progress: Progress) -> tuple[list[dict[str, Any]], Section]:
         """Run all grids, write numbers and figures, and return a row for each and a section of a page."""
         runs: dict[str, xr.Dataset] = {}
         rows, settings, said = [], [], list[str]()
         for label, wishes in self.grids.items():
-            progress.set_description(f"{self.name}: {label}")
+            progress.begin(f"{self.name}: {label}")
             grid = make_grid({**wishes, "seeds": seeds})
-            result = run_grid(grid)
+            result = run_grid(grid, tell=progress.tell)
             save(result, folder / f"{label}.npz")
             runs[label] = per_seed(result)
             row = {"grid": label, "command": grid.command(), "runs": len(grid.cells) * seeds}
             rows.append(row | {"diverged": diverged(result)})
             said += [f"{label}: {warning}" for warning in warnings(result)]
             settings += grid.cells
-            progress.update()
+            progress.end()
+        progress.begin(f"{self.name}: figures")
         drawn = save_all(self.figures(runs), folder)
-        progress.update()
+        progress.end()
         lines = ["| grid | runs | diverged | command |", "|---|---|---|---|"]
         lines += ["| {grid} | {runs} | {diverged} | `{command}` |".format(**row) for row in rows]
         found = ["\n".join(lines), self.findings(runs)]

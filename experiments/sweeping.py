@@ -1,7 +1,6 @@
 """Run a sweep into a folder: resumable while it runs, and whole or not there at all when it is done."""
 
 import contextlib
-import importlib.metadata
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,62 +13,69 @@ import pandas as pd
 import psutil
 import xarray as xr
 from jax.experimental import multihost_utils
-from tqdm import tqdm
 
-import fpo_jax
 from experiments import dataset as data
 from experiments import sweep_figures
-from experiments.chunks import Damaged, Unfinished, on_a_full_disk
+from experiments.chunks import Damaged, Unfinished, conditions, on_a_full_disk
 from experiments.figures import save_all
 from experiments.grid import Grid, make_grid
+from experiments.progress import Tell, silent
 from experiments.results import provenance, replacing, require_writable, write_json
 from experiments.settings import RECORDS, in_precision
+from experiments.wording import counted
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.sweep import Cell, Chunk, Lanes, Sweep, programs_compiled
 
 
-def run_grid(grid: Grid, width: int | None = None) -> xr.Dataset:
+def run_grid(grid: Grid, width: int | None = None, tell: Tell = silent) -> xr.Dataset:
     """Run a grid in memory, and return its results as arrays with named axes."""
     with in_precision(grid.precision):
-        sweep = _made(grid, width)
+        sweep = _made(grid, width, tell)
         _require_room(grid, sweep, None)
-        return data.to_dataset(grid, sweep.gather(_computed(sweep, {}, None)))
+        return data.to_dataset(grid, sweep.gather(_computed(sweep, {}, None, tell)))
 
 
 def sweep_into(
-    out: Path, grid: Grid | None, resume: bool = False, width: int | None = None
+    out: Path,
+    grid: Grid | None,
+    resume: bool = False,
+    width: int | None = None,
+    tell: Tell = silent,
 ) -> tuple[Grid, xr.Dataset | None]:
     """Run a grid into a folder, going on where an interrupted sweep stopped if it is to be resumed.
 
     Args:
         out: folder to write; it appears when all is done, and until then its work stands in NAME.partial.
         grid: what to run; when resuming, None takes what the unfinished sweep was asked.
-        resume: go on with what stands in NAME.partial.
+        resume: go on with what stands in NAME.partial, or begin where nothing stands there.
         width: lanes of a chunk; when resuming, None takes that of the unfinished sweep.
+        tell: hears what is done now.
 
     Returns:
         The grid and its results; no results in processes beside the first, which alone writes.
 
     Raises:
-        InputError: nothing to resume, an unfinished sweep in the way or of another configuration, another
-            sweep at work on the same folder, results too large for the disk or for memory.
+        InputError: nothing to resume or to begin, an unfinished sweep in the way or of another
+            configuration, another sweep at work on the same folder, results too large for the disk or for
+            memory.
     """
     require_writable(out)
     unfinished, first = Unfinished(out), jax.process_index() == 0
     with unfinished.locked() if first else contextlib.nullcontext():
         with _together():
+            begun = resume and unfinished.exists
             planned, width = _planned(unfinished, grid, resume, width)
             with in_precision(planned.precision):
-                sweep = _made(planned, width)
-                kept = _kept(unfinished, sweep) if resume else {}
-                if first and not resume:
+                sweep = _made(planned, width, tell)
+                kept = _kept(unfinished, sweep) if begun else {}
+                if first and not begun:
                     _require_room(planned, sweep, unfinished.folder)
-            if first and not resume:
+            if first and not begun:
                 with on_a_full_disk(out):
                     unfinished.begin(_description(planned, sweep))
         _require_same(sweep.width, len(kept))
         with in_precision(planned.precision), on_a_full_disk(out):
-            lanes = sweep.gather(_computed(sweep, kept, unfinished if first else None))
+            lanes = sweep.gather(_computed(sweep, kept, unfinished if first else None, tell))
         if not first:
             return planned, None
         result = data.to_dataset(planned, lanes)
@@ -113,22 +119,15 @@ def write(out: Path, grid: Grid, result: xr.Dataset) -> None:
         page.write(folder / page.FILE, title, "", [section], report, "sweep")
 
 
-def _made(grid: Grid, width: int | None) -> Sweep:
+def _made(grid: Grid, width: int | None, tell: Tell) -> Sweep:
     cells = [Cell(*settings.build()) for settings in grid.cells]
-    seeds = grid.seed + np.arange(grid.seeds)
-    return Sweep(cells, seeds, steps=grid.steps, record=RECORDS[grid.record], every=grid.every, width=width)
+    seeds, record = grid.seed + np.arange(grid.seeds), RECORDS[grid.record]
+    return Sweep(cells, seeds, steps=grid.steps, record=record, every=grid.every, width=width, tell=tell)
 
 
 def _description(grid: Grid, sweep: Sweep) -> dict[str, Any]:
     """Return what the bits of a sweep's results rest on: the grid, and how it is computed."""
-    return grid.as_dict() | {"width": sweep.width} | _how()
-
-
-def _how() -> dict[str, Any]:
-    """Return what may change from one run of a process to the next, and then the last digits of results."""
-    versions = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib")}
-    versions = {"fpo-jax": fpo_jax.__version__} | versions
-    return {"devices": jax.device_count(), "device": jax.devices()[0].device_kind} | versions
+    return grid.as_dict() | {"width": sweep.width} | conditions()
 
 
 def _planned(
@@ -137,8 +136,8 @@ def _planned(
     """Return the grid to run and the width asked for: those of the unfinished sweep, if it is to be resumed.
 
     Raises:
-        InputError: nothing to resume, something in the way, or another grid or width than the unfinished
-            one's; shows where they first differ.
+        InputError: nothing to resume or to begin, something in the way, or another grid or width than
+            the unfinished one's; shows where they first differ.
     """
     if not resume:
         if jax.process_index() == 0:
@@ -146,19 +145,13 @@ def _planned(
         assert grid is not None
         return grid, width
     if not unfinished.exists:
-        raise InputError("resume", unfinished.folder, "there: no sweep was interrupted")
-    earlier = unfinished.config()
-    now = _how()
-    how = {name: earlier.pop(name, None) for name in now}
+        if grid is None:
+            allowed = "there, or options given of a sweep to begin: none was interrupted"
+            raise InputError("resume", unfinished.folder, allowed)
+        return grid, width
     asked = {} if grid is None else grid.as_dict()
     asked |= {} if width is None else {"width": -(-width // jax.device_count()) * jax.device_count()}
-    for name, value in asked.items():
-        if value != earlier.get(name):
-            raise InputError(name, value, f"{earlier.get(name)}, as in the sweep to be resumed")
-    for name, value in now.items():
-        if how[name] != value and jax.process_index() == 0:
-            changed = f"begun with {name} {how[name]}, resumed with {value}"
-            sys.stderr.write(f"{changed}: results may differ in their last digits\n")
+    earlier = unfinished.begun_as(asked)
     width = earlier.pop("width", None)  # None: what stands there is no sweep
     return make_grid(earlier), width
 
@@ -227,17 +220,17 @@ def _kept(unfinished: Unfinished, sweep: Sweep) -> dict[Chunk, Lanes]:
 
 
 def _computed(
-    sweep: Sweep, kept: Mapping[Chunk, Lanes], unfinished: Unfinished | None
+    sweep: Sweep, kept: Mapping[Chunk, Lanes], unfinished: Unfinished | None, tell: Tell
 ) -> Iterator[tuple[Chunk, Lanes]]:
     """Yield the results of every chunk: those that are kept, then the others as they are computed."""
     yield from kept.items()
-    total, have = (sum(chunk.stop - chunk.start for chunk in chunks) for chunks in (sweep.chunks, kept))
-    quiet = jax.process_index() > 0
-    with tqdm(total=total, initial=have, unit="run", file=sys.stderr, disable=quiet) as progress:
-        for chunk in sweep.chunks:
-            if chunk not in kept:
-                lanes = sweep.compute(chunk)
-                if unfinished:
-                    unfinished.write(chunk, lanes)
-                yield chunk, lanes
-                progress.update(chunk.stop - chunk.start)
+    total, done = (sum(chunk.stop - chunk.start for chunk in chunks) for chunks in (sweep.chunks, kept))
+    tell(counted(total, "run"), done / total)
+    for chunk in sweep.chunks:
+        if chunk not in kept:
+            lanes = sweep.compute(chunk)
+            if unfinished:
+                unfinished.write(chunk, lanes)
+            yield chunk, lanes
+            done += chunk.stop - chunk.start
+            tell(counted(total, "run"), done / total)

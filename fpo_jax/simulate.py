@@ -14,12 +14,13 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, PyTree
 
-from fpo_jax.compiling import OLDER, Compiled
+from fpo_jax.compiling import OLDER, Compiled, is_traced
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.keys import named_key, named_keys
 from fpo_jax.leader import Leader
 from fpo_jax.loops import chunk_length, in_rows, scan_rows, spread, together
 from fpo_jax.record import Record, defined, full_record, is_finite
+from fpo_jax.segments import OnEntry, Partway, Watch, entry_by_entry, in_segments, segment_rows
 from fpo_jax.sharing import sharing
 from fpo_jax.start import (
     Begun,
@@ -154,6 +155,7 @@ def run(
     keep_states: bool = False,
     initial: tuple[Theta, Phi] | None = None,
     noise: Noise | None = None,
+    on_entry: OnEntry | None = None,
 ) -> tuple[State, Trace]:
     """Run iterative RLHF once: a jitted scan over iterations.
 
@@ -169,13 +171,16 @@ def run(
         keep_states: also record θ and the reward model at every entry.
         initial: (θ₀, φ₀) in place of the game's own.
         noise: random numbers in place of the game's own, for a game that has some (`Game.noise`).
+        on_entry: called for every entry in order, with its iteration and its metrics, while the run goes on:
+            after each of 20 to 50 segments of it, fewer where it is short. What it raises ends the run.
+            Another hook compiles nothing.
 
     Returns:
         The final state, and a trace of T / every + 1 entries of which the first is before any update.
 
     Raises:
         InputError: names a hyperparameter out of range, a misshapen or unnormalised policy, a follower
-            that cannot keep its promise on this game.
+            that cannot keep its promise on this game, a hook within a function that JAX traces.
     """
     _, final, trace = run_by(
         directly,
@@ -187,6 +192,7 @@ def run(
         keep_states=keep_states,
         initial=initial,
         noise=noise,
+        watch=on_entry and entry_by_entry(on_entry, every, seed=0),
     )
     return _only((final, trace))
 
@@ -202,11 +208,12 @@ def run_seeds(
     every: int = 1,
     keep_states: bool = False,
     initial: tuple[Theta, Phi] | None = None,
+    on_entry: OnEntry | None = None,
 ) -> tuple[State, Trace]:
     """Run iterative RLHF for every key at once: `run`, vmapped; all results have a leading seed axis.
 
-    Seeds are spread over all local devices. `initial`, if given, is shared by all seeds. See `run` for the
-    arguments and the errors raised.
+    Seeds are spread over all local devices. `initial`, if given, is shared by all seeds. `on_entry` gets
+    metrics of shape [seed]. See `run` for the arguments and the errors raised.
     """
     if jnp.ndim(keys) == 0 or len(keys) == 0:
         raise InputError("keys", f"array of shape {jnp.shape(keys)}", "one key for each of >= 1 seeds")
@@ -219,8 +226,9 @@ def run_seeds(
         every=every,
         keep_states=keep_states,
         initial=initial,
+        watch=on_entry and entry_by_entry(on_entry, every, seed=slice(None)),
     )
-    return final, trace
+    return (final, trace) if on_entry is None else jax.tree.map(jnp.asarray, (final, trace))
 
 
 def run_by(
@@ -237,32 +245,53 @@ def run_by(
     keep_states: bool = False,
     initial: tuple[Theta, Phi] | None = None,
     noise: Noise | None = None,
+    watch: Watch | None = None,
+    partway: Partway | None = None,
 ) -> tuple[Begun, State, Trace]:
     """Run as `run_seeds`, by programs that `call` calls, and also return how the runs began.
 
     There are three: the beginning, which runs once and is compiled lightly, what is checked of it, and the
     iterations. Seeds are spread over `devices`, or as many of them as there are seeds; `noise` is the same
     for all.
+
+    With `watch` the iterations run segment by segment; it sees each when it is done, and what is returned
+    lies in the host's memory. From `partway`, which it saw in an earlier run of the same arguments, the run
+    goes on: its trace holds all entries up to there, its other arrays the seeds alone.
     """
     environment, leader, follower = as_reals((environment, leader, follower))
     check_players(environment, leader, follower, keys, steps, every, initial)
+    if watch is not None and is_traced((environment, leader, follower, keys, initial, noise)):
+        allowed = "None within a function that JAX traces (jit, vmap, grad): there are no numbers yet to see"
+        raise InputError("on_entry", "given", allowed)
     if noise is not None:
         _check_noise(environment, keys[0], noise, steps, leader.policy_steps)
     used = tuple(devices[: len(keys)])
     with in_double((environment, follower, keys, initial)) as precision:
         begun = call(begin, environment, follower, keys, initial, devices=used, precision=precision)
     check_begun(begun, follower, keys, call)
-    with named_if_not_differentiable(follower):
-        final, trace = call(
-            iterate_alone if len(keys) == len(used) else iterate_lanes,
-            *(leader, follower, noise, begun, keys),
-            devices=used,
-            steps=steps,
-            record=record,
-            every=every,
-            keep_states=keep_states,
-        )
-    return begun, final, trace
+    options: dict[str, Any] = {
+        "devices": used,
+        "steps": steps,
+        "record": record,
+        "every": every,
+        "keep_states": keep_states,
+    }
+    if watch is None:
+        with named_if_not_differentiable(follower):
+            program = iterate_alone if len(keys) == len(used) else iterate_lanes
+            final, trace = call(program, leader, follower, noise, begun, keys, **options)
+            return begun, final, trace
+    rows = segment_rows(_rows(steps, every))
+
+    def advance(reached: Reached, done: int) -> tuple[Reached, Trace]:
+        arguments = leader, follower, noise, begun, reached, keys, jnp.asarray(done)
+        with named_if_not_differentiable(follower):
+            program = continuing(len(keys), devices)
+            return cast(tuple[Reached, Trace], call(program, *arguments, **options, rows=rows))
+
+    entries, length = steps // every + 1, rows * _entries_of_row(steps, every)
+    last, trace = in_segments(advance, begun.first, len(keys), entries, length, watch, partway)
+    return begun, last.state, trace
 
 
 def first_divergence(trace: Trace) -> np.ndarray:
@@ -285,6 +314,16 @@ def iterations_computed(steps: int) -> int:
     return steps + chunk_of(steps)
 
 
+def _entries_of_row(steps: int, every: int) -> int:
+    """Return how many entries a row has: what is scanned over is a chunk, or an entry and what follows it."""
+    return chunk_of(steps) if every == 1 else 1
+
+
+def _rows(steps: int, every: int) -> int:
+    """Return how many rows hold all entries."""
+    return -(-(steps // every + 1) // _entries_of_row(steps, every))
+
+
 def iterate(
     game: Game,
     leader: Leader,
@@ -298,9 +337,32 @@ def iterate(
     every: int,
     keep_states: bool = False,
 ) -> tuple[State, Trace]:
-    """Return the final state and the trace of one run from its beginning: a function to be traced.
+    """Return the final state and the trace of one run from its beginning: a function to be traced."""
+    options: dict[str, Any] = {"steps": steps, "record": record, "every": every, "keep_states": keep_states}
+    rows = _rows(steps, every)
+    last, trace = segment(game, leader, follower, first, key, noise, 0, rows=rows, **options)
+    return last.state, jax.tree.map(lambda leaf: leaf[: steps // every + 1], trace)
 
-    An iteration stands in its program once, and so does an entry: compiling takes longer than most runs.
+
+def segment(
+    game: Game,
+    leader: Leader,
+    follower: Follower,
+    first: Reached,
+    key: Key,
+    noise: Noise | None,
+    begin: Array | int,
+    *,
+    steps: int,
+    record: Record,
+    every: int,
+    keep_states: bool,
+    rows: int,
+) -> tuple[Reached, Trace]:
+    """Return what one run reaches from `first`, and so many rows of its trace: a function to be traced.
+
+    `begin` entries are done before, those of whole rows. Rows beyond the last entry lead nowhere. An
+    iteration stands in the program once, and so does an entry: compiling takes longer than most runs.
     """
     iteration_keys = jax.random.split(named_key(key, "iterations"), steps)
     entry_keys = jnp.concatenate([named_key(key, "first entry")[None], iteration_keys])
@@ -347,37 +409,58 @@ def iterate(
         return after, entry(reached, done, named_key(entry_keys[done], "record"))
 
     if every > 1:
-        last, trace = jax.lax.scan(sharing(to_next_entry), first, jnp.arange(0, steps + 1, every))
-        return last.state, trace
-    rows = in_rows(chunk_of(steps), jnp.arange(iterations_computed(steps)))
-    last, chunks = jax.lax.scan(chunk, first, rows)
-    return last.state, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[: steps + 1], chunks)
+        return jax.lax.scan(sharing(to_next_entry), first, every * (begin + jnp.arange(rows)))
+    length = chunk_of(steps)
+    last, chunks = jax.lax.scan(chunk, first, in_rows(length, begin + jnp.arange(rows * length)))
+    return last, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), chunks)
 
 
-def _iterated(
+def _continued(
     leader: Leader,
     follower: Follower,
     noise: Noise | None,
     begun: Begun,
+    reached: Reached,
     keys: Key,
+    begin: Array | int,
     *,
     devices: tuple[jax.Device, ...],
     **options: Any,
-) -> tuple[State, Trace]:
-    def one(shared: Any, lane: Any) -> tuple[State, Trace]:
-        game, leader, follower, noise = shared
-        own, first, key = lane
-        return iterate(together(game, own), leader, follower, first, key, noise, **options)
+) -> tuple[Reached, Trace]:
+    """Return `segment` of every lane; there are more lanes than keys where the devices need them."""
 
-    lanes = begun.own, begun.first, padded(keys, devices)
-    results = spread(one, devices)((begun.shared, leader, follower, noise), lanes)
-    return jax.tree.map(lambda leaf: leaf[: len(keys)], results)
+    def one(shared: Any, lane: Any) -> tuple[Reached, Trace]:
+        game, leader, follower, noise, begin = shared
+        own, reached, key = lane
+        return segment(together(game, own), leader, follower, reached, key, noise, begin, **options)
+
+    lanes = begun.own, reached, padded(keys, devices)
+    shared = begun.shared, leader, follower, noise, begin
+    return cast(tuple[Reached, Trace], spread(one, devices)(shared, lanes))
+
+
+def _iterated(
+    leader: Leader, follower: Follower, noise: Noise | None, begun: Begun, keys: Key, **options: Any
+) -> tuple[State, Trace]:
+    """Return the final state and the trace of every key."""
+    steps, every = options["steps"], options["every"]
+    arguments = leader, follower, noise, begun, begun.first, keys, 0
+    last, trace = _continued(*arguments, **options, rows=_rows(steps, every))
+    whole = jax.tree.map(lambda leaf: leaf[:, : steps // every + 1], trace)
+    return cast(tuple[State, Trace], jax.tree.map(lambda leaf: leaf[: len(keys)], (last.state, whole)))
 
 
 _STATIC = ("devices", "steps", "record", "every", "keep_states")
 iterate_lanes = Compiled(_iterated, {}, static_argnames=_STATIC)
 # A lane alone on its device: what the older code generator makes of single games runs as fast.
 iterate_alone = Compiled(_iterated, OLDER, static_argnames=_STATIC)
+continue_lanes = Compiled(_continued, {}, static_argnames=(*_STATIC, "rows"))
+continue_alone = Compiled(_continued, OLDER, static_argnames=(*_STATIC, "rows"))
+
+
+def continuing(seeds: int, devices: Sequence[jax.Device]) -> Compiled:
+    """Return the program of a segment of so many runs on these devices."""
+    return continue_alone if seeds <= len(devices) else continue_lanes
 
 
 @jax.jit

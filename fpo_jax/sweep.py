@@ -11,7 +11,6 @@ width, so that its results depend on nothing but its lanes, and a sweep can stop
 
 import dataclasses
 import math
-import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -24,12 +23,13 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fpo_jax.compiling import LIGHTLY, Compiled
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.hyperparameters import InputError, kebab
 from fpo_jax.internals import programs_of
 from fpo_jax.leader import Leader
 from fpo_jax.loops import LANES, spread, together
 from fpo_jax.objectives import Fpo, Myopic, Practical, Relaxed
 from fpo_jax.record import Record, outcome
+from fpo_jax.segments import awaited
 from fpo_jax.simulate import iterate
 from fpo_jax.start import (
     Begun,
@@ -116,6 +116,7 @@ class Sweep:
         width: lanes that run at once, rounded up to a multiple of the devices. By default a power of
             two for each device, so that a larger grid seldom compiles anew: at most `WIDTH`, less where
             memory is short.
+        tell: hears what is compiled now, since that may take longer than the runs.
 
     Attributes:
         width: the width that was chosen.
@@ -134,15 +135,19 @@ class Sweep:
         record: Record = outcome,
         every: int = 1,
         width: int | None = None,
+        tell: Callable[[str], None] = lambda what: None,
     ):
+        self._tell = tell
         self.seeds = np.asarray(seeds)
         if len(cells) == 0 or self.seeds.size == 0:
             raise InputError("grid", f"{len(cells)} cells × {self.seeds.size} seeds", "at least one of each")
+        tell("checking the cells")
         keys = [seed_keys(1, int(seed)) for seed in (self.seeds.min(), self.seeds.max())]
         for cell in cells:
             check_run(*cell, keys[0], steps, every)
         self.cells = len(cells)
         self._followers = [cell.follower for cell in cells]
+        self._methods = [kebab(type(cell.leader.objective).__name__) for cell in cells]
         self._devices = tuple(jax.devices())
         self._options: dict[str, Any] = {
             "steps": steps,
@@ -168,10 +173,7 @@ class Sweep:
         # anew, since numbers on devices keep the precision in which they were put there
         arguments = *self._arguments(chunk, self.width), begun
         results = _run_lanes(*arguments, treedef=structure.treedef, **self._options)
-        pause = 1e-4  # seconds; blocking on the devices would keep an interruption waiting, too
-        while not all(leaf.is_ready() for leaf in jax.tree.leaves(results)):
-            time.sleep(pause)
-            pause = min(1.1 * pause, 0.05)
+        awaited(results)
         if jax.process_count() > 1:
             results = multihost_utils.process_allgather(results, tiled=True)
         return jax.tree.map(lambda leaf: np.asarray(leaf)[: chunk.stop - chunk.start], results)
@@ -215,18 +217,20 @@ class Sweep:
 
     def _needed(self, width: int) -> int:
         """Return what the largest program takes on one device, of those that begin runs and that go on."""
-        numbers = range(len(self._structures))
-        running = [_bytes(self._lowered(i, width).compile()) for i in numbers]
-        with in_double(()) as precision:
-            beginning = [
-                _bytes(
-                    _begin_lanes.jitted.lower(
-                        *self._arguments(Chunk(i, 0, 1), width), **self._beginning(i), precision=precision
-                    ).compile()
+        needed = [0]
+        for number, structure in enumerate(self._structures):
+            methods = ", ".join(dict.fromkeys(self._methods[cell] for cell in structure.cells))
+            of = f"of {methods} (program {number + 1} of {len(self._structures)})"
+            self._tell(f"compiling how runs begin {of}")
+            with in_double(()) as precision:
+                arguments = self._arguments(Chunk(number, 0, 1), width)
+                beginning = _begin_lanes.jitted.lower(
+                    *arguments, **self._beginning(number), precision=precision
                 )
-                for i in numbers
-            ]
-        return max(*running, *beginning)
+                needed.append(_bytes(beginning.compile()))
+            self._tell(f"compiling the iterations {of}")
+            needed.append(_bytes(self._lowered(number, width).compile()))
+        return max(needed)
 
     def _arguments(self, chunk: Chunk, width: int) -> tuple[Any, Any]:
         """Return what all lanes of a chunk share, and what each has of its own, padded to the width."""

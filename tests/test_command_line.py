@@ -78,6 +78,7 @@ def test_run_writes_a_folder_that_runs_again_to_the_same_bits(capsys, tmp_path):
         ".fpo-jax.json",
         "config.json",
         "metrics.npz",
+        "states.npz",
         "summary.json",
         "overview.pdf",
         "overview.png",
@@ -185,7 +186,7 @@ def test_bad_input_is_one_line_and_status_2(case, capsys, tmp_path, monkeypatch)
     assert status == 2
     assert out == ""
     lines = [line for line in err.splitlines() if "job/s" not in line and "iterations" not in line]
-    lines = [line for line in lines if not line.startswith("fpo-jax run")]  # what is run is announced
+    lines = [line for line in lines if not line.startswith(("fpo-jax run", "compiling"))]  # what is done
     assert len(lines) == 1
     assert lines[0].startswith("fpo-jax: error: ")
     assert named in lines[0]

@@ -18,13 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from tqdm import tqdm
 
 from envs.linear import Linear
 from experiments import phase, sweep_figures, sweeping
 from experiments.commands.sweep import _axes
 from experiments.dataset import load_sweep, per_seed, table
 from experiments.grid import make_grid
+from experiments.progress import Progress
 from experiments.running import execute
 from experiments.settings import resolve
 from experiments.wording import told_apart
@@ -274,6 +274,32 @@ def test_interrupted_before_anything_was_done(monkeypatch, capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_resumed_where_nothing_was_begun(finished, capsys, monkeypatch, tmp_path):
+    told = complaint(capsys, "sweep", "--resume", "--out", tmp_path / "nowhere")
+    assert "nowhere.partial: must be there, or options given of a sweep to begin" in told
+    assert list(tmp_path.iterdir()) == []
+    # killed while it compiled, or while its configuration was written: nothing of it is there but a lock
+    partial = tmp_path / "cut.partial"
+    partial.mkdir()
+    (partial / "lock").touch()
+    (partial / ".aside-k2x").write_text("{", encoding="utf-8")
+
+    def killed(sweep, chunk):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sweep, "compute", killed)
+        assert call(capsys, *FAST, "--resume", "--out", tmp_path / "cut")[0] == 130
+    assert {path.name for path in partial.iterdir()} == {"config.json", "lock"}  # no chunk is done
+    status, _, err = call(capsys, "sweep", "--resume", "--out", tmp_path / "cut")
+    assert status == 0, err
+    require_equal(tmp_path / "cut", finished)
+    assert [line.split(" of ")[0] for line in err.splitlines() if line.startswith("compiling")] == [
+        "compiling how runs begin",
+        "compiling the iterations",
+    ] * 2
+
+
 BAD = {
     "unknown name": (["--grid", "wieght=0.1"], "grid = wieght: must be one of", "(nearest: weight)"),
     "empty axis": (["--grid", "weight="], "grid weight = nothing: must be values"),
@@ -292,7 +318,6 @@ BAD = {
     "unknown method": (["--objective", "relaxd"], "objective = relaxd", "(nearest: relaxed)"),
     "no method": (["--objective", ","], "objective = nothing"),
     "uneven every": (["--every", "7"], "every = 7: must be an integer >= 1 that divides"),
-    "nothing to resume": (["--resume", "--out", "nowhere"], "resume = nowhere.partial: must be there"),
     "half a cluster": (["--process", "0"], "must be given together"),
     "no such process": (
         ["--coordinator", "here:1", "--processes", "2", "--process", "2"],
@@ -364,7 +389,7 @@ def test_experiment_of_sweeps(monkeypatch, tmp_path):
     axes, methods = {"weight": [0.3, 0.1], "rm_lr": [0.01, 0.02]}, ["myopic", "relaxed"]
     small = {"linear": {"environment": "linear", "objective": methods, "grid": axes, "steps": 6}}
     monkeypatch.setattr(phase, "GRIDS", small)
-    with tqdm(disable=True) as progress:
+    with Progress(disable=True) as progress:
         rows, section = phase.EXPERIMENT._replace(grids=small).write(tmp_path, 3, progress)
     assert rows[0]["runs"] == (2 + 4) * 3  # RLHF has no weight
     text = section.markdown()
@@ -443,18 +468,14 @@ def test_killed_at_twenty_random_moments_and_resumed(tmp_path):
     assert whole.returncode == 0
     duration, generator, out = time.monotonic() - began, random.Random(0), tmp_path / "killed"
     for _ in range(20):
-        is_begun = (tmp_path / "killed.partial" / "config.json").exists()
-        process = start(*(["sweep", "--resume"] if is_begun else what), "--out", out)
+        process = start(*what, "--resume", "--out", out)
         time.sleep(generator.uniform(0.2, 1.0) * duration)
         process.kill()
         process.communicate()
         if out.exists():  # finished before it was killed, whole, since it is there at all
             require_equal(out, tmp_path / "whole")
             shutil.rmtree(out)
-            if not (tmp_path / "killed.partial" / "config.json").exists():
-                continue
-    is_begun = (tmp_path / "killed.partial" / "config.json").exists()
-    last = start(*(["sweep", "--resume"] if is_begun else what), "--out", out)
+    last = start(*what, "--resume", "--out", out)
     _, err = last.communicate()
     assert last.returncode == 0, err
     require_equal(out, tmp_path / "whole")

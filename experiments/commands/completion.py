@@ -16,6 +16,7 @@ from experiments.commands.new_env import NewEnv
 from experiments.commands.options import OUTPUT, PROGRAM, options, parse
 from experiments.commands.parity import Parity
 from experiments.commands.reproduce import Reproduce
+from experiments.commands.run import MORE as MORE_OF_RUN
 from experiments.commands.sweep import Options as Sweep
 
 Shell = Literal["bash", "zsh"]
@@ -35,7 +36,7 @@ def completion_command(arguments: Sequence[str]) -> int:
     known = catalogue_at_once()
     kinds = {
         "list": List,
-        "run": _of_environments(known, OUTPUT),
+        "run": _of_environments(known, [*MORE_OF_RUN, *OUTPUT]),
         "sweep": Sweep,
         "decompose": _of_environments(known, [*MORE, *OUTPUT]),
         "parity": Parity,

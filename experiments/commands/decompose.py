@@ -21,6 +21,7 @@ def decompose_command(arguments: Sequence[str]) -> int:
     settings, own = parse_settings(arguments, "decompose", decompose_command.__doc__, [*MORE, *OUTPUT])
     from experiments.decompose import decompose
     from experiments.ladder_report import rows, show, write
+    from experiments.progress import Progress
     from experiments.results import provenance, require_writable
     from experiments.wording import counted
 
@@ -33,7 +34,8 @@ def decompose_command(arguments: Sequence[str]) -> int:
     command += f" --only {shlex.join(own['only'])}" if own["only"] else ""
     size = f"{counted(settings.steps, 'iteration')}, {counted(settings.seeds, 'seed')}"
     sys.stderr.write(f"{command}\n{size}; {settings.precision} …\n")
-    decomposed = decompose(settings, every_so_many, own["foresee"], own["only"])
+    with Progress() as progress:
+        decomposed = decompose(settings, every_so_many, own["foresee"], own["only"], tell=progress.tell)
     report = {
         "environment": settings.names.environment,
         "scale": decomposed.scale,

@@ -1,27 +1,74 @@
 """`fpo-jax run`: one environment under one objective, over seeds."""
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments.commands.options import OUTPUT, PROGRAM, parse_settings
+
+MORE: list[tuple[str, Any, str, Any]] = [
+    (
+        "resume",
+        bool,
+        "go on with the run that was interrupted in OUT.partial; begin it where none was",
+        False,
+    ),
+    (
+        "save_states",
+        bool,
+        "write θ and φ at every entry into OUT/states.npz; the final ones when not given",
+        False,
+    ),
+]
+"""Options besides those of settings and output: name, type, help, default."""
 
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run one environment under one objective over several seeds, by its recipe or as told."""
-    settings, own = parse_settings(arguments, "run", run_command.__doc__, OUTPUT)
+    settings, own = parse_settings(arguments, "run", run_command.__doc__, [*MORE, *OUTPUT])
     out: Path | None = own["out"]
-    from experiments.results import provenance, require_writable, write_run
+    from experiments.chunks import Unfinished
+    from experiments.results import require_writable
+    from experiments.unfinished_run import UnfinishedRun, require_room
+    from fpo_jax.hyperparameters import InputError
+
+    for name in ("resume", "save_states"):
+        if own[name] and out is None:
+            raise InputError("out", "nothing", f"a folder, for --{name.replace('_', '-')}")
+    if out is None:
+        return _run(settings, own, None)
+    require_writable(out)
+    if own["save_states"]:
+        require_room(settings, out)
+    try:
+        with UnfinishedRun(out, settings, own["save_states"]).at_work(own["resume"]) as unfinished:
+            return _run(settings, own, unfinished)
+    except KeyboardInterrupt:
+        if not Unfinished(out).exists:
+            raise
+        more = " --save-states" if own["save_states"] else ""
+        again = f"{settings.command()}{more} --resume --out {shlex.quote(str(out))}"
+        sys.stderr.write(f"\n{PROGRAM}: interrupted; what is done is kept; go on with `{again}`\n")
+        return 130
+
+
+def _run(settings: Any, own: dict[str, Any], unfinished: Any) -> int:
+    from experiments.progress import Progress
+    from experiments.results import provenance, write_run
     from experiments.running import execute, few_seeds, summary
     from experiments.wording import counted, fixed, folded, how_computed
 
-    if out is not None:
-        require_writable(out)
+    out: Path | None = own["out"]
     size = f"{counted(settings.steps, 'iteration')}, {counted(settings.seeds, 'seed')}"
     how = how_computed(settings.precision, settings.record)
     sys.stderr.write(f"{settings.command()}\n{size}; {how} …\n")
-    result = execute(settings, keep_states=out is not None)
+    with Progress() as progress:
+        kept = {} if unfinished is None else {"see": unfinished.see, "partway": unfinished.partway()}
+        own_states = {"keep_states": out is not None, "save_states": own["save_states"]}
+        result = execute(settings, **own_states, tell=progress.tell, **kept)
     for warning in [*result.warnings(), *few_seeds(len(result.seeds))]:
         sys.stderr.write(f"{PROGRAM}: warning: {warning}\n")
     report = summary(result)

@@ -49,7 +49,7 @@ class Options:
     out: Path | None = None
     """Folder to write; until all is done, its work stands in OUT.partial."""
     resume: bool = False
-    """Go on with the sweep that was interrupted in OUT.partial."""
+    """Go on with the sweep that was interrupted in OUT.partial; begin it where none was."""
     config: Path | None = None
     """config.json of an earlier sweep, or a file like it; options given besides take precedence."""
     json: bool = False
@@ -79,6 +79,7 @@ def sweep_command(arguments: Sequence[str]) -> int:
     from experiments.devices import use_device
     from experiments.env_files import given_again, load_environment, require_same
     from experiments.grid import make_grid
+    from experiments.progress import Progress
     from experiments.settings import load
     from experiments.sweeping import run_grid, summary, sweep_into
     from experiments.wording import counted
@@ -101,11 +102,13 @@ def sweep_command(arguments: Sequence[str]) -> int:
         if given.out is None:
             assert grid is not None
             sys.stderr.write(f"{grid.command()}\n{_how(grid)}\n")
-            result = run_grid(grid, given.width)
+            with Progress() as progress:
+                result = run_grid(grid, given.width, tell=progress.tell)
         else:
             if grid is not None and jax.process_index() == 0:
                 sys.stderr.write(f"{_how(grid)}\n")
-            grid, written = sweep_into(given.out, grid, given.resume, given.width)
+            with Progress(disable=jax.process_index() > 0) as progress:
+                grid, written = sweep_into(given.out, grid, given.resume, given.width, tell=progress.tell)
             if written is None:
                 return 0
             result = written

@@ -1,0 +1,115 @@
+"""What a command does now, and how far it is: on standard error, from the first second."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, Self
+
+from tqdm import tqdm
+
+LINE_EVERY = 10.0
+"""Seconds between two lines on how far it is, where standard error is no terminal."""
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left"
+LINE = "{desc}: {percentage:.0f} % done, {remaining} left"
+WITHOUT_SHARE = "{desc} …"
+
+
+class Tell(Protocol):
+    """Hears what is done now, and which share of it is behind us; of compiling nobody knows the share."""
+
+    def __call__(self, what: str, share: float = 0.0) -> None:
+        """Hear it."""
+        ...
+
+
+def silent(what: str, share: float = 0.0) -> None:
+    """Tell nobody."""
+
+
+class Progress:
+    """Jobs one after the other: a bar on a terminal; elsewhere, such as in a log, a few plain lines.
+
+    With one job, the time left is that of what is done now; with several it is that of all of them.
+    """
+
+    def __init__(self, jobs: int = 1, disable: bool = False):
+        self.jobs, self._done, self._job, self._what, self._share = jobs, 0, "", "", 0.0
+        self._began, self._from, self._spoke = time.monotonic(), 0.0, 0.0
+        self._lines = not disable and not sys.stderr.isatty()
+        quiet = disable or self._lines
+        self._bar = tqdm(total=jobs, file=sys.stderr, leave=False, disable=quiet, bar_format="starting …")
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        """Leave the line free."""
+        self._bar.close()
+
+    def begin(self, job: str) -> None:
+        """Say which job begins now."""
+        self._job = job
+        self._show("", 0.0, new=True)
+
+    def tell(self, what: str, share: float = 0.0) -> None:
+        """Say what of the job is done now, and which share of the job is behind us."""
+        self._show(what, share, new=what != self._what and self.jobs == 1)
+
+    def end(self) -> None:
+        """Count a job as done."""
+        self._done += 1
+
+    def write(self, line: str) -> None:
+        """Write a line that stays."""
+        tqdm.write(line, sys.stderr)
+
+    def _show(self, what: str, share: float, new: bool) -> None:
+        now = time.monotonic()
+        if share <= self._share and self.jobs == 1:
+            self._began, self._from = now, share
+        self._what, self._share = what, share
+        words = ": ".join(part for part in (self._job, what) if part)
+        known = share > 0 or self.jobs > 1
+        if self._lines:
+            if new or now - self._spoke > LINE_EVERY:
+                self._spoke = now
+                sys.stderr.write(f"{self._meter(words, share, LINE if known else WITHOUT_SHARE)}\n")
+                sys.stderr.flush()
+        elif not self._bar.disable:
+            self._bar.display(self._meter(words, share, BAR if known else WITHOUT_SHARE))
+
+    def _meter(self, words: str, share: float, form: str) -> str:
+        elapsed, given = time.monotonic() - self._began, self._bar.format_dict
+        return tqdm.format_meter(
+            self._done + share,
+            self.jobs,
+            elapsed,
+            prefix=words,
+            initial=self._from,
+            bar_format=form,
+            ncols=given.get("ncols"),
+            ascii=given.get("ascii"),
+        )
+
+
+def telling(
+    call: Callable[..., Any], tell: Tell, words: dict[Any, str], then: str | None = None
+) -> Callable[..., Any]:
+    """Return `call` of a program, which says what is compiled before a program is called for the first time.
+
+    `words` say what each program computes; those without words compile in no time. `then` is what is done
+    when the last of them is compiled.
+    """
+    left = dict(words)
+
+    def told(program: Any, *arguments: Any, **static: Any) -> Any:
+        new = left.pop(program, None)
+        if new is not None:
+            tell(f"compiling {new}")
+        result = call(program, *arguments, **static)
+        if new is not None and then is not None and not left:
+            tell(then)
+        return result
+
+    return told
