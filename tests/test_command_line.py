@@ -240,7 +240,7 @@ def test_version_is_said_at_once():
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "experiments", "--version"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     python = platform.python_version()

@@ -80,7 +80,7 @@ def test_the_template_passes_the_checks_of_this_project(tmp_path):
         done = subprocess.run(
             [sys.executable, "-m", "ruff", *check, "--config", str(ROOT / "pyproject.toml"), str(path)],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             encoding="utf-8",
         )
         assert done.returncode == 0, done.stdout

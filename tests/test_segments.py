@@ -258,7 +258,7 @@ def test_a_run_says_what_it_compiles_and_keeps_standard_output_clean(capsys):
     assert json.loads(out)["steps"] == 60
     said = [line for line in err.splitlines() if line.endswith("…")]
     assert said == [
-        "60 iterations, 3 seeds …",
+        "60 iterations, 3 seeds; float64, without the steering term (outcome) …",
         "compiling how runs begin …",
         "compiling the iterations of myopic …",
         "running myopic …",
