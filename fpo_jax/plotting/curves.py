@@ -94,6 +94,6 @@ def policy_bars(ax: Axes, mass: np.ndarray, planted: np.ndarray, style: Style, l
     ax.bar(arms, mass, color=style.color, width=0.8)
     shaded = arms[planted > 0.5]
     if shaded.size:
-        ax.axvspan(shaded.min() - 0.5, shaded.max() + 0.5, color="#F3D9B1", alpha=0.6, zorder=0)
+        ax.axvspan(shaded[0] - 0.5, shaded[-1] + 0.5, color="#F3D9B1", alpha=0.6, zorder=0)
     ax.set_title(label, fontsize=TITLE_SIZE)
     ax.set_xlim(-0.7, mass.size - 0.3)
