@@ -81,7 +81,6 @@ def test_the_template_passes_the_checks_of_this_project(tmp_path):
             [sys.executable, "-m", "ruff", *check, "--config", str(ROOT / "pyproject.toml"), str(path)],
             capture_output=True,
             encoding="utf-8",
-            encoding="utf-8",
         )
         assert done.returncode == 0, done.stdout
 

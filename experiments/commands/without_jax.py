@@ -14,7 +14,18 @@ from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-STANDS_IN = ("equinox", "flax", "jax", "jaxlib", "jaxtyping", "lineax", "optax", "optimistix", "scipy")
+STANDS_IN = (
+    "chex",
+    "equinox",
+    "flax",
+    "jax",
+    "jaxlib",
+    "jaxtyping",
+    "lineax",
+    "optax",
+    "optimistix",
+    "scipy",
+)
 OURS = ("envs", "fpo_jax")
 
 
