@@ -1,5 +1,4 @@
-# Both main targets do all set-up themselves, in a virtual environment of their own; a second call of
-# either installs nothing. PYTHON names the interpreter to build it from (3.11 or newer).
+# Every target does all set-up itself, in a virtual environment; a second call installs nothing. PYTHON names the interpreter to build it from (3.11 or newer).
 # VENV is where it is built, and PINS the versions that go into it: the newest of JAX need Python 3.12.
 
 PYTHON ?= python3
@@ -62,6 +61,7 @@ $(VENV)/notebooks: $(VENV)/runtime
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache results
 
+# `XLA_FLAGS` is set, if to nothing, so that tests leave the compiler as it is for users.
 # Tests on an NVIDIA GPU, in an environment of their own. DEVICE=cpu rehearses them where there is none.
 # GPU_PYTHON names a Python that has a CUDA build of JAX and all else already: then nothing is installed.
 .PHONY: gpu on-device

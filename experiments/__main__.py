@@ -134,9 +134,16 @@ def _prepare(command: str) -> None:
     # features of a processor: in lines of 3000 letters, as errors. What is one to users is raised besides.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("matplotlib").addFilter(_is_no_prelude)
-    from experiments.devices import collect_rarely, keep_compiled, suit_compiler, use_every_core
+    from experiments.devices import (
+        check_flags,
+        collect_rarely,
+        keep_compiled,
+        suit_compiler,
+        use_every_core,
+    )
     from fpo_jax.internals import setting
 
+    check_flags()
     if command not in LARGE:
         suit_compiler()
     collect_rarely()

@@ -21,11 +21,14 @@ import jax
 import numpy as np
 
 import fpo_jax
+from experiments import env_files
 from experiments.results import write_json
 from experiments.settings import load
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.sweep import Chunk, Lanes
 
+DIGEST = "env_digest"
+"""What the file of a user's own environment held when the work began."""
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 """What reading an archive of arrays raises when it is not what was written."""
 CONFIG, LOCK = "config.json", "lock"
@@ -90,11 +93,21 @@ class Unfinished:
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """Write down what is being run."""
-        self._put(CONFIG, lambda path: write_json(path, config))
+        whole = {**config, **env_files.digest(config.get("environment"), DIGEST)}
+        self._put(CONFIG, lambda path: write_json(path, whole))
 
     def config(self) -> dict[str, Any]:
-        """Return what is being run."""
-        return load(self.folder / CONFIG)
+        """Return what is being run, and how.
+
+        Raises:
+            InputError: when it is the work of another command.
+        """
+        return load(self.folder / CONFIG, {"judging": "judge"}.get(self.work, self.work))
+
+    def wishes(self) -> dict[str, Any]:
+        """Return what is being run: what was asked."""
+        how = (*conditions(), DIGEST, "width")
+        return {name: value for name, value in self.config().items() if name not in how}
 
     def begun_as(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Return what was begun, and say how it was computed then, where that has changed.
@@ -105,8 +118,12 @@ class Unfinished:
         earlier = self.config()
         now = conditions()
         then = {name: earlier.pop(name, None) for name in now}
+        digest = {DIGEST: earlier.pop(DIGEST, None)}
         for name, value in json.loads(json.dumps(asked)).items():
-            if value != earlier.get(name):
+            if name == "env":  # which may be spelled otherwise: what it holds is compared
+                if digest != env_files.digest(earlier.get("environment"), DIGEST):
+                    raise InputError("env", value, f"as it was when the {self.work} to be resumed began")
+            elif value != earlier.get(name):
                 raise InputError(name, value, f"{earlier.get(name)}, as in the {self.work} to be resumed")
         for name, value in now.items():
             if then[name] != value and jax.process_index() == 0:

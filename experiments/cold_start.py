@@ -16,16 +16,9 @@ from typing import NamedTuple
 
 from experiments.timing import Times
 
-EVENTS = {
-    "/jax/core/compile/jaxpr_trace_duration": "trace",
-    "/jax/core/compile/jaxpr_to_mlir_module_duration": "lower",
-    "/jax/core/compile/backend_compile_duration": "xla",
-}
-"""Stages of a compilation, as JAX reports them; the last is reading, where the cache has the program."""
-
 
 class ColdStart(NamedTuple):
-    """Seconds of a whole process, and those of its stages on the wall, by name in `EVENTS`."""
+    """Seconds of a whole process, and those of its stages on the wall (`fpo_jax.internals.STAGES`)."""
 
     whole: Times
     stages: dict[str, float]
@@ -72,12 +65,14 @@ def main(arguments: Sequence[str]) -> int:
     """Run a command while JAX's own reports are collected, and print the seconds of every stage."""
     import jax.monitoring
 
-    spans: dict[str, list[tuple[float, float]]] = {stage: [] for stage in EVENTS.values()}
+    from fpo_jax.internals import STAGES
+
+    spans: dict[str, list[tuple[float, float]]] = {stage: [] for stage in STAGES.values()}
 
     def listen(event: str, duration_secs: float, **_: str | int) -> None:
-        if event in EVENTS:
+        if event in STAGES:
             now = time.time()
-            spans[EVENTS[event]].append((now - duration_secs, now))
+            spans[STAGES[event]].append((now - duration_secs, now))
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     from experiments.__main__ import main as command

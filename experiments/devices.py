@@ -35,16 +35,20 @@ def use_every_core() -> None:
             jax.config.update("jax_num_cpu_devices", cores)
 
 
-def suit_compiler() -> None:
-    """Tell XLA how to compile small arrays, where the user has not said it and XLA knows the flag.
+def check_flags() -> None:
+    """Check what the user tells XLA.
 
     Raises:
-        InputError: when XLA does not know what the user tells it, since it would end the process.
+        InputError: when XLA does not take it, since it would end the process.
     """
     given = os.environ.get("XLA_FLAGS", "")
     refused = refused_flags(given) if given.strip() else None
     if refused is not None:
         raise InputError("XLA_FLAGS", given, f"what XLA takes ({refused})")
+
+
+def suit_compiler() -> None:
+    """Tell XLA how to compile small arrays, where the user has not said it and XLA knows the flag."""
     tell_xla({name: value for name, value in FLAGS.items() if knows_flag(name)})
 
 
@@ -57,14 +61,20 @@ def suit_short_runs() -> None:
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
         with contextlib.suppress(RuntimeError):  # too late: this process computes already
             jax.config.update("jax_num_cpu_devices", 1)
+    # Asked in another process, since asking here would use XLA before it is told.
     older = {name: str(value).lower() for name, value in OLDER.items()}
     if not any(refused_flags(f"--{name}={value}") for name, value in older.items()):
         tell_xla(older)
 
 
 def tell_xla(flags: Mapping[str, str]) -> None:
-    """Give XLA these flags, before it is first used, but those that it was given already."""
+    """Give XLA these flags, before it is first used, but those that it was given already.
+
+    Where `XLA_FLAGS` names a file with flags, which is told by its first letter, the user has said it all.
+    """
     told = os.environ.get("XLA_FLAGS", "").split()
+    if told and not told[0].startswith("-"):
+        return
     told += [f"--{name}={value}" for name, value in flags.items() if not any(name in word for word in told)]
     os.environ["XLA_FLAGS"] = " ".join(told)
 
@@ -112,6 +122,8 @@ def keep_compiled() -> None:
     warnings.filterwarnings("ignore", "Error (read|writ)ing persistent compilation cache entry")
     try:
         folder = platformdirs.user_cache_path("fpo-jax") / platform.node()
+        if not folder.is_absolute():  # as in an older platformdirs, where the user has no home
+            return
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except (OSError, RuntimeError):  # it cannot be written, or the user has no home
         return

@@ -5,6 +5,7 @@ somebody's results must not run code unasked.
 """
 
 import contextlib
+import hashlib
 import inspect
 import re
 import shlex
@@ -60,6 +61,14 @@ def require_same(environment: str, loaded: str | None) -> None:
 def origin(environment: str) -> dict[str, str]:
     """Return {"env": what `--env` was given} for an environment of a user's own, else nothing."""
     return {"env": _given[environment]} if environment in _given else {}
+
+
+def digest(environment: str | None, name: str) -> dict[str, str]:
+    """Return {name: a digest of the file} of an environment of a user's own, else nothing."""
+    if environment not in _given:
+        return {}
+    file, _ = _parted(_given[environment])
+    return {name: hashlib.sha256(file.read_bytes()).hexdigest()}
 
 
 def given_again(environment: str) -> list[str]:

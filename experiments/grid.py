@@ -15,6 +15,8 @@ from experiments.env_files import given_again, origin, without_origin
 from experiments.settings import GENERAL, Names, Settings, as_written, hyperparameters, resolve
 from fpo_jax.hyperparameters import InputError, allowed_values, require_known
 
+RESERVED = ("axes", "cell", "command", "diverged_at", "file", "objective", "optimum", "own", "seed", "step")
+"""Names that results have for something else, so that no axis can have them."""
 ENTRIES = 50
 """A run of a sweep writes down at least so many entries, unless told otherwise or too short."""
 DEFAULTS = {"seeds": GENERAL["seeds"], "seed": GENERAL["seed"], "precision": "float32", "record": "outcome"}
@@ -140,6 +142,8 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
     names = [Names(given["environment"], objective, *chosen) for objective in objectives]
     fields = {name: field for n in names for name, (field, _) in hyperparameters(n).items()}
     grid = {n: _values(n, v, fields[require_known("grid", n, fields)]) for n, v in axes.items()}
+    for name in set(RESERVED).intersection(grid):
+        raise InputError("grid", name, "another name, since results have something else of this name")
     for name, values in {"objective": objectives, **grid}.items():
         if any(value is None for value in values):
             raise InputError(f"grid {name}", "null", VALUES)

@@ -60,6 +60,18 @@ def _unwritable(out: Path, error: OSError) -> InputError:
     return InputError("out", out, f"a folder that can be written ({error.strerror})")
 
 
+def finished(out: Path, config: Mapping[str, Any], command: str | None = None) -> dict[str, Any] | None:
+    """Return the summary of a folder that holds the result of these settings, by this command; else None."""
+    try:
+        settings, summary = (
+            json.loads((out / name).read_text(encoding="utf-8")) for name in ("config.json", "summary.json")
+        )
+    except (OSError, ValueError):
+        return None
+    same = settings == json.loads(json.dumps(config)) and command in (None, summary.get("command"))
+    return summary if same else None
+
+
 @contextmanager
 def replacing(out: Path) -> Iterator[Path]:
     """Yield an empty folder beside `out`; on success it takes the place of `out`, on failure it vanishes.

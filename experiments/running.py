@@ -101,7 +101,7 @@ def execute(
     keep_states: bool = False,
     save_states: bool = False,
     tell: Tell = silent,
-    see: Watch | None = None,
+    watch: Watch | None = None,
     partway: Partway | None = None,
 ) -> Result:
     """Run the settings over all their seeds at once, by the programs of `fpo_jax.simulate.run_by`.
@@ -113,7 +113,7 @@ def execute(
         keep_states: keep states, where that is worth it, for pages and figures that show how a policy moved.
         save_states: return the states of all seeds at every entry.
         tell: hears what is done now.
-        see: gets each segment of the iterations as it is done (`fpo_jax.segments`).
+        watch: sees each segment of the iterations as it is done (`fpo_jax.segments`).
         partway: where an earlier run of these settings was cut, to go on from there.
 
     Raises:
@@ -128,9 +128,9 @@ def execute(
         words = {begin: "how runs begin", continuing(len(keys), devices): f"the iterations of {objective}"}
         call = telling(partial(programs.call_kept, settings.static()), tell, words, then=running)
 
-        def watch(partway: Partway) -> None:
-            if see is not None:
-                see(partway)
+        def watching(partway: Partway) -> None:
+            if watch is not None:
+                watch(partway)
             tell(running, partway.done / partway.entries)
 
         keep_states = save_states or (keep_states and worth_keeping(settings))
@@ -141,7 +141,7 @@ def execute(
             steps=settings.steps,
             record=RECORDS[settings.record],
             keep_states=keep_states,
-            watch=watch,
+            watch=watching,
             partway=partway,
         )
         games, optimum = call(_instances, begun, runs=settings.seeds)

@@ -65,6 +65,9 @@ def parts(names: Names) -> tuple[Names, Parts, Recipe]:
     Raises:
         InputError: names the unknown name and the nearest known one.
     """
+    file = f"{names.environment}.py"
+    if names.environment not in ENVIRONMENTS and Path(file).is_file():
+        raise InputError("environment", names.environment, f"given by its file, --env {file}")
     environment = ENVIRONMENTS[require_known("environment", names.environment, ENVIRONMENTS)]
     recipe: Recipe = environment.recipe
     follower = names.follower or recipe.follower

@@ -34,9 +34,8 @@ class UnfinishedRun(Unfinished):
     def __init__(self, out: Path, settings: Settings, save_states: bool):
         super().__init__(out, "run")
         self.settings, self.save_states = settings, save_states
-        self._last: Partway | None = None
-        self._traces: list[Trace] = []
-        self._kept, self._when = 0, time.monotonic()
+        self._pieces: list[Partway] = []  # what is not written down yet
+        self._when = time.monotonic() + KEEP_EVERY
 
     @contextmanager
     def at_work(self, resume: bool) -> Iterator[Self]:
@@ -53,7 +52,8 @@ class UnfinishedRun(Unfinished):
             try:
                 yield self
             except KeyboardInterrupt:
-                self.keep()
+                if self.exists or time.monotonic() > self._when:  # else it is soon done again
+                    self.keep()
                 raise
             except Diverged:  # to go on leads nowhere
                 self.finish()
@@ -67,13 +67,12 @@ class UnfinishedRun(Unfinished):
         like, _ = states.initial_shape(self.settings)
         pieces: list[Partway] = []
         files = {name.stem.split("-")[0]: name for name in self.folder.glob("*-*.npz")}
-        while (path := files.pop(str(self._kept), None)) is not None:
+        while (path := files.pop(str(pieces[-1].done if pieces else 0), None)) is not None:
             try:
                 pieces.append(_from_arrays(self.read_arrays(path.name), like))
             except (Damaged, KeyError):
                 path.unlink()
                 break
-            self._kept = pieces[-1].done
         for path in files.values():
             path.unlink()
         if not pieces:
@@ -81,28 +80,29 @@ class UnfinishedRun(Unfinished):
         trace = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *(p.trace for p in pieces))
         return pieces[-1]._replace(trace=trace)
 
-    def see(self, partway: Partway) -> None:
-        """Hear of a segment that is done, and write it down when it is time."""
-        self._last = partway
-        self._traces.append(partway.trace)
-        if time.monotonic() - self._when > KEEP_EVERY:
+    def watch(self, partway: Partway) -> None:
+        """See a segment that is done, and write it down when it is time."""
+        self._pieces.append(partway)
+        if time.monotonic() > self._when:
             self.keep()
 
     def keep(self) -> None:
-        """Write down what was done since the last time."""
-        if self._last is None or not self._traces:
+        """Write down what was done since the last time; done again, it writes the same file."""
+        pieces = tuple(self._pieces)
+        if not pieces:
             return
-        began = time.monotonic()
-        seeds = self.settings.seeds
-        reached = jax.tree.map(lambda leaf: np.asarray(leaf)[:seeds], self._last.reached)
-        trace = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *self._traces)
+        began, last = time.monotonic(), pieces[-1]
+        reached = jax.tree.map(lambda leaf: np.asarray(leaf)[: self.settings.seeds], last.reached)
+        trace = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *(p.trace for p in pieces))
+        first = last.done - len(trace.finite[0])
         with on_a_full_disk(self.folder):
             if not self.exists:
                 self.begin(self._asked() | conditions())
-            arrays = _arrays(self._last._replace(reached=reached, trace=trace))
-            self.write_arrays(f"{self._kept}-{self._last.done}.npz", arrays)
-        self._kept, self._traces = self._last.done, []
-        self._when = time.monotonic() + 10.0 * (time.monotonic() - began)  # writing takes a tenth at most
+            arrays = _arrays(last._replace(reached=reached, trace=trace))
+            self.write_arrays(f"{first}-{last.done}.npz", arrays)
+        del self._pieces[: len(pieces)]
+        now = time.monotonic()
+        self._when = now + KEEP_EVERY + 10.0 * (now - began)  # writing takes a tenth at most
 
     def _asked(self) -> dict[str, Any]:
         return self.settings.as_dict() | {"save_states": self.save_states}

@@ -7,8 +7,6 @@ that changing them compiles nothing; counts, choices and flags are static. All o
 A user's own environment, follower or objective declares its fields in the same way:
 
 >>> from flax import struct
-
-from fpo_jax.internals import is_tracer
 >>> @struct.dataclass
 ... class Mine:
 ...     strength: float = real(0.5, "how strongly it pulls", low=0.0)

@@ -23,6 +23,15 @@ Option = bool | int | str
 """What XLA can be told of one thing."""
 
 
+STAGES = {
+    "/jax/core/compile/jaxpr_trace_duration": "trace",
+    "/jax/core/compile/jaxpr_to_mlir_module_duration": "lower",
+    "/jax/core/compile/backend_compile_duration": "xla",
+}
+"""Stages of a compilation, by the events in which JAX reports how long they took; the last is reading, where
+the cache has the program."""
+
+
 def is_tracer(value: Any) -> bool:
     """Say whether a value is traced, so that it has no number yet."""
     return isinstance(value, jax.core.Tracer)
@@ -72,6 +81,11 @@ def variables(traced: ClosedJaxpr, arguments: Sequence[Any]) -> dict[Any, Any]:
 def value(atom: Any, values: Mapping[Any, Any]) -> Any:
     """Return the value of a variable or of a literal."""
     return atom.val if isinstance(atom, Literal) else values[atom]
+
+
+def results(traced: ClosedJaxpr, values: Mapping[Any, Any]) -> list[Any]:
+    """Return what a traced function gives, once the values of its variables are known."""
+    return [value(atom, values) for atom in traced.jaxpr.outvars]
 
 
 def called(equation: JaxprEqn) -> ClosedJaxpr | None:

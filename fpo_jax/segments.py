@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from fpo_jax.hyperparameters import InputError
 from fpo_jax.start import Reached
 from fpo_jax.types import Trace
 
@@ -93,8 +94,16 @@ def in_segments(
     )
 
 
-def entry_by_entry(on_entry: OnEntry, every: int, seed: int | slice) -> Watch:
-    """Return what calls a user's hook for each entry of a segment, with the metrics of a seed or of all."""
+def entry_by_entry(on_entry: OnEntry | None, every: int, seed: int | slice) -> Watch | None:
+    """Return what calls a user's hook for each entry of a segment, with the metrics of a seed or of all.
+
+    Raises:
+        InputError: when the hook is no function.
+    """
+    if on_entry is None:
+        return None
+    if not callable(on_entry):
+        raise InputError("on_entry", on_entry, "None, or a function of an iteration and its metrics by name")
 
     def watch(partway: Partway) -> None:
         metrics = partway.trace.metrics

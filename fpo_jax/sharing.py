@@ -47,7 +47,7 @@ def _evaluate(traced: Any, arguments: Sequence[Any], known: dict[Hashable, Any])
                     known[name] = internals.applied(equation, operands), operands
                 results, _ = known[name]
         values.update(zip(equation.outvars, results, strict=True))
-    return [internals.value(atom, values) for atom in traced.jaxpr.outvars]
+    return internals.results(traced, values)
 
 
 def _name(equation: Any, operands: Sequence[Any]) -> Hashable:

@@ -192,7 +192,7 @@ def run(
         keep_states=keep_states,
         initial=initial,
         noise=noise,
-        watch=on_entry and entry_by_entry(on_entry, every, seed=0),
+        watch=entry_by_entry(on_entry, every, seed=0),
     )
     return _only((final, trace))
 
@@ -226,7 +226,7 @@ def run_seeds(
         every=every,
         keep_states=keep_states,
         initial=initial,
-        watch=on_entry and entry_by_entry(on_entry, every, seed=slice(None)),
+        watch=entry_by_entry(on_entry, every, seed=slice(None)),
     )
     return (final, trace) if on_entry is None else jax.tree.map(jnp.asarray, (final, trace))
 
@@ -278,7 +278,7 @@ def run_by(
     }
     if watch is None:
         with named_if_not_differentiable(follower):
-            program = iterate_alone if len(keys) == len(used) else iterate_lanes
+            program = iterate_alone if len(keys) <= len(devices) else iterate_lanes
             final, trace = call(program, leader, follower, noise, begun, keys, **options)
             return begun, final, trace
     rows = segment_rows(_rows(steps, every))

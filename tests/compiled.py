@@ -4,16 +4,16 @@ from contextlib import contextmanager
 
 import jax.monitoring
 
-COMPILED = "/jax/core/compile/backend_compile_duration"
+from fpo_jax.internals import STAGES
 
 
 @contextmanager
-def programs_compiled():
+def compilations():
     """Yield a list, to which the name of every program is added that is compiled within the context."""
     names = []
 
     def listen(event, seconds, fun_name="a program", **_):
-        if event == COMPILED:
+        if STAGES.get(event) == "xla":
             names.append(fun_name)
 
     jax.monitoring.register_event_duration_secs_listener(listen)

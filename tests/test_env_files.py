@@ -7,9 +7,11 @@ import pytest
 
 from envs import ENVIRONMENTS
 from experiments import env_files
+from experiments.chunks import Unfinished, conditions
 from experiments.commands.new_env import write_template
 from experiments.dataset import load_sweep, save, to_dataset
 from experiments.grid import make_grid
+from experiments.running import Diverged
 from experiments.settings import Settings, load, resolve
 from fpo_jax.hyperparameters import InputError
 from fpo_jax.sweep import Lanes
@@ -156,3 +158,46 @@ def test_it_is_listed_and_helped(mine, capsys):
     status, out, _ = call(capsys, "run", "--env", "mine.py", "--help")
     assert status == 0
     assert "--extra-show FLOAT" in out
+
+
+def test_a_name_that_results_have_for_something_else_is_no_axis(mine, tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(mine.replace("extra_show", "command"), encoding="utf-8")
+    sweep = ["sweep", "--env", "mine.py", "--grid", "command=1,2", "--out", "swept"]
+    status, out, err = call(capsys, *sweep)
+    assert (status, out) == (2, "")
+    assert "grid = command: must be another name, since results have something else of this name" in err
+    assert not list(tmp_path.glob("swept*"))
+
+
+def test_the_value_of_an_option_is_no_environment(mine, monkeypatch, capsys):
+    ran = []
+
+    def execute(settings, **_):
+        ran.append(settings.names.environment)
+        raise Diverged("stopped here")
+
+    monkeypatch.setattr("experiments.running.execute", execute)
+    call(capsys, "run", "--env", "mine.py", "--out", "language")
+    call(capsys, "run", "linear", "--out", "bandit")
+    assert ran == ["mine", "linear"]
+
+
+def test_a_file_that_is_not_given_is_named(mine, capsys):
+    status, _, err = call(capsys, "run", "mine")
+    assert status == 2
+    assert "environment = mine: must be given by its file, --env mine.py" in err
+
+
+def test_work_goes_on_with_the_file_that_it_was_begun_with(mine, tmp_path):
+    begun = Unfinished(tmp_path / "kept", "run")
+    begun.folder.mkdir()
+    env_files.load_environment("./mine.py")
+    settings = resolve({"environment": "mine"}).as_dict()
+    begun.begin(settings | conditions())
+    env_files.load_environment("mine.py")  # spelt otherwise
+    assert begun.begun_as(settings | {"env": "mine.py"})["environment"] == "mine"
+    (tmp_path / "mine.py").write_text(f"{mine}\n# changed\n", encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"env = mine\.py: must be as it was when the run to be resumed began"
+    ):
+        begun.begun_as(settings | {"env": "mine.py"})

@@ -17,6 +17,7 @@ from experiments.progress import Progress
 from experiments.settings import resolve
 from experiments.unfinished_run import UnfinishedRun
 from fpo_jax import Gradient, InputError, Leader, Relaxed, outcome, run, run_seeds, seed_keys
+from fpo_jax.internals import programs_of
 from fpo_jax.segments import segment_rows
 from fpo_jax.simulate import continue_alone, continue_lanes, run_by
 from fpo_jax.start import directly
@@ -50,7 +51,7 @@ def test_another_hook_compiles_nothing():
     counts = []
     for first_seed in (0, 5):
         go(seed_keys(3, first_seed), on_entry=lambda iteration, metrics: None)
-        counts.append([program._cache_size() for program in programs])
+        counts.append([programs_of(program) for program in programs])
     assert counts[0] == counts[1]
 
 
@@ -122,16 +123,16 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     whole, cut = folder / "whole", folder / "cut"
     assert main([*RUN, "--save-states", "--resume", "--out", str(whole)]) == 0
-    see = UnfinishedRun.see
+    watch = UnfinishedRun.watch
 
     def interrupted(self, partway):
-        see(self, partway)
+        watch(self, partway)
         if partway.done == 24:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(unfinished_run, "KEEP_EVERY", -1e9)  # a file a segment
-        patch.setattr(UnfinishedRun, "see", interrupted)
+        patch.setattr(UnfinishedRun, "watch", interrupted)
         assert main([*RUN, "--save-states", "--out", str(cut)]) == 130
     assert {path.name for path in folder.iterdir()} == {"whole", "cut.partial"}
     pieces = {path.name for path in cut.with_name("cut.partial").glob("*.npz")}
@@ -151,8 +152,8 @@ def test_an_interrupted_run_is_resumed_to_the_last_bit(damaged, unfinished, fini
     if damaged is not None:  # what follows it is lost
         path = unfinished.with_name("cut.partial") / f"{4 * damaged}-{4 * damaged + 4}.npz"
         path.write_bytes(path.read_bytes()[:-100])
-    seen, see = [], UnfinishedRun.see
-    monkeypatch.setattr(UnfinishedRun, "see", lambda self, at: seen.append(at.done) or see(self, at))
+    seen, watch = [], UnfinishedRun.watch
+    monkeypatch.setattr(UnfinishedRun, "watch", lambda self, at: seen.append(at.done) or watch(self, at))
     status, _, err = call(capsys, *RUN, "--save-states", "--resume", "--out", unfinished)
     assert status == 0, err
     assert seen[0] == (28 if damaged is None else 4 * damaged + 4)
@@ -184,19 +185,24 @@ def test_what_cannot_be_resumed_is_said(unfinished, capsys, monkeypatch, tmp_pat
 
 
 def test_how_to_go_on_is_said(capsys, tmp_path, monkeypatch):
-    see = UnfinishedRun.see
+    watch = UnfinishedRun.watch
 
     def interrupted(self, partway):
-        see(self, partway)
+        watch(self, partway)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(UnfinishedRun, "see", interrupted)
+    monkeypatch.setattr(UnfinishedRun, "watch", interrupted)
     out = tmp_path / "cut"
-    status, _, err = call(capsys, *RUN, "--out", out)
+    status, _, err = call(capsys, *RUN, "--out", out)  # it is soon done again
+    assert (status, err.splitlines()[-1]) == (130, "fpo-jax: interrupted; nothing was written")
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(unfinished_run, "KEEP_EVERY", -1e9)
+    status, _, err = call(capsys, *RUN, "--save-states", "--device", "cpu", "--out", out)
     assert status == 130
     assert err.splitlines()[-1] == (
         "fpo-jax: interrupted; what is done is kept; go on with `fpo-jax run linear --objective myopic "
-        f"--seeds 3 --steps 60 --record outcome --dimension 4 --resume --out {out}`"
+        f"--seeds 3 --steps 60 --record outcome --dimension 4 --save-states --resume --out {out} "
+        "--device cpu`"
     )
 
 
@@ -263,3 +269,32 @@ def test_a_run_says_what_it_compiles_and_keeps_standard_output_clean(capsys):
         "compiling the iterations of myopic …",
         "running myopic …",
     ]
+
+
+def test_what_is_done_is_not_done_again(finished, capsys, monkeypatch):
+    def again(*_, **__):
+        raise AssertionError("it runs again")
+
+    monkeypatch.setattr("experiments.running.execute", again)
+    whole = finished / "whole"
+    status, out, err = call(capsys, *RUN, "--save-states", "--resume", "--json", "--out", whole)
+    assert (status, err) == (0, f"{whole} holds this run already: nothing is left to do\n")
+    assert json.loads(out) == json.loads((whole / "summary.json").read_text(encoding="utf-8"))
+    for others in (["--seed", "1", "--save-states"], []):  # other settings, and without its states
+        with pytest.raises(AssertionError, match="it runs again"):
+            call(capsys, *RUN, "--resume", *others, "--out", whole)
+
+
+class Log(list):
+    """A hook that is empty, so false, until it is called."""
+
+    def __call__(self, iteration, metrics):
+        self.append(iteration)
+
+
+def test_a_hook_is_any_function_and_nothing_else(key):
+    log = Log()
+    run(*PLAYERS, key, steps=3, record=outcome, on_entry=log)
+    assert log == [0, 1, 2, 3]
+    with pytest.raises(InputError, match="on_entry = 5: must be None, or a function"):
+        run(*PLAYERS, key, steps=3, record=outcome, on_entry=5)

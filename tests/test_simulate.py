@@ -39,7 +39,7 @@ from fpo_jax.record import defined, is_finite
 from fpo_jax.simulate import first_divergence
 from fpo_jax.start import begin, in_double, instance
 from fpo_jax.types import RewardModel, State, Trace
-from tests.compiled import programs_compiled
+from tests.compiled import compilations
 
 SMALL = {"bandit": Bandit(ordinary=5, planted=2), "linear": Linear(dimension=6)}
 FOLLOWER = {"bandit": BestResponse(ridge=0.1, alpha=0.3), "linear": Gradient()}
@@ -149,7 +149,7 @@ def test_nothing_is_compiled_again_when_a_number_changes(changing):
     go = partial(run_seeds, keys=seed_keys(jax.local_device_count() + 1), steps=3, record=outcome)
     first, *others = CHANGES[changing]
     go(*first)
-    with programs_compiled() as names:
+    with compilations() as names:
         for players in others:
             go(*players)
     assert names == []
@@ -158,7 +158,7 @@ def test_nothing_is_compiled_again_when_a_number_changes(changing):
 def test_a_program_traces_its_record_once_and_another_length_is_another_program():
     record = chex.assert_max_traces(outcome, n=1)
     go = partial(run_seeds, LINEAR, Leader(Myopic()), Gradient(), seed_keys(3), record=record)
-    with programs_compiled() as names:
+    with compilations() as names:
         go(steps=3)
     assert names  # which the test above would see
     go(steps=3)

@@ -26,7 +26,7 @@ from fpo_jax.statistics import (
     share_interval,
     superiority,
 )
-from tests.compiled import programs_compiled
+from tests.compiled import compilations
 
 NAN = np.nan
 SIZE = 7
@@ -296,7 +296,7 @@ def test_diverged_seeds_are_left_out_of_their_cell():
 
 def test_the_same_values_give_the_same_interval_in_either_precision_and_compile_nothing_new():
     first = interquartile_mean(A)
-    with programs_compiled() as more:
+    with compilations() as more:
         with jax.enable_x64(False):
             assert interquartile_mean(A) == first
         assert interquartile_mean(list(A)) == first

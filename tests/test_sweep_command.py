@@ -225,6 +225,10 @@ def test_unfinished_sweeps_are_not_overwritten_or_confused(unfinished, capsys, t
     assert "seeds = 6: must be 5, as in the sweep to be resumed" in complaint(capsys, *other)
     wide = ["sweep", "--resume", "--width", "8", "--out", unfinished]
     assert "width = 8: must be 4, as in the sweep to be resumed" in complaint(capsys, *wide)
+    some = ["sweep", "--resume", "--seeds", "6", "--out", unfinished]  # all else is as it was begun
+    assert "seeds = 6: must be 5, as in the sweep to be resumed" in complaint(capsys, *some)
+    told = complaint(capsys, "run", "linear", "--resume", "--out", unfinished)
+    assert "must be settings of run; these are for `fpo-jax sweep" in told
     with filelock.FileLock(unfinished.with_name("cut.partial") / "lock"):
         told = complaint(capsys, "sweep", "--resume", "--out", unfinished)
     assert "cut.partial: must be free: another sweep is writing it" in told
@@ -244,7 +248,8 @@ def test_disk_full(monkeypatch, capsys, tmp_path):
         patch.setattr(np, "savez", until_full)
         told = complaint(capsys, *FAST, "--out", out)
     assert "(No space left on device); what is done is kept: go on with --resume" in told
-    assert len(list(tmp_path.glob("full.partial/*"))) == 4  # two chunks, the configuration, the lock
+    names = {path.name for path in tmp_path.glob("full.partial/*")} - {"lock"}
+    assert len(names) == 3  # two chunks, the configuration
     Usage = namedtuple("Usage", "total used free")
     monkeypatch.setattr(sweeping.shutil, "disk_usage", lambda path: Usage(0, 0, 10_000))
     told = complaint(capsys, *FAST, "--out", tmp_path / "big")
@@ -290,7 +295,8 @@ def test_resumed_where_nothing_was_begun(finished, capsys, monkeypatch, tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(Sweep, "compute", killed)
         assert call(capsys, *FAST, "--resume", "--out", tmp_path / "cut")[0] == 130
-    assert {path.name for path in partial.iterdir()} == {"config.json", "lock"}  # no chunk is done
+    # no chunk is done; filelock removes its file on leaving, or not
+    assert {path.name for path in partial.iterdir()} - {"lock"} == {"config.json"}
     status, _, err = call(capsys, "sweep", "--resume", "--out", tmp_path / "cut")
     assert status == 0, err
     require_equal(tmp_path / "cut", finished)
@@ -298,6 +304,19 @@ def test_resumed_where_nothing_was_begun(finished, capsys, monkeypatch, tmp_path
         "compiling how runs begin",
         "compiling the iterations",
     ] * 2
+
+
+def test_a_finished_sweep_is_not_run_again(finished, capsys, monkeypatch):
+    def again(*_, **__):
+        raise AssertionError("it runs again")
+
+    monkeypatch.setattr("experiments.sweeping.sweep_into", again)
+    for options in ([], FAST[1:]):
+        status, out, err = call(capsys, "sweep", *options, "--resume", "--json", "--out", finished)
+        assert (status, err) == (0, f"{finished} holds this sweep already: nothing is left to do\n")
+        assert json.loads(out) == json.loads((finished / "summary.json").read_text(encoding="utf-8"))
+    with pytest.raises(AssertionError, match="it runs again"):
+        call(capsys, *FAST, "--seed", "1", "--resume", "--out", finished)
 
 
 BAD = {

@@ -18,6 +18,7 @@ import pytest
 from experiments import programs
 from experiments.commands.streams import Unwritten, forgiving, spell
 from experiments.devices import keep_compiled
+from fpo_jax.internals import setting
 from tests.test_command_line import call
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -117,7 +118,7 @@ def test_without_a_cache_folder_nothing_is_kept(monkeypatch, tmp_path):
         raise KeyError(user)
 
     (tmp_path / "file").write_text("in the place of a folder", encoding="utf-8")
-    before = programs._folder, jax.config.values["jax_compilation_cache_dir"]
+    before = programs._folder, setting("jax_compilation_cache_dir")
     jax.config.update("jax_enable_compilation_cache", True)
     try:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
@@ -129,7 +130,7 @@ def test_without_a_cache_folder_nothing_is_kept(monkeypatch, tmp_path):
         keep_compiled()
     finally:
         jax.config.update("jax_enable_compilation_cache", False)
-    assert (programs._folder, jax.config.values["jax_compilation_cache_dir"]) == before
+    assert (programs._folder, setting("jax_compilation_cache_dir")) == before
     assert [path.name for path in tmp_path.iterdir()] == ["file"]  # and no folder with the name of ~
 
 

@@ -108,7 +108,9 @@ def parse_settings(
         raise InputError("decompose", besides, f"an object of options; it stands in {which.config}")
     besides = {name: tuple(value) if isinstance(value, list) else value for name, value in besides.items()}
     asked = {k: v for k, v in vars(which).items() if k not in ("config", "env") and v is not None}
-    named = [a for a in arguments if a in ENVIRONMENTS]
+    valued = ("--config", "--env", *(f"--{name}" for name, kind, *_ in extra if kind is not bool))
+    words = [a for before, a in zip(["", *arguments], arguments, strict=False) if before not in valued]
+    named = [word for word in words if word in ENVIRONMENTS]
     if named or (arguments and not arguments[0].startswith("-")):
         asked["environment"] = [*named, arguments[0]][0]
         require_same(asked["environment"], own_name)
@@ -141,7 +143,11 @@ def parse_settings(
         described("seeds", "number of seeds, run at once; an integer >= 1"),
         described("seed", "first seed; an integer >= 0"),
         described("precision", one_of(PRECISIONS)),
-        described("record", f"full has the exact steering term, at its cost: {one_of(RECORDS)}"),
+        *(
+            [described("record", f"full has the exact steering term, at its cost: {one_of(RECORDS)}")]
+            if command == "run"  # a comparison records what it compares
+            else []
+        ),
         *(
             described(name, f"{field.metadata['help']}; {allowed_values(field)}")
             for name, (field, _) in hyperparameters(chosen.names).items()

@@ -31,31 +31,38 @@ def run_command(arguments: Sequence[str]) -> int:
     settings, own = parse_settings(arguments, "run", run_command.__doc__, [*MORE, *OUTPUT])
     out: Path | None = own["out"]
     from experiments.chunks import Unfinished
-    from experiments.results import require_writable
+    from experiments.results import finished, require_writable
     from experiments.unfinished_run import UnfinishedRun, require_room
     from fpo_jax.hyperparameters import InputError
 
     for name in ("resume", "save_states"):
         if own[name] and out is None:
             raise InputError("out", "nothing", f"a folder, for --{name.replace('_', '-')}")
+    command = settings.command() + " --save-states" * own["save_states"]
     if out is None:
-        return _run(settings, own, None)
+        return _run(settings, own, command, None)
     require_writable(out)
+    if own["resume"] and not Unfinished(out).exists:
+        done = finished(out, settings.as_dict(), command)
+        if done is not None:
+            sys.stderr.write(f"{out} holds this run already: nothing is left to do\n")
+            print(json.dumps(done)) if own["json"] else None
+            return 0
     if own["save_states"]:
         require_room(settings, out)
     try:
         with UnfinishedRun(out, settings, own["save_states"]).at_work(own["resume"]) as unfinished:
-            return _run(settings, own, unfinished)
+            return _run(settings, own, command, unfinished)
     except KeyboardInterrupt:
         if not Unfinished(out).exists:
             raise
-        more = " --save-states" if own["save_states"] else ""
-        again = f"{settings.command()}{more} --resume --out {shlex.quote(str(out))}"
+        device = f" --device {own['device']}" if own["device"] else ""
+        again = f"{command} --resume --out {shlex.quote(str(out))}{device}"
         sys.stderr.write(f"\n{PROGRAM}: interrupted; what is done is kept; go on with `{again}`\n")
         return 130
 
 
-def _run(settings: Any, own: dict[str, Any], unfinished: Any) -> int:
+def _run(settings: Any, own: dict[str, Any], command: str, unfinished: Any) -> int:
     from experiments.progress import Progress
     from experiments.results import provenance, write_run
     from experiments.running import execute, few_seeds, summary
@@ -64,15 +71,15 @@ def _run(settings: Any, own: dict[str, Any], unfinished: Any) -> int:
     out: Path | None = own["out"]
     size = f"{counted(settings.steps, 'iteration')}, {counted(settings.seeds, 'seed')}"
     how = how_computed(settings.precision, settings.record)
-    sys.stderr.write(f"{settings.command()}\n{size}; {how} …\n")
+    sys.stderr.write(f"{command}\n{size}; {how} …\n")
     with Progress() as progress:
-        kept = {} if unfinished is None else {"see": unfinished.see, "partway": unfinished.partway()}
+        kept = {} if unfinished is None else {"watch": unfinished.watch, "partway": unfinished.partway()}
         own_states = {"keep_states": out is not None, "save_states": own["save_states"]}
         result = execute(settings, **own_states, tell=progress.tell, **kept)
     for warning in [*result.warnings(), *few_seeds(len(result.seeds))]:
         sys.stderr.write(f"{PROGRAM}: warning: {warning}\n")
     report = summary(result)
-    origin = provenance(settings.command(), settings.precision)
+    origin = provenance(command, settings.precision)
     if out is not None:
         write_run(out, result, report | origin)
         sys.stderr.write(f"written to {out}\n")

@@ -1,5 +1,6 @@
 """`fpo-jax sweep`: methods × hyperparameters × seeds, resumable, on every device of every process."""
 
+import contextlib
 import json
 import re
 import shlex
@@ -80,6 +81,7 @@ def sweep_command(arguments: Sequence[str]) -> int:
     from experiments.env_files import given_again, load_environment, require_same
     from experiments.grid import make_grid
     from experiments.progress import Progress
+    from experiments.results import finished
     from experiments.settings import load
     from experiments.sweeping import run_grid, summary, sweep_into
     from experiments.wording import counted
@@ -89,15 +91,27 @@ def sweep_command(arguments: Sequence[str]) -> int:
     asked = {name: v for name, v in vars(given).items() if name not in (*HOW, "grid") and v is not None}
     asked |= {"grid": _axes(given.grid)} if given.grid else {}
     own_name = load_environment(given.env) if given.env else None
+    begun = given.out is not None and given.resume and Unfinished(given.out).exists
     earlier = load(given.config, "sweep") if given.config else {}
-    if own_name and (asked or earlier or not given.resume):
-        require_same(asked.setdefault("environment", own_name), own_name)
+    if begun and given.out is not None and not earlier:
+        earlier = Unfinished(given.out).wishes()
+    if own_name:
+        require_same(asked.setdefault("environment", earlier.get("environment", own_name)), own_name)
     wishes: dict[str, Any] = earlier | asked
     if given.out is None and (given.resume or jax.process_count() > 1):
         raise InputError(
             "out", "nothing", "a folder" + (", that of the sweep to resume" if given.resume else "")
         )
+    done = None if begun or not given.resume or given.out is None else given.out
+    if done and not wishes:
+        with contextlib.suppress(InputError):
+            wishes = load(done / "config.json", "sweep")
     grid = None if given.resume and not wishes else make_grid(wishes)
+    report = finished(done, grid.as_dict()) if done and grid else None
+    if report is not None:
+        sys.stderr.write(f"{done} holds this sweep already: nothing is left to do\n")
+        print(json.dumps(report)) if given.json else None
+        return 0
     try:
         if given.out is None:
             assert grid is not None
@@ -138,8 +152,8 @@ def _how(grid: Any) -> str:
 
     chosen = how_computed(grid.precision, grid.record)
     differ = [name for name in ("precision", "record") if getattr(grid, name) == DEFAULTS[name]]
-    options = " ".join(f"--{name} {GENERAL[name]}" for name in differ)
-    return f"{chosen}; for speed, while `{PROGRAM} run` has {options}" if differ else chosen
+    others = " ".join(f"--{name} {GENERAL[name]}" for name in differ)
+    return f"{chosen}; for speed, while `{PROGRAM} run` has {others}" if differ else chosen
 
 
 def _axes(written: Sequence[str]) -> dict[str, str]:

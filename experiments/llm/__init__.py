@@ -1,6 +1,6 @@
 """The pipeline at real size: iterative RLHF and FPO with a language model, on tunix's Llama.
 
-It needs the extra `fpo-jax[llm]`, which is imported only when one of these functions is called.
+It needs the extra `llm`, which is imported only when one of these functions is called.
 """
 
 import importlib.util

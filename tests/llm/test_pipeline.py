@@ -238,7 +238,7 @@ class TestTheEndOfARun:
             assert main(words) == 2
         told = "(No space left on device); what is done is kept: go on with --resume"
         assert told in capsys.readouterr().err.splitlines()[-1]
-        assert sorted(path.name for path in tmp_path.glob("out.partial/*")) == ["config.json", "lock"]
+        assert {path.name for path in tmp_path.glob("out.partial/*")} - {"lock"} == {"config.json"}
 
     def test_before_the_first_step(self, given, tmp_path, monkeypatch, capsys):
         def refuse(*_, **__):
