@@ -1,5 +1,6 @@
 """What a command does now, and how far it is: on standard error, from the first second."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from tqdm import tqdm
 
 LINE_EVERY = 10.0
 """Seconds between two lines on how far it is, where standard error is no terminal."""
-BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left"
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {remaining} left"
 LINE = "{desc}: {percentage:.0f} % done, {remaining} left"
 WITHOUT_SHARE = "{desc} …"
 
@@ -88,7 +89,7 @@ class Progress:
             prefix=words,
             initial=self._from,
             bar_format=form,
-            ncols=given.get("ncols"),
+            ncols=given.get("ncols") or shutil.get_terminal_size().columns,  # some terminals say 0
             ascii=given.get("ascii"),
         )
 
