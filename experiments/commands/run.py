@@ -46,7 +46,8 @@ def run_command(arguments: Sequence[str]) -> int:
         done = finished(out, settings.as_dict(), command)
         if done is not None:
             sys.stderr.write(f"{out} holds this run already: nothing is left to do\n")
-            print(json.dumps(done)) if own["json"] else None
+            if own["json"]:
+                print(json.dumps(done))
             return 0
     if own["save_states"]:
         require_room(settings, out)

@@ -102,15 +102,16 @@ def sweep_command(arguments: Sequence[str]) -> int:
         raise InputError(
             "out", "nothing", "a folder" + (", that of the sweep to resume" if given.resume else "")
         )
-    done = None if begun or not given.resume or given.out is None else given.out
-    if done and not wishes:
+    resumed = given.out if given.resume and not begun else None
+    if resumed is not None and not wishes:
         with contextlib.suppress(InputError):
-            wishes = load(done / "config.json", "sweep")
+            wishes = load(resumed / "config.json", "sweep")
     grid = None if given.resume and not wishes else make_grid(wishes)
-    report = finished(done, grid.as_dict()) if done and grid else None
+    report = finished(resumed, grid.as_dict()) if resumed is not None and grid is not None else None
     if report is not None:
-        sys.stderr.write(f"{done} holds this sweep already: nothing is left to do\n")
-        print(json.dumps(report)) if given.json else None
+        sys.stderr.write(f"{resumed} holds this sweep already: nothing is left to do\n")
+        if given.json:
+            print(json.dumps(report))
         return 0
     try:
         if given.out is None:
