@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, Self
 
 from tqdm import tqdm
+from tqdm.utils import disp_trim
 
 LINE_EVERY = 10.0
 """Seconds between two lines on how far it is, where standard error is no terminal."""
@@ -78,7 +79,14 @@ class Progress:
                 sys.stderr.write(f"{self._meter(words, share, LINE if known else WITHOUT_SHARE)}\n")
                 sys.stderr.flush()
         elif not self._bar.disable:
-            self._bar.display(self._meter(words, share, BAR if known else WITHOUT_SHARE))
+            # longer, it would begin a line of its own; the dots may be three
+            words = words if known else disp_trim(words, self._columns() - 4)
+            meter = self._meter(words, share, BAR if known else WITHOUT_SHARE)
+            self._bar.display(disp_trim(meter, self._columns()))
+
+    def _columns(self) -> int:
+        # some terminals say 0
+        return self._bar.format_dict.get("ncols") or shutil.get_terminal_size().columns
 
     def _meter(self, words: str, share: float, form: str) -> str:
         elapsed, given = time.monotonic() - self._began, self._bar.format_dict
@@ -89,7 +97,7 @@ class Progress:
             prefix=words,
             initial=self._from,
             bar_format=form,
-            ncols=given.get("ncols") or shutil.get_terminal_size().columns,  # some terminals say 0
+            ncols=self._columns(),
             ascii=given.get("ascii"),
         )
 

@@ -189,9 +189,12 @@ def test_commands_work_without_a_home_or_a_cache(tmp_path):
     for home in (None, "/dev/null/home"):
         status, _, err = started(command, HOME=home, **nowhere)
         assert status == 0
-        said = [line for line in err.splitlines() if b"Matplotlib created a temporary" not in line]
-        assert len(said) == 3  # the command, its size, where the results are
-        assert len(err.splitlines()) <= 4
+        lines = [
+            line for line in err.decode().splitlines() if not line.endswith("…")
+        ]  # which say how far it is
+        said = [line for line in lines if "Matplotlib created a temporary" not in line]
+        assert len(said) == 2  # the command, where the results are
+        assert len(lines) <= 3
 
 
 @pytest.mark.slow
@@ -241,22 +244,20 @@ def test_where_nan_is_looked_for_an_undefined_metric_is_named(kept):
 
 @pytest.mark.slow
 def test_a_sweep_fits_a_terminal_of_forty_columns(kept):
-    pid, terminal = pty.fork()
-    if pid == 0:
-        sweep = ["sweep", "linear", "--steps", "3", "--seeds", "16", "--grid", "dimension=4"]
-        os.execve(
-            sys.executable,
-            [sys.executable, "-m", "experiments", *sweep],
-            variables(COLUMNS=None, **kept, **ASCII),
-        )
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
-    said = b""
-    try:
-        while some := os.read(terminal, 65536):
-            said += some
-    except OSError:  # as a terminal ends
-        pass
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    terminal, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+    sweep = ["sweep", "linear", "--steps", "3", "--seeds", "16", "--grid", "dimension=4"]
+    ends = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+    words = [sys.executable, "-m", "experiments", *sweep]
+    with subprocess.Popen(words, env=variables(COLUMNS=None, **kept, **ASCII), **ends) as process:
+        os.close(theirs)
+        said = b""
+        try:
+            while some := os.read(terminal, 65536):
+                said += some
+        except OSError:  # as a terminal ends
+            os.close(terminal)
+    assert process.returncode == 0
     lines = said.decode("ascii").replace("\r", "\n").split("\n")
     assert [line for line in lines if "100%|#" in line]
     assert max(len(line) for line in lines if not line.startswith("fpo-jax sweep")) <= 40

@@ -72,7 +72,7 @@ def _run(settings: Any, own: dict[str, Any], command: str, unfinished: Any) -> i
     out: Path | None = own["out"]
     size = f"{counted(settings.steps, 'iteration')}, {counted(settings.seeds, 'seed')}"
     how = how_computed(settings.precision, settings.record)
-    sys.stderr.write(f"{command}\n{size}; {how} …\n")
+    sys.stderr.write(f"{command}\n{folded(f'{size}; {how} …', 4)}\n")
     with Progress() as progress:
         kept = {} if unfinished is None else {"watch": unfinished.watch, "partway": unfinished.partway()}
         own_states = {"keep_states": out is not None, "save_states": own["save_states"]}

@@ -84,7 +84,7 @@ def sweep_command(arguments: Sequence[str]) -> int:
     from experiments.results import finished
     from experiments.settings import load
     from experiments.sweeping import run_grid, summary, sweep_into
-    from experiments.wording import counted
+    from experiments.wording import counted, folded
     from fpo_jax.hyperparameters import InputError
 
     use_device(given.device)
@@ -116,12 +116,12 @@ def sweep_command(arguments: Sequence[str]) -> int:
     try:
         if given.out is None:
             assert grid is not None
-            sys.stderr.write(f"{grid.command()}\n{_how(grid)}\n")
+            sys.stderr.write(f"{grid.command()}\n{folded(_how(grid), 4)}\n")
             with Progress() as progress:
                 result = run_grid(grid, given.width, tell=progress.tell)
         else:
             if grid is not None and jax.process_index() == 0:
-                sys.stderr.write(f"{_how(grid)}\n")
+                sys.stderr.write(f"{folded(_how(grid), 4)}\n")
             with Progress(disable=jax.process_index() > 0) as progress:
                 grid, written = sweep_into(given.out, grid, given.resume, given.width, tell=progress.tell)
             if written is None:
