@@ -46,8 +46,9 @@ class Unfinished:
     `work` is what it is called in complaints: others than sweeps keep their work in such a folder, too.
     """
 
-    def __init__(self, out: Path, work: str = "sweep"):
+    def __init__(self, out: Path, work: str = "sweep", command: str | None = None):
         self.folder, self.work = out.with_name(f"{out.name}.partial"), work
+        self.command = command or work
 
     @property
     def exists(self) -> bool:
@@ -102,7 +103,7 @@ class Unfinished:
         Raises:
             InputError: when it is the work of another command.
         """
-        return load(self.folder / CONFIG, {"judging": "judge"}.get(self.work, self.work))
+        return load(self.folder / CONFIG, self.command)
 
     def wishes(self) -> dict[str, Any]:
         """Return what is being run: what was asked."""

@@ -58,7 +58,7 @@ def compare(
     if out is None:
         return _judged(pairs, judge, who, {}, None, give_up)
     require_writable(out)
-    unfinished = Unfinished(out, "judging")
+    unfinished = Unfinished(out, "judging", "judge")
     with unfinished.locked():
         _begin(unfinished, out, config, resume)
         path = unfinished.folder / FILE

@@ -47,6 +47,9 @@ class Progress(NamedTuple):
 class UnfinishedRun(Unfinished):
     """What an unfinished run has done so far, in the folder NAME.partial beside its results NAME."""
 
+    def __init__(self, out: Path):
+        super().__init__(out, "run", "llm")
+
     def require_same(self, description: Mapping[str, Any], but: Sequence[str]) -> None:
         """Raise an InputError where there is nothing to resume, or it was begun with other settings."""
         if not self.exists:
