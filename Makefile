@@ -61,9 +61,9 @@ $(VENV)/notebooks: $(VENV)/runtime
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache results
 
-# `XLA_FLAGS` is set, if to nothing, so that tests leave the compiler as it is for users.
 # Tests on an NVIDIA GPU, in an environment of their own. DEVICE=cpu rehearses them where there is none.
 # GPU_PYTHON names a Python that has a CUDA build of JAX and all else already: then nothing is installed.
+# `XLA_FLAGS` is set, if to nothing, so that tests leave the compiler as it is for users.
 .PHONY: gpu on-device
 
 DEVICE ?= gpu

@@ -19,6 +19,7 @@ from typing import Any
 import filelock
 import jax
 import numpy as np
+import psutil
 
 import fpo_jax
 from experiments import env_files
@@ -198,6 +199,18 @@ def put(path: Path, save: Callable[[Path], None]) -> None:
     finally:
         os.close(handle)
         Path(aside).unlink(missing_ok=True)
+
+
+def room(folder: Path | None) -> dict[str, float]:
+    """Return the bytes that results may take in memory, and on the disk of a folder if one is written.
+
+    They are gathered, put in order and written, and stand on the disk twice: kept so far, and whole.
+    """
+    places = {"in memory": psutil.virtual_memory().available / 3}
+    if folder is not None:
+        there = next(place for place in (folder, *folder.resolve().parents) if place.exists())
+        places["on the disk"] = shutil.disk_usage(there).free / 2
+    return places
 
 
 def conditions() -> dict[str, Any]:

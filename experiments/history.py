@@ -55,8 +55,8 @@ def shown_iterations(steps: int, frames: int = FRAMES) -> np.ndarray:
 
 def worth_keeping(settings: Settings) -> bool:
     """Say whether responses have places to be shown on, and the states of all seeds fit."""
-    _, has_places = states.initial_shape(settings)
-    return has_places and states.size(settings) <= MOST_KEPT
+    state, has_places = states.initial_shape(settings)
+    return has_places and states.size_of(state, settings) <= MOST_KEPT
 
 
 def at_shown(states: State, index: int, steps: int) -> State:

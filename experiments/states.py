@@ -54,6 +54,11 @@ def initial_shape(settings: Settings) -> tuple[State, bool]:
 def size(settings: Settings) -> int:
     """Return the bytes of the states of all seeds at every entry."""
     state, _ = initial_shape(settings)
+    return size_of(state, settings)
+
+
+def size_of(state: State, settings: Settings) -> int:
+    """Return the bytes of such a state of each seed at every entry."""
     one = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     return one * settings.seeds * (settings.steps + 1)
 

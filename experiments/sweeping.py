@@ -1,7 +1,6 @@
 """Run a sweep into a folder: resumable while it runs, and whole or not there at all when it is done."""
 
 import contextlib
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,13 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 import pandas as pd
-import psutil
 import xarray as xr
 from jax.experimental import multihost_utils
 
 from experiments import dataset as data
 from experiments import sweep_figures
-from experiments.chunks import Damaged, Unfinished, conditions, on_a_full_disk
+from experiments.chunks import Damaged, Unfinished, conditions, on_a_full_disk, room
 from experiments.figures import save_all
 from experiments.grid import Grid, make_grid
 from experiments.progress import Tell, silent
@@ -193,10 +191,7 @@ def _require_room(grid: Grid, sweep: Sweep, folder: Path | None) -> None:
     """
     copies = len(grid.points) / len(grid.cells)  # a method without a hyperparameter stands for all its values
     size = sweep.result_bytes() * max(copies, 1.0)
-    room = {"in memory": psutil.virtual_memory().available / 3}  # gathered, in the order of the axes, written
-    if folder is not None:
-        room["on the disk"] = shutil.disk_usage(folder).free / 2
-    for place, most in room.items():
+    for place, most in room(folder).items():
         if size > most:
             entry = size / (grid.steps // grid.every + 1)
             rarer = [d for d in range(1, grid.steps + 1) if not grid.steps % d]

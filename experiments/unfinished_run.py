@@ -1,6 +1,5 @@
 """A run that is kept while it goes on, so that a killed one can be resumed from where it stood."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +8,9 @@ from typing import Any, Self
 
 import jax
 import numpy as np
-import psutil
 
 from experiments import states
-from experiments.chunks import Damaged, Unfinished, conditions, on_a_full_disk
+from experiments.chunks import Damaged, Unfinished, conditions, on_a_full_disk, room
 from experiments.running import Diverged
 from experiments.settings import Settings
 from fpo_jax.hyperparameters import InputError
@@ -114,14 +112,8 @@ def require_room(settings: Settings, out: Path) -> None:
     Raises:
         InputError: says how much there is.
     """
-    size, parent = states.size(settings), out.resolve().parent
-    while not parent.exists():
-        parent = parent.parent
-    room = {
-        "in memory": psutil.virtual_memory().available / 3,  # put together, sorted out, written
-        "on the disk": shutil.disk_usage(parent).free / 2,
-    }
-    for place, most in room.items():
+    size = states.size(settings)
+    for place, most in room(out).items():
         if size > most:
             allowed = f"at most {most / 1e9:.3g} GB {place}: fewer seeds or iterations are needed"
             raise InputError("save_states", f"{size / 1e9:.3g} GB", allowed)

@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 
 from envs.linear import Linear
-from experiments import phase, sweep_figures, sweeping
+from experiments import chunks, phase, sweep_figures, sweeping
 from experiments.commands.sweep import _axes
 from experiments.dataset import load_sweep, per_seed, table
 from experiments.grid import make_grid
@@ -251,7 +251,7 @@ def test_disk_full(monkeypatch, capsys, tmp_path):
     names = {path.name for path in tmp_path.glob("full.partial/*")} - {"lock"}
     assert len(names) == 3  # two chunks, the configuration
     Usage = namedtuple("Usage", "total used free")
-    monkeypatch.setattr(sweeping.shutil, "disk_usage", lambda path: Usage(0, 0, 10_000))
+    monkeypatch.setattr(chunks.shutil, "disk_usage", lambda path: Usage(0, 0, 10_000))
     told = complaint(capsys, *FAST, "--out", tmp_path / "big")
     assert "GB on the disk: --every 3 fits" in told, told
     assert not (tmp_path / "big.partial").exists()
