@@ -8,6 +8,9 @@ import inspect
 import pkgutil
 from typing import Any
 
+if __name__ != "fpo_jax.envs":  # a second copy, from the folder of the checkout
+    raise ModuleNotFoundError(f"{__name__} is now fpo_jax.envs", name=__name__)
+
 
 def _discover() -> dict[str, Any]:
     found: dict[str, Any] = {}

@@ -14,7 +14,8 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float
 
-from fpo_jax.hyperparameters import InputError, count, real
+from fpo_jax.errors import InputError
+from fpo_jax.hyperparameters import count, real
 from fpo_jax.types import Game, Key, Recipe, Responses, Scalar
 
 

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from envs.prompts import POLICIES, Candidate, ContextualGame
-from fpo_jax.hyperparameters import InputError, choice, count, real
+from fpo_jax.envs.parts.contextual_game import POLICIES, Candidate, ContextualGame
+from fpo_jax.errors import InputError
+from fpo_jax.hyperparameters import choice, count, real
 from fpo_jax.types import Key, Recipe
 
 

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Int
 
-from envs.tabular import COLLAPSING, Pair, Process, TabularGame
-from envs.transitions import Branches
-from fpo_jax.hyperparameters import InputError, count, real
+from fpo_jax.envs.parts.tabular import COLLAPSING, Pair, Process, TabularGame
+from fpo_jax.envs.parts.transitions import Branches
+from fpo_jax.errors import InputError
+from fpo_jax.hyperparameters import count, real
 from fpo_jax.types import Key, Recipe
 
 

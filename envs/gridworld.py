@@ -26,10 +26,11 @@ from flax import struct
 from jaxtyping import Array, Float, Int
 from scipy.ndimage import label
 
-from envs.tabular import COLLAPSING, Pair, Process, TabularGame
-from envs.transitions import Branches
-from fpo_jax.hyperparameters import InputError, count, real, text
-from fpo_jax.keys import named_key
+from fpo_jax.envs.parts.tabular import COLLAPSING, Pair, Process, TabularGame
+from fpo_jax.envs.parts.transitions import Branches
+from fpo_jax.errors import InputError
+from fpo_jax.hyperparameters import count, real, text
+from fpo_jax.numerics.keys import named_key
 from fpo_jax.types import Key, Recipe
 
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))

@@ -13,12 +13,13 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Int, UInt32
 
-from envs import words
-from envs.answers import Answer, described, encoder_of, every_answer, place, total
-from envs.transformer import Transformer, every_word, tree
+from fpo_jax.envs.parts import words
+from fpo_jax.envs.parts.answers import Answer, described, encoder_of, every_answer, place, total
+from fpo_jax.envs.parts.transformer import Transformer, every_word, tree
+from fpo_jax.errors import InputError
 from fpo_jax.expect import expect
-from fpo_jax.hyperparameters import InputError, count, real
-from fpo_jax.keys import named_key
+from fpo_jax.hyperparameters import count, real
+from fpo_jax.numerics.keys import named_key
 from fpo_jax.responses import scored
 from fpo_jax.types import Game, Key, Recipe, Responses, Scalar, Theta
 
@@ -136,7 +137,7 @@ class LanguageGame(Game):
         return jnp.vdot(y.features, other.features)
 
     def utility(self, y: Answer) -> Scalar:
-        """Return what the answer is worth, `envs.words.utility`."""
+        """Return what the answer is worth, `fpo_jax.envs.parts.words.utility`."""
         return y.quality
 
     def cost(self, theta: Theta, responses: Responses) -> Scalar:
@@ -144,7 +145,7 @@ class LanguageGame(Game):
         return self.kl_weight * self._kl(theta, responses)
 
     def blind_spot(self, y: Answer) -> Scalar:
-        """Return how much of the answer is padding beyond one word, `envs.words.blind_spot`."""
+        """Return how much of the answer is padding beyond one word, `fpo_jax.envs.parts.words.blind_spot`."""
         return y.padding
 
     def optimum(self) -> Scalar:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.peak import Peak, Vector
+from fpo_jax.envs.parts.peak import Peak, Vector
 from fpo_jax.hyperparameters import real
 from fpo_jax.types import Key, Recipe, Responses, Scalar
 

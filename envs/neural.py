@@ -11,11 +11,12 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float
 
-from envs.peak import Peak, Vector
-from fpo_jax.hyperparameters import InputError, choice, count, real, text
-from fpo_jax.keys import normal
-from fpo_jax.mlp import ACTIVATIONS, MLP, reward_and_norm, tangent_kernel
-from fpo_jax.schedule import annealed
+from fpo_jax.envs.parts.peak import Peak, Vector
+from fpo_jax.errors import InputError
+from fpo_jax.hyperparameters import choice, count, real, text
+from fpo_jax.numerics.keys import normal
+from fpo_jax.numerics.mlp import ACTIVATIONS, MLP, reward_and_norm, tangent_kernel
+from fpo_jax.numerics.schedule import annealed
 from fpo_jax.types import Key, Phi, Recipe, Responses, Scalar
 
 

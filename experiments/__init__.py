@@ -1,8 +1,6 @@
-"""Experiments: one file, one claim, one set of figures; and the command line that runs them."""
+"""Claims: one file, one claim, one set of figures; and below them, a room for each kind of work."""
 
-import sys
-
-# Before anything is imported that an older Python cannot read.
-if sys.version_info < (3, 11):  # noqa: UP036
-    sys.stderr.write("fpo-jax: error: Python = {}.{}: must be 3.11 or newer\n".format(*sys.version_info))
-    raise SystemExit(2)
+if (
+    __name__ != "fpo_jax.experiments"
+):  # a second copy, from the folder of the checkout
+    raise ModuleNotFoundError(f"{__name__} is now fpo_jax.experiments", name=__name__)

@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.special import softmax
 
-from envs.bandit import BanditGame
-from experiments import figures
-from experiments.comparison import Experiment
-from experiments.running import Result
 from fpo_jax import plotting
+from fpo_jax.envs.bandit import BanditGame
+from fpo_jax.experiments.runs import figures
+from fpo_jax.experiments.runs.execution import Result
+from fpo_jax.experiments.runs.experiment import Experiment
 
 
 def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:

@@ -1,7 +1,7 @@
 """Claim: exact foresight is no panacea: with less on-policy data it, too, stays partly in the blind spot."""
 
-from experiments import bandit
-from experiments.comparison import Experiment
+from fpo_jax.experiments import bandit
+from fpo_jax.experiments.runs.experiment import Experiment
 
 EXPERIMENT = Experiment(
     name="bandit-less-on-policy",

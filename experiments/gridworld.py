@@ -6,11 +6,11 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from envs.gridworld import MOVES, GridworldGame
-from experiments import figures
-from experiments.comparison import Experiment
-from experiments.running import Result
 from fpo_jax import plotting
+from fpo_jax.envs.gridworld import MOVES, GridworldGame
+from fpo_jax.experiments.runs import figures
+from fpo_jax.experiments.runs.execution import Result
+from fpo_jax.experiments.runs.experiment import Experiment
 
 BESIDE_RLHF = "exact"
 

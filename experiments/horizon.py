@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from experiments import figures
-from experiments.comparison import Experiment
-from experiments.running import Result
 from fpo_jax import plotting
+from fpo_jax.experiments.runs import figures
+from fpo_jax.experiments.runs.execution import Result
+from fpo_jax.experiments.runs.experiment import Experiment
 
 HORIZONS = (1, 2, 5, 10, 50)
 PREFIX = "k = "

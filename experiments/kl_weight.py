@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from experiments.comparison import Experiment
-from experiments.preferences import RELAXED
-from experiments.running import Result
 from fpo_jax import plotting
+from fpo_jax.experiments.preferences import RELAXED
+from fpo_jax.experiments.runs.execution import Result
+from fpo_jax.experiments.runs.experiment import Experiment
 
 KL_WEIGHTS = (0.0, 0.05, 0.1, 0.3, 1.0)
 WEIGHTS = (0.0, 0.1, 0.3, 1.0)

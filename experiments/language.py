@@ -10,13 +10,14 @@ from jaxtyping import Array
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from envs.language import LanguageGame
-from envs.words import is_flattery, question, repeated, text
-from experiments import figures, language_sampled
-from experiments.comparison import Experiment
-from experiments.running import Result
-from experiments.settings import in_precision
 from fpo_jax import plotting
+from fpo_jax.envs.language import LanguageGame
+from fpo_jax.envs.parts.words import is_flattery, question, repeated, text
+from fpo_jax.experiments.core.settings import in_precision
+from fpo_jax.experiments.ladder import sampled
+from fpo_jax.experiments.runs import figures
+from fpo_jax.experiments.runs.execution import Result
+from fpo_jax.experiments.runs.experiment import Experiment
 from fpo_jax.statistics import mean_interval
 from fpo_jax.types import Theta
 
@@ -36,7 +37,7 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
     return {
         "curves": _curves(results),
         "texts": _texts(results),
-        "sampled": language_sampled.draw_figure(results["RLHF"]),
+        "sampled": sampled.draw_figure(results["RLHF"]),
     }
 
 

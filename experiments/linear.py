@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from envs.linear import Linear
-from experiments import figures
-from experiments.comparison import Experiment
-from experiments.running import Result
-from experiments.settings import in_precision
 from fpo_jax import plotting
-from fpo_jax.start import seed_keys
+from fpo_jax.engine.initial import seed_keys
+from fpo_jax.envs.linear import Linear
+from fpo_jax.experiments.core.settings import in_precision
+from fpo_jax.experiments.runs import figures
+from fpo_jax.experiments.runs.execution import Result
+from fpo_jax.experiments.runs.experiment import Experiment
 from fpo_jax.types import RewardModel
 
 PHASE_PANELS = ("RLHF", "practical 0.1", "relaxed 0.1", "exact, k = 10")

@@ -7,14 +7,14 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from envs.neural import Neural
-from experiments import figures
-from experiments.comparison import Experiment
-from experiments.running import Result
-from experiments.settings import in_precision
 from fpo_jax import plotting
-from fpo_jax.simulate import run_seeds
-from fpo_jax.start import seed_keys
+from fpo_jax.engine.initial import seed_keys
+from fpo_jax.engine.simulate import run_seeds
+from fpo_jax.envs.neural import Neural
+from fpo_jax.experiments.core.settings import in_precision
+from fpo_jax.experiments.runs import figures
+from fpo_jax.experiments.runs.execution import Result
+from fpo_jax.experiments.runs.experiment import Experiment
 from fpo_jax.statistics import FALL, LOW, share_gained
 from fpo_jax.types import Follower, Game, Key, Scalar, State
 

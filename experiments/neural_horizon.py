@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from experiments.comparison import Experiment
-from experiments.neural_ladder import COMMON, draw_figures
+from fpo_jax.experiments.neural_ladder import COMMON, draw_figures
+from fpo_jax.experiments.runs.experiment import Experiment
 
 KNOWN = {"utility": "differentiated"}
 IMPLICIT = {"objective": "implicit", "solver": "cg", "tolerance": 1e-2, "terms": 100}

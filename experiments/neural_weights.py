@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import figures
-from experiments.comparison import Experiment
-from experiments.running import Result
 from fpo_jax import plotting
+from fpo_jax.experiments.runs import figures
+from fpo_jax.experiments.runs.execution import Result
+from fpo_jax.experiments.runs.experiment import Experiment
 from fpo_jax.statistics import collapsed, mean_interval, share_interval
 
 WEIGHTS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from experiments import figures
-from experiments.comparison import Experiment
-from experiments.preferences import COMMON, RLHF
-from experiments.preferences_gems import GEMS
-from experiments.running import Result
 from fpo_jax import plotting
+from fpo_jax.experiments.preferences import COMMON, RLHF
+from fpo_jax.experiments.preferences_gems import GEMS
+from fpo_jax.experiments.runs import figures
+from fpo_jax.experiments.runs.execution import Result
+from fpo_jax.experiments.runs.experiment import Experiment
 from fpo_jax.statistics import mean_interval
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from experiments import sweep_figures
-from experiments.sweep_experiment import SweepExperiment
 from fpo_jax import plotting
+from fpo_jax.experiments.sweeps import figures
+from fpo_jax.experiments.sweeps.experiment import SweepExperiment
 
 SIDE = 20
 GRIDS: dict[str, dict[str, Any]] = {
@@ -47,9 +47,9 @@ def draw_figures(runs: Mapping[str, xr.Dataset]) -> dict[str, plotting.Picture]:
     drawn: dict[str, plotting.Picture] = {}
     for label, grid in GRIDS.items():
         x, y = grid["grid"]
-        for name, title in sweep_figures.MAPS.items():
+        for name, title in figures.MAPS.items():
             best = float(runs[label]["optimum"].mean()) if name == "true_utility_final" else 1.0
-            figure = sweep_figures.phase(
+            figure = figures.phase(
                 runs[label], x, y, name, title, heading=f"{label}: ", labels=LABELS, limits=(0.0, best)
             )
             drawn[f"{label}_{name.removesuffix('_final')}"] = figure
@@ -68,7 +68,7 @@ def findings(runs: Mapping[str, xr.Dataset]) -> str:
             shares = fell.mean("seed").values
             shares = shares[np.isfinite(shares)]
             most, some = f"{np.mean(shares > 0.5):.1%}", f"{np.mean(shares > 0):.1%}"
-            cells = (label, LABELS.get(method, method), most, some, sweep_figures.counted(fell))
+            cells = (label, LABELS.get(method, method), most, some, figures.counted(fell))
             lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from experiments import figures
-from experiments.comparison import Experiment
-from experiments.running import Result
 from fpo_jax import plotting
+from fpo_jax.experiments.runs import figures
+from fpo_jax.experiments.runs.execution import Result
+from fpo_jax.experiments.runs.experiment import Experiment
 
 COMMON: dict[str, Any] = {"environment": "contextual", "precision": "float32"}
 RELAXED = {**COMMON, "objective": "fpo", "oracle": 1.0}

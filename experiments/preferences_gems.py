@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from experiments import figures
-from experiments.comparison import Experiment
-from experiments.preferences import PRACTICAL, RELAXED, RLHF
-from experiments.running import Result
 from fpo_jax import plotting
+from fpo_jax.experiments.preferences import PRACTICAL, RELAXED, RLHF
+from fpo_jax.experiments.runs import figures
+from fpo_jax.experiments.runs.execution import Result
+from fpo_jax.experiments.runs.experiment import Experiment
 from fpo_jax.statistics import mean_interval
 
 WEIGHTS = (0.1, 0.3, 1.0, 3.0)

@@ -1,102 +1,27 @@
 """fpo_jax: exact parameter-steering gradients for iterative RLHF, in environments small enough to check.
 
 A policy is a differentiable weighted sample of responses; everything else follows. See `fpo_jax.types` for
-the nouns, `fpo_jax.steering` for the decomposition, `fpo_jax.simulate` for the loop.
+the nouns, `fpo_jax.steering` for the decomposition, `fpo_jax.run` for the loop.
 """
 
-import importlib.metadata
+from typing import Any
 
-from fpo_jax import supported  # first, since the rest may not even be imported where it refuses
+from fpo_jax import moved, supported  # first, since the rest may not be importable where it refuses
 
 supported.check()
+moved.watch()
 
-from fpo_jax.differentiate import Autodiff, CentralDifference, ForwardDifference
-from fpo_jax.estimators import EffectiveReward, Implicit, ScoreFunction, ZeroOrder
-from fpo_jax.expect import expect, follower_loss, leader_value
-from fpo_jax.feedback import Labels, Preferences
-from fpo_jax.followers import BestResponse, Converged, Gradient
-from fpo_jax.hyperparameters import InputError
-from fpo_jax.leader import Leader
-from fpo_jax.objectives import (
-    BestOf,
-    Exact,
-    FirstOrder,
-    Informed,
-    Limit,
-    Myopic,
-    Practical,
-    Proximal,
-    Relaxed,
-    Tracin,
-)
-from fpo_jax.record import full_record, outcome
-from fpo_jax.simulate import run, run_seeds
-from fpo_jax.start import seed_keys
-from fpo_jax.steering import Decomposition, foresighted_value, steering
-from fpo_jax.types import (
-    Environment,
-    Follower,
-    Game,
-    Objective,
-    Recipe,
-    Responses,
-    RewardModel,
-    State,
-    Trace,
-)
+import lazy_loader
 
-__all__ = [
-    "Autodiff",
-    "BestOf",
-    "BestResponse",
-    "CentralDifference",
-    "Converged",
-    "Decomposition",
-    "EffectiveReward",
-    "Environment",
-    "Exact",
-    "FirstOrder",
-    "Follower",
-    "ForwardDifference",
-    "Game",
-    "Gradient",
-    "Implicit",
-    "Informed",
-    "InputError",
-    "Labels",
-    "Leader",
-    "Limit",
-    "Myopic",
-    "Objective",
-    "Practical",
-    "Preferences",
-    "Proximal",
-    "Recipe",
-    "Relaxed",
-    "Responses",
-    "RewardModel",
-    "ScoreFunction",
-    "State",
-    "Trace",
-    "Tracin",
-    "ZeroOrder",
-    "expect",
-    "follower_loss",
-    "foresighted_value",
-    "full_record",
-    "leader_value",
-    "outcome",
-    "run",
-    "run_seeds",
-    "seed_keys",
-    "steering",
-]
+# The names are in `__init__.pyi`, and imported when they are asked for: JAX takes long to import.
+_exported, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 
-def __getattr__(name: str) -> str:
-    """Return `__version__`, which is looked up only when it is asked for."""
+def __getattr__(name: str) -> Any:
     if name != "__version__":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _exported(name)
+    import importlib.metadata
+
     try:
         return importlib.metadata.version("fpo-jax")
     except importlib.metadata.PackageNotFoundError:  # on the path, and not installed

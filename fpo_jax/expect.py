@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from fpo_jax.errors import InputError
 from fpo_jax.feedback import Labels
-from fpo_jax.hyperparameters import InputError
 from fpo_jax.types import Feedback, Game, Key, Phi, Response, Responses, Scalar, Theta
 
 LABELS = Labels()

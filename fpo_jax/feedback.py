@@ -19,8 +19,9 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, ArrayLike, PyTree
 
-from fpo_jax.hyperparameters import InputError, catalogue, choice, real
-from fpo_jax.keys import named_key
+from fpo_jax.errors import InputError
+from fpo_jax.hyperparameters import catalogue, choice, real
+from fpo_jax.numerics.keys import named_key
 from fpo_jax.responses import Responses, paired, scored
 from fpo_jax.types import Feedback, Game, Influence, Key, Phi, Response, Scalar, Theta
 
@@ -188,7 +189,7 @@ class Preferences(Feedback):
             "lower": jax.lax.stop_gradient(margin - reach),
             "upper": jax.lax.stop_gradient(margin + reach),
         }
-        from fpo_jax import roots  # slow to import, and only the proximal penalty needs it
+        from fpo_jax.numerics import roots  # slow to import, and only the proximal penalty needs it
 
         root = roots.bracketed(
             lambda x, at: x + at[2] * self.residual(x, at[1]) - at[0], margin, (margin, target, step), ends

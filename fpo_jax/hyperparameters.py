@@ -13,31 +13,19 @@ A user's own environment, follower or objective declares its fields in the same 
 >>> validate(Mine(strength=-1.0))
 Traceback (most recent call last):
     ...
-fpo_jax.hyperparameters.InputError: strength = -1.0: must be a finite number >= 0
+fpo_jax.errors.InputError: strength = -1.0: must be a finite number >= 0
 """
 
 import dataclasses
-import difflib
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 from flax import struct
 
-from fpo_jax.internals import is_tracer
-
-
-class InputError(ValueError):
-    """A value that cannot be used: one line that names the field, the value and what is allowed (ours)."""
-
-    def __init__(self, field: str, value: object, allowed: str):
-        self.field, self.value, self.allowed = field, value, allowed
-        shown = " ".join(str(value).split())
-        if len(shown) > 80 and isinstance(value, np.ndarray | jax.Array):
-            shown = f"{shown[:77]}…"
-        super().__init__(f"{field} = {shown}: must be {allowed}")
+from fpo_jax.errors import InputError
 
 
 def real(
@@ -132,24 +120,11 @@ def validate(owner: Any) -> None:
         raise InputError("class", type(owner).__name__, "a pytree: decorate it with flax.struct.dataclass")
     for field in declared(owner):
         value = getattr(owner, field.name)
-        if not is_tracer(value) and not _accepts(field, value):
+        if not isinstance(value, jax.core.Tracer) and not _accepts(field, value):
             raise InputError(field.name, value, allowed_values(field))
-    traced = any(map(is_tracer, jax.tree.leaves(owner)))
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(owner))
     if not traced and hasattr(owner, "check"):
         owner.check()
-
-
-def require_known(field: str, name: str, known: Collection[str]) -> str:
-    """Return `name` if it is known; otherwise raise an InputError that suggests the nearest known name."""
-    if name in known:
-        return name
-    raise InputError(field, name, f"one of {', '.join(known)}{suggestion(name, known)}")
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return " (nearest: …)" with the known name that is most like this one, or nothing where none is."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f" (nearest: {near[0]})" if near else ""
 
 
 def kebab(name: str) -> str:

@@ -7,20 +7,13 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import PyTree
 
-from fpo_jax.differentiate import Autodiff, Differentiator
-from fpo_jax.hyperparameters import InputError, count, part, real
-from fpo_jax.loops import scan_rows
-from fpo_jax.schedule import annealed
+from fpo_jax.engine.lanes import scan_rows
+from fpo_jax.errors import InputError
+from fpo_jax.hyperparameters import count, part, real
+from fpo_jax.numerics.differentiators import Autodiff, Differentiator
+from fpo_jax.numerics.schedule import annealed
 from fpo_jax.steering import ForesightKeys, foresight_keys
-from fpo_jax.types import (
-    Follower,
-    Game,
-    Key,
-    Objective,
-    RewardModel,
-    Scalar,
-    Theta,
-)
+from fpo_jax.types import Follower, Game, Key, Objective, RewardModel, Scalar, Theta
 
 
 @struct.dataclass

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from fpo_jax.expect import expect
-from fpo_jax.keys import named_key
+from fpo_jax.numerics.keys import named_key
 from fpo_jax.steering import cosine, norm, steering
 from fpo_jax.types import Follower, Game, Key, Scalar, State
 

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 
+from fpo_jax.errors import InputError
 from fpo_jax.expect import leader_value, squared_norm
-from fpo_jax.hyperparameters import InputError
 from fpo_jax.types import Follower, Game, Key, RewardModel, Scalar, Theta
 
 HORIZON_LIMIT = 10**6

@@ -30,7 +30,8 @@ from fpo_jax.data import (
     Theta,
     Trace,
 )
-from fpo_jax.hyperparameters import InputError, kebab
+from fpo_jax.errors import InputError
+from fpo_jax.hyperparameters import kebab
 from fpo_jax.responses import Responses, paired
 
 __all__ = [

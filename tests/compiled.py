@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import jax.monitoring
 
-from fpo_jax.internals import STAGES
+from fpo_jax.engine.internals import STAGES
 
 
 @contextmanager

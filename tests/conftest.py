@@ -8,6 +8,7 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "1")  # whatever the machine; a tes
 # Python looks for text files that do not name their encoding only if it is told before it starts: in the
 # processes that share the tests, as in `pytest -n 2`, and in those that tests start.
 os.environ["PYTHONWARNDEFAULTENCODING"] = "1"
+os.environ["PYTHONWARNINGS"] = "ignore::EncodingWarning:lazy_loader"  # which reads ASCII
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # what is tested is traced and compiled anew
 
 os.environ.pop("COLUMNS", None)  # pytest-xdist tells its workers of 80, at which tables are turned
@@ -15,7 +16,7 @@ os.environ.pop("COLUMNS", None)  # pytest-xdist tells its workers of 80, at whic
 import jax
 import pytest
 
-from experiments import devices
+from fpo_jax.experiments.core import devices
 
 # Tracing makes many objects that live on; looking through them all again takes a tenth of the time.
 gc.freeze()
@@ -41,8 +42,8 @@ def key():
 @pytest.fixture
 def forgetful(monkeypatch):
     """Forget, after a test, the environments that it loaded from files, and the folders of these."""
-    from envs import ENVIRONMENTS
-    from experiments import env_files
+    from fpo_jax.envs import ENVIRONMENTS
+    from fpo_jax.experiments.core import env_files
 
     monkeypatch.setattr(sys, "path", [*sys.path])
     known, given = dict(ENVIRONMENTS), dict(env_files._given)

@@ -8,20 +8,25 @@ import jax
 import numpy as np
 import pytest
 
-from envs import ENVIRONMENTS
-from envs.tabular import Pair
-from envs.transitions import Table
-from experiments import peak_rates
-from experiments.arithmetic import XLA_OVER_COUNT, XLA_OVER_COUNT_OF_PREFERENCES, Work, iteration
-from experiments.cold_start import _covered, cold_starts
-from experiments.costs import MEASURED
-from experiments.costs_report import draw
-from experiments.oracle import load_oracle
-from experiments.settings import in_precision, resolve
+from fpo_jax.engine.initial import as_reals, initial_state, instance
+from fpo_jax.engine.simulate import drawn, step
+from fpo_jax.envs import ENVIRONMENTS
+from fpo_jax.envs.parts.tabular import Pair
+from fpo_jax.envs.parts.transitions import Table
+from fpo_jax.experiments.bench import peak_rates
+from fpo_jax.experiments.bench.arithmetic import (
+    XLA_OVER_COUNT,
+    XLA_OVER_COUNT_OF_PREFERENCES,
+    Work,
+    iteration,
+)
+from fpo_jax.experiments.bench.cold_start import _covered, cold_starts
+from fpo_jax.experiments.bench.measurement import MEASURED
+from fpo_jax.experiments.bench.numpy_oracle_tabular import TabularOracle
+from fpo_jax.experiments.bench.report import draw
+from fpo_jax.experiments.core.settings import in_precision, resolve
 from fpo_jax.objectives import Fpo
 from fpo_jax.record import outcome
-from fpo_jax.simulate import drawn, step
-from fpo_jax.start import as_reals, initial_state, instance
 from tests.test_command_line import call
 
 SMALL = {
@@ -101,7 +106,7 @@ def test_tabular_oracle(objective):
     transitions = rng.dirichlet(np.ones(7), size=(7, 2))
     game = game.replace(transitions=Table(transitions), start=start, pairs=pairs, covered=covered)
     tables = map(np.asarray, (game.transitions.probabilities, game.start, *game.pairs, game.covered))
-    mine = load_oracle("oracle_tabular").TabularOracle(*tables, objective=objective, weight=0.2)
+    mine = TabularOracle(*tables, objective=objective, weight=0.2)
     expected = mine.run(40)
     first = state.reward_model._replace(phi=mine.trained(np.zeros((7, 2)))[0])
     state, rows = state._replace(reward_model=first), []
@@ -122,7 +127,7 @@ def test_a_tiny_benchmark(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(peak_rates, "REPEATS", 2)
     figures = []
     monkeypatch.setattr(
-        "experiments.costs_report.draw", lambda rows: figures.append(draw(rows)) or figures[0]
+        "fpo_jax.experiments.bench.report.draw", lambda rows: figures.append(draw(rows)) or figures[0]
     )
     objectives = ["--objectives", "myopic", "practical"]
     status, out, err = call(capsys, "bench", *TINY, *objectives, "--json", "--out", tmp_path / "b")

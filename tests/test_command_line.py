@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 import fpo_jax
-from envs import ENVIRONMENTS
-from experiments.__main__ import COMMANDS, main
-from experiments.grid import make_grid
-from experiments.linear import EXPERIMENT
-from experiments.settings import resolve
+from fpo_jax.envs import ENVIRONMENTS
+from fpo_jax.experiments.cli.main import COMMANDS, main
+from fpo_jax.experiments.core.settings import resolve
+from fpo_jax.experiments.linear import EXPERIMENT
+from fpo_jax.experiments.sweeps.grid import make_grid
 from fpo_jax.objectives import OBJECTIVES
 
 FAST = ["--steps", "5", "--seeds", "3", "--dimension", "6"]
@@ -238,7 +238,7 @@ def test_settings_of_another_command_name_the_right_one(capsys, tmp_path):
 
 def test_version_is_said_at_once():
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "experiments", "--version"],
+        [sys.executable, "-X", "importtime", "-m", "fpo_jax", "--version"],
         capture_output=True,
         encoding="utf-8",
         check=True,
@@ -255,7 +255,7 @@ def test_a_package_that_is_not_installed_has_a_version(monkeypatch):
 
     monkeypatch.setattr("importlib.metadata.version", missing)
     assert fpo_jax.__version__ == "0+unknown"
-    with pytest.raises(AttributeError, match="no attribute 'versions'"):
+    with pytest.raises(AttributeError, match="No fpo_jax attribute versions"):
         fpo_jax.versions  # noqa: B018
 
 
@@ -289,8 +289,8 @@ def test_what_is_computed_is_said(capsys, monkeypatch):
     def stop(*_, **__):
         raise Stop
 
-    monkeypatch.setattr("experiments.running.execute", stop)
-    monkeypatch.setattr("experiments.sweeping.run_grid", stop)
+    monkeypatch.setattr("fpo_jax.experiments.runs.execution.execute", stop)
+    monkeypatch.setattr("fpo_jax.experiments.sweeps.execution.run_grid", stop)
     said = {
         ("run",): "float64, with the exact steering term (full)",
         (
@@ -422,7 +422,7 @@ def test_reproduce_writes_page_tables_numbers_and_figures(capsys, tmp_path, monk
     out = tmp_path / "results"
     labels = ("RLHF", "practical 0.1", "relaxed 0.1", "exact, k = 10")  # compiling the others takes long
     fewer = EXPERIMENT._replace(methods={label: EXPERIMENT.methods[label] for label in labels})
-    monkeypatch.setattr("experiments.reproduce.discover", lambda: {"linear": fewer})
+    monkeypatch.setattr("fpo_jax.experiments.reproduce.job.discover", lambda: {"linear": fewer})
     status, _, err = call(capsys, "reproduce", "--only", "linear", "--seeds", "2", "--out", out)
     assert status == 0
     assert "linear: figures" in err  # progress is visible

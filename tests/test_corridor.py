@@ -1,12 +1,13 @@
-"""The corridor against the closed forms derived in the docstring of `envs.corridor`."""
+"""The corridor against the closed forms derived in the docstring of `fpo_jax.envs.corridor`."""
 
 import jax
 import numpy as np
 import pytest
 
-from envs.corridor import Corridor
-from fpo_jax import BestResponse, foresighted_value, steering
+from fpo_jax import BestResponse, foresighted_value
+from fpo_jax.envs.corridor import Corridor
 from fpo_jax.expect import follower_loss, leader_value, training_data
+from fpo_jax.steering import steering
 
 CORRIDORS = [
     (Corridor(), BestResponse(alpha=0.3, ridge=0.1)),

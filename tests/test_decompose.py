@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from experiments.__main__ import main
-from experiments.decompose import decompose
-from experiments.ladder_report import arrays, rows
-from experiments.settings import resolve
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.cli.main import main
+from fpo_jax.experiments.core.settings import resolve
+from fpo_jax.experiments.ladder.decompose import decompose
+from fpo_jax.experiments.ladder.report import arrays, rows
 
 LINEAR = {"environment": "linear", "dimension": 5, "steps": 6, "seeds": 2, "weight_decay": 0.0}
 
@@ -64,8 +64,8 @@ def test_a_config_repeats_all_options_and_a_run_reads_it_too(tmp_path, monkeypat
         calls.append((settings.steps, *options))
         raise Stopped
 
-    monkeypatch.setattr("experiments.decompose.decompose", stopped)
-    monkeypatch.setattr("experiments.running.execute", stopped)
+    monkeypatch.setattr("fpo_jax.experiments.ladder.decompose.decompose", stopped)
+    monkeypatch.setattr("fpo_jax.experiments.runs.execution.execute", stopped)
     for command in (["decompose"], ["decompose", "--foresee", "1"], ["run"]):
         with pytest.raises(Stopped):
             main([*command, "--config", str(config)])

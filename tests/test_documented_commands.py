@@ -7,33 +7,33 @@ from pathlib import Path
 
 import pytest
 
-from experiments import llm
-from experiments.__main__ import AT_ONCE, COMMANDS, main
-from experiments.commands import sweep
-from experiments.commands.new_env import write_template
-from experiments.grid import make_grid
-from experiments.results import write_json
-from experiments.settings import resolve
+from fpo_jax.experiments import llm
+from fpo_jax.experiments.cli import sweep
+from fpo_jax.experiments.cli.main import AT_ONCE, COMMANDS, main
+from fpo_jax.experiments.cli.new_env import write_template
+from fpo_jax.experiments.core.files import write_json
+from fpo_jax.experiments.core.settings import resolve
+from fpo_jax.experiments.sweeps.grid import make_grid
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("docs/*.md")}
 PAGES |= {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md")}
 WORK = (  # what commands do once their options are understood
-    "experiments.running.execute",
-    "experiments.decompose.decompose",
-    "experiments.sweeping.run_grid",
-    "experiments.sweeping.sweep_into",
-    "experiments.parity.check",
-    "experiments.judging.plan.of_counts",
-    "experiments.judging.plan.of_files",
-    "experiments.reproduce.reproduce",
-    "experiments.commands.new_env.write_template",
-    "experiments.llm.train",
-    "experiments.llm.plan",
-    "experiments.llm.answer",
-    "experiments.commands.completion._of_environments",
+    "fpo_jax.experiments.runs.execution.execute",
+    "fpo_jax.experiments.ladder.decompose.decompose",
+    "fpo_jax.experiments.sweeps.execution.run_grid",
+    "fpo_jax.experiments.sweeps.execution.sweep_into",
+    "fpo_jax.experiments.parity.replay.check",
+    "fpo_jax.experiments.judging.plan.of_counts",
+    "fpo_jax.experiments.judging.plan.of_files",
+    "fpo_jax.experiments.reproduce.job.reproduce",
+    "fpo_jax.experiments.cli.new_env.write_template",
+    "fpo_jax.experiments.llm.train",
+    "fpo_jax.experiments.llm.plan",
+    "fpo_jax.experiments.llm.answer",
+    "fpo_jax.experiments.cli.completion._of_environments",
     *(
-        f"experiments.bench_{name}.bench_{name}"
+        f"fpo_jax.experiments.bench.{name}.bench_{name}"
         for name in ("environments", "linear", "tabular", "steering", "neural", "sweep", "coverage")
     ),
 )
@@ -91,7 +91,9 @@ def test_every_command_is_accepted(folder, monkeypatch, capsys):
     for work in WORK:
         monkeypatch.setattr(work, accepted)
     monkeypatch.setattr(sweep, "_join", lambda given: None)  # no other process is there
-    monkeypatch.setattr("experiments.results.require_writable", lambda out: None)  # my_sweep is there already
+    monkeypatch.setattr(
+        "fpo_jax.experiments.core.files.require_writable", lambda out: None
+    )  # my_sweep is there already
     for command in ALL:
         try:
             status = main(words_of(command))

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from flax import struct
 
-from envs.bandit import Bandit
-from envs.contextual import Contextual
-from envs.prompts import ContextualGame
 from fpo_jax import BestResponse, Exact, Labels, Preferences, RewardModel
-from fpo_jax.estimators import EffectiveReward, Implicit, policy_share
+from fpo_jax.envs.bandit import Bandit
+from fpo_jax.envs.contextual import Contextual
+from fpo_jax.envs.parts.contextual_game import ContextualGame
 from fpo_jax.expect import follower_loss, training_data
-from fpo_jax.optimiser import Optax
+from fpo_jax.followers import Optax
+from fpo_jax.objectives.routes import EffectiveReward, Implicit, policy_share
 from fpo_jax.steering import foresight_keys, norm
 
 BUFFERS = {  # share of the present policy's draws in the loss

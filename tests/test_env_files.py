@@ -5,16 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from envs import ENVIRONMENTS
-from experiments import env_files
-from experiments.chunks import Unfinished, conditions
-from experiments.commands.new_env import write_template
-from experiments.dataset import load_sweep, save, to_dataset
-from experiments.grid import make_grid
-from experiments.running import Diverged
-from experiments.settings import Settings, load, resolve
-from fpo_jax.hyperparameters import InputError
-from fpo_jax.sweep import Lanes
+from fpo_jax.engine.sweep import Lanes
+from fpo_jax.envs import ENVIRONMENTS
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.cli.new_env import write_template
+from fpo_jax.experiments.core import env_files
+from fpo_jax.experiments.core.settings import Settings, load, resolve
+from fpo_jax.experiments.core.unfinished import Unfinished, conditions
+from fpo_jax.experiments.runs.execution import Diverged
+from fpo_jax.experiments.sweeps.dataset import load_sweep, save, to_dataset
+from fpo_jax.experiments.sweeps.grid import make_grid
 from tests.test_command_line import call
 
 SECOND = """
@@ -176,7 +176,7 @@ def test_the_value_of_an_option_is_no_environment(mine, monkeypatch, capsys):
         ran.append(settings.names.environment)
         raise Diverged("stopped here")
 
-    monkeypatch.setattr("experiments.running.execute", execute)
+    monkeypatch.setattr("fpo_jax.experiments.runs.execution.execute", execute)
     call(capsys, "run", "--env", "mine.py", "--out", "language")
     call(capsys, "run", "linear", "--out", "bandit")
     assert ran == ["mine", "linear"]

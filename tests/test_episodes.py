@@ -5,10 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.episodes import EpisodeState, Trajectories, reset, step
-from envs.garnet import Garnet
-from fpo_jax import BestResponse, expect, steering
-from fpo_jax.hyperparameters import InputError, validate
+from fpo_jax import BestResponse
+from fpo_jax.envs.garnet import Garnet
+from fpo_jax.envs.parts.episodes import EpisodeState, Trajectories, reset, step
+from fpo_jax.errors import InputError
+from fpo_jax.expect import expect
+from fpo_jax.hyperparameters import validate
+from fpo_jax.steering import steering
 
 SMALL = Garnet(states=4, actions=2, branching=2, episode_length=20, temperature=0.1)
 FOLLOWER = BestResponse(alpha=0.3, ridge=0.1)

@@ -14,11 +14,11 @@ import jax
 import numpy as np
 import pytest
 
-from envs import ENVIRONMENTS
-from experiments.settings import resolve
 from fpo_jax import outcome, seed_keys
-from fpo_jax.simulate import Noise, run_by
-from fpo_jax.start import at_precision, directly, instance
+from fpo_jax.engine.initial import at_precision, directly, instance
+from fpo_jax.engine.simulate import Noise, run_by
+from fpo_jax.envs import ENVIRONMENTS
+from fpo_jax.experiments.core.settings import resolve
 
 SEEDS, STEPS = 8, 12
 RUNS = {  # one of each kind of policy and of follower

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
-from envs.gridworld import MOVES, Gridworld
-from experiments.grid import make_grid
-from experiments.settings import resolve
 from fpo_jax import BestResponse, Exact, Leader, Myopic, outcome, run_seeds, seed_keys
-from fpo_jax.hyperparameters import InputError, validate
-from fpo_jax.testing import check_game
+from fpo_jax.envs.gridworld import MOVES, Gridworld
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.settings import resolve
+from fpo_jax.experiments.sweeps.grid import make_grid
+from fpo_jax.hyperparameters import validate
+from fpo_jax.testing.checks import check_game
 
 draw = jax.jit(lambda environment, key: environment.draw(key))
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from fpo_jax import internals
-from fpo_jax.compiling import OLDER, Compiled
+from fpo_jax.engine import internals
+from fpo_jax.engine.compilation import OLDER, Compiled
 
 
 @jax.jit

@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from experiments.chunks import Unfinished
-from experiments.commands.judge import Judge
-from experiments.commands.options import parse
-from experiments.judging.answers import matched
-from experiments.judging.counts import Counts, assess, parse_counts
-from experiments.judging.endpoint import Endpoint, Key, require_url
-from experiments.judging.plan import settings_of
-from experiments.judging.question import TEMPLATE, fill, understand
-from experiments.judging.verdicts import Verdict, read_verdicts
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.cli.judge import Judge
+from fpo_jax.experiments.cli.options import parse
+from fpo_jax.experiments.core.unfinished import Unfinished
+from fpo_jax.experiments.judging.answers import matched
+from fpo_jax.experiments.judging.counts import Counts, assess, parse_counts
+from fpo_jax.experiments.judging.endpoint import Endpoint, Key, require_url
+from fpo_jax.experiments.judging.plan import settings_of
+from fpo_jax.experiments.judging.question import TEMPLATE, fill, understand
+from fpo_jax.experiments.judging.verdicts import Verdict, read_verdicts
 from tests.test_command_line import call
 
 PUBLISHED = {"188:144": 0.014, "140:135": 0.41, "167:138": 0.076}
@@ -213,8 +213,8 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def numbers_alone(monkeypatch):
     """Leave the figure and the page out, which take longer than all else and are read elsewhere."""
-    monkeypatch.setattr("experiments.judging.outcome.draw", lambda rows: {})
-    monkeypatch.setattr("experiments.report.page.write", lambda *_: None)
+    monkeypatch.setattr("fpo_jax.experiments.judging.outcome.draw", lambda rows: {})
+    monkeypatch.setattr("fpo_jax.experiments.report.page.write", lambda *_: None)
 
 
 SCORED = ["judge", "a.jsonl", "b.jsonl", "--scorer"]
@@ -364,7 +364,7 @@ def test_a_full_disk_keeps_what_is_judged(folder, capsys, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("experiments.judging.outcome.draw", full)
+    monkeypatch.setattr("fpo_jax.experiments.judging.outcome.draw", full)
     status, out, err = call(capsys, *SCORED, "scorers:length", "--out", "result")
     assert (status, out) == (2, "")
     assert "No space left on device" in err
@@ -455,7 +455,7 @@ def test_a_reward_model_in_a_folder_is_read_by_the_extra(folder, capsys, monkeyp
     assert line.startswith("fpo-jax: error: scorer = model: ")
     assert "a folder needs the extra llm: in a clone, pip install '.[llm]' (" in line
     assert "tunix" in line
-    assert importlib.util.find_spec("experiments.llm.scorer") is not None  # which the extra is for
+    assert importlib.util.find_spec("fpo_jax.experiments.llm.scorer") is not None  # which the extra is for
     assert not (folder / "result.partial").exists()
 
 

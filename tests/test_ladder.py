@@ -9,16 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.flatten_util import ravel_pytree
 
-from envs.bandit import Bandit, BanditGame
-from envs.linear import Linear
 from fpo_jax import BestResponse, Exact, Gradient, Myopic, Relaxed, RewardModel
-from fpo_jax.estimators import EffectiveReward, Implicit, ScoreFunction, ZeroOrder
+from fpo_jax.envs.bandit import Bandit, BanditGame
+from fpo_jax.envs.linear import Linear
+from fpo_jax.errors import InputError
 from fpo_jax.expect import leader_value
-from fpo_jax.followers import Converged
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.followers import Converged, Optax
+from fpo_jax.numerics.linear_solve import Limits, solve, solve_positive
 from fpo_jax.objectives import OBJECTIVES, FirstOrder, Limit, Proximal, Tracin
-from fpo_jax.optimiser import Optax
-from fpo_jax.solve import Limits, solve, solve_positive
+from fpo_jax.objectives.routes import EffectiveReward, Implicit, ScoreFunction, ZeroOrder
 from fpo_jax.steering import norm
 
 HIDDEN = 3

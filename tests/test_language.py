@@ -9,9 +9,6 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from envs import words
-from envs.language import Language
-from experiments.language_sampled import estimates
 from fpo_jax import (
     BestResponse,
     Exact,
@@ -20,14 +17,17 @@ from fpo_jax import (
     Myopic,
     Preferences,
     outcome,
-    run,
+    run_seed,
     run_seeds,
     seed_keys,
 )
+from fpo_jax.engine.initial import instance
+from fpo_jax.envs.language import Language
+from fpo_jax.envs.parts import words
+from fpo_jax.experiments.ladder.sampled import estimates
 from fpo_jax.hyperparameters import validate
-from fpo_jax.start import instance
 from fpo_jax.steering import foresighted_value
-from fpo_jax.testing import central_difference
+from fpo_jax.testing.checks import central_difference
 
 SMALL = Language(vocabulary=6, prompts=1, length=3, width=4, features=4, corpus=16)
 FOLLOWER = BestResponse(ridge=0.01, alpha=0.1)
@@ -242,7 +242,7 @@ def test_longer_texts_are_sampled(key):
 @pytest.mark.slow
 def test_a_run_on_longer_texts(key):
     leader = Leader(Exact(), policy_lr=0.1)
-    _, trace = run(Language(length=16, responses=8), leader, FOLLOWER, key, steps=4, record=outcome)
+    _, trace = run_seed(Language(length=16, responses=8), leader, FOLLOWER, key, steps=4, record=outcome)
     chex.assert_tree_all_finite(trace.metrics)
     assert abs(trace.metrics["kl"][0]) < 1e-12 < trace.metrics["kl"][-1]
 

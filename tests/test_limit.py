@@ -6,9 +6,9 @@ import numpy as np
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
-from envs.bandit import Bandit, BanditGame
-from envs.linear import Linear
 from fpo_jax import BestResponse, Exact, Gradient, Leader, Limit, RewardModel, outcome, run_seeds, seed_keys
+from fpo_jax.envs.bandit import Bandit, BanditGame
+from fpo_jax.envs.linear import Linear
 from fpo_jax.expect import follower_loss, training_data
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from experiments import llm
-from experiments.__main__ import main
-from experiments.commands.llm import HOW, Answer, Llm, _said
-from experiments.commands.options import parse
-from experiments.llm.settings import AnswerSettings, Settings
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.errors import InputError
+from fpo_jax.experiments import llm
+from fpo_jax.experiments.cli.llm import HOW, Answer, Llm, _said
+from fpo_jax.experiments.cli.main import main
+from fpo_jax.experiments.cli.options import parse
+from fpo_jax.experiments.llm.settings import AnswerSettings, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 TOLD = ["--model", "m", "--prompts", "p"]

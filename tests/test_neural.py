@@ -8,17 +8,18 @@ import pytest
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
-from envs.linear import Linear
-from envs.neural import Neural
-from fpo_jax import Leader, Myopic, Practical, Proximal, Relaxed, RewardModel, outcome, run
-from fpo_jax.hyperparameters import InputError, validate
-from fpo_jax.mlp import ACTIVATIONS, tangent_kernel
+from fpo_jax import Leader, Myopic, Practical, Proximal, Relaxed, RewardModel, outcome, run_seed
+from fpo_jax.engine.initial import initial_state
+from fpo_jax.engine.simulate import Noise, step
+from fpo_jax.engine.simulate import drawn as drawn_ahead
+from fpo_jax.envs.linear import Linear
+from fpo_jax.envs.neural import Neural
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.bench.numpy_oracle import NeuralOracle, random_network
+from fpo_jax.followers import Optax
+from fpo_jax.hyperparameters import validate
+from fpo_jax.numerics.mlp import ACTIVATIONS, tangent_kernel
 from fpo_jax.objectives import Fpo
-from fpo_jax.optimiser import Optax
-from fpo_jax.simulate import Noise, step
-from fpo_jax.simulate import drawn as drawn_ahead
-from fpo_jax.start import initial_state
-from tests.oracle import NeuralOracle, random_network
 
 STEPS, INNER, DRAWS, WIDTHS, DIMENSION = 12, 3, 2, (4, 5, 3, 1), 4
 ARMS = {  # the others are replayed by the tests of parity
@@ -84,7 +85,7 @@ def test_runs_equal_the_oracle(objective, key):
         optimizer="adam", rm_lr=0.02, weight_decay=0.1, draws=DRAWS, buffer_size=5, replay="fifo"
     )
     expected = oracle.run(weights, biases, *noise)
-    state, trace = run(
+    state, trace = run_seed(
         game,
         leader,
         follower,
@@ -184,7 +185,7 @@ def test_exploration_and_learning_rate_fade_as_published():
 
 def test_a_run_is_judged_by_its_mean_action(key):
     game = Neural(rm_hidden="4")
-    state, trace = run(game, Leader(Myopic(), policy_steps=2), Optax(), key, steps=2, record=outcome)
+    state, trace = run_seed(game, Leader(Myopic(), policy_steps=2), Optax(), key, steps=2, record=outcome)
     np.testing.assert_allclose(trace.metrics["true_utility"][-1], game.utility(state.theta), rtol=1e-14)
 
 
@@ -203,12 +204,12 @@ def test_bad_input(key):
         validate(Neural(rm_hidden="32,x"))
     leader = Leader(Myopic())
     with pytest.raises(InputError, match=r"reward = of shape \(2,\): must be a scalar"):
-        run(Wide(dimension=3), leader, Optax(), key, steps=1)
+        run_seed(Wide(dimension=3), leader, Optax(), key, steps=1)
     noise = Noise(np.zeros((2, 1, 1, 3)), np.zeros((2, 5, 1, 3)))
     with pytest.raises(InputError, match="noise = given: must be None: Linear draws none"):
-        run(Linear(dimension=3), leader, Optax(), key, steps=2, noise=noise)
+        run_seed(Linear(dimension=3), leader, Optax(), key, steps=2, noise=noise)
     with pytest.raises(InputError, match=r"noise.policy = of shape \[2, 1, 1, 3\]: must be of shape \[3, 1"):
-        run(Neural(dimension=3), leader, Optax(), key, steps=3, noise=noise)
+        run_seed(Neural(dimension=3), leader, Optax(), key, steps=3, noise=noise)
     other = (jnp.zeros(10), as_phi(*drawn()[:2]))
     with pytest.raises(InputError, match="initial phi"):
-        run(Neural(), leader, Optax(), key, steps=1, initial=other)
+        run_seed(Neural(), leader, Optax(), key, steps=1, initial=other)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-import envs
-from experiments.__main__ import main
-from experiments.commands.new_env import class_name, write_template
-from experiments.settings import resolve
-from fpo_jax.testing import check_game
+from fpo_jax import envs
+from fpo_jax.experiments.cli.main import main
+from fpo_jax.experiments.cli.new_env import class_name, write_template
+from fpo_jax.experiments.core.settings import resolve
+from fpo_jax.testing.checks import check_game
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,7 +31,7 @@ def discovered(monkeypatch):
 
     yield discover
     for name in set(sys.modules) - modules:
-        if name.startswith("envs."):
+        if name.startswith("fpo_jax.envs."):
             del sys.modules[name]
 
 

@@ -30,7 +30,7 @@ def test_an_interrupted_run_says_what_is_left(monkeypatch, capsys, tmp_path):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("experiments.running.execute", interrupted)
+    monkeypatch.setattr("fpo_jax.experiments.runs.execution.execute", interrupted)
     status, out, err = call(capsys, "run", "linear", *FAST, "--out", tmp_path / "run")
     assert (status, out) == (130, "")
     assert err.endswith("fpo-jax: interrupted; nothing was written\n")

@@ -10,16 +10,17 @@ import optax
 import pytest
 from flax import struct
 
-from envs.bandit import Bandit
-from envs.contextual import Contextual
-from envs.linear import Linear
-from envs.neural import Neural
-from fpo_jax import Gradient, Leader, Myopic, Preferences, RewardModel, run, steering
-from fpo_jax.hyperparameters import InputError, validate
-from fpo_jax.keys import named_key
-from fpo_jax.optimiser import Optax
-from fpo_jax.steering import foresighted_value, norm
-from fpo_jax.testing import central_difference
+from fpo_jax import Gradient, Leader, Myopic, Preferences, RewardModel, run_seed
+from fpo_jax.envs.bandit import Bandit
+from fpo_jax.envs.contextual import Contextual
+from fpo_jax.envs.linear import Linear
+from fpo_jax.envs.neural import Neural
+from fpo_jax.errors import InputError
+from fpo_jax.followers import Optax
+from fpo_jax.hyperparameters import validate
+from fpo_jax.numerics.keys import named_key
+from fpo_jax.steering import foresighted_value, norm, steering
+from fpo_jax.testing.checks import central_difference
 
 SMALL = Neural(dimension=3, signal_dimension=1, rm_hidden="4")
 CASES = {
@@ -189,7 +190,7 @@ class Stateless(Optax):
 
 def test_a_subclass_brings_its_own_optimiser(key):
     leader = Leader(Myopic(), policy_lr=0.02)
-    _, trace = run(Linear(dimension=3), leader, Momentum(rm_lr=0.01), key, steps=3)
+    _, trace = run_seed(Linear(dimension=3), leader, Momentum(rm_lr=0.01), key, steps=3)
     assert np.all(trace.finite)
 
 
@@ -225,9 +226,9 @@ def test_a_reward_model_without_an_optimisers_state_is_refused(key):
 def test_mixing_needs_something_to_mix_in(key):
     leader = Leader(Myopic(), policy_lr=0.02)
     with pytest.raises(InputError, match=r"alpha = 0.5: must be 1"):
-        run(Linear(dimension=3), leader, Optax(alpha=0.5), key, steps=1)
+        run_seed(Linear(dimension=3), leader, Optax(alpha=0.5), key, steps=1)
     mixed = Optax(alpha=0.5, replay="mixed", buffer_size=2)
-    state, _ = run(Linear(dimension=3), leader, mixed, key, steps=2)
+    state, _ = run_seed(Linear(dimension=3), leader, mixed, key, steps=2)
     np.testing.assert_array_equal(state.reward_model.memory.anchor.y, np.zeros((2, 1, 3)))  # the first policy
     with pytest.raises(InputError, match="follower = optax: must be gradient or a best response"):
         mixed.limit(Linear(dimension=3), state.theta, state.reward_model, key)
@@ -246,7 +247,7 @@ class Looping(Gradient):
 
 def test_a_follower_without_a_derivative_is_named(key):
     with pytest.raises(InputError, match="follower = Looping: must be differentiable"):
-        run(Linear(dimension=3), Leader(Myopic(), policy_lr=0.02), Looping(), key, steps=2)
+        run_seed(Linear(dimension=3), Leader(Myopic(), policy_lr=0.02), Looping(), key, steps=2)
 
 
 def test_the_loss_is_that_of_the_mix_and_half_the_decay(key):

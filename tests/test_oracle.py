@@ -5,8 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.bandit import Bandit
-from envs.linear import Linear
 from fpo_jax import (
     Autodiff,
     BestResponse,
@@ -18,10 +16,12 @@ from fpo_jax import (
     Practical,
     Relaxed,
     outcome,
-    run,
+    run_seed,
 )
-from fpo_jax.keys import named_key
-from tests.oracle import BanditOracle, LinearOracle
+from fpo_jax.envs.bandit import Bandit
+from fpo_jax.envs.linear import Linear
+from fpo_jax.experiments.bench.numpy_oracle import BanditOracle, LinearOracle
+from fpo_jax.numerics.keys import named_key
 
 OBJECTIVES = {
     "myopic": Myopic(),
@@ -37,7 +37,7 @@ def run_linear(objective, scheme, weights, steps, key):
     leader = Leader(OBJECTIVES[objective], policy_lr=0.02, differentiator=SCHEMES[scheme])
     game = Linear(dimension=weights.size)
     start = (jnp.zeros(weights.size), jnp.asarray(weights))
-    return run(game, leader, PUBLISHED, key, steps=steps, record=outcome, initial=start)
+    return run_seed(game, leader, PUBLISHED, key, steps=steps, record=outcome, initial=start)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -59,7 +59,7 @@ def test_bandit(objective, key):
     expected = oracle.run(300)
     leader = Leader(OBJECTIVES[objective], policy_lr=1.0)
     follower = BestResponse(ridge=0.1, alpha=0.3)
-    state, trace = run(Bandit(), leader, follower, key, steps=300, record=outcome)
+    state, trace = run_seed(Bandit(), leader, follower, key, steps=300, record=outcome)
     for name in ("true_utility", "proxy_reward", "blind_spot_mass", "kl"):
         np.testing.assert_allclose(trace.metrics[name], expected[name], rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(jax.nn.softmax(state.theta), expected["policy"], rtol=1e-10, atol=1e-12)

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from experiments.__main__ import main
-from tests.oracle import LinearOracle, NeuralOracle, random_network
+from fpo_jax.experiments.bench.numpy_oracle import LinearOracle, NeuralOracle, random_network
+from fpo_jax.experiments.cli.main import main
 
 
 def call(capsys, *arguments):

@@ -11,10 +11,6 @@ from jax.flatten_util import ravel_pytree
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from envs.contextual import Contextual
-from envs.linear import Linear
-from envs.neural import Neural
-from envs.prompts import from_tables
 from fpo_jax import (
     BestResponse,
     Exact,
@@ -33,16 +29,20 @@ from fpo_jax import (
     RewardModel,
     ScoreFunction,
     Tracin,
-    run,
+    run_seed,
 )
-from fpo_jax.estimators import EffectiveReward, Implicit
+from fpo_jax.envs.contextual import Contextual
+from fpo_jax.envs.linear import Linear
+from fpo_jax.envs.neural import Neural
+from fpo_jax.envs.parts.contextual_game import from_tables
 from fpo_jax.expect import training_data
 from fpo_jax.feedback import Comparison, recorded
-from fpo_jax.keys import named_key
-from fpo_jax.optimiser import Optax
-from fpo_jax.penalties import Fpo
+from fpo_jax.followers import Optax
+from fpo_jax.numerics.keys import named_key
+from fpo_jax.objectives.penalties import Fpo
+from fpo_jax.objectives.routes import EffectiveReward, Implicit
 from fpo_jax.steering import foresight_keys, foresighted_value, norm, steering
-from fpo_jax.testing import central_difference
+from fpo_jax.testing.checks import central_difference
 
 SMALL = Contextual(prompts=2, trapped=1, ordinary=2, traps=1, topics=1)
 FOLLOWERS = {
@@ -344,17 +344,17 @@ def test_residuals_from_the_followers_own_buffer(state, key):
 FEATURES, UTILITY = np.ones((2, 3, 2)), np.full((2, 3), 0.5)
 EVEN = [[1 / 3] * 3] * 2
 BAD = {
-    "annotator_temperature = 0.0: must be > 0 where labels are soft": lambda key: run(
+    "annotator_temperature = 0.0: must be > 0 where labels are soft": lambda key: run_seed(
         SMALL,
         Leader(Relaxed()),
         BestResponse(ridge=0.1, feedback=Preferences(annotator_temperature=0.0)),
         key,
         steps=1,
     ),
-    "label_noise = 0.7: must be a finite number >= 0 and <= 0.5": lambda key: run(
+    "label_noise = 0.7: must be a finite number >= 0 and <= 0.5": lambda key: run_seed(
         SMALL, Leader(Relaxed()), Gradient(feedback=Preferences(label_noise=0.7)), key, steps=1
     ),
-    "opponent = reference: must be policy": lambda key: run(
+    "opponent = reference: must be policy": lambda key: run_seed(
         Linear(), Leader(Relaxed()), Gradient(feedback=Preferences(opponent="reference")), key, steps=1
     ),
     "comparison 1 = of a response with itself": lambda key: from_tables(
@@ -378,19 +378,19 @@ BAD = {
     "offline data, prompt 1 = empty": lambda key: from_tables(
         FEATURES, UTILITY, covered=[EVEN[0], [0.0, 0.0, 0.0]]
     ),
-    "reference_leak = 1.0: must be < 1": lambda key: run(
+    "reference_leak = 1.0: must be < 1": lambda key: run_seed(
         Contextual(reference_leak=1.0), Leader(Relaxed()), Gradient(), key, steps=1
     ),
-    "trapped = 9: must be <= prompts": lambda key: run(
+    "trapped = 9: must be <= prompts": lambda key: run_seed(
         Contextual(trapped=9), Leader(Relaxed()), Gradient(), key, steps=1
     ),
-    "oracle = Linear: must be an environment that draws": lambda key: run(
+    "oracle = Linear: must be an environment that draws": lambda key: run_seed(
         Linear(), Leader(Informed()), Gradient(), key, steps=1
     ),
-    "follower = gradient: must be one that remembers": lambda key: run(
+    "follower = gradient: must be one that remembers": lambda key: run_seed(
         SMALL, Leader(Informed(source="buffer")), Gradient(), key, steps=1
     ),
-    "follower = BestResponse: must be given a ridge > 0": lambda key: run(
+    "follower = BestResponse: must be given a ridge > 0": lambda key: run_seed(
         from_tables(FEATURES, UTILITY), Leader(Relaxed()), BestResponse(feedback=Preferences()), key, steps=1
     ),
 }

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import programs
-from fpo_jax.compiling import LIGHTLY, Compiled
+from fpo_jax.engine.compilation import LIGHTLY, Compiled
+from fpo_jax.experiments.core import programs
 from tests.test_command_line import call
 
 TRACED = []
@@ -164,7 +164,7 @@ def test_list_and_help_answer_without_jax_and_say_the_same(capsys):
     for arguments in (["list"], ["list", "--json"], ["--help"], ["rum"]):
         status, out, err = call(capsys, *arguments)
         script = (
-            "import sys; from experiments.__main__ import main; status = main(sys.argv[1:]); "
+            "import sys; from fpo_jax.experiments.cli.main import main; status = main(sys.argv[1:]); "
             "assert not {'jax', 'flax', 'scipy', 'matplotlib'} & set(sys.modules); sys.exit(status)"
         )
         alone = subprocess.run(

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from envs.bandit import Bandit
-from envs.linear import Linear
 from fpo_jax import BestResponse, Exact, Leader, Myopic, Practical, Relaxed, outcome, run_seeds, seed_keys
+from fpo_jax.envs.bandit import Bandit
+from fpo_jax.envs.linear import Linear
 
 
 def finals(objective, steps, seeds):

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.__main__ import main
-from experiments.comparison import Experiment
-from experiments.history import run_again, shown_iterations
-from experiments.report import page
-from experiments.report.parts import numbers
-from experiments.results import provenance
-from experiments.running import execute
-from experiments.settings import resolve
+from fpo_jax.experiments.cli.main import main
+from fpo_jax.experiments.core.files import provenance
+from fpo_jax.experiments.core.settings import resolve
+from fpo_jax.experiments.report import page
+from fpo_jax.experiments.report.parts import numbers
+from fpo_jax.experiments.runs.execution import execute
+from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.history import run_again, shown_iterations
 
 SMALL = {"environment": "bandit", "ordinary": 3, "planted": 2, "steps": 12, "record": "outcome"}
 METHODS = {"RLHF": SMALL | {"objective": "myopic"}, "relaxed 0.3": SMALL | {"objective": "relaxed"}}
@@ -48,7 +48,7 @@ def pages(tmp_path_factory):
         write(path, title, intro, own, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("experiments.reproduce.discover", lambda: {"small": experiment})
+        patch.setattr("fpo_jax.experiments.reproduce.job.discover", lambda: {"small": experiment})
         patch.setattr("fpo_jax.plotting.save", save_nothing)  # drawing takes longer than all else here
         patch.setattr(page, "write", write_and_keep)
         assert main(["run", "bandit", "--seeds=3", *options, f"--out={out / 'run'}"]) == 0

@@ -11,16 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.linear import Linear
-from experiments import progress, states, unfinished_run
-from experiments.progress import Progress
-from experiments.settings import resolve
-from experiments.unfinished_run import UnfinishedRun
-from fpo_jax import Gradient, InputError, Leader, Relaxed, outcome, run, run_seeds, seed_keys
-from fpo_jax.internals import programs_of
-from fpo_jax.segments import segment_rows
-from fpo_jax.simulate import continue_alone, continue_lanes, run_by
-from fpo_jax.start import directly
+from fpo_jax import Gradient, InputError, Leader, Relaxed, outcome, run_seed, run_seeds, seed_keys
+from fpo_jax.engine.initial import directly
+from fpo_jax.engine.internals import programs_of
+from fpo_jax.engine.segments import segment_rows
+from fpo_jax.engine.simulate import continue_alone, continue_lanes, run_by
+from fpo_jax.envs.linear import Linear
+from fpo_jax.experiments.core import progress
+from fpo_jax.experiments.core.progress import Progress
+from fpo_jax.experiments.core.settings import resolve
+from fpo_jax.experiments.runs import resume, states
+from fpo_jax.experiments.runs.resume import UnfinishedRun
 from fpo_jax.types import RewardModel, State
 from tests.test_command_line import call
 
@@ -40,7 +41,7 @@ def test_a_hook_sees_every_entry_in_order_and_changes_nothing():
 
 def test_the_metrics_of_one_run_are_scalars(key):
     seen = []
-    _, trace = run(*PLAYERS, key, steps=3, record=outcome, on_entry=lambda i, m: seen.append(m["gap"]))
+    _, trace = run_seed(*PLAYERS, key, steps=3, record=outcome, on_entry=lambda i, m: seen.append(m["gap"]))
     assert {values.shape for values in seen} == {()}
     np.testing.assert_array_equal(seen, trace.metrics["gap"])
 
@@ -66,7 +67,7 @@ def test_what_a_hook_raises_ends_the_run(key):
 
     seen = []
     with pytest.raises(Enough):
-        run(*PLAYERS, key, steps=60, record=outcome, on_entry=stop)
+        run_seed(*PLAYERS, key, steps=60, record=outcome, on_entry=stop)
     assert seen == list(range(11))
 
 
@@ -75,7 +76,7 @@ def test_a_hook_within_a_traced_function_is_refused(key):
         key = jnp.ravel(keys)[0]
         environment = PLAYERS[0].replace(true_weight_signal=signal)
         hook = {"steps": 3, "record": outcome, "on_entry": lambda iteration, metrics: None}
-        return run(environment, *PLAYERS[1:], key, **hook)[1].metrics["true_utility"][-1]
+        return run_seed(environment, *PLAYERS[1:], key, **hook)[1].metrics["true_utility"][-1]
 
     for traced in (jax.jit(utility), jax.grad(utility), jax.vmap(utility, in_axes=(None, 0))):
         with pytest.raises(
@@ -118,7 +119,7 @@ def arrays(folder, file):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A run that nothing interrupted, with its states; and one that was interrupted after six segments."""
-    from experiments.__main__ import main
+    from fpo_jax.experiments.cli.main import main
 
     folder = tmp_path_factory.mktemp("runs")
     whole, cut = folder / "whole", folder / "cut"
@@ -131,7 +132,7 @@ def finished(tmp_path_factory):
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(unfinished_run, "KEEP_EVERY", -1e9)  # a file a segment
+        patch.setattr(resume, "KEEP_EVERY", -1e9)  # a file a segment
         patch.setattr(UnfinishedRun, "watch", interrupted)
         assert main([*RUN, "--save-states", "--out", str(cut)]) == 130
     assert {path.name for path in folder.iterdir()} == {"whole", "cut.partial"}
@@ -169,11 +170,11 @@ def complaint(capsys, *arguments):
 
 
 def test_what_cannot_be_resumed_is_said(unfinished, capsys, monkeypatch, tmp_path):
-    resume = [*RUN, "--resume", "--out", unfinished]
+    again = [*RUN, "--resume", "--out", unfinished]
     told = complaint(capsys, *RUN, "--out", unfinished)
     assert "must be resumed with --resume, or" in told
-    assert "save_states = False: must be True, as in the run to be resumed" in complaint(capsys, *resume)
-    told = complaint(capsys, *resume, "--save-states", "--seed", "4")
+    assert "save_states = False: must be True, as in the run to be resumed" in complaint(capsys, *again)
+    told = complaint(capsys, *again, "--save-states", "--seed", "4")
     assert "seed = 4: must be 0, as in the run to be resumed" in told
     for option in ("--resume", "--save-states"):
         assert f"out = nothing: must be a folder, for {option}" in complaint(capsys, *RUN, option)
@@ -196,7 +197,7 @@ def test_how_to_go_on_is_said(capsys, tmp_path, monkeypatch):
     status, _, err = call(capsys, *RUN, "--out", out)  # it is soon done again
     assert (status, err.splitlines()[-1]) == (130, "fpo-jax: interrupted; nothing was written")
     assert not list(tmp_path.iterdir())
-    monkeypatch.setattr(unfinished_run, "KEEP_EVERY", -1e9)
+    monkeypatch.setattr(resume, "KEEP_EVERY", -1e9)
     status, _, err = call(capsys, *RUN, "--save-states", "--device", "cpu", "--out", out)
     assert status == 130
     assert err.splitlines()[-1] == (
@@ -275,7 +276,7 @@ def test_what_is_done_is_not_done_again(finished, capsys, monkeypatch):
     def again(*_, **__):
         raise AssertionError("it runs again")
 
-    monkeypatch.setattr("experiments.running.execute", again)
+    monkeypatch.setattr("fpo_jax.experiments.runs.execution.execute", again)
     whole = finished / "whole"
     status, out, err = call(capsys, *RUN, "--save-states", "--resume", "--json", "--out", whole)
     assert (status, err) == (0, f"{whole} holds this run already: nothing is left to do\n")
@@ -294,7 +295,7 @@ class Log(list):
 
 def test_a_hook_is_any_function_and_nothing_else(key):
     log = Log()
-    run(*PLAYERS, key, steps=3, record=outcome, on_entry=log)
+    run_seed(*PLAYERS, key, steps=3, record=outcome, on_entry=log)
     assert log == [0, 1, 2, 3]
     with pytest.raises(InputError, match="on_entry = 5: must be None, or a function"):
-        run(*PLAYERS, key, steps=3, record=outcome, on_entry=5)
+        run_seed(*PLAYERS, key, steps=3, record=outcome, on_entry=5)

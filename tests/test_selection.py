@@ -9,9 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.bandit import Bandit
-from envs.contextual import Contextual
-from envs.linear import Linear
 from fpo_jax import (
     BestOf,
     BestResponse,
@@ -22,13 +19,16 @@ from fpo_jax import (
     Preferences,
     Relaxed,
     RewardModel,
-    run,
+    run_seed,
 )
-from fpo_jax.estimators import EffectiveReward
+from fpo_jax.envs.bandit import Bandit
+from fpo_jax.envs.contextual import Contextual
+from fpo_jax.envs.linear import Linear
+from fpo_jax.objectives.best_of_n import Selected, effective_rewards, reward_scores
+from fpo_jax.objectives.routes import EffectiveReward
 from fpo_jax.responses import Responses, accepted, best_of, drawn, paired
-from fpo_jax.selection import Selected, effective_rewards, reward_scores
 from fpo_jax.steering import foresighted_value, norm, steering
-from fpo_jax.testing import central_difference
+from fpo_jax.testing.checks import central_difference
 
 WEIGHTS = np.array([0.1, 0.2, 0.15, 0.05, 0.1, 0.15, 0.05, 0.2])  # two prompts, of probability ½ each
 SCORES = np.array([1.0, 3.0, 1.0, -2.0, 0.5, 0.5, 0.5, 0.2])  # with ties
@@ -156,9 +156,9 @@ def test_a_likelihood_step_on_the_winner(key):
 
 def test_no_candidates_and_a_policy_of_one_response_are_refused(key):
     with pytest.raises(InputError, match="candidates = 0: must be an integer >= 1"):
-        run(Bandit(), Leader(BestOf(candidates=0)), BestResponse(ridge=0.1, alpha=0.3), key, steps=1)
+        run_seed(Bandit(), Leader(BestOf(candidates=0)), BestResponse(ridge=0.1, alpha=0.3), key, steps=1)
     with pytest.raises(InputError, match="objective = best-of: must be another one"):
-        run(Linear(), Leader(BestOf()), Gradient(), key, steps=1)
+        run_seed(Linear(), Leader(BestOf()), Gradient(), key, steps=1)
 
 
 def test_a_score_that_is_no_number_has_no_rank():

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import pytest
 from flax import struct
 
-from envs.linear import Linear
 from fpo_jax import Gradient
 from fpo_jax.data import Cost, Estimate
-from fpo_jax.estimators import Directed
+from fpo_jax.envs.linear import Linear
+from fpo_jax.numerics.linear_solve import solve_positive
+from fpo_jax.objectives.routes import Directed
 from fpo_jax.responses import accepted, best_of
-from fpo_jax.solve import solve_positive
 from fpo_jax.steering import sign_agreement
 
 

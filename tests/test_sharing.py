@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.gridworld import Gridworld
-from fpo_jax import BestResponse, Exact, Leader, run
-from fpo_jax.internals import equations, within
-from fpo_jax.sharing import sharing
+from fpo_jax import BestResponse, Exact, Leader, run_seed
+from fpo_jax.engine.internals import equations, within
+from fpo_jax.engine.sharing import sharing
+from fpo_jax.envs.gridworld import Gridworld
 
 
 def operations(function, *arguments):
@@ -107,7 +107,7 @@ def test_an_iteration_solves_for_the_occupancy_of_a_policy_once(every):
 
     def go(key):
         leader = Leader(Exact(), policy_lr=0.1)
-        return run(Gridworld(), leader, BestResponse(ridge=0.1), key, steps=2, every=every)
+        return run_seed(Gridworld(), leader, BestResponse(ridge=0.1), key, steps=2, every=every)
 
     # two more are of the policy iteration that finds the optimum: its first step, and that which it repeats.
     # With entries further apart an iteration does not see what the record of its policy computes.

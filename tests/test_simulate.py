@@ -11,11 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs import ENVIRONMENTS
-from envs.bandit import Bandit
-from envs.gridworld import Gridworld
-from envs.linear import Linear
-from experiments.settings import resolve
 from fpo_jax import (
     BestResponse,
     Exact,
@@ -28,16 +23,21 @@ from fpo_jax import (
     Relaxed,
     full_record,
     outcome,
-    run,
+    run_seed,
     run_seeds,
     seed_keys,
 )
+from fpo_jax.engine.initial import begin, in_double, instance
+from fpo_jax.engine.lanes import apart, together
+from fpo_jax.engine.simulate import first_divergence
+from fpo_jax.envs import ENVIRONMENTS
+from fpo_jax.envs.bandit import Bandit
+from fpo_jax.envs.gridworld import Gridworld
+from fpo_jax.envs.linear import Linear
+from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.followers import Converged
-from fpo_jax.loops import apart, together
-from fpo_jax.penalties import Fpo
+from fpo_jax.objectives.penalties import Fpo
 from fpo_jax.record import defined, is_finite
-from fpo_jax.simulate import first_divergence
-from fpo_jax.start import begin, in_double, instance
 from fpo_jax.types import RewardModel, State, Trace
 from tests.compiled import compilations
 
@@ -51,7 +51,7 @@ def test_seeds_at_once_equal_seeds_one_by_one():
         leader, follower, keys = Leader(Exact()), FOLLOWER[name], seed_keys(5, first_seed=3)
         _, batched = run_seeds(environment, leader, follower, keys, steps=20, record=outcome)
         for i, key in enumerate(keys):
-            _, single = run(environment, leader, follower, key, steps=20, record=outcome)
+            _, single = run_seed(environment, leader, follower, key, steps=20, record=outcome)
             one_of_them = jax.tree.map(lambda values, i=i: values[i], batched.metrics)
             chex.assert_trees_all_close(one_of_them, single.metrics, rtol=1e-12, atol=1e-13)
 
@@ -60,10 +60,10 @@ def test_seeds_at_once_equal_seeds_one_by_one():
 def test_entries_are_of_the_same_run_however_many_there_are(key, steps):
     # Chunks of 1 and 4 iterations: divisors of the steps up to 4, where there are so few.
     environment, follower, leader = SMALL["bandit"], FOLLOWER["bandit"], Leader(Myopic(), policy_lr=1.0)
-    final, trace = run(environment, leader, follower, key, steps=steps, record=outcome, keep_states=True)
+    final, trace = run_seed(environment, leader, follower, key, steps=steps, record=outcome, keep_states=True)
     chex.assert_shape([*trace.metrics.values()], (steps + 1,))
     chex.assert_trees_all_equal(jax.tree.map(lambda leaf: leaf[-1], trace.state), final)
-    sparse_final, sparse = run(
+    sparse_final, sparse = run_seed(
         environment, leader, follower, key, steps=steps, record=outcome, every=steps, keep_states=True
     )
     ends = jax.tree.map(lambda leaf: leaf[jnp.array([0, -1])], trace)
@@ -72,7 +72,7 @@ def test_entries_are_of_the_same_run_however_many_there_are(key, steps):
 
 def test_a_run_within_another_program_is_the_same(key):
     leader = Leader(Exact(), policy_lr=1.0)
-    go = partial(run, SMALL["bandit"], leader, FOLLOWER["bandit"], key, steps=3, record=outcome)
+    go = partial(run_seed, SMALL["bandit"], leader, FOLLOWER["bandit"], key, steps=3, record=outcome)
     _, expected = go()
     for _, trace in (jax.jit(go)(), jax.jit(lambda key: go.func(*go.args[:3], key, **go.keywords))(key)):
         chex.assert_trees_all_close(trace, expected, rtol=1e-12)
@@ -81,7 +81,7 @@ def test_a_run_within_another_program_is_the_same(key):
 def test_keys_of_either_kind_and_derivatives_of_a_whole_run():
     def utility(signal, key):
         environment = SMALL["linear"].replace(true_weight_signal=signal)
-        _, trace = run(environment, Leader(Myopic()), Gradient(), key, steps=3, record=outcome)
+        _, trace = run_seed(environment, Leader(Myopic()), Gradient(), key, steps=3, record=outcome)
         return trace.metrics["true_utility"][-1]
 
     typed, raw = jax.random.key(2), jax.random.PRNGKey(2)
@@ -168,7 +168,9 @@ def test_a_program_traces_its_record_once_and_another_length_is_another_program(
 
 def test_record_sees_what_it_says(key):
     environment, follower = SMALL["bandit"], FOLLOWER["bandit"]
-    _, trace = run(environment, Leader(Exact(), policy_lr=1.0), follower, key, steps=10, keep_states=True)
+    _, trace = run_seed(
+        environment, Leader(Exact(), policy_lr=1.0), follower, key, steps=10, keep_states=True
+    )
     metrics = trace.metrics
     chex.assert_shape([*metrics.values()], (11,))
     np.testing.assert_allclose(metrics["gap"], metrics["proxy_reward"] - metrics["true_utility"])
@@ -225,9 +227,9 @@ def test_run_may_itself_be_vmapped_over_hyperparameters(key):
 
     def final(weight):
         leader = Leader(Relaxed(weight=weight))
-        return run(environment, leader, follower, key, steps=20, record=outcome)[1].metrics["true_utility"][
-            -1
-        ]
+        return run_seed(environment, leader, follower, key, steps=20, record=outcome)[1].metrics[
+            "true_utility"
+        ][-1]
 
     weights = jnp.array([0.0, 0.1, 0.2])
     together = jax.vmap(final)(weights)
@@ -240,10 +242,10 @@ import sys
 from functools import partial
 from pathlib import Path
 import jax, numpy
-from envs.linear import Linear
-from experiments import programs
+from fpo_jax.envs.linear import Linear
+from fpo_jax.experiments.core import programs
 from fpo_jax import Gradient, Leader, Myopic, run_seeds, seed_keys
-from fpo_jax.simulate import run_by
+from fpo_jax.engine.simulate import run_by
 jax.config.update("jax_enable_x64", True)
 devices = jax.local_devices()
 assert len(devices) == 3
@@ -301,7 +303,7 @@ def test_a_seed_means_the_same_instance_and_start_in_either_precision(name):
 def test_an_instance_drawn_by_hand_is_that_of_a_run(key):
     with jax.enable_x64(False):
         game = instance(Bandit(), key)
-        _, trace = run(Bandit(), Leader(Myopic()), BestResponse(ridge=0.1, alpha=0.3), key, steps=1)
+        _, trace = run_seed(Bandit(), Leader(Myopic()), BestResponse(ridge=0.1, alpha=0.3), key, steps=1)
         assert game.arms.quality.dtype == jnp.float32
         np.testing.assert_allclose(trace.metrics["true_utility"][0], game.arms.quality.mean(), rtol=1e-6)
     wide = instance(Bandit(), key)
@@ -313,7 +315,7 @@ def test_an_arm_without_utility_is_named_and_not_the_follower(key):
     for bad in (np.nan, np.inf):
         broken = game.replace(arms=game.arms._replace(quality=game.arms.quality.at[3].set(bad)))
         with pytest.raises(InputError, match=rf"utility\(y\), response 3 = {bad}: must be finite"):
-            run(broken, Leader(Myopic()), BestResponse(ridge=0.1, alpha=0.3), key, steps=1)
+            run_seed(broken, Leader(Myopic()), BestResponse(ridge=0.1, alpha=0.3), key, steps=1)
 
 
 def test_a_float32_optimum_near_discount_1_is_that_of_double_precision():
@@ -334,7 +336,7 @@ def test_an_instance_that_cannot_be_drawn_in_double_precision_is_told():
     with jax.enable_x64(False):
         leader, follower = Leader(Myopic()), BestResponse(ridge=0.1, alpha=0.3)
         with pytest.warns(UserWarning, match="an instance is drawn in float32: another one than outside"):
-            jax.jit(lambda key: run(Bandit(), leader, follower, key, steps=1)[1])(jax.random.key(0))
+            jax.jit(lambda key: run_seed(Bandit(), leader, follower, key, steps=1)[1])(jax.random.key(0))
         game = instance(Bandit(), jax.random.key(0))
         assert game.arms.quality.dtype == jnp.float32
 
@@ -346,4 +348,4 @@ def test_a_follower_that_keeps_its_promise_in_double_precision_only_is_refused_i
         jax.enable_x64(False),
         pytest.raises(InputError, match="follower = Converged: must be one that reaches its best response"),
     ):
-        run(Bandit(ordinary=4, planted=2), Leader(Myopic()), follower, key, steps=2)
+        run_seed(Bandit(ordinary=4, planted=2), Leader(Myopic()), follower, key, steps=2)

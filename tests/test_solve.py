@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.bandit import Arm, BanditGame
-from fpo_jax import BestResponse, RewardModel, steering
-from fpo_jax.estimators import Implicit
-from fpo_jax.solve import solve_positive
-from fpo_jax.start import at_precision
+from fpo_jax import BestResponse, RewardModel
+from fpo_jax.engine.initial import at_precision
+from fpo_jax.envs.bandit import Arm, BanditGame
+from fpo_jax.numerics.linear_solve import solve_positive
+from fpo_jax.objectives.routes import Implicit
+from fpo_jax.steering import steering
 
 
 def near_duplicates(apart):

@@ -7,25 +7,22 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from experiments.bench_coverage import DISTRIBUTIONS, coverage
 from fpo_jax import InputError
-from fpo_jax import bootstrap as module
+from fpo_jax.experiments.bench.coverage import DISTRIBUTIONS, coverage
 from fpo_jax.statistics import (
     beyond_optimum,
-    bootstrap,
     collapsed,
     interquartile_mean,
-    mean,
     mean_interval,
-    middle_half,
     paired_difference,
     passing,
     performance_profile,
     probability_of_improvement,
     share_gained,
     share_interval,
-    superiority,
 )
+from fpo_jax.statistics import bootstrap as module
+from fpo_jax.statistics.bootstrap import bootstrap, mean, middle_half, superiority
 from tests.compiled import compilations
 
 NAN = np.nan

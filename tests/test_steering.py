@@ -12,10 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.flatten_util import ravel_pytree
 
-from envs import ENVIRONMENTS
-from envs.bandit import Arm, Bandit, BanditGame
-from envs.linear import Linear
-from envs.neural import Neural
 from fpo_jax import (
     BestResponse,
     Exact,
@@ -27,14 +23,16 @@ from fpo_jax import (
     Relaxed,
     Responses,
     RewardModel,
-    steering,
 )
+from fpo_jax.envs import ENVIRONMENTS
+from fpo_jax.envs.bandit import Arm, Bandit, BanditGame
+from fpo_jax.envs.linear import Linear
+from fpo_jax.envs.neural import Neural
 from fpo_jax.expect import expect, follower_loss, leader_value, mix, training_data
-from fpo_jax.followers import Converged
-from fpo_jax.keys import named_key
-from fpo_jax.optimiser import Optax
-from fpo_jax.steering import cosine, foresighted_value, norm, norm_ratio, sign_agreement
-from fpo_jax.testing import central_difference
+from fpo_jax.followers import Converged, Optax
+from fpo_jax.numerics.keys import named_key
+from fpo_jax.steering import cosine, foresighted_value, norm, norm_ratio, sign_agreement, steering
+from fpo_jax.testing.checks import central_difference
 
 FOLLOWERS = {
     "gradient, 1 step": Gradient(rm_lr=0.005, weight_decay=1e-4),

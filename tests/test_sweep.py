@@ -10,12 +10,12 @@ import jax
 import numpy as np
 import pytest
 
-from envs.linear import Linear
-from fpo_jax import Exact, Gradient, Leader, Myopic, Practical, Proximal, Relaxed, outcome, run
-from fpo_jax import sweep as sweeps
-from fpo_jax.hyperparameters import InputError
+from fpo_jax import Exact, Gradient, Leader, Myopic, Practical, Proximal, Relaxed, outcome, run_seed
+from fpo_jax.engine import sweep as sweeps
+from fpo_jax.engine.sweep import Cell, Sweep, in_one_form, programs_compiled
+from fpo_jax.envs.linear import Linear
+from fpo_jax.errors import InputError
 from fpo_jax.objectives import Fpo
-from fpo_jax.sweep import Cell, Sweep, in_one_form, programs_compiled
 
 STEPS, SEEDS = 6, (3, 5, 8)
 GAME, FOLLOWER = Linear(dimension=4), Gradient(rm_lr=0.01)
@@ -39,7 +39,7 @@ def one_by_one():
     """True utility [cell, seed, step] of a Python loop over runs."""
     traces = [
         [
-            run(*c, jax.random.key(seed), steps=STEPS, record=outcome)[1].metrics["true_utility"]
+            run_seed(*c, jax.random.key(seed), steps=STEPS, record=outcome)[1].metrics["true_utility"]
             for seed in SEEDS
         ]
         for c in CELLS

@@ -19,18 +19,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from envs.linear import Linear
-from experiments import chunks, phase, sweep_figures, sweeping
-from experiments.commands.sweep import _axes
-from experiments.dataset import load_sweep, per_seed, table
-from experiments.grid import make_grid
-from experiments.progress import Progress
-from experiments.running import execute
-from experiments.settings import resolve
-from experiments.wording import told_apart
 from fpo_jax import plotting
-from fpo_jax.hyperparameters import InputError
-from fpo_jax.sweep import Sweep
+from fpo_jax.engine.sweep import Sweep
+from fpo_jax.envs.linear import Linear
+from fpo_jax.errors import InputError
+from fpo_jax.experiments import phase
+from fpo_jax.experiments.cli.sweep import _axes
+from fpo_jax.experiments.core import unfinished as unfinished_folder
+from fpo_jax.experiments.core.progress import Progress
+from fpo_jax.experiments.core.settings import resolve
+from fpo_jax.experiments.core.wording import told_apart
+from fpo_jax.experiments.runs.execution import execute
+from fpo_jax.experiments.sweeps import execution, figures
+from fpo_jax.experiments.sweeps.dataset import load_sweep, per_seed, table
+from fpo_jax.experiments.sweeps.grid import make_grid
 from tests.test_command_line import call
 
 GRID = ["--objective", "myopic,relaxed,exact", "--grid", "weight=0,0.1", "--grid", "dimension=4"]
@@ -53,7 +55,7 @@ def require_equal(folder, other):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A sweep that nothing interrupted."""
-    from experiments.__main__ import main
+    from fpo_jax.experiments.cli.main import main
 
     out = tmp_path_factory.mktemp("sweep") / "whole"
     assert main([*FAST, "--out", str(out)]) == 0
@@ -251,7 +253,7 @@ def test_disk_full(monkeypatch, capsys, tmp_path):
     names = {path.name for path in tmp_path.glob("full.partial/*")} - {"lock"}
     assert len(names) == 3  # two chunks, the configuration
     Usage = namedtuple("Usage", "total used free")
-    monkeypatch.setattr(chunks.shutil, "disk_usage", lambda path: Usage(0, 0, 10_000))
+    monkeypatch.setattr(unfinished_folder.shutil, "disk_usage", lambda path: Usage(0, 0, 10_000))
     told = complaint(capsys, *FAST, "--out", tmp_path / "big")
     assert "GB on the disk: --every 3 fits" in told, told
     assert not (tmp_path / "big.partial").exists()
@@ -310,7 +312,7 @@ def test_a_finished_sweep_is_not_run_again(finished, capsys, monkeypatch):
     def again(*_, **__):
         raise AssertionError("it runs again")
 
-    monkeypatch.setattr("experiments.sweeping.sweep_into", again)
+    monkeypatch.setattr("fpo_jax.experiments.sweeps.execution.sweep_into", again)
     for options in ([], FAST[1:]):
         status, out, err = call(capsys, "sweep", *options, "--resume", "--json", "--out", finished)
         assert (status, err) == (0, f"{finished} holds this sweep already: nothing is left to do\n")
@@ -394,14 +396,14 @@ def test_bad_files(wishes, told):
 def test_diverged_runs_are_left_out():
     axes = {"policy_lr": [0.02, 1e6], "dimension": [4]}
     grid = make_grid({"environment": "linear", "grid": axes, "seeds": 3, "steps": 6, "precision": "float64"})
-    result = sweeping.run_grid(grid, 4)
+    result = execution.run_grid(grid, 4)
     gone = result.sel(policy_lr=1e6)
     assert (gone["diverged_at"] > 0).all()
     assert gone["true_utility"].isnull().all()
     assert (result.sel(policy_lr=0.02)["diverged_at"] == -1).all()
     assert list(table(result)["n"]) == [3, 0]
     assert per_seed(result)["collapsed"].isnull().sum() == 3
-    assert sweep_figures.counted(per_seed(result)["true_utility_final"]) == "0 to 3"
+    assert figures.counted(per_seed(result)["true_utility_final"]) == "0 to 3"
 
 
 def test_experiment_of_sweeps(monkeypatch, tmp_path):
@@ -437,7 +439,7 @@ def test_heat_map_puts_values_where_they_belong():
 
 
 def start(*arguments):
-    command = [sys.executable, "-m", "experiments", *map(str, arguments)]
+    command = [sys.executable, "-m", "fpo_jax", *map(str, arguments)]
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "1"}
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
@@ -517,7 +519,7 @@ def test_a_sweep_meets_the_instances_of_a_run():
     wishes = {"environment": "bandit", "objective": "exact", "seeds": 4, "steps": 1, "record": "outcome"}
     grid, settings = make_grid(wishes), resolve(wishes)
     assert (grid.precision, settings.precision) == ("float32", "float64")
-    optima, run = sweeping.run_grid(grid)["optimum"].values.ravel(), execute(settings)
+    optima, run = execution.run_grid(grid)["optimum"].values.ravel(), execute(settings)
     np.testing.assert_allclose(optima, run.optimum, rtol=1e-7)
     # those that a run always had; single random numbers gave a sweep 0.9989 0.8773 0.9376 0.9548
     np.testing.assert_allclose(run.optimum, [0.9933, 0.9470, 0.9084, 0.9939], atol=5e-5)
@@ -540,7 +542,7 @@ def test_whole_numbers_stay_whole_beside_a_method_without_them():
     grid = make_grid(
         {"environment": "linear", "objective": "myopic,exact", "grid": {"horizon": "1,2"}, "seeds": 2}
     )
-    result = sweeping.run_grid(dataclasses.replace(grid, steps=2, every=1))
+    result = execution.run_grid(dataclasses.replace(grid, steps=2, every=1))
     assert list(table(result)["horizon"]) == [None, 1, 2]
     assert json.loads(result.attrs["own"]) == {"myopic": [], "exact": ["horizon"]}
     assert told_apart([1200.0, 1300.0]) == ["1200", "1300"]

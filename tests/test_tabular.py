@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import envs.transitions
-from envs.garnet import Garnet
-from envs.gridworld import Gridworld
-from envs.tabular import TabularGame, from_tables
-from envs.transitions import Branches, Table
-from fpo_jax import BestResponse, Leader, Myopic, outcome, run, steering
-from fpo_jax.hyperparameters import InputError, validate
-from fpo_jax.steering import foresighted_value
-from fpo_jax.testing import central_difference
+from fpo_jax import BestResponse, Leader, Myopic, outcome, run_seed
+from fpo_jax.envs.garnet import Garnet
+from fpo_jax.envs.gridworld import Gridworld
+from fpo_jax.envs.parts import transitions
+from fpo_jax.envs.parts.tabular import TabularGame, from_tables
+from fpo_jax.envs.parts.transitions import Branches, Table
+from fpo_jax.errors import InputError
+from fpo_jax.hyperparameters import validate
+from fpo_jax.steering import foresighted_value, steering
+from fpo_jax.testing.checks import central_difference
 
 FOLLOWER = BestResponse(ridge=0.1, alpha=0.3)
 SIZES = [Garnet(states=s, actions=a, branching=b) for s, a, b in ((5, 2, 2), (12, 3, 3), (30, 4, 5))]
@@ -129,7 +130,7 @@ def test_an_iterative_solve_that_does_not_converge_is_nan(key, monkeypatch):
     def breaks_down(matvec, right, **options):
         return jnp.full_like(right, jnp.nan), None
 
-    monkeypatch.setattr(envs.transitions, "gmres", breaks_down)
+    monkeypatch.setattr(transitions, "gmres", breaks_down)
     branches = drawn(Gridworld(occupancy_solver="iterative"), key)[0].transitions
     policy = jnp.full((25, 4), 0.25)
     assert np.all(np.isnan(branches.solve(policy, 0.99, jnp.zeros(25).at[0].set(1.0))))
@@ -208,7 +209,7 @@ def test_a_process_from_tables_runs(key):
     v0 = 0.5 * 0.5 * v1 / (1 - 0.5 * 0.5)
     np.testing.assert_allclose(game.optimum(), 0.5 * (v0 + v1) / 2, rtol=1e-12)
     leader = Leader(Myopic(), policy_lr=10.0)
-    _, trace = run(game, leader, BestResponse(ridge=0.01), key, steps=200, record=outcome)
+    _, trace = run_seed(game, leader, BestResponse(ridge=0.01), key, steps=200, record=outcome)
     assert trace.metrics["true_utility"][-1] > 0.95 * game.optimum()
 
 
@@ -253,7 +254,7 @@ def test_a_game_put_together_by_hand_is_checked_before_a_run(key):
     game = from_tables(**TABLES)
     broken = game.replace(transitions=Table(2.0 * game.transitions.probabilities))
     with pytest.raises(InputError, match="transitions, state 0, action 0 = probabilities summing to 2"):
-        run(broken, Leader(Myopic()), FOLLOWER, key, steps=1)
+        run_seed(broken, Leader(Myopic()), FOLLOWER, key, steps=1)
     far = Branches(jnp.array([[[0], [2]]] * 2), jnp.ones((2, 2, 1)))
     with pytest.raises(InputError, match=r"transitions, state 0, action 1 = 2: must be a state in \[0, 2\)"):
         validate(game.replace(transitions=far))

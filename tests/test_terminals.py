@@ -15,10 +15,10 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import programs
-from experiments.commands.streams import Unwritten, forgiving, spell
-from experiments.devices import keep_compiled
-from fpo_jax.internals import setting
+from fpo_jax.engine.internals import setting
+from fpo_jax.experiments.cli.streams import Unwritten, forgiving, spell
+from fpo_jax.experiments.core import programs
+from fpo_jax.experiments.core.devices import keep_compiled
 from tests.test_command_line import call
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +37,7 @@ def variables(**changes):
 
 def started(command, redirections="", **changes):
     """Run a command in a process of its own; return its exit status, standard output and error as bytes."""
-    words = f'"{sys.executable}" -m experiments "$@" {redirections}'
+    words = f'"{sys.executable}" -m fpo_jax "$@" {redirections}'
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", words, "fpo-jax", *map(str, command)],
         env=variables(**changes),
@@ -248,7 +248,7 @@ def test_a_sweep_fits_a_terminal_of_forty_columns(kept):
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
     sweep = ["sweep", "linear", "--steps", "3", "--seeds", "16", "--grid", "dimension=4"]
     ends = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
-    words = [sys.executable, "-m", "experiments", *sweep]
+    words = [sys.executable, "-m", "fpo_jax", *sweep]
     with subprocess.Popen(words, env=variables(COLUMNS=None, **kept, **ASCII), **ends) as process:
         os.close(theirs)
         said = b""

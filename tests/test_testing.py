@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from flax import struct
 
-from envs import ENVIRONMENTS
-from envs.bandit import Bandit
-from envs.linear import Linear
-from fpo_jax import BestResponse, Decomposition, Gradient, InputError, Leader, Myopic, Responses, run
-from fpo_jax.testing import central_difference, check_decomposition, check_game
+from fpo_jax import BestResponse, Decomposition, Gradient, InputError, Leader, Myopic, Responses, run_seed
+from fpo_jax.envs import ENVIRONMENTS
+from fpo_jax.envs.bandit import Bandit
+from fpo_jax.envs.linear import Linear
+from fpo_jax.testing.checks import central_difference, check_decomposition, check_game
 
 SMALL = {"language": {"vocabulary": 6, "prompts": 1, "length": 2, "width": 4, "features": 4}}
 
@@ -84,7 +84,7 @@ def test_a_class_that_is_no_pytree_is_named():
 def test_a_run_refuses_weights_that_do_not_sum_to_1(key):
     game = broken(**BROKEN["sum of responses.w = 2.0"])
     with pytest.raises(InputError, match=r"sum of responses.w = 2.0: must be 1"):
-        run(game, Leader(Myopic()), Gradient(), key, steps=1)
+        run_seed(game, Leader(Myopic()), Gradient(), key, steps=1)
 
 
 def test_central_difference_of_a_polynomial():

@@ -8,12 +8,12 @@ from typing import Any, Protocol, TextIO
 
 from tqdm import tqdm
 
-from experiments.chunks import Unfinished
-from experiments.judging.answers import Pair
-from experiments.judging.verdicts import FILE, IDENTICAL, Verdict, read_verdicts
-from experiments.results import require_writable
-from experiments.settings import load
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.files import require_writable
+from fpo_jax.experiments.core.settings import load
+from fpo_jax.experiments.core.unfinished import Unfinished
+from fpo_jax.experiments.judging.answers import Pair
+from fpo_jax.experiments.judging.verdicts import FILE, IDENTICAL, Verdict, read_verdicts
 
 NAMES_OF_FILES = ("answers", "template")
 """Settings that may differ when resuming: a file may be moved, and its contents are compared."""

@@ -15,11 +15,11 @@ from urllib.parse import quote, urlsplit
 
 import numpy as np
 
-from experiments.judging.answers import Pair
-from experiments.judging.question import fill, understand
-from experiments.judging.verdicts import DISAGREED, Verdict, shortened
-from experiments.wording import EXTRA
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.wording import EXTRA
+from fpo_jax.experiments.judging.answers import Pair
+from fpo_jax.experiments.judging.question import fill, understand
+from fpo_jax.experiments.judging.verdicts import DISAGREED, Verdict, shortened
 
 LONGEST_REPLY = 2000
 """Characters of a reply that are kept."""

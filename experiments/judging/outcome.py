@@ -6,13 +6,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments import figures
-from experiments.judging.counts import HEAD, LEGEND, cell, cells, probability, remarks
-from experiments.judging.verdicts import FILE, Verdict
-from experiments.report import page
-from experiments.report.parts import Section, markdown_table
-from experiments.results import replacing, write_json
 from fpo_jax import plotting
+from fpo_jax.experiments.core.files import replacing, write_json
+from fpo_jax.experiments.judging.counts import HEAD, LEGEND, cell, cells, probability, remarks
+from fpo_jax.experiments.judging.verdicts import FILE, Verdict
+from fpo_jax.experiments.report import page
+from fpo_jax.experiments.report.parts import Section, markdown_table
+from fpo_jax.experiments.runs import figures
 
 COLOURS = (plotting.EXACT.color, "#9A9A9A", plotting.RLHF.color)
 """Of wins, ties and losses."""

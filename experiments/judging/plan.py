@@ -7,21 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.judging.answers import digest, matched
-from experiments.judging.comparing import Judge, compare
-from experiments.judging.counts import assess, parse_counts
-from experiments.judging.endpoint import Endpoint, Key, openai, require_url
-from experiments.judging.question import load_template
-from experiments.judging.scorer import Scorer, load_score
-from experiments.judging.verdicts import DISAGREED, IDENTICAL, Verdict, counted, position
-from experiments.results import provenance, require_writable
-from experiments.settings import load
-from experiments.wording import as_text
-from fpo_jax.hyperparameters import InputError, require_known
-from fpo_jax.start import SEED_LIMIT
+from fpo_jax.engine.initial import SEED_LIMIT
+from fpo_jax.errors import InputError, require_known
+from fpo_jax.experiments.core.files import provenance, require_writable
+from fpo_jax.experiments.core.settings import load
+from fpo_jax.experiments.core.wording import as_text
+from fpo_jax.experiments.judging.answers import digest, matched
+from fpo_jax.experiments.judging.comparing import Judge, compare
+from fpo_jax.experiments.judging.counts import assess, parse_counts
+from fpo_jax.experiments.judging.endpoint import Endpoint, Key, openai, require_url
+from fpo_jax.experiments.judging.question import load_template
+from fpo_jax.experiments.judging.scorer import Scorer, load_score
+from fpo_jax.experiments.judging.verdicts import DISAGREED, IDENTICAL, Verdict, counted, position
 
 if TYPE_CHECKING:
-    from experiments.commands.judge import Judge as Options
+    from fpo_jax.experiments.cli.judge import Judge as Options
 
 SETTINGS: dict[str, Any] = {
     "answers": list,
@@ -119,7 +119,7 @@ def of_counts(settings: Mapping[str, Any], given: "Options", command: str) -> di
     rows = [assess(written, parse_counts(written)) for written in settings["counts"]]
     report = {"comparisons": rows} | provenance(command, "float64")
     if given.out is not None:
-        from experiments.judging import outcome  # matplotlib is slow to import
+        from fpo_jax.experiments.judging import outcome  # matplotlib is slow to import
 
         require_writable(given.out)
         outcome.write(given.out, settings, report)
@@ -156,7 +156,7 @@ def of_files(settings: Mapping[str, Any], given: "Options", command: str) -> dic
     def finish(verdicts: list[Verdict]) -> None:
         reported.update(_report(settings, verdicts, command))
         if given.out is not None:
-            from experiments.judging import outcome  # as above
+            from fpo_jax.experiments.judging import outcome  # as above
 
             outcome.write(given.out, config, reported, verdicts)
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.errors import InputError
 
 TEMPLATE = """\
 You compare two answers to the same prompt. Judge how correct, helpful and honest they are. Length, style,

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments import llm
-from experiments.judging.answers import Pair
-from experiments.judging.verdicts import Verdict, shortened
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.errors import InputError
+from fpo_jax.experiments import llm
+from fpo_jax.experiments.judging.answers import Pair
+from fpo_jax.experiments.judging.verdicts import Verdict, shortened
 
 Score = Callable[[str, str], float]
 """(prompt, response) to a number; higher is better."""
@@ -54,7 +54,7 @@ def load_score(named: str) -> Score:
             llm.require_extra()
         except llm.MissingExtra as error:
             raise InputError("scorer", named, f"a function, module:function, as a folder {error}") from error
-        from experiments.llm.scorer import load_scorer
+        from fpo_jax.experiments.llm.scorer import load_scorer
 
         return load_scorer(Path(named))
     module, colon, function = named.partition(":")

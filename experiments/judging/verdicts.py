@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.judging.counts import Counts, assess
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.judging.counts import Counts, assess
 
 FILE = "verdicts.jsonl"
 OUTCOMES = {"win": "wins", "loss": "losses", "tie": "ties", "error": "errors"}

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments.llm.settings import AnswerSettings, Settings
-from experiments.wording import EXTRA
+from fpo_jax.experiments.core.wording import EXTRA
+from fpo_jax.experiments.llm.settings import AnswerSettings, Settings
 
 PACKAGES = ("tunix", "qwix", "transformers", "tokenizers", "safetensors")
 
@@ -32,7 +32,7 @@ def require_extra() -> None:
 def train(settings: Settings, out: Path | None, resume: bool = False) -> dict[str, Any]:
     """Run the pipeline, write its results to a folder if one is given, and return what sums them up."""
     require_extra()
-    from experiments.llm import running
+    from fpo_jax.experiments.llm import running
 
     return running.train(settings, out, resume)
 
@@ -40,7 +40,7 @@ def train(settings: Settings, out: Path | None, resume: bool = False) -> dict[st
 def plan(settings: Settings, say: Callable[[str], object] = print) -> dict[str, Any]:
     """Say what a step costs and needs, by shapes alone, and return it."""
     require_extra()
-    from experiments.llm import dry_run
+    from fpo_jax.experiments.llm import dry_run
 
     return dry_run.plan(settings, say)
 
@@ -48,6 +48,6 @@ def plan(settings: Settings, say: Callable[[str], object] = print) -> dict[str, 
 def answer(settings: AnswerSettings, out: Path) -> int:
     """Answer prompts, write the answers to a JSONL file, and return how many they are."""
     require_extra()
-    from experiments.llm import answering
+    from fpo_jax.experiments.llm import answering
 
     return answering.answer(settings, out)

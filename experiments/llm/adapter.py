@@ -12,11 +12,11 @@ from jaxtyping import PyTree
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from experiments.llm.model import Config, Lora, adapter_graph
-from experiments.llm.settings import LORA_MODULES
-from experiments.llm.sizes import read_json
-from experiments.results import write_json
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.files import write_json
+from fpo_jax.experiments.llm.model import Config, Lora, adapter_graph
+from fpo_jax.experiments.llm.settings import LORA_MODULES
+from fpo_jax.experiments.llm.sizes import read_json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 

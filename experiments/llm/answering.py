@@ -12,16 +12,16 @@ import numpy as np
 from jaxtyping import Array, Int
 from tqdm import tqdm
 
-from experiments.chunks import put
-from experiments.llm import adapter, checkpoint
-from experiments.llm.generation import Sampling, draw, read_prompt
-from experiments.llm.loop import mesh_over, step_key
-from experiments.llm.model import Net
-from experiments.llm.prompts import Tokenizer, padded, read_prompts, say_cut
-from experiments.llm.settings import AnswerSettings
-from experiments.llm.sizes import read_config
-from experiments.settings import in_precision
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.settings import in_precision
+from fpo_jax.experiments.core.unfinished import put
+from fpo_jax.experiments.llm import adapter, checkpoint
+from fpo_jax.experiments.llm.generation import Sampling, draw, read_prompt
+from fpo_jax.experiments.llm.loop import mesh_over, step_key
+from fpo_jax.experiments.llm.model import Net
+from fpo_jax.experiments.llm.prompts import Tokenizer, padded, read_prompts, say_cut
+from fpo_jax.experiments.llm.settings import AnswerSettings
+from fpo_jax.experiments.llm.sizes import read_config
 from fpo_jax.types import Key, Scalar
 
 

@@ -15,10 +15,10 @@ from safetensors import SafetensorError, safe_open
 from tunix.models import safetensors_loader
 from tunix.models.llama3 import params as tunix_params
 
-from experiments.llm.model import Config, Llama, Net, plain_graph
-from experiments.llm.sizes import read_config, read_json
-from fpo_jax.hyperparameters import InputError
-from fpo_jax.keys import named_key
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.llm.model import Config, Llama, Net, plain_graph
+from fpo_jax.experiments.llm.sizes import read_config, read_json
+from fpo_jax.numerics.keys import named_key
 from fpo_jax.types import Key
 
 INDEX, WEIGHTS = "model.safetensors.index.json", "model.safetensors"

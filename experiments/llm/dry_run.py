@@ -5,12 +5,12 @@ from typing import Any
 
 import jax
 
-from experiments.llm.folders import require_same_size
-from experiments.llm.model import KNOWN, parameters
-from experiments.llm.planning import Abstract, Work, build, memory, others, scoring, work
-from experiments.llm.settings import Settings
-from experiments.llm.sizes import sizes
-from experiments.settings import in_precision
+from fpo_jax.experiments.core.settings import in_precision
+from fpo_jax.experiments.llm.folders import require_same_size
+from fpo_jax.experiments.llm.model import KNOWN, parameters
+from fpo_jax.experiments.llm.planning import Abstract, Work, build, memory, others, scoring, work
+from fpo_jax.experiments.llm.settings import Settings
+from fpo_jax.experiments.llm.sizes import sizes
 
 
 def plan(settings: Settings, say: Callable[[str], object] = print) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from typing import Any
 
 from tokenizers import Tokenizer as Vocabulary
 
-from experiments.llm.model import Config
-from experiments.llm.prompts import digest, read_prompts
-from experiments.llm.settings import Settings
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.llm.model import Config
+from fpo_jax.experiments.llm.prompts import digest, read_prompts
+from fpo_jax.experiments.llm.settings import Settings
 
 LOADED = (".json", ".safetensors", ".model", ".jinja")
 """How names of files end that are read from a checkpoint: sizes, weights, tokenizer, chat template."""

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
-from experiments.llm.model import Cache, Net, empty_cache
+from fpo_jax.experiments.llm.model import Cache, Net, empty_cache
 from fpo_jax.types import Key, Scalar
 
 Spread = Callable[[Any], Any]

@@ -17,10 +17,10 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 
-from experiments.llm.generation import Sampling, draw, last_hidden, log_likelihood, read_prompt
-from experiments.llm.model import Net
-from experiments.llm.scoring import Candidates, Features, compared, head_loss, scores
-from fpo_jax.keys import named_key
+from fpo_jax.experiments.llm.generation import Sampling, draw, last_hidden, log_likelihood, read_prompt
+from fpo_jax.experiments.llm.model import Net
+from fpo_jax.experiments.llm.scoring import Candidates, Features, compared, head_loss, scores
+from fpo_jax.numerics.keys import named_key
 from fpo_jax.types import Key, Scalar
 
 

@@ -21,7 +21,7 @@ from flax import nnx, struct
 from jaxtyping import Array, Float, Int, PyTree
 from tunix.models.llama3 import model as tunix_llama
 
-from fpo_jax.keys import named_key
+from fpo_jax.numerics.keys import named_key
 from fpo_jax.types import Key
 
 Cache = dict[str, dict[str, Array]]

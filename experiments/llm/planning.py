@@ -16,13 +16,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from experiments.llm.generation import Sampling, extend, last_hidden, log_likelihood, read_prompt
-from experiments.llm.loop import Drawing, begin, features, generate, mesh_over, update
-from experiments.llm.model import Config, Lora, Net, adapter_graph, parameters, plain_graph
-from experiments.llm.running import training_of
-from experiments.llm.scoring import Candidates, Features, scores
-from experiments.llm.settings import MODES, Settings
-from experiments.llm.sizes import sizes
+from fpo_jax.experiments.llm.generation import Sampling, extend, last_hidden, log_likelihood, read_prompt
+from fpo_jax.experiments.llm.loop import Drawing, begin, features, generate, mesh_over, update
+from fpo_jax.experiments.llm.model import Config, Lora, Net, adapter_graph, parameters, plain_graph
+from fpo_jax.experiments.llm.running import training_of
+from fpo_jax.experiments.llm.scoring import Candidates, Features, scores
+from fpo_jax.experiments.llm.settings import MODES, Settings
+from fpo_jax.experiments.llm.sizes import sizes
 
 
 class Work(NamedTuple):

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from transformers import AutoTokenizer
 
-from experiments.json_lines import json_lines
-from experiments.llm.model import Config
-from experiments.llm.sizes import read_json
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.json_lines import json_lines
+from fpo_jax.experiments.llm.model import Config
+from fpo_jax.experiments.llm.sizes import read_json
 
 SMALLEST_BUCKET = 32
 """Tokens of the shortest padded prompt; lengths double from there, so that few programs are compiled."""

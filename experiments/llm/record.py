@@ -9,15 +9,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from safetensors.numpy import save_file
 
-from experiments import figures
-from experiments.llm import adapter
-from experiments.llm.checkpoint import BIAS, SCORE
-from experiments.llm.settings import Settings
-from experiments.llm.unfinished import Progress
-from experiments.report import page
-from experiments.report.parts import Section, markdown_table
-from experiments.results import provenance, replacing, write_json
 from fpo_jax import plotting
+from fpo_jax.experiments.core.files import provenance, replacing, write_json
+from fpo_jax.experiments.llm import adapter
+from fpo_jax.experiments.llm.checkpoint import BIAS, SCORE
+from fpo_jax.experiments.llm.settings import Settings
+from fpo_jax.experiments.llm.unfinished import Progress
+from fpo_jax.experiments.report import page
+from fpo_jax.experiments.report.parts import Section, markdown_table
+from fpo_jax.experiments.runs import figures
 
 TOKENS = ("winner_tokens", "reference_tokens", "winner")
 """What is written down besides metrics."""

@@ -14,11 +14,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from safetensors import SafetensorError
 from tqdm import tqdm
 
-from experiments.chunks import on_a_full_disk
-from experiments.llm import Interrupted, checkpoint, record
-from experiments.llm.folders import description, require_same_size, require_same_tokens
-from experiments.llm.generation import Sampling
-from experiments.llm.loop import (
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.files import require_writable
+from fpo_jax.experiments.core.settings import in_precision
+from fpo_jax.experiments.core.unfinished import on_a_full_disk
+from fpo_jax.experiments.llm import Interrupted, checkpoint, record
+from fpo_jax.experiments.llm.folders import description, require_same_size, require_same_tokens
+from fpo_jax.experiments.llm.generation import Sampling
+from fpo_jax.experiments.llm.loop import (
     Drawing,
     State,
     Training,
@@ -29,16 +32,13 @@ from experiments.llm.loop import (
     step_key,
     update,
 )
-from experiments.llm.model import Lora, Net, fresh_adapter
-from experiments.llm.prompts import Bytes, Prompt, Tokenizer, padded, read_prompts, say_cut
-from experiments.llm.settings import HOW, Settings
-from experiments.llm.sizes import read_config, sizes
-from experiments.llm.unfinished import Progress, UnfinishedRun
-from experiments.results import require_writable
-from experiments.running import Diverged
-from experiments.settings import in_precision
-from fpo_jax.hyperparameters import InputError
-from fpo_jax.keys import named_key
+from fpo_jax.experiments.llm.model import Lora, Net, fresh_adapter
+from fpo_jax.experiments.llm.prompts import Bytes, Prompt, Tokenizer, padded, read_prompts, say_cut
+from fpo_jax.experiments.llm.settings import HOW, Settings
+from fpo_jax.experiments.llm.sizes import read_config, sizes
+from fpo_jax.experiments.llm.unfinished import Progress, UnfinishedRun
+from fpo_jax.experiments.runs.execution import Diverged
+from fpo_jax.numerics.keys import named_key
 
 
 class Pipeline(NamedTuple):

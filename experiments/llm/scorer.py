@@ -8,14 +8,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 from safetensors import safe_open
 
-from experiments.llm import checkpoint
-from experiments.llm.generation import following, read_prompt
-from experiments.llm.loop import mesh_over
-from experiments.llm.model import Net
-from experiments.llm.prompts import Tokenizer, padded
-from experiments.llm.sizes import read_config
-from experiments.settings import in_precision
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.settings import in_precision
+from fpo_jax.experiments.llm import checkpoint
+from fpo_jax.experiments.llm.generation import following, read_prompt
+from fpo_jax.experiments.llm.loop import mesh_over
+from fpo_jax.experiments.llm.model import Net
+from fpo_jax.experiments.llm.prompts import Tokenizer, padded
+from fpo_jax.experiments.llm.sizes import read_config
 from fpo_jax.types import Scalar
 
 UNLIMITED = 2**62

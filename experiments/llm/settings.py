@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from fpo_jax.hyperparameters import InputError, require_known
-from fpo_jax.start import SEED_LIMIT
+from fpo_jax.engine.initial import SEED_LIMIT
+from fpo_jax.errors import InputError, require_known
 
 Mode = Literal["rlhf", "practical", "relaxed", "proximal"]
 Precision = Literal["bfloat16", "float32"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.llm.model import KNOWN, Config, Rope
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.llm.model import KNOWN, Config, Rope
 
 
 def read_json(path: Path, what: str) -> dict[str, Any]:

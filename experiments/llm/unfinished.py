@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Self
 import jax
 import numpy as np
 
-from experiments.chunks import DAMAGED, Unfinished
-from experiments.llm.loop import State
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.unfinished import DAMAGED, Unfinished
+from fpo_jax.experiments.llm.loop import State
 
 STATE = "state.npz"
 

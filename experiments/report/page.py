@@ -14,7 +14,7 @@ import jinja2
 import markdown_it
 from plotly.offline import get_plotlyjs
 
-from experiments.report.parts import Drawn, Section
+from fpo_jax.experiments.report.parts import Drawn, Section
 from fpo_jax.plotting import Style
 
 FILE = "report.html"
@@ -41,7 +41,7 @@ def write(
         title: its heading.
         intro: what all of it is about, in Markdown.
         sections: in order; files of their figures are read now, and put into the page.
-        origin: what `experiments.results.provenance` says.
+        origin: what `fpo_jax.experiments.core.files.provenance` says.
         kind: what was run, in one word.
     """
     here = importlib.resources.files(__package__)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.settings import GENERAL, Settings, hyperparameters
+from fpo_jax.experiments.core.settings import GENERAL, Settings, hyperparameters
 from fpo_jax.plotting import Style
 
 Drawn = dict[str, Any]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from experiments.figures import TITLES
-from experiments.history import shown_iterations
-from experiments.report.parts import Drawn, numbers
-from experiments.running import Result
-from experiments.wording import told_apart
+from fpo_jax.experiments.core.wording import told_apart
+from fpo_jax.experiments.report.parts import Drawn, numbers
+from fpo_jax.experiments.runs.execution import Result
+from fpo_jax.experiments.runs.figures import TITLES
+from fpo_jax.experiments.runs.history import shown_iterations
 
 PLANES = (("signal_norm", "noise_norm"), ("true_utility", "proxy_reward"))
 """Planes on which seeds are shown where a policy has no places: the first of which both metrics are there."""

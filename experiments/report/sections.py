@@ -7,13 +7,13 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from experiments.dataset import SHOWN, diverged, readable, warnings
-from experiments.decompose import Decomposed
-from experiments.grid import Grid
-from experiments.report import views
-from experiments.report.parts import Section, markdown_table
-from experiments.running import Result
-from experiments.wording import NONE, counted, told_apart
+from fpo_jax.experiments.core.wording import NONE, counted, told_apart
+from fpo_jax.experiments.ladder.decompose import Decomposed
+from fpo_jax.experiments.report import views
+from fpo_jax.experiments.report.parts import Section, markdown_table
+from fpo_jax.experiments.runs.execution import Result
+from fpo_jax.experiments.sweeps.dataset import SHOWN, diverged, readable, warnings
+from fpo_jax.experiments.sweeps.grid import Grid
 from fpo_jax.statistics import FALL, LOW
 
 NAMES = {

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from experiments import figures
-from experiments.dataset import per_seed
-from experiments.decompose import Decomposed
-from experiments.ladder_report import COINCIDES, DRAWN, REFERENCE
-from experiments.report.parts import Drawn, View, numbers
-from experiments.report.players import play_grids, play_results, play_seeds
-from experiments.running import Result
-from experiments.sweep_figures import FEW, MAPS, cell_name, counted, in_order
-from experiments.wording import told_apart
 from fpo_jax import plotting
+from fpo_jax.experiments.core.wording import told_apart
+from fpo_jax.experiments.ladder.decompose import Decomposed
+from fpo_jax.experiments.ladder.report import COINCIDES, DRAWN, REFERENCE
+from fpo_jax.experiments.report.parts import Drawn, View, numbers
+from fpo_jax.experiments.report.players import play_grids, play_results, play_seeds
+from fpo_jax.experiments.runs import figures
+from fpo_jax.experiments.runs.execution import Result
+from fpo_jax.experiments.sweeps.dataset import per_seed
+from fpo_jax.experiments.sweeps.figures import FEW, MAPS, cell_name, counted, in_order
 from fpo_jax.statistics import mean_interval, share_interval
 
 MOST_POINTS = 300

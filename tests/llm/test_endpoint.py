@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("openai")
 
-from experiments.judging.endpoint import Endpoint, Key
+from fpo_jax.experiments.judging.endpoint import Endpoint, Key
 from tests.test_command_line import call
 
 KEY = "sk-a-secret-that-must-not-be-seen"
@@ -88,7 +88,7 @@ SOON = {"retry-after-ms": "1"}
 def no_page():
     """Leave the report out, which other tests read: it takes longer to write than all else."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("experiments.report.page.write", lambda *_: None)
+        patch.setattr("fpo_jax.experiments.report.page.write", lambda *_: None)
         yield
 
 

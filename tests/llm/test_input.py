@@ -8,10 +8,10 @@ import shutil
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from experiments.__main__ import main
-from experiments.llm.prompts import Tokenizer, padded, read_prompts, say_cut
-from experiments.llm.sizes import read_config
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.cli.main import main
+from fpo_jax.experiments.llm.prompts import Tokenizer, padded, read_prompts, say_cut
+from fpo_jax.experiments.llm.sizes import read_config
 
 
 def edit(path, **changes):
@@ -185,8 +185,8 @@ def test_what_is_not_there(checkpoint, prompts, reward_model, tmp_path, capsys):
 def test_an_adapter_of_another_model(checkpoint, prompts, tmp_path, capsys):
     import jax
 
-    from experiments.llm import adapter
-    from experiments.llm.model import Config, Lora, fresh_adapter
+    from fpo_jax.experiments.llm import adapter
+    from fpo_jax.experiments.llm.model import Config, Lora, fresh_adapter
 
     config = read_config(checkpoint, "model")
     wider = Config(**(vars(config) | {"embed_dim": 32}))
@@ -254,8 +254,8 @@ def stored_adapter(checkpoint, tmp_path_factory):
     """A folder with an adapter for the checkpoint."""
     import jax
 
-    from experiments.llm import adapter
-    from experiments.llm.model import Lora, fresh_adapter
+    from fpo_jax.experiments.llm import adapter
+    from fpo_jax.experiments.llm.model import Lora, fresh_adapter
 
     folder, config, lora = (
         tmp_path_factory.mktemp("adapters") / "adapter",
@@ -283,7 +283,7 @@ def test_an_adapter_in_bfloat16(stored_adapter, checkpoint, tmp_path):
     import numpy as np
     from safetensors.flax import save_file as save_flax
 
-    from experiments.llm import adapter
+    from fpo_jax.experiments.llm import adapter
 
     config, folder = read_config(checkpoint, "model"), shutil.copytree(stored_adapter, tmp_path / "adapter")
     path = folder / adapter.WEIGHTS
@@ -308,8 +308,8 @@ def test_a_checkpoint_of_a_run_that_is_damaged(lost, tmp_path):
     import jax.numpy as jnp
     import numpy as np
 
-    from experiments.llm.loop import State
-    from experiments.llm.unfinished import Progress, UnfinishedRun
+    from fpo_jax.experiments.llm.loop import State
+    from fpo_jax.experiments.llm.unfinished import Progress, UnfinishedRun
 
     start = Progress.empty(State(*(jnp.zeros(2) for _ in State._fields)))
     written = {"kl": np.zeros(()), "gap": np.zeros(())}

@@ -11,12 +11,12 @@ import torch
 from safetensors.numpy import load_file
 from transformers import LlamaForCausalLM, LlamaForSequenceClassification
 
-from experiments.llm import adapter
-from experiments.llm import checkpoint as files
-from experiments.llm.generation import Sampling, draw, last_hidden, log_likelihood, read_prompt, said
-from experiments.llm.loop import mesh_over
-from experiments.llm.model import KNOWN, Lora, Net, Rope, fresh_adapter
-from experiments.llm.prompts import padded
+from fpo_jax.experiments.llm import adapter
+from fpo_jax.experiments.llm import checkpoint as files
+from fpo_jax.experiments.llm.generation import Sampling, draw, last_hidden, log_likelihood, read_prompt, said
+from fpo_jax.experiments.llm.loop import mesh_over
+from fpo_jax.experiments.llm.model import KNOWN, Lora, Net, Rope, fresh_adapter
+from fpo_jax.experiments.llm.prompts import padded
 from tests.llm.conftest import model_config
 
 LENGTH = 100  # beyond the 64 positions at which this checkpoint's rotary embedding is scaled
@@ -60,7 +60,7 @@ def test_logits_are_those_of_transformers(checkpoint, net, tokens):
 
 def test_logits_with_the_rotary_embedding_of_tunix_are_others(checkpoint, net, tokens, monkeypatch):
     """It takes neither base nor scaling from the checkpoint. When this fails, ours is needed no longer."""
-    monkeypatch.setattr("experiments.llm.model._rotating", lambda config: contextlib.nullcontext())
+    monkeypatch.setattr("fpo_jax.experiments.llm.model._rotating", lambda config: contextlib.nullcontext())
     wanted = their_logits(theirs(checkpoint), tokens)
     assert np.abs(all_logits(net, tokens) - wanted).max() > 0.1
 

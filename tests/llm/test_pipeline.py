@@ -12,10 +12,9 @@ import pytest
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from experiments import chunks
-from experiments.__main__ import main
-from experiments.llm import adapter, running
-from experiments.llm.settings import MODES, Settings
+from fpo_jax.experiments.cli.main import main
+from fpo_jax.experiments.llm import adapter, running
+from fpo_jax.experiments.llm.settings import MODES, Settings
 from tests.llm.conftest import STEPS, options
 
 

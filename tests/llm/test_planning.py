@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from experiments.__main__ import main
+from fpo_jax.experiments.cli.main import main
 from tests.llm.conftest import ROOT
 
 D, V, LAYERS, KV, HIDDEN = 2048, 128_256, 16, 8 * 64, 8192

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from experiments.llm.prompts import read_prompts
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.llm.prompts import read_prompts
 
 
 def test_a_line_ends_where_json_says(tmp_path):

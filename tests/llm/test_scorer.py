@@ -10,9 +10,9 @@ import torch
 from safetensors.numpy import load_file, save_file
 from transformers import AutoTokenizer, LlamaForSequenceClassification
 
-from experiments.llm import scorer
-from experiments.llm.scorer import load_scorer
-from fpo_jax.hyperparameters import InputError
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.llm import scorer
+from fpo_jax.experiments.llm.scorer import load_scorer
 from tests.llm.conftest import END
 from tests.test_command_line import call
 

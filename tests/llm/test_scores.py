@@ -7,8 +7,8 @@ import pytest
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from experiments.llm.scoring import Candidates, Features, compared, head_loss, scores
-from experiments.llm.settings import MODES
+from fpo_jax.experiments.llm.scoring import Candidates, Features, compared, head_loss, scores
+from fpo_jax.experiments.llm.settings import MODES
 
 N, D, E, WEIGHT = 6, 5, 3, 0.7
 

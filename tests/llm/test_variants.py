@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from experiments.__main__ import main
+from fpo_jax.experiments.cli.main import main
 from tests.llm.conftest import options
 
 

@@ -1,0 +1,1 @@
+"""What environments are made of: processes, tables, texts, shared utilities."""

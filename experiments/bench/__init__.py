@@ -1,0 +1,1 @@
+"""Benchmarks: what everything costs on this machine."""

@@ -1,0 +1,108 @@
+"""`fpo-jax bench`: what everything costs on this machine."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from fpo_jax.experiments.cli.options import PROGRAM, Device, options, parse
+
+Benchmark = Literal["environments", "linear", "tabular", "steering", "neural", "sweep", "coverage"]
+
+
+@options
+class Bench:
+    """Options of this command."""
+
+    which: Annotated[tuple[Benchmark, ...], tyro.conf.Positional] = ("environments",)
+    """environments: all of them under all objectives, beside the eager NumPy oracle and the arithmetic
+    limit, and cold starts; linear: beside the oracle by the published protocol; tabular: a gridworld by
+    either solve; steering: the implicit gradient as the reward model grows, and the memory of unrolling;
+    neural: the published protocol, wide sweeps beside the oracle, and where the time goes; sweep: throughput
+    and memory by batch width; coverage: how often the interval of a mean holds it."""
+    only: tuple[str, ...] = ()
+    """Environments to measure; all when not given."""
+    objectives: tuple[str, ...] = ("myopic", "relaxed", "practical", "exact")
+    """Objectives to measure in every environment."""
+    batches: tuple[int, ...] = (1, 16, 256)
+    """Numbers of seeds of every environment that run at once."""
+    iterations: int | None = None
+    """Iterations that are timed in every environment; 16 to 320, as it is slow or fast, when not given."""
+    precision: Literal["float32", "float64"] = "float32"
+    """Precision of every environment."""
+    cold: Literal["none", "last", "all"] = "last"
+    """Cold starts of every environment: none, under the last of the objectives, or under all."""
+    json: bool = False
+    """End with one JSON object on standard output, in place of the table of all environments."""
+    out: Path | None = None
+    """Folder for the numbers of all environments, their table and the figure."""
+    widths: tuple[int, ...] = (1, 64, 4096)
+    """Numbers of seeds of the linear environment that run at once."""
+    neural_widths: tuple[int, ...] = (5, 64, 256)
+    """Numbers of seeds of the neural environment that run at once."""
+    sweep_widths: tuple[int, ...] = tuple(4**i for i in range(8))
+    """Widths of a sweep's chunk."""
+    sides: tuple[int, ...] = (5, 10, 20, 40, 100)
+    """Sides of the square gridworlds, rising; LU up to 40."""
+    samples: tuple[int, ...] = (4, 8, 16, 32, 64)
+    """Numbers of seeds on which intervals rest, where their coverage is measured."""
+    repeats: int = 9
+    """Timed repetitions, of which the median is printed."""
+    device: Device | None = None
+    """Where to compute; where JAX likes best when not given."""
+
+
+def bench_command(arguments: Sequence[str]) -> int:
+    """Measure speed: seconds per seed against batch width, and cost against the number of states."""
+    given = parse(Bench, arguments, "bench", description=bench_command.__doc__)
+    from fpo_jax.errors import InputError
+    from fpo_jax.experiments.core.devices import use_device
+
+    use_device(given.device)
+    for name in ("batches", "widths", "neural_widths", "sweep_widths"):
+        if not getattr(given, name) or min(getattr(given, name)) < 1:
+            raise InputError(name, getattr(given, name), "one or more integers >= 1")
+    if not given.samples or min(given.samples) < 2:
+        raise InputError("samples", given.samples, "one or more integers >= 2")
+    if not given.sides or min(given.sides) < 3 or list(given.sides) != sorted(set(given.sides)):
+        raise InputError("sides", given.sides, "one or more rising integers >= 3")
+    if given.repeats < 1:
+        raise InputError("repeats", given.repeats, "an integer >= 1")
+    if "environments" not in given.which and (given.json or given.out is not None):
+        raise InputError("which", " ".join(given.which), "environments among others, for --json or --out")
+    report = None
+    if "environments" in given.which:
+        from fpo_jax.experiments.bench.environments import bench_environments
+
+        words = [PROGRAM, "bench", *arguments]
+        report = bench_environments(given, shlex.join(words))
+    if "linear" in given.which:
+        from fpo_jax.experiments.bench.linear import bench_linear
+
+        bench_linear(given.widths, given.repeats)
+    if "tabular" in given.which:
+        from fpo_jax.experiments.bench.tabular import bench_tabular
+
+        bench_tabular(given.sides, given.repeats)
+    if "steering" in given.which:
+        from fpo_jax.experiments.bench.steering import bench_steering
+
+        bench_steering(given.repeats)
+    if "neural" in given.which:
+        from fpo_jax.experiments.bench.neural import bench_neural
+
+        bench_neural(given.neural_widths, given.repeats)
+    if "sweep" in given.which:
+        from fpo_jax.experiments.bench.sweep import bench_sweep
+
+        bench_sweep(given.sweep_widths, given.repeats)
+    if "coverage" in given.which:
+        from fpo_jax.experiments.bench.coverage import bench_coverage
+
+        bench_coverage(given.samples)
+    if given.json:
+        print(json.dumps(report, allow_nan=False))
+    return 0

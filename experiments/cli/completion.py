@@ -1,0 +1,97 @@
+"""`fpo-jax completion`: what a shell needs to complete commands, environments, options and choices."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args
+
+import tyro
+
+from fpo_jax.experiments.cli.bench import Bench
+from fpo_jax.experiments.cli.decompose import MORE
+from fpo_jax.experiments.cli.judge import Judge
+from fpo_jax.experiments.cli.listing import List, catalogue_at_once
+from fpo_jax.experiments.cli.llm import Answer, Llm
+from fpo_jax.experiments.cli.new_env import NewEnv
+from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, options, parse
+from fpo_jax.experiments.cli.parity import Parity
+from fpo_jax.experiments.cli.reproduce import Reproduce
+from fpo_jax.experiments.cli.run import MORE as MORE_OF_RUN
+from fpo_jax.experiments.cli.sweep import Options as Sweep
+
+Shell = Literal["bash", "zsh"]
+
+
+@options
+class Completion:
+    """Options of this command."""
+
+    shell: Annotated[Shell, tyro.conf.Positional]
+    """Which shell it is for."""
+
+
+def completion_command(arguments: Sequence[str]) -> int:
+    """Print what a shell needs to complete commands: `source <(fpo-jax completion bash)`."""
+    given = parse(Completion, arguments, "completion", description=completion_command.__doc__)
+    known = catalogue_at_once()
+    kinds = {
+        "list": List,
+        "run": _of_environments(known, [*MORE_OF_RUN, *OUTPUT]),
+        "sweep": Sweep,
+        "decompose": _of_environments(known, [*MORE, *OUTPUT]),
+        "parity": Parity,
+        "reproduce": Reproduce,
+        "judge": Judge,
+        "bench": Bench,
+        "llm": Llm,
+        "answer": Answer,
+        "new-env": NewEnv,
+        "completion": _chosen(dict.fromkeys(get_args(Shell), dataclasses.make_dataclass("None", []))),
+    }
+    printing = ["--tyro-print-completion", given.shell]
+    tyro.cli(_one_of(kinds), prog=PROGRAM, args=printing, config=(tyro.conf.OmitArgPrefixes,))
+    raise AssertionError("tyro leaves when it has printed a completion")
+
+
+def _one_of(kinds: Mapping[str, Any]) -> Any:
+    """Return the type of a choice between subcommands, as tyro reads it."""
+    choices = (Annotated[kind, tyro.conf.subcommand(name, prefix_name=False)] for name, kind in kinds.items())
+    return Union[tuple(choices)]  # noqa: UP007
+
+
+def _chosen(kinds: Mapping[str, Any]) -> type:
+    """Return the type of a command whose first word is such a choice."""
+    return dataclasses.make_dataclass("Chosen", [("word", _one_of(kinds))])
+
+
+def _of_environments(known: Mapping[str, Any], extra: Sequence[tuple[str, Any, str, Any]]) -> type:
+    """Return a choice of environment, each with its options and those of everything it can meet."""
+
+    def options(environment: str) -> Iterator[tuple[str, Any, Any]]:
+        for group, singular in _CHOSEN.items():
+            yield singular, Literal[tuple(known[group])], next(iter(known[group]))
+        for name in ("steps", "seeds", "seed"):
+            yield name, int | None, None
+        yield "precision", Literal["float32", "float64"], "float64"
+        yield "env", Path | None, None
+        yield "config", Path | None, None
+        yield "record", Literal["full", "outcome"], "full"
+        for name, kind, _, _ in extra:
+            yield name, kind | None, None
+        parts = [known["environments"][environment], *(e for g in _CHOSEN for e in known[g].values())]
+        for part in parts:
+            yield from ((name, str | None, None) for name in part["hyperparameters"])
+
+    kinds = {
+        name: dataclasses.make_dataclass(name, {o[0]: o for o in options(name)}.values())
+        for name in known["environments"]
+    }
+    return _chosen(kinds)
+
+
+_CHOSEN = {
+    "objectives": "objective",
+    "followers": "follower",
+    "feedback": "feedback",
+    "differentiators": "differentiator",
+}

@@ -1,0 +1,108 @@
+"""`fpo-jax new-env`: a commented template of an environment, complete and in its place."""
+
+import importlib.resources
+import importlib.util
+import keyword
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+from typing import Annotated
+
+import tyro
+
+from fpo_jax.experiments.cli.options import options, parse
+
+TEMPLATE = "environment.py.template"
+NAMING = "a free name in lower case that Python takes for a variable, such as my_env"
+
+
+@options
+class NewEnv:
+    """What a user asks of a new environment."""
+
+    name: Annotated[str, tyro.conf.Positional] = ""
+    """Its name, in lower case, such as my_env."""
+    out: Path | None = None
+    """Folder to write NAME.py to; the working directory when not given, or envs/ in a clone of fpo_jax."""
+
+
+def new_env_command(arguments: Sequence[str]) -> int:
+    """Write a commented template of an environment, which runs as it is, and say what to do next."""
+    given: NewEnv = parse(NewEnv, arguments, "new-env", description=new_env_command.__doc__)
+    path = write_template(given.name, given.out)
+    sys.stderr.write(next_steps(given.name, path))
+    print(path)
+    return 0
+
+
+def write_template(name: str, out: Path | None = None) -> Path:
+    """Write NAME.py into a folder, and return its path.
+
+    By default that is the working directory; in a clone of this project it is `envs/`, where it is found.
+
+    Raises:
+        InputError: when the name is none, or taken, or the folder cannot be written. No file is replaced.
+    """
+    from fpo_jax import envs
+    from fpo_jax.errors import InputError
+
+    spelt = name.isidentifier() and name == name.lower() and not name.startswith("_")
+    if not spelt or keyword.iskeyword(name):
+        raise InputError("name", name or "nothing", NAMING)
+    here = Path("envs") if _is_found(Path("envs")) else Path()
+    folder = here if out is None else out
+    path = folder / f"{name}.py"
+    if name in envs.ENVIRONMENTS or path.exists():
+        raise InputError("name", name, f"{NAMING}; there is one of this name already")
+    module = importlib.util.find_spec(name)
+    if module is not None and module.origin is not None:  # a folder has none
+        raise InputError(
+            "name", name, f"{NAMING}; Python has a module of this name, which the file would hide"
+        )
+    names = {"name": name, "cls": class_name(name), "title": name.replace("_", " ").strip().capitalize()}
+    text = Template(_template()).substitute(names)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            try:
+                file.write(text)
+                file.flush()
+            except OSError:
+                path.unlink()
+                raise
+    except OSError as error:
+        raise InputError("out", folder, f"a folder that can be written ({error.strerror})") from error
+    return path
+
+
+def class_name(name: str) -> str:
+    """Spell a name as a class, my_env -> MyEnv, and otherwise than any word that the template uses."""
+    cls = "".join(word.capitalize() for word in name.split("_"))
+    return f"{cls}Environment" if re.search(rf"\b{cls}\b", _template()) else cls
+
+
+def next_steps(name: str, path: Path) -> str:
+    """Say how to run, to check and to change what was written."""
+    file, cls = shlex.quote(str(path)), class_name(name)
+    found = _is_found(path.parent)
+    run = f"fpo-jax run {name if found else f'--env {file}'} --objective exact --seeds 8"
+    place = "" if found or path.parent == Path() else f"cd {shlex.quote(str(path.parent))}; "
+    module = f"fpo_jax.envs.{name}" if found else name
+    check = f"from {module} import {cls}; from fpo_jax.testing.checks import check_game; check_game({cls}())"
+    python = f"{place}{shlex.quote(sys.executable)} -c {shlex.quote(check)}"
+    return f"run it    {run}\ncheck it  {python}\nedit it   {path}: every method says what it is to return\n"
+
+
+def _is_found(folder: Path) -> bool:
+    """Say whether a folder is that of the environments, in which every file is found."""
+
+    from fpo_jax import envs
+
+    return folder.resolve() == Path(envs.__path__[0]).resolve()
+
+
+def _template() -> str:
+    return importlib.resources.files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8")

@@ -1,0 +1,48 @@
+"""`fpo-jax parity`: recordings of the published experiments, replayed."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from fpo_jax.experiments.cli.options import Device, options, parse
+
+
+@options
+class Parity:
+    """Options of this command."""
+
+    files: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Recordings, npz files."""
+    tolerance: float | None = None
+    """Largest absolute deviation that passes; 1e-8 for linear, 1e-6 for neural when not given."""
+    precision: Literal["float32", "float64"] | None = None
+    """Precision of the replay; the recording's own when not given."""
+    json: bool = False
+    """One JSON object a recording instead of a line."""
+    device: Device | None = None
+    """Where to compute; where JAX likes best when not given."""
+
+
+def parity_command(arguments: Sequence[str]) -> int:
+    """Replay recordings of the published experiments; exit 1 when any is beyond the tolerance."""
+    given = parse(Parity, arguments, "parity", description=parity_command.__doc__)
+    from fpo_jax.errors import InputError
+    from fpo_jax.experiments.core.devices import use_device
+
+    use_device(given.device)
+    if not given.files:
+        raise InputError("files", "nothing", "one or more recordings")
+    if given.tolerance is not None and not given.tolerance >= 0:
+        raise InputError("tolerance", given.tolerance, "a number >= 0")
+    from fpo_jax.experiments.core.wording import folded
+    from fpo_jax.experiments.parity.replay import check
+
+    passed = True
+    for path in given.files:
+        deviation = check(path, given.precision, given.tolerance)
+        print(json.dumps(deviation.report()) if given.json else folded(deviation.line(), 4), flush=True)
+        passed &= deviation.passed
+    return 0 if passed else 1

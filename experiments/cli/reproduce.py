@@ -1,0 +1,33 @@
+"""`fpo-jax reproduce`: the experiments, with figures, tables and a page to read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fpo_jax.experiments.cli.options import Device, options, parse
+
+
+@options
+class Reproduce:
+    """Options of this command."""
+
+    only: tuple[str, ...] = ()
+    """Experiments to run; all but the long ones when empty."""
+    out: Path = Path("results")
+    """Folder to write; an earlier result there is replaced."""
+    seeds: int | None = None
+    """Seeds of each method, >= 1; the experiment's own number when not given."""
+    quick: bool = False
+    """A few seeds only, to see that all works."""
+    device: Device | None = None
+    """Where to compute; where JAX likes best when not given."""
+
+
+def reproduce_command(arguments: Sequence[str]) -> int:
+    """Run the experiments and write figures, tables, numbers and one page to read."""
+    given = parse(Reproduce, arguments, "reproduce", description=reproduce_command.__doc__)
+    from fpo_jax.experiments.core.devices import use_device
+    from fpo_jax.experiments.reproduce.job import reproduce
+
+    use_device(given.device)
+    reproduce(given.out, given.only, given.seeds, given.quick)
+    return 0

@@ -1,0 +1,96 @@
+"""`fpo-jax run`: one environment under one objective, over seeds."""
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, parse_settings
+
+MORE: list[tuple[str, Any, str, Any]] = [
+    (
+        "resume",
+        bool,
+        "go on with the run that was interrupted in OUT.partial; begin it where none was",
+        False,
+    ),
+    (
+        "save_states",
+        bool,
+        "write θ and φ at every entry into OUT/states.npz; the final ones when not given",
+        False,
+    ),
+]
+"""Options besides those of settings and output: name, type, help, default."""
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one environment under one objective over several seeds, by its recipe or as told."""
+    settings, own = parse_settings(arguments, "run", run_command.__doc__, [*MORE, *OUTPUT])
+    out: Path | None = own["out"]
+    from fpo_jax.errors import InputError
+    from fpo_jax.experiments.core.files import finished, require_writable
+    from fpo_jax.experiments.core.unfinished import Unfinished
+    from fpo_jax.experiments.runs.resume import UnfinishedRun, require_room
+
+    for name in ("resume", "save_states"):
+        if own[name] and out is None:
+            raise InputError("out", "nothing", f"a folder, for --{name.replace('_', '-')}")
+    command = settings.command() + " --save-states" * own["save_states"]
+    if out is None:
+        return _run(settings, own, command, None)
+    require_writable(out)
+    if own["resume"] and not Unfinished(out).exists:
+        done = finished(out, settings.as_dict(), command)
+        if done is not None:
+            sys.stderr.write(f"{out} holds this run already: nothing is left to do\n")
+            if own["json"]:
+                print(json.dumps(done))
+            return 0
+    if own["save_states"]:
+        require_room(settings, out)
+    try:
+        with UnfinishedRun(out, settings, own["save_states"]).at_work(own["resume"]) as unfinished:
+            return _run(settings, own, command, unfinished)
+    except KeyboardInterrupt:
+        if not Unfinished(out).exists:
+            raise
+        device = f" --device {own['device']}" if own["device"] else ""
+        again = f"{command} --resume --out {shlex.quote(str(out))}{device}"
+        sys.stderr.write(f"\n{PROGRAM}: interrupted; what is done is kept; go on with `{again}`\n")
+        return 130
+
+
+def _run(settings: Any, own: dict[str, Any], command: str, unfinished: Any) -> int:
+    from fpo_jax.experiments.core.files import provenance, write_run
+    from fpo_jax.experiments.core.progress import Progress
+    from fpo_jax.experiments.core.wording import counted, fixed, folded, how_computed
+    from fpo_jax.experiments.runs.execution import execute, few_seeds, summary
+
+    out: Path | None = own["out"]
+    size = f"{counted(settings.steps, 'iteration')}, {counted(settings.seeds, 'seed')}"
+    how = how_computed(settings.precision, settings.record)
+    sys.stderr.write(f"{command}\n{folded(f'{size}; {how} …', 4)}\n")
+    with Progress() as progress:
+        kept = {} if unfinished is None else {"watch": unfinished.watch, "partway": unfinished.partway()}
+        own_states = {"keep_states": out is not None, "save_states": own["save_states"]}
+        result = execute(settings, **own_states, tell=progress.tell, **kept)
+    for warning in [*result.warnings(), *few_seeds(len(result.seeds))]:
+        sys.stderr.write(f"{PROGRAM}: warning: {warning}\n")
+    report = summary(result)
+    origin = provenance(command, settings.precision)
+    if out is not None:
+        write_run(out, result, report | origin)
+        sys.stderr.write(f"written to {out}\n")
+    if own["json"]:
+        print(json.dumps(report | origin, allow_nan=False))
+        return 0
+    for name, value in report.items():
+        if not name.endswith("_ci95") and value is not None and value != []:
+            low, high = report.get(f"{name}_ci95", (None, None))
+            interval = "" if low is None else f"  [{fixed(low, 4)}, {fixed(high, 4)}]"
+            shown = f"{fixed(value, 4)}{interval}" if isinstance(value, float) else value
+            print(folded(f"{name:24s} {shown}", 4))
+    return 0

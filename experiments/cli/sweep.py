@@ -1,0 +1,193 @@
+"""`fpo-jax sweep`: methods × hyperparameters × seeds, resumable, on every device of every process."""
+
+import contextlib
+import json
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from fpo_jax.experiments.cli.options import PROGRAM, Device, options, parse
+
+
+@options
+class Options:
+    """What a user asks of a sweep; None where nothing was said."""
+
+    environment: Annotated[str | None, tyro.conf.Positional] = None
+    """An environment, by a name that `fpo-jax list` shows."""
+    env: str | None = None
+    """FILE.py or FILE.py:CLASS with an environment of your own, as `fpo-jax new-env` writes one."""
+    objective: str | None = None
+    """Methods, separated by commas: myopic,relaxed,exact; myopic when not given."""
+    grid: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """NAME=VALUES, once for each hyperparameter to vary or to set: weight=0,0.05,0.1 or alpha=0.1:1.0:10
+    (low, high, count; both ends belong) or ridge=0.001:1:10:log."""
+    follower: str | None = None
+    """How the reward model is retrained; the environment's recipe decides when not given."""
+    differentiator: str | None = None
+    """How the leader differentiates; autodiff when not given."""
+    feedback: str | None = None
+    """What the reward model is trained on; the recipe decides when not given."""
+    seeds: int | None = None
+    """Seeds of each cell, the same in all; an integer >= 1; 64 when not given."""
+    seed: int | None = None
+    """First seed, an integer >= 0; 0 when not given."""
+    steps: int | None = None
+    """Iterations, an integer >= 1; those of the recipe when not given."""
+    precision: Literal["float32", "float64"] | None = None
+    """Floating-point precision; float32 when not given."""
+    record: Literal["outcome", "full"] | None = None
+    """What is written down; full has the exact steering term, at its cost; outcome when not given."""
+    every: int | None = None
+    """Iterations from one entry to the next, a divisor of all; for 50 entries or more when not given."""
+    width: int | None = None
+    """Runs at once, an integer >= 1; up to 1024 a device, as memory allows, when not given."""
+    out: Path | None = None
+    """Folder to write; until all is done, its work stands in OUT.partial."""
+    resume: bool = False
+    """Go on with the sweep that was interrupted in OUT.partial; begin it where none was."""
+    config: Path | None = None
+    """config.json of an earlier sweep, or a file like it; options given besides take precedence."""
+    json: bool = False
+    """End with one JSON object on standard output."""
+    device: Device | None = None
+    """Where to compute; where JAX likes best when not given."""
+    coordinator: str | None = None
+    """HOST:PORT of the first of several processes that share the work, the same in each of them."""
+    processes: int | None = None
+    """Number of processes."""
+    process: int | None = None
+    """Which of them this is, from 0."""
+
+
+HOW = ("env", "width", "out", "resume", "config", "json", "device", "coordinator", "processes", "process")
+"""Options that say how to run a sweep, not what it is."""
+
+
+def sweep_command(arguments: Sequence[str]) -> int:
+    """Run methods × hyperparameters × seeds as one program, in chunks; it can be interrupted and resumed."""
+    given: Options = parse(Options, arguments, "sweep", description=sweep_command.__doc__)
+    _join(given)
+    import jax
+
+    from fpo_jax.errors import InputError
+    from fpo_jax.experiments.core.devices import use_device
+    from fpo_jax.experiments.core.env_files import given_again, load_environment, require_same
+    from fpo_jax.experiments.core.files import finished
+    from fpo_jax.experiments.core.progress import Progress
+    from fpo_jax.experiments.core.settings import load
+    from fpo_jax.experiments.core.unfinished import Unfinished
+    from fpo_jax.experiments.core.wording import counted, folded
+    from fpo_jax.experiments.sweeps.dataset import show, table, warnings
+    from fpo_jax.experiments.sweeps.execution import run_grid, summary, sweep_into
+    from fpo_jax.experiments.sweeps.grid import make_grid
+
+    use_device(given.device)
+    asked = {name: v for name, v in vars(given).items() if name not in (*HOW, "grid") and v is not None}
+    asked |= {"grid": _axes(given.grid)} if given.grid else {}
+    own_name = load_environment(given.env) if given.env else None
+    begun = given.out is not None and given.resume and Unfinished(given.out).exists
+    earlier = load(given.config, "sweep") if given.config else {}
+    if begun and given.out is not None and not earlier:
+        earlier = Unfinished(given.out).wishes()
+    if own_name:
+        require_same(asked.setdefault("environment", earlier.get("environment", own_name)), own_name)
+    wishes: dict[str, Any] = earlier | asked
+    if given.out is None and (given.resume or jax.process_count() > 1):
+        raise InputError(
+            "out", "nothing", "a folder" + (", that of the sweep to resume" if given.resume else "")
+        )
+    resumed = given.out if given.resume and not begun else None
+    if resumed is not None and not wishes:
+        with contextlib.suppress(InputError):
+            wishes = load(resumed / "config.json", "sweep")
+    grid = None if given.resume and not wishes else make_grid(wishes)
+    report = finished(resumed, grid.as_dict()) if resumed is not None and grid is not None else None
+    if report is not None:
+        sys.stderr.write(f"{resumed} holds this sweep already: nothing is left to do\n")
+        if given.json:
+            print(json.dumps(report))
+        return 0
+    try:
+        if given.out is None:
+            assert grid is not None
+            sys.stderr.write(f"{grid.command()}\n{folded(_how(grid), 4)}\n")
+            with Progress() as progress:
+                result = run_grid(grid, given.width, tell=progress.tell)
+        else:
+            if grid is not None and jax.process_index() == 0:
+                sys.stderr.write(f"{folded(_how(grid), 4)}\n")
+            with Progress(disable=jax.process_index() > 0) as progress:
+                grid, written = sweep_into(given.out, grid, given.resume, given.width, tell=progress.tell)
+            if written is None:
+                return 0
+            result = written
+            sys.stderr.write(f"written to {given.out}\n")
+    except KeyboardInterrupt:
+        if given.out is None or not Unfinished(given.out).exists:
+            raise
+        own = given_again(own_name) if own_name else []
+        again = " ".join([f"{PROGRAM} sweep --resume --out {shlex.quote(str(given.out))}", *own])
+        sys.stderr.write(f"\n{PROGRAM}: interrupted; finished chunks are kept; go on with `{again}`\n")
+        return 130
+    cells = table(result)
+    report = summary(grid, result, cells)
+    programs = counted(report["programs_compiled"], "program")
+    sys.stderr.write(f"{counted(report['runs'], 'run')}, {programs} compiled\n")
+    for warning in warnings(result):
+        sys.stderr.write(f"{PROGRAM}: warning: {warning}\n")
+    print(json.dumps(report, allow_nan=False) if given.json else show(cells, list(grid.axes)))
+    return 0
+
+
+def _how(grid: Any) -> str:
+    """Say in which precision, and with which record, a sweep runs, and why they are not those of a run."""
+    from fpo_jax.experiments.core.settings import GENERAL
+    from fpo_jax.experiments.core.wording import how_computed
+    from fpo_jax.experiments.sweeps.grid import DEFAULTS
+
+    chosen = how_computed(grid.precision, grid.record)
+    differ = [name for name in ("precision", "record") if getattr(grid, name) == DEFAULTS[name]]
+    others = " ".join(f"--{name} {GENERAL[name]}" for name in differ)
+    return f"{chosen}; for speed, while `{PROGRAM} run` has {others}" if differ else chosen
+
+
+def _axes(written: Sequence[str]) -> dict[str, str]:
+    from fpo_jax.errors import InputError
+
+    axes: dict[str, str] = {}
+    for axis in written:
+        written_name, equals, values = axis.partition("=")
+        name = written_name.strip().replace("-", "_")
+        if not equals or not name:
+            raise InputError("grid", axis, "NAME=VALUES, such as weight=0,0.05,0.1")
+        if name in axes:
+            raise InputError("grid", f"{name} twice", "each hyperparameter once")
+        axes[name] = values.strip()
+    return axes
+
+
+def _join(given: Options) -> None:
+    """Join the other processes, before JAX looks for devices."""
+    told = (given.coordinator, given.processes, given.process)
+    if all(value is None for value in told):
+        return
+    from fpo_jax.errors import InputError
+
+    if any(value is None for value in told):
+        raise InputError("coordinator, processes, process", told, "given together")
+    coordinator, processes, process = told
+    if not re.fullmatch(r"\S+:\d+", str(coordinator)):
+        raise InputError("coordinator", coordinator, "HOST:PORT")
+    if processes is None or processes < 1:
+        raise InputError("processes", processes, "an integer >= 1")
+    if process is None or not 0 <= process < processes:
+        raise InputError("process", process, f"an integer >= 0 and < {processes}")
+    import jax
+
+    jax.distributed.initialize(coordinator, processes, process)

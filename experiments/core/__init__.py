@@ -1,0 +1,1 @@
+"""What every kind of work needs: settings, files, words, progress, devices."""

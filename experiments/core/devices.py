@@ -1,0 +1,134 @@
+"""Where a command computes, and where its compiled programs are kept."""
+
+import contextlib
+import gc
+import os
+import platform
+import warnings
+from collections.abc import Mapping
+
+import jax
+import platformdirs
+
+from fpo_jax.engine.compilation import OLDER
+from fpo_jax.engine.internals import knows_flag, refused_flags, setting
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.core import programs
+
+FLAGS = {
+    # Sums of more than 32 numbers would be split into windows of 32, for the sake of rounding. They are
+    # computed one number at a time, so that a sum of 50 takes five times as long.
+    "xla_disable_hlo_passes": "tree_reduction_rewriter",
+    # At level 3 compiling takes longer, and runs take as long.
+    "xla_backend_optimization_level": "2",
+}
+"""What XLA is told."""
+GPU_HINT = "`pip install 'jax[cuda12]'` for an NVIDIA GPU"
+
+
+def use_every_core() -> None:
+    """Ask JAX for a host device per core, over which seeds are spread, unless the user has said how many."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = "JAX_NUM_CPU_DEVICES" in os.environ
+    if not asked and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        with contextlib.suppress(RuntimeError):  # too late: this process computes already
+            jax.config.update("jax_num_cpu_devices", cores)
+
+
+def check_flags() -> None:
+    """Check what the user tells XLA.
+
+    Raises:
+        InputError: when XLA does not take it, since it would end the process.
+    """
+    given = os.environ.get("XLA_FLAGS", "")
+    refused = refused_flags(given) if given.strip() else None
+    if refused is not None:
+        raise InputError("XLA_FLAGS", given, f"what XLA takes ({refused})")
+
+
+def suit_compiler() -> None:
+    """Tell XLA how to compile small arrays, where the user has not said it and XLA knows the flag."""
+    tell_xla({name: value for name, value in FLAGS.items() if knows_flag(name)})
+
+
+def suit_short_runs() -> None:
+    """Let programs compile in less time, and run slower: for runs that take less time than their compilation.
+
+    They use one device, since a program for several takes longer to compile, and XLA's older code generator,
+    where XLA has it.
+    """
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+        with contextlib.suppress(RuntimeError):  # too late: this process computes already
+            jax.config.update("jax_num_cpu_devices", 1)
+    # Asked in another process, since asking here would use XLA before it is told.
+    older = {name: str(value).lower() for name, value in OLDER.items()}
+    if not any(refused_flags(f"--{name}={value}") for name, value in older.items()):
+        tell_xla(older)
+
+
+def tell_xla(flags: Mapping[str, str]) -> None:
+    """Give XLA these flags, before it is first used, but those that it was given already.
+
+    Where `XLA_FLAGS` names a file with flags, which is told by its first letter, the user has said it all.
+    """
+    told = os.environ.get("XLA_FLAGS", "").split()
+    if told and not told[0].startswith("-"):
+        return
+    told += [f"--{name}={value}" for name, value in flags.items() if not any(name in word for word in told)]
+    os.environ["XLA_FLAGS"] = " ".join(told)
+
+
+def use_device(device: str | None) -> None:
+    """Compute on this kind of device: cpu, gpu or tpu; where JAX likes best when None.
+
+    Raises:
+        InputError: when JAX finds none of the kind.
+    """
+    if device is None:
+        return
+    if device == "cpu":
+        with contextlib.suppress(RuntimeError):  # too late: this process computes already
+            jax.config.update("jax_platforms", device)
+    found = backend() or "nothing of what JAX_PLATFORMS names"
+    if found != device:
+        hint = f" ({GPU_HINT})" if device == "gpu" else ""
+        raise InputError("device", device, f"what JAX finds here: {found}{hint}")
+
+
+def backend() -> str | None:
+    """Return the kind of device that JAX computes on; None where JAX_PLATFORMS names none that is there."""
+    try:
+        return jax.default_backend()
+    except (RuntimeError, AssertionError):
+        return None
+
+
+def collect_rarely() -> None:
+    """Look for unused objects seldom: tracing makes many that are used, and looking costs it a tenth."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
+
+
+def keep_compiled() -> None:
+    """Keep compiled programs in the user's cache folder, and let JAX do so unless it was told where.
+
+    A folder for each machine, since a program is compiled for the processor that it runs on. JAX's own
+    settings decide: `JAX_ENABLE_COMPILATION_CACHE=false` keeps nothing, `JAX_COMPILATION_CACHE_DIR` is where
+    JAX keeps its part. What cannot be kept, or read again, is compiled again, and nothing is said of it.
+    """
+    if not setting("jax_enable_compilation_cache"):
+        return
+    warnings.filterwarnings("ignore", "Error (read|writ)ing persistent compilation cache entry")
+    try:
+        folder = platformdirs.user_cache_path("fpo-jax") / platform.node()
+        if not folder.is_absolute():  # as in an older platformdirs, where the user has no home
+            return
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except (OSError, RuntimeError):  # it cannot be written, or the user has no home
+        return
+    programs.keep_in(folder / "exported")
+    if setting("jax_compilation_cache_dir") is None:
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_compilation_cache_max_size", 2**30)

@@ -1,0 +1,176 @@
+"""Programs kept between processes, so that a run like an earlier one starts sooner.
+
+JAX keeps what XLA compiled in a cache of its own. What that is compiled from must first be traced and
+lowered, which takes Python as long as everything else that a second start needs; so it is kept as well, as an
+exported program.
+
+An exported program stands for the code that it was traced from. It is used again only if nothing has changed:
+our sources, those of every other module that was loaded when it had been traced, the versions of installed
+packages, the parts and static settings of the run, the shapes of its arguments, the devices, and JAX's
+settings. What code reads from data files is not looked at. Only the command line keeps programs, where all
+parts are found by name in files; what is defined in a notebook or at a prompt is always traced.
+"""
+
+import contextlib
+import functools
+import hashlib
+import os
+import pickle
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from fpo_jax.engine import internals
+
+MOST = 300
+"""Exported programs that are kept, of about 0.1 MB each; those unused for longest go first."""
+
+OURS = ("fpo_jax", "fpo_jax.envs", "fpo_jax.experiments")
+INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+Program = Callable[..., list[jax.Array]]
+_Kept = tuple[jax.export.Exported, Any]
+_folder: Path | None = None
+_loaded: dict[str, tuple[Program, Any]] = {}
+
+
+def keep_in(folder: Path | None) -> None:
+    """Keep programs in this folder from now on, or none; the user's own, since what is kept is unpickled."""
+    global _folder
+    _folder = folder
+    _loaded.clear()
+    _surroundings.cache_clear()
+
+
+def call_kept(
+    identity: object,
+    function: Callable[..., Any],
+    *arguments: Any,
+    **static: Any,
+) -> Any:
+    """Return `function(*arguments, **static)`, by a kept program where programs are kept.
+
+    Args:
+        identity: a name for everything static about the arguments, such as their classes.
+        function: jitted, of pytrees; a function of a module. XLA is told what its `compiler_options` are.
+        arguments, static: what it is called with.
+    """
+    if _folder is None:
+        return function(*arguments, **static)
+    leaves, tree = jax.tree.flatten(arguments)
+    try:
+        name = _name(function, (identity, str(tree)), leaves, static)
+    except OSError:  # a source that cannot be read: then nothing can be said of what has changed
+        return function(*arguments, **static)
+    if name not in _loaded:
+        path = _folder / name
+        exported, shape = _read(path) or _export(path, function, tree, leaves, static)
+        _loaded[name] = _callable(exported, leaves, getattr(function, "compiler_options", None)), shape
+    program, shape = _loaded[name]
+    return jax.tree.unflatten(jax.tree.structure(shape), program(*leaves))
+
+
+def _name(function: Any, identity: object, leaves: list[Any], static: dict[str, Any]) -> str:
+    """Return a digest of all that the program depends on, but for other modules than ours."""
+    parts = (
+        f"{function.__module__}.{function.__qualname__}",
+        identity,
+        [str(jax.typeof(leaf)) for leaf in leaves],
+        getattr(function, "compiler_options", None),
+        {name: getattr(value, "__qualname__", value) for name, value in static.items()},
+        [device.device_kind for device in jax.local_devices()],
+        str(jnp.result_type(float)),
+        sorted((name, str(value)) for name, value in internals.settings().items() if "cache" not in name),
+        os.environ.get("XLA_FLAGS", ""),
+        sys.version,
+        _surroundings(),
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+@functools.cache
+def _surroundings() -> str:
+    """Return a digest of what is installed and of our sources, read once: a run calls its program often."""
+    sources = sorted(
+        path
+        for name in OURS
+        for path in Path(import_module(name).__path__[0]).rglob("*.py")
+        if path.is_file()
+    )
+    found = (path.name for place in INSTALLED for path in place.glob("*.dist-info"))  # with their versions
+    installed = sorted(found)
+    return hashlib.sha256(repr((installed, _digests(sources))).encode()).hexdigest()
+
+
+def _digests(paths: Iterable[Path]) -> dict[str, str]:
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def _foreign() -> list[Path]:
+    """Return the files of all modules loaded that are neither ours nor installed: the user's own."""
+    known = (*INSTALLED, *(Path(import_module(name).__path__[0]) for name in OURS))
+    inside = tuple(f"{place}{os.sep}" for place in known)  # text, since there are thousands of modules
+    files = {getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}
+    return sorted(Path(file) for file in files if file.endswith(".py") and not file.startswith(inside))
+
+
+def _export(path: Path, function: Any, tree: Any, leaves: list[Any], static: dict[str, Any]) -> _Kept:
+    """Trace and lower the function, and keep what comes out."""
+    shape: list[Any] = []
+    inlined = getattr(function, "__wrapped__", function)  # compiler options are the outermost jit's affair
+
+    def flat(*leaves: Any) -> list[jax.Array]:
+        result = inlined(*jax.tree.unflatten(tree, leaves), **static)
+        shape[:] = [jax.tree.map(lambda leaf: 0, result)]
+        return jax.tree.leaves(result)
+
+    exported = jax.export.export(jax.jit(flat))(*leaves)
+    with contextlib.suppress(OSError):  # a folder that cannot be written: then nothing is kept
+        content = pickle.dumps((_digests(_foreign()), exported.serialize(), shape[0]))
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryDirectory(dir=path.parent) as aside:
+            (Path(aside) / path.name).write_bytes(hashlib.sha256(content).digest() + content)
+            os.replace(Path(aside) / path.name, path)
+        kept = sorted(filter(Path.is_file, path.parent.iterdir()), key=lambda p: p.stat().st_mtime)
+        for old in kept[:-MOST]:
+            old.unlink(missing_ok=True)
+    return exported, shape[0]
+
+
+def _read(path: Path) -> _Kept | None:
+    """Return what was kept, or None where there is nothing, nothing whole, or a module has changed since."""
+    try:
+        written = path.read_bytes()
+        digest, content = written[:32], written[32:]
+        if hashlib.sha256(content).digest() != digest:
+            return None
+        foreign, serialized, shape = pickle.loads(content)
+        if _digests(map(Path, foreign)) != foreign:
+            return None
+        os.utime(path)
+    except OSError:
+        return None
+    exported = jax.export.deserialize(serialized)
+    if b"lapack" in exported.mlir_module_serialized:
+        # JAX makes LAPACK's routines known when it lowers a call of one; what is exported is lowered already
+        jax.jit(jnp.linalg.cholesky).lower(jax.ShapeDtypeStruct((1, 1), float))
+    return exported, shape
+
+
+def _callable(exported: jax.export.Exported, leaves: list[Any], options: dict[str, Any] | None) -> Program:
+    if exported.nr_devices == 1:
+        return jax.jit(exported.call, compiler_options=options)
+    devices = jax.local_devices()[: exported.nr_devices]
+    everywhere = NamedSharding(Mesh(devices, "devices"), PartitionSpec())
+    shardings = [getattr(leaf, "sharding", everywhere) for leaf in leaves]
+    placed = tuple(place if place.num_devices > 1 else everywhere for place in shardings)
+    return jax.jit(exported.call, in_shardings=placed, compiler_options=options)

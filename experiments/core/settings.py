@@ -1,0 +1,268 @@
+"""What a run is: names and numbers, resolved from an environment's recipe and a user's wishes.
+
+A run's settings are flat: every hyperparameter of the environment, the leader, the objective, its
+differentiator and the follower has a name of its own. They are what stands in `config.json`, what the
+command line offers, and what a sweep will vary.
+"""
+
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from fpo_jax.engine.initial import SEED_LIMIT
+from fpo_jax.envs import ENVIRONMENTS
+from fpo_jax.errors import InputError, require_known
+from fpo_jax.experiments.core.env_files import given_again, origin, without_origin
+from fpo_jax.feedback import FEEDBACKS
+from fpo_jax.followers import FOLLOWERS
+from fpo_jax.hyperparameters import declared, validate
+from fpo_jax.leader import Leader
+from fpo_jax.numerics.differentiators import DIFFERENTIATORS
+from fpo_jax.objectives import OBJECTIVES
+from fpo_jax.record import Record, full_record, outcome
+from fpo_jax.types import Environment, Follower, Recipe
+
+PRECISIONS = ("float32", "float64")
+RECORDS: dict[str, Record] = {"full": full_record, "outcome": outcome}
+"""What a run writes down: the exact steering term besides the outcome, or the outcome alone."""
+GENERAL: dict[str, Any] = {"seeds": 64, "seed": 0, "steps": None, "precision": "float64", "record": "full"}
+"""Settings of every run and their defaults; the steps are the recipe's."""
+
+
+class Names(NamedTuple):
+    """The parts a run is put together from, by name."""
+
+    environment: str
+    objective: str = "myopic"
+    follower: str | None = None  # None: the recipe's
+    differentiator: str = "autodiff"
+    feedback: str | None = None  # None: the recipe's
+
+
+class Parts(NamedTuple):
+    """The classes behind the names."""
+
+    environment: Any
+    leader: Any
+    objective: Any
+    differentiator: Any
+    follower: Any
+    feedback: Any
+
+
+def parts(names: Names) -> tuple[Names, Parts, Recipe]:
+    """Look up the classes behind the names.
+
+    Returns:
+        The names with follower and feedback filled in, the classes, and the environment's recipe.
+
+    Raises:
+        InputError: names the unknown name and the nearest known one.
+    """
+    file = f"{names.environment}.py"
+    if names.environment not in ENVIRONMENTS and Path(file).is_file():
+        raise InputError("environment", names.environment, f"given by its file, --env {file}")
+    environment = ENVIRONMENTS[require_known("environment", names.environment, ENVIRONMENTS)]
+    recipe: Recipe = environment.recipe
+    follower = names.follower or recipe.follower
+    feedback = names.feedback or recipe.feedback
+    names = names._replace(follower=follower, feedback=feedback)
+    found = Parts(
+        environment,
+        Leader,
+        OBJECTIVES[require_known("objective", names.objective, OBJECTIVES)],
+        DIFFERENTIATORS[require_known("differentiator", names.differentiator, DIFFERENTIATORS)],
+        FOLLOWERS[require_known("follower", follower, FOLLOWERS)],
+        FEEDBACKS[require_known("feedback", feedback, FEEDBACKS)],
+    )
+    return names, found, recipe
+
+
+def hyperparameters(names: Names) -> dict[str, tuple[dataclasses.Field, Any]]:
+    """List every hyperparameter of a run by its flat name, with its declaration and its default.
+
+    Defaults are those of the recipe where it speaks, and else those of the declaration.
+    """
+    names, classes, recipe = parts(names)
+    for objective in recipe.weights:
+        require_known(f"objective in the recipe of {names.environment}", objective, OBJECTIVES)
+    spoken: dict[str, Any] = dict(recipe.leader)
+    own = {field.name for field in declared(classes.objective)}
+    spoken |= {name: value for name, value in recipe.objective.items() if name in own}
+    if names.objective in recipe.weights:
+        spoken["weight"] = recipe.weights[names.objective]
+    if names.follower == recipe.follower:
+        spoken |= recipe.settings
+    if names.feedback == recipe.feedback:
+        spoken |= recipe.annotator
+    table: dict[str, tuple[dataclasses.Field, Any]] = {}
+    for owner in classes:
+        for field in declared(owner):
+            if field.name in table:
+                raise InputError(
+                    field.name, f"declared twice, again by {owner.__name__}", "a name of its own"
+                )
+            table[field.name] = (field, spoken.get(field.name, field.default))
+    for name in spoken:
+        require_known(f"setting in the recipe of {names.environment}", name, {**table, "weight": None})
+    return table
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Resolved settings of a run, ready to be written down and run again.
+
+    Attributes:
+        names: the parts.
+        values: every hyperparameter by its flat name.
+        steps, seeds, seed, precision: iterations, number of seeds, first seed, floating-point precision.
+        record: what is written down, by name in `RECORDS`.
+    """
+
+    names: Names
+    values: dict[str, Any]
+    steps: int
+    seeds: int
+    seed: int
+    precision: str
+    record: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all settings as one flat dictionary, the contents of `config.json`."""
+        general = {key: getattr(self, key) for key in GENERAL}
+        return self.names._asdict() | origin(self.names.environment) | general | self.values
+
+    def build(self) -> tuple[Environment, Leader, Follower]:
+        """Return the environment, the leader and the follower.
+
+        Raises:
+            InputError: names the first hyperparameter that is out of range.
+        """
+        _, classes, _ = parts(self.names)
+
+        def make(cls: type, **more: Any) -> Any:
+            made = cls(**{f.name: self.values[f.name] for f in declared(cls)}, **more)
+            validate(made)
+            return made
+
+        objective, differentiator = make(classes.objective), make(classes.differentiator)
+        leader = make(classes.leader, objective=objective, differentiator=differentiator)
+        follower = make(classes.follower, feedback=make(classes.feedback))
+        return make(classes.environment), leader, follower
+
+    def static(self) -> dict[str, Any]:
+        """Return what a program of these parts depends on: all of theirs but real hyperparameters."""
+        table = hyperparameters(self.names)
+        counts = {name: v for name, v in self.values.items() if table[name][0].metadata["kind"] is not float}
+        environment = parts(self.names)[1].environment
+        file = getattr(sys.modules[environment.__module__], "__file__", None)  # two files may use one name
+        return self.names._asdict() | counts | {"file": file}
+
+    def command(self) -> str:
+        """Return the shortest command that repeats this run."""
+        environment = self.names.environment
+        words = ["fpo-jax run", environment, *given_again(environment), f"--objective {self.names.objective}"]
+        usual_names = parts(Names(environment, self.names.objective))[0]._asdict()
+        usual = resolve(self.names._asdict()).as_dict() | usual_names
+        for name, value in self.as_dict().items():
+            if value != usual[name]:
+                option = name.replace("_", "-")
+                if isinstance(value, bool):
+                    words.append(f"--{option}" if value else f"--no-{option}")
+                else:
+                    words.append(f"--{option} {shlex.quote(str(value))}")
+        return " ".join(words)
+
+
+def resolve(wishes: Mapping[str, Any]) -> Settings:
+    """Fill in a user's wishes, flat names to values, from the recipe.
+
+    Raises:
+        InputError: names what is unknown (with the nearest known name), missing or out of range.
+    """
+    wishes = {key: value for key, value in without_origin(wishes).items() if value is not None}
+    if "environment" not in wishes:
+        raise InputError("environment", "nothing", f"one of {', '.join(ENVIRONMENTS)}")
+    for field in Names._fields:
+        if not isinstance(wishes.get(field, ""), str):
+            raise InputError(field, wishes[field], "a name")
+    names, _, recipe = parts(Names(**{k: wishes[k] for k in Names._fields if k in wishes}))
+    table = hyperparameters(names)
+    known = [*Names._fields, *GENERAL, *table]
+    for key in wishes:
+        require_known("setting", key, known)
+    values = {key: as_written(f, wishes.get(key, default)) for key, (f, default) in table.items()}
+    general = GENERAL | {"steps": recipe.steps}
+    general |= {key: wishes[key] for key in general if key in wishes}
+    for key, low, high in (("seeds", 1, SEED_LIMIT), ("seed", 0, SEED_LIMIT - 1), ("steps", 1, None)):
+        value = general[key]
+        is_integer = isinstance(value, int) and not isinstance(value, bool)
+        if not is_integer or value < low or (high is not None and value > high):
+            allowed = f"an integer >= {low}" + ("" if high is None else f" and <= {high}")
+            raise InputError(key, value, allowed)
+    for key, options in (("precision", PRECISIONS), ("record", RECORDS)):
+        if general[key] not in options:
+            raise InputError(key, general[key], f"one of {', '.join(options)}")
+    settings = Settings(names, values, **general)
+    settings.build()
+    return settings
+
+
+def as_written(field: dataclasses.Field, value: Any) -> Any:
+    """Return what a user's value stands for; its range is checked elsewhere.
+
+    An integer stands for a real number, as in `weight=1`, and a file for the text in it, where text may be.
+
+    Raises:
+        InputError: when a file cannot be read.
+    """
+    if isinstance(value, str) and "read" in field.metadata:
+        return field.metadata["read"](value)
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if field.metadata["kind"] is float and is_integer else value
+
+
+OF_COMMANDS = {
+    "decompose": "decompose",
+    "policy_steps": "run",
+    "grid": "sweep",
+    "judge_model": "judge",
+    "lora_rank": "llm",
+}
+"""By which setting one knows whose `config.json` it is, the first that is there."""
+
+
+def load(path: Path, *commands: str) -> dict[str, Any]:
+    """Read the settings of an earlier run from its `config.json`.
+
+    Args:
+        path: the file.
+        commands: those whose settings will do; all when none is named.
+
+    Raises:
+        InputError: when the file is missing, is not one JSON object, or is that of another command.
+    """
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError("config", path, f"a readable JSON file ({reason})") from error
+    if not isinstance(loaded, dict):
+        raise InputError("config", path, "a JSON object of settings")
+    of = [command for name, command in OF_COMMANDS.items() if name in loaded]
+    if commands and of and of[0] not in commands:
+        right = f"fpo-jax {of[0]} --config {shlex.quote(str(path))}"
+        raise InputError("config", path, f"settings of {commands[0]}; these are for `{right}`")
+    return loaded
+
+
+def in_precision(precision: str) -> AbstractContextManager[None]:
+    """Return a context in which JAX computes in this precision, whatever the process does by default."""
+    return jax.enable_x64(precision == "float64")

@@ -1,0 +1,1 @@
+"""Recordings of the published experiments, and their replay."""

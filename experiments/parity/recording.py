@@ -1,0 +1,80 @@
+"""Recordings of the published experiments: npz files that name every setting of their run.
+
+A recording holds `hyperparameters` (a JSON object), the initial reward-model parameters, the noise that was
+drawn where there was any, and what came out.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fpo_jax.errors import InputError
+
+
+class Recording:
+    """A recording whose settings and arrays are taken one by one, so that nothing is left unread."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                self.arrays = {name: file[name] for name in file.files}
+        except Exception as error:  # zipfile, zlib and numpy each complain in a way of their own
+            reason = str(error).splitlines()[0]
+            raise InputError("recording", path, f"a readable npz file ({reason})") from error
+        described = str(self.array("hyperparameters", ()))
+        try:
+            self.settings = json.loads(described)
+        except ValueError as error:
+            raise InputError(f"{path.name}: hyperparameters", "unreadable", "a JSON object") from error
+        if not isinstance(self.settings, dict):
+            raise InputError(f"{path.name}: hyperparameters", self.settings, "a JSON object")
+        self.environment = self.take("environment", str)
+
+    def take(self, name: str, kind: type, options: Mapping[Any, Any] | None = None) -> Any:
+        """Remove one setting and return it, translated by `options` if given.
+
+        Raises:
+            InputError: when it is missing, of another type, or not among the options.
+        """
+        field = f"{self.path.name}: {name}"
+        if name not in self.settings:
+            raise InputError(field, "missing", f"a setting of type {kind.__name__}")
+        value = self.settings.pop(name)
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise InputError(field, value, f"of type {kind.__name__}")
+        if options is None:
+            return value
+        if value not in options:
+            raise InputError(field, value, f"one of {', '.join(map(str, options))}")
+        return options[value]
+
+    def array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Return one array after checking its shape, and that it holds finite numbers.
+
+        Raises:
+            InputError: when it is missing, misshapen or not finite.
+        """
+        field = f"{self.path.name}: {name}"
+        if name not in self.arrays:
+            raise InputError(field, "missing", f"an array of shape {list(shape)}")
+        value = self.arrays[name]
+        if value.shape != shape:
+            raise InputError(field, f"array of shape {list(value.shape)}", f"of shape {list(shape)}")
+        if name == "hyperparameters":
+            return value
+        if value.dtype.kind not in "fiu":
+            raise InputError(field, f"array of {value.dtype}", "made of real numbers")
+        if not np.all(np.isfinite(value)):
+            raise InputError(field, "array with NaN or infinity", "finite")
+        return value
+
+    def require_all_read(self) -> None:
+        """Raise an InputError if a setting was left unread: a replay must not ignore any."""
+        for name, value in self.settings.items():
+            raise InputError(f"{self.path.name}: {name}", value, "a setting that this replay knows")

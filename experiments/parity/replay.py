@@ -1,0 +1,266 @@
+"""Replay recordings of the published experiments, and measure how far we are from them.
+
+A replay takes every setting from the file, and injects the recorded initial weights and noise into a run.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fpo_jax.engine.initial import seed_keys
+from fpo_jax.engine.simulate import Noise, run_seed
+from fpo_jax.errors import InputError, require_known
+from fpo_jax.experiments.core.settings import Settings, in_precision, resolve
+from fpo_jax.experiments.parity.recording import Recording
+from fpo_jax.record import outcome
+from fpo_jax.types import Trace
+
+DEPARTURE = 1e-2
+"""A series has left its recording at the first entry that is this far off."""
+
+
+class Series(NamedTuple):
+    """One quantity as we have it and as it was recorded, `every` so many iterations."""
+
+    ours: np.ndarray
+    recorded: np.ndarray
+    every: int = 1
+
+    def errors(self) -> np.ndarray:
+        """Return the largest absolute deviation of each entry; infinite where ours is not finite."""
+        deviation = np.abs(self.ours - self.recorded)
+        # a replay that is not finite deviates without bound: NaN must not pass for a small number
+        return np.nan_to_num(deviation.reshape(len(deviation), -1).max(axis=1), nan=np.inf)
+
+
+@dataclasses.dataclass(frozen=True)
+class Deviation:
+    """How far a replay is from its recording.
+
+    Attributes:
+        path: the recording.
+        series: largest absolute deviation over all entries, by name of the series.
+        departure: first entry at which any series is `DEPARTURE` off, or None.
+        tolerance: largest deviation that passes.
+    """
+
+    path: Path
+    series: dict[str, float]
+    departure: int | None
+    tolerance: float
+
+    @property
+    def largest(self) -> float:
+        """Return the largest absolute deviation of all series."""
+        return max(self.series.values())
+
+    @property
+    def passed(self) -> bool:
+        """Say whether no series is beyond the tolerance."""
+        return self.largest <= self.tolerance
+
+    def report(self) -> dict[str, Any]:
+        """Return what the line says, for scripts; null where a replay is not finite."""
+
+        def defined(value: float) -> float | None:
+            return value if np.isfinite(value) else None
+
+        return {
+            "recording": str(self.path),
+            "passed": self.passed,
+            "largest": defined(self.largest),
+            "tolerance": self.tolerance,
+            "series": {name: defined(value) for name, value in self.series.items()},
+            "departure": self.departure,
+        }
+
+    def line(self) -> str:
+        """Return the one line that is printed for a file."""
+        series = "  ".join(f"{name} {value:.1e}" for name, value in self.series.items())
+        departure = "" if self.departure is None else f"  first {DEPARTURE:g} off at entry {self.departure}"
+        return (
+            f"{self.path.name}  {'ok' if self.passed else 'FAILED'}  largest {self.largest:.1e} "
+            f"(tolerance {self.tolerance:.0e})  {series}{departure}"
+        )
+
+
+def replay_linear(recording: Recording, precision: str | None) -> dict[str, Series]:
+    """Replay a recording of the linear environment; its series begin before any update."""
+    take = recording.take
+    schemes = {"forward difference": "forward-difference", "exact": "autodiff"}
+    wishes = _common(recording, precision) | {
+        "follower": "gradient",
+        "differentiator": take("gradient", str, schemes),
+        "steps": take("steps", int),
+    }
+    for name in ("ideal_signal", "true_weight_signal", "policy_lr"):
+        wishes[name] = take(name, float)
+    difference_step = take("difference_step", float)
+    if wishes["differentiator"] == "forward-difference":
+        wishes["difference_step"] = difference_step
+    settings = _resolve(recording, wishes)
+    shape, entries = (settings.values["dimension"],), (settings.steps + 1,)
+    recorded = {
+        "true_utility": recording.array("expected_utility", entries),
+        "signal_norm": recording.array("expected_signal", entries),
+        "noise_norm": recording.array("expected_noise", entries),
+    }
+    trace = _replay(settings, (np.zeros(shape), recording.array("init_weights", shape)))
+    return {name: Series(np.asarray(trace.metrics[name]), values) for name, values in recorded.items()}
+
+
+def replay_neural(recording: Recording, precision: str | None) -> dict[str, Series]:
+    """Replay a recording of the neural environment; its entries are between policy and reward model."""
+    take = recording.take
+    wishes = _common(recording, precision) | {
+        "follower": "optax",
+        "replay": "fifo",
+        "optimizer": take("rm_optimizer", str, {"adam with L2 weight decay added to the gradient": "adam"}),
+        "rm_activation": take("rm_activation", str, {"softplus": "softplus"}),
+        "sigma": take("sigma_initial", float),
+        "policy_lr": take("policy_lr_initial", float),
+    }
+    integers = {"steps": "outer_steps", "policy_steps": "inner_steps", "draws": "responses_per_step"}
+    for name, theirs in {**integers, "buffer_size": "buffer_size"}.items():
+        wishes[name] = take(theirs, int)
+    for name in ("sigma_final", "gradient_clip"):
+        wishes[name] = take(name, float)
+    if not wishes["policy_lr"] > 0:
+        raise InputError(f"{recording.path.name}: policy_lr_initial", wishes["policy_lr"], "a number > 0")
+    wishes["policy_lr_decay"] = 1.0 - take("policy_lr_final", float) / wishes["policy_lr"]
+    wishes["sigma_power"] = wishes["policy_lr_power"] = take("decay_power", float)
+    hidden, ideal = take("rm_hidden", list), take("ideal", list)
+    wishes["rm_hidden"] = ",".join(map(str, hidden))
+    signal, dimension = wishes["signal_dimension"], wishes["dimension"]
+    if len(ideal) != dimension or ideal != [ideal[0]] * signal + [0.0] * (dimension - signal):
+        allowed = f"{signal} equal numbers, and then zeros, {dimension} in all"
+        raise InputError(f"{recording.path.name}: ideal", ideal, allowed)
+    wishes["ideal_signal"] = ideal[0]
+    settings = _resolve(recording, wishes)
+
+    steps, every = settings.steps, 10
+    widths = [dimension, *hidden, 1]
+    layers = {}
+    for i, (into, out) in enumerate(itertools.pairwise(widths)):
+        layers[f"kernel_{i}"] = recording.array(f"init_layer{i}_weight", (out, into)).T
+        layers[f"bias_{i}"] = recording.array(f"init_layer{i}_bias", (out,))
+    noise = Noise(  # one response at a time
+        recording.array("policy_noise", (steps, wishes["policy_steps"], dimension))[:, :, None],
+        recording.array("data_noise", (steps, wishes["draws"], dimension))[:, :, None],
+    )
+    recorded = {
+        "true_utility": recording.array("expected_utility", (steps,)),
+        "proxy_reward": recording.array("expected_proxy", (steps,)),
+        "noise_norm": recording.array("expected_noise", (steps,)),
+        "theta": recording.array("expected_theta", (-(-steps // every), dimension)),
+    }
+    trace = _replay(settings, (np.zeros(dimension), {"params": layers}), noise, keep_states=True)
+    assert trace.state is not None
+    theta = trace.state.theta[1:]
+    with in_precision(settings.precision):  # the policy has moved, the reward model has not yet
+        before = jax.tree.map(lambda leaf: leaf[:-1], trace.state.reward_model.phi)
+        proxy = jax.jit(jax.vmap(settings.build()[0].reward))(before, theta)  # type: ignore[attr-defined]
+    ours = {
+        "true_utility": trace.metrics["true_utility"][1:],
+        "proxy_reward": proxy,
+        "noise_norm": trace.metrics["noise_norm"][1:],
+    }
+    series = {name: Series(np.asarray(values), recorded[name]) for name, values in ours.items()}
+    return series | {"theta": Series(np.asarray(theta[::every]), recorded["theta"], every)}
+
+
+def _common(recording: Recording, precision: str | None) -> dict[str, Any]:
+    """Take the settings that recordings of either environment have."""
+    take = recording.take
+    arms = {"rlhf": "myopic", "relaxed": "relaxed", "practical": "practical"}
+    wishes: dict[str, Any] = {
+        "environment": recording.environment,
+        "objective": take("arm", str, arms),
+        "rm_lr": take("rm_lr", float),
+        "weight_decay": take("rm_weight_decay", float),
+    }
+    for name in ("dimension", "signal_dimension", "seed"):
+        wishes[name] = take(name, int)
+    for name in ("action_cost", "utility_scale", "utility_rate"):
+        wishes[name] = take(name, float)
+    weight = take("weight", float)
+    utility_detached, error_detached = take("utility_detached", bool), take("error_detached", bool)
+    recorded_precision = take("precision", str, {"f64": "float64", "f32": "float32"})
+    wishes["precision"] = precision or recorded_precision
+    if wishes["objective"] != "myopic":
+        wishes["weight"] = weight
+    elif weight != 0.0:
+        raise InputError(f"{recording.path.name}: weight", weight, "0 for the arm rlhf")
+    if wishes["objective"] == "relaxed":
+        wishes["utility"] = (
+            "value" if error_detached else "detached" if utility_detached else "differentiated"
+        )
+    return wishes
+
+
+def _resolve(recording: Recording, wishes: Mapping[str, Any]) -> Settings:
+    """Return the settings of the replay, once none is left unread."""
+    recording.require_all_read()
+    try:
+        return resolve(wishes)
+    except InputError as error:
+        raise InputError(f"{recording.path.name}: {error.field}", error.value, error.allowed) from error
+
+
+def _replay(
+    settings: Settings, initial: tuple[Any, Any], noise: Noise | None = None, keep_states: bool = False
+) -> Trace:
+    environment, leader, follower = settings.build()
+    with in_precision(settings.precision):
+        given = jax.tree.map(lambda x: jnp.asarray(x, dtype=jnp.result_type(float)), (initial, noise))
+        key = seed_keys(1, settings.seed)[0]
+        _, trace = run_seed(
+            environment,
+            leader,
+            follower,
+            key,
+            steps=settings.steps,
+            record=outcome,
+            keep_states=keep_states,
+            initial=given[0],
+            noise=given[1],
+        )
+    return trace
+
+
+class Replay(NamedTuple):
+    """How recordings of one environment are replayed, and the deviation that is rounding there."""
+
+    series: Callable[[Recording, str | None], dict[str, Series]]
+    tolerance: float
+
+
+REPLAYS: dict[str, Replay] = {"linear": Replay(replay_linear, 1e-8), "neural": Replay(replay_neural, 1e-6)}
+"""Replays by environment. The neural one amplifies rounding: a million times over 4000 iterations."""
+
+
+def check(path: Path, precision: str | None = None, tolerance: float | None = None) -> Deviation:
+    """Replay one recording, in the precision it names or in another, and measure every series' deviation.
+
+    Raises:
+        InputError: when the file cannot be read, or a setting or an array is missing or misshapen.
+    """
+    recording = Recording(path)
+    require_known("environment", recording.environment, REPLAYS)
+    replay = REPLAYS[recording.environment]
+    errors = {name: (s.errors(), s.every) for name, s in replay.series(recording, precision).items()}
+    departures = [
+        int(np.argmax(e >= DEPARTURE)) * every for e, every in errors.values() if (e >= DEPARTURE).any()
+    ]
+    return Deviation(
+        path,
+        {name: float(error.max()) for name, (error, _) in errors.items()},
+        min(departures, default=None),
+        replay.tolerance if tolerance is None else tolerance,
+    )

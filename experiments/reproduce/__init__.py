@@ -1,0 +1,1 @@
+"""The main job: every claim, with figures, tables and one page to read."""

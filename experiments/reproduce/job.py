@@ -1,0 +1,83 @@
+"""The main job: run every experiment, write figures, tables, numbers, and one page to read."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fpo_jax.errors import InputError, require_known
+from fpo_jax.experiments.core.devices import suit_short_runs
+from fpo_jax.experiments.core.files import provenance, replacing, write_json
+from fpo_jax.experiments.core.progress import Progress
+from fpo_jax.experiments.core.settings import GENERAL
+from fpo_jax.experiments.report.parts import Section
+from fpo_jax.experiments.reproduce.discovery import discover
+from fpo_jax.experiments.runs.execution import few_seeds
+
+QUICK_SEEDS = 8
+INTRODUCTION = (
+    "Iterative RLHF retrains its reward model on what the policy produces. A policy that ignores this can "
+    "drift to responses that the reward model overrates: alignment collapse. Each section compares that "
+    "policy, RLHF, with policies that foresee the retraining, exactly or approximately, on the same seeds."
+)
+CELLS = (
+    "Cells of tables are means over n seeds with 95 % bootstrap intervals; all methods of a table "
+    "ran on the same seeds, of which those that diverged are left out."
+)
+
+
+def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, quick: bool = False) -> None:
+    """Run experiments and write their folder; progress is shown on standard error.
+
+    Args:
+        out: folder to write; an earlier result there is replaced when all is done, not before.
+        only: names of the experiments to run; by default all but those that take long.
+        seeds: number of seeds of each method; the experiment's own by default.
+        quick: a few seeds only, to see that all works.
+
+    Raises:
+        InputError: unknown experiment, no seeds, unwritable folder.
+    """
+    from fpo_jax.experiments.report import page  # not needed until all is computed
+
+    known = discover()
+    usual = [name for name, experiment in known.items() if not experiment.long]
+    chosen = [known[require_known("only", name, known)] for name in (only or usual)]
+    if seeds is not None and seeds < 1:
+        raise InputError("seeds", seeds, "an integer >= 1")
+    if quick or not any(experiment.long for experiment in chosen):
+        suit_short_runs()
+    total = sum(len(experiment.jobs) for experiment in chosen)
+    with replacing(out) as folder, Progress(total) as progress:
+        tables: dict[str, Any] = {}
+        sections: list[Section] = []
+        counts: list[int] = []
+        for experiment in chosen:
+            count = seeds if seeds is not None else QUICK_SEEDS if quick else experiment.seeds
+            counts.append(count)
+            (folder / experiment.name).mkdir()
+            table, section = experiment.write(folder / experiment.name, count, progress)
+            tables[experiment.name] = table
+            sections.append(section)
+        few = few_seeds(min(counts)) if counts else []
+        for warning in few:
+            progress.write(f"warning: {warning}")
+        cells = " ".join([CELLS, *(f"{warning}." for warning in few)])
+        command = " ".join(
+            ["fpo-jax reproduce"]
+            + [f"--only {' '.join(only)}"] * bool(only)
+            + [f"--seeds {seeds}"] * (seeds is not None)
+            + ["--quick"] * quick
+        )
+        origin = provenance(command, GENERAL["precision"])
+        write_json(folder / "summary.json", {"tables": tables} | origin)
+        written = [
+            f"# Results\n\nMade by `{command}`. {cells}",
+            *(section.markdown() for section in sections),
+        ]
+        (folder / "README.md").write_text("\n\n".join(written) + "\n", encoding="utf-8")
+        intro = f"{INTRODUCTION}\n\n{cells}"
+        page.write(
+            folder / page.FILE, "Results, experiment by experiment", intro, sections, origin, "reproduce"
+        )
+    sys.stderr.write(f"results and figures, to look at: {out / page.FILE}; to read: {out / 'README.md'}\n")

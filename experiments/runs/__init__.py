@@ -1,0 +1,1 @@
+"""Runs of one environment over seeds, and claims that compare methods on the same seeds."""

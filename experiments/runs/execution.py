@@ -1,0 +1,264 @@
+"""Run settings over seeds, set aside what diverged, and sum up what did not."""
+
+import dataclasses
+from collections.abc import Iterator
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from fpo_jax.engine.compilation import LIGHTLY, Compiled
+from fpo_jax.engine.initial import Begun, begin, seed_keys
+from fpo_jax.engine.segments import Partway, Watch
+from fpo_jax.engine.simulate import continuing, first_divergence, run_by, run_seeds
+from fpo_jax.experiments.core import programs
+from fpo_jax.experiments.core.progress import Tell, silent, telling
+from fpo_jax.experiments.core.settings import RECORDS, Settings, in_precision
+from fpo_jax.experiments.core.wording import counted
+from fpo_jax.experiments.runs.history import Snapshots, at_shown, run_again, snapshots, worth_keeping
+from fpo_jax.objectives.routes import Implicit
+from fpo_jax.record import outcome
+from fpo_jax.statistics import FEW, collapsed, mean_interval, passing, share_interval
+from fpo_jax.types import Cost, Game, Key, State
+
+STATIONARY = 1e-6
+"""Largest ‖∂L/∂φ‖ that counts as that of a stationary point."""
+
+
+class Diverged(RuntimeError):
+    """Every seed of a run became infinite or undefined, so that there is nothing to report."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a run gave, for the seeds that stayed finite.
+
+    Attributes:
+        settings: what was run.
+        seeds: [n] the seeds that stayed finite, in the order of every other array.
+        metrics: [n, T + 1] each, by name.
+        games: the instance of each seed, leading axis [n].
+        optimum: [n] the true utility that no policy exceeds, by seed.
+        final: the final states, leading axis [n].
+        diverged: the first iteration that was not finite, by seed.
+        cautions: what is to be known about the objective's linear solves, where it has some.
+        kept: the first finite seed's states at the iterations that are shown, where they were kept.
+        every_state: the states at every entry, [n, T + 1, …], where they are to be saved.
+    """
+
+    settings: Settings
+    seeds: np.ndarray
+    metrics: dict[str, np.ndarray]
+    games: Game
+    optimum: np.ndarray
+    final: State
+    diverged: dict[int, int]
+    cautions: tuple[str, ...] = ()
+    kept: State | None = None
+    every_state: State | None = None
+
+    @cached_property
+    def states(self) -> State:
+        """The first finite seed's states at the iterations of `history.shown_iterations`."""
+        return run_again(self.settings, int(self.seeds[0])) if self.kept is None else self.kept
+
+    @cached_property
+    def snapshots(self) -> Snapshots | None:
+        """The first finite seed's policy over iterations, or None where responses have no fixed places."""
+        return snapshots(self)
+
+    @property
+    def collapsed(self) -> np.ndarray:
+        """Say for each seed whether its policy collapsed, by `fpo_jax.statistics.collapsed`."""
+        return collapsed(self.metrics["true_utility"], self.optimum)
+
+    def warnings(self) -> list[str]:
+        """Return a line on the seeds that diverged and when, and what else must not go unsaid."""
+        passed = passing(self.metrics["true_utility"], self.optimum)
+        return [
+            *([self.divergence()] if self.diverged else []),
+            *self.cautions,
+            *([] if passed is None else [passed]),
+        ]
+
+    def divergence(self) -> str:
+        """Return one line that says which seeds diverged and when."""
+        shown = [f"seed {s} at iteration {t}" for s, t in list(self.diverged.items())[:8]]
+        more = f" and {len(self.diverged) - 8} more" if len(self.diverged) > 8 else ""
+        return f"diverged to NaN or infinity, left out of the results: {', '.join(shown)}{more}"
+
+
+def few_seeds(seeds: int) -> list[str]:
+    """Return a line that says so where seeds are too few for the intervals of means, else nothing."""
+    of = f"{counted(seeds, 'seed')}: with fewer than {FEW}"
+    few = f"{of} a 95 % interval may cover far less where values are skewed"
+    return [few] if 1 < seeds < FEW else []
+
+
+def execute(
+    settings: Settings,
+    keep_states: bool = False,
+    save_states: bool = False,
+    tell: Tell = silent,
+    watch: Watch | None = None,
+    partway: Partway | None = None,
+) -> Result:
+    """Run the settings over all their seeds at once, by the programs of `fpo_jax.engine.simulate.run_by`.
+
+    Where the objective solves a linear system, the result says how the solve went.
+
+    Args:
+        settings: what to run.
+        keep_states: keep states, where that is worth it, for pages and figures that show how a policy moved.
+        save_states: return the states of all seeds at every entry.
+        tell: hears what is done now.
+        watch: sees each segment of the iterations as it is done (`fpo_jax.engine.segments`).
+        partway: where an earlier run of these settings was cut, to go on from there.
+
+    Raises:
+        InputError: as `fpo_jax.run_seeds`.
+        Diverged: when no seed stayed finite.
+    """
+    environment, leader, follower = settings.build()
+    with in_precision(settings.precision):
+        keys = seed_keys(settings.seeds, settings.seed)
+        objective, devices = settings.names.objective, jax.local_devices()
+        running = f"running {objective}"
+        words = {begin: "how runs begin", continuing(len(keys), devices): f"the iterations of {objective}"}
+        call = telling(partial(programs.call_kept, settings.static()), tell, words, then=running)
+
+        def watching(partway: Partway) -> None:
+            if watch is not None:
+                watch(partway)
+            tell(running, partway.done / partway.entries)
+
+        keep_states = save_states or (keep_states and worth_keeping(settings))
+        begun, final, trace = run_by(
+            call,
+            *(environment, leader, follower, keys),
+            devices=devices,
+            steps=settings.steps,
+            record=RECORDS[settings.record],
+            keep_states=keep_states,
+            watch=watching,
+            partway=partway,
+        )
+        games, optimum = call(_instances, begun, runs=settings.seeds)
+        first_bad = first_divergence(trace)
+        cautions = tuple(_cautions(settings, games, final, first_bad))
+    seeds = settings.seed + np.arange(settings.seeds)
+    good = first_bad < 0
+
+    def kept(tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[good], tree)
+
+    result = Result(
+        settings=settings,
+        seeds=seeds[good],
+        metrics=kept(trace.metrics),
+        games=kept(games),
+        optimum=kept(optimum),
+        final=kept(final),
+        diverged={int(s): int(t) for s, t in zip(seeds, first_bad, strict=True) if t >= 0},
+        cautions=cautions,
+        kept=None if trace.state is None else at_shown(trace.state, int(np.argmax(good)), settings.steps),
+        every_state=kept(trace.state) if save_states else None,
+    )
+    if not good.any():
+        raise Diverged("; ".join([f"every seed {result.divergence()}", *result.cautions]))
+    return result
+
+
+def _cautions(settings: Settings, games: Game, final: State, first_bad: np.ndarray) -> Iterator[str]:
+    """Look at the linear solves of an implicit gradient: where one failed, and whether its theorem holds."""
+    environment, leader, follower = settings.build()
+    objective = leader.objective
+    if not isinstance(objective, Implicit):
+        return
+    keys = seed_keys(settings.seeds, settings.seed)
+
+    @jax.jit
+    @jax.vmap
+    def cost(game: Game, key: Key, state: State) -> Cost:
+        return objective.estimate(game.at(1.0), follower, state.theta, state.reward_model, key).cost
+
+    slopes = np.asarray(cost(games, keys, final).slope)[first_bad < 0]
+    if slopes.size and slopes.max() > STATIONARY:
+        yield (
+            "the implicit gradient is approximate: φ⁺ is no stationary point of the follower's loss (‖∂L/∂φ‖ "
+            f"up to {slopes.max():.1e} at the end)"
+        )
+    if (first_bad > 0).any():
+        index = int(np.argmax(first_bad > 0))
+        iteration = int(first_bad[index]) - 1
+        _, trace = run_seeds(
+            environment,
+            leader,
+            follower,
+            keys[index : index + 1],
+            steps=settings.steps,
+            record=outcome,
+            keep_states=True,
+        )
+        before = jax.tree.map(lambda leaf: leaf[:, iteration], trace.state)
+        game = jax.tree.map(lambda leaf: leaf[index : index + 1], games)
+        residual = float(cost(game, keys[index : index + 1], before).residual[0])
+        yield (
+            f"the relative residual of the linear solve before seed {settings.seed + index} diverged, at "
+            f"iteration {iteration}, was {residual:.1e}"
+        )
+
+
+@partial(Compiled, options=LIGHTLY, static_argnames="runs")
+def _instances(begun: Begun, *, runs: int) -> tuple[Game, jax.Array]:
+    """Return the instance of each run, and its optimum."""
+    return begun.games(runs), begun.optimum[:runs]
+
+
+def summary(result: Result) -> dict[str, Any]:
+    """Sum a run up as one flat dictionary: means over the finite seeds, intervals, and what was run.
+
+    `*_ci95` are studentised bootstrap intervals over seeds, and a Wilson interval for `collapse_rate`, the
+    share of seeds that collapsed (`fpo_jax.statistics.collapsed`). `calibrated_weight` is the
+    penalty weight that matches the follower in scale, 2·lr·α·k, or null where none does. A metric that is
+    undefined for some seeds is averaged over the others, whose number then stands as `*_n`; undefined
+    throughout, it is null.
+    """
+    settings = result.settings
+    _, leader, follower = settings.build()
+    horizon = getattr(leader.objective, "horizon", 1)
+    finals = {
+        "true_utility_final": result.metrics["true_utility"][:, -1],
+        "true_utility_peak": result.metrics["true_utility"].max(axis=1),
+        "proxy_reward_final": result.metrics["proxy_reward"][:, -1],
+        "blind_spot_mass_final": result.metrics["blind_spot_mass"][:, -1],
+    } | {
+        f"{name}_final": values[:, -1]
+        for name, values in result.metrics.items()
+        if name not in ("true_utility", "proxy_reward", "blind_spot_mass")
+    }
+    report: dict[str, Any] = {
+        "environment": settings.names.environment,
+        "objective": settings.names.objective,
+        "follower": settings.names.follower,
+        "seeds": settings.seeds,
+        "seeds_reported": len(result.seeds),
+        "diverged": [{"seed": s, "iteration": t} for s, t in result.diverged.items()],
+        "steps": settings.steps,
+        "optimum": _defined(float(result.optimum.mean())),
+        "weight": settings.values.get("weight"),
+        "calibrated_weight": follower.calibrated_weight(horizon),
+    }
+    for name, values in finals.items():
+        estimate = mean_interval(values)
+        if estimate.n < len(values):
+            report[f"{name}_n"] = estimate.n
+        report[name] = _defined(estimate.mean)
+        report[f"{name}_ci95"] = [_defined(estimate.low), _defined(estimate.high)]
+    share = share_interval(result.collapsed)
+    return report | {"collapse_rate": share.mean, "collapse_rate_ci95": [share.low, share.high]}
+
+
+def _defined(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,154 @@
+"""What every experiment is: a claim, methods to compare on the same seeds, and figures of the outcome."""
+
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fpo_jax.experiments.core.progress import Progress
+from fpo_jax.experiments.core.settings import resolve
+from fpo_jax.experiments.core.wording import with_interval
+from fpo_jax.experiments.report.parts import Section
+from fpo_jax.experiments.runs.execution import Result, execute, summary
+from fpo_jax.experiments.runs.figures import save_all
+from fpo_jax.plotting import Picture
+
+COLUMNS = {
+    "true_utility_final": "true utility, final",
+    "true_utility_peak": "peak",
+    "proxy_reward_final": "proxy, final",
+    "blind_spot_mass_final": "blind-spot mass, final",
+    "collapse_rate": "collapsed",
+}
+"""Columns of the table that a page shows."""
+
+
+class Experiment(NamedTuple):
+    """One claim and how it is put to the test.
+
+    Attributes:
+        name: its folder and the word after `--only`.
+        claim: what it is meant to show, in one sentence.
+        methods: settings by the label of the method; all run on the same seeds.
+        figures: makes the figures, by file name, from the results by label.
+        seeds: how many seeds by default.
+        of_run: makes the figures that any run of the environment of this name gets besides its curves.
+        findings: says in Markdown what follows from the results beyond the table.
+        long: takes minutes, so that it is run only when it is named.
+        every: keeps only every so many iterations in the numbers that are written.
+    """
+
+    name: str
+    claim: str
+    methods: Mapping[str, Mapping[str, Any]]
+    figures: Callable[[Mapping[str, Result]], Mapping[str, Picture]]
+    seeds: int = 64
+    of_run: Callable[[Mapping[str, Result]], Mapping[str, Picture]] = lambda results: {}
+    findings: Callable[[Mapping[str, Result]], str] = lambda results: ""
+    long: bool = False
+    every: int = 1
+
+    @property
+    def jobs(self) -> list[str]:
+        """Return what there is to do, in order."""
+        return [*self.methods, "figures"]
+
+    def write(self, folder: Path, seeds: int, progress: Progress) -> tuple[list[dict[str, Any]], Section]:
+        """Run all methods, write numbers, table and figures, and return the table and a section of a page."""
+        from fpo_jax.experiments.report import views  # which itself knows what is drawn of any result
+
+        results: dict[str, Result] = {}
+        for label, result in compare(self, seeds, progress):
+            results[label] = result
+            for warning in result.warnings():
+                progress.write(f"{self.name}, {label}: {warning}")
+        progress.begin(f"{self.name}: figures")
+        table = rows(results)
+        write_csv(folder / "table.csv", table)
+        with (folder / "numbers.npz").open("wb") as numbers:
+            np.savez_compressed(numbers, allow_pickle=False, **arrays(results, self.every))
+        drawn = save_all(self.figures(results), folder)
+        progress.end()
+        optimum = f"Utility that no policy exceeds, mean over seeds: {table[0]['optimum']:.3f}."
+        return table, Section(
+            self.name,
+            self.claim,
+            [table_markdown(table), optimum, self.findings(results)],
+            drawn,
+            views.of_results(results),
+            warnings=[f"{label}: {said}" for label, result in results.items() for said in result.warnings()],
+            settings=[result.settings for result in results.values()],
+        )
+
+
+def compare(experiment: Experiment, seeds: int, progress: Progress) -> Iterator[tuple[str, Result]]:
+    """Run every method of an experiment, one after the other, on the same seeds.
+
+    The steering term is recorded only where a method asks for it: computing it takes longer than most runs.
+    """
+    for label, wishes in experiment.methods.items():
+        progress.begin(f"{experiment.name}: {label}")
+        settings = resolve({"record": "outcome", **wishes, "seeds": seeds})
+        result = execute(settings, keep_states=True, tell=progress.tell)
+        progress.end()
+        yield label, result
+
+
+def rows(results: Mapping[str, Result]) -> list[dict[str, Any]]:
+    """Return the table of an experiment: each method's label, command and summary."""
+    return [
+        {"method": label, "command": result.settings.command()} | summary(result)
+        for label, result in results.items()
+    ]
+
+
+def arrays(results: Mapping[str, Result], every: int = 1) -> dict[str, np.ndarray]:
+    """Return the numbers behind the curves, as `label/metric` arrays of shape [seed, entry], and `seed`."""
+    return {
+        f"{label}/{name}": values
+        for label, result in results.items()
+        for name, values in {
+            **{name: values[:, ::every] for name, values in result.metrics.items()},
+            "seed": result.seeds,
+        }.items()
+    }
+
+
+def write_csv(path: Path, table: Sequence[Mapping[str, Any]]) -> None:
+    """Write an experiment's table, an interval as two columns."""
+    flat = [_flat(row) for row in table]
+    names = list(dict.fromkeys(key for row in flat for key in row))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(flat)
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row whose intervals are two columns, and whose diverged seeds are counted."""
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if name.endswith("_ci95"):
+            stem = name.removesuffix("_ci95")
+            flat[f"{stem}_low"], flat[f"{stem}_high"] = value
+        else:
+            flat[name] = len(value) if name == "diverged" else value
+    return flat
+
+
+def table_markdown(table: Sequence[Mapping[str, Any]]) -> str:
+    """Return an experiment's table as Markdown: mean [95 % interval] of each column, n, command."""
+    lines = [
+        "| method | " + " | ".join(COLUMNS.values()) + " | n | command |",
+        "|---" * (len(COLUMNS) + 3) + "|",
+    ]
+    for row in table:
+        cells = [row["method"]]
+        for key in COLUMNS:
+            low, high = row[f"{key}_ci95"]
+            ends = (float("nan"),) * 2 if low is None else (low, high)
+            cells.append(with_interval(row[key], *ends))
+        lines.append(f"| {' | '.join(cells)} | {row['seeds_reported']} | `{row['command']}` |")
+    return "\n".join(lines)

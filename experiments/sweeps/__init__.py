@@ -1,0 +1,1 @@
+"""Sweeps over methods and hyperparameters, and claims that are made of them."""

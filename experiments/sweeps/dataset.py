@@ -1,0 +1,225 @@
+"""A sweep's results as arrays with named axes, as tables, and on disk."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from fpo_jax.engine.sweep import Lanes
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.settings import load
+from fpo_jax.experiments.core.unfinished import DAMAGED
+from fpo_jax.experiments.core.wording import counted, told_apart, with_interval
+from fpo_jax.experiments.core.wording import table as in_columns
+from fpo_jax.experiments.runs.execution import few_seeds
+from fpo_jax.experiments.sweeps.grid import Grid, make_grid
+from fpo_jax.statistics import (
+    collapsed,
+    interquartile_mean,
+    mean_interval,
+    paired_difference,
+    passing,
+    share_interval,
+)
+
+PER_SEED = ("optimum", "diverged_at")
+"""Variables without an axis of steps, besides the summaries of `per_seed`."""
+AXES = "axes"
+"""The names of a file's axes, in order, each of them the name of the array of its values."""
+ATTRIBUTES = ("command", "own")
+CELL = "cell"
+"""Which of the cells that were run stands at a point of the grid: a method's stands for what it has not."""
+
+
+def to_dataset(grid: Grid, lanes: Lanes) -> xr.Dataset:
+    """Name the axes of a sweep's results: objective, each hyperparameter, seed, step.
+
+    Args:
+        grid: what was run.
+        lanes: what it gave, with leading axes [cell, seed].
+
+    Returns:
+        The metrics, NaN throughout for a run that diverged; `optimum`, the true utility that no policy
+        exceeds; `diverged_at`, the first iteration written down that was not finite, or −1; `cell`, the
+        number of the cell that was run for a point. The attribute `own`, JSON, names each method's own axes.
+    """
+    stays = np.asarray(lanes.finite.all(axis=-1))
+    at = np.where(stays, -1, np.argmin(lanes.finite, axis=-1) * grid.every)
+    dims = [*grid.axes, "seed"]
+    variables: dict[str, Any] = {
+        name: ([*dims, "step"], np.where(stays[..., None], values, np.nan)[grid.index])
+        for name, values in lanes.metrics.items()
+    }
+    variables |= {"optimum": (dims, lanes.optimum[grid.index]), "diverged_at": (dims, at[grid.index])}
+    variables[CELL] = (list(grid.axes), grid.index)
+    steps = np.arange(lanes.finite.shape[-1]) * grid.every
+    seeds = grid.seed + np.arange(grid.seeds)
+    return xr.Dataset(variables, {**grid.axes, "seed": seeds, "step": steps}, _attributes(grid))
+
+
+def _attributes(grid: Grid) -> dict[str, Any]:
+    return {"command": grid.command(), "own": json.dumps(grid.own)}  # text, as files want it
+
+
+def load_sweep(folder: Path | str) -> xr.Dataset:
+    """Return the results of a sweep from its folder, as arrays with named axes.
+
+    `load_sweep(folder).true_utility.sel(objective="relaxed").isel(step=-1).mean("seed")` is the mean final
+    true utility of relaxed FPO against whatever was varied.
+
+    Raises:
+        InputError: when there is no finished sweep in the folder.
+    """
+    folder = Path(folder)
+    try:
+        with np.load(folder / "metrics.npz", allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except DAMAGED as error:
+        raise InputError("folder", folder, f"one that holds a finished sweep ({error})") from error
+    if AXES not in arrays:  # written before the file named its axes
+        grid = make_grid(load(folder / "config.json"))
+        arrays |= {name: np.array(values) for name, values in grid.axes.items()}
+        arrays |= {AXES: np.array([*grid.axes, "seed", "step"]), CELL: grid.index, **_attributes(grid)}
+    axes = arrays.pop(AXES).tolist()
+    attributes = {name: str(arrays.pop(name)) for name in ATTRIBUTES}
+    coordinates = {axis: arrays.pop(axis) for axis in axes}
+    dims = {CELL: axes[:-2], **dict.fromkeys(PER_SEED, axes[:-1])}
+    variables = {name: (dims.get(name, axes), values) for name, values in arrays.items()}
+    return xr.Dataset(variables, coordinates, attributes)
+
+
+def save(dataset: xr.Dataset, path: Path) -> None:
+    """Write a sweep's arrays; the names of their axes, in order, as `axes`; and the values of every axis."""
+    axes = dataset["true_utility"].dims
+    arrays = {str(name): np.array(values.values.tolist()) for name, values in dataset.coords.items()}
+    arrays |= {str(name): variable.values for name, variable in dataset.items()}
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **{AXES: np.array(axes)}, **arrays, **dataset.attrs)
+
+
+def per_seed(dataset: xr.Dataset) -> xr.Dataset:
+    """Return one number a run: metrics at the end, the peak of true utility, whether the policy collapsed.
+
+    `collapsed` is 0 or 1; all but `diverged_at` are NaN for a run that diverged.
+    """
+    metrics = [name for name, variable in dataset.items() if "step" in variable.dims]
+    final = dataset[metrics].isel(step=-1, drop=True).rename({name: f"{name}_final" for name in metrics})
+    utility = dataset["true_utility"].transpose(..., "step")
+    fell = collapsed(utility.values, dataset["optimum"].values)
+    dims = utility.dims[:-1]
+    return final.assign(
+        true_utility_peak=(dims, utility.values.max(axis=-1)),
+        collapsed=(dims, np.where(np.isfinite(utility.values[..., -1]), fell, np.nan)),
+        optimum=dataset["optimum"],
+        diverged_at=dataset["diverged_at"],
+    )
+
+
+def tidy(dataset: xr.Dataset) -> pd.DataFrame:
+    """Return one row a run: its place in the grid, its seed, and its numbers.
+
+    What a method does not have stands empty.
+    """
+    return _once(per_seed(dataset), dataset)
+
+
+def _once(numbers: xr.Dataset, dataset: xr.Dataset) -> pd.DataFrame:
+    """Return rows for what was run, without those points of the grid for which another cell stands."""
+    axes = [str(dim) for dim in dataset[CELL].dims]
+    frame = numbers.assign({CELL: dataset[CELL]}).to_dataframe().reset_index()
+    index = [name for name in (CELL, "seed") if name in frame]
+    frame = frame.drop_duplicates(index).drop(columns=CELL).reset_index(drop=True)
+    own = json.loads(dataset.attrs["own"])
+    for axis in axes:
+        has = frame["objective"].map(lambda method, axis=axis: axis in ("objective", *own[method]))
+        frame[axis] = frame[axis].astype(object).where(has, None)  # integers stay so beside what is not there
+    return frame
+
+
+def diverged(dataset: xr.Dataset) -> int:
+    """Return how many runs of a sweep diverged."""
+    return int((_once(dataset[["diverged_at"]], dataset)["diverged_at"] >= 0).sum())
+
+
+def warnings(dataset: xr.Dataset) -> list[str]:
+    """Return what must be known to read the estimates of a sweep, a line each."""
+    bad = diverged(dataset)
+    _, ran = np.unique(dataset[CELL].values, return_index=True)  # without those that stand for others
+    utility = dataset["true_utility"].transpose(*dataset["optimum"].dims, "step").values
+    best = dataset["optimum"].values
+    passed = passing(utility.reshape(-1, *utility.shape[-2:])[ran], best.reshape(-1, best.shape[-1])[ran])
+    verb = "is" if bad == 1 else "are"
+    return [
+        *([f"{counted(bad, 'run')} diverged, and {verb} left out of n"] if bad else []),
+        *([] if passed is None else [passed]),
+        *few_seeds(dataset.sizes["seed"]),
+    ]
+
+
+COLUMNS = ("true_utility_final", "true_utility_peak", "proxy_reward_final", "blind_spot_mass_final")
+"""What the table of cells estimates besides the share of runs that collapse."""
+
+
+def table(dataset: xr.Dataset) -> pd.DataFrame:
+    """Return one row a cell that was run: estimates over seeds, 95 % intervals `*_low`, `*_high`, and `n`.
+
+    Means with studentised bootstrap intervals; the interquartile mean of final true utility; `collapse_rate`
+    with its Wilson interval; `gain`, final true utility less that of the first objective on the same seeds,
+    and `gain_share`, the share of seeds in which it is positive. Runs that diverged are left out of n.
+    """
+    runs = per_seed(dataset)
+    dims = [dim for dim in runs.dims if dim != "seed"]
+    numbers = {name: runs[name].transpose(*dims, "seed").values for name in (*COLUMNS, "collapsed")}
+    final = numbers["true_utility_final"]
+    gain = paired_difference(final, np.broadcast_to(final[:1], final.shape))
+    estimates = {name: mean_interval(numbers[name]) for name in COLUMNS} | {
+        "true_utility_final_iqm": interquartile_mean(final),
+        "collapse_rate": share_interval(numbers["collapsed"]),
+        "gain": gain.difference,
+        "gain_share": gain.wins,
+    }
+    columns: dict[str, Any] = {"n": (dims, estimates["collapse_rate"].n)}
+    for name, estimate in estimates.items():
+        columns |= {
+            name: (dims, estimate.mean),
+            f"{name}_low": (dims, estimate.low),
+            f"{name}_high": (dims, estimate.high),
+        }
+    coordinates = {dim: dataset.coords[dim] for dim in dims}
+    return _once(xr.Dataset(columns, coordinates), dataset)
+
+
+def records(frame: pd.DataFrame) -> list[Mapping[str, Any]]:
+    """Return the rows of a table for JSON, with what is undefined as null."""
+    return json.loads(frame.to_json(orient="records", double_precision=15))
+
+
+SHOWN = 40
+"""Most cells that are printed; all of them are in `table.csv`."""
+
+
+def readable(frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
+    """Return a sweep's table for people to read: estimates with [95 % intervals], and n."""
+    shown = pd.DataFrame({axis: told_apart(frame[axis].tolist()) for axis in axes})
+    for title, name in {
+        "true utility": "true_utility_final",
+        "interquartile mean": "true_utility_final_iqm",
+        "blind-spot mass": "blind_spot_mass_final",
+        "collapsed": "collapse_rate",
+        "gain on the first": "gain",
+    }.items():
+        columns = (frame[name], frame[f"{name}_low"], frame[f"{name}_high"])
+        shown[title] = [with_interval(*row) for row in zip(*columns, strict=True)]
+    shown["n"] = frame["n"]
+    return shown
+
+
+def show(frame: pd.DataFrame, axes: Sequence[str]) -> str:
+    """Return a sweep's table as text, at most `SHOWN` rows of it."""
+    shown = readable(frame, axes)
+    text = in_columns(list(shown), shown.head(SHOWN).astype(str).values.tolist())
+    return text if len(shown) <= SHOWN else f"{text}\n… {len(shown) - SHOWN} more cells"

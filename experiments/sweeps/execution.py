@@ -1,0 +1,231 @@
+"""Run a sweep into a folder: resumable while it runs, and whole or not there at all when it is done."""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jax.experimental import multihost_utils
+
+from fpo_jax.engine.sweep import Cell, Chunk, Lanes, Sweep, programs_compiled
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.files import provenance, replacing, require_writable, write_json
+from fpo_jax.experiments.core.progress import Tell, silent
+from fpo_jax.experiments.core.settings import RECORDS, in_precision
+from fpo_jax.experiments.core.unfinished import Damaged, Unfinished, conditions, on_a_full_disk, room
+from fpo_jax.experiments.core.wording import counted
+from fpo_jax.experiments.runs.figures import save_all
+from fpo_jax.experiments.sweeps import dataset as data
+from fpo_jax.experiments.sweeps import figures
+from fpo_jax.experiments.sweeps.grid import Grid, make_grid
+
+
+def run_grid(grid: Grid, width: int | None = None, tell: Tell = silent) -> xr.Dataset:
+    """Run a grid in memory, and return its results as arrays with named axes."""
+    with in_precision(grid.precision):
+        sweep = _made(grid, width, tell)
+        _require_room(grid, sweep, None)
+        return data.to_dataset(grid, sweep.gather(_computed(sweep, {}, None, tell)))
+
+
+def sweep_into(
+    out: Path,
+    grid: Grid | None,
+    resume: bool = False,
+    width: int | None = None,
+    tell: Tell = silent,
+) -> tuple[Grid, xr.Dataset | None]:
+    """Run a grid into a folder, going on where an interrupted sweep stopped if it is to be resumed.
+
+    Args:
+        out: folder to write; it appears when all is done, and until then its work stands in NAME.partial.
+        grid: what to run; when resuming, None takes what the unfinished sweep was asked.
+        resume: go on with what stands in NAME.partial, or begin where nothing stands there.
+        width: lanes of a chunk; when resuming, None takes that of the unfinished sweep.
+        tell: hears what is done now.
+
+    Returns:
+        The grid and its results; no results in processes beside the first, which alone writes.
+
+    Raises:
+        InputError: nothing to resume or to begin, an unfinished sweep in the way or of another
+            configuration, another sweep at work on the same folder, results too large for the disk or for
+            memory.
+    """
+    require_writable(out)
+    unfinished, first = Unfinished(out), jax.process_index() == 0
+    with unfinished.locked() if first else contextlib.nullcontext():
+        with _together():
+            begun = resume and unfinished.exists
+            planned, width = _planned(unfinished, grid, resume, width)
+            with in_precision(planned.precision):
+                sweep = _made(planned, width, tell)
+                kept = _kept(unfinished, sweep) if begun else {}
+                if first and not begun:
+                    _require_room(planned, sweep, unfinished.folder)
+            if first and not begun:
+                with on_a_full_disk(out):
+                    unfinished.begin(_description(planned, sweep))
+        _require_same(sweep.width, len(kept))
+        with in_precision(planned.precision), on_a_full_disk(out):
+            lanes = sweep.gather(_computed(sweep, kept, unfinished if first else None, tell))
+        if not first:
+            return planned, None
+        result = data.to_dataset(planned, lanes)
+        write(out, planned, result)
+        unfinished.finish()
+    return planned, result
+
+
+def summary(grid: Grid, result: xr.Dataset, table: pd.DataFrame) -> dict[str, Any]:
+    """Sum a sweep up: what was run, how many programs it took, and the table of its cells."""
+    return {
+        "environment": grid.environment,
+        "axes": grid.axes,
+        "seeds": grid.seeds,
+        "steps": grid.steps,
+        "runs": len(grid.cells) * grid.seeds,
+        "diverged": data.diverged(result),
+        "programs_compiled": programs_compiled(),
+        "cells": data.records(table),
+    } | provenance(grid.command(), grid.precision)
+
+
+def write(out: Path, grid: Grid, result: xr.Dataset) -> None:
+    """Write a sweep's folder.
+
+    `config.json`, re-runnable; `metrics.npz`, arrays in the order of the axes; `table.csv`, a row a cell;
+    `runs.csv`, a row a run; `summary.json`; figures; `report.html`.
+    """
+    from fpo_jax.experiments.report import page, sections  # not needed until all is computed
+
+    table = data.table(result)
+    with replacing(out) as folder:
+        write_json(folder / "config.json", grid.as_dict())
+        data.save(result, folder / "metrics.npz")
+        table.to_csv(folder / "table.csv", index=False)
+        data.tidy(result).to_csv(folder / "runs.csv", index=False)
+        report = summary(grid, result, table)
+        write_json(folder / "summary.json", report)
+        pictures = save_all(figures.draw(result), folder)
+        title, section = sections.of_sweep(grid, result, table, pictures)
+        page.write(folder / page.FILE, title, "", [section], report, "sweep")
+
+
+def _made(grid: Grid, width: int | None, tell: Tell) -> Sweep:
+    cells = [Cell(*settings.build()) for settings in grid.cells]
+    seeds, record = grid.seed + np.arange(grid.seeds), RECORDS[grid.record]
+    return Sweep(cells, seeds, steps=grid.steps, record=record, every=grid.every, width=width, tell=tell)
+
+
+def _description(grid: Grid, sweep: Sweep) -> dict[str, Any]:
+    """Return what the bits of a sweep's results rest on: the grid, and how it is computed."""
+    return grid.as_dict() | {"width": sweep.width} | conditions()
+
+
+def _planned(
+    unfinished: Unfinished, grid: Grid | None, resume: bool, width: int | None
+) -> tuple[Grid, int | None]:
+    """Return the grid to run and the width asked for: those of the unfinished sweep, if it is to be resumed.
+
+    Raises:
+        InputError: nothing to resume or to begin, something in the way, or another grid or width than
+            the unfinished one's; shows where they first differ.
+    """
+    if not resume:
+        if jax.process_index() == 0:
+            unfinished.require_free()
+        assert grid is not None
+        return grid, width
+    if not unfinished.exists:
+        if grid is None:
+            allowed = "there, or options given of a sweep to begin: none was interrupted"
+            raise InputError("resume", unfinished.folder, allowed)
+        return grid, width
+    asked = {} if grid is None else grid.as_dict()
+    asked |= {} if width is None else {"width": -(-width // jax.device_count()) * jax.device_count()}
+    earlier = unfinished.begun_as(asked)
+    width = earlier.pop("width", None)  # None: what stands there is no sweep
+    return make_grid(earlier), width
+
+
+@contextlib.contextmanager
+def _together() -> Iterator[None]:
+    """Let several processes begin together or not at all: where one refuses, the others say so and stop."""
+    refused: InputError | None = None
+    try:
+        yield
+    except InputError as error:
+        refused = error
+    if jax.process_count() > 1:
+        refusals = np.ravel(multihost_utils.process_allgather(np.array(refused is not None)))
+        if refused is None and refusals.any():
+            refused = InputError("process", int(np.argmax(refusals)), "able to begin: see its message")
+    if refused is not None:
+        raise refused
+
+
+def _require_same(width: int, kept: int) -> None:
+    """Check that all processes run the same chunks, whatever memory and disk each of them sees.
+
+    Raises:
+        InputError: names the numbers that differ.
+    """
+    if jax.process_count() > 1:
+        seen = multihost_utils.process_allgather(np.array([width, kept]))
+        for name, numbers in zip(("width", "finished chunks"), seen.T, strict=True):
+            if len(set(numbers)) > 1:
+                raise InputError(name, numbers.tolist(), "the same in all processes")
+
+
+def _require_room(grid: Grid, sweep: Sweep, folder: Path | None) -> None:
+    """Check that results will fit in memory and, twice since chunks stand beside the whole, on the disk.
+
+    Raises:
+        InputError: says how often to write down entries so that they fit.
+    """
+    copies = len(grid.points) / len(grid.cells)  # a method without a hyperparameter stands for all its values
+    size = sweep.result_bytes() * max(copies, 1.0)
+    for place, most in room(folder).items():
+        if size > most:
+            entry = size / (grid.steps // grid.every + 1)
+            rarer = [d for d in range(1, grid.steps + 1) if not grid.steps % d]
+            fitting = [d for d in rarer if entry * (grid.steps // d + 1) <= most]
+            way = f"--every {fitting[0]} fits" if fitting else "fewer cells or seeds are needed"
+            raise InputError("results", f"{size / 1e9:.3g} GB", f"at most {most / 1e9:.3g} GB {place}: {way}")
+
+
+def _kept(unfinished: Unfinished, sweep: Sweep) -> dict[Chunk, Lanes]:
+    """Return the chunks that an unfinished sweep has done, without those that are damaged."""
+    kept: dict[Chunk, Lanes] = {}
+    for chunk in sweep.chunks:
+        try:
+            lanes = unfinished.read(chunk)
+        except Damaged as error:
+            if jax.process_index() == 0:
+                sys.stderr.write(f"damaged, so computed again: {error}\n")
+            continue
+        kept |= {} if lanes is None else {chunk: lanes}
+    return kept
+
+
+def _computed(
+    sweep: Sweep, kept: Mapping[Chunk, Lanes], unfinished: Unfinished | None, tell: Tell
+) -> Iterator[tuple[Chunk, Lanes]]:
+    """Yield the results of every chunk: those that are kept, then the others as they are computed."""
+    yield from kept.items()
+    total, done = (sum(chunk.stop - chunk.start for chunk in chunks) for chunks in (sweep.chunks, kept))
+    tell(counted(total, "run"), done / total)
+    for chunk in sweep.chunks:
+        if chunk not in kept:
+            lanes = sweep.compute(chunk)
+            if unfinished:
+                unfinished.write(chunk, lanes)
+            yield chunk, lanes
+            done += chunk.stop - chunk.start
+            tell(counted(total, "run"), done / total)

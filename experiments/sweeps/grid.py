@@ -1,0 +1,225 @@
+"""What a sweep is: methods × hyperparameters × seeds of one environment, and the runs that this makes."""
+
+import dataclasses
+import itertools
+import json
+import math
+import shlex
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fpo_jax.errors import InputError, require_known
+from fpo_jax.experiments.core.env_files import given_again, origin, without_origin
+from fpo_jax.experiments.core.settings import GENERAL, Names, Settings, as_written, hyperparameters, resolve
+from fpo_jax.hyperparameters import allowed_values
+
+RESERVED = ("axes", "cell", "command", "diverged_at", "file", "objective", "optimum", "own", "seed", "step")
+"""Names that results have for something else, so that no axis can have them."""
+ENTRIES = 50
+"""A run of a sweep writes down at least so many entries, unless told otherwise or too short."""
+DEFAULTS = {"seeds": GENERAL["seeds"], "seed": GENERAL["seed"], "precision": "float32", "record": "outcome"}
+RANGE = "low:high:count or low:high:count:log"
+VALUES = f"values separated by commas, or {RANGE}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """A sweep's settings, made by `make_grid`; every cell meets the same seeds.
+
+    Attributes:
+        environment: its name.
+        objective: names of the methods, the first axis.
+        grid: values of each hyperparameter that is varied, an axis each. A method that does not have one of
+            them is run once, and stands for all of its values.
+        follower, differentiator, feedback, seeds, seed, steps, precision, record: as for a run.
+        every: iterations from one entry to the next.
+    """
+
+    environment: str
+    objective: tuple[str, ...]
+    grid: Mapping[str, tuple[Any, ...]]
+    follower: str
+    differentiator: str
+    feedback: str
+    seeds: int
+    seed: int
+    steps: int
+    precision: str
+    record: str
+    every: int
+
+    @property
+    def axes(self) -> dict[str, list[Any]]:
+        """Return the axes of the grid, in order, with their values."""
+        return {"objective": list(self.objective), **{name: list(v) for name, v in self.grid.items()}}
+
+    @cached_property
+    def points(self) -> list[Settings]:
+        """Return the settings of every point of the grid, the last axis varying fastest."""
+        general = {name: getattr(self, name) for name in GENERAL}
+        points = []
+        for objective, *values in itertools.product(*self.axes.values()):
+            names = Names(self.environment, objective, self.follower, self.differentiator, self.feedback)
+            known = hyperparameters(names)
+            own = {name: v for name, v in zip(self.grid, values, strict=True) if name in known}
+            points.append(resolve({**names._asdict(), **general, **own}))
+        return points
+
+    @cached_property
+    def index(self) -> np.ndarray:
+        """Return which of the distinct cells each point is, in the shape of the grid."""
+        numbers: dict[str, int] = {}
+        flat = [numbers.setdefault(json.dumps(s.as_dict()), len(numbers)) for s in self.points]
+        return np.array(flat).reshape([len(values) for values in self.axes.values()])
+
+    @cached_property
+    def own(self) -> dict[str, tuple[str, ...]]:
+        """Return which of the varied hyperparameters each method has, by its name."""
+        names = {
+            o: Names(self.environment, o, self.follower, self.differentiator, self.feedback)
+            for o in self.objective
+        }
+        return {o: tuple(n for n in self.grid if n in hyperparameters(names[o])) for o in self.objective}
+
+    @property
+    def cells(self) -> list[Settings]:
+        """Return the settings of the distinct cells: what is run."""
+        _, first = np.unique(self.index, return_index=True)
+        return [self.points[i] for i in first]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all settings, the contents of `config.json`."""
+        grid = {name: list(values) for name, values in self.grid.items()}
+        described = dataclasses.asdict(self) | {"objective": list(self.objective), "grid": grid}
+        return described | origin(self.environment)
+
+    def command(self) -> str:
+        """Return the command that repeats this sweep."""
+        own = ("environment", "objective", "grid")
+        chosen = (*own, "follower", "feedback")
+        recipe, usual = (make_grid({n: getattr(self, n) for n in given}) for given in (own[:2], chosen))
+        words = ["fpo-jax sweep", self.environment, *given_again(self.environment)]
+        words += [f"--objective {','.join(self.objective)}"]
+        words += [f"--grid {shlex.quote(f'{name}={_written(values)}')}" for name, values in self.grid.items()]
+        for part in ("follower", "feedback"):
+            words += [f"--{part} {getattr(self, part)}"] * (getattr(self, part) != getattr(recipe, part))
+        changed = {k: v for k, v in dataclasses.asdict(self).items() if v != getattr(usual, k)}
+        words += [f"--{name} {value}" for name, value in changed.items()]
+        return " ".join(words)
+
+
+def make_grid(wishes: Mapping[str, Any]) -> Grid:
+    """Fill in a user's wishes, names to values, such as the contents of a sweep's `config.json`.
+
+    The values of an axis may be a list, or text as on the command line.
+
+    Raises:
+        InputError: names what is unknown (with the nearest known name), empty, given twice or out of range.
+    """
+    wishes = without_origin(wishes)
+    for name in wishes:
+        require_known("setting", name, [field.name for field in dataclasses.fields(Grid)])
+    told = {name: value for name, value in wishes.items() if value is not None}
+    given = {"objective": "myopic", "grid": {}, "differentiator": "autodiff", **DEFAULTS, **told}
+    if not isinstance(given.get("environment"), str):
+        raise InputError("environment", given.get("environment", "nothing"), "a name")
+    objectives, axes = given["objective"], given["grid"]
+    if isinstance(objectives, str):
+        objectives = [name.strip() for name in objectives.split(",") if name.strip()]
+    if not isinstance(objectives, list | tuple) or not all(isinstance(name, str) for name in objectives):
+        raise InputError("objective", objectives, "names, separated by commas or in a list")
+    for name in ("follower", "differentiator", "feedback"):
+        if not isinstance(given.get(name, ""), str):
+            raise InputError(name, given[name], "a name")
+    if not objectives:
+        raise InputError("objective", "nothing", "one or more names")
+    if not isinstance(axes, Mapping):
+        raise InputError("grid", axes, f"an object of names and {VALUES}")
+    every = given.pop("every", None)
+    chosen = given.get("follower"), given["differentiator"], given.get("feedback")
+    names = [Names(given["environment"], objective, *chosen) for objective in objectives]
+    fields = {name: field for n in names for name, (field, _) in hyperparameters(n).items()}
+    grid = {n: _values(n, v, fields[require_known("grid", n, fields)]) for n, v in axes.items()}
+    for name in set(RESERVED).intersection(grid):
+        raise InputError("grid", name, "another name, since results have something else of this name")
+    for name, values in {"objective": objectives, **grid}.items():
+        if any(value is None for value in values):
+            raise InputError(f"grid {name}", "null", VALUES)
+        twice = [value for i, value in enumerate(values) if value in values[:i]]
+        if twice:
+            raise InputError(f"grid {name}", f"{twice[0]} twice", "each value once")
+        if not values:
+            raise InputError(f"grid {name}", "nothing", VALUES)
+    usual = resolve({name: given.get(name) for name in ("environment", "follower", "feedback")})
+    given |= {"follower": usual.names.follower, "feedback": usual.names.feedback}
+    given |= {"objective": tuple(objectives), "grid": grid}
+    given = {"steps": usual.steps, "every": 1, **given}
+    made = Grid(**given)
+    steps = made.points[0].steps  # resolving the points checks every cell
+    if every is None:
+        divisors = [d for d in range(1, steps + 1) if steps % d == 0]
+        every = max(d for d in divisors if d == 1 or steps // d >= ENTRIES)
+    return dataclasses.replace(made, every=every)
+
+
+def _values(name: str, given: Any, field: dataclasses.Field) -> tuple[Any, ...]:
+    """Read the values of one axis: a list, or text such as `0,0.1`, `0.1:1:10` or `0.001:1:4:log`.
+
+    Raises:
+        InputError: says what is wrong with it.
+    """
+    kind = field.metadata["kind"]
+    if not isinstance(given, str):
+        return tuple(given) if isinstance(given, list | tuple) else (given,)
+    if ":" in given and kind in (float, int):
+        return _range(name, given, kind)
+    words = [word.strip() for word in given.split(",")]
+    if given.strip() and not all(words):
+        raise InputError(f"grid {name}", given, "values separated by commas, none of them empty")
+    try:
+        if kind is bool:
+            return tuple({"true": True, "false": False}[word.lower()] for word in words if word)
+        return tuple(as_written(field, kind(word)) for word in words if word)
+    except (ValueError, KeyError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"grid {name}", given, f"{VALUES}, each {allowed_values(field)}") from error
+
+
+def _range(name: str, given: str, kind: type) -> tuple[Any, ...]:
+    """Read `low:high:count` or `low:high:count:log`."""
+    field = f"grid {name}"
+    try:
+        low_word, high_word, count_word, *spacing = (word.strip() for word in given.split(":"))
+        low, high, count = float(low_word), float(high_word), int(count_word)
+    except ValueError as error:
+        raise InputError(field, given, RANGE) from error
+    if spacing not in ([], ["log"]) or not math.isfinite(high - low):
+        raise InputError(field, given, RANGE)
+    if count < 2:
+        raise InputError(field, given, f"{RANGE}, with a count >= 2, since both ends belong")
+    if spacing and min(low, high) <= 0:
+        raise InputError(
+            field, given, "low:high:count:log with a low > 0, since its values are in equal ratios"
+        )
+    space = np.geomspace if spacing else np.linspace
+    # twelve digits: 0.3, where the spacing computes 0.30000000000000004
+    places = [float(f"{x:.12g}") for x in space(low, high, count)]
+    return tuple(places) if kind is float else tuple(dict.fromkeys(round(x) for x in places))
+
+
+def _lists(axes: Mapping[str, tuple[Any, ...]]) -> dict[str, list[Any]]:
+    return {name: list(values) for name, values in axes.items()}
+
+
+def _written(values: tuple[Any, ...]) -> str:
+    """Write the values of one axis as a user would: a range where they are one."""
+    if len(values) > 3 and all(isinstance(value, float) for value in values):
+        for spacing in ("", ":log"):
+            text = f"{values[0]:g}:{values[-1]:g}:{len(values)}{spacing}"
+            if (spacing == "" or values[0] > 0) and _range("", text, float) == values:
+                return text
+    return ",".join(map(str, values))

@@ -1,0 +1,1 @@
+"""What makes many runs fast: lanes, devices, segments, sweeps, compilation."""

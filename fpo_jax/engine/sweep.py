@@ -1,0 +1,393 @@
+"""Sweeps: every cell of a grid × every seed is a lane of one compiled program, run in chunks.
+
+A cell is what a run is made of: an environment, a leader, a follower. Cells of one structure, which differ in
+real-valued hyperparameters only, share a program, in which those numbers are data. RLHF, relaxed and
+practical FPO are one structure too: FPO with other numbers. Every cell meets the same seeds, so that cells
+are compared pair by pair.
+
+Lanes are divided evenly among all devices, those of other processes included. A chunk always has the same
+width, so that its results depend on nothing but its lanes, and a sweep can stop and go on between two chunks.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import psutil
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from fpo_jax.engine.compilation import LIGHTLY, Compiled
+from fpo_jax.engine.initial import (
+    Begun,
+    Start,
+    as_reals,
+    begin_lanes,
+    check_run,
+    in_double,
+    named_if_not_differentiable,
+    seed_keys,
+)
+from fpo_jax.engine.internals import programs_of
+from fpo_jax.engine.lanes import LANES, spread, together
+from fpo_jax.engine.segments import awaited
+from fpo_jax.engine.simulate import iterate
+from fpo_jax.errors import InputError
+from fpo_jax.hyperparameters import kebab
+from fpo_jax.leader import Leader
+from fpo_jax.objectives import Fpo, Myopic, Practical, Relaxed
+from fpo_jax.record import Record, outcome
+from fpo_jax.types import Environment, Follower, Game, Objective
+
+WIDTH = 1024
+"""Most lanes of a chunk for each device, unless told otherwise: the benchmark of sweeps shows why."""
+FREE_SHARE = 0.8
+"""Share of the free memory that one chunk may take."""
+
+
+class Cell(NamedTuple):
+    """What a run is made of, all but its seed."""
+
+    environment: Environment | Game
+    leader: Leader
+    follower: Follower
+
+
+class Lanes(NamedTuple):
+    """What runs gave, with leading axes: [lane] of a chunk, [cell, seed] of a sweep.
+
+    Attributes:
+        metrics: [..., entry] each, by name; entry i is after i · every iterations.
+        finite: [..., entry] whether all was finite.
+        optimum: [...] the true utility that no policy exceeds.
+    """
+
+    metrics: dict[str, np.ndarray]
+    finite: np.ndarray
+    optimum: np.ndarray
+
+
+class Chunk(NamedTuple):
+    """Lanes start … stop − 1 of one program; lane l is seed l mod n of the program's cell ⌊l / n⌋."""
+
+    program: int
+    start: int
+    stop: int
+
+
+class _Structure(NamedTuple):
+    """Cells that share a program: what is the same in all of them, and what is data.
+
+    Attributes:
+        cells: [m] which cells of the sweep.
+        treedef: how a cell is put together from its numbers.
+        shared: arrays that are the same in every cell; None in the place of what is data.
+        varying: what is data, [m, ...] each: all single numbers, so that a program does not depend on which
+            of them a grid varies, and arrays that differ; None in the place of what is shared.
+    """
+
+    cells: np.ndarray
+    treedef: Any
+    shared: tuple[Any, ...]
+    varying: tuple[Any, ...]
+
+
+class Sweep:
+    """A grid of cells × seeds, divided into chunks that run one after the other.
+
+    >>> from fpo_jax.envs.bandit import Bandit
+    >>> from fpo_jax import BestResponse, Leader, Relaxed
+    >>> follower = BestResponse(alpha=0.3, ridge=0.1)
+    >>> cells = [Cell(Bandit(), Leader(Relaxed(weight=w), policy_lr=1.0), follower) for w in (0.0, 0.1, 0.3)]
+    >>> sweep = Sweep(cells, seeds=range(4), steps=20, every=10)
+    >>> sweep.run().metrics["true_utility"].shape
+    (3, 4, 3)
+
+    Args:
+        cells: what to run; at least one.
+        seeds: the seeds that every cell meets, each in [0, 2³¹).
+        steps: iterations T of every run, >= 1.
+        record: what to record, as in `fpo_jax.run`.
+        every: iterations from one entry to the next; it divides T.
+        width: lanes that run at once, rounded up to a multiple of the devices. By default a power of
+            two for each device, so that a larger grid seldom compiles anew: at most `WIDTH`, less where
+            memory is short.
+        tell: hears what is compiled now, since that may take longer than the runs.
+
+    Attributes:
+        width: the width that was chosen.
+        chunks: in the order in which they run.
+
+    Raises:
+        InputError: no cell, no seed, a hyperparameter out of range, a width that does not fit into memory.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        seeds: Sequence[int] | np.ndarray,
+        *,
+        steps: int,
+        record: Record = outcome,
+        every: int = 1,
+        width: int | None = None,
+        tell: Callable[[str], None] = lambda what: None,
+    ):
+        self._tell = tell
+        self.seeds = np.asarray(seeds)
+        if len(cells) == 0 or self.seeds.size == 0:
+            raise InputError("grid", f"{len(cells)} cells × {self.seeds.size} seeds", "at least one of each")
+        tell("checking the cells")
+        keys = [seed_keys(1, int(seed)) for seed in (self.seeds.min(), self.seeds.max())]
+        for cell in cells:
+            check_run(*cell, keys[0], steps, every)
+        self.cells = len(cells)
+        self._followers = [cell.follower for cell in cells]
+        self._methods = [kebab(type(cell.leader.objective).__name__) for cell in cells]
+        self._devices = tuple(jax.devices())
+        self._options: dict[str, Any] = {
+            "steps": steps,
+            "record": record,
+            "every": every,
+            "devices": self._devices,
+        }
+        self._structures = _structures(in_one_form(cells))
+        self.width = self._fitting(width)
+        self.chunks = [
+            Chunk(program, start, min(start + self.width, lanes))
+            for program, structure in enumerate(self._structures)
+            for lanes in [len(structure.cells) * self.seeds.size]
+            for start in range(0, lanes, self.width)
+        ]
+
+    def compute(self, chunk: Chunk) -> Lanes:
+        """Run the lanes of one chunk; it can be interrupted from the keyboard meanwhile."""
+        structure = self._structures[chunk.program]
+        with in_double(()) as precision:
+            start = self._arguments(chunk, self.width)
+            begun = _begin_lanes(*start, **self._beginning(chunk.program), precision=precision)
+        # anew, since numbers on devices keep the precision in which they were put there
+        arguments = *self._arguments(chunk, self.width), begun
+        results = _run_lanes(*arguments, treedef=structure.treedef, **self._options)
+        awaited(results)
+        if jax.process_count() > 1:
+            results = multihost_utils.process_allgather(results, tiled=True)
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[: chunk.stop - chunk.start], results)
+
+    def place(self, chunk: Chunk) -> tuple[np.ndarray, np.ndarray]:
+        """Return the cell, and the position among the seeds, of each lane of a chunk."""
+        row, seed = np.divmod(np.arange(chunk.start, chunk.stop), self.seeds.size)
+        return self._structures[chunk.program].cells[row], seed
+
+    def gather(self, results: Iterable[tuple[Chunk, Lanes]]) -> Lanes:
+        """Put the results of chunks together, [cell, seed, ...]; a metric that a cell lacks is NaN."""
+        metrics: dict[str, np.ndarray] = {}
+        rest: dict[str, np.ndarray] = {}
+        for chunk, lanes in results:
+            place = self.place(chunk)
+            given = {"finite": lanes.finite, "optimum": lanes.optimum}
+            for whole, part in ((metrics, lanes.metrics), (rest, given)):
+                for name, values in part.items():
+                    if name not in whole:
+                        shape = self.cells, self.seeds.size, *values.shape[1:]
+                        whole[name] = np.full(shape, False if values.dtype == bool else np.nan, values.dtype)
+                    whole[name][place] = values
+        return Lanes(metrics, **rest)
+
+    def run(self) -> Lanes:
+        """Run everything, and return it with leading axes [cell, seed]."""
+        return self.gather((chunk, self.compute(chunk)) for chunk in self.chunks)
+
+    def result_bytes(self) -> int:
+        """Return the size of all results together."""
+        total = 0
+        for number, structure in enumerate(self._structures):
+            outputs = jax.tree.leaves(self._lowered(number, self.width).out_info)
+            lane = sum(leaf.size * leaf.dtype.itemsize for leaf in outputs) // self.width
+            total += lane * len(structure.cells) * self.seeds.size
+        return total
+
+    def chunk_bytes(self) -> int:
+        """Return what the largest program takes while it runs a chunk, on all local devices."""
+        return self._needed(self.width) * jax.local_device_count()
+
+    def _needed(self, width: int) -> int:
+        """Return what the largest program takes on one device, of those that begin runs and that go on."""
+        needed = [0]
+        for number, structure in enumerate(self._structures):
+            methods = ", ".join(dict.fromkeys(self._methods[cell] for cell in structure.cells))
+            of = f"of {methods} (program {number + 1} of {len(self._structures)})"
+            self._tell(f"compiling how runs begin {of}")
+            with in_double(()) as precision:
+                arguments = self._arguments(Chunk(number, 0, 1), width)
+                beginning = _begin_lanes.jitted.lower(
+                    *arguments, **self._beginning(number), precision=precision
+                )
+                needed.append(_bytes(beginning.compile()))
+            self._tell(f"compiling the iterations {of}")
+            needed.append(_bytes(self._lowered(number, width).compile()))
+        return max(needed)
+
+    def _arguments(self, chunk: Chunk, width: int) -> tuple[Any, Any]:
+        """Return what all lanes of a chunk share, and what each has of its own, padded to the width."""
+        structure = self._structures[chunk.program]
+        lane = chunk.start + np.arange(width) % (chunk.stop - chunk.start)
+        row, seed = np.divmod(lane, self.seeds.size)
+        lanes = jax.tree.map(lambda leaf: leaf[row], structure.varying), self.seeds[seed].astype(np.int32)
+        if len(self._devices) > 1:
+            along = NamedSharding(Mesh(self._devices, LANES), PartitionSpec(LANES))
+            # of what is the same on all processes, each places its own part
+            lanes = jax.tree.map(
+                lambda leaf: jax.make_array_from_callback(leaf.shape, along, leaf.__getitem__), lanes
+            )
+        return structure.shared, lanes
+
+    def _lowered(self, program: int, width: int) -> Any:
+        chunk, structure = Chunk(program, 0, 1), self._structures[program]
+        with in_double(()) as precision:
+            begun = jax.eval_shape(
+                partial(_begin_lanes, **self._beginning(program), precision=precision),
+                *self._arguments(chunk, width),
+            )
+        if len(self._devices) > 1:
+            begun = _placed(begun, Mesh(self._devices, LANES))
+        with named_if_not_differentiable(self._followers[structure.cells[0]]):
+            arguments = *self._arguments(chunk, width), begun
+            return _run_lanes.lower(*arguments, treedef=structure.treedef, **self._options)
+
+    def _beginning(self, program: int) -> dict[str, Any]:
+        return {"treedef": self._structures[program].treedef, "devices": self._devices}
+
+    def _fitting(self, asked: int | None) -> int:
+        """Return the number of lanes to run at once, such that memory holds them."""
+        devices = len(self._devices)
+        if asked is None:
+            most = max(len(structure.cells) for structure in self._structures) * self.seeds.size
+            width = min(2 ** math.ceil(math.log2(-(-most // devices))), WIDTH) * devices
+        elif isinstance(asked, bool) or not isinstance(asked, int | np.integer) or asked < 1:
+            raise InputError("width", asked, "an integer >= 1")
+        else:
+            width = -(-asked // devices) * devices
+        needed, room = self._needed(width), FREE_SHARE * _free_bytes()
+        if needed <= room:
+            return width
+        fitting = int(width * room / needed) // devices * devices
+        if asked is not None or fitting < devices:
+            per_lane, free = needed * devices / width / 1e6, room * devices / 1e9
+            allowed = f"at most {fitting}: a run takes {per_lane:.3g} MB, and {free:.3g} GB can be used"
+            raise InputError("width", width, allowed)
+        return self._fitting(2 ** int(math.log2(fitting // devices)) * devices)
+
+
+def in_one_form(cells: Sequence[Cell]) -> list[Cell]:
+    """Write RLHF, relaxed and practical FPO as FPO with other numbers where two of them meet.
+
+    RLHF is weight 0, relaxed FPO oracle 1, practical FPO oracle 0. That is exact as long as the penalty
+    is finite: 0 · ∞ is undefined, so that RLHF counts as diverged where the influence ‖∇_φ r‖² overflows.
+    """
+    objectives = [cell.leader.objective for cell in cells]
+    if len({type(o) for o in objectives} & {Myopic, Relaxed, Practical, Fpo}) < 2:
+        return list(cells)
+    known = next((o.utility for o in objectives if isinstance(o, Relaxed | Fpo)), Fpo().utility)
+
+    def form(objective: Objective) -> Objective:
+        match objective:
+            case Myopic():
+                return Fpo(weight=0.0, oracle=0.0, utility=known)
+            case Practical(weight=weight):
+                return Fpo(weight=weight, oracle=0.0, utility=known)
+            case Relaxed(weight=weight, utility=utility):
+                return Fpo(weight=weight, oracle=1.0, utility=utility)
+        return objective
+
+    leaders = [dataclasses.replace(cell.leader, objective=form(cell.leader.objective)) for cell in cells]
+    return [cell._replace(leader=leader) for cell, leader in zip(cells, leaders, strict=True)]
+
+
+def programs_compiled() -> int:
+    """Return how many programs sweeps have compiled in this process."""
+    return programs_of(_run_lanes)
+
+
+def _cell(treedef: Any, shared: Any, varying: Any) -> Cell:
+    """Put a cell together from what all cells of its structure share and what varies."""
+    numbers = [mine if common is None else common for common, mine in zip(shared, varying, strict=True)]
+    return jax.tree.unflatten(treedef, numbers)
+
+
+@partial(Compiled, options=LIGHTLY, static_argnames=("treedef", "devices", "precision"))
+def _begin_lanes(
+    shared: Any, lanes: Any, *, treedef: Any, devices: tuple[jax.Device, ...], precision: str
+) -> Begun:
+    def start(shared: Any, lane: Any) -> Start:
+        varying, seed = lane
+        cell = _cell(treedef, shared, varying)
+        return Start(cell.environment, cell.follower, jax.random.key(seed))
+
+    return begin_lanes(start, shared, lanes, devices, precision)
+
+
+@partial(jax.jit, static_argnames=("treedef", "steps", "record", "every", "devices"))
+def _run_lanes(
+    shared: Any, lanes: Any, begun: Begun, *, treedef: Any, devices: tuple[jax.Device, ...], **options: Any
+) -> Lanes:
+    def one(common: Any, own: Any) -> Lanes:
+        (shared, game), ((varying, seed), own_game, first, optimum) = common, own
+        cell = _cell(treedef, shared, varying)
+        met, key = together(game, own_game), jax.random.key(seed)
+        _, trace = iterate(met, cell.leader, cell.follower, first, key, **options)
+        results: Any = trace.metrics, trace.finite, optimum
+        return Lanes(*results)
+
+    of_lanes = lanes, begun.own, begun.first, begun.optimum
+    return spread(one, devices)((shared, begun.shared), of_lanes)
+
+
+def _placed(begun: Begun, mesh: Mesh) -> Begun:
+    """Return shapes of what was begun together with where they lie: lanes divided, the rest everywhere."""
+
+    def at(place: NamedSharding) -> Callable[[Any], Any]:
+        return lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
+
+    shared, *by_lane = begun
+    everywhere, divided = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(LANES))
+    return Begun(jax.tree.map(at(everywhere), shared), *jax.tree.map(at(divided), tuple(by_lane)))
+
+
+def _structures(cells: Sequence[Cell]) -> list[_Structure]:
+    """Group the cells by structure, and tell what varies within each group."""
+    groups: dict[Any, list[int]] = {}
+    flat = [jax.tree.flatten(as_reals(cell)) for cell in cells]
+    for index, (numbers, treedef) in enumerate(flat):
+        groups.setdefault((treedef, tuple(map(jnp.shape, numbers))), []).append(index)
+    structures = []
+    for (treedef, _), members in groups.items():
+        columns = list(zip(*(flat[index][0] for index in members), strict=True))
+        constant = [
+            jnp.ndim(column[0]) > 0 and all(np.array_equal(column[0], array) for array in column)
+            for column in columns
+        ]
+        pairs = list(zip(columns, constant, strict=True))
+        shared = tuple(column[0] if same else None for column, same in pairs)
+        varying = tuple(None if same else np.stack(list(map(np.asarray, column))) for column, same in pairs)
+        structures.append(_Structure(np.array(members), treedef, shared, varying))
+    return structures
+
+
+def _bytes(program: Any) -> int:
+    """Return what a compiled program takes on one device while it runs: arguments, results, all between."""
+    stats = program.memory_analysis()
+    return stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes
+
+
+def _free_bytes() -> float:
+    """Return the memory that is free on one device; host devices divide the host's among them."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats["bytes_in_use"]
+    return psutil.virtual_memory().available / jax.local_device_count()

@@ -1,0 +1,15 @@
+"""Followers: how the reward model is retrained on what the policy produces.
+
+Each is a pure function φ⁺(θ), so that d φ⁺/dθ is plain automatic differentiation. A follower holds
+hyperparameters only; what changes between updates is in the `RewardModel` that it receives and returns.
+"""
+
+from fpo_jax.followers.best_response import BestResponse, Converged
+from fpo_jax.followers.gradient import Gradient
+from fpo_jax.followers.optax import Optax
+from fpo_jax.hyperparameters import catalogue
+
+FOLLOWERS = catalogue(Gradient, Optax, BestResponse, Converged)
+"""Every follower class by the name a user types."""
+
+__all__ = ["FOLLOWERS", "BestResponse", "Converged", "Gradient", "Optax"]

@@ -1,0 +1,252 @@
+"""A follower that trains its reward model by any optax optimiser on a replay buffer, as practice does.
+
+Differentiable end to end: foresight goes through the optimiser's own moments and the buffer's contents.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Int, PyTree
+
+from fpo_jax.errors import InputError
+from fpo_jax.expect import follower_loss, mix, squared_norm
+from fpo_jax.feedback import Labels
+from fpo_jax.hyperparameters import choice, count, flag, part, real, text
+from fpo_jax.numerics.keys import named_key
+from fpo_jax.types import Feedback, Follower, Game, Key, Phi, Responses, RewardModel, Scalar, Theta
+
+ROUNDLESS = 1e-30
+"""Under the root of Adam and its kin: the derivative of √v at v = 0 is then 0 · 1/ROUNDLESS^½, not NaN."""
+
+
+class Memory(NamedTuple):
+    """What the follower carries between updates.
+
+    Attributes:
+        optimiser: state of the optax optimiser.
+        buffer: draws of past policies, [buffer_size, n] weights; an empty place has weights 0.
+        seen: draws taken so far.
+        anchor: fixed draws of the initial policy, as the buffer; None unless `replay` is mixed.
+        start: φ₀ for a cold start, else None.
+    """
+
+    optimiser: PyTree
+    buffer: Responses
+    seen: Int[Array, ""]
+    anchor: Responses | None
+    start: Phi | None
+
+
+@struct.dataclass
+class Optax(Follower):
+    """Steps of any optax optimiser on (1 − α)·anchor + α·buffer, from the present φ (paper, neural).
+
+    Each update takes `draws` independent samples of π_θ into the buffer, and descends `rm_steps` times on
+    E[ℓ(r_φ(y), U(y))] + ½ weight_decay · ‖φ‖², the samples in the buffer equally weighted. `replay` says what
+    the buffer keeps: `fresh`, only the present draws; `fifo`, the last buffer_size; `accumulate`, a uniform
+    sample of buffer_size out of everything so far, all of it while it fits; `mixed`, as fifo, and the anchor
+    is buffer_size draws of the initial policy. Otherwise the anchor is the game's offline data, if any.
+    With `warm_start` off every update begins anew at φ₀ and a fresh optimiser.
+
+    Nothing is detached: dφ⁺/dθ goes through the fresh draws, the optimiser's moments, and over a horizon
+    through the buffer. A subclass that overrides `transformation` uses any chain of optax.
+    """
+
+    optimizer: str = text("adam", "name of an optax optimiser that takes a learning rate")
+    rm_lr: float = real(1e-3, "learning rate of the reward model", low=0.0)
+    weight_decay: float = real(0.0, "L2 penalty, weight_decay · φ added to the gradient", low=0.0)
+    alpha: float = real(1.0, "share of on-policy data in the training mix, in [0, 1]", low=0.0, high=1.0)
+    rm_steps: int = count(1, "optimiser steps in one update of the reward model")
+    draws: int = count(1, "independent samples of the policy taken at each update")
+    buffer_size: int = count(1, "samples that the buffer holds, >= draws")
+    replay: str = choice("fresh", "what the buffer keeps", ("fresh", "fifo", "accumulate", "mixed"))
+    warm_start: bool = flag(True, "continue from the present φ rather than from φ₀")
+    feedback: Feedback = part(Labels())
+
+    def check(self) -> None:
+        """Raise an InputError when draws do not fit the buffer, or the optimiser is none."""
+        if self.replay != "fresh" and self.buffer_size < self.draws:
+            raise InputError("buffer_size", self.buffer_size, f"an integer >= draws = {self.draws}")
+        optimiser: Any = self.transformation()
+        if not isinstance(optimiser, optax.GradientTransformation):
+            raise InputError("optimizer", optimiser, "an optax.GradientTransformation: a pair (init, update)")
+        try:
+            with jax.numpy_dtype_promotion("standard"):
+                jax.eval_shape(lambda phi: optimiser.update(phi, optimiser.init(phi), phi), jnp.zeros(1))
+        except TypeError as error:
+            raise InputError("optimizer", self.optimizer, "one that asks for gradients only") from error
+
+    @property
+    def brings_anchor(self) -> bool:
+        """Say whether α < 1 makes sense in an environment without offline data."""
+        return self.replay == "mixed"
+
+    def transformation(self) -> optax.GradientTransformation:
+        """Return the optimiser, after the gradient of the L2 penalty is added.
+
+        Raises:
+            InputError: when optax has none of this name that is made from a learning rate.
+        """
+        allowed = "an optimiser of optax that is made from a learning rate, such as adam, sgd or rmsprop"
+        make: Any = getattr(optax, self.optimizer, None)
+        accepted = inspect.signature(make).parameters if callable(make) else {}
+        if "learning_rate" not in accepted:
+            raise InputError("optimizer", self.optimizer, allowed)
+        smooth = {"eps_root": ROUNDLESS} if "eps_root" in accepted else {}
+        try:
+            optimiser = make(learning_rate=self.rm_lr, **smooth)
+        except TypeError as error:
+            raise InputError("optimizer", self.optimizer, allowed) from error
+        return optax.chain(optax.add_decayed_weights(self.weight_decay), optimiser)
+
+    def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
+        """Return φ₀, a fresh optimiser, an empty buffer, and the anchor where there is one."""
+        capacity = self.draws if self.replay == "fresh" else self.buffer_size
+        shapes = jax.eval_shape(lambda: self._items(game, theta, key, capacity))
+        empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        anchor = self._items(game, theta, named_key(key, "anchor"), capacity) if self.brings_anchor else None
+        start = None if self.warm_start else phi
+        memory = Memory(self.transformation().init(phi), empty, jnp.asarray(0), anchor, start)
+        return RewardModel(phi, memory)
+
+    def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
+        """Return the reward model after one update on what π_θ produces.
+
+        Raises:
+            InputError: when the reward model carries no memory; `init` gives one.
+        """
+        memory = reward_model.memory
+        if not isinstance(memory, Memory):
+            raise InputError(
+                "reward_model.memory", memory, "what Optax.init returns: an optimiser needs its state"
+            )
+        buffer, data = self._training_data(game, theta, reward_model, key)
+        optimiser, ahead = self.transformation(), reward_model.ahead
+        start = (reward_model.phi, memory.optimiser)
+        if memory.start is not None:
+            start = (memory.start, optimiser.init(memory.start))
+
+        def step(carry: tuple[Phi, PyTree], _: None) -> tuple[tuple[Phi, PyTree], None]:
+            phi, state = carry
+            gradient = jax.grad(follower_loss, argnums=1)(game, phi, data, self.feedback)
+            if ahead is not None:
+                gradient = jax.tree.map(jnp.add, gradient, ahead)
+            with jax.numpy_dtype_promotion("standard"):  # which optax counts on
+                change, state = optimiser.update(gradient, state, phi)
+            return (optax.apply_updates(phi, change), state), None
+
+        if self.rm_steps == 1:  # a loop of one would only hide the step from the compiler
+            phi, state = step(start, None)[0]
+        else:
+            phi, state = jax.lax.scan(step, start, None, length=self.rm_steps)[0]
+        seen = memory.seen + self.draws
+        return RewardModel(phi, memory._replace(optimiser=state, buffer=buffer, seen=seen))
+
+    def prepared(self, game: Game, reward_model: RewardModel) -> RewardModel:
+        """Return the reward model with the gradient of the earlier draws' part of the next loss.
+
+        Foresight then differentiates through the fresh draws only. An update that nobody differentiates is
+        faster in one piece, with larger products.
+        """
+        memory = reward_model.memory
+        if self.replay not in ("fifo", "mixed") or self.rm_steps > 1 or reward_model.ahead is not None:
+            return reward_model
+        phi = reward_model.phi if memory.start is None else memory.start
+        others = self._others(game, memory, jax.random.key(0))  # none of which is taken, so any key does
+        earlier = _as_sample(self._earlier(memory), self._there(memory))
+        data = mix(others and jax.tree.map(lambda leaf: leaf[:0], others), earlier, self.alpha)
+        return reward_model._replace(ahead=jax.grad(follower_loss, argnums=1)(game, phi, data, self.feedback))
+
+    def noise(self, game: Game, key: Key) -> PyTree:
+        """Return the random numbers of the fresh draws."""
+        return game.noise(key, self.draws)
+
+    def loss(
+        self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Callable[[Array], Scalar]:
+        """Return the loss that an update descends but does not minimise, as a function of flattened φ."""
+        _, data = self._training_data(game, theta, reward_model._replace(ahead=None), key)
+        _, unravel = ravel_pytree(reward_model.phi)
+
+        def loss(phi: Array) -> Scalar:
+            fit = follower_loss(game, unravel(phi), data, self.feedback)
+            return fit + 0.5 * self.weight_decay * squared_norm(phi)
+
+        return loss
+
+    def calibrated_weight(self, horizon: int) -> float | None:
+        """Return scale·lr·α·k for plain descent on fresh draws, k steps in all; None for all else."""
+        if self.optimizer != "sgd" or self.replay != "fresh":
+            return None
+        return self.feedback.scale * float(self.rm_lr) * float(self.alpha) * self.rm_steps * horizon
+
+    def remembered(self, reward_model: RewardModel) -> Responses:
+        """Return the items in the buffer as one sample."""
+        buffer = reward_model.memory.buffer
+        return _as_sample(buffer, jnp.sum(buffer.w))
+
+    def _items(self, game: Game, theta: Theta, key: Key, number: int) -> Responses:
+        """Return the items of independent draws of π_θ, stacked: leading axes [number, n]."""
+        responses = game.sample(theta, key, number)
+        keys = jax.random.split(named_key(key, "items"), number)
+        return jax.vmap(lambda one, k: self.feedback.gather(game, theta, one, k))(responses, keys)
+
+    def _push(self, memory: Memory, fresh: Responses, key: Key) -> Responses:
+        """Return the buffer after the fresh draws have entered it."""
+        if self.replay != "accumulate":
+            return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), self._earlier(memory), fresh)
+
+        # reservoir sampling: the draw of number c takes place c while there is room, afterwards a place
+        # among c + 1, so that each of the c + 1 draws so far is kept with the same probability
+        def enter(buffer: Responses, draw: tuple[Responses, Array, Key]) -> tuple[Responses, None]:
+            new, number, draw_key = draw
+            chosen = jax.random.randint(draw_key, (), 0, number + 1)
+            here = jnp.arange(self.buffer_size) == jnp.where(number < self.buffer_size, number, chosen)
+
+            def place(old: Array, new: Array) -> Array:
+                return jnp.where(here.reshape(-1, *[1] * new.ndim), new, old)
+
+            return jax.tree.map(place, buffer, new), None
+
+        numbers = memory.seen + jnp.arange(self.draws)
+        return jax.lax.scan(enter, memory.buffer, (fresh, numbers, jax.random.split(key, self.draws)))[0]
+
+    def _earlier(self, memory: Memory) -> Responses:
+        """Return the draws that stay in the buffer when fresh ones drive out the oldest."""
+        return jax.tree.map(lambda leaf: leaf[self.draws :], memory.buffer)
+
+    def _there(self, memory: Memory) -> Array:
+        """Return the number of draws in the buffer after the next update."""
+        return jnp.minimum(memory.seen + self.draws, memory.buffer.w.shape[0])
+
+    def _others(self, game: Game, memory: Memory, key: Key) -> Responses | None:
+        """Return what the buffer is mixed with, if anything."""
+        if memory.anchor is None:
+            return self.feedback.offline(game, key)
+        return _as_sample(memory.anchor, memory.anchor.w.shape[0])
+
+    def _training_data(
+        self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> tuple[Responses, Responses]:
+        """Return the buffer after fresh draws of π_θ have entered it, and the mix to train on.
+
+        Where the earlier draws' gradient is known ahead, the mix is without them.
+        """
+        memory = reward_model.memory
+        fresh = self._items(game, theta, key, self.draws)
+        buffer = self._push(memory, fresh, named_key(key, "places"))
+        draws = buffer if reward_model.ahead is None else fresh
+        others = self._others(game, memory, key)
+        return buffer, mix(others, _as_sample(draws, self._there(memory)), self.alpha)
+
+
+def _as_sample(draws: Responses, number: int | Array) -> Responses:
+    """Return stacked draws as one sample, each of weight 1 / number."""
+    flat: Callable[[Array], Array] = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])  # noqa: E731
+    return Responses(jax.tree.map(flat, draws.y), flat(draws.w) / jnp.asarray(number, draws.w.dtype))

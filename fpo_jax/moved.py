@@ -1,0 +1,43 @@
+"""Where modules have gone since version 0.1, said in the error that their old names now give."""
+
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+MOVED = {
+    "envs": "fpo_jax.envs",
+    "experiments": "fpo_jax.experiments",
+    "fpo_jax.bootstrap": "fpo_jax.statistics.bootstrap",
+    "fpo_jax.differentiate": "fpo_jax.numerics.differentiators",
+    "fpo_jax.estimators": "fpo_jax.objectives",
+    "fpo_jax.foresight": "fpo_jax.objectives",
+    "fpo_jax.informed": "fpo_jax.objectives",
+    "fpo_jax.keys": "fpo_jax.numerics.keys",
+    "fpo_jax.mlp": "fpo_jax.numerics.mlp",
+    "fpo_jax.optimiser": "fpo_jax.followers",
+    "fpo_jax.penalties": "fpo_jax.objectives.penalties",
+    "fpo_jax.roots": "fpo_jax.numerics.roots",
+    "fpo_jax.schedule": "fpo_jax.numerics.schedule",
+    "fpo_jax.selection": "fpo_jax.objectives.best_of_n",
+    "fpo_jax.simulate": "fpo_jax.run and fpo_jax.engine",
+    "fpo_jax.solve": "fpo_jax.numerics.linear_solve",
+    "fpo_jax.start": "fpo_jax.engine",
+    "fpo_jax.sweep": "fpo_jax.engine.sweep",
+    "fpo_jax.wrapped": "fpo_jax.wrappers",
+}
+
+
+class OldNames:
+    """The last finder of modules to be asked: it finds nothing, and says where an old name has gone."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
+        """Raise a ModuleNotFoundError for an old name."""
+        if name in MOVED:
+            raise ModuleNotFoundError(f"{name} is now {MOVED[name]}", name=name)
+
+
+def watch() -> None:
+    """Let old names be explained from now on."""
+    if OldNames not in sys.meta_path:
+        sys.meta_path.append(OldNames)

@@ -1,0 +1,1 @@
+"""Numerical methods behind plain functions: linear systems, roots, networks, keys, schedules, differences."""

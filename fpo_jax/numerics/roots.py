@@ -1,0 +1,82 @@
+"""Roots by optimistix, which is imported only where one is needed: it takes long to import."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import optimistix as optx
+from jaxtyping import Array, Float
+
+from fpo_jax.numerics.linear_solve import solve_positive, trust
+
+Vector = Float[Array, " n"]
+Slope = Callable[[Vector], Vector]
+
+
+def convex(slope: Slope, start: Vector) -> Vector:
+    """Return the root of a convex loss's slope by Newton's method in a trust region.
+
+    NaN if it is not reached, or if the curvature there is so near to singular that rounding decides it.
+    """
+    digits = 100.0 * float(jnp.finfo(start.dtype).eps)
+    solver: optx.Dogleg = optx.Dogleg(rtol=digits, atol=digits, linear_solver=DenseSolver(solve_positive))
+    found: Any = optx.root_find(lambda p, _: slope(p), solver, start, max_steps=100, throw=False)
+    root = jnp.where(found.result == optx.RESULTS.successful, found.value, jnp.nan)
+    return root * trust(jax.jacfwd(slope)(found.value))
+
+
+def polished(slope: Slope, start: Vector, digits: Any) -> Vector:
+    """Return a root near by, after at most 20 steps of Newton's method."""
+    newton: optx.Newton = optx.Newton(rtol=digits, atol=digits, linear_solver=DenseSolver(jnp.linalg.solve))
+    return optx.root_find(lambda p, _: slope(p), newton, start, max_steps=20, throw=False).value
+
+
+def bracketed(
+    rises: Callable[[Array, Any], Array], start: Array, parameters: Any, ends: Mapping[str, Array]
+) -> Array:
+    """Return the root between two ends of a function that rises, by bisection to the last digits.
+
+    It is differentiated in its parameters by the implicit function theorem.
+    """
+    digits = 4.0 * float(jnp.finfo(start.dtype).eps)
+    bisection: Any = optx.Bisection
+    return optx.root_find(
+        rises,
+        bisection(rtol=digits, atol=digits, flip=False),
+        jax.lax.stop_gradient(start),
+        args=parameters,
+        options=dict(ends),
+        max_steps=200,
+        throw=False,
+    ).value
+
+
+class DenseSolver(lx.AbstractLinearSolver):
+    """H v = b for a vector b by a dense solve, on any number of devices.
+
+    Those of lineax compare structures, which differ in sharding where seeds are spread over devices.
+    """
+
+    solve: Callable[[Array, Vector], Vector]
+
+    def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]) -> Array:
+        """Return the matrix of the operator."""
+        return operator.as_matrix()
+
+    def compute(self, state: Array, vector: Vector, options: dict[str, Any]) -> tuple[Vector, Any, dict]:
+        """Return the solution; not finite where the matrix is singular."""
+        return self.solve(state, vector), lx.RESULTS.successful, {}
+
+    def transpose(self, state: Array, options: dict[str, Any]) -> tuple[Array, dict]:
+        """Return the transposed matrix."""
+        return state.T, {}
+
+    def conj(self, state: Array, options: dict[str, Any]) -> tuple[Array, dict]:
+        """Return the matrix itself, which is real."""
+        return state, {}
+
+    def assume_full_rank(self) -> bool:
+        """Say that it takes the matrix for regular."""
+        return True

@@ -1,0 +1,56 @@
+"""Objectives: what the leader ascends. Each is a scalar function of θ; its gradient is the policy's step.
+
+Where the true utility U enters, how it is used is an explicit choice, because in continuous environments
+nearly all of relaxed FPO's advantage over practical FPO comes through ∂U/∂y:
+
+    differentiated   ∂U/∂y is known to the leader
+    detached         U(y) is a constant label: only its value is known, r_φ(y) is still differentiated
+    value            the whole residual r_φ(y) − U(y) is a number: nothing is differentiated through it
+
+In environments whose responses do not depend on θ (a bandit) the three coincide.
+"""
+
+from fpo_jax.hyperparameters import catalogue
+from fpo_jax.objectives.best_of_n import BestOf
+from fpo_jax.objectives.exact import Exact, FirstOrder, Limit, Myopic
+from fpo_jax.objectives.partial_oracle import Informed
+from fpo_jax.objectives.penalties import Fpo, Practical, Proximal, Relaxed, Tracin
+from fpo_jax.objectives.routes import EffectiveReward, Implicit, ScoreFunction, ZeroOrder
+
+OBJECTIVES = catalogue(
+    Myopic,
+    Exact,
+    Limit,
+    Implicit,
+    EffectiveReward,
+    ZeroOrder,
+    ScoreFunction,
+    FirstOrder,
+    Tracin,
+    Proximal,
+    Relaxed,
+    Practical,
+    Fpo,
+    Informed,
+    BestOf,
+)
+"""The ladder of approximations, from iterative RLHF over the exact routes down to the practical penalty."""
+
+__all__ = [
+    "OBJECTIVES",
+    "BestOf",
+    "EffectiveReward",
+    "Exact",
+    "FirstOrder",
+    "Fpo",
+    "Implicit",
+    "Informed",
+    "Limit",
+    "Myopic",
+    "Practical",
+    "Proximal",
+    "Relaxed",
+    "ScoreFunction",
+    "Tracin",
+    "ZeroOrder",
+]

@@ -1,0 +1,90 @@
+"""FPO by what an imperfect oracle knows: the axis between relaxed FPO, which knows U, and practical FPO."""
+
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, PyTree
+
+from fpo_jax.errors import InputError
+from fpo_jax.expect import expect
+from fpo_jax.hyperparameters import choice, kebab, real
+from fpo_jax.objectives.penalties import WEIGHT_HELP, Penalised, Residual
+from fpo_jax.types import Follower, Game, Influence, Response, RewardModel, Scalar
+from fpo_jax.wrappers import Wrapped
+
+
+@struct.dataclass
+class _Noisy(Wrapped):
+    noise: float | Scalar
+
+    def utility(self, y: Response) -> Scalar:
+        """Return U(y) with the oracle's error."""
+        return self.game.utility(y) + self.noise * self.game.luck(y)[0]
+
+
+@struct.dataclass
+class Informed(Penalised):
+    """FPO whose penalty is residual · influence where the residual is known, else influence alone (ours).
+
+    `oracle`: the leader asks an oracle for Û = U + oracle_noise · N(0, 1), which answers for a share
+    `oracle_share` of the responses; which, and with what error, is fixed for a run (`Game.luck`). A residual
+    is known where all responses of its item are. Share 1 and no noise are relaxed FPO, share 0 is practical.
+    `buffer`: there is no oracle, only the items that the follower remembers. The residual of a response is
+    their mean over the items in which it took part, of opposite sign where it was the other of two.
+    """
+
+    weight: float = real(0.1, WEIGHT_HELP, low=0.0)
+    source: str = choice("oracle", "who tells the residual", ("oracle", "buffer"))
+    oracle_noise: float = real(0.0, "standard deviation of the oracle's error", low=0.0)
+    oracle_share: float = real(1.0, "share of responses for which it answers", low=0.0, high=1.0)
+
+    def seen(self, game: Game) -> Game:
+        """Return the game as the oracle tells it."""
+        return cast(Game, _Noisy(game, self.oracle_noise)) if self.source == "oracle" else game
+
+    def residuals(self, game: Game, follower: Follower, reward_model: RewardModel) -> Residual:
+        """Return the residual where it is known, 1 elsewhere.
+
+        Raises:
+            InputError: when the environment draws no oracle's errors, or the follower remembers nothing.
+        """
+        feedback = follower.feedback
+        if self.source == "buffer":
+            return _remembered_residual(game, follower, reward_model)
+
+        def known(item: PyTree, target: Scalar, influence: Influence) -> Scalar:
+            ranks = jnp.stack([game.luck(y)[1] for y in feedback.sides(item)])
+            residual = feedback.scored(item, feedback.residual(influence.margin, target))
+            return jnp.where(jnp.all(ranks < self.oracle_share), residual, 1.0)
+
+        return known
+
+
+def _remembered_residual(game: Game, follower: Follower, reward_model: RewardModel) -> Residual:
+    feedback, items = follower.feedback, follower.remembered(reward_model)
+    if items is None:
+        name = kebab(type(follower).__name__)
+        raise InputError("follower", name, "one that remembers its data, such as optax, for source = buffer")
+
+    def residual_of(item: PyTree, target: Scalar, influence: Influence) -> Scalar:
+        y = feedback.sides(item)[0]
+
+        def evidence(past: PyTree) -> tuple[Scalar, Scalar]:
+            margin = feedback.margin(game, reward_model.phi, past)
+            residual = feedback.residual(margin, feedback.target(game, past))
+            took_part = jnp.stack([_same(y, side) for side in feedback.sides(past)]).astype(residual.dtype)
+            signs = jnp.array([1.0, -1.0], residual.dtype)[: took_part.size]
+            return residual * jnp.sum(signs * took_part), jnp.sum(took_part)
+
+        total, times = expect(evidence, items)
+        return jnp.where(times > 0, total / jnp.where(times > 0, times, 1.0), 1.0)
+
+    return residual_of
+
+
+def _same(y: Response, other: Response) -> Array:
+    return jnp.all(
+        jnp.stack([jnp.all(a == b) for a, b in zip(jax.tree.leaves(y), jax.tree.leaves(other), strict=True)])
+    )

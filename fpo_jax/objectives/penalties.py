@@ -1,0 +1,188 @@
+"""Objectives with a penalty on what a response does to its own reward: J − weight · E[penalty] (paper).
+
+Each is one scalar formula in the residual of an item and its influence ⟨∇_φ r(y), ∇_φ m⟩ on its own reward
+(`fpo_jax.feedback`): r − U and ‖∇_φ r‖² of a label; p_φ − p* and ⟨∇r(y), ∇r(y) − ∇r(y')⟩ of a preference.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from flax import struct
+from jaxtyping import PyTree
+
+from fpo_jax.expect import expect, leader_value
+from fpo_jax.hyperparameters import choice, real
+from fpo_jax.steering import foresight_keys
+from fpo_jax.types import (
+    Feedback,
+    Follower,
+    Game,
+    Influence,
+    Key,
+    Objective,
+    Phi,
+    Responses,
+    RewardModel,
+    Scalar,
+    Theta,
+)
+from fpo_jax.wrappers import detach_utility
+
+Residual = Callable[[PyTree, Scalar, Influence], Scalar]
+
+WEIGHT_HELP = "weight of the penalty; 0 is the myopic objective"
+
+
+def _utility_choice() -> Any:
+    return choice(
+        "differentiated", "how U enters the penalty's gradient", ("differentiated", "detached", "value")
+    )
+
+
+class Penalised(Objective):
+    """J(θ, φ) − weight · E[penalty], over the items that the follower's feedback makes of π_θ's responses.
+
+    The frame that every first-order approximation shares. A field `utility`, if any, says how U is used.
+    """
+
+    weight: float
+
+    def penalty(self, residual: Scalar, influence: Scalar) -> Scalar:
+        """Return the penalty on one item, from its residual and its influence on its own reward."""
+        return residual * influence
+
+    def seen(self, game: Game) -> Game:
+        """Return the game as the leader knows it, with ∂U/∂y or without."""
+        return (
+            game if getattr(self, "utility", "differentiated") == "differentiated" else detach_utility(game)
+        )
+
+    def residuals(self, game: Game, follower: Follower, reward_model: RewardModel) -> Residual:
+        """Return the residual that the penalty sees, as a function of an item, its target and influence.
+
+        With the score of the label, on which nothing else in a penalty depends.
+        """
+        feedback = follower.feedback
+        return lambda item, target, influence: feedback.scored(
+            item, feedback.residual(influence.margin, target)
+        )
+
+    def influence_under(
+        self, game: Game, feedback: Feedback, theta: Theta, phi: Phi, responses: Responses
+    ) -> Callable[[PyTree], Influence]:
+        """Return the influence of one item as a function of it."""
+        return lambda item: feedback.influence(game, phi, item)
+
+    def value(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Scalar:
+        """Return J(θ, φ) − weight · E[penalty], both on the same items; differentiated in θ through them."""
+        seen, feedback, keys = self.seen(game), follower.feedback, foresight_keys(key)
+        responses = game.respond(theta, keys.evaluation)
+        items = feedback.gather(seen, theta, responses, keys.data)
+        influence_of = self.influence_under(game, feedback, theta, reward_model.phi, responses)
+        residual_of = self.residuals(game, follower, reward_model)
+        by_value = getattr(self, "utility", "differentiated") == "value"
+
+        def effective(item: PyTree) -> Scalar:
+            influence, target = influence_of(item), feedback.target(seen, item)
+            if by_value:  # nothing of the residual is differentiated, its label's score included
+                margin = jax.lax.stop_gradient(influence.margin)
+                influence, target = influence._replace(margin=margin), jax.lax.stop_gradient(target)
+                item = jax.lax.stop_gradient(item)
+            penalty = self.penalty(residual_of(item, target, influence), influence.on_reward)
+            return influence.reward - self.weight * penalty
+
+        return expect(effective, items) - game.cost(theta, responses)
+
+
+@struct.dataclass
+class Relaxed(Penalised):
+    """Relaxed FPO: the penalty is explicit self-influence (paper).
+
+    For labels (r_φ(y) − U(y)) · ‖∇_φ r_φ(y)‖², for preferences (p_φ − p*) ⟨∇r(y), ∇r(y) − ∇r(y')⟩.
+    """
+
+    weight: float = real(0.1, WEIGHT_HELP, low=0.0)
+    utility: str = _utility_choice()
+
+
+@struct.dataclass
+class Practical(Penalised):
+    """Practical FPO: the residual replaced by 1, ‖∇_φ r_φ(y)‖², which needs no oracle for U (paper).
+
+    For preferences ⟨∇_φ r(y), ∇_φ r(y) − ∇_φ r(y')⟩, which needs no annotator.
+    """
+
+    weight: float = real(0.1, WEIGHT_HELP, low=0.0)
+
+    def penalty(self, residual: Scalar, influence: Scalar) -> Scalar:
+        """Return the influence alone."""
+        return influence
+
+
+@struct.dataclass
+class Fpo(Penalised):
+    """FPO with part of an oracle: the penalty is (1 − oracle + oracle · residual) · influence (ours).
+
+    oracle 1 is relaxed FPO, 0 is practical FPO, and weight 0 is iterative RLHF, whatever the oracle: the
+    paper's three arms are one compiled program, and there is a road between the last two.
+    """
+
+    weight: float = real(0.1, WEIGHT_HELP, low=0.0)
+    oracle: float = real(1.0, "share of the residual that the penalty knows", low=0.0, high=1.0)
+    utility: str = _utility_choice()
+
+    def penalty(self, residual: Scalar, influence: Scalar) -> Scalar:
+        """Return (1 − oracle + oracle · residual) · influence."""
+        return (1.0 - self.oracle + self.oracle * residual) * influence
+
+
+@struct.dataclass
+class Proximal(Penalised):
+    """Self-influence through an implicit step of the reward model: bounded, so that it never over-corrects.
+
+    The residual is that after the step φ⁺ = argmin ℓ / scale + ‖φ − φ_t‖² / (2κ), with r linear in φ. For
+    labels the reward becomes r̃ = r − κ (r − U) ‖∇_φ r‖² / (1 + κ ‖∇_φ r‖²), between r and U for every weight
+    κ ≥ 0; for preferences the margin falls between m and the one at which p_φ = p* (ours).
+    """
+
+    weight: float = real(
+        0.1, "step size κ of the implicit reward-model step; 0 is the myopic objective", low=0.0
+    )
+    utility: str = _utility_choice()
+
+    def residuals(self, game: Game, follower: Follower, reward_model: RewardModel) -> Residual:
+        """Return the residual after the step, (r − U) / (1 + κ ‖∇_φ r‖²) for labels."""
+
+        def after(item: PyTree, target: Scalar, influence: Influence) -> Scalar:
+            step, feedback = self.weight * influence.on_margin, follower.feedback
+            return feedback.scored(item, feedback.residual_after(influence.margin, target, step))
+
+        return after
+
+
+@struct.dataclass
+class Tracin(Penalised):
+    """The penalty is TracIn with the global gradient: H⁻¹ → step size, ḡ kept (paper, intermediate step).
+
+    ⟨ḡ, ∇_φ ℓ⟩ / scale = residual · ⟨ḡ, ∇_φ m⟩ with ḡ = E_π[∇_φ r], detached: the effective reward's.
+    """
+
+    weight: float = real(0.1, WEIGHT_HELP, low=0.0)
+    utility: str = _utility_choice()
+
+    def influence_under(
+        self, game: Game, feedback: Feedback, theta: Theta, phi: Phi, responses: Responses
+    ) -> Callable[[PyTree], Influence]:
+        """Return the influence of one item on what the whole policy is paid, ⟨ḡ, ∇_φ m⟩."""
+        mean_gradient = jax.lax.stop_gradient(
+            jax.grad(lambda p: leader_value(game, theta, p, responses))(phi)
+        )
+
+        def influence(item: PyTree) -> Influence:
+            _, change = jax.jvp(lambda p: feedback.margin(game, p, item), (phi,), (mean_gradient,))
+            return feedback.influence(game, phi, item)._replace(on_reward=change)
+
+        return influence

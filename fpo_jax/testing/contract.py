@@ -1,0 +1,320 @@
+"""What `fpo_jax.testing.check_game` looks at: what a game gives at one θ, φ and key, and what it must be."""
+
+import itertools
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, PyTree
+
+from fpo_jax.errors import InputError
+from fpo_jax.expect import check_shapes, check_weights, expect, leader_value
+from fpo_jax.feedback import Comparison
+from fpo_jax.numerics.differentiators import CentralDifference
+from fpo_jax.numerics.keys import named_key
+from fpo_jax.types import Game, Key, Phi, Response, Responses, Scalar, Theta
+
+TOLERANCE = 1e-6
+"""Largest deviation, relative to the largest number compared, that is taken for rounding and differences."""
+SAMPLES = 3
+"""How many samples `Game.sample` is asked for."""
+DIFFERENCE_STEP = 1e-5
+"""Half-width of central differences."""
+MOST_PAIRS = 2**14
+"""Most pairs of responses that are looked at."""
+
+
+class Probe(NamedTuple):
+    """What a game gives at one θ, φ and key.
+
+    Attributes:
+        samples: weighted samples by what gives them, the policy's first.
+        again: the policy's and the samples of it, from the same key once more.
+        other: the policy's from another key.
+        reward, utility, blind_spot: of each response of the policy, and of the offline data if there are any.
+        optimum: as the game has it.
+        gradients: automatic and by central differences, and the value, by what is differentiated.
+        shortcuts: what an override gives and what it is short for, by its name.
+        luck: errors and ranks; None where the game draws none.
+        preferred: of recorded comparisons.
+        diagnostics: by name.
+    """
+
+    samples: dict[str, Responses]
+    again: tuple[Responses, Responses]
+    other: Responses
+    reward: list[Array]
+    utility: list[Array]
+    blind_spot: list[Array]
+    optimum: Array
+    gradients: dict[str, tuple[Array, Array, Array]]
+    shortcuts: dict[str, tuple[PyTree, PyTree]]
+    luck: tuple[Array, Array] | None
+    preferred: Array | None
+    diagnostics: dict[str, Array]
+
+
+def probe_game(game: Game, theta: Theta, phi: Phi, key: Key) -> Probe:
+    """Compute all that is to be checked; to be jitted."""
+    policy, offline, reference = game.respond(theta, key), game.offline(), game.reference()
+    other_key = named_key(key, "another")
+    drawn = partial(game.sample, theta, number=SAMPLES)
+    samples = {"respond": policy, "deployed": game.deployed(theta, key)}
+    samples |= {f"sample, {i}": jax.tree.map(lambda leaf, i=i: leaf[i], drawn(key)) for i in range(SAMPLES)}
+    samples |= {} if offline is None else {"offline": offline}
+    samples |= {} if reference is None else {"reference": reference}
+
+    def of_each(f: Callable[[Response], Any]) -> list[Any]:
+        return [jax.vmap(f)(sample.y) for sample in (policy, offline) if sample is not None]
+
+    def value(t: Theta, p: Phi) -> Scalar:
+        return leader_value(game, t, p, game.respond(t, key))
+
+    def compare(f: Callable[[PyTree], Scalar], x: PyTree) -> tuple[Array, Array, Array]:
+        difference = CentralDifference(difference_step=DIFFERENCE_STEP).gradient(f, x)
+        return ravel_pytree(jax.grad(f)(x))[0], ravel_pytree(difference)[0], f(x)
+
+    shortcuts = _shortcuts(game, theta, phi, policy)
+    recorded = game.comparisons()
+    pairs = _pairs(game, theta, policy, key, reference is not None)
+    for opponent, made in pairs.items():
+        name = f"compare(…, {opponent!r})"
+        samples[name] = made
+        first = jax.vmap(lambda y: game.reward(phi, y))
+        shortcuts[f"E[r] over the first side of {name}"] = (
+            made.w @ first(made.y[0]),
+            policy.w @ first(policy.y),
+        )
+    if recorded is not None:
+        samples["comparisons"] = recorded
+    return Probe(
+        samples,
+        (game.respond(theta, key), drawn(key)),
+        game.respond(theta, other_key),
+        of_each(lambda y: game.reward(phi, y)),
+        of_each(game.utility),
+        of_each(game.blind_spot),
+        jnp.asarray(game.optimum()),
+        {
+            "J in theta": compare(lambda t: value(t, phi), theta),
+            "J in phi": compare(lambda p: value(theta, p), phi),
+            "E[U] in theta": compare(lambda t: expect(game.utility, game.respond(t, key)), theta),
+        },
+        shortcuts,
+        jax.vmap(game.luck)(policy.y) if _draws_luck(game, policy) else None,
+        None if recorded is None else recorded.y.preferred,
+        game.diagnostics(theta),
+    )
+
+
+def _shortcuts(game: Game, theta: Theta, phi: Phi, policy: Responses) -> dict[str, tuple[PyTree, PyTree]]:
+    """Return what overrides give beside what they stand for, with their derivatives in θ and φ."""
+
+    def norm(rewards: Callable[..., tuple[Scalar, Scalar]]) -> PyTree:
+        def mean(t: Theta, p: Phi) -> Scalar:
+            key = jax.random.key(0)
+            return expect(lambda y: rewards(p, y)[1], game.respond(t, key))
+
+        return jax.vmap(lambda y: rewards(phi, y))(policy.y), jax.grad(mean, (0, 1))(theta, phi)
+
+    def other_than(leaf: Array) -> Array:
+        if leaf.shape[0] > 1:
+            return jnp.roll(leaf, 1, axis=0)
+        return 0.9 * leaf if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf  # of one response, near by
+
+    others = jax.tree.map(other_than, policy.y)
+
+    def kernel(of: Callable[..., Scalar]) -> PyTree:
+        def mean(p: Phi) -> Scalar:
+            return jnp.sum(policy.w * jax.vmap(lambda y, other: of(p, y, other))(policy.y, others))
+
+        both = (jax.vmap(lambda y, other: of(phi, y, other))(policy.y, side) for side in (others, policy.y))
+        return *both, jax.grad(mean)(phi)
+
+    default = partial(Game.reward_and_norm, game), partial(Game.tangent_kernel, game)
+    return {
+        "reward_and_norm(phi, y)": (norm(game.reward_and_norm), norm(default[0])),
+        "tangent_kernel(phi, y, other)": (kernel(game.tangent_kernel), kernel(default[1])),
+    }
+
+
+def _pairs(
+    game: Game, theta: Theta, policy: Responses, key: Key, has_reference: bool
+) -> dict[str, Responses]:
+    """Return what `compare` makes for each opponent there is, where pairs are few enough to look at."""
+    if policy.w.size**2 > MOST_PAIRS * game.prompts:
+        return {}
+    opponents = ["policy", *(["reference"] if has_reference else [])]
+    return {o: game.compare(theta, policy, o, named_key(key, "opponent")) for o in opponents}
+
+
+def _draws_luck(game: Game, policy: Responses) -> bool:
+    try:
+        jax.eval_shape(jax.vmap(game.luck), policy.y)
+    except InputError:
+        return False
+    return True
+
+
+def check_game_shapes(game: Game, theta: Theta, phi: Phi, key: Key) -> None:
+    """Check shapes by abstract evaluation, so that a mistake is named before anything is computed."""
+    policy = jax.eval_shape(game.respond, theta, key)
+    check_shapes(policy)
+    row = _row(policy)
+    others = {
+        "offline()": jax.eval_shape(game.offline),
+        "reference()": jax.eval_shape(game.reference),
+        "deployed(theta, key)": jax.eval_shape(game.deployed, theta, key),
+    }
+    for method, sample in others.items():
+        if sample is not None:
+            check_shapes(sample)
+            same = _row(sample) == row
+            require(same, f"{method}.y", f"rows of {_row(sample)}", f"rows of {row}, as the policy")
+    stacked = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((SAMPLES, *leaf.shape), leaf.dtype), policy)
+    drawn = jax.tree.map(_plain, jax.eval_shape(lambda: game.sample(theta, key, SAMPLES)))
+    allowed = f"{SAMPLES} samples as respond gives, stacked: {stacked}"
+    require(drawn == stacked, f"sample(theta, key, {SAMPLES})", drawn, allowed)
+    noise = jax.eval_shape(lambda: game.noise(key, SAMPLES))
+    leading = all(leaf.shape[:1] == (SAMPLES,) for leaf in jax.tree.leaves(noise))
+    require(leading, f"noise(key, {SAMPLES})", noise, f"of leaves with a leading axis of {SAMPLES}")
+    scalars = {
+        "reward(phi, y)": jax.eval_shape(game.reward, phi, row),
+        "utility(y)": jax.eval_shape(game.utility, row),
+        "blind_spot(y)": jax.eval_shape(game.blind_spot, row),
+        "cost(theta, responses)": jax.eval_shape(game.cost, theta, policy),
+        "optimum()": jax.eval_shape(game.optimum),
+    }
+    diagnostics = jax.eval_shape(game.diagnostics, theta)
+    scalars |= {f"diagnostics(theta)[{name!r}]": value for name, value in diagnostics.items()}
+    _require_scalars(scalars)
+    both = jax.eval_shape(game.reward_and_norm, phi, row)
+    two = isinstance(both, tuple) and len(both) == 2
+    require(two, "reward_and_norm(phi, y)", type(both).__name__, "a pair of scalar arrays")
+    shortcuts = {f"reward_and_norm(phi, y)[{i}]": part for i, part in enumerate(both)}
+    shortcuts["tangent_kernel(phi, y, other)"] = jax.eval_shape(game.tangent_kernel, phi, row, row)
+    _require_scalars(shortcuts)
+    number, deployed = policy.w.size, others["deployed(theta, key)"].w.size
+    divides = isinstance(game.prompts, int) and game.prompts >= 1 and number % game.prompts == 0
+    require(divides, "prompts", game.prompts, f"an integer >= 1 that divides the {number} responses")
+    fits = game.places is None or deployed % max(math.prod(game.places.values()), 1) == 0
+    require(
+        fits, "places", game.places, f"axes whose sizes multiply to a divisor of the {deployed} responses"
+    )
+    recorded = jax.eval_shape(game.comparisons)
+    if recorded is not None:
+        made = isinstance(recorded.y, Comparison)
+        require(made, "comparisons()", type(recorded.y).__name__, "as fpo_jax.feedback.recorded makes it")
+    for progress in (0.0, 0.5, 1.0):
+        now = jax.eval_shape(game.at, jnp.asarray(progress))
+        kinds = [jax.tree.map(_kind, at) for at in (now, game)]
+        require(kinds[0] == kinds[1], f"at({progress})", now, "the same game, with other numbers")
+
+
+def _require_scalars(values: dict[str, Any]) -> None:
+    for method, value in values.items():
+        shape = getattr(value, "shape", None)
+        given = type(value).__name__ if shape is None else f"array of shape {list(shape)}"
+        require(shape == (), method, given, "a scalar array")
+
+
+def _plain(leaf: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+
+
+def _row(sample: Responses) -> PyTree:
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), sample.y)
+
+
+def _kind(leaf: Any) -> tuple[tuple[int, ...], str]:
+    return jnp.shape(leaf), jnp.result_type(leaf).name
+
+
+def check_game_values(probe: Probe) -> None:
+    """Check numbers, and that shortcuts, samples and pairs are what they stand for.
+
+    Raises:
+        InputError: names the method that breaks the contract.
+    """
+    for name in sorted(probe.samples, key=lambda name: (name != "respond", name)):
+        _check_sample(name, probe.samples[name])
+    given = probe.samples["respond"]
+    drawn = jax.tree.map(lambda *rows: np.stack(rows), *_drawn(probe))
+    for method, once, again in (
+        ("respond(theta, key)", given, probe.again[0]),
+        ("sample(theta, key, number)", drawn, probe.again[1]),
+    ):
+        require(_alike(once, again), method, "different on a second call", "a function of its key")
+    if not _alike(given, probe.other):  # then the policy is sampled
+        allowed = "independent samples, each from a key or noise of its own"
+        for one, another in itertools.combinations(_drawn(probe), 2):
+            require(not _alike(one, another), "sample(theta, key, number)", "the same sample twice", allowed)
+    for reward, utility, blind in zip(probe.reward, probe.utility, probe.blind_spot, strict=True):
+        require(np.all(np.isfinite(reward)), "reward(phi, y)", reward, "finite")
+        require(np.all(np.isfinite(utility)), "utility(y)", utility, "finite")
+        require(np.all((blind >= 0) & (blind <= 1)), "blind_spot(y)", blind, "in [0, 1]")
+    reached, bound = np.sum(given.w * probe.utility[0]), np.asarray(probe.optimum)
+    require(np.isfinite(bound), "optimum()", bound, "finite")
+    require(reached <= bound + TOLERANCE * abs(bound), "E[U]", reached, f"<= optimum() = {bound}")
+    for name, value in probe.diagnostics.items():
+        require(np.isfinite(value), f"diagnostics(theta)[{name!r}]", value, "finite")
+    if probe.luck is not None:
+        errors, ranks = probe.luck
+        require(np.all(np.isfinite(errors)), "luck(y)[0]", errors, "finite")
+        require(np.all((ranks >= 0) & (ranks <= 1)), "luck(y)[1]", ranks, "in [0, 1]")
+    if probe.preferred is not None:
+        preferred = np.asarray(probe.preferred)
+        certain = np.all((preferred >= 0) & (preferred <= 1))
+        require(certain, "comparisons().y.preferred", preferred, "probabilities in [0, 1]")
+    for name in ("J in theta", "J in phi", "E[U] in theta"):
+        gradient, difference, value = probe.gradients[name]
+        rounding = 100.0 * np.finfo(float).eps * max(abs(float(value)), 1.0) / DIFFERENCE_STEP
+        error = _relative(gradient, difference, rounding)
+        require(
+            error <= TOLERANCE,
+            f"gradient of {name}",
+            f"off its central difference by {error:.1e}",
+            "equal to it: something is detached, not differentiable, or not in double precision",
+        )
+    for name, (ours, theirs) in probe.shortcuts.items():
+        mine, right = (ravel_pytree(tree)[0] for tree in (ours, theirs))
+        error = _relative(mine, right)
+        allowed = "equal to it, with its derivatives"
+        require(error <= TOLERANCE, name, f"off what it is short for by {error:.1e}", allowed)
+
+
+def _check_sample(name: str, sample: Responses) -> None:
+    try:
+        check_weights(sample)
+    except InputError as error:
+        if name == "respond":
+            raise
+        raise InputError(f"{name}: {error.field}", error.value, error.allowed) from error
+
+
+def _drawn(probe: Probe) -> list[Responses]:
+    return [probe.samples[f"sample, {i}"] for i in range(SAMPLES)]
+
+
+def _alike(one: PyTree, other: PyTree) -> bool:
+    same = jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-5, atol=1e-6), one, other)
+    return all(jax.tree.leaves(same))
+
+
+def _relative(ours: Array, theirs: Array, rounding: float = 0.0) -> float:
+    """Return the largest deviation beyond rounding over the largest number; infinite if not finite."""
+    off = max(float(np.max(np.abs(ours - theirs), initial=0.0)) - rounding, 0.0)
+    largest = float(np.max(np.abs(theirs), initial=0.0))
+    error = off / largest if largest > 0 else off
+    return error if np.isfinite(np.max(np.abs(ours - theirs), initial=0.0)) else math.inf
+
+
+def require(condition: object, method: str, value: object, allowed: str) -> None:
+    """Raise an InputError unless the condition holds."""
+    if not condition:
+        raise InputError(method, value, allowed)
