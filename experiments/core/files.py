@@ -131,12 +131,14 @@ def write_run(out: Path, result: Result, report: Mapping[str, Any]) -> None:
     each seed, and the seeds that diverged. `states.npz` holds states, [seed, entry, …]: those that were asked
     for, or the final ones. `report.html` shows it all.
     """
-    from fpo_jax.experiments.report import page, sections
+    from fpo_jax import plotting
+    from fpo_jax.experiments.report import page
     from fpo_jax.experiments.reproduce.discovery import discover
     from fpo_jax.experiments.runs import (
         figures,  # matplotlib is slow to import, and a run without a folder needs none
     )
     from fpo_jax.experiments.runs.experiment import Experiment
+    from fpo_jax.experiments.runs.page import section_of
 
     settings = result.settings
     results = {settings.names.objective: result}
@@ -161,6 +163,6 @@ def write_run(out: Path, result: Result, report: Mapping[str, Any]) -> None:
         first = settings.steps if result.every_state is None else 0
         states.write(folder, entries, result.seeds, np.arange(first, settings.steps + 1))
         write_json(folder / "summary.json", report)
-        pictures = figures.save_all(drawn, folder)
-        title, section = sections.of_run(result, report, pictures)
+        pictures = plotting.save_all(drawn, folder)
+        title, section = section_of(result, report, pictures)
         page.write(folder / page.FILE, title, "", [section], report)

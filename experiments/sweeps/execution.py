@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 from jax.experimental import multihost_utils
 
+from fpo_jax import plotting
 from fpo_jax.engine.sweep import Cell, Chunk, Lanes, Sweep, programs_compiled
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.files import provenance, replacing, require_writable, write_json
@@ -19,7 +20,6 @@ from fpo_jax.experiments.core.progress import Tell, silent
 from fpo_jax.experiments.core.settings import RECORDS, in_precision
 from fpo_jax.experiments.core.unfinished import Damaged, Unfinished, conditions, on_a_full_disk, room
 from fpo_jax.experiments.core.wording import counted
-from fpo_jax.experiments.runs.figures import save_all
 from fpo_jax.experiments.sweeps import dataset as data
 from fpo_jax.experiments.sweeps import figures
 from fpo_jax.experiments.sweeps.grid import Grid, make_grid
@@ -102,7 +102,8 @@ def write(out: Path, grid: Grid, result: xr.Dataset) -> None:
     `config.json`, re-runnable; `metrics.npz`, arrays in the order of the axes; `table.csv`, a row a cell;
     `runs.csv`, a row a run; `summary.json`; figures; `report.html`.
     """
-    from fpo_jax.experiments.report import page, sections  # not needed until all is computed
+    from fpo_jax.experiments.report import page  # not needed until all is computed
+    from fpo_jax.experiments.sweeps.page import section_of
 
     table = data.table(result)
     with replacing(out) as folder:
@@ -112,8 +113,8 @@ def write(out: Path, grid: Grid, result: xr.Dataset) -> None:
         data.tidy(result).to_csv(folder / "runs.csv", index=False)
         report = summary(grid, result, table)
         write_json(folder / "summary.json", report)
-        pictures = save_all(figures.draw(result), folder)
-        title, section = sections.of_sweep(grid, result, table, pictures)
+        pictures = plotting.save_all(figures.draw(result), folder)
+        title, section = section_of(grid, result, table, pictures)
         page.write(folder / page.FILE, title, "", [section], report, "sweep")
 
 
