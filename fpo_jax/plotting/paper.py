@@ -27,6 +27,8 @@ from fpo_jax.plotting.words import fitted, legend_columns
 
 HEADING_SIZE = 9  # points
 LEGEND_SIZE = 8  # points
+SHORT = 100.0
+"""Largest over smallest value of a logarithmic axis that says 1, 2, 5 and not powers of ten alone."""
 NAMED = 6
 """Most places along an axis of which each is named."""
 
@@ -91,8 +93,9 @@ def _shape(ax: Axes, axis: Axis, name: str) -> None:
         own.set_minor_locator(NullLocator())
     elif axis.log:
         low, high = getattr(ax, f"get_{name}lim")()
-        if high / low < (100.0 if name == "x" else 1000.0):  # a short axis says 1, 2, 5
-            own.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        if high / low < SHORT:  # numbers rather than powers
+            steps = (1.0, 2.0, 5.0) if high / low > SHORT**0.5 else (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+            own.set_major_locator(LogLocator(subs=steps))
             own.set_major_formatter("{x:g}")
             own.set_minor_formatter(NullFormatter())
 

@@ -85,9 +85,7 @@ def diagonal(end: float, slope: float = 1.0) -> Line:
     return Line(np.array([0.0, end]), np.array([0.0, slope * end]), style, width=0.8)
 
 
-def policy_bars(
-    mass: np.ndarray, planted: np.ndarray, style: Style, title: str, x_title: str = ""
-) -> Chart:
+def policy_bars(mass: np.ndarray, planted: np.ndarray, style: Style, title: str, x_title: str = "") -> Chart:
     """Return a policy over arms, on a shaded ground where arms are planted.
 
     Args:

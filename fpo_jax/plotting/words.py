@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Sequence
 from functools import cache
 
+import numpy as np
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
@@ -37,6 +38,11 @@ def fitted(words: str, size: float, room: float) -> str:
 
 def legend_columns(labels: Sequence[str], size: float, room: float) -> int:
     """Return in how many columns, of about equal length, labels fit into so many points."""
-    column = max(width_of(label, size) for label in labels) + (HANDLE + GAP) * size
-    most = max(1, min(len(labels), int((room + GAP * size) / column)))
-    return math.ceil(len(labels) / math.ceil(len(labels) / most))
+    widths = np.array([width_of(label, size) for label in labels]) + (HANDLE + GAP) * size
+
+    def fit(columns: int) -> bool:
+        return sum(part.max() for part in np.array_split(widths, columns)) - GAP * size <= room
+
+    most = next((columns for columns in range(len(labels), 1, -1) if fit(columns)), 1)
+    even = math.ceil(len(labels) / math.ceil(len(labels) / most))
+    return even if fit(even) else most
