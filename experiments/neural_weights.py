@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from fpo_jax import plotting
 from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
 from fpo_jax.statistics import collapsed, mean_interval, share_interval
 
 WEIGHTS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)

@@ -7,8 +7,8 @@ from fpo_jax import plotting
 from fpo_jax.experiments.preferences import COMMON, RLHF
 from fpo_jax.experiments.preferences_gems import GEMS
 from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
 from fpo_jax.statistics import mean_interval
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -6,8 +6,8 @@ from typing import Any
 from fpo_jax import plotting
 from fpo_jax.experiments.preferences import PRACTICAL, RELAXED, RLHF
 from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
 from fpo_jax.statistics import mean_interval
 
 WEIGHTS = (0.1, 0.3, 1.0, 3.0)

@@ -11,8 +11,9 @@ from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.experiments.core.wording import with_interval
 from fpo_jax.experiments.report.parts import Section
-from fpo_jax.experiments.runs.execution import Result, execute, summary
+from fpo_jax.experiments.runs.execution import execute, summary
 from fpo_jax.experiments.runs.figures import save_all
+from fpo_jax.experiments.runs.result import Result
 from fpo_jax.plotting import Picture
 
 COLUMNS = {
