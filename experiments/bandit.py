@@ -11,8 +11,8 @@ from scipy.special import softmax
 from fpo_jax import plotting
 from fpo_jax.envs.bandit import BanditGame
 from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
 from fpo_jax.plotting import Axis
 
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from fpo_jax import plotting
 from fpo_jax.experiments.preferences import RELAXED
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
 from fpo_jax.plotting import Axis, Chart, HeatMap
 
 KL_WEIGHTS = (0.0, 0.05, 0.1, 0.3, 1.0)

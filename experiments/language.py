@@ -16,8 +16,8 @@ from fpo_jax.envs.parts.words import is_flattery, question, repeated, text
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.ladder import sampled
 from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
 from fpo_jax.plotting import Axis, Chart, Level
 from fpo_jax.statistics import mean_interval
 from fpo_jax.types import Theta

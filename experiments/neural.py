@@ -13,8 +13,8 @@ from fpo_jax.engine.simulate import run_seeds
 from fpo_jax.envs.neural import Neural
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
 from fpo_jax.plotting import Axis, Chart, Points
 from fpo_jax.statistics import FALL, LOW, share_gained
 from fpo_jax.types import Follower, Game, Key, Scalar, State

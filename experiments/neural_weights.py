@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from fpo_jax import plotting
 from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
 from fpo_jax.plotting import Axis, Chart, Level
 from fpo_jax.statistics import collapsed, mean_interval, share_interval
 

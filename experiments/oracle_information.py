@@ -8,8 +8,8 @@ import numpy as np
 from fpo_jax import plotting
 from fpo_jax.experiments.preferences import COMMON, RLHF
 from fpo_jax.experiments.preferences_gems import GEMS
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
 from fpo_jax.plotting import Axis, Chart, Level
 from fpo_jax.statistics import mean_interval
 

@@ -10,8 +10,8 @@ from fpo_jax import plotting
 from fpo_jax.engine.initial import initial_state
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.preferences import COMMON, PRACTICAL, RELAXED, RLHF
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
 from fpo_jax.objectives.best_of_n import reward_scores
 from fpo_jax.plotting import Axis, Chart, Level, Line, Mark
 from fpo_jax.responses import best_of

@@ -11,7 +11,7 @@ import optax
 from fpo_jax.engine.initial import initial_state, seed_keys
 from fpo_jax.engine.lanes import spread
 from fpo_jax.engine.simulate import Injected, chunk_of, drawn, iterations_computed
-from fpo_jax.experiments.bench.measurement import Program
+from fpo_jax.experiments.bench.compiled_run import CompiledRun
 from fpo_jax.experiments.core.settings import Settings, in_precision
 from fpo_jax.experiments.core.timing import median_times
 from fpo_jax.numerics.mlp import softplus
@@ -131,7 +131,7 @@ def measure(settings: Settings, width: int, repeats: int, steps: int) -> dict[st
         inner = leader.policy_steps
         evaluations = 2 * HIDDEN * BUFFER, 2 * HIDDEN * inner
         both = sum(evaluations)
-        works["run"] = Program(settings, width, timed)
+        works["run"] = CompiledRun(settings, width, timed)
         part("update", reward_model, states, noise, keys)
         part("update products", update_products, filled(BUFFER, DIMENSION), *weights)
         part("optimiser", optimiser, states, phi)

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 
 from fpo_jax import plotting
 from fpo_jax.experiments.bench.cold_start import ColdStart
-from fpo_jax.experiments.bench.measurement import Row
-from fpo_jax.experiments.bench.oracle import WITHOUT
+from fpo_jax.experiments.bench.eager_oracle import WITHOUT
 from fpo_jax.experiments.bench.peak_rates import Peak
+from fpo_jax.experiments.bench.rows import Row
 from fpo_jax.experiments.core.files import provenance, replacing, write_json
 from fpo_jax.experiments.core.timing import Times
 

@@ -13,8 +13,8 @@ from fpo_jax import plotting
 from fpo_jax.envs.language import LanguageGame
 from fpo_jax.expect import expect
 from fpo_jax.experiments.core.settings import in_precision
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.history import shown_iterations
+from fpo_jax.experiments.runs.result import Result
 from fpo_jax.objectives.best_of_n import reward_scores
 from fpo_jax.plotting import Axis, Chart, Line, Mark, Style
 from fpo_jax.responses import best_of

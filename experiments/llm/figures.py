@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fpo_jax import plotting
-from fpo_jax.experiments.llm.settings import Settings
+from fpo_jax.experiments.llm.settings import TrainSettings
 from fpo_jax.plotting import Axis, Chart, Line, Style
 
 OBJECTIVES = {"rlhf": "myopic"}
@@ -19,12 +19,12 @@ TITLES = {
 }
 
 
-def style_of(settings: Settings) -> Style:
+def style_of(settings: TrainSettings) -> Style:
     """Return the style of a run, that of its objective."""
     return plotting.styles({"run": OBJECTIVES.get(settings.mode, settings.mode)})["run"]
 
 
-def charts(settings: Settings, measured: Mapping[str, np.ndarray]) -> list[Chart]:
+def charts(settings: TrainSettings, measured: Mapping[str, np.ndarray]) -> list[Chart]:
     """Return the winner's pay, the oracle's view of it, the penalty, and how far the policy has gone."""
     style, width = style_of(settings), smoothed_over(settings)
     drawn = []
@@ -37,12 +37,12 @@ def charts(settings: Settings, measured: Mapping[str, np.ndarray]) -> list[Chart
     return drawn
 
 
-def smoothed_over(settings: Settings) -> int:
+def smoothed_over(settings: TrainSettings) -> int:
     """Return over how many prompts the bold lines are means."""
     return max(1, settings.steps // 20)
 
 
-def draw(settings: Settings, measured: Mapping[str, np.ndarray]) -> Figure:
+def draw(settings: TrainSettings, measured: Mapping[str, np.ndarray]) -> Figure:
     """Draw the four charts of a run."""
     width = smoothed_over(settings)
     average = "" if width == 1 else f"; bold: mean of the last {width}"

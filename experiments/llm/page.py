@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from fpo_jax.experiments.llm.figures import charts, smoothed_over, style_of
-from fpo_jax.experiments.llm.settings import Settings
+from fpo_jax.experiments.llm.settings import TrainSettings
 from fpo_jax.experiments.report.parts import Section, View, markdown_table
 
 
 def section_of(
-    settings: Settings,
+    settings: TrainSettings,
     report: Mapping[str, Any],
     measured: Mapping[str, np.ndarray],
     pictures: Sequence[Path],

@@ -12,8 +12,9 @@ from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.experiments.core.wording import with_interval
 from fpo_jax.experiments.report.parts import Section
-from fpo_jax.experiments.runs.execution import Result, execute, summary
+from fpo_jax.experiments.runs.execution import execute, summary
 from fpo_jax.experiments.runs.page import view_of
+from fpo_jax.experiments.runs.result import Result
 
 COLUMNS = {
     "true_utility_final": "true utility, final",

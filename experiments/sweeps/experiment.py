@@ -9,8 +9,9 @@ import xarray as xr
 from fpo_jax import plotting
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.report.parts import Section
-from fpo_jax.experiments.sweeps.dataset import diverged, per_seed, save, warnings
+from fpo_jax.experiments.sweeps.dataset import diverged, per_seed, warnings
 from fpo_jax.experiments.sweeps.execution import run_grid
+from fpo_jax.experiments.sweeps.files import save
 from fpo_jax.experiments.sweeps.grid import make_grid
 
 

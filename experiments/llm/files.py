@@ -14,8 +14,8 @@ from fpo_jax.experiments.llm import adapter
 from fpo_jax.experiments.llm.checkpoint import BIAS, SCORE
 from fpo_jax.experiments.llm.figures import OBJECTIVES, draw
 from fpo_jax.experiments.llm.page import section_of
-from fpo_jax.experiments.llm.settings import Settings
-from fpo_jax.experiments.llm.unfinished import Progress
+from fpo_jax.experiments.llm.settings import TrainSettings
+from fpo_jax.experiments.llm.unfinished import TrainProgress
 from fpo_jax.experiments.report import page
 
 TOKENS = ("winner_tokens", "reference_tokens", "winner")
@@ -24,14 +24,14 @@ SHARE = 10
 """Summaries are means over the first and the last tenth of the steps: single prompts differ much."""
 
 
-def metrics(progress: Progress) -> dict[str, np.ndarray]:
+def metrics(progress: TrainProgress) -> dict[str, np.ndarray]:
     """Return what was measured, [seed, step], with one seed."""
     return {
         name: np.asarray(v, np.float64)[None] for name, v in progress.arrays().items() if name not in TOKENS
     }
 
 
-def summary(settings: Settings, progress: Progress) -> dict[str, Any]:
+def summary(settings: TrainSettings, progress: TrainProgress) -> dict[str, Any]:
     """Sum a run up as one flat dictionary: means over the first and the last tenth of its steps."""
     measured = metrics(progress)
     part = max(1, settings.steps // SHARE)
@@ -56,14 +56,14 @@ def summary(settings: Settings, progress: Progress) -> dict[str, Any]:
     )
 
 
-def write(out: Path, pipeline: Any, progress: Progress) -> dict[str, Any]:
+def write(out: Path, pipeline: Any, progress: TrainProgress) -> dict[str, Any]:
     """Write a run's folder, and return its summary.
 
     `config.json`, re-runnable; `metrics.npz`, arrays [seed, step]; `summary.json`; the figure;
     `report.html`, one page to look at; `responses.jsonl`, what won against what at each step; `adapter/`, in
     PEFT's layout; `reward_head.safetensors`.
     """
-    settings: Settings = pipeline.settings
+    settings: TrainSettings = pipeline.settings
     measured, report, arrays = metrics(progress), summary(settings, progress), progress.arrays()
     with replacing(out) as folder:
         write_json(folder / "config.json", settings.as_dict())

@@ -1,12 +1,9 @@
-"""What a comparison of routes becomes: a table, numbers, a folder."""
+"""The table of a comparison of routes, as numbers and as text."""
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fpo_jax.experiments.core.files import replacing, write_json
 from fpo_jax.experiments.core.wording import folded, table
 from fpo_jax.experiments.ladder.decompose import Decomposed
 from fpo_jax.statistics import mean_interval
@@ -34,23 +31,6 @@ def rows(decomposed: Decomposed) -> list[dict[str, Any]]:
     return table
 
 
-def arrays(decomposed: Decomposed) -> dict[str, np.ndarray]:
-    """Return the numbers as `route/measure` arrays of shape [seed, entry], with `iteration` [entry]."""
-    named = {
-        f"{label}/{name}": values
-        for label, route in decomposed.routes.items()
-        for name, values in {
-            **route.measures,
-            **route.cost._asdict(),
-        }.items()
-    }
-    return (
-        named
-        | {f"{name}_norm": v for name, v in decomposed.norms.items()}
-        | {"iteration": decomposed.iterations}
-    )
-
-
 def show(decomposed: Decomposed) -> str:
     """Return the table as text."""
 
@@ -75,24 +55,3 @@ def show(decomposed: Decomposed) -> str:
     scale = "none" if decomposed.scale is None else f"{decomposed.scale:.3g}"
     legend = f"weight of the follower's own step, 2·lr·α·k: {scale}; best: least squares along the runs"
     return f"{table(head, cells)}\n{folded(legend, 0)}"
-
-
-def write(out: Path, decomposed: Decomposed, report: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Write `config.json`, `decomposition.npz`, `summary.json`, the figures and `report.html`.
-
-    `options` are those besides the settings of a run.
-    """
-    # not needed until all is computed
-    from fpo_jax import plotting
-    from fpo_jax.experiments.ladder import figures
-    from fpo_jax.experiments.ladder.page import section_of
-    from fpo_jax.experiments.report import page
-
-    with replacing(out) as folder:
-        write_json(folder / "config.json", decomposed.settings.as_dict() | {"decompose": options})
-        with (folder / "decomposition.npz").open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays(decomposed))
-        write_json(folder / "summary.json", report)
-        pictures = plotting.save_all(figures.draw(decomposed), folder)
-        title, section = section_of(decomposed, report["routes"], pictures)
-        page.write(folder / page.FILE, title, "", [section], report, "decompose")
