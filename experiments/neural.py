@@ -43,7 +43,7 @@ def draw_seeds(results: Mapping[str, Result]) -> Figure:
     dots = []
     for label, result in results.items():
         utility, reward = (result.metrics[name][:, -1] for name in ("true_utility", "proxy_reward"))
-        dots.append(Points(utility, reward, styles[label], label, size=2.0))
+        dots.append(Points(utility, reward, styles[label], label, size=2.8))
     first = next(iter(results.values()))
     line = plotting.diagonal(float(first.optimum.mean()))
     proxy = Chart(

@@ -13,7 +13,7 @@ from PIL import Image
 from fpo_jax.experiments.cli.main import main
 from fpo_jax.experiments.core.files import provenance
 from fpo_jax.experiments.core.settings import resolve
-from fpo_jax.experiments.report import page
+from fpo_jax.experiments.report import charts, page
 from fpo_jax.experiments.report.parts import numbers
 from fpo_jax.experiments.runs.execution import execute
 from fpo_jax.experiments.runs.experiment import Experiment
@@ -235,5 +235,5 @@ def test_snapshots_are_the_policy():
 def test_numbers_of_a_page():
     assert numbers(np.array([[1.23456, np.nan], [np.inf, -1e-9]])) == [[1.235, None], [None, -1e-9]]
     # lightness 0.95 − 0.7 l: black becomes a pale grey, white a dark one
-    assert page.on_dark("#000000") == "#F2F2F2"
-    assert page.on_dark("#FFFFFF") == "#404040"
+    assert charts.on_dark("#000000") == "#F2F2F2"
+    assert charts.on_dark("#FFFFFF") == "#404040"

@@ -38,7 +38,7 @@ function places(ticks, count) { // an axis of places: a few of their names
 function level({ value, label, vertical, dash, ...style }, isLog) { // a line right across, named at its end
   const ink = inkOf(style), at = isLog ? Math.log10(value) : value;
   const line = { color: ink, width: 1, dash };
-  const text = { text: label, showarrow: false, font: { size: 11, color: ink } };
+  const text = { text: label, showarrow: false, font: { size: 11, color: colour("quiet") } };
   const ends = vertical
     ? { yref: "paper", y0: 0, y1: 1, x0: value, x1: value } : { xref: "paper", x0: 0, x1: 1, y0: value, y1: value };
   const place = vertical
@@ -79,7 +79,7 @@ function lineOf(one, x) { // a line, after the band around it
 function dotsOf(one, chart) {
   const off = (ends, sign) => ends.map((end, i) => sign * (end - (one.sideways ? one.x : one.y)[i]));
   const bars = one.low && {
-    type: "data", symmetric: false, array: off(one.high, 1), arrayminus: off(one.low, -1), width: 0, thickness: 4, color: faint(inkOf(one)),
+    type: "data", symmetric: false, array: off(one.high, 1), arrayminus: off(one.low, -1), width: 0, thickness: 4, color: inkOf(one) + "59",
   };
   const named = ({ title, names }, d) => (names ? "" : `<br>${title}: %{${d}:.3~g}`);
   return [{
@@ -95,7 +95,7 @@ function barsOf(one) {
   return [{
     type: "bar", ...along, base: one.starts, name: one.label, text: one.written, textposition: "inside", textangle: 0,
     insidetextanchor: "middle", insidetextfont: { color: "#FFFFFF" }, marker: { color: inkOf(one) },
-    hovertemplate: `${one.label} <b>%{text}</b><extra></extra>`,
+    customdata: one.lengths, hovertemplate: `${one.label} <b>%{customdata:.3~g}</b><extra></extra>`,
   }];
 }
 
@@ -138,7 +138,6 @@ const draw = {
       type: "heatmap", z: values.map((row) => row.map((v) => (v === null ? null : shade(v)))), text: told,
       hovertemplate: "%{text}<extra></extra>", zmin: shade(Math.max(low, ofPolicy ? 0 : low)), zmax: shade(high),
       colorscale: ofPolicy ? [[0, colour("heat-low")], [1, colour("heat-high")]] : chart.colours ?? "Viridis",
-      reversescale: chart.reversed ?? false,
       showscale: !ofPolicy && frame === undefined, colorbar: { thickness: 10, outlinewidth: 0, tickfont: { size: 10 } },
       xgap: ofPolicy ? 1 : 0, ygap: ofPolicy ? 1 : 0,
     };

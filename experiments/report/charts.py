@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from fpo_jax import plotting
 from fpo_jax.experiments.core.wording import told_apart
 from fpo_jax.experiments.report.parts import Drawn, numbers
 from fpo_jax.plotting import Axis, Bars, Chart, HeatMap, Level, Line, Mark, Points, Span, Style
@@ -112,7 +113,6 @@ def _thinned(entries: int) -> np.ndarray:
 
 
 def _heat_map(chart: Chart, heat: HeatMap) -> Drawn:
-    colours, _, reverse = heat.colours.partition("_")
     return {
         "kind": "map",
         "title": f"{chart.title}: {heat.label}" if heat.label else chart.title,
@@ -120,6 +120,5 @@ def _heat_map(chart: Chart, heat: HeatMap) -> Drawn:
         "ticks": [told_apart(np.asarray(places).tolist()) for places in (heat.y, heat.x)],
         "z": numbers(heat.values),
         "limits": numbers(list(heat.limits)),
-        "colours": colours.capitalize(),
-        "reversed": bool(reverse),
+        "colours": plotting.stops(heat.colours),
     }

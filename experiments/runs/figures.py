@@ -65,7 +65,7 @@ def end_against_peak(results: Mapping[str, Result], styles: Mapping[str, Style])
     dots = []
     for label, result in results.items():
         gained = share_gained(result.metrics["true_utility"], result.optimum)
-        dots.append(Points(gained.max(axis=1), gained[:, -1], styles[label], label, size=2.0))
+        dots.append(Points(gained.max(axis=1), gained[:, -1], styles[label], label, size=2.8))
     low = Level(LOW, style=Style(plotting.IDEAL.color, plotting.DOTS))
     return Chart(
         "each seed: its end against its peak",

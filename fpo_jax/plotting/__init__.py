@@ -18,7 +18,7 @@ from fpo_jax.plotting.palette import (
     styles,
     variants,
 )
-from fpo_jax.plotting.paper import draw, figure
+from fpo_jax.plotting.paper import draw, figure, stops
 from fpo_jax.plotting.seeds import (
     against,
     diagonal,
@@ -73,6 +73,7 @@ __all__ = [
     "save",
     "save_all",
     "side_by_side",
+    "stops",
     "styles",
     "variants",
 ]

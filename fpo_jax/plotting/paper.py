@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
+import matplotlib.colors
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -107,12 +108,9 @@ def _draw(ax: Axes, mark: Mark) -> Any:
         case Points():
             return _points(ax, mark)
         case Level(value, label, style, vertical):
-            line: dict[str, Any] = {
-                "color": style.color,
-                "linestyle": style.linestyle,
-                "linewidth": 1.0,
-                "label": label,
-            }
+            width = 1.0 if style.dashes else 1.5  # an ideal, or a method
+            line: dict[str, Any] = {"color": style.color, "linestyle": style.linestyle}
+            line |= {"linewidth": width, "label": label}
             return ax.axvline(value, **line) if vertical else ax.axhline(value, **line)
         case Span(low, high):
             return ax.axvspan(low, high, color="#F3D9B1", alpha=0.6, zorder=0)
@@ -151,15 +149,15 @@ def _points(ax: Axes, mark: Points) -> Any:
         bars = ax.hlines if mark.sideways else ax.vlines
         across = mark.y if mark.sideways else mark.x
         bars(across, mark.low, mark.high, color=color, linewidth=4, alpha=0.25)
-    many = mark.size < MANY
+    many, hollow = mark.size < MANY, bool(mark.style.dashes)
     (drawn,) = ax.plot(
         mark.x,
         mark.y,
         "o",
         color=color,
-        markerfacecolor="white" if mark.style.dashes and not many else color,
+        markerfacecolor="white" if hollow and not many else color,
         markersize=mark.size,
-        markeredgewidth=0.0 if many else 1.0,
+        markeredgewidth=1.0 if hollow and not many else 0.0,
         alpha=0.6 if many else 1.0,
         label=mark.label,
     )
@@ -199,6 +197,12 @@ def _heat_map(ax: Axes, mark: HeatMap) -> Any:
             x, y = float(mark.x[column]), float(mark.y[row])
             ax.text(x, y, f"{value:.2f}", ha="center", va="center", size=7, color=ink)
     return drawn
+
+
+def stops(colours: str, number: int = 9) -> list[tuple[float, str]]:
+    """Return evenly spaced stops of named colours, from 0 to 1, each with its #rrggbb."""
+    chosen = matplotlib.colormaps[colours]
+    return [(float(x), matplotlib.colors.to_hex(chosen(x))) for x in np.linspace(0.0, 1.0, number)]
 
 
 def _edges(places: np.ndarray) -> np.ndarray:

@@ -76,7 +76,7 @@ def side_by_side(groups: Mapping[str, np.ndarray], title: str, x_title: str = ""
     places = np.arange(len(groups))
     means, low, high = np.transpose([middle(seeds) for seeds in groups.values()])
     ticks = {float(place): name for place, name in zip(places, groups, strict=True)}
-    return Chart(title, [Points(places, means, EXACT, "", low, high)], Axis(x_title, ticks=ticks))
+    return Chart(title, [Points(places, means, EXACT, "", low, high, size=4.0)], Axis(x_title, ticks=ticks))
 
 
 def diagonal(end: float, slope: float = 1.0) -> Line:
