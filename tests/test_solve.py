@@ -9,7 +9,7 @@ from fpo_jax import BestResponse, RewardModel
 from fpo_jax.engine.initial import at_precision
 from fpo_jax.envs.bandit import Arm, BanditGame
 from fpo_jax.numerics.linear_solve import solve_positive
-from fpo_jax.objectives.routes import Implicit
+from fpo_jax.objectives import Implicit
 from fpo_jax.steering import steering
 
 

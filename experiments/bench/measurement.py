@@ -14,7 +14,7 @@ import jax
 
 from fpo_jax.engine.initial import seed_keys
 from fpo_jax.engine.internals import forget_compiled, setting
-from fpo_jax.engine.simulate import iterations_computed, run_by
+from fpo_jax.engine.runs import run_by
 from fpo_jax.experiments.bench.arithmetic import Work, iteration
 from fpo_jax.experiments.bench.oracle import eager
 from fpo_jax.experiments.bench.peak_rates import Peak
@@ -97,7 +97,7 @@ def measure(
     every = {name: resolve({**wishes, "objective": name}) for name in objectives}
     whole = next(iter(every.values())).steps
     few = min(iterations or TIMED.get(environment, 320), whole)
-    scale = iterations_computed(whole) / iterations_computed(few)
+    scale = whole / few
     seconds: dict[str, dict[int, Times]] = {name: {} for name in objectives}
     built: dict[str, Program] = {}
     for width in sorted(set(widths)):
