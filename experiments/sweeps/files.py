@@ -9,12 +9,13 @@ from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.files import replacing, write_json
 from fpo_jax.experiments.core.settings import load
 from fpo_jax.experiments.core.unfinished import DAMAGED
-from fpo_jax.experiments.report import page, sections
-from fpo_jax.experiments.runs.figures import save_all
+from fpo_jax.experiments.report import page
 from fpo_jax.experiments.sweeps import dataset as data
 from fpo_jax.experiments.sweeps import figures
 from fpo_jax.experiments.sweeps.dataset import ATTRIBUTES, AXES, CELL, PER_SEED, attributes
 from fpo_jax.experiments.sweeps.grid import Grid, make_grid
+from fpo_jax.experiments.sweeps.page import section_of
+from fpo_jax.plotting import save_all
 
 
 def write(out: Path, grid: Grid, result: xr.Dataset) -> None:
@@ -32,7 +33,7 @@ def write(out: Path, grid: Grid, result: xr.Dataset) -> None:
         report = data.summary(grid, result, cells)
         write_json(folder / "summary.json", report)
         pictures = save_all(figures.draw(result), folder)
-        title, section = sections.of_sweep(grid, result, cells, pictures)
+        title, section = section_of(grid, result, cells, pictures)
         page.write(folder / page.FILE, title, "", [section], report, "sweep")
 
 
