@@ -7,9 +7,9 @@ from functools import cache
 import jax
 import numpy as np
 import pytest
+from fpo_jax.engine.simulate import drawn, step
 
 from fpo_jax.engine.initial import as_reals, initial_state, instance
-from fpo_jax.engine.simulate import drawn, step
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.envs.parts.tabular import Pair
 from fpo_jax.envs.parts.transitions import Table
@@ -20,10 +20,11 @@ from fpo_jax.experiments.bench.arithmetic import (
     Work,
     iteration,
 )
-from fpo_jax.experiments.bench.cold_start import _covered, cold_starts
-from fpo_jax.experiments.bench.measurement import MEASURED
+from fpo_jax.experiments.bench.cold_start import cold_starts
 from fpo_jax.experiments.bench.numpy_oracle_tabular import TabularOracle
 from fpo_jax.experiments.bench.report import draw
+from fpo_jax.experiments.bench.rows import MEASURED
+from fpo_jax.experiments.cli.stages import covered
 from fpo_jax.experiments.core.settings import in_precision, resolve
 from fpo_jax.objectives import Fpo
 from fpo_jax.record import outcome
@@ -188,7 +189,7 @@ def test_bad_input_is_one_line_and_status_2(case, capsys, tmp_path, monkeypatch)
 
 def test_stages_that_lie_within_one_another_count_once():
     # 0 … 2, 1 … 3 and 5 … 6 cover 3 + 1 seconds
-    assert _covered([(1.0, 3.0), (5.0, 6.0), (0.0, 2.0), (0.5, 1.0)]) == 4.0
+    assert covered([(1.0, 3.0), (5.0, 6.0), (0.0, 2.0), (0.5, 1.0)]) == 4.0
 
 
 @pytest.mark.slow

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.cli.judge import Judge
+from fpo_jax.experiments.cli.judge import JudgeOptions
 from fpo_jax.experiments.cli.options import parse
 from fpo_jax.experiments.core.unfinished import Unfinished
 from fpo_jax.experiments.judging.answers import matched
 from fpo_jax.experiments.judging.counts import Counts, assess, parse_counts
-from fpo_jax.experiments.judging.endpoint import Endpoint, Key, require_url
-from fpo_jax.experiments.judging.plan import settings_of
+from fpo_jax.experiments.judging.endpoint import ApiKey, Endpoint, require_url
 from fpo_jax.experiments.judging.question import TEMPLATE, fill, understand
+from fpo_jax.experiments.judging.settings import settings_of
 from fpo_jax.experiments.judging.verdicts import Verdict, read_verdicts
 from tests.test_command_line import call
 
@@ -137,7 +137,7 @@ def test_braces_in_answers_stay_as_they_are():
 
 
 def test_the_coin_is_fair_and_stays():
-    sides = ["".join(Endpoint("", "", Key(), "", seed=s).first(i) for i in range(400)) for s in (0, 0, 1)]
+    sides = ["".join(Endpoint("", "", ApiKey(), "", seed=s).first(i) for i in range(400)) for s in (0, 0, 1)]
     assert sides[0] == sides[1] != sides[2]
     # 400 fair coins: 200 heads, standard deviation 10
     assert all(150 < side.count("a") < 250 for side in sides)
@@ -145,11 +145,11 @@ def test_the_coin_is_fair_and_stays():
 
 def test_a_key_hides(monkeypatch):
     monkeypatch.setenv("A_KEY", "  sk-a'b/c \n")
-    key = Key.from_environment("A_KEY")
+    key = ApiKey.from_environment("A_KEY")
     assert key.secret == "sk-a'b/c"
     for said in ("Bearer sk-a'b/c!", "sk-a%27b%2Fc", json.dumps({"k": "sk-a'b/c"}), "sk-a\\'b/c"):
         assert "sk-a" not in key.hidden_in(said)
-    assert Key.from_environment("").hidden_in("nothing to hide") == "nothing to hide"
+    assert ApiKey.from_environment("").hidden_in("nothing to hide") == "nothing to hide"
     assert "sk-a" not in f"{key} {key!r}"
 
 
@@ -213,7 +213,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def numbers_alone(monkeypatch):
     """Leave the figure and the page out, which take longer than all else and are read elsewhere."""
-    monkeypatch.setattr("fpo_jax.experiments.judging.outcome.draw", lambda rows: {})
+    monkeypatch.setattr("fpo_jax.experiments.judging.files.draw", lambda rows: {})
     monkeypatch.setattr("fpo_jax.experiments.report.page.write", lambda *_: None)
 
 
@@ -277,7 +277,7 @@ def test_a_zero_beside_an_earlier_configuration_counts(folder, capsys, numbers_a
 
     def settled(*wishes):
         words = ["--config", "config.json", "--out", "other", *wishes]
-        return settings_of(parse(Judge, words, "judge"))
+        return settings_of(parse(JudgeOptions, words, "judge"))
 
     assert {name: settled()[name] for name in earlier} == earlier
     zero = settled("--temperature", "0", "--seed", "0", "--no-both-orders")
@@ -364,7 +364,7 @@ def test_a_full_disk_keeps_what_is_judged(folder, capsys, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fpo_jax.experiments.judging.outcome.draw", full)
+    monkeypatch.setattr("fpo_jax.experiments.judging.files.draw", full)
     status, out, err = call(capsys, *SCORED, "scorers:length", "--out", "result")
     assert (status, out) == (2, "")
     assert "No space left on device" in err
@@ -374,7 +374,7 @@ def test_a_full_disk_keeps_what_is_judged(folder, capsys, monkeypatch):
 
 
 def test_one_at_a_time(folder, capsys):
-    with Unfinished(folder / "result").locked():
+    with Unfinished(folder / "result", "judging").locked():
         status, _, err = call(capsys, *SCORED, "scorers:length", "--out", "result")
     assert status == 2
     assert "another judging is writing it" in err
@@ -455,7 +455,7 @@ def test_a_reward_model_in_a_folder_is_read_by_the_extra(folder, capsys, monkeyp
     assert line.startswith("fpo-jax: error: scorer = model: ")
     assert "a folder needs the extra llm: in a clone, pip install '.[llm]' (" in line
     assert "tunix" in line
-    assert importlib.util.find_spec("fpo_jax.experiments.llm.scorer") is not None  # which the extra is for
+    assert importlib.util.find_spec("fpo_jax.experiments.llm.reward_model") is not None  # for which it is
     assert not (folder / "result.partial").exists()
 
 

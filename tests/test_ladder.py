@@ -16,8 +16,17 @@ from fpo_jax.errors import InputError
 from fpo_jax.expect import leader_value
 from fpo_jax.followers import Converged, Optax
 from fpo_jax.numerics.linear_solve import Limits, solve, solve_positive
-from fpo_jax.objectives import OBJECTIVES, FirstOrder, Limit, Proximal, Tracin
-from fpo_jax.objectives import EffectiveReward, Implicit, ScoreFunction, ZeroOrder
+from fpo_jax.objectives import (
+    OBJECTIVES,
+    EffectiveReward,
+    FirstOrder,
+    Implicit,
+    Limit,
+    Proximal,
+    ScoreFunction,
+    Tracin,
+    ZeroOrder,
+)
 from fpo_jax.steering import norm
 
 HIDDEN = 3

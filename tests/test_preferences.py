@@ -39,8 +39,8 @@ from fpo_jax.expect import training_data
 from fpo_jax.feedback import Comparison, recorded
 from fpo_jax.followers import Optax
 from fpo_jax.numerics.keys import named_key
-from fpo_jax.objectives.penalties import Fpo
 from fpo_jax.objectives import EffectiveReward, Implicit
+from fpo_jax.objectives.penalties import Fpo
 from fpo_jax.steering import foresight_keys, foresighted_value, norm, steering
 from fpo_jax.testing.checks import central_difference
 

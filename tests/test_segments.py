@@ -10,18 +10,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fpo_jax.engine.simulate import continue_alone, continue_lanes, run_by
 
 from fpo_jax import Gradient, InputError, Leader, Relaxed, outcome, run_seed, run_seeds, seed_keys
 from fpo_jax.engine.initial import directly
 from fpo_jax.engine.internals import programs_of
 from fpo_jax.engine.segments import segment_rows
-from fpo_jax.engine.simulate import continue_alone, continue_lanes, run_by
 from fpo_jax.envs.linear import Linear
 from fpo_jax.experiments.core import progress
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.core.settings import resolve
-from fpo_jax.experiments.runs import resume, states
-from fpo_jax.experiments.runs.resume import UnfinishedRun
+from fpo_jax.experiments.runs import states
+from fpo_jax.experiments.runs import unfinished as unfinished_runs
+from fpo_jax.experiments.runs.unfinished import UnfinishedRun
 from fpo_jax.types import RewardModel, State
 from tests.test_command_line import call
 
@@ -132,7 +133,7 @@ def finished(tmp_path_factory):
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resume, "KEEP_EVERY", -1e9)  # a file a segment
+        patch.setattr(unfinished_runs, "KEEP_EVERY", -1e9)  # a file a segment
         patch.setattr(UnfinishedRun, "watch", interrupted)
         assert main([*RUN, "--save-states", "--out", str(cut)]) == 130
     assert {path.name for path in folder.iterdir()} == {"whole", "cut.partial"}
@@ -197,7 +198,7 @@ def test_how_to_go_on_is_said(capsys, tmp_path, monkeypatch):
     status, _, err = call(capsys, *RUN, "--out", out)  # it is soon done again
     assert (status, err.splitlines()[-1]) == (130, "fpo-jax: interrupted; nothing was written")
     assert not list(tmp_path.iterdir())
-    monkeypatch.setattr(resume, "KEEP_EVERY", -1e9)
+    monkeypatch.setattr(unfinished_runs, "KEEP_EVERY", -1e9)
     status, _, err = call(capsys, *RUN, "--save-states", "--device", "cpu", "--out", out)
     assert status == 130
     assert err.splitlines()[-1] == (

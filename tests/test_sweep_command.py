@@ -31,7 +31,8 @@ from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.experiments.core.wording import told_apart
 from fpo_jax.experiments.runs.execution import execute
 from fpo_jax.experiments.sweeps import execution, figures
-from fpo_jax.experiments.sweeps.dataset import load_sweep, per_seed, table
+from fpo_jax.experiments.sweeps.dataset import per_seed, table
+from fpo_jax.experiments.sweeps.files import load_sweep
 from fpo_jax.experiments.sweeps.grid import make_grid
 from tests.test_command_line import call
 
@@ -421,15 +422,9 @@ def test_experiment_of_sweeps(monkeypatch, tmp_path):
 def test_heat_map_puts_values_where_they_belong():
     _, axes = plotting.panels(1, 1)
     values = np.array([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]])
-    drawn = plotting.heat_map(
-        axes[0, 0],
-        np.array([0.01, 0.1, 1.0]),
-        np.array([1.0, 2.0]),
-        values,
-        "",
-        colours="viridis",
-        limits=(0, 5),
-    )
+    places = np.array([0.01, 0.1, 1.0]), np.array([1.0, 2.0])
+    heat = plotting.HeatMap(*places, values, limits=(0, 5), colours="viridis")
+    drawn = plotting.draw(axes[0, 0], plotting.Chart("", [heat]))
     x, y = drawn._coordinates[0, :, 0], drawn._coordinates[:, 0, 1]
     # decades meet halfway by ratio; units halfway by difference, and reach as far beyond the ends
     np.testing.assert_allclose(x, 10.0 ** np.array([-2.5, -1.5, -0.5, 0.5]))

@@ -10,7 +10,7 @@ import optax
 
 from fpo_jax.engine.initial import seed_keys
 from fpo_jax.engine.lanes import in_lanes
-from fpo_jax.experiments.bench.measurement import Program
+from fpo_jax.experiments.bench.compiled_run import CompiledRun
 from fpo_jax.experiments.core.settings import Settings, in_precision
 from fpo_jax.experiments.core.timing import median_times
 from fpo_jax.numerics.mlp import softplus
@@ -128,7 +128,7 @@ def measure(settings: Settings, width: int, repeats: int, steps: int) -> dict[st
         inner = leader.policy_steps
         evaluations = 2 * HIDDEN * BUFFER, 2 * HIDDEN * inner
         both = sum(evaluations)
-        works["run"] = Program(settings, width, timed)
+        works["run"] = CompiledRun(settings, width, timed)
         part("update", reward_model, states, keys)
         part("update products", update_products, filled(BUFFER, DIMENSION), *weights)
         part("optimiser", optimiser, states, phi)

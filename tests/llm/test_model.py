@@ -14,9 +14,9 @@ from transformers import LlamaForCausalLM, LlamaForSequenceClassification
 from fpo_jax.experiments.llm import adapter
 from fpo_jax.experiments.llm import checkpoint as files
 from fpo_jax.experiments.llm.generation import Sampling, draw, last_hidden, log_likelihood, read_prompt, said
-from fpo_jax.experiments.llm.loop import mesh_over
 from fpo_jax.experiments.llm.model import KNOWN, Lora, Net, Rope, fresh_adapter
 from fpo_jax.experiments.llm.prompts import padded
+from fpo_jax.experiments.llm.step import mesh_over
 from tests.llm.conftest import model_config
 
 LENGTH = 100  # beyond the 64 positions at which this checkpoint's rotary embedding is scaled

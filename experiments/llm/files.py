@@ -6,35 +6,32 @@ from typing import Any
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
 from safetensors.numpy import save_file
 
 from fpo_jax import plotting
 from fpo_jax.experiments.core.files import provenance, replacing, write_json
 from fpo_jax.experiments.llm import adapter
 from fpo_jax.experiments.llm.checkpoint import BIAS, SCORE
-from fpo_jax.experiments.llm.settings import Settings
-from fpo_jax.experiments.llm.unfinished import Progress
+from fpo_jax.experiments.llm.figures import OBJECTIVES, draw
+from fpo_jax.experiments.llm.page import section_of
+from fpo_jax.experiments.llm.settings import TrainSettings
+from fpo_jax.experiments.llm.unfinished import TrainProgress
 from fpo_jax.experiments.report import page
-from fpo_jax.experiments.report.parts import Section, markdown_table
-from fpo_jax.experiments.runs import figures
 
 TOKENS = ("winner_tokens", "reference_tokens", "winner")
 """What is written down besides metrics."""
-OBJECTIVES = {"rlhf": "myopic"}
-"""Names of the modes elsewhere, where they differ."""
 SHARE = 10
 """Summaries are means over the first and the last tenth of the steps: single prompts differ much."""
 
 
-def metrics(progress: Progress) -> dict[str, np.ndarray]:
+def metrics(progress: TrainProgress) -> dict[str, np.ndarray]:
     """Return what was measured, [seed, step], with one seed."""
     return {
         name: np.asarray(v, np.float64)[None] for name, v in progress.arrays().items() if name not in TOKENS
     }
 
 
-def summary(settings: Settings, progress: Progress) -> dict[str, Any]:
+def summary(settings: TrainSettings, progress: TrainProgress) -> dict[str, Any]:
     """Sum a run up as one flat dictionary: means over the first and the last tenth of its steps."""
     measured = metrics(progress)
     part = max(1, settings.steps // SHARE)
@@ -59,38 +56,14 @@ def summary(settings: Settings, progress: Progress) -> dict[str, Any]:
     )
 
 
-def draw(settings: Settings, measured: dict[str, np.ndarray]) -> Figure:
-    """Draw what the winner is paid, what the oracle thinks of it, the penalty, and how far the policy is."""
-    style = plotting.styles({"run": OBJECTIVES.get(settings.mode, settings.mode)})["run"]
-    panels = {
-        "proxy_reward": "proxy reward of the winner",
-        "true_utility": "oracle's reward of the winner",
-        "penalty": "what the penalty takes from the winner",
-        "kl": "log π_θ − log π_ref of a candidate (nats)",
-    }
-    width = max(1, settings.steps // 20)
-    figure, axes = plotting.panels(2, 2)
-    for ax, (name, title) in zip(axes.flat, panels.items(), strict=True):
-        values = measured[name]
-        ax.plot(np.arange(values.shape[1]), values[0], color=style.color, alpha=0.25, linewidth=0.8)
-        smooth = np.convolve(values[0], np.full(width, 1.0 / width), mode="valid")[None]
-        plotting.curve(ax, smooth, settings.mode, style, np.arange(width - 1, values.shape[1]))
-        ax.set_title(title, fontsize=plotting.TITLE_SIZE)
-        ax.set_xlabel("prompt")
-    average = "" if width == 1 else f"; bold: mean of the last {width}"
-    weight = "" if settings.mode == "rlhf" else f", weight {settings.weight:g}"
-    figure.suptitle(f"{settings.mode}{weight}: one prompt a step{average}", fontsize=9)
-    return figure
-
-
-def write(out: Path, pipeline: Any, progress: Progress) -> dict[str, Any]:
+def write(out: Path, pipeline: Any, progress: TrainProgress) -> dict[str, Any]:
     """Write a run's folder, and return its summary.
 
     `config.json`, re-runnable; `metrics.npz`, arrays [seed, step]; `summary.json`; the figure;
     `report.html`, one page to look at; `responses.jsonl`, what won against what at each step; `adapter/`, in
     PEFT's layout; `reward_head.safetensors`.
     """
-    settings: Settings = pipeline.settings
+    settings: TrainSettings = pipeline.settings
     measured, report, arrays = metrics(progress), summary(settings, progress), progress.arrays()
     with replacing(out) as folder:
         write_json(folder / "config.json", settings.as_dict())
@@ -98,8 +71,8 @@ def write(out: Path, pipeline: Any, progress: Progress) -> dict[str, Any]:
         with (folder / "metrics.npz").open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **measured, **axes)
         write_json(folder / "summary.json", report)
-        pictures = figures.save_all({"overview": draw(settings, measured)}, folder)
-        section = _section(settings, report, measured, pictures)
+        pictures = plotting.save_all({"overview": draw(settings, measured)}, folder)
+        section = section_of(settings, report, measured, pictures)
         page.write(folder / page.FILE, f"Language model, {settings.mode}", "", [section], report)
         _write_responses(folder / "responses.jsonl", pipeline, arrays)
         state = progress.state
@@ -110,27 +83,6 @@ def write(out: Path, pipeline: Any, progress: Progress) -> dict[str, Any]:
             {name: np.ascontiguousarray(v) for name, v in stored.items()}, folder / "reward_head.safetensors"
         )
     return report
-
-
-def _section(settings: Settings, report: dict[str, Any], measured: Any, pictures: list[Path]) -> Section:
-    """Return the run as a section of a page."""
-    part = report["averaged_over_steps"]
-    ends = {name: [report[f"{name}_{end}"] for end in ("first", "final")] for name in measured}
-    utility, proxy = ends["true_utility"], ends["proxy_reward"]
-    story = (
-        f"Over {settings.steps} prompts the oracle's reward of the winner went from {utility[0]:.3g} to "
-        f"**{utility[1]:.3g}**, and the reward model's from {proxy[0]:.3g} to {proxy[1]:.3g}: means of the "
-        f"first and of the last {part}."
-    )
-    rows = [[name.replace("_", " "), *(f"{value:.4g}" for value in values)] for name, values in ends.items()]
-    tiles = [
-        ("oracle's reward, final", f"{utility[1]:.3g}", ""),
-        ("proxy reward, final", f"{proxy[1]:.3g}", ""),
-        ("winners changed by the penalty", f"{100 * measured['overruled'].mean():.0f} %", "of all steps"),
-        ("log π_θ − log π_ref, final", f"{ends['kl'][1]:.3g}", "nats"),
-    ]
-    table = markdown_table(["quantity", f"first {part}", f"last {part}"], rows)
-    return Section("llm", story, [table], pictures, tiles=tiles)
 
 
 def _write_responses(path: Path, pipeline: Any, arrays: dict[str, np.ndarray]) -> None:

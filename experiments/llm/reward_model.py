@@ -12,10 +12,10 @@ from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.llm import checkpoint
 from fpo_jax.experiments.llm.generation import following, read_prompt
-from fpo_jax.experiments.llm.loop import mesh_over
 from fpo_jax.experiments.llm.model import Net
 from fpo_jax.experiments.llm.prompts import Tokenizer, padded
 from fpo_jax.experiments.llm.sizes import read_config
+from fpo_jax.experiments.llm.step import mesh_over
 from fpo_jax.types import Scalar
 
 UNLIMITED = 2**62
@@ -36,7 +36,7 @@ def _reward(
     return jnp.dot(head, hidden[0, number].astype(jnp.float32), precision="highest")
 
 
-def load_scorer(folder: Path) -> Callable[[str, str], float]:
+def load_reward(folder: Path) -> Callable[[str, str], float]:
     """Return the reward of a response to a prompt, r_φ(z) = φ·h(z), and the bias if the head has one.
 
     The prompt is a user's turn in the chat template of the folder's tokenizer, if it has one, and the

@@ -1,27 +1,13 @@
-"""From what a user asks to a report: settings checked, a judge made, verdicts counted and assessed."""
+"""What a comparison of answers is: settings, resolved and checked before anybody is asked."""
 
-import hashlib
-import importlib.metadata
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from fpo_jax.engine.initial import SEED_LIMIT
 from fpo_jax.errors import InputError, require_known
-from fpo_jax.experiments.core.files import provenance, require_writable
 from fpo_jax.experiments.core.settings import load
-from fpo_jax.experiments.core.wording import as_text
-from fpo_jax.experiments.judging.answers import digest, matched
-from fpo_jax.experiments.judging.comparing import Judge, compare
-from fpo_jax.experiments.judging.counts import assess, parse_counts
-from fpo_jax.experiments.judging.endpoint import Endpoint, Key, openai, require_url
-from fpo_jax.experiments.judging.question import load_template
-from fpo_jax.experiments.judging.scorer import Scorer, load_score
-from fpo_jax.experiments.judging.verdicts import DISAGREED, IDENTICAL, Verdict, counted, position
-
-if TYPE_CHECKING:
-    from fpo_jax.experiments.cli.judge import Judge as Options
 
 SETTINGS: dict[str, Any] = {
     "answers": list,
@@ -41,7 +27,20 @@ ALONE = ("endpoint", "scorer", "counts")
 """Who judges: one of these."""
 
 
-def settings_of(given: "Options") -> dict[str, Any]:
+class Asked(Protocol):
+    """How a comparison is to be made, besides its settings: options of `fpo-jax judge`."""
+
+    config: Path | None
+    out: Path | None
+    resume: bool
+    key_variable: str
+    parallel: int
+    retries: int
+    timeout: float
+    give_up: int
+
+
+def settings_of(given: Asked) -> dict[str, Any]:
     """Return the settings of a comparison: those of an earlier one, if any, and what is said besides.
 
     Raises:
@@ -70,7 +69,7 @@ def settings_of(given: "Options") -> dict[str, Any]:
     return settings | {name: value for name, value in defaults.items() if settings[name] is None}
 
 
-def _check(settings: Mapping[str, Any], asked: Mapping[str, Any], given: "Options") -> None:
+def _check(settings: Mapping[str, Any], asked: Mapping[str, Any], given: Asked) -> None:
     judges = [name for name in ALONE if settings[name]]
     if len(judges) != 1:
         allowed = "one of --endpoint URL --judge-model NAME, --scorer SCORER, --counts WINS:LOSSES"
@@ -112,75 +111,3 @@ def _in_range(name: str, value: Any, low: float, high: float = math.inf, whole: 
         kind = "an integer" if whole else "a finite number"
         upper = "" if math.isinf(high) else f" and <= {high:g}"
         raise InputError(name, value, f"{kind} >= {low:g}{upper}")
-
-
-def of_counts(settings: Mapping[str, Any], given: "Options", command: str) -> dict[str, Any]:
-    """Test counts of comparisons made elsewhere, and write the folder if there is one."""
-    rows = [assess(written, parse_counts(written)) for written in settings["counts"]]
-    report = {"comparisons": rows} | provenance(command, "float64")
-    if given.out is not None:
-        from fpo_jax.experiments.judging import outcome  # matplotlib is slow to import
-
-        require_writable(given.out)
-        outcome.write(given.out, settings, report)
-    return report
-
-
-def of_files(settings: Mapping[str, Any], given: "Options", command: str) -> dict[str, Any]:
-    """Judge two files pair by pair, and write the folder if there is one."""
-    first, second = (Path(name) for name in settings["answers"])
-    pairs = matched(first, second)
-    config = {**settings, "answers_sha256": digest(pairs)}
-    judge: Judge
-    if settings["endpoint"]:
-        config["endpoint"] = require_url(settings["endpoint"])
-        template = load_template(None if settings["template"] is None else Path(settings["template"]))
-        config["template_sha256"] = hashlib.sha256(template.encode()).hexdigest()
-        judge = Endpoint(
-            config["endpoint"],
-            settings["judge_model"],
-            Key.from_environment(given.key_variable),
-            template,
-            None if settings["temperature"] == "server" else settings["temperature"],
-            settings["both_orders"],
-            settings["seed"],
-            given.parallel,
-            given.retries,
-            given.timeout,
-        )
-        openai()  # before anything is written
-    else:
-        judge = Scorer(load_score(settings["scorer"]), settings["tie_margin"])
-    reported: dict[str, Any] = {}
-
-    def finish(verdicts: list[Verdict]) -> None:
-        reported.update(_report(settings, verdicts, command))
-        if given.out is not None:
-            from fpo_jax.experiments.judging import outcome  # as above
-
-            outcome.write(given.out, config, reported, verdicts)
-
-    again = f"{command} --resume"
-    verdicts = compare(pairs, judge, config, given.out, given.resume, given.give_up, again, finish)
-    if given.out is None:
-        finish(verdicts)
-    return reported
-
-
-def _report(settings: Mapping[str, Any], verdicts: list[Verdict], command: str) -> dict[str, Any]:
-    paths = [as_text(name) for name in settings["answers"]]
-    names = [Path(path).stem for path in paths]
-    names = names if len({*names}) == 2 else paths
-    reasons = [verdict.reason for verdict in verdicts if verdict.outcome == "tie"]
-    report = {
-        "answers": settings["answers"],
-        "judge": settings["judge_model"] or settings["scorer"],
-        "pairs": len(verdicts),
-        "comparisons": [assess(" : ".join(names), counted(verdicts))],
-        "identical": reasons.count(IDENTICAL),
-        "disagreed": reasons.count(DISAGREED),
-        "position": position(verdicts, settings["both_orders"]),
-    } | provenance(command, "float64")
-    if settings["endpoint"]:
-        report["versions"] = {**report["versions"], "openai": importlib.metadata.version("openai")}
-    return report

@@ -1,4 +1,4 @@
-"""Utility and policies on a plane: phase portraits, landscapes, grids."""
+"""Maps of a grid and of what a policy does there: on paper only, since a page plays the policy instead."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,57 +6,16 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from fpo_jax.plotting.style import RC, TITLE_SIZE, Style
+from fpo_jax.plotting.files import RC, TITLE_SIZE
+from fpo_jax.plotting.palette import MARKED, RLHF
 
 WRITTEN = 8
 """Cells a side of the largest grid on whose map the values are written."""
-_PALE_GREYS = LinearSegmentedColormap.from_list("pale greys", ["#FFFFFF", "#B8B8B8"])
-
-
-def phase(
-    ax: Axes,
-    grid: tuple[np.ndarray, np.ndarray],
-    field: tuple[np.ndarray, np.ndarray],
-    utility: np.ndarray,
-    trajectories: Sequence[tuple[np.ndarray, np.ndarray]],
-    style: Style,
-    title: str,
-) -> None:
-    """Draw a phase plane: utility as grey contours, a vector field, and trajectories over it.
-
-    Args:
-        ax: axes to draw on.
-        grid: signal and noise coordinates, [rows, columns] each.
-        field: the two components of the field on the grid.
-        utility: true utility on the grid.
-        trajectories: pairs of (signal, noise), [step] each.
-        style: colour of the trajectories.
-        title: title of the panel.
-    """
-    ax.streamplot(grid[0], grid[1], *field, color="#6A6A6A", density=0.9, linewidth=0.6, arrowsize=0.7)
-    landscape(ax, grid, utility, [np.stack(path, axis=-1) for path in trajectories], style, title)
-
-
-def landscape(
-    ax: Axes,
-    grid: tuple[np.ndarray, np.ndarray],
-    utility: np.ndarray,
-    paths: Sequence[np.ndarray],
-    style: Style,
-    title: str,
-) -> None:
-    """Draw utility on a plane as grey contours, and paths over it, [step, 2] each, with a dot at the end."""
-    levels = np.linspace(0.0, float(utility.max()), 11)
-    ax.contourf(*grid, utility, levels=levels, cmap=_PALE_GREYS, zorder=0)
-    for path in paths:
-        ax.plot(*path.T, color=style.color, linewidth=1.2, alpha=0.75)
-        ax.plot(*path[-1], "o", color=style.color, markersize=4, markeredgecolor="white")
-    ax.set_title(title, fontsize=TITLE_SIZE)
 
 
 def grid_panels(number: int, shape: tuple[int, int]) -> tuple[Figure, Sequence[Axes]]:
@@ -93,7 +52,7 @@ def grid_map(
     for row, column in np.argwhere(np.asarray(layout.wall) > 0):
         ax.add_patch(_cell(row, column, facecolor="#4A4A4A", edgecolor="#4A4A4A"))
     for row, column in np.argwhere(np.asarray(layout.decoy) > 0):
-        ax.add_patch(_cell(row, column, inset=0.06, fill=False, edgecolor="#E08214", linewidth=2))
+        ax.add_patch(_cell(row, column, inset=0.06, fill=False, edgecolor=MARKED, linewidth=2))
     size = float(np.clip(60 / max(values.shape), 4, 9))
     for sign, marks in (("S", layout.start), ("G", layout.goal), ("D", layout.decoy)):
         for row, column in np.argwhere(np.asarray(marks) > 0):
@@ -142,10 +101,10 @@ def grid_arrows(ax: Axes, logits: np.ndarray, moves: Sequence[tuple[int, int]], 
         scale=1.0,
         units="xy",
         width=0.07,
-        color="#C8321E",
+        color=RLHF.color,
     )
     rows, columns = np.nonzero(is_open & ~preferred)
-    ax.plot(columns, rows, ".", color="#C8321E", markersize=2, linestyle="")
+    ax.plot(columns, rows, ".", color=RLHF.color, markersize=2, linestyle="")
 
 
 def _cell(row: int, column: int, inset: float = 0.0, **options: Any) -> Rectangle:

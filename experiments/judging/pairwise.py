@@ -26,7 +26,7 @@ class Judge(Protocol):
         """Judge every pair."""
 
 
-def compare(
+def judge_pairs(
     pairs: list[Pair],
     judge: Judge,
     config: Mapping[str, Any],

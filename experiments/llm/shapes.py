@@ -17,15 +17,14 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from fpo_jax.experiments.llm.generation import Sampling, extend, last_hidden, log_likelihood, read_prompt
-from fpo_jax.experiments.llm.loop import Drawing, begin, features, generate, mesh_over, update
 from fpo_jax.experiments.llm.model import Config, Lora, Net, adapter_graph, parameters, plain_graph
-from fpo_jax.experiments.llm.running import training_of
 from fpo_jax.experiments.llm.scoring import Candidates, Features, scores
-from fpo_jax.experiments.llm.settings import MODES, Settings
+from fpo_jax.experiments.llm.settings import MODES, TrainSettings
 from fpo_jax.experiments.llm.sizes import sizes
+from fpo_jax.experiments.llm.step import Drawing, begin, features, generate, mesh_over, training_of, update
 
 
-class Work(NamedTuple):
+class StepPart(NamedTuple):
     """What one part of a step computes.
 
     Attributes:
@@ -66,7 +65,7 @@ class Abstract(NamedTuple):
     how: Sampling
 
     @classmethod
-    def of(cls, settings: Settings, layers: int | None = None) -> "Abstract":
+    def of(cls, settings: TrainSettings, layers: int | None = None) -> "Abstract":
         """Return what a run of these settings would hold, with so many layers if a number is given."""
         config, dtype = sizes(settings.model), jnp.dtype(settings.precision)
         config = config if layers is None else Config(**{**vars(config), "num_layers": layers})
@@ -83,26 +82,26 @@ class Abstract(NamedTuple):
         return jax.ShapeDtypeStruct((rows, self.how.tokens), jnp.int32)
 
 
-def others(settings: Settings) -> dict[str, Settings]:
+def others(settings: TrainSettings) -> dict[str, TrainSettings]:
     """Return the settings under which each other model that rewards would be the model, by its option."""
     given = {what: getattr(settings, what) for what in ("reward_model", "oracle")}
     return {what: replace(settings, model=folder) for what, folder in given.items() if folder is not None}
 
 
-def trunk(settings: Settings, what: str) -> Net:
+def trunk(settings: TrainSettings, what: str) -> Net:
     """Return a model that only reads, as it is loaded: without lm_head."""
     config = Config(**{**vars(sizes(settings.model, what)), "weight_tying": True})
     graph, weights = plain_graph(config)
     return Net(graph, config, shapes_of(weights, jnp.dtype(settings.precision)))
 
 
-def by_layers(count: Callable[[Abstract], float], settings: Settings) -> float:
+def by_layers(count: Callable[[Abstract], float], settings: TrainSettings) -> float:
     """Return a count that grows by the same with every layer, from counts with one layer and with two."""
     one, two = (count(Abstract.of(settings, layers)) for layers in (1, 2))
     return one + (sizes(settings.model).num_layers - 1) * (two - one)
 
 
-def work(settings: Settings) -> list[Work]:
+def work(settings: TrainSettings) -> list[StepPart]:
     """Return what every part of a step computes, all prompts being of the most tokens."""
     own, other = _work_of(settings), others(settings)
     if not other:
@@ -120,7 +119,7 @@ def work(settings: Settings) -> list[Work]:
     ]
 
 
-def _work_of(settings: Settings) -> list[Work]:
+def _work_of(settings: TrainSettings) -> list[StepPart]:
     """Return what every part of a step computes where one model does all."""
     one, two = (_work(settings, Abstract.of(settings, layers)) for layers in (1, 2))
     more = sizes(settings.model).num_layers - 1
@@ -133,7 +132,7 @@ def _work_of(settings: Settings) -> list[Work]:
     ]
 
 
-def _work(settings: Settings, abstract: Abstract) -> list[Work]:
+def _work(settings: TrainSettings, abstract: Abstract) -> list[StepPart]:
     base, policy, prompt, length, how = abstract
     config, n, t, p = base.config, settings.candidates, how.tokens, settings.prompt_limit
     embeddings = config.vocab_size * config.embed_dim
@@ -172,28 +171,28 @@ def _work(settings: Settings, abstract: Abstract) -> list[Work]:
     reads = reading(base)
     mine, theirs = token(policy, n), token(base, 1)
     return [
-        Work(
+        StepPart(
             "generation",
             "prompts, read by both models",
             reading(policy) + reads,
             rule(policy, p, 0) + rule(base, p, 0),
         ),
-        Work("generation", "candidates", (t - 1) * mine, rule(policy, (t - 1) * n, (t - 1) * n)),
-        Work("generation", "reference response", (t - 1) * theirs, rule(base, t - 1, t - 1)),
-        Work(
+        StepPart("generation", "candidates", (t - 1) * mine, rule(policy, (t - 1) * n, (t - 1) * n)),
+        StepPart("generation", "reference response", (t - 1) * theirs, rule(base, t - 1, t - 1)),
+        StepPart(
             "generation",
             "a candidate under the reference",
             following(base, 1, log_likelihood),
             rule(base, t, t),
         ),
-        Work("features", "prompt", reads, rule(base, p, 0)),
-        Work(
+        StepPart("features", "prompt", reads, rule(base, p, 0)),
+        StepPart(
             "features",
             "candidates and reference response",
             following(base, n, last_hidden) + following(base, 1, last_hidden),
             rule(base, (n + 1) * t, 0),
         ),
-        Work(
+        StepPart(
             "update",
             "winner, forwards and backwards",
             operations(learning, policy, prompt, length, abstract.tokens(1)),
@@ -202,7 +201,7 @@ def _work(settings: Settings, abstract: Abstract) -> list[Work]:
     ]
 
 
-def scoring(settings: Settings, width: int) -> dict[str, float]:
+def scoring(settings: TrainSettings, width: int) -> dict[str, float]:
     """Return what XLA counts in the scores of each mode."""
     row: Any = jax.ShapeDtypeStruct((width,), jnp.float32)
     rows: Any = jax.ShapeDtypeStruct((settings.candidates, width), jnp.float32)
@@ -232,7 +231,7 @@ def _activations(abstract: Abstract) -> float:
     return size([leaf for leaf in residuals if (leaf.shape, leaf.dtype) not in left])
 
 
-def memory(settings: Settings, abstract: Abstract, devices: int) -> dict[str, float]:
+def memory(settings: TrainSettings, abstract: Abstract, devices: int) -> dict[str, float]:
     """Return bytes on each device, by what they are for."""
     base, policy, prompt, length, how = abstract
     divided = devices if settings.placement == "divided" else 1
@@ -257,7 +256,7 @@ def memory(settings: Settings, abstract: Abstract, devices: int) -> dict[str, fl
     }
 
 
-def build(settings: Settings, abstract: Abstract) -> None:
+def build(settings: TrainSettings, abstract: Abstract) -> None:
     """Lower the three programs of a step as they would run, from shapes."""
     base, policy, prompt, length, how = abstract
     readers = {what: trunk(theirs, what) for what, theirs in others(settings).items()}

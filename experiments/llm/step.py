@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from fpo_jax.experiments.llm.generation import Sampling, draw, last_hidden, log_likelihood, read_prompt
 from fpo_jax.experiments.llm.model import Net
 from fpo_jax.experiments.llm.scoring import Candidates, Features, compared, head_loss, scores
+from fpo_jax.experiments.llm.settings import TrainSettings
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.types import Key, Scalar
 
@@ -62,7 +63,14 @@ class Training:
         return optax.MultiSteps(optax.adam(lr), self.accumulation).gradient_transformation()
 
 
-class State(NamedTuple):
+def training_of(settings: TrainSettings, how: Sampling) -> Training:
+    """Return what choosing and learning depend on."""
+    return Training(
+        settings.mode, how, settings.policy_lr, settings.head_lr, settings.accumulation, settings.labels
+    )
+
+
+class TrainState(NamedTuple):
     """What changes from step to step.
 
     Attributes:
@@ -93,9 +101,9 @@ class Generated(NamedTuple):
     kl: Scalar
 
 
-def begin(training: Training, adapter: PyTree, head: Float[Array, " d"]) -> State:
+def begin(training: Training, adapter: PyTree, head: Float[Array, " d"]) -> TrainState:
     """Return the state before the first step."""
-    return State(
+    return TrainState(
         adapter,
         training.optimiser(training.policy_lr).init(adapter),
         head,
@@ -151,7 +159,7 @@ def features(
 def update(
     training: Training,
     policy: Net,
-    state: State,
+    state: TrainState,
     oracle_head: Float[Array, " e"],
     prompt: Int[Array, " p"],
     length: Scalar,
@@ -159,7 +167,7 @@ def update(
     seen: tuple[Features, Features],
     weight: Scalar,
     key: Key,
-) -> tuple[State, dict[str, Scalar]]:
+) -> tuple[TrainState, dict[str, Scalar]]:
     """Choose the winner, and let head and adapter each take a step; return what is to be written down."""
     game = Candidates(*seen, oracle_head)
     rewards, ranked = scores(game, state.head, "rlhf", 0.0), scores(game, state.head, training.mode, weight)
@@ -182,7 +190,7 @@ def update(
     step, adapter_optimiser = training.optimiser(training.policy_lr).update(
         gradient, state.adapter_optimiser, state.adapter
     )
-    after = State(
+    after = TrainState(
         optax.apply_updates(state.adapter, step),
         adapter_optimiser,
         optax.apply_updates(state.head, head_step),

@@ -14,7 +14,7 @@ from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.settings import Settings
 from fpo_jax.experiments.core.unfinished import Damaged, Unfinished, conditions, on_a_full_disk, room
 from fpo_jax.experiments.runs import states
-from fpo_jax.experiments.runs.execution import Diverged
+from fpo_jax.experiments.runs.result import Diverged
 from fpo_jax.types import State, Trace
 
 KEEP_EVERY = 10.0

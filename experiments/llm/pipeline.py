@@ -1,43 +1,35 @@
-"""Run the pipeline: load what it needs, go through the prompts, keep checkpoints, write results."""
+"""The pipeline: what stays the same from step to step, loaded and checked."""
 
-import shlex
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from safetensors import SafetensorError
-from tqdm import tqdm
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.core.files import require_writable
-from fpo_jax.experiments.core.settings import in_precision
-from fpo_jax.experiments.core.unfinished import on_a_full_disk
-from fpo_jax.experiments.llm import Interrupted, checkpoint, record
-from fpo_jax.experiments.llm.folders import description, require_same_size, require_same_tokens
+from fpo_jax.experiments.llm import checkpoint
+from fpo_jax.experiments.llm.folders import require_same_size, require_same_tokens
 from fpo_jax.experiments.llm.generation import Sampling
-from fpo_jax.experiments.llm.loop import (
+from fpo_jax.experiments.llm.model import Lora, Net, fresh_adapter
+from fpo_jax.experiments.llm.prompts import Bytes, Prompt, Tokenizer, padded, read_prompts, say_cut
+from fpo_jax.experiments.llm.settings import TrainSettings
+from fpo_jax.experiments.llm.sizes import read_config, sizes
+from fpo_jax.experiments.llm.step import (
     Drawing,
-    State,
     Training,
+    TrainState,
     begin,
     features,
     generate,
     mesh_over,
     step_key,
+    training_of,
     update,
 )
-from fpo_jax.experiments.llm.model import Lora, Net, fresh_adapter
-from fpo_jax.experiments.llm.prompts import Bytes, Prompt, Tokenizer, padded, read_prompts, say_cut
-from fpo_jax.experiments.llm.settings import HOW, Settings
-from fpo_jax.experiments.llm.sizes import read_config, sizes
-from fpo_jax.experiments.llm.unfinished import Progress, UnfinishedRun
-from fpo_jax.experiments.runs.execution import Diverged
 from fpo_jax.numerics.keys import named_key
 
 
@@ -56,7 +48,7 @@ class Pipeline(NamedTuple):
         start: the state before the first step.
     """
 
-    settings: Settings
+    settings: TrainSettings
     drawing: Drawing
     training: Training
     base: Net
@@ -66,9 +58,9 @@ class Pipeline(NamedTuple):
     lora: Lora
     tokenizer: Tokenizer | Bytes
     prompts: Sequence[Prompt]
-    start: State
+    start: TrainState
 
-    def step(self, state: State, number: int) -> tuple[State, dict[str, np.ndarray]]:
+    def step(self, state: TrainState, number: int) -> tuple[TrainState, dict[str, np.ndarray]]:
         """Take one step; return the state after it, and what is to be written down."""
         prompt = self.prompts[number % len(self.prompts)]
         row, length = padded(prompt.tokens, self.settings.prompt_limit), jnp.int32(len(prompt.tokens))
@@ -86,7 +78,7 @@ class Pipeline(NamedTuple):
         return after, written | {"winner_tokens": tokens, "reference_tokens": np.asarray(said.reference)[0]}
 
 
-def prepare(settings: Settings) -> Pipeline:
+def prepare(settings: TrainSettings) -> Pipeline:
     """Load and check everything that a run needs.
 
     Raises:
@@ -145,97 +137,7 @@ def prepare(settings: Settings) -> Pipeline:
     )
 
 
-def training_of(settings: Settings, how: Sampling) -> Training:
-    """Return what choosing and learning depend on."""
-    return Training(
-        settings.mode, how, settings.policy_lr, settings.head_lr, settings.accumulation, settings.labels
-    )
-
-
-def train(settings: Settings, out: Path | None, resume: bool = False) -> dict[str, Any]:
-    """Run the pipeline to its end, resuming if told, and return the summary that is also written.
-
-    Raises:
-        InputError: something cannot be used; says what to do.
-        Diverged: a number became infinite or undefined.
-        Interrupted: by the user; what was done is kept.
-    """
-    with in_precision("float32"):
-        if out is None:
-            pipeline = prepare(settings)
-            sys.stderr.write(f"{settings.command()}\n")
-            done = _finished(pipeline, Progress.empty(pipeline.start), None)
-            return record.summary(settings, done)
-        require_writable(out)
-        unfinished = UnfinishedRun(out)
-        with unfinished.locked():
-            described = description(settings)
-            if resume:
-                unfinished.require_same(described, HOW)
-            else:
-                unfinished.require_free()
-            pipeline = prepare(settings)
-            sys.stderr.write(f"{settings.command()}\n")
-            if resume:
-                progress = unfinished.load(Progress.empty(pipeline.start))
-            else:
-                progress = Progress.empty(pipeline.start)
-                with on_a_full_disk(out, "nothing was done"):
-                    unfinished.begin(described)
-            try:
-                with on_a_full_disk(out):
-                    done = _finished(pipeline, progress, unfinished)
-                report = _written(out, pipeline, done)
-            except KeyboardInterrupt:
-                again = f"{settings.command()} --out {shlex.quote(str(out))} --resume"
-                raise Interrupted(again) from None
-            unfinished.finish()
-        return report
-
-
-def _written(out: Path, pipeline: Pipeline, done: Progress) -> dict[str, Any]:
-    """Write results; where that fails, say how to go on, since all steps are kept."""
-    try:
-        return record.write(out, pipeline, done)
-    except InputError as error:
-        allowed = f"{error.allowed}; all steps are kept: go on with --resume"
-        raise InputError(error.field, error.value, allowed) from error
-    except SafetensorError as error:  # what safetensors makes of a full disk
-        allowed = f"on a disk that takes it ({error}); all steps are kept: go on with --resume"
-        raise InputError("out", out, allowed) from error
-
-
-def _finished(pipeline: Pipeline, progress: Progress, unfinished: UnfinishedRun | None) -> Progress:
-    """Go on from where a run stands to its end, with checkpoints on the way, at its end, when stopped."""
-    settings = pipeline.settings
-    bar = tqdm(total=settings.steps, initial=progress.steps, unit="prompt", file=sys.stderr)
-    with bar:
-        try:
-            while progress.steps < settings.steps:
-                began = time.monotonic()
-                state, written = pipeline.step(progress.state, progress.steps)
-                _require_finite(written, progress.steps)
-                progress = progress.after(state, written, time.monotonic() - began)
-                bar.update()
-                shown = ("proxy_reward", "true_utility", "kl")
-                bar.set_postfix({name: f"{float(written[name]):.3g}" for name in shown})
-                due = progress.steps % settings.every == 0 or progress.steps == settings.steps
-                if unfinished and due:
-                    unfinished.save(progress)
-        except KeyboardInterrupt:
-            if unfinished:
-                unfinished.save(progress)
-            raise
-    return progress
-
-
-def _require_finite(written: dict[str, np.ndarray], step: int) -> None:
-    bad = [name for name, value in written.items() if not np.all(np.isfinite(value))]
-    if bad:
-        raise Diverged(f"{bad[0]} became infinite or undefined at step {step}; try smaller learning rates")
-
-
-def _mesh(settings: Settings) -> Mesh:
+def _mesh(settings: TrainSettings) -> Mesh:
     found = jax.devices()
     number = settings.devices or len(found)
     if number > len(found):
@@ -243,7 +145,7 @@ def _mesh(settings: Settings) -> Mesh:
     return mesh_over(found[:number])
 
 
-def _load(folder: Path, settings: Settings, mesh: Mesh, what: str, beside: Net | None = None) -> Net:
+def _load(folder: Path, settings: TrainSettings, mesh: Mesh, what: str, beside: Net | None = None) -> Net:
     """Load a checkpoint; one for rewards, `beside` a policy whose tokens it is to read."""
     config = read_config(folder, what)
     if beside is not None:

@@ -1,16 +1,14 @@
-"""What is played over iterations: a policy over its places, seeds on a plane, a sweep over its grid.
+"""What a page plays of runs: a policy over its places, or seeds on a plane. Paper cannot play.
 
 One idea: at each iteration an array over the places of a grid, or one dot a seed; a panel for each method.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
-from fpo_jax.experiments.core.wording import told_apart
-from fpo_jax.experiments.report.parts import Drawn, numbers
+from fpo_jax.experiments.report.parts import MOST_PANELS, Player, numbers
 from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.figures import TITLES
 from fpo_jax.experiments.runs.history import shown_iterations
@@ -19,12 +17,8 @@ PLANES = (("signal_norm", "noise_norm"), ("true_utility", "proxy_reward"))
 """Planes on which seeds are shown where a policy has no places: the first of which both metrics are there."""
 MOST_DOTS = 64
 """Seeds that are shown on a plane."""
-MOST_PANELS = 12
-"""Methods that are played."""
 UNREACHED = 1e-12
 """A place whose weight never exceeds this cannot be reached, such as a wall."""
-
-Player = tuple[Drawn | None, str]
 
 
 def play_results(results: Mapping[str, Result]) -> Player:
@@ -108,31 +102,3 @@ def play_seeds(metrics: Mapping[str, Mapping[str, np.ndarray]], steps: np.ndarra
         else "To the right the policy takes up the signal, upwards it drifts into noise, the blind spot here."
     )
     return player, what
-
-
-def play_grids(dataset: xr.Dataset, varied: Sequence[str]) -> Player:
-    """Return the player of a sweep: true utility over one or two hyperparameters, mean over seeds."""
-    rest = {d: 0 for d in dataset["optimum"].dims if d not in ("objective", "seed", *varied)}
-    entries = shown_iterations(dataset.sizes["step"] - 1)
-    utility = dataset["true_utility"].isel(rest).isel(step=entries).mean("seed")
-    utility = utility.transpose("objective", "step", *reversed(varied))
-    axes = [str(dim) for dim in utility.dims[2:]]
-    panels = [
-        {
-            "method": str(method),
-            "kind": "bars" if len(axes) == 1 else "map",
-            "axes": axes,
-            "ticks": [told_apart(dataset[axis].values.tolist()) for axis in axes],
-            "frames": numbers(utility.sel(objective=method).values),
-            "titles": [f"mean {u:.2f}" for u in utility.sel(objective=method).mean(axes).values],
-            "unit": "true utility",
-        }
-        for method in list(utility["objective"].values)[:MOST_PANELS]
-    ]
-    limits = numbers([min(0.0, float(utility.min())), float(utility.max())])
-    iterations = [int(step) for step in dataset["step"].values[entries]]
-    what = (
-        f"True utility, mean over seeds, over {' × '.join(reversed(axes))}: collapse is where it rises and "
-        "falls again."
-    )
-    return {"iterations": iterations, "limits": limits, "panels": panels}, what
