@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import jax
-from fpo_jax.engine.simulate import run_by
+from fpo_jax.engine.runs import run_by
 
 from fpo_jax.engine.initial import seed_keys
 from fpo_jax.engine.internals import forget_compiled, setting
