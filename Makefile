@@ -27,7 +27,7 @@ test-slow: $(VENV)/dev
 
 # Tests of the extra for language models, which installs some gigabytes.
 test-llm: $(VENV)/llm
-	$(BIN)/pytest -q -n 2 --dist loadscope tests/llm
+	$(BIN)/pytest -q -n 2 --dist loadscope tests/experiments/llm
 
 bench: $(VENV)/runtime
 	$(BIN)/fpo-jax bench
@@ -80,7 +80,8 @@ gpu:
 on-device: $(if $(GPU_PYTHON),,$(VENV)/$(if $(REHEARSED),dev,gpu))
 	@$(ON_DEVICE) -c 'import jax; found = jax.default_backend(); found == "$(DEVICE)" or \
 	  exit(f"make gpu: JAX {jax.__version__} finds no GPU here, only a {found}: DEVICE=cpu rehearses the tests")'
-	$(ON_DEVICE) -m pytest -q -n 4 $(patsubst %,tests/test_%.py,gpu steering oracle limit effective_reward sweep)
+	$(ON_DEVICE) -m pytest -q -n 4 $(patsubst %,tests/%.py,test_gpu test_steering test_oracle \
+  objectives/test_limit objectives/test_effective_reward engine/test_sweep)
 
 $(VENV)/gpu: $(VENV)/dev
 	$(BIN)/pip install --quiet --disable-pip-version-check -c $(PINS) 'jax[$(CUDA)]'

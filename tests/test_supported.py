@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from fpo_jax import supported
-from tests.test_command_line import call
+from tests.helpers import call
 
 
 def test_what_is_at_hand_may_be_used():
