@@ -3,12 +3,27 @@
 from contextlib import contextmanager
 from pathlib import Path
 
+import jax
 import jax.monitoring
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax.flatten_util import ravel_pytree
 
+from fpo_jax import (
+    BestResponse,
+    RewardModel,
+)
 from fpo_jax.engine.internals import STAGES
+from fpo_jax.envs.bandit import Bandit, BanditGame
+from fpo_jax.envs.linear import Linear
 from fpo_jax.experiments.cli.main import main
+from fpo_jax.followers import Converged
+from fpo_jax.numerics.keys import named_key
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
 FAST = ["--steps", "5", "--seeds", "3", "--dimension", "6"]
 """Options of a linear run that takes no time."""
 
@@ -37,3 +52,69 @@ def compilations():
         yield names
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
+
+
+HIDDEN = 3
+
+
+@struct.dataclass
+class NeuralBandit(BanditGame):
+    """The bandit with a reward model that is not linear in φ: one softplus layer on the same features."""
+
+    def init(self, key):
+        shapes = {"in": (2, HIDDEN), "bias": (HIDDEN,), "out": (HIDDEN,)}
+        keys = dict(zip(shapes, jax.random.split(key, 3), strict=True))
+        phi = {name: jax.random.normal(keys[name], shape) for name, shape in shapes.items()}
+        return jnp.zeros_like(self.arms.quality), phi
+
+    def reward(self, phi, y):
+        return jnp.dot(jax.nn.softplus(y.features @ phi["in"] + phi["bias"]), phi["out"])
+
+
+def neural_bandit(key):
+    game = Bandit(ordinary=5, planted=2).draw(key)
+    return NeuralBandit(game.arms, game.temperature)
+
+
+CASES = {
+    "bandit": (lambda key: Bandit(ordinary=5, planted=2).draw(key), BestResponse(ridge=0.1, alpha=0.3)),
+    "linear": (lambda key: Linear(dimension=6), BestResponse(ridge=0.05)),
+    "neural bandit": (neural_bandit, Converged(ridge=0.05, alpha=0.3, anchored=True)),
+}
+
+
+def relative_error(a, b):
+    a, b = ravel_pytree(a)[0], ravel_pytree(b)[0]
+    return float(jnp.linalg.norm(a - b) / jnp.linalg.norm(b))
+
+
+def at(case, key):
+    make, follower = CASES[case]
+    game = make(key)
+    theta, phi = game.init(key)
+    theta = theta + 0.5 * jax.random.normal(key, theta.shape)
+    phi = jax.tree.map(lambda p: p + 0.3 * jax.random.normal(key, p.shape), phi)
+    return game, follower, theta, RewardModel(phi, memory=jax.tree.map(jnp.zeros_like, phi))
+
+
+def slope(steps, errors):
+    return np.polyfit(np.log(steps), np.log(errors), 1)[0]
+
+
+draw = jax.jit(lambda environment, key: environment.draw(named_key(key, "instance")))
+
+
+def away_from_the_start(game, follower, key):
+    """θ and a reward model at no special point."""
+    theta, phi = game.init(named_key(key, "initial parameters"))
+    flat, unravel = ravel_pytree(theta)
+    theta = unravel(flat + 0.5 * jax.random.normal(named_key(key, "theta"), flat.shape))
+    flat, unravel = ravel_pytree(phi)
+    phi = unravel(flat + 0.3 * jax.random.normal(named_key(key, "phi"), flat.shape))
+    return theta, follower.init(game, theta, phi, key)
+
+
+def at_random(environment, follower, key):
+    """A game, and a state away from any special point."""
+    game = draw(environment, key)
+    return game, *jax.jit(away_from_the_start)(game, follower, key)

@@ -8,7 +8,7 @@ import pytest
 from fpo_jax import BestResponse, RewardModel
 from fpo_jax.engine.initial import at_precision
 from fpo_jax.envs.bandit import Arm, BanditGame
-from fpo_jax.numerics.linear_solve import solve_positive
+from fpo_jax.numerics.linear_solve import Limits, solve, solve_positive
 from fpo_jax.objectives.routes import Implicit
 from fpo_jax.steering import steering
 
@@ -74,3 +74,49 @@ def test_the_condition_decides_what_is_solved(size):
     units = np.diag(np.geomspace(1.0, 1e9, size))  # unknowns in other units are another matter
     scaled = solve_positive(jnp.asarray(units @ (np.eye(size) + 0.3) @ units), jnp.asarray(units @ b))
     np.testing.assert_allclose(scaled * np.diag(units), np.linalg.solve(np.eye(size) + 0.3, b), rtol=1e-9)
+
+
+def test_neumann_error_falls_by_the_spectral_radius():
+    # v − v_K = (I − η H)^K v; along the eigenvector of the least curvature the factor is the spectral radius.
+    curvatures = jnp.array([0.5, 1.0, 3.0])
+    turn = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (3, 3)))[0]
+    hessian = turn @ jnp.diag(curvatures) @ turn.T
+    b = jax.random.normal(jax.random.key(1), (3,))
+    exact = jnp.linalg.solve(hessian, b)
+    step = 0.3
+    radius = np.max(np.abs(1 - step * np.asarray(curvatures)))
+    errors = []
+    for terms in (40, 50, 60):
+        v, cost = solve("neumann", lambda x: hessian @ x, b, Limits(1e-12, terms, step))
+        errors.append(float(jnp.linalg.norm(v - exact)))
+        assert cost.iterations == terms
+    ratios = np.array(errors[1:]) / errors[:-1]
+    np.testing.assert_allclose(ratios, radius**10, rtol=1e-3)
+    # left to itself it takes one over the largest curvature, 1/3: radius 5/6
+    v, _ = solve("neumann", lambda x: hessian @ x, b, Limits(1e-12, 200, 0.0))
+    assert jnp.linalg.norm(v - exact) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("solver", "hessian", "limits"),
+    [
+        ("dense", [[1.0, 0.0], [0.0, -1.0]], Limits(1e-12, 100, 0.0)),  # indefinite
+        ("dense", [[1.0, 1.0], [1.0, 1.0]], Limits(1e-12, 100, 0.0)),  # singular
+        ("cg", [[1.0, 0.0], [0.0, 100.0]], Limits(1e-12, 1, 0.0)),  # too few iterations
+        ("neumann", [[1.0, 0.0], [0.0, 3.0]], Limits(1e-12, 100, 1.0)),  # radius |1 − 3| = 2: diverges
+    ],
+)
+def test_a_solve_that_fails_is_not_a_number_and_says_how_far_it_came(solver, hessian, limits):
+    v, cost = solve(solver, lambda x: jnp.array(hessian) @ x, jnp.array([1.0, -0.5]), limits)
+    assert np.all(np.isnan(v))
+    assert not cost.residual < 1e-6
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 5])
+def test_a_positive_definite_system_is_solved_with_and_without_lapack(size):
+    rng = np.random.default_rng(size)
+    half, b = rng.normal(size=(size, size + 2)), rng.normal(size=size)
+    matrix = half @ half.T
+    np.testing.assert_allclose(solve_positive(matrix, b), np.linalg.solve(matrix, b), rtol=1e-9)
+    least = np.linalg.eigvalsh(matrix)[0]
+    assert np.isnan(solve_positive(matrix - 1.1 * least * np.eye(size), b)).any()  # one curvature is negative

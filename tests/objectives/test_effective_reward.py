@@ -1,4 +1,4 @@
-"""The effective reward counts the present policy's share of the follower's data, whatever holds the rest."""
+"""The effective reward: it is U at a best response, and counts the present policy's share of the data."""
 
 import jax
 import jax.numpy as jnp
@@ -7,13 +7,14 @@ import pytest
 from flax import struct
 
 from fpo_jax import BestResponse, Exact, Labels, Preferences, RewardModel
-from fpo_jax.envs.bandit import Bandit
+from fpo_jax.envs.bandit import Bandit, BanditGame
 from fpo_jax.envs.contextual import Contextual
 from fpo_jax.envs.parts.contextual_game import ContextualGame
 from fpo_jax.expect import follower_loss, training_data
 from fpo_jax.followers import Optax
 from fpo_jax.objectives.routes import EffectiveReward, Implicit, policy_share
 from fpo_jax.steering import foresight_keys, norm
+from tests.helpers import CASES
 
 BUFFERS = {  # share of the present policy's draws in the loss
     "fresh": (Optax(alpha=0.3, draws=2), 0.3),
@@ -124,3 +125,25 @@ def test_feedback_that_is_no_field_is_counted_as_well(key):
     effective, exact = (route.estimate(*arguments).gradient for route in (EffectiveReward(), Exact()))
     np.testing.assert_allclose(effective, exact, atol=1e-12)
     assert follower.feedback == Labels()  # which is as it was
+
+
+def test_the_effective_reward_is_the_utility_at_an_unregularised_best_response(key):
+    # Features that span the constant, on-policy data, no ridge: the normal equations give E[r_φ*] = E[U], so
+    # F = E_π[U] − cost for every θ, and r̃ = U at every response.
+    make, _ = CASES["bandit"]
+    game = make(key)
+    with_constant = jnp.concatenate([game.arms.features, jnp.ones((7, 1))], axis=1)
+    game = game.replace(arms=game.arms._replace(features=with_constant))
+    follower = BestResponse(ridge=0.0, alpha=1.0)
+    theta = jax.random.normal(key, (7,))
+    model = RewardModel(jnp.zeros(3), memory=jnp.zeros(3))
+    ladder = struct.dataclass(type("OnPolicy", (BanditGame,), {"offline": lambda self: None}))
+    game = ladder(game.arms, game.temperature)
+    effective, _ = EffectiveReward().reward(game, follower, theta, model, key)
+    np.testing.assert_allclose(jax.vmap(effective)(game.arms), game.arms.quality, atol=1e-10)
+    true_gradient = jax.grad(
+        lambda t: jnp.sum(jax.nn.softmax(t) * game.arms.quality) - game.cost(t, game.respond(t, key))
+    )(theta)
+    for route in (EffectiveReward(), Implicit(), Exact()):
+        estimate = route.estimate(game, follower, theta, model, key).gradient
+        np.testing.assert_allclose(estimate, true_gradient, atol=1e-10)
