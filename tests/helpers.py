@@ -9,13 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax.flatten_util import ravel_pytree
+from scipy.special import expit
 
 from fpo_jax import (
     BestResponse,
+    Gradient,
+    Responses,
     RewardModel,
 )
 from fpo_jax.engine.internals import STAGES
 from fpo_jax.envs.bandit import Bandit, BanditGame
+from fpo_jax.envs.contextual import Contextual
 from fpo_jax.envs.linear import Linear
 from fpo_jax.experiments.cli.main import main
 from fpo_jax.followers import Converged
@@ -118,3 +122,69 @@ def at_random(environment, follower, key):
     """A game, and a state away from any special point."""
     game = draw(environment, key)
     return game, *jax.jit(away_from_the_start)(game, follower, key)
+
+
+CONTEXTUAL = Contextual(prompts=2, trapped=1, ordinary=2, traps=1, topics=1)
+
+
+def moved(game, follower, key):
+    theta, phi = game.init(key)
+    theta = theta + 0.5 * jax.random.normal(key, theta.shape)
+    return theta, follower.init(game, theta, phi + 0.3 * jax.random.normal(key, phi.shape), key)
+
+
+def pairs_by_hand(game, theta, opponent):
+    """Weights of all pairs, their features and p* at the default temperature, from the formulas alone."""
+    psi, u = np.asarray(game.candidates.features), np.asarray(game.candidates.quality)
+    reference = np.exp(game.log_reference)
+    policy = reference * np.exp(theta)
+    policy = policy / policy.sum(axis=1, keepdims=True)
+    other = {"policy": policy, "reference": reference}[opponent]
+    rows = [
+        (policy[x, a] * other[x, b] / len(u), psi[x, a], psi[x, b], expit((u[x, a] - u[x, b]) / 0.25))
+        for x, a, b in np.ndindex(*u.shape, u.shape[1])
+    ]
+    return tuple(map(np.array, zip(*rows, strict=True)))
+
+
+@struct.dataclass
+class AgainstReference(Linear):
+    """The linear environment with a fixed response to compare with."""
+
+    def reference(self):
+        return Responses(0.5 * jnp.ones((1, self.dimension)), jnp.ones(1))
+
+
+ONE_PAIR = AgainstReference(dimension=4)
+
+
+SMALL = {"bandit": Bandit(ordinary=5, planted=2), "linear": Linear(dimension=6)}
+
+
+FOLLOWER = {"bandit": BestResponse(ridge=0.1, alpha=0.3), "linear": Gradient()}
+
+
+def complaint(capsys, *arguments):
+    """The one line of a command that ends with status 2."""
+    status, out, err = call(capsys, *arguments)
+    lines = [line for line in err.splitlines() if "error:" in line]
+    assert (status, out, len(lines)) == (2, "", 1), err
+    assert "Traceback" not in err
+    return lines[0]
+
+
+def arrays(folder, file="metrics.npz"):
+    """The arrays of a file of a result, by name."""
+    with np.load(folder / file) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+LONG_RUN = ["run", "linear", "--dimension", "4", "--steps", "60", "--seeds", "3", "--record", "outcome"]
+"""A run of some segments."""
+
+
+# final utilities of 14 seeds under two methods: they hold or collapse, with ties
+METHOD_A = np.array([8.9, 9.5, 2.0, 8.9, 9.4, 9.3, 9.0, 9.3, 2.0, 9.5, 8.5, 8.2, 9.1, 9.4])
+
+
+METHOD_B = np.array([2.0, 2.0, 9.0, 9.0, 9.7, 9.4, 9.1, 2.0, 8.9, 8.5, 2.0, 9.3, 8.9, 2.0])

@@ -4,15 +4,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from scipy.special import expit
 
 from fpo_jax import (
     BestResponse,
     Gradient,
+    Preferences,
 )
 from fpo_jax.envs.bandit import Bandit
 from fpo_jax.expect import follower_loss, training_data
 from fpo_jax.followers import Converged
-from tests.helpers import at, at_random
+from tests.helpers import at, at_random, pairs_by_hand
 
 
 def test_a_response_that_did_not_converge_is_not_a_number(key):
@@ -60,3 +62,20 @@ def test_an_anchor_outlives_updates(key):
         mu = 0.6 * np.asarray(game.offline().w) + 0.4 * np.asarray(jax.nn.softmax(logits))
         normal = (g.T * mu) @ g + 0.3 * np.eye(2)
         np.testing.assert_allclose(found, np.linalg.solve(normal, g.T @ (mu * u) + 0.3 * anchor), rtol=1e-12)
+
+
+def test_the_best_response_is_stationary_on_preferences(contextual_state, key):
+    # Σ μ (σ(m) − p*) (ψ − ψ') + 2 λ φ = 0, the offline pairs weighing 1 − α and the policy's α.
+    game, theta, _ = contextual_state
+    follower = BestResponse(ridge=0.05, alpha=0.3, feedback=Preferences())
+    phi = np.asarray(jax.jit(follower.init)(game, theta, jnp.zeros(3), key).phi)
+    data = training_data(game, theta, 0.3, key, follower.feedback)
+    np.testing.assert_allclose(np.sum(data.w), 1.0, rtol=1e-12)
+    difference = np.asarray(data.y.y.features - data.y.other.features)
+    slope = (data.w * (expit(difference @ phi) - data.y.preferred)) @ difference + 2 * 0.05 * phi
+    np.testing.assert_allclose(slope, 0.0, atol=1e-12)
+    assert np.linalg.norm(phi) > 0.1
+    w, psi, other, p = pairs_by_hand(game, theta, "policy")  # what stands after the 2 · 9 offline pairs
+    np.testing.assert_allclose(data.w[-18:], 0.3 * w, rtol=1e-12)
+    np.testing.assert_allclose(data.y.preferred[-18:], p, rtol=1e-12)
+    np.testing.assert_allclose(difference[-18:], psi - other, rtol=1e-12)

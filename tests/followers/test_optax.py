@@ -23,6 +23,8 @@ from fpo_jax.steering import foresighted_value, norm, steering
 from fpo_jax.testing.checks import central_difference
 
 SMALL = Neural(dimension=3, signal_dimension=1, rm_hidden="4")
+
+
 CASES = {
     "Adam, last draws": (
         Linear(dimension=4),
@@ -232,22 +234,6 @@ def test_mixing_needs_something_to_mix_in(key):
     np.testing.assert_array_equal(state.reward_model.memory.anchor.y, np.zeros((2, 1, 3)))  # the first policy
     with pytest.raises(InputError, match="follower = optax: must be gradient or a best response"):
         mixed.limit(Linear(dimension=3), state.theta, state.reward_model, key)
-
-
-@struct.dataclass
-class Looping(Gradient):
-    """A follower that stops when it likes, which has no reverse derivative."""
-
-    def update(self, game, theta, reward_model, key):
-        def going(phi):
-            return jnp.sum(phi**2) > 2.0 * jnp.sum(theta**2)
-
-        return RewardModel(jax.lax.while_loop(going, lambda phi: 0.5 * phi + 0.1 * theta, reward_model.phi))
-
-
-def test_a_follower_without_a_derivative_is_named(key):
-    with pytest.raises(InputError, match="follower = Looping: must be differentiable"):
-        run_seed(Linear(dimension=3), Leader(Myopic(), policy_lr=0.02), Looping(), key, steps=2)
 
 
 def test_the_loss_is_that_of_the_mix_and_half_the_decay(key):

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from fpo_jax.experiments.cli.main import main
+from fpo_jax.experiments.core import unfinished
 from fpo_jax.experiments.llm import adapter, running
 from fpo_jax.experiments.llm.settings import MODES, Settings
 from tests.experiments.llm.conftest import STEPS, options
@@ -244,7 +245,7 @@ class TestTheEndOfARun:
             raise OSError(28, "No space left on device")
 
         words, taken = self.run(given, tmp_path / "out", monkeypatch)
-        monkeypatch.setattr(chunks, "write_json", refuse)
+        monkeypatch.setattr(unfinished, "write_json", refuse)
         assert main(words) == 2
         assert "(No space left on device); nothing was done" in capsys.readouterr().err.splitlines()[-1]
         assert not taken
