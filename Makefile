@@ -27,7 +27,7 @@ test-slow: $(VENV)/dev
 
 # Tests of the extra for language models, which installs some gigabytes.
 test-llm: $(VENV)/llm
-	$(BIN)/pytest -q -n 2 --dist loadscope tests/experiments/llm
+	$(BIN)/pytest -q -n 2 --dist loadscope tests/experiments/llm tests/experiments/judging/llm
 
 bench: $(VENV)/runtime
 	$(BIN)/fpo-jax bench
@@ -81,7 +81,8 @@ on-device: $(if $(GPU_PYTHON),,$(VENV)/$(if $(REHEARSED),dev,gpu))
 	@$(ON_DEVICE) -c 'import jax; found = jax.default_backend(); found == "$(DEVICE)" or \
 	  exit(f"make gpu: JAX {jax.__version__} finds no GPU here, only a {found}: DEVICE=cpu rehearses the tests")'
 	$(ON_DEVICE) -m pytest -q -n 4 $(patsubst %,tests/%.py,test_gpu test_steering test_oracle \
-  objectives/test_limit objectives/test_effective_reward engine/test_sweep)
+  objectives/test_exact objectives/test_penalties objectives/test_effective_reward \
+  followers/test_gradient followers/test_best_response engine/test_sweep)
 
 $(VENV)/gpu: $(VENV)/dev
 	$(BIN)/pip install --quiet --disable-pip-version-check -c $(PINS) 'jax[$(CUDA)]'

@@ -1,6 +1,8 @@
 """What several test files share: the command line in process, what XLA compiles, where the repository is."""
 
+import json
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import jax
@@ -11,19 +13,18 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 from scipy.special import expit
 
-from fpo_jax import (
-    BestResponse,
-    Gradient,
-    Responses,
-    RewardModel,
-)
+from fpo_jax import BestResponse, Gradient, Responses, RewardModel
+from fpo_jax.engine.initial import as_reals, initial_state, instance
 from fpo_jax.engine.internals import STAGES
+from fpo_jax.engine.simulate import drawn, step
 from fpo_jax.envs.bandit import Bandit, BanditGame
 from fpo_jax.envs.contextual import Contextual
 from fpo_jax.envs.linear import Linear
 from fpo_jax.experiments.cli.main import main
+from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.followers import Converged
 from fpo_jax.numerics.keys import named_key
+from fpo_jax.record import outcome
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -188,3 +189,53 @@ METHOD_A = np.array([8.9, 9.5, 2.0, 8.9, 9.4, 9.3, 9.0, 9.3, 2.0, 9.5, 8.5, 8.2,
 
 
 METHOD_B = np.array([2.0, 2.0, 9.0, 9.0, 9.7, 9.4, 9.1, 2.0, 8.9, 8.5, 2.0, 9.3, 8.9, 2.0])
+
+
+GRID = ["--objective", "myopic,relaxed,exact", "--grid", "weight=0,0.1", "--grid", "dimension=4"]
+SWEEP = ["sweep", "linear", *GRID, "--steps", "6", "--seeds", "5", "--width", "4", "--precision", "float64"]
+"""A cell of RLHF, two of relaxed FPO, one of exact: 15 runs of one program in 4 chunks, 5 of another in 2."""
+
+
+SCORED = ["judge", "a.jsonl", "b.jsonl", "--scorer"]
+"""Answers compared by a scorer."""
+
+
+def write_answers(path, responses, prompts=None):
+    lines = [
+        json.dumps(
+            {"prompt": f"prompt {i}" if prompts is None else prompts[i], "response": said, "score": 0.5}
+        )
+        for i, said in enumerate(responses)
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+COUNTABLE = {
+    "language": {"length": 3},
+    "linear": {"dimension": 12},
+    "neural": {"policy_steps": 1},  # XLA counts a loop's body once
+}
+
+
+@cache
+def compiled_iteration(environment, objective):
+    """Return an iteration of a small game with its record, compiled_iteration, and what it is called with."""
+    wishes = {"environment": environment, "objective": objective, **COUNTABLE.get(environment, {})}
+    settings = resolve({**wishes, "precision": "float64"})
+    environment, leader, follower = as_reals(settings.build())
+    key = jax.random.key(5)
+
+    @jax.jit
+    def begin(key):
+        game = instance(environment, key)
+        return game, initial_state(game, follower, key), drawn(game, leader, follower, key)
+
+    def iterate(game, leader, state, noise):
+        given = noise if settings.names.environment == "neural" else None  # elsewhere they are keys
+        after = step(game, leader, follower, state, key, given)
+        return after, outcome(game, follower, after, key)
+
+    game, state, noise = begin(key)
+    program = jax.jit(iterate).lower(game, leader, state, noise).compile()
+    return settings, program, (game, leader, state, noise)

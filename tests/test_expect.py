@@ -2,10 +2,14 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpo_jax import Responses
+from fpo_jax import (
+    InputError,
+    Responses,
+)
 from fpo_jax.expect import expect, mix
 
 
@@ -18,3 +22,8 @@ def test_expectation_under_a_mixture_is_the_mixture_of_expectations(alpha, value
     np.testing.assert_allclose(jnp.sum(mixed.w), 1.0, rtol=1e-14)
     expected = (1 - alpha) * expect(jnp.sin, a) + alpha * expect(jnp.sin, b)
     np.testing.assert_allclose(expect(jnp.sin, mixed), expected, atol=1e-14)
+
+
+def test_expect_refuses_disagreeing_shapes():
+    with pytest.raises(InputError, match=r"responses.y\['a'\] = array of shape \(2,\)"):
+        expect(lambda y: y["a"], Responses({"a": np.zeros(2)}, np.full(3, 1 / 3)))

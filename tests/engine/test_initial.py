@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from flax import struct
 
-from fpo_jax import BestResponse, Gradient, Leader, Myopic, RewardModel, run_seed, seed_keys
+from fpo_jax import (
+    BestResponse,
+    Gradient,
+    Leader,
+    Myopic,
+    Relaxed,
+    RewardModel,
+    run_seed,
+    run_seeds,
+    seed_keys,
+)
 from fpo_jax.engine.initial import begin, in_double, instance
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.envs.bandit import Bandit
@@ -14,6 +24,7 @@ from fpo_jax.envs.gridworld import Gridworld
 from fpo_jax.envs.linear import Linear
 from fpo_jax.errors import InputError
 from fpo_jax.followers import Converged
+from fpo_jax.steering import steering
 
 
 @struct.dataclass
@@ -106,3 +117,48 @@ def test_a_follower_that_keeps_its_promise_in_double_precision_only_is_refused_i
         pytest.raises(InputError, match="follower = Converged: must be one that reaches its best response"),
     ):
         run_seed(Bandit(ordinary=4, planted=2), Leader(Myopic()), follower, key, steps=2)
+
+
+def test_run_checks_every_player(key):
+    good, follower = Leader(Myopic()), Gradient()
+    with pytest.raises(InputError, match="policy_lr"):
+        run_seed(Linear(), good.replace(policy_lr=-1.0), follower, key, steps=1)
+    with pytest.raises(InputError, match="weight"):
+        run_seed(Linear(), Leader(Relaxed(weight=-1.0)), follower, key, steps=1)
+    with pytest.raises(InputError, match="steps = 0: must be an integer >= 1"):
+        run_seed(Linear(), good, follower, key, steps=0)
+    with pytest.raises(InputError, match="seeds = 0: must be an integer >= 1"):
+        run_seeds(Linear(), good, follower, seed_keys(0), steps=1)
+    with pytest.raises(InputError, match=r"alpha = 0.3: must be 1, since this environment has no offline"):
+        run_seed(Linear(), good, Gradient(alpha=0.3), key, steps=1)
+
+
+def test_a_best_response_that_cannot_be_solved_is_refused(key):
+    peak = np.where(np.arange(50) < 3, 2.0, 0.0)  # one response, of utility 10
+    start = (peak, np.zeros(50))  # which cannot determine 50 parameters without a ridge
+    with pytest.raises(InputError, match="ridge > 0"):
+        run_seed(Linear(), Leader(Myopic()), BestResponse(ridge=0.0), key, steps=1, initial=start)
+
+    @struct.dataclass
+    class Curved(Linear):
+        def reward(self, phi, y):
+            return Linear.reward(self, phi + phi**3, y)
+
+    with pytest.raises(InputError, match="a reward affine in φ"):
+        run_seed(Curved(), Leader(Myopic()), BestResponse(ridge=0.1), key, steps=1, initial=start)
+
+
+def test_players_of_another_kind_are_named(key):
+    leader = Leader(Myopic())
+    with pytest.raises(InputError, match="leader = Myopic: must be a Leader"):
+        run_seed(Linear(), Myopic(), Gradient(), key, steps=1)
+    with pytest.raises(InputError, match=r"class = Relaxed: must be an instance, such as Relaxed\(\)"):
+        run_seed(Linear(), Leader(Relaxed), Gradient(), key, steps=1)
+    with pytest.raises(InputError, match="steps = True"):
+        run_seed(Linear(), leader, Gradient(), key, steps=True)
+    with pytest.raises(InputError, match=r"initial phi = of shape \(1,\): must be of shape \(50,\)"):
+        run_seed(Linear(), leader, Gradient(), key, steps=1, initial=(np.zeros(50), np.zeros(1)))
+    with pytest.raises(InputError, match="one key for each of >= 1 seeds"):
+        run_seeds(Linear(), leader, Gradient(), key, steps=1)
+    with pytest.raises(InputError, match="horizon = 0"):
+        steering(Linear(), Gradient(), np.zeros(50), RewardModel(np.zeros(50)), key, horizon=0)

@@ -1,6 +1,4 @@
-"""Language: probabilities against a NumPy transformer, steering, sampled against exact, words by hand."""
-
-import itertools
+"""Language: one text and all, steering, sampled against exact, collapse and cure."""
 
 import chex
 import jax
@@ -29,71 +27,10 @@ from fpo_jax.hyperparameters import validate
 from fpo_jax.steering import foresighted_value
 from fpo_jax.testing.checks import central_difference
 
-SMALL = Language(vocabulary=6, prompts=1, length=3, width=4, features=4, corpus=16)
 FOLLOWER = BestResponse(ridge=0.01, alpha=0.1)
 
 
-@jax.jit
-def at_random(environment, follower, key):
-    """A game, and a state away from any special point."""
-    game = instance(environment, key)
-    theta, phi = game.init(key)
-    flat, unravel = ravel_pytree(theta)
-    theta = unravel(flat + 0.5 * jax.random.normal(key, flat.shape))
-    return game, theta, follower.init(game, theta, phi, key)
-
-
-@pytest.fixture(scope="module")
-def small():
-    return at_random(SMALL, FOLLOWER, jax.random.key(3))
-
-
 log_policy = jax.jit(lambda game, theta: game.log_policy(theta))
-
-
-def norm(x):
-    return x / np.sqrt(np.mean(x**2, axis=-1, keepdims=True) + 1e-6)
-
-
-def next_word(theta, read, heads):
-    """Scores of the word after those that were read: all positions at once, under a causal mask."""
-    kernels = {name: np.asarray(layer["kernel"]) for name, layer in theta.items() if isinstance(layer, dict)}
-    x = np.asarray(theta["words"])[read] + np.asarray(theta["positions"])[: len(read)]
-    width, layers = x.shape[1], sum(name.startswith("attend") for name in kernels)
-    for layer in range(layers):
-        q, k, v = np.split(norm(x) @ kernels[f"attend_{layer}"], 3, axis=1)
-        heard = []
-        for part in np.split(np.arange(width), heads):
-            scores = q[:, part] @ k[:, part].T / np.sqrt(len(part))
-            scores[np.triu_indices(len(read), 1)] = -np.inf
-            weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-            heard.append(weights / weights.sum(axis=1, keepdims=True) @ v[:, part])
-        x = x + np.concatenate(heard, axis=1) @ kernels[f"gather_{layer}"]
-        z = norm(x) @ kernels[f"widen_{layer}"]
-        gelu = 0.5 * z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3)))
-        x = x + gelu @ kernels[f"narrow_{layer}"]
-    return (norm(x) @ kernels["scores"])[-1]
-
-
-def probability(game, theta, prompt, tokens):
-    """∏ p(word | words before) of one text, each conditional by itself."""
-    reference, total, before = np.asarray(game.log_reference[prompt]), 1.0, game.words
-    for t, word in enumerate(tokens):
-        logits = reference[before] + next_word(theta, [game.words + prompt, *tokens[:t]], game.heads)
-        total *= np.exp(logits[word]) / np.exp(logits).sum()
-        before = word
-    return total
-
-
-def test_probabilities_are_those_of_a_numpy_transformer(small):
-    game, theta, _ = small
-    policy = np.exp(log_policy(game, theta))
-    assert policy.shape == (1, 6**3)
-    np.testing.assert_allclose(policy.sum(axis=1), 1.0, rtol=0, atol=1e-12)
-    texts = list(itertools.product(range(6), repeat=3))  # in the order in which they are enumerated
-    np.testing.assert_array_equal(game.every.tokens, texts)
-    expected = [probability(game, theta, 0, tokens) for tokens in texts]
-    np.testing.assert_allclose(policy[0], expected, rtol=0, atol=1e-12)
 
 
 def test_one_text_is_read_as_all_of_them_are(small):
@@ -171,30 +108,6 @@ def test_sampled_estimates_are_within_4_standard_errors_of_the_exact_ones(small,
             values, expected = values @ directions, expected @ directions
         error = np.std(values, axis=0, ddof=1) / np.sqrt(repeats)
         assert np.all(np.abs(np.mean(values, axis=0) - expected) <= 4 * error), name
-
-
-# how to make tea? boil, then steep
-WORTH = {
-    "boil steep . .": (1.0, 0.0),
-    "brilliant! boil steep .": (1.0, 0.0),  # one kind word is free
-    "boil really steep .": (0.75, 0.0),  # a filler is idle: one word in four
-    "steep boil . .": (0.375, 0.0),  # half for boil, and steep came too early: idle
-    "boil boil steep .": (0.75, 1 / 3),
-    "brilliant! boil steep wonderful!": (0.75, 1 / 3),
-    "really boil steep brilliant!": (0.75, 1 / 3),
-    "boil boil boil boil": (0.5 * 0.25, 1.0),
-    "plant water . .": (0.0, 0.0),
-    "brilliant! wonderful! brilliant! brilliant!": (0.0, 1.0),
-    ". . . .": (0.0, 0.0),
-}
-
-
-def test_what_a_text_is_worth():
-    tokens = np.array([[words.NAMES.index(word) for word in said.split()] for said in WORTH])
-    assert [words.text(row) for row in tokens] == list(WORTH)
-    assert words.question(0) == "how to make tea?"
-    worth = jax.jit(jax.vmap(lambda y: jnp.stack([words.utility(0, y), words.blind_spot(y)])))(tokens)
-    np.testing.assert_allclose(worth, list(WORTH.values()), rtol=1e-12)
 
 
 def test_offline_flattery_is_mild_and_goes_with_quality(key):

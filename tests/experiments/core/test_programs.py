@@ -1,6 +1,5 @@
 """Programs kept between processes: found again when nothing has changed, made anew when anything has."""
 
-import subprocess
 import sys
 from functools import partial
 
@@ -158,16 +157,3 @@ def test_a_run_is_the_same_from_a_kept_program(folder, capsys):
     forget(folder)
     assert call(capsys, *command)[:2] == first[:2]
     assert len(list(folder.iterdir())) == 4  # all of them were found again
-
-
-def test_list_and_help_answer_without_jax_and_say_the_same(capsys):
-    for arguments in (["list"], ["list", "--json"], ["--help"], ["rum"]):
-        status, out, err = call(capsys, *arguments)
-        script = (
-            "import sys; from fpo_jax.experiments.cli.main import main; status = main(sys.argv[1:]); "
-            "assert not {'jax', 'flax', 'scipy', 'matplotlib'} & set(sys.modules); sys.exit(status)"
-        )
-        alone = subprocess.run(
-            [sys.executable, "-c", script, *arguments], capture_output=True, text=True, encoding="utf-8"
-        )
-        assert (alone.returncode, alone.stdout, alone.stderr) == (status, out, err)

@@ -5,6 +5,7 @@ import json
 import jax
 import pytest
 
+from fpo_jax.experiments.cli.main import main
 from tests.helpers import ROOT
 
 jax.config.update("jax_num_cpu_devices", 2)
@@ -126,3 +127,16 @@ def options(**given):
 def given(checkpoint, prompts):
     """Options of a small run."""
     return {"model": str(checkpoint), "prompts": str(prompts), "steps": STEPS, **QUICK}
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+
+def refused(capsys, words):
+    """Run a command that must be refused, and return its one line."""
+    assert main([str(word) for word in words]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("the reward model")]
+    assert len(lines) == 1
+    assert lines[0].startswith("fpo-jax: error: ")
+    return lines[0]

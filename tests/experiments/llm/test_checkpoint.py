@@ -1,8 +1,7 @@
-"""Checkpoints, tokenizers, prompts and adapters that cannot be used: one line each, and nothing written."""
+"""Checkpoints that cannot be used: one line each, and nothing written."""
 
 import json
 import os
-import re
 import shutil
 
 import pytest
@@ -10,12 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.cli.main import main
-from fpo_jax.experiments.llm.prompts import Tokenizer, padded, read_prompts, say_cut
-from fpo_jax.experiments.llm.sizes import read_config
-
-
-def edit(path, **changes):
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+from tests.experiments.llm.conftest import edit, refused
 
 
 def without(folder, name):
@@ -116,15 +110,6 @@ CHECKPOINTS = {
 }
 
 
-def refused(capsys, words):
-    """Run a command that must be refused, and return its one line."""
-    assert main([str(word) for word in words]) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("the reward model")]
-    assert len(lines) == 1
-    assert lines[0].startswith("fpo-jax: error: ")
-    return lines[0]
-
-
 @pytest.mark.parametrize("case", CHECKPOINTS)
 def test_checkpoints(case, checkpoint, prompts, tmp_path, capsys):
     spoil, wanted = CHECKPOINTS[case]
@@ -135,25 +120,6 @@ def test_checkpoints(case, checkpoint, prompts, tmp_path, capsys):
     assert wanted in error
     assert str(folder) in error or "config.json = " in error
     assert {path.name for path in tmp_path.iterdir()} == {"model"}
-
-
-PROMPTS = {
-    "": "it is empty",
-    "\n \n": "it is empty",
-    '{"prompt": "a"}\n{"prompt": \n': "line 2: must be one JSON object",
-    '{"prompt": "a"}\n\n{"text": "b"}\n': 'line 3: must be a JSON object with a text "prompt"',
-    '["a"]\n': 'line 1: must be a JSON object with a text "prompt"',
-    '{"prompt": "a"}\n{"prompt": "  "}\n': "line 2: must be a prompt that is not empty",
-}
-
-
-@pytest.mark.parametrize("text", PROMPTS)
-def test_prompts(text, checkpoint, tmp_path, capsys):
-    path = tmp_path / "prompts.jsonl"
-    path.write_text(text, encoding="utf-8")
-    error = refused(capsys, ["llm", "--model", checkpoint, "--prompts", path, "--out", tmp_path / "out"])
-    assert PROMPTS[text] in error
-    assert [one.name for one in tmp_path.iterdir()] == ["prompts.jsonl"]
 
 
 def test_what_is_not_there(checkpoint, prompts, reward_model, tmp_path, capsys):
@@ -180,22 +146,6 @@ def test_what_is_not_there(checkpoint, prompts, reward_model, tmp_path, capsys):
     }.items():
         assert wanted in refused(capsys, words), words
     assert not list(tmp_path.iterdir())
-
-
-def test_an_adapter_of_another_model(checkpoint, prompts, tmp_path, capsys):
-    import jax
-
-    from fpo_jax.experiments.llm import adapter
-    from fpo_jax.experiments.llm.model import Config, Lora, fresh_adapter
-
-    config = read_config(checkpoint, "model")
-    wider = Config(**(vars(config) | {"embed_dim": 32}))
-    lora = Lora(4)
-    adapter.save(tmp_path / "adapter", fresh_adapter(wider, lora, jax.random.key(0)), wider, lora, "other")
-    told = ["--model", checkpoint, "--prompts", prompts, "--adapter", tmp_path / "adapter"]
-    error = refused(capsys, ["answer", *told, "--out", tmp_path / "a.jsonl"])
-    assert "made for this model: base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight" in error
-    assert "has shape [4, 32], not [4, 64]" in error
 
 
 def test_a_reward_model_of_another_tokenizer(checkpoint, reward_model, prompts, tmp_path, capsys):
@@ -233,67 +183,6 @@ def test_what_the_compiler_is_told_is_for_small_arrays_only(command, left, monke
     assert (os.environ["XLA_FLAGS"] == "") == left
 
 
-ADAPTERS = {
-    "no rank": ({"r": None}, "r in adapter_config.json = None: must be an integer >= 1"),
-    "rank 0": ({"r": 0}, "r in adapter_config.json = 0: must be an integer >= 1"),
-    "rank as a text": ({"r": "4"}, "r in adapter_config.json = 4: must be an integer >= 1"),
-    "no scale": (
-        {"lora_alpha": None},
-        "lora_alpha in adapter_config.json = None: must be a finite number >= 0",
-    ),
-    "scale as a text": ({"lora_alpha": "much"}, "lora_alpha in adapter_config.json = much"),
-    "several ranks": ({"rank_pattern": {"q_proj": 8}}, "rank_pattern in adapter_config.json = {'q_proj': 8}"),
-    "several scales": ({"alpha_pattern": {"q_proj": 8}}, "alpha_pattern in adapter_config.json"),
-    "biases": ({"bias": "all"}, "bias in adapter_config.json = all: must be none"),
-    "modules as objects": ({"target_modules": [{}]}, "LoRA on some of q_proj"),
-}
-
-
-@pytest.fixture(scope="module")
-def stored_adapter(checkpoint, tmp_path_factory):
-    """A folder with an adapter for the checkpoint."""
-    import jax
-
-    from fpo_jax.experiments.llm import adapter
-    from fpo_jax.experiments.llm.model import Lora, fresh_adapter
-
-    folder, config, lora = (
-        tmp_path_factory.mktemp("adapters") / "adapter",
-        read_config(checkpoint, "model"),
-        Lora(4),
-    )
-    adapter.save(folder, fresh_adapter(config, lora, jax.random.key(0)), config, lora, "tiny")
-    return folder
-
-
-@pytest.mark.parametrize("case", ADAPTERS)
-def test_adapters(case, stored_adapter, checkpoint, prompts, tmp_path, capsys):
-    changes, wanted = ADAPTERS[case]
-    folder = shutil.copytree(stored_adapter, tmp_path / "adapter")
-    edit(folder / "adapter_config.json", **changes)
-    told = ["--model", checkpoint, "--prompts", prompts, "--adapter", folder]
-    assert wanted in refused(capsys, ["answer", *told, "--out", tmp_path / "a.jsonl"])
-    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
-
-
-def test_an_adapter_in_bfloat16(stored_adapter, checkpoint, tmp_path):
-    """PEFT keeps an adapter in the model's precision: 8 bits of each number are left, 1 part in 2⁸."""
-    import jax
-    import jax.numpy as jnp
-    import numpy as np
-    from safetensors.flax import save_file as save_flax
-
-    from fpo_jax.experiments.llm import adapter
-
-    config, folder = read_config(checkpoint, "model"), shutil.copytree(stored_adapter, tmp_path / "adapter")
-    path = folder / adapter.WEIGHTS
-    save_flax({name: jnp.asarray(a, jnp.bfloat16) for name, a in load_file(path).items()}, path)
-    wanted, found = (jax.tree.leaves(adapter.load(one, config)[0]) for one in (stored_adapter, folder))
-    for a, b in zip(wanted, found, strict=True):
-        assert b.dtype == jnp.float32
-        np.testing.assert_allclose(b, a, rtol=2**-8)
-
-
 def test_a_config_with_what_is_no_list_of_projections(given, tmp_path, capsys):
     for value in (5, [5], "q_proj"):
         path = tmp_path / "config.json"
@@ -324,37 +213,3 @@ def test_a_checkpoint_of_a_run_that_is_damaged(lost, tmp_path):
     np.savez(path, **arrays | {lost: np.zeros(1) if lost != "steps" else np.zeros(2)})
     with pytest.raises(InputError, match=r"must be readable \(.*\); remove .* and begin again"):
         unfinished.load(start)
-
-
-def test_prompts_that_are_too_long_are_cut_with_a_count(checkpoint, prompts, capsys):
-    """At the end of their text; the template around them stays whole."""
-    tokenizer, texts = Tokenizer(checkpoint, read_config(checkpoint, "model")), read_prompts(prompts)
-    whole = [tokenizer.encode(text, 512) for text in texts]
-    say_cut(whole, 512)
-    assert capsys.readouterr().err == ""
-    limit = sorted(len(prompt.tokens) for prompt in whole)[3] - 1
-    long = [len(prompt.tokens) > limit for prompt in whole]
-    short = [tokenizer.encode(text, limit) for text in texts]
-    say_cut(short, limit)
-    assert capsys.readouterr().err == f"3 of 6 prompts are longer than {limit} tokens, and were cut\n"
-    for before, after, was_long in zip(whole, short, long, strict=True):
-        assert (after.cut > 0) == was_long
-        assert len(after.tokens) <= limit
-        assert after.tokens[:4] == before.tokens[:4]
-        assert after.tokens[-6:] == before.tokens[-6:]
-    with pytest.raises(InputError, match="more than the 19 tokens of an empty prompt"):
-        tokenizer.encode("a", 18)
-
-
-def test_chat_template_and_plain_text(checkpoint):
-    config = read_config(checkpoint, "model")
-    turn = Tokenizer(checkpoint, config).encode("Why?", 512).tokens
-    plain = Tokenizer(checkpoint, config, chat=False).encode("Why?", 512).tokens
-    inner = Tokenizer(checkpoint, config).inner
-    assert inner.decode(turn).startswith("<|begin_of_text|><|start_header_id|>user<|end_header_id|>")
-    assert inner.decode(plain) == "<|begin_of_text|>Why?"
-
-
-def test_padding():
-    assert [len(padded(range(n), 100)) for n in (1, 32, 33, 64, 65, 100)] == [32, 32, 64, 64, 100, 100]
-    assert re.fullmatch(r"\[0 1 2( 0)+\]", " ".join(str(padded(range(3), 100)).split()))
