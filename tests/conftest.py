@@ -57,8 +57,8 @@ def forgetful(monkeypatch):
 def contextual_state():
     """A small game of pairs, θ away from its start, and a reward model that is no best response."""
     from fpo_jax import Gradient
-    from tests.helpers import CONTEXTUAL, moved
+    from tests.helpers import CONTEXTUAL, away_from_the_start
 
     key = jax.random.key(3)
     game = jax.jit(CONTEXTUAL.draw)(key)
-    return game, *moved(game, Gradient(), key)
+    return game, *away_from_the_start(game, Gradient(), key)

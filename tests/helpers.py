@@ -1,4 +1,4 @@
-"""What several test files share: the command line in process, what XLA compiles, where the repository is."""
+"""What several test files share: commands in this process, what XLA compiles, and small games."""
 
 import json
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ import jax
 import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import struct
 from jax.flatten_util import ravel_pytree
 from scipy.special import expit
@@ -20,6 +21,7 @@ from fpo_jax.engine.simulate import drawn, step
 from fpo_jax.envs.bandit import Bandit, BanditGame
 from fpo_jax.envs.contextual import Contextual
 from fpo_jax.envs.linear import Linear
+from fpo_jax.errors import InputError
 from fpo_jax.experiments.cli.main import main
 from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.followers import Converged
@@ -27,10 +29,15 @@ from fpo_jax.numerics.keys import named_key
 from fpo_jax.record import outcome
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
 FAST = ["--steps", "5", "--seeds", "3", "--dimension", "6"]
 """Options of a linear run that takes no time."""
+LONG_RUN = ["run", "linear", "--dimension", "4", "--steps", "60", "--seeds", "3", "--record", "outcome"]
+"""A run of some segments."""
+GRID = ["--objective", "myopic,relaxed,exact", "--grid", "weight=0,0.1", "--grid", "dimension=4"]
+SWEEP = ["sweep", "linear", *GRID, "--steps", "6", "--seeds", "5", "--width", "4", "--precision", "float64"]
+"""A cell of RLHF, two of relaxed FPO, one of exact: 15 runs of one program in 4 chunks, 5 of another in 2."""
+SCORED = ["judge", "a.jsonl", "b.jsonl", "--scorer"]
+"""Answers compared by a scorer."""
 
 
 def call(capsys, *arguments):
@@ -41,6 +48,32 @@ def call(capsys, *arguments):
         status = stop.code
     captured = capsys.readouterr()
     return status, captured.out, captured.err
+
+
+def complaint(capsys, *arguments):
+    """The one line of a command that ends with status 2."""
+    status, out, err = call(capsys, *arguments)
+    lines = [line for line in err.splitlines() if "error:" in line]
+    assert (status, out, len(lines)) == (2, "", 1), err
+    assert "Traceback" not in err
+    return lines[0]
+
+
+def arrays(folder, file="metrics.npz"):
+    """The arrays of a file of a result, by name."""
+    with np.load(folder / file) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def write_answers(path, responses, prompts=None):
+    lines = [
+        json.dumps(
+            {"prompt": f"prompt {i}" if prompts is None else prompts[i], "response": said, "score": 0.5}
+        )
+        for i, said in enumerate(responses)
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
 
 
 @contextmanager
@@ -59,6 +92,10 @@ def compilations():
         jax.monitoring.unregister_event_duration_listener(listen)
 
 
+SMALL = {"bandit": Bandit(ordinary=5, planted=2), "linear": Linear(dimension=6)}
+FOLLOWER = {"bandit": BestResponse(ridge=0.1, alpha=0.3), "linear": Gradient()}
+"""A follower for each."""
+CONTEXTUAL = Contextual(prompts=2, trapped=1, ordinary=2, traps=1, topics=1)
 HIDDEN = 3
 
 
@@ -86,14 +123,11 @@ CASES = {
     "linear": (lambda key: Linear(dimension=6), BestResponse(ridge=0.05)),
     "neural bandit": (neural_bandit, Converged(ridge=0.05, alpha=0.3, anchored=True)),
 }
-
-
-def relative_error(a, b):
-    a, b = ravel_pytree(a)[0], ravel_pytree(b)[0]
-    return float(jnp.linalg.norm(a - b) / jnp.linalg.norm(b))
+"""Games and best responses to them."""
 
 
 def at(case, key):
+    """One of these games, its follower, and a state that is no best response."""
     make, follower = CASES[case]
     game = make(key)
     theta, phi = game.init(key)
@@ -102,10 +136,15 @@ def at(case, key):
     return game, follower, theta, RewardModel(phi, memory=jax.tree.map(jnp.zeros_like, phi))
 
 
-def slope(steps, errors):
-    return np.polyfit(np.log(steps), np.log(errors), 1)[0]
+@struct.dataclass
+class AgainstReference(Linear):
+    """The linear environment with a fixed response to compare with."""
+
+    def reference(self):
+        return Responses(0.5 * jnp.ones((1, self.dimension)), jnp.ones(1))
 
 
+ONE_PAIR = AgainstReference(dimension=4)
 draw = jax.jit(lambda environment, key: environment.draw(named_key(key, "instance")))
 
 
@@ -125,15 +164,6 @@ def at_random(environment, follower, key):
     return game, *jax.jit(away_from_the_start)(game, follower, key)
 
 
-CONTEXTUAL = Contextual(prompts=2, trapped=1, ordinary=2, traps=1, topics=1)
-
-
-def moved(game, follower, key):
-    theta, phi = game.init(key)
-    theta = theta + 0.5 * jax.random.normal(key, theta.shape)
-    return theta, follower.init(game, theta, phi + 0.3 * jax.random.normal(key, phi.shape), key)
-
-
 def pairs_by_hand(game, theta, opponent):
     """Weights of all pairs, their features and p* at the default temperature, from the formulas alone."""
     psi, u = np.asarray(game.candidates.features), np.asarray(game.candidates.quality)
@@ -148,74 +178,25 @@ def pairs_by_hand(game, theta, opponent):
     return tuple(map(np.array, zip(*rows, strict=True)))
 
 
-@struct.dataclass
-class AgainstReference(Linear):
-    """The linear environment with a fixed response to compare with."""
-
-    def reference(self):
-        return Responses(0.5 * jnp.ones((1, self.dimension)), jnp.ones(1))
+def relative_error(a, b):
+    a, b = ravel_pytree(a)[0], ravel_pytree(b)[0]
+    return float(jnp.linalg.norm(a - b) / jnp.linalg.norm(b))
 
 
-ONE_PAIR = AgainstReference(dimension=4)
-
-
-SMALL = {"bandit": Bandit(ordinary=5, planted=2), "linear": Linear(dimension=6)}
-
-
-FOLLOWER = {"bandit": BestResponse(ridge=0.1, alpha=0.3), "linear": Gradient()}
-
-
-def complaint(capsys, *arguments):
-    """The one line of a command that ends with status 2."""
-    status, out, err = call(capsys, *arguments)
-    lines = [line for line in err.splitlines() if "error:" in line]
-    assert (status, out, len(lines)) == (2, "", 1), err
-    assert "Traceback" not in err
-    return lines[0]
-
-
-def arrays(folder, file="metrics.npz"):
-    """The arrays of a file of a result, by name."""
-    with np.load(folder / file) as stored:
-        return {name: stored[name] for name in stored.files}
-
-
-LONG_RUN = ["run", "linear", "--dimension", "4", "--steps", "60", "--seeds", "3", "--record", "outcome"]
-"""A run of some segments."""
+def slope(steps, errors):
+    """The power of the step as which errors grow."""
+    return np.polyfit(np.log(steps), np.log(errors), 1)[0]
 
 
 # final utilities of 14 seeds under two methods: they hold or collapse, with ties
 METHOD_A = np.array([8.9, 9.5, 2.0, 8.9, 9.4, 9.3, 9.0, 9.3, 2.0, 9.5, 8.5, 8.2, 9.1, 9.4])
-
-
 METHOD_B = np.array([2.0, 2.0, 9.0, 9.0, 9.7, 9.4, 9.1, 2.0, 8.9, 8.5, 2.0, 9.3, 8.9, 2.0])
-
-
-GRID = ["--objective", "myopic,relaxed,exact", "--grid", "weight=0,0.1", "--grid", "dimension=4"]
-SWEEP = ["sweep", "linear", *GRID, "--steps", "6", "--seeds", "5", "--width", "4", "--precision", "float64"]
-"""A cell of RLHF, two of relaxed FPO, one of exact: 15 runs of one program in 4 chunks, 5 of another in 2."""
-
-
-SCORED = ["judge", "a.jsonl", "b.jsonl", "--scorer"]
-"""Answers compared by a scorer."""
-
-
-def write_answers(path, responses, prompts=None):
-    lines = [
-        json.dumps(
-            {"prompt": f"prompt {i}" if prompts is None else prompts[i], "response": said, "score": 0.5}
-        )
-        for i, said in enumerate(responses)
-    ]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
 COUNTABLE = {
     "language": {"length": 3},
     "linear": {"dimension": 12},
     "neural": {"policy_steps": 1},  # XLA counts a loop's body once
 }
+"""Sizes at which an iteration can be counted by hand."""
 
 
 @cache
@@ -239,3 +220,11 @@ def compiled_iteration(environment, objective):
     game, state, noise = begin(key)
     program = jax.jit(iterate).lower(game, leader, state, noise).compile()
     return settings, program, (game, leader, state, noise)
+
+
+def require_named(complaint, refused):
+    """Require that this is refused with this complaint, in one line."""
+    with pytest.raises(InputError) as caught:
+        refused()
+    assert str(caught.value).startswith(complaint)
+    assert "\n" not in str(caught.value)

@@ -6,10 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpo_jax import (
-    InputError,
-    Responses,
-)
+from fpo_jax import InputError, Responses
 from fpo_jax.expect import expect, mix
 
 

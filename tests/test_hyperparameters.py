@@ -8,16 +8,7 @@ import numpy as np
 import pytest
 
 import fpo_jax
-from fpo_jax import (
-    BestResponse,
-    Exact,
-    ForwardDifference,
-    Gradient,
-    InputError,
-    Leader,
-    Myopic,
-    Relaxed,
-)
+from fpo_jax import BestResponse, Exact, ForwardDifference, Gradient, InputError, Leader, Myopic, Relaxed
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.envs.bandit import Bandit
 from fpo_jax.envs.linear import Linear

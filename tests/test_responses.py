@@ -13,8 +13,6 @@ from fpo_jax.responses import Responses, accepted, best_of, drawn, paired
 
 WEIGHTS = np.array([0.1, 0.2, 0.15, 0.05, 0.1, 0.15, 0.05, 0.2])  # two prompts, of probability ½ each
 SCORES = np.array([1.0, 3.0, 1.0, -2.0, 0.5, 0.5, 0.5, 0.2])  # with ties
-
-
 best_of_jitted = jax.jit(best_of, static_argnums=(2, 3))
 
 

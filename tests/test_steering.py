@@ -10,13 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpo_jax import (
-    BestResponse,
-    Gradient,
-    Labels,
-    Preferences,
-    RewardModel,
-)
+from fpo_jax import BestResponse, Gradient, Labels, Preferences, RewardModel
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.envs.bandit import Arm, Bandit, BanditGame
 from fpo_jax.envs.linear import Linear
@@ -37,14 +31,10 @@ FOLLOWERS = {
     "gradient, mixed data": Gradient(rm_lr=0.05, alpha=0.3),
     "best response, mixed data": BestResponse(ridge=0.1, alpha=0.3),
 }
-
-
 SMALL = {
     "neural": {"dimension": 3, "rm_hidden": "4", "responses": 2},
     "language": {"vocabulary": 6, "prompts": 1, "length": 2, "width": 4, "features": 4},
 }
-
-
 QUICK = {  # one of each kind of policy and of update; the other pairs are slow
     "bandit": [name for name in FOLLOWERS if name != "converged"],
     "linear": ["gradient, 1 step", "gradient, 3 steps", "best response", "best response, anchored"],
@@ -212,8 +202,6 @@ def test_steering_ignores_what_a_best_response_forgets(key):
 
 
 SAMPLED = Neural(dimension=2, signal_dimension=1, rm_hidden="3", responses=2, sigma=0.5)
-
-
 FEEDBACKS = {"labels": Labels(), "preferences": Preferences(labels="hard")}
 
 

@@ -22,8 +22,6 @@ from fpo_jax.objectives.penalties import Fpo
 from tests.helpers import SMALL, compilations
 
 LINEAR, BANDIT = SMALL["linear"], SMALL["bandit"]
-
-
 CHANGES = {
     "weight": [(LINEAR, Leader(Relaxed(weight=w)), Gradient()) for w in (0.1, 0.2, 1, 0)],
     "policy_lr": [(LINEAR, Leader(Relaxed(), policy_lr=lr), Gradient()) for lr in (0.02, 0.03)],

@@ -9,13 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fpo_jax import (
-    Gradient,
-    Leader,
-    Myopic,
-    run_seeds,
-    seed_keys,
-)
+from fpo_jax import Gradient, Leader, Myopic, run_seeds, seed_keys
 from fpo_jax.engine.lanes import apart, together
 from fpo_jax.envs.linear import Linear
 

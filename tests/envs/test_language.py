@@ -28,8 +28,6 @@ from fpo_jax.steering import foresighted_value
 from fpo_jax.testing.checks import central_difference
 
 FOLLOWER = BestResponse(ridge=0.01, alpha=0.1)
-
-
 log_policy = jax.jit(lambda game, theta: game.log_policy(theta))
 
 

@@ -21,8 +21,6 @@ from fpo_jax.hyperparameters import validate
 from fpo_jax.objectives import Fpo
 
 STEPS, INNER, DRAWS, WIDTHS, DIMENSION = 12, 3, 2, (4, 5, 3, 1), 4
-
-
 ARMS = {  # the others are replayed by the tests of parity
     "relaxed": Fpo(weight=0.3, utility="detached"),
     "practical": Fpo(weight=0.3, oracle=0.0, utility="detached"),

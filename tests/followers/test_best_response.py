@@ -6,11 +6,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from scipy.special import expit
 
-from fpo_jax import (
-    BestResponse,
-    Gradient,
-    Preferences,
-)
+from fpo_jax import BestResponse, Gradient, Preferences
 from fpo_jax.envs.bandit import Bandit
 from fpo_jax.expect import follower_loss, training_data
 from fpo_jax.followers import Converged

@@ -6,16 +6,7 @@ import numpy as np
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
-from fpo_jax import (
-    BestResponse,
-    Exact,
-    Gradient,
-    Labels,
-    Preferences,
-    Relaxed,
-    Responses,
-    RewardModel,
-)
+from fpo_jax import BestResponse, Exact, Gradient, Labels, Preferences, Relaxed, Responses, RewardModel
 from fpo_jax.envs.bandit import Bandit
 from fpo_jax.envs.linear import Linear
 from fpo_jax.expect import follower_loss, training_data

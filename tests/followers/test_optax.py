@@ -23,8 +23,6 @@ from fpo_jax.steering import foresighted_value, norm, steering
 from fpo_jax.testing.checks import central_difference
 
 SMALL = Neural(dimension=3, signal_dimension=1, rm_hidden="4")
-
-
 CASES = {
     "Adam, last draws": (
         Linear(dimension=4),

@@ -6,17 +6,7 @@ import numpy as np
 import pytest
 from flax import struct
 
-from fpo_jax import (
-    BestResponse,
-    Exact,
-    Gradient,
-    Leader,
-    Relaxed,
-    RewardModel,
-    outcome,
-    run_seeds,
-    seed_keys,
-)
+from fpo_jax import BestResponse, Exact, Gradient, Leader, Relaxed, RewardModel, outcome, run_seeds, seed_keys
 from fpo_jax.envs.bandit import Bandit, BanditGame
 from fpo_jax.envs.linear import Linear
 from fpo_jax.objectives import FirstOrder, Limit

@@ -10,11 +10,9 @@ from fpo_jax import BestResponse, Exact, Gradient, Myopic
 from fpo_jax.errors import InputError
 from fpo_jax.followers import Optax
 from fpo_jax.objectives.routes import EffectiveReward, Implicit, ScoreFunction, ZeroOrder
-from tests.helpers import CASES, at, relative_error
+from tests.helpers import CASES, at, away_from_the_start, relative_error
 
 UNROLLED = "unrolled over three best responses"
-
-
 EXACT_ROUTES = {
     "autodiff of F": Exact(),
     UNROLLED: Exact(horizon=3),
@@ -22,13 +20,6 @@ EXACT_ROUTES = {
     "implicit, CG": Implicit(solver="cg"),
     "effective reward": EffectiveReward(),
 }
-
-
-def away_from_the_start(make, follower, key):
-    game = make(key)
-    theta, phi = game.init(key)
-    theta = theta + 0.5 * jax.random.normal(key, theta.shape)
-    return game, theta, follower.init(game, theta, phi, key)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +30,8 @@ def test_all_exact_routes_agree(case, key):
 
     @jax.jit
     def by_all_routes(key):
-        game, theta, model = away_from_the_start(make, follower, key)
+        game = make(key)
+        theta, model = away_from_the_start(game, follower, key)
         estimates = {
             name: route.estimate(game, follower, theta, model, key)
             for name, route in (EXACT_ROUTES | {"zero order": ZeroOrder(), "myopic": Myopic()}).items()

@@ -3,19 +3,23 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy.special import expit
 
 from fpo_jax import (
     Gradient,
     Informed,
+    Leader,
     Practical,
     Preferences,
     Relaxed,
     RewardModel,
+    run_seed,
 )
+from fpo_jax.envs.linear import Linear
 from fpo_jax.feedback import recorded
 from fpo_jax.followers import Optax
-from tests.helpers import pairs_by_hand
+from tests.helpers import CONTEXTUAL, pairs_by_hand, require_named
 
 
 def test_what_an_oracle_knows_leads_from_practical_to_relaxed(contextual_state, key):
@@ -63,3 +67,18 @@ def test_residuals_from_the_followers_own_buffer(contextual_state, key):
         for o in (Informed(weight=0.0), Informed(weight=1.0, source="buffer"))
     ]
     np.testing.assert_allclose(values[0] - values[1], penalty, rtol=1e-10)
+
+
+BAD = {
+    "oracle = Linear: must be an environment that draws": lambda key: run_seed(
+        Linear(), Leader(Informed()), Gradient(), key, steps=1
+    ),
+    "follower = gradient: must be one that remembers": lambda key: run_seed(
+        CONTEXTUAL, Leader(Informed(source="buffer")), Gradient(), key, steps=1
+    ),
+}
+
+
+@pytest.mark.parametrize("complaint", BAD)
+def test_bad_input(complaint, key):
+    require_named(complaint, lambda: BAD[complaint](key))

@@ -7,15 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpo_jax import (
-    BestResponse,
-    Exact,
-    Gradient,
-    Myopic,
-    Practical,
-    Relaxed,
-    RewardModel,
-)
+from fpo_jax import BestResponse, Exact, Gradient, Myopic, Practical, Relaxed, RewardModel
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.envs.linear import Linear
 from fpo_jax.expect import leader_value

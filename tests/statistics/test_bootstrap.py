@@ -6,20 +6,12 @@ import pytest
 from scipy import stats
 
 from fpo_jax.statistics import bootstrap as module
-from fpo_jax.statistics import (
-    interquartile_mean,
-    paired_difference,
-    probability_of_improvement,
-)
+from fpo_jax.statistics import interquartile_mean, paired_difference, probability_of_improvement
 from fpo_jax.statistics.bootstrap import bootstrap, mean, middle_half, superiority
 from tests.helpers import METHOD_A, METHOD_B, compilations
 
 NAN = np.nan
-
-
 SIZE = 7
-
-
 FEW = 21  # resamples, where their number does not matter
 
 

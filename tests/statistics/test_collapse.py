@@ -4,12 +4,7 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fpo_jax.statistics import (
-    beyond_optimum,
-    collapsed,
-    passing,
-    share_gained,
-)
+from fpo_jax.statistics import beyond_optimum, collapsed, passing, share_gained
 
 
 def test_collapse_is_too_small_a_share_of_what_was_to_be_gained_or_of_what_was():

@@ -20,17 +20,9 @@ from fpo_jax.statistics.bootstrap import bootstrap, mean
 from tests.helpers import METHOD_A, METHOD_B
 
 NAN = np.nan
-
-
 SIZE = 7
-
-
 FEW = 21  # resamples, where their number does not matter
-
-
 THRESHOLDS = np.array([0.0, 2.0, 8.9, 9.0, 12.0])
-
-
 numbers = st.lists(st.integers(-50, 50).map(lambda i: i / 8), min_size=SIZE, max_size=SIZE).map(np.array)
 
 

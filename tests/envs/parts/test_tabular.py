@@ -182,17 +182,6 @@ def test_the_optimum_of_an_episode_that_ends(key):
     np.testing.assert_allclose(optimum, best, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (0.1, 3), (0.25, 7), (0.5, 15), (0.999, 29)])
-def test_garnet_plants_the_share_it_is_told(share, expected, key):
-    # of 30 states, rounded to the nearest (7.5 down), at least one ordinary
-    game, *_ = drawn(Garnet(states=30, planted_share=share), key)
-    planted = np.asarray(game.pairs.planted[:, 0])
-    assert planted.sum() == expected
-    style, quality = game.pairs.features[:, 0, 0], np.asarray(game.pairs.utility[:, 0])
-    assert np.all((style >= 2.0) == (planted == 1))
-    assert np.all(quality[planted == 1] <= 0.2)
-
-
 TABLES = {
     "transitions": np.array([[[0.5, 0.5], [1.0, 0.0]], [[0.0, 1.0], [0.25, 0.75]]]),
     "features": np.array([[1.0], [2.0]]),

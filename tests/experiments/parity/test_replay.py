@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 
 from fpo_jax.experiments.bench.numpy_oracle import LinearOracle, NeuralOracle, random_network
-from fpo_jax.experiments.cli.main import main
-
-
-def call(capsys, *arguments):
-    status = main([str(a) for a in arguments])
-    out, err = capsys.readouterr()
-    return status, out, err
+from tests.helpers import call
 
 
 def save(path, settings, arrays, changes):
