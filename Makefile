@@ -8,7 +8,7 @@ SET := $(shell $(or $(wildcard $(BIN)/python),$(PYTHON)) -c \
   'import sys; print("oldest" if sys.version_info < (3, 12) else "newest")' 2>/dev/null)
 PINS ?= constraints/$(SET).txt
 
-.PHONY: install reproduce test test-slow test-llm bench notebooks clean
+.PHONY: install reproduce test test-slow test-llm mutants bench notebooks clean
 
 # What `fpo-jax` needs, and nothing else.
 install: $(VENV)/runtime
@@ -28,6 +28,12 @@ test-slow: $(VENV)/dev
 # Tests of the extra for language models, which installs some gigabytes.
 test-llm: $(VENV)/llm
 	$(BIN)/pytest -q -n 2 --dist loadscope tests/experiments/llm tests/experiments/judging/llm
+
+# Plants faults, one at a time, and shows which of them no test sees.
+MUTANTS ?= 20
+SEED ?= 0
+mutants: $(VENV)/dev
+	$(BIN)/python -m tests.mutants --number $(MUTANTS) --seed $(SEED)
 
 bench: $(VENV)/runtime
 	$(BIN)/fpo-jax bench

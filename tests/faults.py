@@ -1,4 +1,4 @@
-"""One thing changed in a program: signs, terms, constants, comparisons, axes, arguments, keys, what is detached."""
+"""One thing changed in a program: signs, terms, constants, comparisons, axes, arguments, keys, detachment."""
 
 import ast
 import re
@@ -130,14 +130,11 @@ def keys_of(tree):
     found = {}
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef):
-            stored = {
-                n.id
-                for n in ast.walk(function)
-                if isinstance(getattr(n, "ctx", None), ast.Store) and hasattr(n, "id")
+            names = {argument.arg for argument in function.args.args}
+            names |= {
+                n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
             }
-            keys = {
-                n for n in stored | {a.arg for a in function.args.args} if n == "key" or n.endswith("_key")
-            }
+            keys = {name for name in names if name == "key" or name.endswith("_key")}
             for node in ast.walk(function):
                 found[id(node)] = found.get(id(node), set()) | keys
     return found

@@ -6,8 +6,8 @@
 
 Every fault is planted alone, in a copy of the tree. Tests that mirror the file run first and stop at their
 first failure, then those beside them, then a short list. A run that takes far longer than it does without a
-fault counts as a failure. `--out FILE` keeps a line for each, and what it holds already is not run again. Faults
-that change nothing stand in `equivalent_mutants.txt`, each with its reason.
+fault counts as a failure. `--out FILE` keeps a line for each, and what it holds already is not run again.
+Faults that change nothing stand in `equivalent_mutants.txt`, each with its reason.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def all_faults(only):
     return [fault for path in paths for fault in faults_in(path, (ROOT / path).read_text(encoding="utf-8"))]
 
 
-def tests_for(path):
+def groups_for(path):
     """Groups of test files: those that mirror a file, those beside them, and the short list."""
     room = Path("tests", *Path(path).parent.parts[path.startswith("fpo_jax") :])
     named = Path(path).stem
@@ -110,7 +110,7 @@ class Copy:
 
     def killer(self, fault):
         """The test that sees a fault, or None."""
-        for files in tests_for(fault.path):
+        for files in groups_for(fault.path):
             limit = self.limit(files)
             path = self.folder / fault.path
             whole = path.read_text(encoding="utf-8")
