@@ -79,7 +79,7 @@ def test_lengths_of_segments():
     for entries in [*range(1, 400), 4001, 10**6 + 1]:
         *others, last = lengths = segment_lengths(entries)
         assert sum(lengths) == entries
-        assert 20 <= len(lengths) <= 51 if entries > 50 else set(lengths) == {1}
+        assert 20 <= len(lengths) <= 51 if entries >= 40 else set(lengths) == {1}
         assert not others or (len({*others}) == 1 and last <= others[0])
     assert segment_lengths(300) == [15] * 20  # the fewest: each repeats an entry
     assert segment_lengths(4000) == [200] * 20
