@@ -15,7 +15,7 @@ from fpo_jax.errors import InputError
 from fpo_jax.experiments.cli.judge import JudgeOptions
 from fpo_jax.experiments.cli.options import parse
 from fpo_jax.experiments.core.unfinished import Unfinished
-from fpo_jax.experiments.judging.answers import matched
+from fpo_jax.experiments.judging.answer_files import matched
 from fpo_jax.experiments.judging.counts import Counts, assess, parse_counts
 from fpo_jax.experiments.judging.endpoint import ApiKey, Endpoint, require_url
 from fpo_jax.experiments.judging.question import TEMPLATE, fill, understand

@@ -28,7 +28,7 @@ from fpo_jax.experiments.cli.sweep import _axes
 from fpo_jax.experiments.core import unfinished as unfinished_folder
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.core.settings import resolve
-from fpo_jax.experiments.core.wording import told_apart
+from fpo_jax.experiments.core.wording import distinct
 from fpo_jax.experiments.runs.execution import execute
 from fpo_jax.experiments.sweeps import execution, figures
 from fpo_jax.experiments.sweeps.dataset import per_seed, table
@@ -505,8 +505,8 @@ def test_values_that_differ_in_the_eleventh_digit_are_told_apart(capsys):
     assert status == 0
     shown = [line.split()[1] for line in out.splitlines()[1:]]
     assert shown == ["0.1", "0.10000000001"]
-    assert told_apart([0.1, 0.2]) == ["0.1", "0.2"]
-    assert told_apart([1.0, None, float("nan"), 1 / 3]) == ["1", "–", "–", "0.333"]
+    assert distinct([0.1, 0.2]) == ["0.1", "0.2"]
+    assert distinct([1.0, None, float("nan"), 1 / 3]) == ["1", "–", "–", "0.333"]
 
 
 def test_a_sweep_meets_the_instances_of_a_run():
@@ -540,4 +540,4 @@ def test_whole_numbers_stay_whole_beside_a_method_without_them():
     result = execution.run_grid(dataclasses.replace(grid, steps=2, every=1))
     assert list(table(result)["horizon"]) == [None, 1, 2]
     assert json.loads(result.attrs["own"]) == {"myopic": [], "exact": ["horizon"]}
-    assert told_apart([1200.0, 1300.0]) == ["1200", "1300"]
+    assert distinct([1200.0, 1300.0]) == ["1200", "1300"]

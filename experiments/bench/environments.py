@@ -18,7 +18,7 @@ MOST_REPEATS = 5
 """Wide batches take seconds."""
 
 
-class Asked(Protocol):
+class BenchArguments(Protocol):
     """What of the options of `fpo-jax bench` is meant for this benchmark."""
 
     only: tuple[str, ...]
@@ -32,7 +32,7 @@ class Asked(Protocol):
     out: Path | None
 
 
-def bench_environments(asked: Asked, command: str) -> dict[str, Any]:
+def bench_environments(asked: BenchArguments, command: str) -> dict[str, Any]:
     """Measure, print the table unless JSON is asked for, write the folder if one is, and return the JSON.
 
     What is being measured is said on standard error.

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from fpo_jax import plotting
 from fpo_jax.experiments.bench.cold_start import ColdStart
 from fpo_jax.experiments.bench.eager_oracle import WITHOUT
-from fpo_jax.experiments.bench.peak_rates import Peak
+from fpo_jax.experiments.bench.peak_rates import PeakRates
 from fpo_jax.experiments.bench.rows import Row
 from fpo_jax.experiments.core.files import provenance, replacing, write_json
 from fpo_jax.experiments.core.timing import Times
@@ -37,7 +37,7 @@ class Benchmark(NamedTuple):
     command: str
     precision: str
     repeats: int
-    peak: Peak
+    peak: PeakRates
     rows: Sequence[Row]
     cold: Mapping[tuple[str, str], Mapping[str, ColdStart]]
 

@@ -77,7 +77,7 @@ def sweep_command(arguments: Sequence[str]) -> int:
 
     from fpo_jax.errors import InputError
     from fpo_jax.experiments.core.devices import use_device
-    from fpo_jax.experiments.core.env_files import given_again, load_environment, require_same
+    from fpo_jax.experiments.core.env_files import env_options, load_environment, require_same
     from fpo_jax.experiments.core.files import finished
     from fpo_jax.experiments.core.progress import Progress
     from fpo_jax.experiments.core.settings import load
@@ -131,7 +131,7 @@ def sweep_command(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         if given.out is None or not UnfinishedSweep(given.out).exists:
             raise
-        own = given_again(own_name) if own_name else []
+        own = env_options(own_name) if own_name else []
         again = " ".join([f"{PROGRAM} sweep --resume --out {shlex.quote(str(given.out))}", *own])
         sys.stderr.write(f"\n{PROGRAM}: interrupted; finished chunks are kept; go on with `{again}`\n")
         return 130

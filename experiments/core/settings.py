@@ -19,7 +19,7 @@ import jax
 from fpo_jax.engine.initial import SEED_LIMIT
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.errors import InputError, require_known
-from fpo_jax.experiments.core.env_files import given_again, origin, without_origin
+from fpo_jax.experiments.core.env_files import env_options, origin, without_origin
 from fpo_jax.feedback import FEEDBACKS
 from fpo_jax.followers import FOLLOWERS
 from fpo_jax.hyperparameters import declared, validate
@@ -168,7 +168,7 @@ class Settings:
     def command(self) -> str:
         """Return the shortest command that repeats this run."""
         environment = self.names.environment
-        words = ["fpo-jax run", environment, *given_again(environment), f"--objective {self.names.objective}"]
+        words = ["fpo-jax run", environment, *env_options(environment), f"--objective {self.names.objective}"]
         usual_names = parts(Names(environment, self.names.objective))[0]._asdict()
         usual = resolve(self.names._asdict()).as_dict() | usual_names
         for name, value in self.as_dict().items():

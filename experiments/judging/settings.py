@@ -27,7 +27,7 @@ ALONE = ("endpoint", "scorer", "counts")
 """Who judges: one of these."""
 
 
-class Asked(Protocol):
+class JudgeArguments(Protocol):
     """How a comparison is to be made, besides its settings: options of `fpo-jax judge`."""
 
     config: Path | None
@@ -40,7 +40,7 @@ class Asked(Protocol):
     give_up: int
 
 
-def settings_of(given: Asked) -> dict[str, Any]:
+def settings_of(given: JudgeArguments) -> dict[str, Any]:
     """Return the settings of a comparison: those of an earlier one, if any, and what is said besides.
 
     Raises:
@@ -69,7 +69,7 @@ def settings_of(given: Asked) -> dict[str, Any]:
     return settings | {name: value for name, value in defaults.items() if settings[name] is None}
 
 
-def _check(settings: Mapping[str, Any], asked: Mapping[str, Any], given: Asked) -> None:
+def _check(settings: Mapping[str, Any], asked: Mapping[str, Any], given: JudgeArguments) -> None:
     judges = [name for name in ALONE if settings[name]]
     if len(judges) != 1:
         allowed = "one of --endpoint URL --judge-model NAME, --scorer SCORER, --counts WINS:LOSSES"

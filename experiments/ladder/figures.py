@@ -6,8 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fpo_jax import plotting
-from fpo_jax.experiments.ladder.result import Route
-from fpo_jax.experiments.ladder.result import Decomposed, Effective
+from fpo_jax.experiments.ladder.result import Decomposed, Effective, Route
 from fpo_jax.plotting import Axis, Chart, Level, Line, Points, Style
 
 REFERENCE = "exact"

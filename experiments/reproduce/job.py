@@ -25,7 +25,7 @@ CELLS = (
 )
 
 
-class Experiment(Protocol):
+class AnyExperiment(Protocol):
     """What the job asks of an experiment, of whatever kind (`runs.experiment`, `sweeps.experiment`)."""
 
     @property
@@ -42,7 +42,7 @@ class Experiment(Protocol):
 
 
 def reproduce(
-    known: Mapping[str, Experiment],
+    known: Mapping[str, AnyExperiment],
     out: Path,
     only: Sequence[str] = (),
     seeds: int | None = None,
