@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fpo_jax.engine.initial import Begun, begin, directly, seed_keys
-from fpo_jax.engine.simulate import continuing, run_by
+from fpo_jax.engine.checks import directly
+from fpo_jax.engine.initial import begin, seed_keys
+from fpo_jax.engine.runs import iterations as program_of
+from fpo_jax.engine.runs import run_by
 from fpo_jax.errors import InputError, require_known
 from fpo_jax.experiments.core.progress import Tell, silent, telling
 from fpo_jax.experiments.core.settings import Settings, in_precision
@@ -54,7 +56,7 @@ def decompose(
         keys, devices = seed_keys(settings.seeds, settings.seed), jax.local_devices()
         running = f"running {settings.names.objective}"
         iterations = f"the iterations of {settings.names.objective}"
-        words = {begin: "how runs begin", continuing(len(keys), devices): iterations}
+        words = {begin: "how runs begin", program_of(len(keys), devices): iterations}
         begun, _, trace = run_by(
             telling(directly, tell, words, then=running),
             *(environment, leader, follower, keys),
@@ -65,7 +67,7 @@ def decompose(
             watch=lambda partway: tell(running, partway.done / partway.entries),
         )
         states = jax.tree.map(lambda leaf: jnp.asarray(leaf[:, shown]), trace.state)
-        games = jax.jit(Begun.games, static_argnums=1)(begun, settings.seeds)
+        games = jax.tree.map(lambda leaf: leaf[: settings.seeds], begun.game)
         estimates = RouteEstimates(games, follower, keys, states, jnp.asarray(shown / settings.steps))
         tell("the exact gradient: compiling it, and computing it at every state")
         exact, _ = estimates.correction(ladder["exact"])

@@ -2,7 +2,7 @@
 
 from fpo_jax.hyperparameters import declared
 from fpo_jax.objectives import OBJECTIVES, Exact
-from fpo_jax.objectives.routes import Implicit
+from fpo_jax.objectives.implicit import Implicit
 from fpo_jax.types import Objective, Recipe
 
 
@@ -24,7 +24,7 @@ def ladder_of(recipe: Recipe, horizon: int, scale: float | None) -> dict[str, Ob
     ladder = {name: make(name) for name in OBJECTIVES if name not in left_out}
     exact = Exact(horizon=horizon)  # the reference is dF/dθ itself, whatever the leader may know of it
     if ladder["exact"] != exact:
-        ladder |= {"exact": exact, f"exact, U {ladder['exact'].utility}": ladder["exact"]}  # type: ignore[attr-defined]
+        ladder |= {"exact": exact, f"exact, U {ladder['exact'].utility}": ladder["exact"]}
     ladder |= {
         "implicit, CG": Implicit(solver="cg"),
         "implicit, Neumann 10": Implicit(solver="neumann", terms=10),

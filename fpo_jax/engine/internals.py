@@ -1,7 +1,7 @@
 """All that leans on the insides of JAX and XLA, which change without notice from one release to the next.
 
-`tests/test_internals.py` holds each part to what the rest of the package expects of it, so that it names what
-a new release has broken.
+`tests/engine/test_internals.py` holds each part to what the rest of the package expects of it, so that it
+names what a new release has broken.
 """
 
 import os
