@@ -8,10 +8,13 @@ from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.errors import InputError, require_known
 from fpo_jax.experiments.bench.cold_start import ColdStart, cold_starts
 from fpo_jax.experiments.bench.compiled_run import nothing_kept
+from fpo_jax.experiments.bench.files import write
 from fpo_jax.experiments.bench.peak_rates import peak_rates
-from fpo_jax.experiments.bench.report import Benchmark, as_json, lines, write
+from fpo_jax.experiments.bench.result import Benchmark, as_json
 from fpo_jax.experiments.bench.rows import Row, measure
+from fpo_jax.experiments.bench.table import lines
 from fpo_jax.experiments.core.files import require_writable
+from fpo_jax.experiments.core.ranges import require_number
 from fpo_jax.objectives import OBJECTIVES
 
 MOST_REPEATS = 5
@@ -48,8 +51,8 @@ def bench_environments(asked: BenchArguments, command: str) -> dict[str, Any]:
         require_known("objectives", name, OBJECTIVES)
     if not objectives:
         raise InputError("objectives", "nothing", "one or more")
-    if asked.iterations is not None and asked.iterations < 1:
-        raise InputError("iterations", asked.iterations, "an integer >= 1")
+    if asked.iterations is not None:
+        require_number("iterations", asked.iterations, 1, whole=True)
     if asked.out is not None:
         require_writable(asked.out)
     repeats = min(asked.repeats, MOST_REPEATS)

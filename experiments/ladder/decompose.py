@@ -17,6 +17,7 @@ from fpo_jax.engine.runs import iterations as program_of
 from fpo_jax.engine.runs import run_by
 from fpo_jax.errors import InputError, require_known
 from fpo_jax.experiments.core.progress import Tell, silent, telling
+from fpo_jax.experiments.core.ranges import require_number
 from fpo_jax.experiments.core.settings import Settings, in_precision
 from fpo_jax.experiments.ladder.estimates import RouteEstimates
 from fpo_jax.experiments.ladder.result import Decomposed
@@ -44,8 +45,7 @@ def decompose(
     """
     if not 1 <= every <= settings.steps:
         raise InputError("every", every, f"an integer >= 1 and <= steps = {settings.steps}")
-    if horizon < 1:
-        raise InputError("foresee", horizon, "an integer >= 1")
+    require_number("foresee", horizon, 1, whole=True)
     environment, leader, follower = settings.build()
     scale = follower.calibrated_weight(horizon)
     ladder = ladder_of(environment.recipe, horizon, scale)
