@@ -97,6 +97,7 @@ def play(
         return after, entry(state, done)
 
     number = steps // every if entries is None else entries
-    last, trace = jax.lax.scan(to_next_entry, state, first + every * jnp.arange(number))
-    end = entry(last, jnp.asarray(first + every * number))
+    done = first + every * jnp.arange(number + 1)
+    last, trace = jax.lax.scan(to_next_entry, state, done[:-1])
+    end = entry(last, done[-1])
     return last, jax.tree.map(lambda rows, row: jnp.concatenate([rows, row[None]]), trace, end)

@@ -1,29 +1,13 @@
-"""Lanes of one program: what all of them share, and how devices divide them."""
+"""Lanes of one program, divided among devices."""
 
 import os
 import subprocess
 import sys
 
-import chex
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fpo_jax import Gradient, Leader, Myopic, run_seeds, seed_keys
-from fpo_jax.engine.lanes import apart, together
 from fpo_jax.envs.linear import Linear
-
-
-def test_what_all_lanes_share_stands_once():
-    lanes = jnp.arange(3.0)
-    shared, own = apart(lambda lane: {"same": jnp.ones(2), "own": lane**2, "none": None}, lanes)
-    chex.assert_trees_all_equal(shared, {"same": jnp.ones(2), "own": None, "none": None})
-    chex.assert_trees_all_equal(own, {"same": None, "own": lanes**2, "none": None})
-    whole = jax.vmap(lambda own: together(shared, own))(own)
-    chex.assert_trees_all_equal(whole, {"same": jnp.ones((3, 2)), "own": lanes**2, "none": None})
-    shared, own = apart(lambda lane: jnp.ones(2), lanes)
-    chex.assert_trees_all_equal((shared, own), (jnp.ones(2), None))
-
 
 THREE_DEVICES = """
 import sys
@@ -33,7 +17,7 @@ import jax, numpy
 from fpo_jax.envs.linear import Linear
 from fpo_jax.experiments.core import programs
 from fpo_jax import Gradient, Leader, Myopic, run_seeds, seed_keys
-from fpo_jax.engine.simulate import run_by
+from fpo_jax.engine.runs import run_by
 jax.config.update("jax_enable_x64", True)
 devices = jax.local_devices()
 assert len(devices) == 3
@@ -41,7 +25,7 @@ players = Linear(dimension=6), Leader(Myopic(), policy_lr=0.02), Gradient()
 _, four = run_seeds(*players, seed_keys(4), steps=20)
 programs.keep_in(Path(sys.argv[1]))
 begun, _, two = run_by(partial(programs.call_kept, "two"), *players, seed_keys(2), devices=devices, steps=20)
-assert begun.first.finite.sharding.num_devices == 2
+assert begun.optimum.sharding.num_devices == 2
 numpy.savez(sys.argv[2], **{f"{number} {name}": values
     for number, trace in ((4, four), (2, two)) for name, values in trace.metrics.items()})
 """

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fpo_jax.engine.simulate import continue_alone, continue_lanes, run_by
 
 from fpo_jax import Gradient, InputError, Leader, Relaxed, outcome, run_seed, run_seeds, seed_keys
-from fpo_jax.engine.initial import directly
+from fpo_jax.engine.checks import directly
 from fpo_jax.engine.internals import programs_of
-from fpo_jax.engine.segments import segment_rows
+from fpo_jax.engine.runs import play_alone, play_lanes, run_by
+from fpo_jax.engine.segments import segment_lengths
 from fpo_jax.envs.linear import Linear
 
 PLAYERS = Linear(dimension=4), Leader(Relaxed()), Gradient()
@@ -38,7 +38,7 @@ def test_the_metrics_of_one_run_are_scalars(key):
 
 def test_another_hook_compiles_nothing():
     go = partial(run_seeds, *PLAYERS, steps=60, record=outcome)
-    programs = continue_lanes.jitted, continue_alone.jitted
+    programs = play_lanes.jitted, play_alone.jitted
     counts = []
     for first_seed in (0, 5):
         go(seed_keys(3, first_seed), on_entry=lambda iteration, metrics: None)
@@ -76,25 +76,27 @@ def test_a_hook_within_a_traced_function_is_refused(key):
 
 
 def test_lengths_of_segments():
-    for rows in [*range(1, 400), 4001, 10**6 + 1]:
-        length = segment_rows(rows)
-        number = -(-rows // length)
-        assert (20 <= number <= 50) if rows > 50 else length == 1
-    assert segment_rows(201) == 7  # 29 · 7 = 203; 41 · 5 and 34 · 6 are further from 201
-    assert segment_rows(251) == 6  # 42 · 6 = 252
+    for entries in [*range(1, 400), 4001, 10**6 + 1]:
+        *others, last = lengths = segment_lengths(entries)
+        assert sum(lengths) == entries
+        assert 20 <= len(lengths) <= 51 if entries > 50 else set(lengths) == {1}
+        assert not others or (len({*others}) == 1 and last <= others[0])
+    assert segment_lengths(300) == [15] * 20  # the fewest: each repeats an entry
+    assert segment_lengths(4000) == [200] * 20
+    assert segment_lengths(211) == [10] * 21 + [1]  # a prime number, so that the last is shorter
 
 
 def test_a_run_goes_on_from_where_it_was_cut_to_the_last_bit():
     seen, options = [], {"devices": jax.local_devices(), "steps": 60, "record": outcome, "keep_states": True}
     go = partial(run_by, directly, *PLAYERS, seed_keys(3), **options)
     _, final, trace = go(watch=seen.append)
-    assert len(seen) == 16  # chunks of 4 iterations, and one that holds the last entry alone
+    assert len(seen) == 20  # of 3 iterations
     done = seen[4].done
-    assert done == 5 * 4
+    assert done == 5 * 3 + 1
     cut = seen[4]._replace(trace=jax.tree.map(lambda leaf: leaf[:, :done], trace))
     later = []
     _, *resumed = go(watch=later.append, partway=cut)
-    assert len(later) == 11
+    assert len(later) == 15
     chex.assert_trees_all_equal(resumed, [final, trace])
 
 
