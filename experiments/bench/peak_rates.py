@@ -18,7 +18,7 @@ LENGTH, EVALUATIONS = 4096, 1000
 REPEATS = 30
 
 
-class Peak(NamedTuple):
+class PeakRates(NamedTuple):
     """Operations in a second on the wall, all devices together, and in a CPU second.
 
     On a CPU the former is the latter times the devices, since other work may hold some cores meanwhile.
@@ -37,7 +37,7 @@ class Peak(NamedTuple):
         return Times(*((work.flops + work.lapack) / f + work.transcendentals / t for f, t in both))
 
 
-def peak_rates(precision: str) -> Peak:
+def peak_rates(precision: str) -> PeakRates:
     """Measure the rates in a precision; the best of many repeats counts."""
     devices = jax.local_devices()
 
@@ -56,7 +56,7 @@ def peak_rates(precision: str) -> Peak:
         row = jnp.linspace(0.5, 1.5, LENGTH)
         functions = (lambda x: jnp.exp(-x), lambda x: jnp.log(x + 2.0))
         evaluated = [rate(f, row, EVALUATIONS, LENGTH) for f in functions]
-        return Peak(
+        return PeakRates(
             rate(lambda x: x @ square, square, PRODUCTS, 2.0 * SIDE**3),
             Times(*map(max, zip(*evaluated, strict=True))),
         )

@@ -13,7 +13,7 @@ import jax
 from fpo_jax.experiments.bench.arithmetic import Work, iteration
 from fpo_jax.experiments.bench.compiled_run import CompiledRun
 from fpo_jax.experiments.bench.eager_oracle import eager
-from fpo_jax.experiments.bench.peak_rates import Peak
+from fpo_jax.experiments.bench.peak_rates import PeakRates
 from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.experiments.core.timing import Times, median_times
 
@@ -84,7 +84,7 @@ def measure(
     widths: Sequence[int],
     repeats: int,
     precision: str,
-    peak: Peak,
+    peak: PeakRates,
     iterations: int | None = None,
 ) -> list[Row]:
     """Return the rows of one environment; `iterations` are timed rather than those of `TIMED`."""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from fpo_jax.experiments.core.files import replacing, write_json
-from fpo_jax.experiments.ladder.decompose import Decomposed
 from fpo_jax.experiments.ladder.figures import draw
 from fpo_jax.experiments.ladder.page import section_of
+from fpo_jax.experiments.ladder.result import Decomposed
 from fpo_jax.experiments.report import page
 from fpo_jax.plotting import save_all
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fpo_jax import plotting
-from fpo_jax.experiments.runs.execution import Result
+from fpo_jax.experiments.runs.result import Result
 from fpo_jax.plotting import Axis, Chart, Level, Points, Style
 from fpo_jax.statistics import FALL, LOW, share_gained
 

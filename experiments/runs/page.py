@@ -6,9 +6,9 @@ from typing import Any
 
 from fpo_jax.experiments.core.wording import counted
 from fpo_jax.experiments.report.parts import SAY_CURVES, Section, View, markdown_table, share
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.figures import every_chart, method_styles
 from fpo_jax.experiments.runs.player import play_results
+from fpo_jax.experiments.runs.result import Result
 from fpo_jax.statistics import FALL, LOW
 
 NAMES = {

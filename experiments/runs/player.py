@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fpo_jax.experiments.report.parts import MOST_PANELS, Player, numbers
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.figures import TITLES
 from fpo_jax.experiments.runs.history import shown_iterations
+from fpo_jax.experiments.runs.result import Result
 
 PLANES = (("signal_norm", "noise_norm"), ("true_utility", "proxy_reward"))
 """Planes on which seeds are shown where a policy has no places: the first of which both metrics are there."""

@@ -45,7 +45,7 @@ class UnfinishedRun(Unfinished):
             if not resume:
                 self.require_free()
             elif self.exists:
-                self.begun_as(self._asked())
+                self.resumed(self._asked())
             try:
                 yield self
             except KeyboardInterrupt:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.core.json_lines import Line, json_lines
+from fpo_jax.experiments.core.json_lines import JsonLine, json_lines
 
 
-class Answer(NamedTuple):
+class AnswerLine(NamedTuple):
     """One answer, and the line of the file on which it stands."""
 
     prompt: str
@@ -18,7 +18,7 @@ class Answer(NamedTuple):
     line: int
 
 
-class Pair(NamedTuple):
+class AnswerPair(NamedTuple):
     """A prompt, and what A and B answered."""
 
     prompt: str
@@ -26,7 +26,7 @@ class Pair(NamedTuple):
     b: str
 
 
-def read_answers(path: Path) -> list[Answer]:
+def read_answers(path: Path) -> list[AnswerLine]:
     """Read a file of answers; fields beside prompt and response are ignored, and so are empty lines.
 
     Raises:
@@ -38,15 +38,15 @@ def read_answers(path: Path) -> list[Answer]:
     return answers
 
 
-def _answer(line: Line) -> Answer:
+def _answer(line: JsonLine) -> AnswerLine:
     prompt, response = line.fields.get("prompt"), line.fields.get("response")
     if not isinstance(prompt, str) or not isinstance(response, str):
         allowed = 'a JSON object with "prompt" and "response", both of them text'
         raise InputError("answers", line.where, allowed)
-    return Answer(prompt, response, line.number)
+    return AnswerLine(prompt, response, line.number)
 
 
-def matched(first: Path, second: Path) -> list[Pair]:
+def matched(first: Path, second: Path) -> list[AnswerPair]:
     """Read two files that answer the same prompts in the same order.
 
     Raises:
@@ -60,9 +60,9 @@ def matched(first: Path, second: Path) -> list[Pair]:
             raise InputError("answers", second, allowed)
     if len(a) != len(b):
         raise InputError("answers", second, f"as many as {first} has: {len(a)}, and it has {len(b)}")
-    return [Pair(one.prompt, one.response, other.response) for one, other in zip(a, b, strict=True)]
+    return [AnswerPair(one.prompt, one.response, other.response) for one, other in zip(a, b, strict=True)]
 
 
-def digest(pairs: Sequence[Pair]) -> str:
+def pairs_digest(pairs: Sequence[AnswerPair]) -> str:
     """Return the SHA-256 of all pairs, by which the same answers are known again."""
     return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
