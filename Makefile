@@ -8,7 +8,7 @@ SET := $(shell $(or $(wildcard $(BIN)/python),$(PYTHON)) -c \
   'import sys; print("oldest" if sys.version_info < (3, 12) else "newest")' 2>/dev/null)
 PINS ?= constraints/$(SET).txt
 
-.PHONY: install reproduce test test-slow test-llm bench notebooks clean
+.PHONY: install reproduce test test-slow test-llm mutants bench notebooks clean
 
 # What `fpo-jax` needs, and nothing else.
 install: $(VENV)/runtime
@@ -27,7 +27,13 @@ test-slow: $(VENV)/dev
 
 # Tests of the extra for language models, which installs some gigabytes.
 test-llm: $(VENV)/llm
-	$(BIN)/pytest -q -n 2 --dist loadscope tests/llm
+	$(BIN)/pytest -q -n 2 --dist loadscope tests/experiments/llm tests/experiments/judging/llm
+
+# Plants faults, one at a time, and shows which of them no test sees.
+MUTANTS ?= 20
+SEED ?= 0
+mutants: $(VENV)/dev
+	$(BIN)/python -m tests.mutants --number $(MUTANTS) --seed $(SEED)
 
 bench: $(VENV)/runtime
 	$(BIN)/fpo-jax bench
@@ -80,7 +86,9 @@ gpu:
 on-device: $(if $(GPU_PYTHON),,$(VENV)/$(if $(REHEARSED),dev,gpu))
 	@$(ON_DEVICE) -c 'import jax; found = jax.default_backend(); found == "$(DEVICE)" or \
 	  exit(f"make gpu: JAX {jax.__version__} finds no GPU here, only a {found}: DEVICE=cpu rehearses the tests")'
-	$(ON_DEVICE) -m pytest -q -n 4 $(patsubst %,tests/test_%.py,gpu steering oracle limit effective_reward sweep)
+	$(ON_DEVICE) -m pytest -q -n 4 $(patsubst %,tests/%.py,test_gpu test_steering test_oracle \
+  objectives/test_exact objectives/test_penalties objectives/test_effective_reward \
+  followers/test_gradient followers/test_best_response engine/test_sweep)
 
 $(VENV)/gpu: $(VENV)/dev
 	$(BIN)/pip install --quiet --disable-pip-version-check -c $(PINS) 'jax[$(CUDA)]'

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from fpo_jax import plotting
 from fpo_jax.engine.initial import seed_keys
-from fpo_jax.engine.simulate import run_seeds
+from fpo_jax.engine.runs import run_seeds
 from fpo_jax.envs.neural import Neural
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.runs import figures

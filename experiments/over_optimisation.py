@@ -7,7 +7,6 @@ import jax
 import numpy as np
 
 from fpo_jax import plotting
-from fpo_jax.engine.initial import initial_state
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.preferences import COMMON, PRACTICAL, RELAXED, RLHF
 from fpo_jax.experiments.runs.experiment import Experiment
@@ -15,6 +14,7 @@ from fpo_jax.experiments.runs.result import Result
 from fpo_jax.objectives.best_of_n import reward_scores
 from fpo_jax.plotting import Axis, Chart, Level, Line, Mark
 from fpo_jax.responses import best_of
+from fpo_jax.run import initial_state
 from fpo_jax.types import Game
 
 KL_WEIGHTS = (0.02, 0.1, 0.2, 0.5, 1.0)

@@ -51,3 +51,14 @@ def forgetful(monkeypatch):
     for now, before in ((ENVIRONMENTS, known), (env_files._given, given)):
         now.clear()
         now.update(before)
+
+
+@pytest.fixture(scope="session")
+def contextual_state():
+    """A small game of pairs, θ away from its start, and a reward model that is no best response."""
+    from fpo_jax import Gradient
+    from tests.helpers import CONTEXTUAL, away_from_the_start
+
+    key = jax.random.key(3)
+    game = jax.jit(CONTEXTUAL.draw)(key)
+    return game, *away_from_the_start(game, Gradient(), key)

@@ -3,7 +3,6 @@
 import re
 import shlex
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +13,8 @@ from fpo_jax.experiments.cli.new_env import write_template
 from fpo_jax.experiments.core.files import write_json
 from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.experiments.sweeps.grid import make_grid
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("docs/*.md")}
 PAGES |= {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md")}
 WORK = (  # what commands do once their options are understood

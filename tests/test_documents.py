@@ -3,7 +3,6 @@
 import importlib
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,8 @@ from fpo_jax.experiments.core.files import write_json
 from fpo_jax.experiments.sweeps.dataset import to_dataset
 from fpo_jax.experiments.sweeps.files import save
 from fpo_jax.experiments.sweeps.grid import make_grid
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PATHS = {name: ROOT / name for name in ("README.md", "CONTRIBUTING.md")}
 PATHS |= {path.relative_to(ROOT).as_posix(): path for path in ROOT.glob("docs/*.md")}
 PAGES = {name: path.read_text(encoding="utf-8") for name, path in PATHS.items()}

@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 
 from fpo_jax import outcome, seed_keys
-from fpo_jax.engine.initial import at_precision, directly, instance
-from fpo_jax.engine.simulate import Noise, run_by
+from fpo_jax.engine.checks import directly
+from fpo_jax.engine.initial import at_precision, instance
+from fpo_jax.engine.runs import run_by
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.experiments.core.settings import resolve
+from fpo_jax.experiments.parity.recorded import Noise, replay
+from fpo_jax.run import initial_state
 
 SEEDS, STEPS = 8, 12
 RUNS = {  # one of each kind of policy and of follower
@@ -96,16 +99,18 @@ def test_runs_in_float32_are_those_of_the_cpu(name, products, device, cpu):
 def metrics(name, device, precision, products):
     """Return what runs record, [seed, entry]; noise comes from outside, since a precision draws its own."""
     environment, leader, follower = resolve({"environment": name, "objective": RUNS[name]}).build()
-    with computing(device, "float64"):
-        noise = injected(environment, leader, follower)
+    keys = seed_keys(SEEDS)
+    if name == "neural":
+        with computing(device, precision), jax.default_matmul_precision(products):
+            recorded = replayed(environment, leader, follower, keys, precision)
+        return jax.device_get(recorded)
     with computing(device, precision), jax.default_matmul_precision(products):
         _, _, trace = run_by(
             directly,
-            *(environment, leader, follower, seed_keys(SEEDS)),
+            *(environment, leader, follower, keys),
             devices=(device,),
             steps=STEPS,
             record=outcome,
-            noise=None if noise is None else at_precision(noise, precision),
         )
     chex.assert_tree_is_on_device(trace, device=device)
     chex.assert_tree_shape_prefix(trace.metrics, (SEEDS, STEPS + 1))
@@ -113,12 +118,14 @@ def metrics(name, device, precision, products):
     return jax.device_get(trace.metrics)
 
 
-def injected(environment, leader, follower):
-    """Return noise for a game that samples; None for one whose expectations are exact."""
-    if not hasattr(follower, "draws"):
-        return None
-    policy_keys, data_keys = jax.random.split(jax.random.key(1), (2, STEPS))
-    return Noise(
-        jax.vmap(lambda key: environment.noise(key, leader.policy_steps))(policy_keys),
-        jax.vmap(lambda key: environment.noise(key, follower.draws))(data_keys),
-    )
+def replayed(environment, leader, follower, keys, precision):
+    """Return what the neural environment records with noise drawn in float64 and cast: [seed, iteration]."""
+    policy = np.random.default_rng(1).normal(size=(STEPS, leader.policy_steps, 1, environment.dimension))
+    data = np.random.default_rng(2).normal(size=(STEPS, follower.draws, 1, environment.dimension))
+    noise = at_precision(Noise(jnp.asarray(policy), jnp.asarray(data)), precision)
+
+    def one(key):
+        state = initial_state(environment, follower, key)
+        return replay(environment, leader, follower, state, noise)[0]
+
+    return jax.jit(jax.vmap(one))(keys)

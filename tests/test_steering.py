@@ -7,32 +7,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jax.flatten_util import ravel_pytree
 
-from fpo_jax import (
-    BestResponse,
-    Exact,
-    Gradient,
-    Labels,
-    Myopic,
-    Practical,
-    Preferences,
-    Relaxed,
-    Responses,
-    RewardModel,
-)
+from fpo_jax import BestResponse, Gradient, Labels, Preferences, RewardModel
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.envs.bandit import Arm, Bandit, BanditGame
 from fpo_jax.envs.linear import Linear
 from fpo_jax.envs.neural import Neural
-from fpo_jax.expect import expect, follower_loss, leader_value, mix, training_data
+from fpo_jax.expect import expect, follower_loss, leader_value
 from fpo_jax.followers import Converged, Optax
-from fpo_jax.numerics.keys import named_key
 from fpo_jax.steering import cosine, foresighted_value, norm, norm_ratio, sign_agreement, steering
 from fpo_jax.testing.checks import central_difference
+from tests.helpers import at_random, away_from_the_start, draw, relative_error
 
 FOLLOWERS = {
     "gradient, 1 step": Gradient(rm_lr=0.005, weight_decay=1e-4),
@@ -55,30 +42,6 @@ QUICK = {  # one of each kind of policy and of update; the other pairs are slow
     "contextual": ["best response, mixed data"],
     "neural": ["gradient, 3 steps"],
 }
-
-
-draw = jax.jit(lambda environment, key: environment.draw(named_key(key, "instance")))
-
-
-def away_from_the_start(game, follower, key):
-    """θ and a reward model at no special point."""
-    theta, phi = game.init(named_key(key, "initial parameters"))
-    flat, unravel = ravel_pytree(theta)
-    theta = unravel(flat + 0.5 * jax.random.normal(named_key(key, "theta"), flat.shape))
-    flat, unravel = ravel_pytree(phi)
-    phi = unravel(flat + 0.3 * jax.random.normal(named_key(key, "phi"), flat.shape))
-    return theta, follower.init(game, theta, phi, key)
-
-
-def at_random(environment, follower, key):
-    """A game, and a state away from any special point."""
-    game = draw(environment, key)
-    return game, *jax.jit(away_from_the_start)(game, follower, key)
-
-
-def relative_error(a, b):
-    a, b = ravel_pytree(a)[0], ravel_pytree(b)[0]
-    return float(jnp.linalg.norm(a - b) / jnp.linalg.norm(b))
 
 
 @partial(jax.jit, static_argnames="horizon")
@@ -117,74 +80,6 @@ def test_standard_plus_steering_is_the_gradient_of_F(name, follower, horizon, ke
     assert norm(steering_part) > 1e-6  # else the equality would say nothing about steering
 
 
-@pytest.mark.parametrize("horizon", [1, 2])
-def test_exact_objective_is_F(horizon, key):
-    follower = FOLLOWERS["gradient, 3 steps"]
-    game, theta, model = at_random(Linear(dimension=6), follower, key)
-    value = Exact(horizon=horizon).value(game, follower, theta, model, key)
-    assert value == foresighted_value(game, follower, theta, model, key, horizon)
-
-
-def test_one_step_on_one_response_makes_exact_equal_relaxed_at_twice_the_learning_rate(key):
-    # φ⁺·y = φ·y + 2 lr (U − r) ‖y‖², and ∇_φ r = y: F(y) = J − 2 lr (r − U) ‖∇_φ r‖², term by term.
-    follower = Gradient(rm_lr=0.005, weight_decay=0.0)
-    game, theta, model = at_random(Linear(), follower, key)
-    assert follower.calibrated_weight(1) == 0.01
-    exact, relaxed = Exact(), Relaxed(weight=follower.calibrated_weight(1))
-
-    def both(t):
-        return (o.value(game, follower, t, model, key) for o in (exact, relaxed))
-
-    exact_gradient, relaxed_gradient = jax.jacrev(lambda t: jnp.stack([*both(t)]))(theta)
-    assert relative_error(exact_gradient, relaxed_gradient) < 1e-13
-
-
-def test_the_calibrated_weight_counts_only_on_policy_data(key):
-    # With offline data as well, φ⁺·y = φ·y − lr (1 − α) g·y − 2 lr α (r − U) ‖y‖², g the offline gradient.
-    class WithOffline(Linear):
-        def offline(self):
-            return Responses(jnp.ones((1, self.dimension)), jnp.ones(1))
-
-    alpha, lr = 0.3, 0.005
-    follower = Gradient(rm_lr=lr, alpha=alpha)
-    game, y, model = at_random(struct.dataclass(WithOffline)(dimension=6), follower, key)
-    exact = jax.grad(lambda t: Exact().value(game, follower, t, model, key))(y)
-    penalty = Relaxed(weight=follower.calibrated_weight(1))
-    relaxed = jax.grad(lambda t: penalty.value(game, follower, t, model, key))(y)
-    offline_gradient = jax.grad(follower_loss, argnums=1)(game, model.phi, game.offline())
-    np.testing.assert_allclose(exact, relaxed - lr * (1 - alpha) * offline_gradient, rtol=1e-12)
-
-
-def test_detached_utility_makes_exact_equal_relaxed_with_the_same_detachment(key):
-    follower = Gradient(rm_lr=0.005, weight_decay=0.0)
-    game, theta, model = at_random(Linear(), follower, key)
-    gradients = [
-        jax.grad(lambda t, o=o: o.value(game, follower, t, model, key))(theta)
-        for o in (Exact(utility="detached"), Relaxed(weight=0.01, utility="detached"), Exact())
-    ]
-    assert relative_error(gradients[0], gradients[1]) < 1e-13
-    assert relative_error(gradients[0], gradients[2]) > 1e-4  # the choice matters
-
-
-def test_relaxed_gradient_in_the_three_uses_of_utility(key):
-    # With R = r − U, n = ‖y‖², the gradient of R·n is (w − ∇U) n + 2Ry; detaching U drops ∇U, using the
-    # residual by value drops w as well.
-    game, y, model = at_random(Linear(), Gradient(), key)
-    w = model.phi
-    U = game.utility(y)
-    dU = -2 * 0.3 * U * (y - game.ideal)
-    R, n = w @ y - U, y @ y
-    expected = {
-        "differentiated": (w - dU) * n + 2 * R * y,
-        "detached": w * n + 2 * R * y,
-        "value": 2 * R * y,
-    }
-    for utility, penalty in expected.items():
-        objective = Relaxed(weight=0.1, utility=utility)
-        gradient = jax.grad(lambda t, o=objective: o.value(game, Gradient(), t, model, key))(y)
-        np.testing.assert_allclose(gradient, w - 0.2 * y - 0.1 * penalty, rtol=1e-12)
-
-
 def test_best_response_to_on_policy_data_with_a_constant_feature_sees_the_true_policy_gradient(key):
     # Normal equations for a feature that is 1 everywhere: E_π[r_φ*] = E_π[U] for every policy, so
     # F = E_π[U] − cost as functions, and dF/dθ is the true policy gradient.
@@ -204,28 +99,6 @@ def test_best_response_to_on_policy_data_with_a_constant_feature_sees_the_true_p
     F = foresighted_value(game, follower, theta, model, key)
     assert abs(F - value) < 1e-12
     assert relative_error(steering(game, follower, theta, model, key).gradient, gradient) < 1e-10
-
-
-def test_best_response_is_stationary_and_minimises_the_loss(key):
-    follower = BestResponse(ridge=0.1, alpha=0.3)
-    game, theta, model = at_random(Bandit(), follower, key)
-    assert follower.residual(game, theta, model, key) < 1e-12
-    data = training_data(game, theta, follower.alpha, key)
-
-    def loss(phi):
-        return follower_loss(game, phi, data) + 0.1 * phi @ phi
-
-    for shift in jnp.eye(2) * 1e-3:
-        assert loss(model.phi + shift) > loss(model.phi) < loss(model.phi - shift)
-
-
-def test_anchored_best_response_tends_to_its_anchor_as_the_ridge_grows(key):
-    anchor = jnp.array([0.7, -0.4])
-    game, theta, _ = at_random(Bandit(), Gradient(), key)
-    strong = BestResponse(ridge=1e8, anchored=True).init(game, theta, anchor, key)
-    np.testing.assert_allclose(strong.phi, anchor, atol=1e-6)  # pull of the data is O(1/ridge)
-    free = BestResponse(ridge=1e8).init(game, theta, anchor, key)
-    np.testing.assert_allclose(free.phi, 0.0, atol=1e-6)
 
 
 def test_first_order_remainder_shrinks_as_the_square_of_the_learning_rate(key):
@@ -297,36 +170,12 @@ def test_decomposition_at_any_hyperparameters(theta, alpha, ridge, seed):
     np.testing.assert_allclose(total, difference, rtol=1e-6, atol=1e-9)
 
 
-@settings(max_examples=50, deadline=None)
-@given(alpha=st.floats(0, 1), values=st.lists(st.floats(-5, 5), min_size=5, max_size=5))
-def test_expectation_under_a_mixture_is_the_mixture_of_expectations(alpha, values):
-    y = jnp.array(values)
-    a, b = Responses(y[:2], jnp.array([0.25, 0.75])), Responses(y[2:], jnp.array([0.5, 0.3, 0.2]))
-    mixed = mix(a, b, alpha)
-    np.testing.assert_allclose(jnp.sum(mixed.w), 1.0, rtol=1e-14)
-    expected = (1 - alpha) * expect(jnp.sin, a) + alpha * expect(jnp.sin, b)
-    np.testing.assert_allclose(expect(jnp.sin, mixed), expected, atol=1e-14)
-
-
 def test_comparisons_of_directions():
     a, b = {"x": jnp.array([3.0, 0.0])}, {"x": jnp.array([3.0, 4.0])}
     assert norm(b) == 5.0
     np.testing.assert_allclose(cosine(a, b), 0.6, rtol=1e-15)  # 9 / (3 · 5)
     np.testing.assert_allclose(norm_ratio(a, b), 0.6, rtol=1e-15)
     assert sign_agreement(a, b) == 0.5
-
-
-@pytest.mark.parametrize("objective", [Relaxed(weight=0.0), Practical(weight=0.0)])
-@pytest.mark.parametrize("name", ["bandit", "linear", "gridworld"])  # one of each kind of policy
-def test_weight_zero_is_myopic(name, objective, key):
-    game, theta, model = at_random(ENVIRONMENTS[name](), Gradient(), key)
-
-    @jax.jit
-    def gradients(t):
-        return [o.estimate(game, Gradient(), t, model, key).gradient for o in (objective, Myopic())]
-
-    # 0 · penalty adds nothing; what is left is the order in which either program adds numbers of order 1
-    np.testing.assert_allclose(*gradients(theta), rtol=1e-13, atol=1e-14)
 
 
 def test_relabelling_arms_permutes_everything(key):
@@ -380,44 +229,3 @@ def test_foresight_is_a_plain_loop_of_updates_each_with_a_key_of_its_own(feedbac
         assert abs(by_loop(keys, data) - value) > 1e-6  # one key for the evaluation and the data
         if horizon > 1:
             assert abs(by_loop([keys[0]] * horizon, evaluation) - value) > 1e-6  # one key for all updates
-
-
-def test_an_anchor_outlives_updates(key):
-    # φ⁺ = argmin E[(φ·g − U)²] + λ‖φ − φ₀‖²: (Σ μ g gᵀ + λ) φ⁺ = Σ μ U g + λ φ₀, with φ₀ and not the last φ.
-    follower, anchor = BestResponse(ridge=0.3, alpha=0.4, anchored=True), jnp.array([0.7, -0.4])
-    game, theta, _ = at_random(Bandit(ordinary=4, planted=2), Gradient(), key)
-
-    @jax.jit
-    def thrice(theta):
-        models = [follower.init(game, theta, anchor, key)]
-        for shift in (1.0, -1.0):
-            models.append(follower.update(game, theta + shift * theta, models[-1], key))
-        return [model.phi for model in models]
-
-    g, u = np.asarray(game.arms.features), np.asarray(game.arms.quality)
-    for found, logits in zip(thrice(theta), (theta, 2 * theta, 0 * theta), strict=True):
-        mu = 0.6 * np.asarray(game.offline().w) + 0.4 * np.asarray(jax.nn.softmax(logits))
-        normal = (g.T * mu) @ g + 0.3 * np.eye(2)
-        np.testing.assert_allclose(found, np.linalg.solve(normal, g.T @ (mu * u) + 0.3 * anchor), rtol=1e-12)
-
-
-def test_the_gradient_follower_by_hand_on_labels_and_on_preferences(key):
-    # labels: ∇L = Σ μ 2 (φ·g − U) g. Preferences: ∇L = Σ μ_ij (σ(φ·(g_i − g_j)) − p*_ij) (g_i − g_j), with
-    # p* = σ((U_i − U_j) / 0.25), of offline pairs at weight 0.7 and of the policy's at 0.3. Three steps each.
-    game, theta, _ = at_random(Bandit(ordinary=3, planted=1), Gradient(), key)
-    g, u = np.asarray(game.arms.features), np.asarray(game.arms.quality)
-    offline, policy = np.asarray(game.offline().w), np.asarray(jax.nn.softmax(theta))
-    start, lr, decay = np.array([0.5, -1.0]), 0.1, 0.02
-    gap, wish = g[:, None] - g[None], 1 / (1 + np.exp(-(u[:, None] - u[None]) / 0.25))
-    mu, pairs = (0.7 * f(offline) + 0.3 * f(policy) for f in (lambda w: w, lambda w: np.outer(w, w)))
-    slopes = {
-        "labels": lambda phi: 2 * (mu * (g @ phi - u)) @ g,
-        "preferences": lambda phi: np.einsum("ij,ijf->f", pairs * (1 / (1 + np.exp(-gap @ phi)) - wish), gap),
-    }
-    for feedback in (Labels(), Preferences()):
-        follower = Gradient(rm_lr=lr, weight_decay=decay, alpha=0.3, rm_steps=3, feedback=feedback)
-        phi = start
-        for _ in range(3):
-            phi = (1 - decay) * phi - lr * slopes[type(feedback).__name__.lower()](phi)
-        found = follower.update(game, theta, RewardModel(jnp.array(start)), key).phi
-        np.testing.assert_allclose(found, phi, rtol=1e-12)

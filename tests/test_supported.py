@@ -1,12 +1,14 @@
 """A Python or a JAX that cannot be used is named at once, with the reason."""
 
 import importlib.metadata
+import shutil
+import subprocess
 import sys
 
 import pytest
 
 from fpo_jax import supported
-from tests.test_command_line import call
+from tests.helpers import ROOT, call
 
 
 def test_what_is_at_hand_may_be_used():
@@ -45,3 +47,16 @@ def test_flags_of_the_users_own_that_xla_does_not_take_are_named(monkeypatch, ca
     assert (status, out) == (2, "")
     assert err.startswith(f"fpo-jax: error: XLA_FLAGS = {flags}: must be what XLA takes (")
     assert err.count("\n") == 1
+
+
+def test_an_old_python_is_named_with_what_to_do(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")  # answers "no" to whether it is recent enough
+    old.chmod(0o755)
+    made = subprocess.run(
+        ["make", f"PYTHON={old}", "reproduce"], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8"
+    )
+    assert made.returncode == 2
+    assert "Python 3.11 or newer is needed; name one: make PYTHON=" in made.stderr
+    assert not (tmp_path / ".venv").exists()

@@ -8,7 +8,8 @@ left out.
 
 XLA counts what its compiled program does, which is more: differentiated, the normal equations are formed a
 column at a time and for each purpose anew, and a pass goes back through rows that do not depend on θ. It
-counts a loop's body once, and no factorisation at all. `tests/test_bench.py` holds one count to the other.
+counts a loop's body once, and no factorisation at all. `tests/experiments/bench/test_arithmetic.py` holds one
+count to the other.
 """
 
 import math

@@ -12,7 +12,7 @@ from fpo_jax.experiments.core.settings import Settings
 
 WITHOUT = {
     ("contextual", None): "best responses to preferences are found iteratively",
-    ("language", None): "its transformer is checked text by text, in tests/test_language.py",
+    ("language", None): "its transformer is checked text by text, in tests/envs/parts/test_transformer.py",
     ("neural", "exact"): "its derivation by hand, through Adam and the buffer, is not written",
 }
 """Environments, or objectives of them, that have no oracle, and why."""

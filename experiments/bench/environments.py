@@ -8,17 +8,20 @@ from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.errors import InputError, require_known
 from fpo_jax.experiments.bench.cold_start import ColdStart, cold_starts
 from fpo_jax.experiments.bench.compiled_run import nothing_kept
+from fpo_jax.experiments.bench.files import write
 from fpo_jax.experiments.bench.peak_rates import peak_rates
-from fpo_jax.experiments.bench.report import Benchmark, as_json, lines, write
+from fpo_jax.experiments.bench.result import Benchmark, as_json
 from fpo_jax.experiments.bench.rows import Row, measure
+from fpo_jax.experiments.bench.table import lines
 from fpo_jax.experiments.core.files import require_writable
+from fpo_jax.experiments.core.ranges import require_number
 from fpo_jax.objectives import OBJECTIVES
 
 MOST_REPEATS = 5
 """Wide batches take seconds."""
 
 
-class Asked(Protocol):
+class BenchArguments(Protocol):
     """What of the options of `fpo-jax bench` is meant for this benchmark."""
 
     only: tuple[str, ...]
@@ -32,7 +35,7 @@ class Asked(Protocol):
     out: Path | None
 
 
-def bench_environments(asked: Asked, command: str) -> dict[str, Any]:
+def bench_environments(asked: BenchArguments, command: str) -> dict[str, Any]:
     """Measure, print the table unless JSON is asked for, write the folder if one is, and return the JSON.
 
     What is being measured is said on standard error.
@@ -48,8 +51,8 @@ def bench_environments(asked: Asked, command: str) -> dict[str, Any]:
         require_known("objectives", name, OBJECTIVES)
     if not objectives:
         raise InputError("objectives", "nothing", "one or more")
-    if asked.iterations is not None and asked.iterations < 1:
-        raise InputError("iterations", asked.iterations, "an integer >= 1")
+    if asked.iterations is not None:
+        require_number("iterations", asked.iterations, 1, whole=True)
     if asked.out is not None:
         require_writable(asked.out)
     repeats = min(asked.repeats, MOST_REPEATS)

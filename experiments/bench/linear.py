@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from fpo_jax.engine.initial import seed_keys
-from fpo_jax.engine.simulate import run_seeds
+from fpo_jax.engine.runs import run_seeds
 from fpo_jax.experiments.bench import numpy_oracle
 from fpo_jax.experiments.core.settings import in_precision, resolve
 from fpo_jax.experiments.core.timing import median_seconds

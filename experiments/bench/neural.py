@@ -9,7 +9,6 @@ from functools import partial
 import jax
 import numpy as np
 
-from fpo_jax.engine.simulate import iterations_computed
 from fpo_jax.experiments.bench import numpy_oracle
 from fpo_jax.experiments.bench.compiled_run import CompiledRun
 from fpo_jax.experiments.bench.neural_parts import PEAK, measure
@@ -47,7 +46,7 @@ def bench_neural(widths: Sequence[int], repeats: int) -> None:
     print(f"eager NumPy oracle, float64, one seed: {', '.join(f'{k} {v:.1f} s' for k, v in oracle.items())}")
     print(f"\n{TIMED} iterations, scaled to {steps}; median of {repeats}, compilation excluded")
     print(f"{'seeds':>6s}{'s/seed, RLHF + relaxed':>25s}{'CPU s':>8s}{'oracle':>9s}{'ratio':>7s}")
-    scale = iterations_computed(steps) / iterations_computed(TIMED)
+    scale = steps / TIMED
     for width in widths:
         programs = [CompiledRun(_settings(label), width, TIMED) for label in PAIR]
         pair, cpu = (

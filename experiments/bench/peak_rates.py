@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fpo_jax.engine.lanes import spread
+from fpo_jax.engine.lanes import in_lanes
 from fpo_jax.experiments.bench.arithmetic import Work
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.core.timing import Times, timed
@@ -18,7 +18,7 @@ LENGTH, EVALUATIONS = 4096, 1000
 REPEATS = 30
 
 
-class Peak(NamedTuple):
+class PeakRates(NamedTuple):
     """Operations in a second on the wall, all devices together, and in a CPU second.
 
     On a CPU the former is the latter times the devices, since other work may hold some cores meanwhile.
@@ -37,7 +37,7 @@ class Peak(NamedTuple):
         return Times(*((work.flops + work.lapack) / f + work.transcendentals / t for f, t in both))
 
 
-def peak_rates(precision: str) -> Peak:
+def peak_rates(precision: str) -> PeakRates:
     """Measure the rates in a precision; the best of many repeats counts."""
     devices = jax.local_devices()
 
@@ -46,7 +46,7 @@ def peak_rates(precision: str) -> Peak:
             return jax.lax.fori_loop(0, times, lambda i, x: body(x), x)
 
         lanes = jnp.broadcast_to(start, (len(devices), *start.shape))
-        program = jax.jit(spread(repeated, devices)).lower(None, lanes).compile()
+        program = jax.jit(in_lanes(repeated, devices)).lower(None, lanes).compile()
         taken = [timed(lambda: program(None, lanes))[1] for _ in range(REPEATS)][1:]
         wall, cpu = (len(devices) * times * operations / min(t) for t in zip(*taken, strict=True))
         return Times(len(devices) * cpu if jax.default_backend() == "cpu" else wall, cpu)
@@ -56,7 +56,7 @@ def peak_rates(precision: str) -> Peak:
         row = jnp.linspace(0.5, 1.5, LENGTH)
         functions = (lambda x: jnp.exp(-x), lambda x: jnp.log(x + 2.0))
         evaluated = [rate(f, row, EVALUATIONS, LENGTH) for f in functions]
-        return Peak(
+        return PeakRates(
             rate(lambda x: x @ square, square, PRODUCTS, 2.0 * SIDE**3),
             Times(*map(max, zip(*evaluated, strict=True))),
         )

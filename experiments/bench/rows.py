@@ -10,11 +10,10 @@ from functools import partial
 
 import jax
 
-from fpo_jax.engine.simulate import iterations_computed
 from fpo_jax.experiments.bench.arithmetic import Work, iteration
 from fpo_jax.experiments.bench.compiled_run import CompiledRun
 from fpo_jax.experiments.bench.eager_oracle import eager
-from fpo_jax.experiments.bench.peak_rates import Peak
+from fpo_jax.experiments.bench.peak_rates import PeakRates
 from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.experiments.core.timing import Times, median_times
 
@@ -85,7 +84,7 @@ def measure(
     widths: Sequence[int],
     repeats: int,
     precision: str,
-    peak: Peak,
+    peak: PeakRates,
     iterations: int | None = None,
 ) -> list[Row]:
     """Return the rows of one environment; `iterations` are timed rather than those of `TIMED`."""
@@ -93,7 +92,7 @@ def measure(
     every = {name: resolve({**wishes, "objective": name}) for name in objectives}
     whole = next(iter(every.values())).steps
     few = min(iterations or TIMED.get(environment, 320), whole)
-    scale = iterations_computed(whole) / iterations_computed(few)
+    scale = whole / few
     seconds: dict[str, dict[int, Times]] = {name: {} for name in objectives}
     built: dict[str, CompiledRun] = {}
     for width in sorted(set(widths)):

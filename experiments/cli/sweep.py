@@ -73,76 +73,108 @@ def sweep_command(arguments: Sequence[str]) -> int:
     """Run methods × hyperparameters × seeds as one program, in chunks; it can be interrupted and resumed."""
     given: SweepOptions = parse(SweepOptions, arguments, "sweep", description=sweep_command.__doc__)
     _join(given)
-    import jax
-
-    from fpo_jax.errors import InputError
     from fpo_jax.experiments.core.devices import use_device
-    from fpo_jax.experiments.core.env_files import given_again, load_environment, require_same
-    from fpo_jax.experiments.core.files import finished
-    from fpo_jax.experiments.core.progress import Progress
-    from fpo_jax.experiments.core.settings import load
-    from fpo_jax.experiments.core.wording import counted, folded
-    from fpo_jax.experiments.sweeps.dataset import show, summary, table, warnings
-    from fpo_jax.experiments.sweeps.execution import run_grid, sweep_into
+    from fpo_jax.experiments.core.env_files import env_options, load_environment
     from fpo_jax.experiments.sweeps.grid import make_grid
     from fpo_jax.experiments.sweeps.unfinished import UnfinishedSweep
 
     use_device(given.device)
+    own_name = load_environment(given.env) if given.env else None
+    wishes = _wishes(given, own_name)
+    grid = None if given.resume and not wishes else make_grid(wishes)
+    if _is_done(given, grid):
+        return 0
+    try:
+        computed = _compute(given, grid)
+    except KeyboardInterrupt:
+        if given.out is None or not UnfinishedSweep(given.out).exists:
+            raise
+        own = env_options(own_name) if own_name else []
+        again = " ".join([f"{PROGRAM} sweep --resume --out {shlex.quote(str(given.out))}", *own])
+        sys.stderr.write(f"\n{PROGRAM}: interrupted; finished chunks are kept; go on with `{again}`\n")
+        return 130
+    if computed is not None:
+        _show(*computed, as_json=given.json)
+    return 0
+
+
+def _wishes(given: SweepOptions, own_name: str | None) -> dict[str, Any]:
+    """Return what is asked, over what an earlier sweep or the one to be resumed was asked."""
+    import jax
+
+    from fpo_jax.errors import InputError
+    from fpo_jax.experiments.core.env_files import require_same
+    from fpo_jax.experiments.core.settings import load
+    from fpo_jax.experiments.sweeps.unfinished import UnfinishedSweep
+
     asked = {name: v for name, v in vars(given).items() if name not in (*HOW, "grid") and v is not None}
     asked |= {"grid": _axes(given.grid)} if given.grid else {}
-    own_name = load_environment(given.env) if given.env else None
     begun = given.out is not None and given.resume and UnfinishedSweep(given.out).exists
     earlier = load(given.config, "sweep") if given.config else {}
     if begun and given.out is not None and not earlier:
         earlier = UnfinishedSweep(given.out).wishes()
     if own_name:
         require_same(asked.setdefault("environment", earlier.get("environment", own_name)), own_name)
-    wishes: dict[str, Any] = earlier | asked
     if given.out is None and (given.resume or jax.process_count() > 1):
-        raise InputError(
-            "out", "nothing", "a folder" + (", that of the sweep to resume" if given.resume else "")
-        )
-    resumed = given.out if given.resume and not begun else None
-    if resumed is not None and not wishes:
+        allowed = "a folder, that of the sweep to resume" if given.resume else "a folder"
+        raise InputError("out", "nothing", allowed)
+    wishes = earlier | asked
+    if given.out is not None and given.resume and not begun and not wishes:
         with contextlib.suppress(InputError):
-            wishes = load(resumed / "config.json", "sweep")
-    grid = None if given.resume and not wishes else make_grid(wishes)
-    report = finished(resumed, grid.as_dict()) if resumed is not None and grid is not None else None
-    if report is not None:
-        sys.stderr.write(f"{resumed} holds this sweep already: nothing is left to do\n")
-        if given.json:
-            print(json.dumps(report))
-        return 0
-    try:
-        if given.out is None:
-            assert grid is not None
-            sys.stderr.write(f"{grid.command()}\n{folded(_how(grid), 4)}\n")
-            with Progress() as progress:
-                result = run_grid(grid, given.width, tell=progress.tell)
-        else:
-            if grid is not None and jax.process_index() == 0:
-                sys.stderr.write(f"{folded(_how(grid), 4)}\n")
-            with Progress(disable=jax.process_index() > 0) as progress:
-                grid, written = sweep_into(given.out, grid, given.resume, given.width, tell=progress.tell)
-            if written is None:
-                return 0
-            result = written
-            sys.stderr.write(f"written to {given.out}\n")
-    except KeyboardInterrupt:
-        if given.out is None or not UnfinishedSweep(given.out).exists:
-            raise
-        own = given_again(own_name) if own_name else []
-        again = " ".join([f"{PROGRAM} sweep --resume --out {shlex.quote(str(given.out))}", *own])
-        sys.stderr.write(f"\n{PROGRAM}: interrupted; finished chunks are kept; go on with `{again}`\n")
-        return 130
+            wishes = load(given.out / "config.json", "sweep")
+    return wishes
+
+
+def _is_done(given: SweepOptions, grid: Any) -> bool:
+    """Say whether a sweep that is to be resumed is finished already, and show its summary."""
+    from fpo_jax.experiments.core.files import finished
+    from fpo_jax.experiments.sweeps.unfinished import UnfinishedSweep
+
+    if not given.resume or given.out is None or grid is None or UnfinishedSweep(given.out).exists:
+        return False
+    report = finished(given.out, grid.as_dict())
+    if report is None:
+        return False
+    sys.stderr.write(f"{given.out} holds this sweep already: nothing is left to do\n")
+    if given.json:
+        print(json.dumps(report))
+    return True
+
+
+def _compute(given: SweepOptions, grid: Any) -> tuple[Any, Any] | None:
+    """Return the grid and its results; None in a process that leaves them to the first one."""
+    import jax
+
+    from fpo_jax.experiments.core.progress import Progress
+    from fpo_jax.experiments.core.wording import folded
+    from fpo_jax.experiments.sweeps.execution import run_grid, sweep_into
+
+    if given.out is None:
+        sys.stderr.write(f"{grid.command()}\n{folded(_how(grid), 4)}\n")
+        with Progress() as progress:
+            return grid, run_grid(grid, given.width, tell=progress.tell)
+    if grid is not None and jax.process_index() == 0:
+        sys.stderr.write(f"{folded(_how(grid), 4)}\n")
+    with Progress(disable=jax.process_index() > 0) as progress:
+        grid, result = sweep_into(given.out, grid, given.resume, given.width, tell=progress.tell)
+    if result is None:
+        return None
+    sys.stderr.write(f"written to {given.out}\n")
+    return grid, result
+
+
+def _show(grid: Any, result: Any, as_json: bool) -> None:
+    """Print the table of cells, or the summary as JSON, and what must be known to read it."""
+    from fpo_jax.experiments.core.wording import counted
+    from fpo_jax.experiments.sweeps.dataset import show, summary, table, warnings
+
     cells = table(result)
     report = summary(grid, result, cells)
     programs = counted(report["programs_compiled"], "program")
     sys.stderr.write(f"{counted(report['runs'], 'run')}, {programs} compiled\n")
     for warning in warnings(result):
         sys.stderr.write(f"{PROGRAM}: warning: {warning}\n")
-    print(json.dumps(report, allow_nan=False) if given.json else show(cells, list(grid.axes)))
-    return 0
+    print(json.dumps(report, allow_nan=False) if as_json else show(cells, list(grid.axes)))
 
 
 def _how(grid: Any) -> str:

@@ -71,7 +71,7 @@ def digest(environment: str | None, name: str) -> dict[str, str]:
     return {name: hashlib.sha256(file.read_bytes()).hexdigest()}
 
 
-def given_again(environment: str) -> list[str]:
+def env_options(environment: str) -> list[str]:
     """Return the words by which a command names the file of an environment of a user's own, else none."""
     return [f"--env {shlex.quote(file)}" for file in origin(environment).values()]
 

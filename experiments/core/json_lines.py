@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from fpo_jax.errors import InputError
 
 
-class Line(NamedTuple):
+class JsonLine(NamedTuple):
     """One line that is not empty.
 
     Attributes:
@@ -22,7 +22,7 @@ class Line(NamedTuple):
     fields: dict[str, Any]
 
 
-def json_lines(path: Path, what: str) -> Iterator[Line]:
+def json_lines(path: Path, what: str) -> Iterator[JsonLine]:
     r"""Yield the lines of a file, one by one, but those that are empty.
 
     A line ends with \n or \r\n. Other separators, such as U+2028, may stand within a JSON text as they are.
@@ -49,4 +49,4 @@ def json_lines(path: Path, what: str) -> Iterator[Line]:
         except (ValueError, RecursionError) as error:
             shown = line.strip() if len(line.strip()) <= 60 else f"{line.strip()[:59]}…"
             raise InputError(what, where, f"one JSON object, and it is {shown}") from error
-        yield Line(number, where, found if isinstance(found, dict) else {})
+        yield JsonLine(number, where, found if isinstance(found, dict) else {})

@@ -19,7 +19,8 @@ import jax
 from fpo_jax.engine.initial import SEED_LIMIT
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.errors import InputError, require_known
-from fpo_jax.experiments.core.env_files import given_again, origin, without_origin
+from fpo_jax.experiments.core.env_files import env_options, origin, without_origin
+from fpo_jax.experiments.core.ranges import require_number
 from fpo_jax.feedback import FEEDBACKS
 from fpo_jax.followers import FOLLOWERS
 from fpo_jax.hyperparameters import declared, validate
@@ -168,7 +169,7 @@ class Settings:
     def command(self) -> str:
         """Return the shortest command that repeats this run."""
         environment = self.names.environment
-        words = ["fpo-jax run", environment, *given_again(environment), f"--objective {self.names.objective}"]
+        words = ["fpo-jax run", environment, *env_options(environment), f"--objective {self.names.objective}"]
         usual_names = parts(Names(environment, self.names.objective))[0]._asdict()
         usual = resolve(self.names._asdict()).as_dict() | usual_names
         for name, value in self.as_dict().items():
@@ -201,12 +202,9 @@ def resolve(wishes: Mapping[str, Any]) -> Settings:
     values = {key: as_written(f, wishes.get(key, default)) for key, (f, default) in table.items()}
     general = GENERAL | {"steps": recipe.steps}
     general |= {key: wishes[key] for key in general if key in wishes}
-    for key, low, high in (("seeds", 1, SEED_LIMIT), ("seed", 0, SEED_LIMIT - 1), ("steps", 1, None)):
-        value = general[key]
-        is_integer = isinstance(value, int) and not isinstance(value, bool)
-        if not is_integer or value < low or (high is not None and value > high):
-            allowed = f"an integer >= {low}" + ("" if high is None else f" and <= {high}")
-            raise InputError(key, value, allowed)
+    require_number("seeds", general["seeds"], 1, SEED_LIMIT, whole=True)
+    require_number("seed", general["seed"], 0, SEED_LIMIT - 1, whole=True)
+    require_number("steps", general["steps"], 1, whole=True)
     for key, options in (("precision", PRECISIONS), ("record", RECORDS)):
         if general[key] not in options:
             raise InputError(key, general[key], f"one of {', '.join(options)}")

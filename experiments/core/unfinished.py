@@ -110,7 +110,7 @@ class Unfinished:
         how = (*conditions(), DIGEST, "width")
         return {name: value for name, value in self.config().items() if name not in how}
 
-    def begun_as(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+    def resumed(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Return what was begun, and say how it was computed then, where that has changed.
 
         Raises:

@@ -77,7 +77,7 @@ def _written(value: Any, digits: int) -> str:
     return str(int(value)) if isinstance(value, float) else str(value)
 
 
-def told_apart(values: Sequence[Any], digits: int = 3) -> list[str]:
+def distinct(values: Sequence[Any], digits: int = 3) -> list[str]:
     """Return values as text, numbers with so many digits, or as many more as tell different ones apart.
 
     None and NaN, which stand for a hyperparameter that a method does not have, are `NONE`.

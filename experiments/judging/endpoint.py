@@ -17,7 +17,7 @@ import numpy as np
 
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.wording import EXTRA
-from fpo_jax.experiments.judging.answers import Pair
+from fpo_jax.experiments.judging.answer_files import AnswerPair
 from fpo_jax.experiments.judging.question import fill, understand
 from fpo_jax.experiments.judging.verdicts import DISAGREED, Verdict, shortened
 
@@ -139,7 +139,7 @@ class Endpoint(NamedTuple):
         """Return which answer of a pair stands first, "a" or "b": a fair coin, the same each time."""
         return "ab"[np.random.default_rng([self.seed, index]).integers(2)]
 
-    def judge(self, pairs: Mapping[int, Pair], record: Callable[[Verdict], None]) -> None:
+    def judge(self, pairs: Mapping[int, AnswerPair], record: Callable[[Verdict], None]) -> None:
         """Judge pairs, some at once; each verdict is recorded as soon as it is there.
 
         Raises:
@@ -150,10 +150,10 @@ class Endpoint(NamedTuple):
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
 
-    async def _judge(self, pairs: Mapping[int, Pair], record: Callable[[Verdict], None]) -> None:
+    async def _judge(self, pairs: Mapping[int, AnswerPair], record: Callable[[Verdict], None]) -> None:
         package, left = openai(), iter(pairs.items())
 
-        async def work(client: Any, left: Iterator[tuple[int, Pair]]) -> None:
+        async def work(client: Any, left: Iterator[tuple[int, AnswerPair]]) -> None:
             for index, pair in left:
                 record(await self._verdict(client, index, pair))
 
@@ -169,7 +169,7 @@ class Endpoint(NamedTuple):
             for _ in range(min(self.parallel, len(pairs))):
                 tasks.create_task(work(client, left))
 
-    async def _verdict(self, client: Any, index: int, pair: Pair) -> Verdict:
+    async def _verdict(self, client: Any, index: int, pair: AnswerPair) -> Verdict:
         """Ask about one pair, once or in both orders."""
         first = self.first(index)
         orders = [first, "ba"["ab".index(first)]] if self.both_orders else [first]

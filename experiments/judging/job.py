@@ -8,17 +8,17 @@ from typing import Any
 
 from fpo_jax.experiments.core.files import provenance, require_writable
 from fpo_jax.experiments.core.wording import as_text
-from fpo_jax.experiments.judging.answers import digest, matched
+from fpo_jax.experiments.judging.answer_files import matched, pairs_digest
 from fpo_jax.experiments.judging.counts import assess, parse_counts
 from fpo_jax.experiments.judging.endpoint import ApiKey, Endpoint, openai, require_url
 from fpo_jax.experiments.judging.pairwise import Judge, judge_pairs
 from fpo_jax.experiments.judging.question import load_template
 from fpo_jax.experiments.judging.scorer import Scorer, load_score
-from fpo_jax.experiments.judging.settings import Asked
+from fpo_jax.experiments.judging.settings import JudgeArguments
 from fpo_jax.experiments.judging.verdicts import DISAGREED, IDENTICAL, Verdict, count_verdicts, position
 
 
-def of_counts(settings: Mapping[str, Any], given: Asked, command: str) -> dict[str, Any]:
+def of_counts(settings: Mapping[str, Any], given: JudgeArguments, command: str) -> dict[str, Any]:
     """Test counts of comparisons made elsewhere, and write the folder if there is one."""
     rows = [assess(written, parse_counts(written)) for written in settings["counts"]]
     report = {"comparisons": rows} | provenance(command, "float64")
@@ -30,11 +30,11 @@ def of_counts(settings: Mapping[str, Any], given: Asked, command: str) -> dict[s
     return report
 
 
-def of_files(settings: Mapping[str, Any], given: Asked, command: str) -> dict[str, Any]:
+def of_files(settings: Mapping[str, Any], given: JudgeArguments, command: str) -> dict[str, Any]:
     """Judge two files pair by pair, and write the folder if there is one."""
     first, second = (Path(name) for name in settings["answers"])
     pairs = matched(first, second)
-    config = {**settings, "answers_sha256": digest(pairs)}
+    config = {**settings, "answers_sha256": pairs_digest(pairs)}
     judge: Judge
     if settings["endpoint"]:
         config["endpoint"] = require_url(settings["endpoint"])

@@ -12,7 +12,7 @@ from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.files import require_writable
 from fpo_jax.experiments.core.settings import load
 from fpo_jax.experiments.core.unfinished import Unfinished
-from fpo_jax.experiments.judging.answers import Pair
+from fpo_jax.experiments.judging.answer_files import AnswerPair
 from fpo_jax.experiments.judging.verdicts import FILE, IDENTICAL, Verdict, read_verdicts
 
 NAMES_OF_FILES = ("answers", "template")
@@ -22,12 +22,12 @@ NAMES_OF_FILES = ("answers", "template")
 class Judge(Protocol):
     """What judges pairs, by their number, and records a verdict on each."""
 
-    def judge(self, pairs: Mapping[int, Pair], record: Callable[[Verdict], None]) -> None:
+    def judge(self, pairs: Mapping[int, AnswerPair], record: Callable[[Verdict], None]) -> None:
         """Judge every pair."""
 
 
 def judge_pairs(
-    pairs: list[Pair],
+    pairs: list[AnswerPair],
     judge: Judge,
     config: Mapping[str, Any],
     out: Path | None,
@@ -105,7 +105,7 @@ def _begin(unfinished: Unfinished, out: Path, config: Mapping[str, Any], resume:
 
 
 def _judged(
-    pairs: list[Pair],
+    pairs: list[AnswerPair],
     judge: Judge,
     who: tuple[str, str],
     kept: Mapping[int, Verdict],

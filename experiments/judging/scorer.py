@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from fpo_jax.errors import InputError
 from fpo_jax.experiments import llm
-from fpo_jax.experiments.judging.answers import Pair
+from fpo_jax.experiments.judging.answer_files import AnswerPair
 from fpo_jax.experiments.judging.verdicts import Verdict, shortened
 
 Score = Callable[[str, str], float]
@@ -23,12 +23,12 @@ class Scorer(NamedTuple):
     score: Score
     margin: float = 0.0
 
-    def judge(self, pairs: Mapping[int, Pair], record: Callable[[Verdict], None]) -> None:
+    def judge(self, pairs: Mapping[int, AnswerPair], record: Callable[[Verdict], None]) -> None:
         """Judge pairs in order; a score that fails or is not finite is an error of its pair."""
         for index, pair in pairs.items():
             record(self._verdict(index, pair))
 
-    def _verdict(self, index: int, pair: Pair) -> Verdict:
+    def _verdict(self, index: int, pair: AnswerPair) -> Verdict:
         try:
             scores = [float(self.score(pair.prompt, response)) for response in (pair.a, pair.b)]
         except Exception as error:  # whatever a user's function may raise

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from fpo_jax.engine.initial import SEED_LIMIT
 from fpo_jax.errors import InputError, require_known
+from fpo_jax.experiments.core.ranges import require_number
 from fpo_jax.experiments.core.settings import load
 
 SETTINGS: dict[str, Any] = {
@@ -27,7 +28,7 @@ ALONE = ("endpoint", "scorer", "counts")
 """Who judges: one of these."""
 
 
-class Asked(Protocol):
+class JudgeArguments(Protocol):
     """How a comparison is to be made, besides its settings: options of `fpo-jax judge`."""
 
     config: Path | None
@@ -40,7 +41,7 @@ class Asked(Protocol):
     give_up: int
 
 
-def settings_of(given: Asked) -> dict[str, Any]:
+def settings_of(given: JudgeArguments) -> dict[str, Any]:
     """Return the settings of a comparison: those of an earlier one, if any, and what is said besides.
 
     Raises:
@@ -69,7 +70,7 @@ def settings_of(given: Asked) -> dict[str, Any]:
     return settings | {name: value for name, value in defaults.items() if settings[name] is None}
 
 
-def _check(settings: Mapping[str, Any], asked: Mapping[str, Any], given: Asked) -> None:
+def _check(settings: Mapping[str, Any], asked: Mapping[str, Any], given: JudgeArguments) -> None:
     judges = [name for name in ALONE if settings[name]]
     if len(judges) != 1:
         allowed = "one of --endpoint URL --judge-model NAME, --scorer SCORER, --counts WINS:LOSSES"
@@ -94,20 +95,12 @@ def _check(settings: Mapping[str, Any], asked: Mapping[str, Any], given: Asked) 
             )
     if given.resume and (given.out is None or judge == "counts"):
         raise InputError("resume", "yes", "used with files and --out, the folder of what is to be resumed")
-    _in_range("tie_margin", settings["tie_margin"] or 0.0, 0.0)
-    if settings["temperature"] != "server":
-        _in_range("temperature", 0.0 if settings["temperature"] is None else settings["temperature"], 0.0)
-    _in_range("seed", settings["seed"] or 0, 0, SEED_LIMIT - 1, whole=True)
-    _in_range("parallel", given.parallel, 1, whole=True)
-    _in_range("retries", given.retries, 0, whole=True)
-    _in_range("give_up", given.give_up, 1, whole=True)
+    require_number("tie_margin", settings["tie_margin"] or 0.0, 0.0)
+    if settings["temperature"] not in (None, "server"):
+        require_number("temperature", settings["temperature"], 0.0)
+    require_number("seed", settings["seed"] or 0, 0, SEED_LIMIT - 1, whole=True)
+    require_number("parallel", given.parallel, 1, whole=True)
+    require_number("retries", given.retries, 0, whole=True)
+    require_number("give_up", given.give_up, 1, whole=True)
     if not (math.isfinite(given.timeout) and given.timeout > 0):
         raise InputError("timeout", given.timeout, "a finite number > 0")
-
-
-def _in_range(name: str, value: Any, low: float, high: float = math.inf, whole: bool = False) -> None:
-    right = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-    if not right or not low <= value <= high or not math.isfinite(value):
-        kind = "an integer" if whole else "a finite number"
-        upper = "" if math.isinf(high) else f" and <= {high:g}"
-        raise InputError(name, value, f"{kind} >= {low:g}{upper}")

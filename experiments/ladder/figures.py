@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fpo_jax import plotting
-from fpo_jax.experiments.ladder.decompose import Compared, Decomposed, Effective
+from fpo_jax.experiments.ladder.result import Decomposed, Effective, Route
 from fpo_jax.plotting import Axis, Chart, Level, Line, Points, Style
 
 REFERENCE = "exact"
@@ -36,7 +36,7 @@ def draw(decomposed: Decomposed) -> Mapping[str, Figure]:
     return drawn
 
 
-def approximate(decomposed: Decomposed) -> dict[str, Compared]:
+def approximate(decomposed: Decomposed) -> dict[str, Route]:
     """Return the routes besides the exact one, by label."""
     return {label: route for label, route in decomposed.routes.items() if label != REFERENCE}
 

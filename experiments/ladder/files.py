@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from fpo_jax import plotting
 from fpo_jax.experiments.core.files import replacing, write_json
-from fpo_jax.experiments.ladder.decompose import Decomposed
 from fpo_jax.experiments.ladder.figures import draw
 from fpo_jax.experiments.ladder.page import section_of
+from fpo_jax.experiments.ladder.result import Decomposed
 from fpo_jax.experiments.report import page
+from fpo_jax.plotting import save_all
 
 
 def write(out: Path, decomposed: Decomposed, report: Mapping[str, Any], options: Mapping[str, Any]) -> None:
@@ -24,7 +24,7 @@ def write(out: Path, decomposed: Decomposed, report: Mapping[str, Any], options:
         with (folder / "decomposition.npz").open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays(decomposed))
         write_json(folder / "summary.json", report)
-        pictures = plotting.save_all(draw(decomposed), folder)
+        pictures = save_all(draw(decomposed), folder)
         title, section = section_of(decomposed, report["routes"], pictures)
         page.write(folder / page.FILE, title, "", [section], report, "decompose")
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fpo_jax.experiments.ladder.decompose import Decomposed
 from fpo_jax.experiments.ladder.figures import (
     COINCIDES,
     accuracy_against_cost,
@@ -12,6 +11,7 @@ from fpo_jax.experiments.ladder.figures import (
     norms,
     route_styles,
 )
+from fpo_jax.experiments.ladder.result import Decomposed
 from fpo_jax.experiments.report.parts import Section, View, markdown_table
 
 

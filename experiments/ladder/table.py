@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fpo_jax.experiments.core.wording import folded, table
-from fpo_jax.experiments.ladder.decompose import Decomposed
+from fpo_jax.experiments.ladder.result import Decomposed
 from fpo_jax.statistics import mean_interval
 
 

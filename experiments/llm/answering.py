@@ -16,9 +16,9 @@ from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.core.unfinished import put
 from fpo_jax.experiments.llm import adapter, checkpoint
-from fpo_jax.experiments.llm.generation import Sampling, draw, read_prompt
+from fpo_jax.experiments.llm.generation import Sampling, read_prompt, sample
 from fpo_jax.experiments.llm.model import Net
-from fpo_jax.experiments.llm.prompts import Tokenizer, padded, read_prompts, say_cut
+from fpo_jax.experiments.llm.prompts import Tokenizer, pad_to_bucket, read_prompts, say_cut
 from fpo_jax.experiments.llm.settings import AnswerSettings
 from fpo_jax.experiments.llm.sizes import read_config
 from fpo_jax.experiments.llm.step import mesh_over, step_key
@@ -28,7 +28,7 @@ from fpo_jax.types import Key, Scalar
 @partial(jax.jit, static_argnames="how")
 def _say(net: Net, prompt: Int[Array, " p"], length: Scalar, key: Key, how: Sampling) -> Int[Array, " t"]:
     read = read_prompt(net, prompt, length, how.tokens)
-    return draw(net, read, key, 1, how).tokens[0]
+    return sample(net, read, key, 1, how).tokens[0]
 
 
 def answer(settings: AnswerSettings, out: Path) -> int:
@@ -53,7 +53,7 @@ def answer(settings: AnswerSettings, out: Path) -> int:
         how = Sampling(settings.tokens, tokenizer.ends, settings.temperature, settings.top_p)
         key, lines = jax.random.key(settings.seed), []
         for number, prompt in enumerate(tqdm(prompts, unit="prompt", file=sys.stderr)):
-            row = padded(prompt.tokens, settings.prompt_limit)
+            row = pad_to_bucket(prompt.tokens, settings.prompt_limit)
             tokens = np.asarray(_say(net, row, jnp.int32(len(prompt.tokens)), step_key(key, number), how))
             said = {"prompt": prompt.text, "response": tokenizer.response(tokens)}
             lines.append(json.dumps(said, ensure_ascii=False))

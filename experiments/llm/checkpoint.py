@@ -37,7 +37,7 @@ class Head(NamedTuple):
     bias: float | None
 
 
-def drawn(config: Config, precision: Any, mesh: Mesh, key: Key) -> Net:
+def random_weights(config: Config, precision: Any, mesh: Mesh, key: Key) -> Net:
     """Return a model of these sizes with weights that were drawn: N(0, 0.02²), and 1 in norms."""
     graph, shapes = plain_graph(config)
 

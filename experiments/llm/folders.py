@@ -8,7 +8,7 @@ from tokenizers import Tokenizer as Vocabulary
 
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.llm.model import Config
-from fpo_jax.experiments.llm.prompts import digest, read_prompts
+from fpo_jax.experiments.llm.prompts import file_digest, read_prompts
 from fpo_jax.experiments.llm.settings import TrainSettings
 
 LOADED = (".json", ".safetensors", ".model", ".jinja")
@@ -22,7 +22,7 @@ def description(settings: TrainSettings) -> dict[str, Any]:
     held = {f"{name}_sha256": digests[path] for name, path in folders.items() if path is not None}
     prompts = Path(settings.prompts)
     read_prompts(prompts)
-    return settings.as_dict() | {"prompts_sha256": digest(prompts)} | held
+    return settings.as_dict() | {"prompts_sha256": file_digest(prompts)} | held
 
 
 def _contents(folder: Path) -> str:

@@ -38,7 +38,7 @@ class Sampling(NamedTuple):
     top_p: float = 1.0
 
 
-class Drawn(NamedTuple):
+class Samples(NamedTuple):
     """Responses to one prompt.
 
     Attributes:
@@ -99,7 +99,7 @@ def extend(
     return hidden, cache_after
 
 
-def draw(net: Net, read: Read, key: Key, rows: int, how: Sampling, spread: Spread = _as_it_is) -> Drawn:
+def sample(net: Net, read: Read, key: Key, rows: int, how: Sampling, spread: Spread = _as_it_is) -> Samples:
     """Draw responses to a prompt that the model has read.
 
     Args:
@@ -132,7 +132,7 @@ def draw(net: Net, read: Read, key: Key, rows: int, how: Sampling, spread: Sprea
     )
     start = spread((read.copies(rows), first, total, done))
     (_, _, total, _), rest = jax.lax.scan(step, start, jnp.arange(1, how.tokens))
-    return Drawn(jnp.concatenate([first[None], rest]).T, total)
+    return Samples(jnp.concatenate([first[None], rest]).T, total)
 
 
 def _choose(key: Key, logits: Float[Array, " v"], how: Sampling) -> Int[Array, ""]:
@@ -148,7 +148,7 @@ def _choose(key: Key, logits: Float[Array, " v"], how: Sampling) -> Int[Array, "
     return jax.random.categorical(key, logits).astype(jnp.int32)
 
 
-def said(tokens: Int[Array, "n t"], ends: tuple[int, ...]) -> Bool[Array, "n t"]:
+def within_response(tokens: Int[Array, "n t"], ends: tuple[int, ...]) -> Bool[Array, "n t"]:
     """Say which tokens belong to a response: all up to the one that ends it, which belongs to it."""
     if not ends:
         return jnp.ones(tokens.shape, bool)
@@ -172,7 +172,7 @@ def last_hidden(
 ) -> Float[Array, "n d"]:
     """Return the final hidden state at the last token of each response, in float32: what a head scores."""
     hidden = following(net, read, tokens, spread)
-    last = jnp.sum(said(tokens, ends), axis=1)
+    last = jnp.sum(within_response(tokens, ends), axis=1)
     return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0].astype(jnp.float32)
 
 
@@ -183,5 +183,5 @@ def log_likelihood(
     hidden = following(net, read, tokens)
     log_p = jax.nn.log_softmax(net.module().logits(hidden[:, :-1]))
     each = jnp.take_along_axis(log_p, tokens[:, :, None], axis=2)[:, :, 0]
-    belongs = said(tokens, ends)
+    belongs = within_response(tokens, ends)
     return jnp.sum(jnp.where(belongs, each, 0.0), axis=1), jnp.sum(belongs, axis=1)

@@ -15,16 +15,16 @@ from fpo_jax.experiments.llm import checkpoint
 from fpo_jax.experiments.llm.folders import require_same_size, require_same_tokens
 from fpo_jax.experiments.llm.generation import Sampling
 from fpo_jax.experiments.llm.model import Lora, Net, fresh_adapter
-from fpo_jax.experiments.llm.prompts import Bytes, Prompt, Tokenizer, padded, read_prompts, say_cut
+from fpo_jax.experiments.llm.prompts import Bytes, Prompt, Tokenizer, pad_to_bucket, read_prompts, say_cut
 from fpo_jax.experiments.llm.settings import TrainSettings
 from fpo_jax.experiments.llm.sizes import read_config, sizes
 from fpo_jax.experiments.llm.step import (
     Drawing,
     Training,
     TrainState,
-    begin,
     features,
     generate,
+    initial_state,
     mesh_over,
     step_key,
     training_of,
@@ -63,7 +63,7 @@ class Pipeline(NamedTuple):
     def step(self, state: TrainState, number: int) -> tuple[TrainState, dict[str, np.ndarray]]:
         """Take one step; return the state after it, and what is to be written down."""
         prompt = self.prompts[number % len(self.prompts)]
-        row, length = padded(prompt.tokens, self.settings.prompt_limit), jnp.int32(len(prompt.tokens))
+        row, length = pad_to_bucket(prompt.tokens, self.settings.prompt_limit), jnp.int32(len(prompt.tokens))
         key = step_key(jax.random.key(self.settings.seed), number)
         policy = self.base.adapted(state.adapter, self.lora)
         said = generate(self.drawing, policy, self.base, row, length, key)
@@ -92,7 +92,7 @@ def prepare(settings: TrainSettings) -> Pipeline:
     if settings.random and settings.placement == "divided":
         raise InputError("placement", "divided", "replicated where weights are drawn")
     if settings.random:
-        base = checkpoint.drawn(config, settings.precision, mesh, named_key(key, "weights"))
+        base = checkpoint.random_weights(config, settings.precision, mesh, named_key(key, "weights"))
     else:
         base = _load(folder, settings, mesh, "model")
     reward_model, stored = base, None
@@ -120,7 +120,7 @@ def prepare(settings: TrainSettings) -> Pipeline:
     lora = Lora(settings.lora_rank, settings.lora_alpha, settings.lora_modules)
     drawing = Drawing(settings.candidates, how, mesh, same_backbone=settings.oracle is None)
     training = training_of(settings, how)
-    start = begin(training, fresh_adapter(config, lora, named_key(key, "adapter")), head)
+    start = initial_state(training, fresh_adapter(config, lora, named_key(key, "adapter")), head)
     start, oracle_head = jax.device_put((start, oracle_head), NamedSharding(mesh, PartitionSpec()))
     return Pipeline(
         settings,

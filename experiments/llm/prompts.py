@@ -149,7 +149,7 @@ def say_cut(prompts: Sequence[Prompt], limit: int) -> None:
         sys.stderr.write(f"{cut} of {len(prompts)} prompts are longer than {limit} tokens, and were cut\n")
 
 
-def padded(tokens: Sequence[int], limit: int) -> np.ndarray:
+def pad_to_bucket(tokens: Sequence[int], limit: int) -> np.ndarray:
     """Return tokens padded with 0 to their bucket: the first of 32, 64, 128 … or the limit that has room."""
     size = SMALLEST_BUCKET
     while size < len(tokens):
@@ -159,6 +159,6 @@ def padded(tokens: Sequence[int], limit: int) -> np.ndarray:
     return row
 
 
-def digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -13,7 +13,7 @@ from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.llm import checkpoint
 from fpo_jax.experiments.llm.generation import following, read_prompt
 from fpo_jax.experiments.llm.model import Net
-from fpo_jax.experiments.llm.prompts import Tokenizer, padded
+from fpo_jax.experiments.llm.prompts import Tokenizer, pad_to_bucket
 from fpo_jax.experiments.llm.sizes import read_config
 from fpo_jax.experiments.llm.step import mesh_over
 from fpo_jax.types import Scalar
@@ -63,7 +63,7 @@ def load_reward(folder: Path) -> Callable[[str, str], float]:
     def score(prompt: str, response: str) -> float:
         asked = tokenizer.render(prompt)
         said = [*tokenizer.inner(response, add_special_tokens=False)["input_ids"], *end]
-        rows = padded(asked, UNLIMITED), padded(said, UNLIMITED)
+        rows = pad_to_bucket(asked, UNLIMITED), pad_to_bucket(said, UNLIMITED)
         with in_precision("float32"):
             reward = _reward(net, weight, rows[0], jnp.int32(len(asked)), rows[1], jnp.int32(len(said)))
             return float(reward) + bias

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from fpo_jax.engine.initial import SEED_LIMIT
 from fpo_jax.errors import InputError, require_known
+from fpo_jax.experiments.core.ranges import require_number
 
 Mode = Literal["rlhf", "practical", "relaxed", "proximal"]
 Precision = Literal["bfloat16", "float32"]
@@ -70,11 +71,7 @@ class _Checked:
 def _check(field: dataclasses.Field, value: Any) -> None:
     meta, kind = field.metadata, field.type
     if kind in (int, float) or (kind == (int | None) and value is not None):
-        whole = kind is not float
-        right = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-        if not right or not math.isfinite(value) or not meta["low"] <= value <= meta["high"]:
-            bound = f" >= {meta['low']:g}" + (f" and <= {meta['high']:g}" if meta["high"] < math.inf else "")
-            raise InputError(field.name, value, f"{'an integer' if whole else 'a finite number'}{bound}")
+        require_number(field.name, value, meta["low"], meta["high"], whole=kind is not float)
     elif kind is bool and not isinstance(value, bool):
         raise InputError(field.name, value, "true or false")
     elif kind == (str | None) and value is not None and not isinstance(value, str):

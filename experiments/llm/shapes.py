@@ -21,7 +21,15 @@ from fpo_jax.experiments.llm.model import Config, Lora, Net, adapter_graph, para
 from fpo_jax.experiments.llm.scoring import Candidates, Features, scores
 from fpo_jax.experiments.llm.settings import MODES, TrainSettings
 from fpo_jax.experiments.llm.sizes import sizes
-from fpo_jax.experiments.llm.step import Drawing, begin, features, generate, mesh_over, training_of, update
+from fpo_jax.experiments.llm.step import (
+    Drawing,
+    features,
+    generate,
+    initial_state,
+    mesh_over,
+    training_of,
+    update,
+)
 
 
 class StepPart(NamedTuple):
@@ -239,7 +247,7 @@ def memory(settings: TrainSettings, abstract: Abstract, devices: int) -> dict[st
     read = jax.eval_shape(lambda net, x, m: read_prompt(net, x, m, how.tokens).cache, base, prompt, length)
     readers = {what: trunk(theirs, what) for what, theirs in others(settings).items()}
     head = jax.ShapeDtypeStruct((readers.get("reward_model", base).config.embed_dim,), jnp.float32)
-    state = jax.eval_shape(partial(begin, training_of(settings, how)), policy.adapter, head)
+    state = jax.eval_shape(partial(initial_state, training_of(settings, how)), policy.adapter, head)
     weights = {
         f"frozen weights, {what.replace('_', ' ')}": size(net.frozen) / divided
         for what, net in readers.items()
@@ -271,6 +279,6 @@ def build(settings: TrainSettings, abstract: Abstract) -> None:
     )
     seen = features.eval_shape(drawing, reward_model, oracle, prompt, length, said, head, oracle_head)
     training = training_of(settings, how)
-    state = jax.eval_shape(partial(begin, training), policy.adapter, head)
+    state = jax.eval_shape(partial(initial_state, training), policy.adapter, head)
     weight = jax.ShapeDtypeStruct((), jnp.float32)
     update.eval_shape(training, policy, state, oracle_head, prompt, length, said, seen, weight, key)

@@ -17,7 +17,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 
-from fpo_jax.experiments.llm.generation import Sampling, draw, last_hidden, log_likelihood, read_prompt
+from fpo_jax.experiments.llm.generation import Sampling, last_hidden, log_likelihood, read_prompt, sample
 from fpo_jax.experiments.llm.model import Net
 from fpo_jax.experiments.llm.scoring import Candidates, Features, compared, head_loss, scores
 from fpo_jax.experiments.llm.settings import TrainSettings
@@ -101,7 +101,7 @@ class Generated(NamedTuple):
     kl: Scalar
 
 
-def begin(training: Training, adapter: PyTree, head: Float[Array, " d"]) -> TrainState:
+def initial_state(training: Training, adapter: PyTree, head: Float[Array, " d"]) -> TrainState:
     """Return the state before the first step."""
     return TrainState(
         adapter,
@@ -118,9 +118,9 @@ def generate(
     """Draw the reference response from the frozen model and candidates from the policy."""
     how = drawing.sampling
     read = read_prompt(base, prompt, length, how.tokens)
-    reference = draw(base, read, named_key(key, "reference"), 1, how)
+    reference = sample(base, read, named_key(key, "reference"), 1, how)
     mine = read_prompt(policy, prompt, length, how.tokens)
-    drawn = draw(policy, mine, named_key(key, "candidates"), drawing.candidates, how, drawing.spread)
+    drawn = sample(policy, mine, named_key(key, "candidates"), drawing.candidates, how, drawing.spread)
     under_reference, _ = log_likelihood(base, read, drawn.tokens[:1], how.ends)
     return Generated(reference.tokens, drawn.tokens, drawn.log_probability[0] - under_reference[0])
 

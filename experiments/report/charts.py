@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fpo_jax import plotting
-from fpo_jax.experiments.core.wording import told_apart
+from fpo_jax.experiments.core.wording import distinct
 from fpo_jax.experiments.report.parts import Drawn, numbers
 from fpo_jax.plotting import Axis, Bars, Chart, HeatMap, Level, Line, Mark, Points, Span, Style
 
@@ -117,7 +117,7 @@ def _heat_map(chart: Chart, heat: HeatMap) -> Drawn:
         "kind": "map",
         "title": f"{chart.title}: {heat.label}" if heat.label else chart.title,
         "axes": [chart.y.title, chart.x.title],
-        "ticks": [told_apart(np.asarray(places).tolist()) for places in (heat.y, heat.x)],
+        "ticks": [distinct(np.asarray(places).tolist()) for places in (heat.y, heat.x)],
         "z": numbers(heat.values),
         "limits": numbers(list(heat.limits)),
         "colours": plotting.stops(heat.colours),

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from fpo_jax.errors import InputError, require_known
+from fpo_jax.errors import require_known
 from fpo_jax.experiments.core.devices import suit_short_runs
 from fpo_jax.experiments.core.files import provenance, replacing, write_json
 from fpo_jax.experiments.core.progress import Progress
+from fpo_jax.experiments.core.ranges import require_number
 from fpo_jax.experiments.core.settings import GENERAL
 from fpo_jax.experiments.report.parts import Section
 from fpo_jax.experiments.runs.execution import few_seeds
@@ -25,7 +26,7 @@ CELLS = (
 )
 
 
-class Experiment(Protocol):
+class AnyExperiment(Protocol):
     """What the job asks of an experiment, of whatever kind (`runs.experiment`, `sweeps.experiment`)."""
 
     @property
@@ -42,7 +43,7 @@ class Experiment(Protocol):
 
 
 def reproduce(
-    known: Mapping[str, Experiment],
+    known: Mapping[str, AnyExperiment],
     out: Path,
     only: Sequence[str] = (),
     seeds: int | None = None,
@@ -64,8 +65,8 @@ def reproduce(
 
     usual = [name for name, experiment in known.items() if not experiment.long]
     chosen = [known[require_known("only", name, known)] for name in (only or usual)]
-    if seeds is not None and seeds < 1:
-        raise InputError("seeds", seeds, "an integer >= 1")
+    if seeds is not None:
+        require_number("seeds", seeds, 1, whole=True)
     if quick or not any(experiment.long for experiment in chosen):
         suit_short_runs()
     total = sum(len(experiment.jobs) for experiment in chosen)

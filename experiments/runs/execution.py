@@ -7,17 +7,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from fpo_jax.engine.compilation import LIGHTLY, Compiled
-from fpo_jax.engine.initial import Begun, begin, seed_keys
+from fpo_jax.engine.initial import begin, seed_keys
+from fpo_jax.engine.runs import first_divergence, iterations, run_by, run_seeds
 from fpo_jax.engine.segments import Partway, Watch
-from fpo_jax.engine.simulate import continuing, first_divergence, run_by, run_seeds
 from fpo_jax.experiments.core import programs
 from fpo_jax.experiments.core.progress import Tell, silent, telling
 from fpo_jax.experiments.core.settings import RECORDS, Settings, in_precision
 from fpo_jax.experiments.core.wording import counted
 from fpo_jax.experiments.runs.history import at_shown, worth_keeping
 from fpo_jax.experiments.runs.result import Diverged, Result
-from fpo_jax.objectives.routes import Implicit
 from fpo_jax.record import outcome
 from fpo_jax.statistics import FEW, mean_interval, share_interval
 from fpo_jax.types import Cost, Game, Key, State
@@ -41,7 +39,7 @@ def execute(
     watch: Watch | None = None,
     partway: Partway | None = None,
 ) -> Result:
-    """Run the settings over all their seeds at once, by the programs of `fpo_jax.engine.simulate.run_by`.
+    """Run the settings over all their seeds at once, by the programs of `fpo_jax.engine.runs.run_by`.
 
     Where the objective solves a linear system, the result says how the solve went.
 
@@ -62,7 +60,7 @@ def execute(
         keys = seed_keys(settings.seeds, settings.seed)
         objective, devices = settings.names.objective, jax.local_devices()
         running = f"running {objective}"
-        words = {begin: "how runs begin", continuing(len(keys), devices): f"the iterations of {objective}"}
+        words = {begin: "how runs begin", iterations(len(keys), devices): f"the iterations of {objective}"}
         call = telling(partial(programs.call_kept, settings.static()), tell, words, then=running)
 
         def watching(partway: Partway) -> None:
@@ -81,7 +79,7 @@ def execute(
             watch=watching,
             partway=partway,
         )
-        games, optimum = call(_instances, begun, runs=settings.seeds)
+        games, _, optimum = jax.tree.map(lambda leaf: leaf[: settings.seeds], begun)
         first_bad = first_divergence(trace)
         cautions = tuple(_cautions(settings, games, final, first_bad))
     seeds = settings.seed + np.arange(settings.seeds)
@@ -111,7 +109,7 @@ def _cautions(settings: Settings, games: Game, final: State, first_bad: np.ndarr
     """Look at the linear solves of an implicit gradient: where one failed, and whether its theorem holds."""
     environment, leader, follower = settings.build()
     objective = leader.objective
-    if not isinstance(objective, Implicit):
+    if not objective.solves:
         return
     keys = seed_keys(settings.seeds, settings.seed)
 
@@ -147,12 +145,6 @@ def _cautions(settings: Settings, games: Game, final: State, first_bad: np.ndarr
         )
 
 
-@partial(Compiled, options=LIGHTLY, static_argnames="runs")
-def _instances(begun: Begun, *, runs: int) -> tuple[Game, jax.Array]:
-    """Return the instance of each run, and its optimum."""
-    return begun.games(runs), begun.optimum[:runs]
-
-
 def summary(result: Result) -> dict[str, Any]:
     """Sum a run up as one flat dictionary: means over the finite seeds, intervals, and what was run.
 
@@ -164,7 +156,7 @@ def summary(result: Result) -> dict[str, Any]:
     """
     settings = result.settings
     _, leader, follower = settings.build()
-    horizon = getattr(leader.objective, "horizon", 1)
+    horizon = leader.objective.horizon
     finals = {
         "true_utility_final": result.metrics["true_utility"][:, -1],
         "true_utility_peak": result.metrics["true_utility"].max(axis=1),

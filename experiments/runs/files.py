@@ -7,13 +7,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from fpo_jax import plotting
 from fpo_jax.experiments.core.files import replacing, write_json
 from fpo_jax.experiments.report import page
 from fpo_jax.experiments.runs import figures, states
 from fpo_jax.experiments.runs.page import section_of
 from fpo_jax.experiments.runs.result import Result
-from fpo_jax.plotting import Picture
+from fpo_jax.plotting import Picture, save_all
 
 
 def write_run(out: Path, result: Result, report: Mapping[str, Any], more: Mapping[str, Picture] = {}) -> None:
@@ -48,6 +47,6 @@ def write_run(out: Path, result: Result, report: Mapping[str, Any], more: Mappin
         first = settings.steps if result.every_state is None else 0
         states.write(folder, entries, result.seeds, np.arange(first, settings.steps + 1))
         write_json(folder / "summary.json", report)
-        pictures = plotting.save_all(drawn, folder)
+        pictures = save_all(drawn, folder)
         title, section = section_of(result, report, pictures)
         page.write(folder / page.FILE, title, "", [section], report)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from fpo_jax.engine.initial import seed_keys
-from fpo_jax.engine.simulate import run_seed
+from fpo_jax.engine.runs import run_seed
 from fpo_jax.experiments.core.settings import Settings, in_precision
 from fpo_jax.experiments.runs import states
 from fpo_jax.record import outcome

@@ -9,7 +9,6 @@ from typing import Any, Self
 import jax
 import numpy as np
 
-from fpo_jax.engine.initial import Reached
 from fpo_jax.engine.segments import Partway
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.settings import Settings
@@ -46,7 +45,7 @@ class UnfinishedRun(Unfinished):
             if not resume:
                 self.require_free()
             elif self.exists:
-                self.begun_as(self._asked())
+                self.resumed(self._asked())
             try:
                 yield self
             except KeyboardInterrupt:
@@ -90,13 +89,13 @@ class UnfinishedRun(Unfinished):
         if not pieces:
             return
         began, last = time.monotonic(), pieces[-1]
-        reached = jax.tree.map(lambda leaf: np.asarray(leaf)[: self.settings.seeds], last.reached)
+        state = jax.tree.map(lambda leaf: np.asarray(leaf)[: self.settings.seeds], last.state)
         trace = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *(p.trace for p in pieces))
         first = last.done - len(trace.finite[0])
         with on_a_full_disk(self.folder):
             if not self.exists:
                 self.begin(self._asked() | conditions())
-            arrays = _arrays(last._replace(reached=reached, trace=trace))
+            arrays = _arrays(last._replace(state=state, trace=trace))
             self.write_arrays(f"{first}-{last.done}.npz", arrays)
         del self._pieces[: len(pieces)]
         now = time.monotonic()
@@ -120,13 +119,12 @@ def require_room(settings: Settings, out: Path) -> None:
 
 
 def _arrays(partway: Partway) -> dict[str, np.ndarray]:
-    trace, reached = partway.trace, partway.reached
+    trace = partway.trace
     kept = {} if trace.state is None else _under("states", states.named(trace.state))
     return {
         "done": np.array([partway.done, partway.entries]),
         "finite": np.asarray(trace.finite),
-        "reached_finite": np.asarray(reached.finite),
-        **_under("reached", states.named(reached.state)),
+        **_under("state", states.named(partway.state)),
         **_under("metrics", {name: np.asarray(values) for name, values in trace.metrics.items()}),
         **kept,
     }
@@ -137,9 +135,8 @@ def _from_arrays(arrays: dict[str, np.ndarray], like: State) -> Partway:
     kept = _within("states", arrays)
     metrics: dict[str, Any] = _within("metrics", arrays)
     trace: Any = metrics, states.from_named(kept, like) if kept else None, arrays["finite"]
-    finite: Any = arrays["reached_finite"]
-    reached = Reached(states.from_named(_within("reached", arrays), like), finite)
-    return Partway(done, entries, reached, Trace(*trace))
+    state = states.from_named(_within("state", arrays), like)
+    return Partway(done, entries, state, Trace(*trace))
 
 
 def _under(place: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

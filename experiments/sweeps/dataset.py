@@ -10,7 +10,7 @@ import xarray as xr
 
 from fpo_jax.engine.sweep import Lanes, programs_compiled
 from fpo_jax.experiments.core.files import provenance
-from fpo_jax.experiments.core.wording import counted, told_apart, with_interval
+from fpo_jax.experiments.core.wording import counted, distinct, with_interval
 from fpo_jax.experiments.core.wording import table as in_columns
 from fpo_jax.experiments.runs.execution import few_seeds
 from fpo_jax.experiments.sweeps.grid import Grid
@@ -180,7 +180,7 @@ SHOWN = 40
 
 def readable(frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     """Return a sweep's table for people to read: estimates with [95 % intervals], and n."""
-    shown = pd.DataFrame({axis: told_apart(frame[axis].tolist()) for axis in axes})
+    shown = pd.DataFrame({axis: distinct(frame[axis].tolist()) for axis in axes})
     for title, name in {
         "true utility": "true_utility_final",
         "interquartile mean": "true_utility_final_iqm",

@@ -114,7 +114,7 @@ def _planned(
         return grid, width
     asked = {} if grid is None else grid.as_dict()
     asked |= {} if width is None else {"width": -(-width // jax.device_count()) * jax.device_count()}
-    earlier = unfinished.begun_as(asked)
+    earlier = unfinished.resumed(asked)
     width = earlier.pop("width", None)  # None: what stands there is no sweep
     return make_grid(earlier), width
 

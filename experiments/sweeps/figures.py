@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from fpo_jax import plotting
-from fpo_jax.experiments.core.wording import told_apart
+from fpo_jax.experiments.core.wording import distinct
 from fpo_jax.experiments.runs.figures import BELOW, END, TITLES
 from fpo_jax.experiments.sweeps.dataset import per_seed
 from fpo_jax.plotting import Axis, Chart, HeatMap, Style
@@ -65,7 +65,7 @@ def in_order(dataset: xr.Dataset) -> tuple[xr.Dataset, list[str], list[str]]:
 def at_first(dataset: xr.Dataset, varied: Sequence[str], kept: Sequence[str]) -> tuple[xr.Dataset, str]:
     """Return the part in which all but some hyperparameters have their first value, and words for that."""
     rest = {dim: 0 for dim in varied if dim not in kept}
-    words = [f"{dim} {told_apart(dataset[dim].values.tolist(), 6)[0]}" for dim in rest]
+    words = [f"{dim} {distinct(dataset[dim].values.tolist(), 6)[0]}" for dim in rest]
     return dataset.isel(rest), f"{', '.join(words)}: " if words else ""
 
 
@@ -132,7 +132,7 @@ def cell_name(point: Sequence[Any], grid: Mapping[str, Any]) -> str:
         if dim == "objective":
             words.append(str(value))
         elif len(values) > 1:
-            words.append(f"{dim} {told_apart([v.item() for v in values], 6)[values.index(value)]}")
+            words.append(f"{dim} {distinct([v.item() for v in values], 6)[values.index(value)]}")
     return ", ".join(words)
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from fpo_jax import plotting
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.files import replacing, write_json
 from fpo_jax.experiments.core.settings import load
@@ -16,6 +15,7 @@ from fpo_jax.experiments.sweeps import figures
 from fpo_jax.experiments.sweeps.dataset import ATTRIBUTES, AXES, CELL, PER_SEED, attributes
 from fpo_jax.experiments.sweeps.grid import Grid, make_grid
 from fpo_jax.experiments.sweeps.page import section_of
+from fpo_jax.plotting import save_all
 
 
 def write(out: Path, grid: Grid, result: xr.Dataset) -> None:
@@ -32,7 +32,7 @@ def write(out: Path, grid: Grid, result: xr.Dataset) -> None:
         data.tidy(result).to_csv(folder / "runs.csv", index=False)
         report = data.summary(grid, result, cells)
         write_json(folder / "summary.json", report)
-        pictures = plotting.save_all(figures.draw(result), folder)
+        pictures = save_all(figures.draw(result), folder)
         title, section = section_of(grid, result, cells, pictures)
         page.write(folder / page.FILE, title, "", [section], report, "sweep")
 

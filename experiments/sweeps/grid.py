@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fpo_jax.errors import InputError, require_known
-from fpo_jax.experiments.core.env_files import given_again, origin, without_origin
+from fpo_jax.experiments.core.env_files import env_options, origin, without_origin
 from fpo_jax.experiments.core.settings import GENERAL, Names, Settings, as_written, hyperparameters, resolve
 from fpo_jax.hyperparameters import allowed_values
 
@@ -101,7 +101,7 @@ class Grid:
         own = ("environment", "objective", "grid")
         chosen = (*own, "follower", "feedback")
         recipe, usual = (make_grid({n: getattr(self, n) for n in given}) for given in (own[:2], chosen))
-        words = ["fpo-jax sweep", self.environment, *given_again(self.environment)]
+        words = ["fpo-jax sweep", self.environment, *env_options(self.environment)]
         words += [f"--objective {','.join(self.objective)}"]
         words += [f"--grid {shlex.quote(f'{name}={_written(values)}')}" for name, values in self.grid.items()]
         for part in ("follower", "feedback"):

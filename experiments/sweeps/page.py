@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from fpo_jax.experiments.core.wording import NONE, counted, told_apart
+from fpo_jax.experiments.core.wording import NONE, counted, distinct
 from fpo_jax.experiments.report.parts import (
     MOST_PANELS,
     SAY_CURVES,
@@ -41,7 +41,7 @@ def section_of(
     """Return what a sweep covers, in a few words, and its section; `table` is that of its cells."""
     varied = [f"{name} ({len(values)})" for name, values in grid.axes.items() if len(values) > 1]
     runs = len(grid.cells) * grid.seeds
-    named = table.assign(**{name: told_apart(table[name].tolist()) for name in grid.axes})
+    named = table.assign(**{name: distinct(table[name].tolist()) for name in grid.axes})
     ranked = named.dropna(subset="true_utility_final").sort_values("true_utility_final")
 
     def cell(row: Any) -> str:
@@ -131,7 +131,7 @@ def play_grid(dataset: xr.Dataset, varied: Sequence[str]) -> Player:
             "method": str(method),
             "kind": "bars" if len(axes) == 1 else "map",
             "axes": axes,
-            "ticks": [told_apart(dataset[axis].values.tolist()) for axis in axes],
+            "ticks": [distinct(dataset[axis].values.tolist()) for axis in axes],
             "frames": numbers(utility.sel(objective=method).values),
             "titles": [f"mean {u:.2f}" for u in utility.sel(objective=method).mean(axes).values],
             "unit": "true utility",

@@ -1,22 +1,18 @@
 """All that leans on the insides of JAX and XLA, which change without notice from one release to the next.
 
-`tests/test_internals.py` holds each part to what the rest of the package expects of it, so that it names what
-a new release has broken.
+`tests/engine/test_internals.py` holds each part to what the rest of the package expects of it, so that it
+names what a new release has broken.
 """
 
 import os
 import subprocess
 import sys
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import jax
-import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
-from jax.extend import source_info_util
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from jaxlib import _jax
 
 Option = bool | int | str
@@ -55,82 +51,6 @@ def forget_compiled() -> None:
 def programs_of(jitted: Any) -> int:
     """Return how many programs a jitted function has been compiled to in this process."""
     return int(jitted._cache_size())
-
-
-# What a traced function consists of.
-
-
-def equations(traced: ClosedJaxpr | Jaxpr) -> list[JaxprEqn]:
-    """Return the operations of a traced function, in order, without those inside of them."""
-    return list(getattr(traced, "jaxpr", traced).eqns)
-
-
-def within(equation: JaxprEqn) -> list[ClosedJaxpr | Jaxpr]:
-    """Return the traced functions that an operation calls: a loop's body, the branches of a condition."""
-    kinds = ClosedJaxpr | Jaxpr
-    leaves = jax.tree.leaves(list(equation.params.values()), is_leaf=lambda leaf: isinstance(leaf, kinds))
-    return [leaf for leaf in leaves if isinstance(leaf, kinds)]
-
-
-def variables(traced: ClosedJaxpr, arguments: Sequence[Any]) -> dict[Any, Any]:
-    """Return the values that a traced function starts from, by variable."""
-    jaxpr = traced.jaxpr
-    return dict(zip([*jaxpr.constvars, *jaxpr.invars], [*traced.consts, *arguments], strict=True))
-
-
-def value(atom: Any, values: Mapping[Any, Any]) -> Any:
-    """Return the value of a variable or of a literal."""
-    return atom.val if isinstance(atom, Literal) else values[atom]
-
-
-def results(traced: ClosedJaxpr, values: Mapping[Any, Any]) -> list[Any]:
-    """Return what a traced function gives, once the values of its variables are known."""
-    return [value(atom, values) for atom in traced.jaxpr.outvars]
-
-
-def called(equation: JaxprEqn) -> ClosedJaxpr | None:
-    """Return the jitted function that an operation only calls; None where it says where arguments lie."""
-    if equation.primitive.name != "jit":
-        return None
-    placed = *equation.params["in_shardings"], *equation.params["out_shardings"]
-    if any(isinstance(place, jax.sharding.Sharding) for place in placed):
-        return None
-    return equation.params["jaxpr"]
-
-
-def applied(equation: JaxprEqn, operands: Sequence[Any]) -> Sequence[Any]:
-    """Return the results of an operation on these operands."""
-    parameters = equation.primitive.get_bind_params(equation.params)
-    with equation.ctx.manager:
-        results = equation.primitive.bind(*operands, **parameters)
-    return results if equation.primitive.multiple_results else [results]
-
-
-@contextmanager
-def located(equation: JaxprEqn) -> Iterator[None]:
-    """Let what is traced within carry the source line and the names of an operation."""
-    where, names = equation.source_info, source_info_util.current_name_stack()
-    with source_info_util.user_context(where.traceback, name_stack=names + where.name_stack):
-        yield
-
-
-def operation(equation: JaxprEqn) -> Hashable:
-    """Return what only operations have in common that do the same to their operands; None where none can."""
-    if equation.effects:
-        return None
-    name = equation.primitive, tuple(equation.params.items()), equation.ctx
-    try:
-        hash(name)
-    except TypeError:  # a parameter that cannot be compared
-        return None
-    return name
-
-
-def operand(value: Any) -> Hashable:
-    """Return the name of an operand: a constant is what it contains, anything else itself."""
-    if isinstance(value, np.ndarray | np.generic | bool | int | float | complex):
-        return jax.typeof(value), np.asarray(value).tobytes()
-    return id(value)
 
 
 # What XLA can be told.

@@ -1,0 +1,36 @@
+"""The folder of a benchmark: all numbers, a table of them, and the figure."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fpo_jax import plotting
+from fpo_jax.experiments.bench.figures import draw
+from fpo_jax.experiments.bench.result import Benchmark, as_json
+from fpo_jax.experiments.core.files import replacing, write_json
+
+
+def write(out: Path, bench: Benchmark) -> None:
+    """Write a folder: `bench.json`, `table.csv`, the figure.
+
+    Raises:
+        InputError: when it cannot be written.
+    """
+    content = as_json(bench)
+    rows = [_spread(row) for row in content["rows"]]
+    with replacing(out) as folder:
+        write_json(folder / "bench.json", content)
+        with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
+            writer.writeheader()
+            writer.writerows(rows)
+        plotting.save(draw(bench.rows), folder, "seconds_per_seed")
+
+
+def _spread(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a nested row as one of single numbers, names joined by dots."""
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        flat |= _spread(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

@@ -1,0 +1,139 @@
+"""Estimates of dF/dθ by every route, at the states of all runs."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from fpo_jax.experiments.core.timing import median_seconds
+from fpo_jax.experiments.ladder.result import Effective, Route
+from fpo_jax.numerics.keys import named_key
+from fpo_jax.objectives import OBJECTIVES, Exact, Myopic
+from fpo_jax.objectives.best_of_n import effective_rewards
+from fpo_jax.objectives.penalties import Penalised
+from fpo_jax.steering import cosine, norm, norm_ratio, sign_agreement, steering
+from fpo_jax.types import Follower, Game, Key, Objective, State
+
+LOG_WEIGHTS = (-5.0, 3.0)
+"""Decades in which the best weight is sought."""
+
+
+class RouteEstimates:
+    """Estimates at the states of all runs, in one compiled program for each route."""
+
+    def __init__(self, games: Game, follower: Follower, keys: Key, states: State, progress: jax.Array):
+        self.games, self.follower = games, follower
+        self.keys, self.states, self.progress = keys, states, progress
+        self._correct = jax.jit(self._correction)  # its own, so that another weight compiles nothing
+
+    def correction(self, objective: Objective) -> tuple[Any, Any]:
+        """Return the correction and its cost at every state."""
+        return self._correct(objective, self.games, self.keys, self.states)
+
+    def norms(self) -> dict[str, np.ndarray]:
+        """Return the norms of the standard and the steering part at every state."""
+
+        def at(game: Game, state: State, key: Key) -> dict[str, jax.Array]:
+            parts = steering(game, self.follower, state.theta, state.reward_model, key)
+            return {name: norm(part) for name, part in parts._asdict().items()}
+
+        return jax.tree.map(
+            np.asarray, jax.jit(partial(self._over_all, at))(self.games, self.keys, self.states)
+        )
+
+    def compare(self, objective: Objective, exact: Any) -> Route:
+        """Compare one route with the exact correction."""
+        correction, cost = self.correction(objective)
+
+        def measure(ours: Any, theirs: Any) -> dict[str, jax.Array]:
+            error = jax.tree.map(jnp.subtract, ours, theirs)
+            return {
+                "cosine": cosine(ours, theirs),
+                "norm_ratio": norm_ratio(ours, theirs),
+                "sign_agreement": sign_agreement(ours, theirs),
+                "relative_error": norm_ratio(error, theirs),
+            }
+
+        measures = jax.jit(jax.vmap(jax.vmap(measure)))(correction, exact)
+        weight = getattr(objective, "weight", None)
+        best = self._best_weight(objective, exact) if isinstance(objective, Penalised) else None
+        full = np.shape(measures["cosine"])
+        return Route(
+            {name: np.asarray(values) for name, values in measures.items()},
+            jax.tree.map(lambda c: np.broadcast_to(np.asarray(c), full), cost),
+            np.isnan(np.asarray(jax.jit(jax.vmap(jax.vmap(norm)))(correction))),
+            self._seconds(objective),
+            weight,
+            best,
+        )
+
+    def _best_weight(self, objective: Penalised, exact: Any) -> float | None:
+        """Return the weight that brings the correction nearest to the exact one, or None where none helps."""
+        theirs = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(exact)])
+
+        def apart(log_weight: float) -> float:
+            weighted = type(objective)(**(vars(objective) | {"weight": 10.0**log_weight}))
+            ours = jax.tree.leaves(self.correction(weighted)[0])
+            return float(np.linalg.norm(np.concatenate([np.ravel(leaf) for leaf in ours]) - theirs))
+
+        found = minimize_scalar(apart, bounds=LOG_WEIGHTS, method="bounded", options={"xatol": 1e-5})
+        return float(10.0**found.x) if found.fun < np.linalg.norm(theirs) else None
+
+    def _correction(self, objective: Objective, games: Game, keys: Key, states: State) -> tuple[Any, Any]:
+        def at(game: Game, state: State, key: Key) -> tuple[Any, Any]:
+            arguments = (game, self.follower, state.theta, state.reward_model, key)
+            estimate, myopic = objective.estimate(*arguments), Myopic().estimate(*arguments)
+            return jax.tree.map(jnp.subtract, estimate.gradient, myopic.gradient), estimate.cost
+
+        return self._over_all(at, games, keys, states)
+
+    def _over_all(self, at: Callable[[Game, State, Key], Any], games: Game, keys: Key, states: State) -> Any:
+        """Apply a function of (game, state, key) at every state of every seed."""
+
+        def of_seed(game: Game, key: Key, seed_states: State) -> Any:
+            own_key = named_key(key, "decomposition")
+            # one after the other, so that memory holds a long comparison
+            moments = self.progress, seed_states
+            return jax.lax.map(lambda moment: at(game.at(moment[0]), moment[1], own_key), moments)
+
+        return jax.vmap(of_seed)(games, keys, states)
+
+    def effective_rewards(self, routes: Mapping[str, Route]) -> Effective | None:
+        """Return effective rewards by response, or None where the policy is one response."""
+        key, game, state = self._last()
+        responses = game.respond(state.theta, key)
+        if responses.w.size == 1:
+            return None
+        fitted = {
+            label: OBJECTIVES[label](weight=route.best_weight)
+            for label, route in routes.items()
+            if route.best_weight is not None and label in OBJECTIVES
+        }
+
+        def at(state: State) -> tuple[jax.Array, dict[str, jax.Array], jax.Array]:
+            def of(objective: Objective) -> jax.Array:
+                return effective_rewards(objective, game, self.follower, state.theta, state.reward_model, key)
+
+            rungs = {label: of(rung) for label, rung in fitted.items()}
+            return of(Exact()), rungs, jax.vmap(game.blind_spot)(responses.y)
+
+        return Effective(*jax.tree.map(np.asarray, jax.jit(at)(state)))
+
+    def _last(self) -> tuple[Key, Game, State]:
+        """Return the first seed's key, game and state at its last entry."""
+        key, state = self.keys[0], jax.tree.map(lambda leaf: leaf[0, -1], self.states)
+        first = jax.tree.map(lambda leaf: leaf[0], self.games)
+        game = jax.jit(lambda game, p: game.at(p))(first, self.progress[-1])
+        return key, game, state
+
+    def _seconds(self, objective: Objective, repeats: int = 20) -> float:
+        """Return the median time of one estimate at the first seed's last state, compilation excluded."""
+        key, game, state = self._last()
+        program = jax.jit(
+            lambda game, state: objective.estimate(game, self.follower, state.theta, state.reward_model, key)
+        )
+        return median_seconds(lambda: program(game, state), repeats)

@@ -1,0 +1,47 @@
+"""Lanes of one program, divided among devices."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+
+from fpo_jax import Gradient, Leader, Myopic, run_seeds, seed_keys
+from fpo_jax.envs.linear import Linear
+
+THREE_DEVICES = """
+import sys
+from functools import partial
+from pathlib import Path
+import jax, numpy
+from fpo_jax.envs.linear import Linear
+from fpo_jax.experiments.core import programs
+from fpo_jax import Gradient, Leader, Myopic, run_seeds, seed_keys
+from fpo_jax.engine.runs import run_by
+jax.config.update("jax_enable_x64", True)
+devices = jax.local_devices()
+assert len(devices) == 3
+players = Linear(dimension=6), Leader(Myopic(), policy_lr=0.02), Gradient()
+_, four = run_seeds(*players, seed_keys(4), steps=20)
+programs.keep_in(Path(sys.argv[1]))
+begun, _, two = run_by(partial(programs.call_kept, "two"), *players, seed_keys(2), devices=devices, steps=20)
+assert begun.optimum.sharding.num_devices == 2
+numpy.savez(sys.argv[2], **{f"{number} {name}": values
+    for number, trace in ((4, four), (2, two)) for name, values in trace.metrics.items()})
+"""
+
+
+def test_three_devices_give_what_one_gives(tmp_path):
+    # Four seeds on three devices: two are padded, and taken off again. Two seeds, by kept programs, on two of
+    # them. Vector loops may round differently.
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "3"}
+    path = tmp_path / "three.npz"
+    subprocess.run(
+        [sys.executable, "-c", THREE_DEVICES, tmp_path / "kept", path], env=environment, check=True
+    )
+    leader = Leader(Myopic(), policy_lr=0.02)
+    _, trace = run_seeds(Linear(dimension=6), leader, Gradient(), seed_keys(4), steps=20)
+    three = np.load(path)
+    for name, values in trace.metrics.items():
+        for number in (4, 2):
+            np.testing.assert_allclose(three[f"{number} {name}"], values[:number], rtol=1e-12, atol=1e-12)

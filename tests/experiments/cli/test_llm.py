@@ -1,0 +1,87 @@
+"""What of the language-model pipeline needs no extra: settings, options, and saying what is missing."""
+
+import dataclasses
+import importlib.util
+import re
+import shlex
+
+import pytest
+
+from fpo_jax.errors import InputError
+from fpo_jax.experiments import llm
+from fpo_jax.experiments.cli.llm import HOW, Answer, Llm, _said
+from fpo_jax.experiments.cli.main import main
+from fpo_jax.experiments.cli.options import parse
+from fpo_jax.experiments.llm.settings import AnswerSettings, Settings
+from tests.helpers import ROOT
+
+TOLD = ["--model", "m", "--prompts", "p"]
+
+
+@pytest.mark.parametrize(
+    "words", [["llm", *TOLD], ["llm", "--dry-run", "--model", "m"], ["answer", *TOLD, "--out", "a"]]
+)
+def test_without_the_extra_one_line_says_how_to_get_it(words, monkeypatch, capsys):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name in llm.PACKAGES else found(name, *a)
+    )
+    assert main(words) == 2
+    wanted = f"fpo-jax: error: {words[0]} needs the extra llm: in a clone, pip install '.[llm]'"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(wanted)
+
+
+def test_only_the_pipeline_imports_the_extra():
+    imports = re.compile(rf"^\s*(?:from|import) (?:{'|'.join(llm.PACKAGES)}|torch)\b", re.M)
+    sources = [p for folder in ("fpo_jax", "envs", "experiments") for p in (ROOT / folder).rglob("*.py")]
+    importing = {path.parent for path in sources if imports.search(path.read_text(encoding="utf-8"))}
+    assert importing == {ROOT / "experiments" / "llm"}
+    assert not imports.search((ROOT / "experiments" / "llm" / "__init__.py").read_text(encoding="utf-8"))
+    assert not imports.search((ROOT / "experiments" / "llm" / "settings.py").read_text(encoding="utf-8"))
+
+
+def test_defaults_are_the_published_settings():
+    settings = Settings.of({"model": "m", "prompts": "p"})
+    assert (settings.weight, settings.candidates, settings.lora_rank, settings.lora_alpha) == (10, 8, 16, 32)
+    assert (settings.policy_lr, settings.head_lr, settings.accumulation) == (2e-5, 5e-5, 4)
+    assert (settings.tokens, settings.steps) == (32, 500)
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "but"), [(Llm, Settings, HOW), (Answer, AnswerSettings, ("out", "device"))]
+)
+def test_every_setting_is_an_option(options, settings, but):
+    names = [field.name for field in dataclasses.fields(options) if field.name not in but]
+    assert sorted(names) == sorted(field.name for field in dataclasses.fields(settings))
+
+
+def test_a_command_repeats_its_settings():
+    changed = {"mode": "proximal", "lora_modules": ["o_proj", "k_proj"], "chat": False, "weight": 1}
+    changed |= {"model": "a folder", "devices": 2, "policy_lr": 1e-3, "oracle": "o"}
+    settings = Settings.of({"prompts": "p", **changed})
+    assert Settings.of(settings.as_dict()) == settings
+    words = shlex.split(settings.command())
+    assert words[:2] == ["fpo-jax", "llm"]
+    given = parse(Llm, words[2:], "llm")
+    assert Settings.of(_said(given, HOW)) == settings
+
+
+@pytest.mark.parametrize(
+    ("wrong", "wanted"),
+    [
+        ({"mode": "relxed"}, r"mode = relxed: .*nearest: relaxed"),
+        ({"steps": 0}, "steps = 0: must be an integer >= 1"),
+        ({"steps": 1.5}, "steps = 1.5: must be an integer >= 1"),
+        ({"weight": -1}, "weight = -1.0: must be a finite number >= 0"),
+        ({"policy_lr": float("nan")}, "policy_lr = nan"),
+        ({"top_p": 0}, "top_p = 0.0: must be a finite number >= 1e-06 and <= 1"),
+        ({"lora_modules": []}, "lora_modules = nothing"),
+        ({"candidate": 2}, r"setting = candidate: .*nearest: candidates"),
+        ({"model": None}, "model = nothing: must be given"),
+        ({"devices": 0}, "devices = 0: must be an integer >= 1"),
+    ],
+)
+def test_settings_that_cannot_be_used(wrong, wanted):
+    with pytest.raises(InputError, match=wanted):
+        Settings.of({"model": "m", "prompts": "p"} | wrong)

@@ -1,0 +1,148 @@
+"""Answers compared pair by pair: errors, interruptions, full disks."""
+
+import json
+import sys
+
+import pytest
+
+from fpo_jax.experiments.core.unfinished import Unfinished
+from fpo_jax.experiments.judging.verdicts import read_verdicts
+from tests.helpers import SCORED, call, write_answers
+
+
+def test_a_scorer_decides(folder, capsys):
+    status, out, err = call(capsys, *SCORED, "scorers:length", "--out", "result", "--json")
+    assert status == 0
+    report = json.loads(out)
+    (row,) = report["comparisons"]
+    assert (row["wins"], row["losses"], row["ties"], row["errors"]) == (3, 2, 1, 0)
+    assert row["win_rate"] == 3 / 5
+    assert row["win_rate_ties_half"] == 3.5 / 6
+    assert row["p_one_sided"] == pytest.approx((10 + 5 + 1) / 32)  # three, four or five heads of five coins
+    assert report["identical"] == 1
+    assert report["position"] is None
+    assert "1 of the ties are identical" in err
+    written = {path.name for path in (folder / "result").iterdir()}
+    assert written == {
+        ".fpo-jax.json",
+        "config.json",
+        "summary.json",
+        "verdicts.jsonl",
+        "outcome.png",
+        "outcome.pdf",
+        "report.html",
+    }
+    assert not (folder / "result.partial").exists()
+    assert json.loads((folder / "result" / "summary.json").read_text(encoding="utf-8")) == report
+    kept = [
+        json.loads(line)
+        for line in (folder / "result" / "verdicts.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    assert [verdict["pair"] for verdict in kept] == [0, 1, 2, 3, 4, 5]
+    assert [verdict["outcome"] for verdict in kept] == ["loss", "win", "loss", "tie", "win", "win"]
+    assert kept[0]["scores"] == [1, 2]
+    # the settings that were written run again
+    status, again, _ = call(capsys, "judge", "--config", "result/config.json", "--json")
+    assert json.loads(again)["comparisons"] == report["comparisons"]
+
+
+def test_scores_within_the_margin_tie(folder, capsys):
+    # differences of length: −1, 3, −4, 0, 2, 3
+    _, out, _ = call(capsys, *SCORED, "scorers:length", "--tie-margin", "2", "--json")
+    (row,) = json.loads(out)["comparisons"]
+    assert (row["wins"], row["losses"], row["ties"]) == (2, 1, 3)
+
+
+def test_errors_are_counted_apart_and_asked_again(folder, capsys, numbers_alone):
+    status, out, err = call(capsys, *SCORED, "scorers:faulty", "--out", "result", "--json")
+    assert status == 0
+    (row,) = json.loads(out)["comparisons"]
+    # pair 1 has no finite score and pair 4 none at all: two of A's wins by length are gone, and nothing else
+    assert (row["wins"], row["losses"], row["ties"], row["errors"]) == (1, 2, 1, 2)
+    assert "2 pairs could not be judged" in err
+    kept = [
+        json.loads(line)
+        for line in (folder / "result" / "verdicts.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    assert "nan" in kept[1]["reason"]
+    assert "TypeError" in kept[4]["reason"]
+    sys.modules["scorers"].faulty = sys.modules["scorers"].length
+    again = [*SCORED, "scorers:faulty", "--out", "result", "--json", "--resume"]
+    status, out, _ = call(capsys, *again)
+    (row,) = json.loads(out)["comparisons"]
+    assert (row["wins"], row["losses"], row["ties"], row["errors"]) == (3, 2, 1, 0)
+    assert {*sys.modules["scorers"].seen} == {"prompt 1", "prompt 4"}
+    assert not (folder / "result.partial").exists()
+
+
+def test_interrupted_and_resumed(folder, capsys, numbers_alone):
+    wishes = [*SCORED, "scorers:interrupted", "--out", "result"]
+    status, out, err = call(capsys, *wishes)
+    assert (status, out) == (130, "")
+    assert (
+        "go on with `fpo-jax judge a.jsonl b.jsonl --scorer scorers:interrupted --out result --resume`" in err
+    )
+    assert not (folder / "result").exists()
+    partial = folder / "result.partial" / "verdicts.jsonl"
+    assert [*read_verdicts(partial, 6)] == [3, 0, 1, 2]  # identical answers first
+    assert "".join(sys.modules["scorers"].kept).count('"outcome"') == 4  # each as soon as it was there
+    status, _, err = call(capsys, *wishes)
+    assert status == 2
+    assert "resumed with --resume, or result.partial removed first" in err
+    status, _, err = call(capsys, *wishes, "--resume", "--tie-margin", "1")
+    assert status == 2
+    assert "tie_margin = 1.0: must be 0.0, as in what is to be resumed" in err
+    assert "go on with" not in err  # not with this
+    b = (folder / "b.jsonl").read_text(encoding="utf-8")
+    (folder / "b.jsonl").write_text(b.replace("yy", "yyy"), encoding="utf-8")
+    status, _, err = call(capsys, *wishes, "--resume")
+    assert status == 2
+    assert "its contents differ" in err
+    (folder / "b.jsonl").write_text(b, encoding="utf-8")
+    with partial.open("a", encoding="utf-8") as file:
+        file.write('{"pair": 4, "outc')  # cut short: no verdict
+    scorers = sys.modules["scorers"]
+    scorers.interrupted = scorers.length
+    scorers.seen.clear()
+    status, out, _ = call(capsys, *wishes, "--resume", "--json")
+    assert status == 0
+    (row,) = json.loads(out)["comparisons"]
+    assert (row["wins"], row["losses"], row["ties"], row["errors"]) == (3, 2, 1, 0)
+    assert {*scorers.seen} == {"prompt 4", "prompt 5"}
+    assert not partial.parent.exists()
+
+
+def test_a_judge_that_only_fails_is_given_up(folder, capsys):
+    (folder / "broken.py").write_text(
+        "def score(prompt, response):\n    raise OSError('no disk\\nno score')\n", encoding="utf-8"
+    )
+    for options, said in ((["--give-up", "2"], "2 errors in a row, the last"), ([], "nothing but errors, 4")):
+        for name, response in (("a", "x"), ("b", "y")):
+            write_answers(folder / f"{name}.jsonl", [*[response] * 4, "the same"])
+        before = {*folder.iterdir()}
+        status, out, err = call(capsys, *SCORED, "broken:score", "--out", "result", *options)
+        assert (status, out) == (2, "")
+        (line,) = [line for line in err.splitlines() if line.strip() and "pair/s" not in line]
+        assert said in line
+        assert "OSError: no disk no score" in line
+        assert {*folder.iterdir()} - {folder / "__pycache__"} == before - {folder / "__pycache__"}
+
+
+def test_a_full_disk_keeps_what_is_judged(folder, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fpo_jax.experiments.judging.outcome.draw", full)
+    status, out, err = call(capsys, *SCORED, "scorers:length", "--out", "result")
+    assert (status, out) == (2, "")
+    assert "No space left on device" in err
+    assert "verdicts are kept: go on with `fpo-jax judge" in err
+    assert len(read_verdicts(folder / "result.partial" / "verdicts.jsonl", 6)) == 6
+    assert not (folder / "result").exists()
+
+
+def test_one_at_a_time(folder, capsys):
+    with Unfinished(folder / "result").locked():
+        status, _, err = call(capsys, *SCORED, "scorers:length", "--out", "result")
+    assert status == 2
+    assert "another judging is writing it" in err

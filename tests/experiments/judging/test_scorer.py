@@ -1,0 +1,22 @@
+"""A reward model as a scorer, which is read by the extra."""
+
+import importlib.util
+
+from tests.helpers import SCORED, call
+
+
+def test_a_reward_model_in_a_folder_is_read_by_the_extra(folder, capsys, monkeypatch):
+    """What it reads is in tests/experiments/llm/test_scorer.py."""
+    (folder / "model").mkdir()
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "tunix" else found(name, *a)
+    )
+    status, out, err = call(capsys, *SCORED, "model", "--out", "result")
+    assert (status, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith("fpo-jax: error: scorer = model: ")
+    assert "a folder needs the extra llm: in a clone, pip install '.[llm]' (" in line
+    assert "tunix" in line
+    assert importlib.util.find_spec("fpo_jax.experiments.llm.scorer") is not None  # which the extra is for
+    assert not (folder / "result.partial").exists()

@@ -1,0 +1,32 @@
+"""A run, and a run that was interrupted."""
+
+import pytest
+from fpo_jax.experiments.runs.resume import UnfinishedRun
+
+from fpo_jax.experiments.runs import resume
+from tests.helpers import LONG_RUN
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A run that nothing interrupted, with its states; and one that was interrupted after six segments."""
+    from fpo_jax.experiments.cli.main import main
+
+    folder = tmp_path_factory.mktemp("runs")
+    whole, cut = folder / "whole", folder / "cut"
+    assert main([*LONG_RUN, "--save-states", "--resume", "--out", str(whole)]) == 0
+    watch = UnfinishedRun.watch
+
+    def interrupted(self, partway):
+        watch(self, partway)
+        if partway.done == 24:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resume, "KEEP_EVERY", -1e9)  # a file a segment
+        patch.setattr(UnfinishedRun, "watch", interrupted)
+        assert main([*LONG_RUN, "--save-states", "--out", str(cut)]) == 130
+    assert {path.name for path in folder.iterdir()} == {"whole", "cut.partial"}
+    pieces = {path.name for path in cut.with_name("cut.partial").glob("*.npz")}
+    assert pieces == {f"{start}-{start + 4}.npz" for start in range(0, 24, 4)}
+    return folder

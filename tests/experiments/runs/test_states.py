@@ -1,0 +1,41 @@
+"""States of a run in a file, by name."""
+
+import chex
+import jax.numpy as jnp
+import numpy as np
+
+from fpo_jax.experiments.core.settings import resolve
+from fpo_jax.experiments.runs import states
+from fpo_jax.types import RewardModel, State
+from tests.helpers import LONG_RUN, arrays, call
+
+
+def test_states_are_written_by_name(finished, capsys, tmp_path):
+    written = arrays(finished / "whole", "states.npz")
+    # 4 coordinates of θ and of φ of each of 3 seeds at 61 entries; a gradient step remembers nothing
+    assert {name: values.shape for name, values in written.items()} == {
+        "seed": (3,),
+        "iteration": (61,),
+        "theta": (3, 61, 4),
+        "phi": (3, 61, 4),
+    }
+    np.testing.assert_array_equal(written["theta"][:, 0], 0.0)  # where its runs start
+    utility = arrays(finished / "whole", "metrics.npz")["true_utility"]
+    distance = np.sum((written["theta"] - np.array([2.0, 2.0, 2.0, 0.0])) ** 2, axis=-1)
+    np.testing.assert_allclose(utility, 10.0 * np.exp(-0.3 * distance), rtol=1e-12)
+    status, _, err = call(capsys, *LONG_RUN, "--out", tmp_path / "final")
+    assert status == 0, err
+    final = arrays(tmp_path / "final", "states.npz")
+    np.testing.assert_array_equal(final["iteration"], [60])
+    np.testing.assert_allclose(final["theta"], written["theta"][:, -1:], rtol=1e-12)
+
+
+def test_names_of_states_lead_back():
+    memory = (jnp.arange(3), {"m": jnp.full((2, 2), 0.1, jnp.bfloat16)})
+    state = State({"a": jnp.ones(2), "b": [jnp.zeros(())]}, RewardModel(jnp.ones(3), memory))
+    named = states.named(state)
+    assert set(named) == {"theta/a", "theta/b/0", "phi", "memory/0", "memory/1/m"}
+    as_stored = {n: v.view("V2") if v.dtype == jnp.bfloat16 else v for n, v in named.items()}
+    chex.assert_trees_all_equal(states.from_named(as_stored, state), state)
+    settings = resolve({"environment": "linear", "seeds": 3, "steps": 9, "dimension": 4})
+    assert states.size(settings) == 3 * 10 * (4 + 4) * 8

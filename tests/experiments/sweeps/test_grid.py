@@ -1,0 +1,42 @@
+"""Grids: values of an axis, and the command that repeats them."""
+
+import pytest
+
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.sweeps.grid import make_grid
+
+
+def test_values_of_an_axis():
+    def axis(values, name="weight"):
+        return make_grid({"environment": "linear", "objective": "relaxed", "grid": {name: values}}).grid[name]
+
+    assert axis("0.1:0.5:5") == (0.1, 0.2, 0.3, 0.4, 0.5)
+    assert axis("0.001:1:4:log") == (0.001, 0.01, 0.1, 1.0)
+    assert axis([0, 0.5]) == (0.0, 0.5)
+    assert axis("4,8", "dimension") == (4, 8)
+    assert axis("detached,value", "utility") == ("detached", "value")
+    command = make_grid(
+        {"environment": "linear", "grid": {"rm_lr": "0.001:1:4:log", "alpha": "0.1:1:4"}}
+    ).command()
+    assert (
+        command == "fpo-jax sweep linear --objective myopic --grid rm_lr=0.001:1:4:log --grid alpha=0.1:1:4"
+    )
+    quoted = make_grid({"environment": "gridworld", "grid": {"map": ["S..#G / .#..."]}}).command()
+    assert quoted.endswith("--grid 'map=S..#G / .#...'")
+
+
+@pytest.mark.parametrize(
+    ("wishes", "told"),
+    [
+        ({"grid": 3}, "grid = 3: must be an object"),
+        ({"grid": {"weight": [None]}, "objective": "relaxed"}, "grid weight = null"),
+        ({"objective": 3}, "objective = 3: must be names"),
+        ({"objective": [["myopic"]]}, "must be names"),
+        ({"differentiator": [1]}, r"differentiator = \[1\]: must be a name"),
+        ({"environment": 3}, "environment = 3: must be a name"),
+        ({"wieght": 3}, "setting = wieght: must be one of"),
+    ],
+)
+def test_bad_files(wishes, told):
+    with pytest.raises(InputError, match=told):
+        make_grid({"environment": "linear", **wishes})

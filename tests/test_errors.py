@@ -1,0 +1,21 @@
+"""Errors of input: one short line, with the nearest name."""
+
+import numpy as np
+import pytest
+
+from fpo_jax import InputError
+from fpo_jax.errors import require_known
+from fpo_jax.followers import FOLLOWERS
+from fpo_jax.hyperparameters import kebab
+
+
+def test_the_nearest_name_is_suggested():
+    with pytest.raises(InputError, match=r"follower = best-respond: .* \(nearest: best-response\)"):
+        require_known("follower", "best-respond", FOLLOWERS)
+    assert kebab("BestResponse") == "best-response"
+
+
+def test_an_error_about_an_array_is_one_short_line():
+    error = InputError("alpha", np.full(500, 2.0), "in [0, 1]")
+    assert "\n" not in str(error)
+    assert len(str(error)) < 120
