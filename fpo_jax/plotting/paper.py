@@ -1,5 +1,6 @@
 """Charts on paper: matplotlib draws what `charts` describes."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,8 @@ from fpo_jax.plotting.words import fitted, legend_columns
 
 HEADING_SIZE = 9  # points
 LEGEND_SIZE = 8  # points
+LINE, USUAL = 0.17, 3
+"""Inches by which a figure grows with each line of its heading and legend beyond the usual ones."""
 SHORT = 100.0
 """Largest over smallest value of a logarithmic axis that says 1, 2, 5 and not powers of ten alone."""
 NAMED = 6
@@ -62,9 +65,12 @@ def figure(
                 if share:
                     ax.label_outer()
             _explain_colours(result, row, own)
-        _name_all(result, axes, charts, legend)
+        lines = _name_all(result, axes, charts, legend)
         if heading:
-            result.suptitle(fitted(heading, HEADING_SIZE, width), fontsize=HEADING_SIZE)
+            heading = fitted(heading, HEADING_SIZE, width)
+            lines += heading.count("\n")
+            result.suptitle(heading, fontsize=HEADING_SIZE)
+    result.set_figheight(result.get_figheight() + LINE * max(0, lines - USUAL))
     return result
 
 
@@ -225,8 +231,8 @@ def _explain_colours(result: Figure, row: Sequence[Axes], charts: Sequence[Chart
         result.colorbar(row[-1].collections[0], ax=list(row), label=maps[0].label, pad=0.02)
 
 
-def _name_all(result: Figure, axes: np.ndarray, charts: Sequence[Sequence[Chart]], legend: str) -> None:
-    """Put one legend of all marks below the charts or beside them, levels last."""
+def _name_all(result: Figure, axes: np.ndarray, charts: Sequence[Sequence[Chart]], legend: str) -> int:
+    """Put one legend of all marks below the charts or beside them, levels last; return its lines below."""
     marks = [mark for row in charts for chart in row for mark in chart.marks]
     levels = [mark.label for mark in marks if isinstance(mark, Level)]
     named: dict[str, Any] = {}
@@ -234,13 +240,16 @@ def _name_all(result: Figure, axes: np.ndarray, charts: Sequence[Sequence[Chart]
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
     labels = sorted(named, key=levels.__contains__)
-    if labels and legend != "none":
-        beside = legend == "beside"
-        result.legend(
-            [named[label] for label in labels],
-            labels,
-            loc="outside right center" if beside else "outside lower center",
-            ncols=1 if beside else legend_columns(labels, LEGEND_SIZE, 72.0 * result.get_figwidth()),
-            fontsize=LEGEND_SIZE,
-            frameon=False,
-        )
+    if not labels or legend == "none":
+        return 0
+    beside = legend == "beside"
+    columns = 1 if beside else legend_columns(labels, LEGEND_SIZE, 72.0 * result.get_figwidth())
+    result.legend(
+        [named[label] for label in labels],
+        labels,
+        loc="outside right center" if beside else "outside lower center",
+        ncols=columns,
+        fontsize=LEGEND_SIZE,
+        frameon=False,
+    )
+    return 0 if beside else math.ceil(len(labels) / columns)
