@@ -80,13 +80,12 @@ class Neural(Peak):
         now = annealed(self.sigma, self.sigma_final, self.sigma_power, progress)
         return self.replace(sigma=now)  # type: ignore[attr-defined]
 
-    def noise(self, key: Key, number: int) -> Float[Array, "number responses dimension"]:
-        """Return ε ~ N(0, I)."""
-        return normal(key, (number, self.responses, self.dimension))
+    def respond(self, theta: Vector, key: Key) -> Responses:
+        """Return θ + σε, each of weight 1 / responses, with ε ~ N(0, I)."""
+        return self.explore(theta, normal(key, (self.responses, self.dimension)))
 
-    def respond(self, theta: Vector, key: Key | Float[Array, "responses dimension"]) -> Responses:
-        """Return θ + σε, each of weight 1 / responses, with ε drawn from a key or given."""
-        noise = key if jnp.issubdtype(key.dtype, jnp.floating) else self.noise(key, 1)[0]
+    def explore(self, theta: Vector, noise: Float[Array, "responses dimension"]) -> Responses:
+        """Return θ + σε for this noise ε."""
         weights = jnp.full_like(theta, 1.0 / self.responses, shape=self.responses)
         return Responses(theta[None] + self.sigma * noise, weights)
 

@@ -1,6 +1,7 @@
 """Claim: on a bandit with a planted blind spot, dropping the steering term collapses, keeping it does not."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from scipy.special import softmax
 from fpo_jax import plotting
 from fpo_jax.envs.bandit import BanditGame
 from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
+from fpo_jax.plotting import Axis
 
 
 def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
@@ -27,10 +29,8 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 
 def _final_policy(results: Mapping[str, Result]) -> Figure:
     """Average final policies over instances, arms ranked by quality within ordinary and planted."""
-    figure, axes = plotting.panels(1, len(results), sharey=True)
-    figure.set_size_inches(2.3 * len(results) + 0.6, 2.9)
-    styles = figures.method_styles(results)
-    for ax, (label, result) in zip(axes[0], results.items(), strict=True):
+    styles, charts = figures.method_styles(results), []
+    for label, result in results.items():
         games = result.games
         assert isinstance(games, BanditGame)
         arms = games.arms
@@ -38,17 +38,14 @@ def _final_policy(results: Mapping[str, Result]) -> Figure:
         policy = softmax(result.final.theta, axis=1)
         mass = np.take_along_axis(policy, rank, axis=1).mean(axis=0)
         planted = np.take_along_axis(np.asarray(arms.planted), rank, axis=1)[0]
-        plotting.policy_bars(ax, mass, planted, styles[label], label)
-        ax.set_xticks(
-            [(planted < 0.5).sum() / 2 - 0.5, mass.size - planted.sum() / 2 - 0.5],
-            ["ordinary,\nworst to best", "planted"],
-        )
-        ax.tick_params(axis="x", length=0)
-    axes[0, 0].set_ylabel("final probability")
+        middles = (planted < 0.5).sum() / 2 - 0.5, mass.size - planted.sum() / 2 - 0.5
+        ticks = dict(zip(middles, ("ordinary,\nworst to best", "planted"), strict=True))
+        chart = plotting.policy_bars(mass, planted, styles[label], label)
+        charts.append(replace(chart, x=replace(chart.x, ticks=ticks), y=Axis("final probability")))
     first = next(iter(results.values()))
     alpha, n = first.settings.values["alpha"], len(first.seeds)
-    figure.suptitle(f"final policy over arms, α = {alpha:g}, mean of {n} instances", fontsize=9)
-    return figure
+    heading = f"final policy over arms, α = {alpha:g}, mean of {n} instances"
+    return plotting.figure([charts], heading, size=(2.3 * len(results) + 0.6, 2.9), share="y")
 
 
 METHODS: dict[str, dict[str, Any]] = {

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from fpo_jax import plotting
 from fpo_jax.envs.gridworld import MOVES, GridworldGame
 from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
 
 BESIDE_RLHF = "exact"
 

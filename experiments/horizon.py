@@ -5,8 +5,9 @@ from typing import Any
 
 from fpo_jax import plotting
 from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
+from fpo_jax.plotting import Level
 
 HORIZONS = (1, 2, 5, 10, 50)
 PREFIX = "k = "
@@ -14,22 +15,15 @@ PREFIX = "k = "
 
 def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
     """Return final true utility against the horizon, and true utility over iterations."""
-    figure, axes = plotting.panels(1, 2)
-    best = float(next(iter(results.values())).optimum.mean())
-    finals = {label: result.metrics["true_utility"][:, -1] for label, result in results.items()}
-    plotting.points_with_spread(axes[0, 0], {k.removeprefix(PREFIX): u for k, u in finals.items()})
-    plotting.ideal(axes[0, 0], best, "peak")
-    axes[0, 0].set_title("true utility, final", fontsize=plotting.TITLE_SIZE)
-    axes[0, 0].set_xlabel("foresight horizon k")
-    styles = plotting.ladder_styles(list(results))
-    for label, result in results.items():
-        plotting.curve(axes[0, 1], result.metrics["true_utility"], label, styles[label])
-    plotting.ideal(axes[0, 1], best, "peak")
-    axes[0, 1].set_title("true utility  E[U]", fontsize=plotting.TITLE_SIZE)
-    axes[0, 1].set_xlabel("iteration")
-    figures.legend_below(figure, axes[0, 1], 4)
-    figure.suptitle(f"linear environment: {figures.caption(results)}", fontsize=9)
-    return {"horizon": figure}
+    peak = (float(next(iter(results.values())).optimum.mean()), "peak")
+    finals = {
+        label.removeprefix(PREFIX): result.metrics["true_utility"][:, -1] for label, result in results.items()
+    }
+    charts = [
+        plotting.side_by_side(finals, figures.END, "foresight horizon k").with_marks(Level(*peak)),
+        figures.metric(results, "true_utility", peak, plotting.ladder_styles(list(results))),
+    ]
+    return {"horizon": plotting.figure([charts], f"linear environment: {figures.caption(results)}")}
 
 
 def _methods() -> dict[str, dict[str, Any]]:

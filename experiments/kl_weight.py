@@ -6,8 +6,9 @@ import numpy as np
 
 from fpo_jax import plotting
 from fpo_jax.experiments.preferences import RELAXED
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
+from fpo_jax.plotting import Axis, Chart, HeatMap
 
 KL_WEIGHTS = (0.0, 0.05, 0.1, 0.3, 1.0)
 WEIGHTS = (0.0, 0.1, 0.3, 1.0)
@@ -49,18 +50,23 @@ def findings(results: Mapping[str, Result]) -> str:
 
 def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
     """Return the tables of utility and blind-spot mass as heat maps."""
-    figure, axes = plotting.panels(1, 2)
     titles = {"true_utility": "true utility, final", "blind_spot_mass": "blind-spot mass, final"}
-    for ax, (metric, title) in zip(axes[0], titles.items(), strict=True):
+    x, y = (
+        Axis(title, ticks={float(i): f"{value:g}" for i, value in enumerate(values)})
+        for title, values in (
+            ("β, coefficient of KL to the reference", KL_WEIGHTS),
+            ("weight of relaxed FPO", WEIGHTS),
+        )
+    )
+    charts = []
+    for metric, title in titles.items():
         values = table(results, metric)
+        places = np.arange(values.shape[1]), np.arange(values.shape[0])
         limits = (0.0, max(float(values.max()), 1e-3))
-        plotting.heat_table(ax, values, [f"{w:g}" for w in WEIGHTS], [f"{b:g}" for b in KL_WEIGHTS], limits)
-        ax.set_title(title, fontsize=plotting.TITLE_SIZE)
-        ax.set_xlabel("β, coefficient of KL to the reference")
-    axes[0, 0].set_ylabel("weight of relaxed FPO")
+        charts.append(Chart(title, [HeatMap(*places, values, limits, "Blues", written=True)], x, y))
     n = len(next(iter(results.values())).seeds)
-    figure.suptitle(f"contextual bandit, preferences; mean of {n} seeds; bottom row: KL alone", fontsize=9)
-    return {"kl_weight": figure}
+    heading = f"contextual bandit, preferences; mean of {n} seeds; bottom row: KL alone"
+    return {"kl_weight": plotting.figure([charts], heading)}
 
 
 EXPERIMENT = Experiment(

@@ -16,8 +16,9 @@ from fpo_jax.envs.parts.words import is_flattery, question, repeated, text
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.ladder import sampled
 from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
+from fpo_jax.plotting import Axis, Chart, Level
 from fpo_jax.statistics import mean_interval
 from fpo_jax.types import Theta
 
@@ -43,26 +44,18 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 
 def _curves(results: Mapping[str, Result]) -> Figure:
     styles = figures.method_styles(results)
-    names = ("true_utility", "blind_spot_mass", "proxy_reward")
-    figure, axes = plotting.panels(1, len(names))
-    for ax, name in zip(axes[0], names, strict=True):
+    charts = []
+    for name in ("true_utility", "blind_spot_mass", "proxy_reward"):
+        lines = []
         for label, result in results.items():
             values = result.metrics[name]
             places = np.unique(np.round(np.linspace(0, values.shape[1] - 1, ENTRIES)).astype(int))
-            cells = [mean_interval(values[:, place]) for place in places]
-            bands = [(cell.low, cell.high) for cell in cells]
-            means = [cell.mean for cell in cells]
-            plotting.interval_line(ax, list(places), means, bands, label, styles[label])
-        ax.set_title(figures.TITLES[name], fontsize=plotting.TITLE_SIZE)
-        ax.set_xlabel("iteration")
-        ax.set_ylim(bottom=0.0)
-    plotting.ideal(axes[0, 0], 1.0, "best answers")
-    figures.legend_below(figure, axes[0, 0], len(results) + 1)
+            lines.append(plotting.against(places, mean_interval(values[:, places].T), label, styles[label]))
+        charts.append(Chart(figures.TITLES[name], lines, Axis("iteration"), Axis(limits=(0.0, None))))
+    utility, *others = charts
     n = len(next(iter(results.values())).seeds)
-    figure.suptitle(
-        f"language, every text enumerated; mean of {n} seeds, band: its 95 % interval", fontsize=9
-    )
-    return figure
+    heading = f"language, every text enumerated; mean of {n} seeds, band: its 95 % interval"
+    return plotting.figure([[utility.with_marks(Level(1.0, "best answers")), *others]], heading)
 
 
 def likeliest(result: Result) -> dict[str, list[tuple[float, str, float, float]]]:

@@ -12,8 +12,8 @@ from fpo_jax.engine.initial import seed_keys
 from fpo_jax.envs.linear import Linear
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
 from fpo_jax.types import RewardModel
 
 PHASE_PANELS = ("RLHF", "practical 0.1", "relaxed 0.1", "exact, k = 10")

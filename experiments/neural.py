@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 
 from fpo_jax import plotting
 from fpo_jax.engine.initial import seed_keys
-from fpo_jax.engine.simulate import run_seeds
+from fpo_jax.engine.runs import run_seeds
 from fpo_jax.envs.neural import Neural
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
+from fpo_jax.plotting import Axis, Chart, Points
 from fpo_jax.statistics import FALL, LOW, share_gained
 from fpo_jax.types import Follower, Game, Key, Scalar, State
 
@@ -38,21 +39,18 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 
 def draw_seeds(results: Mapping[str, Result]) -> Figure:
     """Draw the distribution of final utility, each seed's end against its peak, and proxy against truth."""
-    figure, axes = plotting.panels(1, 3)
-    spread, fall, proxy = axes[0]
     styles = figures.styles_by_first_word(results)
-    figures.distribution(spread, results, styles)
-    figures.end_against_peak(fall, results, styles)
+    dots = []
     for label, result in results.items():
         utility, reward = (result.metrics[name][:, -1] for name in ("true_utility", "proxy_reward"))
-        plotting.scatter(proxy, utility, reward, label, styles[label])
-    plotting.diagonal(proxy, float(next(iter(results.values())).optimum.mean()))
-    proxy.set_title("each seed: proxy against truth", fontsize=plotting.TITLE_SIZE)
-    proxy.set_xlabel("true utility, final")
-    figures.legend_below(figure, spread, len(results))
-    n = len(next(iter(results.values())).seeds)
-    figure.suptitle(f"neural environment, {n} paired seeds", fontsize=9)
-    return figure
+        dots.append(Points(utility, reward, styles[label], label, size=2.0))
+    first = next(iter(results.values()))
+    line = plotting.diagonal(float(first.optimum.mean()))
+    proxy = Chart(
+        "each seed: proxy against truth", [*dots, line], Axis(figures.END), Axis("proxy reward, final")
+    )
+    charts = [figures.distribution(results, styles), figures.end_against_peak(results, styles), proxy]
+    return plotting.figure([charts], f"neural environment, {len(first.seeds)} paired seeds")
 
 
 def draw_trajectories(results: Mapping[str, Result]) -> Figure:

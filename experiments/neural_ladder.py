@@ -5,8 +5,8 @@ from typing import Any
 
 from fpo_jax import plotting
 from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
 
 COMMON = {"environment": "neural", "precision": "float32"}
 METHODS: dict[str, dict[str, Any]] = {
@@ -22,14 +22,13 @@ METHODS: dict[str, dict[str, Any]] = {
 
 def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
     """Return curves of true utility, and the distribution of where seeds end."""
-    figure, axes = plotting.panels(1, 2)
-    curves, spread = axes[0]
     styles = plotting.ladder_styles(list(results))
-    figures.metric(curves, results, "true_utility", (float(results["RLHF"].optimum.mean()), "peak"), styles)
-    figures.distribution(spread, results, styles)
-    figures.legend_below(figure, curves, 3)
-    figure.suptitle(f"neural environment: {figures.caption(results)}", fontsize=9)
-    return {"ladder": figure}
+    peak = (float(results["RLHF"].optimum.mean()), "peak")
+    charts = [
+        figures.metric(results, "true_utility", peak, styles),
+        figures.distribution(results, styles),
+    ]
+    return {"ladder": plotting.figure([charts], f"neural environment: {figures.caption(results)}")}
 
 
 EXPERIMENT = Experiment(

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from fpo_jax import plotting
 from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
+from fpo_jax.plotting import Axis, Chart, Level
 from fpo_jax.statistics import collapsed, mean_interval, share_interval
 
 WEIGHTS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -83,54 +84,33 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 
 def _against_weight(results: Mapping[str, Result]) -> Figure:
     styles = figures.styles_by_first_word(["RLHF", *PENALTIES])
-    figure, axes = plotting.panels(1, 2)
-    share, utility = axes[0]
+    rlhf, shares, utilities = results["RLHF"], [], []
     for method in PENALTIES:
         cells = [results[_label(method, weight)] for weight in WEIGHTS]
-        shares = [share_interval(cell.collapsed) for cell in cells]
-        finals = [cell.metrics["true_utility"][:, -1] for cell in cells]
-        plotting.interval_line(
-            share,
-            WEIGHTS,
-            [s.mean for s in shares],
-            [(s.low, s.high) for s in shares],
-            method,
-            styles[method],
-        )
-        plotting.interval_line(
-            utility,
-            WEIGHTS,
-            [f.mean() for f in finals],
-            [tuple(np.quantile(f, [0.1, 0.9])) for f in finals],
-            method,
-            styles[method],
-        )
-    rlhf = results["RLHF"]
-    plotting.level(share, float(rlhf.collapsed.mean()), "RLHF", styles["RLHF"])
-    plotting.level(utility, float(rlhf.metrics["true_utility"][:, -1].mean()), "RLHF", styles["RLHF"])
-    plotting.ideal(utility, float(rlhf.optimum.mean()), "peak")
-    share.set_title("share of seeds that collapse\n(band: Wilson 95 %)", fontsize=plotting.TITLE_SIZE)
-    utility.set_title("true utility, final\n(band: middle 80 % of seeds)", fontsize=plotting.TITLE_SIZE)
-    for ax in axes[0]:
-        ax.set_xscale("log")
-        ax.set_xlabel("weight")
-    figures.legend_below(figure, utility, 5)
-    figure.suptitle(f"neural environment, {len(rlhf.seeds)} seeds a cell, the same in each", fontsize=9)
-    return figure
+        collapsed = share_interval(np.array([cell.collapsed for cell in cells]))
+        finals = plotting.middle(np.array([cell.metrics["true_utility"][:, -1] for cell in cells]))
+        shares.append(plotting.against(WEIGHTS, collapsed, method, styles[method]))
+        utilities.append(plotting.against(WEIGHTS, finals, method, styles[method]))
+    x, style = Axis("weight", log=True), styles["RLHF"]
+    share = Chart("share of seeds that collapse\n(band: Wilson 95 %)", shares, x)
+    utility = Chart("true utility, final\n(band: middle 80 % of seeds)", utilities, x)
+    final = float(rlhf.metrics["true_utility"][:, -1].mean())
+    charts = [
+        share.with_marks(Level(float(rlhf.collapsed.mean()), "RLHF", style)),
+        utility.with_marks(Level(final, "RLHF", style), Level(float(rlhf.optimum.mean()), "peak")),
+    ]
+    heading = f"neural environment, {len(rlhf.seeds)} seeds a cell, the same in each"
+    return plotting.figure([charts], heading)
 
 
 def _by_seed(results: Mapping[str, Result]) -> Figure:
     """Draw the distribution of final utility, and every seed's final utility against its peak."""
-    figure, axes = plotting.panels(1, 2)
-    spread, fall = axes[0]
     shown = {label: results[label] for label in chosen(results).values()}
     styles = figures.styles_by_first_word(shown)
-    figures.distribution(spread, shown, styles)
-    figures.end_against_peak(fall, shown, styles)
-    figures.legend_below(figure, spread, 4)
+    charts = [figures.distribution(shown, styles), figures.end_against_peak(shown, styles)]
     n = len(results["RLHF"].seeds)
-    figure.suptitle(f"neural environment, methods at their chosen weights, {n} paired seeds", fontsize=9)
-    return figure
+    heading = f"neural environment, methods at their chosen weights, {n} paired seeds"
+    return plotting.figure([charts], heading)
 
 
 EXPERIMENT = Experiment(

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from fpo_jax import plotting
 from fpo_jax.experiments.preferences import COMMON, RLHF
 from fpo_jax.experiments.preferences_gems import GEMS
-from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
+from fpo_jax.plotting import Axis, Chart, Level
 from fpo_jax.statistics import mean_interval
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -29,24 +31,24 @@ BUFFERED: dict[str, Any] = {
 
 def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
     """Return final true utility against the share that is known, the oracle's noise, and the source."""
-    figure, axes = plotting.panels(1, 3, sharey=True)
     utility = {label: result.metrics["true_utility"][:, -1] for label, result in results.items()}
-    for ax, kind, places in ((axes[0, 0], "share", SHARES), (axes[0, 1], "noise", NOISES)):
-        cells = [mean_interval(utility[f"{kind} {p:g}"]) for p in places]
-        bands = [(c.low, c.high) for c in cells]
-        plotting.interval_line(ax, places, [c.mean for c in cells], bands, "FPO, weight 1", plotting.EXACT)
-        plotting.level(ax, float(utility["RLHF"].mean()), "RLHF", plotting.RLHF)
-        plotting.ideal(ax, float(results["RLHF"].optimum.mean()), "best responses")
-    axes[0, 0].set_xlabel("share of responses known to the oracle")
-    axes[0, 1].set_xlabel("standard deviation of its error in U")
-    axes[0, 0].set_ylabel("true utility, final")
-    sources = {label: values for label, values in utility.items() if label.startswith("buffer")}
-    plotting.points_with_spread(axes[0, 2], {label.split()[1]: values for label, values in sources.items()})
-    axes[0, 2].set_title("hard labels, replay buffer", fontsize=plotting.TITLE_SIZE)
-    figures.legend_below(figure, axes[0, 0], 3)
+    levels = (
+        Level(float(utility["RLHF"].mean()), "RLHF", plotting.RLHF),
+        Level(float(results["RLHF"].optimum.mean()), "best responses"),
+    )
+    charts = []
+    for kind, places, title in (
+        ("share", SHARES, "share of responses known to the oracle"),
+        ("noise", NOISES, "standard deviation of its error in U"),
+    ):
+        estimate = mean_interval(np.array([utility[f"{kind} {p:g}"] for p in places]))
+        line = plotting.against(places, estimate, "FPO, weight 1", plotting.EXACT)
+        charts.append(Chart("", [line, *levels], Axis(title), Axis("true utility, final")))
+    sources = {label.split()[1]: values for label, values in utility.items() if label.startswith("buffer")}
+    charts.append(plotting.side_by_side(sources, "hard labels, replay buffer"))
     bands_say = "band: 95 % interval, bars: middle 80 % of seeds"
-    figure.suptitle(f"traps and gems, preferences; {len(utility['RLHF'])} seeds; {bands_say}", fontsize=9)
-    return {"oracle_information": figure}
+    heading = f"traps and gems, preferences; {len(utility['RLHF'])} seeds; {bands_say}"
+    return {"oracle_information": plotting.figure([charts], heading, share="y")}
 
 
 def findings(results: Mapping[str, Result]) -> str:

@@ -7,14 +7,14 @@ import jax
 import numpy as np
 
 from fpo_jax import plotting
-from fpo_jax.engine.initial import initial_state
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.preferences import COMMON, PRACTICAL, RELAXED, RLHF
-from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
 from fpo_jax.objectives.best_of_n import reward_scores
+from fpo_jax.plotting import Axis, Chart, Level, Line, Mark
 from fpo_jax.responses import best_of
+from fpo_jax.run import initial_state
 from fpo_jax.types import Game
 
 KL_WEIGHTS = (0.02, 0.1, 0.2, 0.5, 1.0)
@@ -62,30 +62,28 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
     """Return true utility against KL: at the end over β, and along training at one β."""
     objectives = ("myopic", "exact", "relaxed", "practical")
     styles = plotting.styles(dict(zip(METHODS, objectives, strict=True)))
-    figure, axes = plotting.panels(1, 2, sharey=True)
-    ends, paths = axes[0]
     first = next(iter(results.values()))
+    ends: list[Mark] = []
+    paths: list[Mark] = []
     for method, style in styles.items():
         cells = [results[_label(method, b)].metrics for b in KL_WEIGHTS]
         places = [c["kl"][:, -1].mean() for c in cells]
-        finals = [c["true_utility"][:, -1] for c in cells]
-        bands = [tuple(np.quantile(f, [0.1, 0.9])) for f in finals]
-        plotting.interval_line(ends, places, [f.mean() for f in finals], bands, method, style)
+        finals = plotting.middle(np.array([c["true_utility"][:, -1] for c in cells]))
+        ends.append(plotting.against(places, finals, method, style))
         along = results[_label(method, KL_WEIGHTS[0])].metrics
-        plotting.path(paths, along["kl"].mean(axis=0), along["true_utility"].mean(axis=0), method, style)
+        kl, utility = along["kl"].mean(axis=0), along["true_utility"].mean(axis=0)
+        paths.append(Line(kl, utility, style, method, dot=True))
     kl, utility = best_of_start(first)
     label = f"best of 1 … {CANDIDATES[-1]} from the reference"
-    plotting.path(paths, kl.mean(axis=1), utility.mean(axis=1), label, plotting.NEUTRAL)
-    for ax in axes[0]:
-        plotting.ideal(ax, float(first.optimum.mean()), "best responses")
-        ax.set_xlabel("KL to the reference (nats)")
-    ends.set_title("where training ends, β from 1 to 0.02", fontsize=plotting.TITLE_SIZE)
-    paths.set_title(f"along training, β = {KL_WEIGHTS[0]:g}", fontsize=plotting.TITLE_SIZE)
-    ends.set_ylabel("true utility  E[U]")
-    figures.legend_below(figure, paths, 3)
-    n = len(first.seeds)
-    figure.suptitle(f"contextual bandit, preferences; mean of {n} seeds; band: middle 80 %", fontsize=9)
-    return {"over_optimisation": figure}
+    paths.append(Line(kl.mean(axis=1), utility.mean(axis=1), plotting.NEUTRAL, label, dot=True))
+    best = Level(float(first.optimum.mean()), "best responses")
+    axes = Axis("KL to the reference (nats)"), Axis("true utility  E[U]")
+    charts = [
+        Chart("where training ends, β from 1 to 0.02", [*ends, best], *axes),
+        Chart(f"along training, β = {KL_WEIGHTS[0]:g}", [*paths, best], *axes),
+    ]
+    heading = f"contextual bandit, preferences; mean of {len(first.seeds)} seeds; band: middle 80 %"
+    return {"over_optimisation": plotting.figure([charts], heading, share="y")}
 
 
 EXPERIMENT = Experiment(

@@ -5,8 +5,8 @@ from typing import Any
 
 from fpo_jax import plotting
 from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
 
 COMMON: dict[str, Any] = {"environment": "contextual", "precision": "float32"}
 RELAXED = {**COMMON, "objective": "fpo", "oracle": 1.0}

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from fpo_jax import plotting
 from fpo_jax.experiments.preferences import PRACTICAL, RELAXED, RLHF
 from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.experiment import Experiment
+from fpo_jax.experiments.runs.result import Result
+from fpo_jax.plotting import Axis, Chart, Level
 from fpo_jax.statistics import mean_interval
 
 WEIGHTS = (0.1, 0.3, 1.0, 3.0)
@@ -22,21 +25,20 @@ def _label(method: str, weight: float) -> str:
 def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
     """Return true utility and mass in the traps against the weight."""
     styles = plotting.styles({"RLHF": "myopic", **{name: name for name in PENALTIES}})
-    figure, axes = plotting.panels(1, 2)
-    for ax, name in zip(axes[0], ("true_utility", "blind_spot_mass"), strict=True):
+    charts = []
+    for name in ("true_utility", "blind_spot_mass"):
+        lines = []
         for method in PENALTIES:
-            cells = [mean_interval(results[_label(method, w)].metrics[name][:, -1]) for w in WEIGHTS]
-            bands = [(c.low, c.high) for c in cells]
-            plotting.interval_line(ax, WEIGHTS, [c.mean for c in cells], bands, method, styles[method])
-        plotting.level(ax, float(results["RLHF"].metrics[name][:, -1].mean()), "RLHF", styles["RLHF"])
-        ax.set_xscale("log")
-        ax.set_xlabel("weight")
-        ax.set_title(f"{figures.TITLES[name]}, final", fontsize=plotting.TITLE_SIZE)
-    plotting.ideal(axes[0, 0], float(results["RLHF"].optimum.mean()), "best responses")
-    figures.legend_below(figure, axes[0, 0], 4)
+            finals = np.array([results[_label(method, w)].metrics[name][:, -1] for w in WEIGHTS])
+            lines.append(plotting.against(WEIGHTS, mean_interval(finals), method, styles[method]))
+        rlhf = Level(float(results["RLHF"].metrics[name][:, -1].mean()), "RLHF", styles["RLHF"])
+        title = f"{figures.TITLES[name]}, final"
+        charts.append(Chart(title, [*lines, rlhf], Axis("weight", log=True)))
+    utility, traps = charts
+    utility = utility.with_marks(Level(float(results["RLHF"].optimum.mean()), "best responses"))
     n = len(results["RLHF"].seeds)
-    figure.suptitle(f"traps and gems, preferences; {n} seeds, mean and 95 % interval", fontsize=9)
-    return {"weights": figure}
+    heading = f"traps and gems, preferences; {n} seeds, mean and 95 % interval"
+    return {"weights": plotting.figure([[utility, traps]], heading)}
 
 
 EXPERIMENT = Experiment(

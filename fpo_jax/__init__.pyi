@@ -1,5 +1,5 @@
 from .engine.initial import seed_keys
-from .engine.simulate import run_seed, run_seeds
+from .engine.runs import run_seed, run_seeds
 from .errors import InputError
 from .expect import follower_loss, leader_value
 from .feedback import Labels, Preferences

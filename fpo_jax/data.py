@@ -22,12 +22,10 @@ class RewardModel(NamedTuple):
     Attributes:
         phi: parameters φ of r_φ.
         memory: whatever the follower carries from one update to the next; () when it carries nothing.
-        ahead: what of the next update is computed already (`Follower.prepared`); None between updates.
     """
 
     phi: Phi
     memory: PyTree = ()
-    ahead: PyTree = None
 
 
 class State(NamedTuple):

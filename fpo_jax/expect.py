@@ -89,12 +89,18 @@ def leader_value(game: Game, theta: Theta, phi: Phi, responses: Responses) -> Sc
     return expect(lambda y: game.reward(phi, y), responses) - game.cost(theta, responses)
 
 
+def evaluate(game: Game, theta: Theta, phi: Phi, key: Key) -> Scalar:
+    """Return J(θ, φ) on the responses of π_θ to this key; differentiable in θ and φ."""
+    return leader_value(game, theta, phi, game.respond(theta, key))
+
+
 def item_loss(game: Game, phi: Phi, item: PyTree, feedback: Feedback) -> Scalar:
     """Return the reward model's loss ℓ on one item: squared error (r − U)² on a response with its label.
 
     With the score of the label, through which ℓ depends on θ where the label was drawn.
     """
-    return feedback.scored(item, feedback.loss(feedback.margin(game, phi, item), feedback.target(game, item)))
+    loss = feedback.loss(feedback.margin(game, phi, item), feedback.target(game, item))
+    return feedback.score(item) * loss
 
 
 def follower_loss(game: Game, phi: Phi, data: Responses, feedback: Feedback = LABELS) -> Scalar:

@@ -170,9 +170,9 @@ class Preferences(Feedback):
         """Return the preference that was said."""
         return item.preferred
 
-    def scored(self, item: Comparison, value: Scalar) -> Scalar:
-        """Return the value times the score of the preference."""
-        return item.score * value
+    def score(self, item: Comparison) -> Scalar:
+        """Return the score of the preference."""
+        return item.score
 
     def loss(self, margin: Scalar, target: Scalar) -> Scalar:
         """Return −p* log σ(m) − (1 − p*) log σ(−m)."""

@@ -1,18 +1,13 @@
 """The leader: what it ascends, how it differentiates, how far it steps."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import PyTree
 
-from fpo_jax.engine.lanes import scan_rows
 from fpo_jax.errors import InputError
 from fpo_jax.hyperparameters import count, part, real
 from fpo_jax.numerics.differentiators import Autodiff, Differentiator
 from fpo_jax.numerics.schedule import annealed
-from fpo_jax.steering import ForesightKeys, foresight_keys
 from fpo_jax.types import Follower, Game, Key, Objective, RewardModel, Scalar, Theta
 
 
@@ -35,10 +30,10 @@ class Leader:
 
     def check(self) -> None:
         """Raise an InputError when U should be detached from a difference, which cannot detach anything."""
-        utility = getattr(self.objective, "utility", "differentiated")
-        if utility != "differentiated" and not isinstance(self.differentiator, Autodiff):
+        use = self.objective.utility
+        if use != "differentiated" and not self.differentiator.detaches:
             allowed = "differentiated, unless the differentiator is autodiff: a difference cannot detach it"
-            raise InputError("utility", utility, allowed)
+            raise InputError("utility", use, allowed)
 
     def at(self, progress: Scalar | float) -> "Leader":
         """Return the leader with the learning rate that it has at this progress."""
@@ -46,29 +41,13 @@ class Leader:
         now = annealed(self.policy_lr, final, self.policy_lr_power, progress)
         return self.replace(policy_lr=now)  # type: ignore[attr-defined]
 
-    def update(
-        self,
-        game: Game,
-        follower: Follower,
-        theta: Theta,
-        reward_model: RewardModel,
-        key: Key | ForesightKeys,
-        noise: PyTree | None = None,
+    def step(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Theta:
-        """Return θ after `policy_steps` ascent steps; `noise`, if given, has one row of each leaf a step."""
+        """Return θ after one ascent step at the present reward model."""
+        gradient = self.differentiator.gradient(
+            lambda t: self.objective.value(game, follower, t, reward_model, key), theta
+        )
         bound = jnp.where(self.gradient_clip > 0, self.gradient_clip, jnp.inf)
-        evaluation_key, data_key = foresight_keys(key)
-        evaluation = game.noise(evaluation_key, self.policy_steps) if noise is None else noise
-        facing = follower.prepared(game, reward_model)  # once for all steps
-        keys = ForesightKeys(evaluation, jax.random.split(data_key, self.policy_steps))
-
-        def step(theta: Theta, step_keys: Any) -> tuple[Theta, None]:
-            gradient = self.differentiator.gradient(
-                lambda t: self.objective.value(game, follower, t, facing, step_keys), theta
-            )
-            clamped = jax.tree.map(lambda g: jnp.clip(g, -bound, bound), gradient)
-            return jax.tree.map(lambda t, g: t + self.policy_lr * g, theta, clamped), None
-
-        if self.policy_steps == 1:  # a loop of one would only hide the step from the compiler
-            return step(theta, jax.tree.map(lambda leaf: leaf[0], keys))[0]
-        return scan_rows(step, theta, keys)[0]
+        clamped = jax.tree.map(lambda g: jnp.clip(g, -bound, bound), gradient)
+        return jax.tree.map(lambda t, g: t + self.policy_lr * g, theta, clamped)

@@ -14,7 +14,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 
 from fpo_jax.errors import InputError
-from fpo_jax.expect import leader_value, squared_norm
+from fpo_jax.expect import evaluate, squared_norm
+from fpo_jax.numerics.scan import scan
 from fpo_jax.types import Follower, Game, Key, RewardModel, Scalar, Theta
 
 HORIZON_LIMIT = 10**6
@@ -42,20 +43,17 @@ class ForesightKeys(NamedTuple):
     """Two independent keys: the follower's data must not be the sample on which the leader is judged.
 
     Attributes:
-        evaluation: for the responses on which the leader is judged, or their noise (`Game.noise`).
+        evaluation: for the responses on which the leader is judged.
         data: for those on which the follower it foresees is trained.
     """
 
-    evaluation: Key | PyTree
+    evaluation: Key
     data: Key
 
 
-def foresight_keys(key: Key | ForesightKeys) -> ForesightKeys:
-    """Split a key by purpose: the leader's evaluation, and the data of the follower it foresees.
-
-    What is split already stays as it is, so that a loop can split, and draw, for all of its steps at once.
-    """
-    return key if isinstance(key, ForesightKeys) else ForesightKeys(*jax.random.split(key))
+def foresight_keys(key: Key) -> ForesightKeys:
+    """Split a key by purpose: the leader's evaluation, and the data of the follower it foresees."""
+    return ForesightKeys(*jax.random.split(key))
 
 
 def foresee(
@@ -77,19 +75,19 @@ def foresee(
     if not isinstance(horizon, int) or not 1 <= horizon <= HORIZON_LIMIT:
         raise InputError("horizon", horizon, f"an integer >= 1 and <= {HORIZON_LIMIT}")
     keys = jax.random.split(key, horizon)
-    if horizon == 1:  # a loop of one would only hide the update from the compiler
-        return follower.update(game, theta, follower.prepared(game, reward_model), keys[0])
 
     def update(model: RewardModel, update_key: Key) -> tuple[RewardModel, None]:
         return follower.update(game, theta, model, update_key), None
 
     @jax.checkpoint
     def leg(model: RewardModel, leg_keys: Key) -> tuple[RewardModel, None]:
-        return jax.lax.scan(update, model, leg_keys)[0], None
+        return scan(update, model, leg_keys)[0], None
 
+    if horizon == 1:
+        return update(reward_model, keys[0])[0]
     length = math.isqrt(horizon)
     whole = horizon - horizon % length
-    model, _ = jax.lax.scan(leg, reward_model._replace(ahead=None), keys[:whole].reshape(-1, length))
+    model, _ = jax.lax.scan(leg, reward_model, keys[:whole].reshape(-1, length))
     return leg(model, keys[whole:])[0]
 
 
@@ -104,7 +102,7 @@ def foresighted_value(
     """Return F(θ) = J(θ, φ⁺(θ)), what a foresighted leader maximises (paper)."""
     keys = foresight_keys(key)
     phi_plus = foresee(game, follower, theta, reward_model, keys.data, horizon).phi
-    return leader_value(game, theta, phi_plus, game.respond(theta, keys.evaluation))
+    return evaluate(game, theta, phi_plus, keys.evaluation)
 
 
 def steering(
@@ -133,11 +131,8 @@ def steering(
     phi_plus, pull_back = jax.vjp(
         lambda t: foresee(game, follower, t, reward_model, keys.data, horizon).phi, theta
     )
-
-    def value(t: Theta, phi: PyTree) -> Scalar:
-        return leader_value(game, t, phi, game.respond(t, keys.evaluation))
-
-    standard, value_by_phi = jax.grad(value, argnums=(0, 1))(theta, phi_plus)
+    by_theta_and_phi = jax.grad(lambda t, phi: evaluate(game, t, phi, keys.evaluation), argnums=(0, 1))
+    standard, value_by_phi = by_theta_and_phi(theta, phi_plus)
     (steering_part,) = pull_back(value_by_phi)
     return Decomposition(standard, steering_part)
 

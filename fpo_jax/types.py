@@ -8,7 +8,7 @@ policy's parameters θ flow through the responses or through their weights, with
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Protocol
 
@@ -35,6 +35,7 @@ from fpo_jax.hyperparameters import kebab
 from fpo_jax.responses import Responses, paired
 
 __all__ = [
+    "UTILITY_USES",
     "Cost",
     "Environment",
     "Estimate",
@@ -56,7 +57,7 @@ __all__ = [
 ]
 
 
-class Game(Protocol):
+class Game(ABC):
     """An environment as the leader and the follower see it: pure functions on one unbatched item.
 
     A user's game subclasses `Game` as a `flax.struct.dataclass` and gives the first seven methods; the rest
@@ -121,15 +122,7 @@ class Game(Protocol):
 
     def sample(self, theta: Theta, key: Key, number: int) -> Responses:
         """Return independent samples of π_θ, stacked: y and w have leading axes [number, n]."""
-        return jax.vmap(lambda one: self.respond(theta, one))(self.noise(key, number))
-
-    def noise(self, key: Key, number: int) -> PyTree:
-        """Return what `respond` takes in a key's place, for so many calls: keys, or numbers drawn ahead.
-
-        Leaves have a leading axis [number]. So a loop draws the numbers of all its steps at once, and
-        recorded ones can be injected.
-        """
-        return jax.random.split(key, number)
+        return jax.vmap(lambda one: self.respond(theta, one))(jax.random.split(key, number))
 
     def reward_and_norm(self, phi: Phi, y: Response) -> tuple[Scalar, Scalar]:
         """Return r_φ(y) and ‖∇_φ r_φ(y)‖², by which a step on a response moves its own reward.
@@ -193,7 +186,7 @@ class Game(Protocol):
         raise InputError("oracle", type(self).__name__, "an environment that draws an oracle's errors")
 
 
-class Feedback(Protocol):
+class Feedback(ABC):
     """What a follower is trained on: items made of responses, and a loss of each through its margin m_φ.
 
     ∇_φ ℓ = scale · residual(m, target) · ∇_φ m. `fpo_jax.feedback` has labels and preferences.
@@ -227,12 +220,12 @@ class Feedback(Protocol):
         """Return what the follower is to predict of an item."""
         ...
 
-    def scored(self, item: PyTree, value: Scalar) -> Scalar:
-        """Return a value that depends on an item's target, times the score of that target.
+    def score(self, item: PyTree) -> Scalar | float:
+        """Return 1, with gradient ∇_θ log P(target) where an item's target was drawn; by default it was not.
 
-        The score is 1 with gradient ∇ log P(target) where the target was drawn; by default it was not.
+        It multiplies whatever depends on the target.
         """
-        return value
+        return 1.0
 
     @abstractmethod
     def loss(self, margin: Scalar, target: Scalar) -> Scalar:
@@ -266,7 +259,7 @@ class Environment(Protocol):
         ...
 
 
-class Follower(Protocol):
+class Follower(ABC):
     """How the reward model is retrained: φ⁺(θ), a differentiable function of θ."""
 
     alpha: float  # share of on-policy data in the training mix
@@ -281,20 +274,6 @@ class Follower(Protocol):
     def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
         """Return the reward model after one update on what π_θ produces."""
         ...
-
-    def prepared(self, game: Game, reward_model: RewardModel) -> RewardModel:
-        """Return the reward model with that part of its next update which depends on no policy, in `ahead`.
-
-        Whoever foresees one update for many policies computes it once; by default there is none.
-        """
-        return reward_model
-
-    def noise(self, game: Game, key: Key) -> PyTree | None:
-        """Return `Game.noise` for the samples of an `update` with this key, so that it can be drawn ahead.
-
-        None, the default, says that an update draws what it needs itself.
-        """
-        return None
 
     @abstractmethod
     def calibrated_weight(self, horizon: int) -> float | None:
@@ -333,17 +312,28 @@ class Follower(Protocol):
         return 0.0
 
 
-class Objective(Protocol):
-    """What the leader ascends at the present reward model; it receives the follower it faces."""
+UTILITY_USES = ("differentiated", "detached", "value")
+"""How an objective may use U, see `fpo_jax.objectives`."""
+
+
+class Objective(ABC):
+    """What the leader ascends at the present reward model; it receives the follower it faces.
+
+    Attributes:
+        horizon: updates of the follower that it foresees, 1 unless it has a field of this name.
+        utility: how it uses U: `differentiated`, `detached` or `value` (`fpo_jax.objectives`).
+        solves: whether its gradient is found by solving a linear system, which may fail.
+    """
+
+    horizon: int = 1
+    utility: str = "differentiated"
+    solves: ClassVar[bool] = False
 
     @abstractmethod
     def value(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Scalar:
-        """Return a scalar whose gradient with respect to θ is the leader's ascent direction.
-
-        The key may be split already, see `fpo_jax.steering.foresight_keys`.
-        """
+        """Return a scalar whose gradient with respect to θ is the leader's ascent direction."""
         ...
 
     def estimate(
@@ -352,3 +342,10 @@ class Objective(Protocol):
         """Return the gradient of `value`, as an estimate of dF/dθ, and what it cost."""
         gradient = jax.grad(lambda t: self.value(game, follower, t, reward_model, key))(theta)
         return Estimate(gradient, Cost())
+
+    def as_fpo(self, utility: str) -> Objective | None:
+        """Return the same objective as `Fpo` with this use of U, or None where it is another one.
+
+        Objectives in one form share a compiled program.
+        """
+        return None

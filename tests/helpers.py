@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import struct
+from fpo_jax.engine.simulate import drawn, step
 from jax.flatten_util import ravel_pytree
 from scipy.special import expit
 
 from fpo_jax import BestResponse, Gradient, Responses, RewardModel
 from fpo_jax.engine.initial import as_reals, initial_state, instance
 from fpo_jax.engine.internals import STAGES
-from fpo_jax.engine.simulate import drawn, step
 from fpo_jax.envs.bandit import Bandit, BanditGame
 from fpo_jax.envs.contextual import Contextual
 from fpo_jax.envs.linear import Linear

@@ -23,8 +23,8 @@ WORK = (  # what commands do once their options are understood
     "fpo_jax.experiments.sweeps.execution.run_grid",
     "fpo_jax.experiments.sweeps.execution.sweep_into",
     "fpo_jax.experiments.parity.replay.check",
-    "fpo_jax.experiments.judging.plan.of_counts",
-    "fpo_jax.experiments.judging.plan.of_files",
+    "fpo_jax.experiments.judging.job.of_counts",
+    "fpo_jax.experiments.judging.job.of_files",
     "fpo_jax.experiments.reproduce.job.reproduce",
     "fpo_jax.experiments.cli.new_env.write_template",
     "fpo_jax.experiments.llm.train",
@@ -68,7 +68,7 @@ def folder(tmp_path, monkeypatch, forgetful):
     for name, settings in {
         "my_run": resolve({"environment": "linear"}),
         "my_sweep": make_grid({"environment": "bandit"}),
-        "my_policy": llm.Settings.of({"model": "m", "prompts": "p"}),
+        "my_policy": llm.TrainSettings.of({"model": "m", "prompts": "p"}),
     }.items():
         (tmp_path / name).mkdir()
         write_json(tmp_path / name / "config.json", settings.as_dict())

@@ -9,7 +9,8 @@ import pytest
 
 from fpo_jax.engine.sweep import Lanes
 from fpo_jax.experiments.core.files import write_json
-from fpo_jax.experiments.sweeps.dataset import save, to_dataset
+from fpo_jax.experiments.sweeps.dataset import to_dataset
+from fpo_jax.experiments.sweeps.files import save
 from fpo_jax.experiments.sweeps.grid import make_grid
 from tests.helpers import ROOT
 
@@ -123,8 +124,8 @@ def test_the_classes_of_notebook_4_are_those_of_the_documentation():
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_name_what_exists(page):
     from fpo_jax.envs import ENVIRONMENTS
+    from fpo_jax.experiments.cli.claims import discover
     from fpo_jax.experiments.cli.main import COMMANDS
-    from fpo_jax.experiments.reproduce.discovery import discover
 
     commands = re.findall(r"fpo-jax ([a-z]+(?:-[a-z]+)*)(?: ([a-z]+))?", PAGES[page])
     assert {command for command, _ in commands} <= {*COMMANDS}

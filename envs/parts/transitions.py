@@ -6,10 +6,9 @@ moves a distribution over states one step on. A table is solved by one LU factor
 an S × S matrix: their solve is iterative, and costs as much as there are transitions times the iterations.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +28,7 @@ RESTART, MOST_RESTARTS = 50, 10
 """Vectors that the iterative solve keeps, and how often it may start anew."""
 
 
-class Transitions(Protocol):
+class Transitions(ABC):
     """P(s' | s, a) of a process with S states and A actions."""
 
     probabilities: Float[Array, "states actions branches"]  # rows sum to 1

@@ -7,9 +7,10 @@ from typing import Any, Protocol
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.errors import InputError, require_known
 from fpo_jax.experiments.bench.cold_start import ColdStart, cold_starts
-from fpo_jax.experiments.bench.measurement import Row, measure, nothing_kept
+from fpo_jax.experiments.bench.compiled_run import nothing_kept
 from fpo_jax.experiments.bench.peak_rates import peak_rates
 from fpo_jax.experiments.bench.report import Benchmark, as_json, lines, write
+from fpo_jax.experiments.bench.rows import Row, measure
 from fpo_jax.experiments.core.files import require_writable
 from fpo_jax.objectives import OBJECTIVES
 

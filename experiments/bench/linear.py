@@ -3,8 +3,6 @@
 Two ratios stand in each row, since they answer two questions. "Same work": the oracle takes the same kind of
 gradient. "Published protocol": the oracle takes the published forward difference, 51 evaluations of the
 objective a step, which is what a user of the published code would otherwise run.
-
-The oracle lives under `tests/`, so this runs from a checkout.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +12,7 @@ import jax
 import numpy as np
 
 from fpo_jax.engine.initial import seed_keys
-from fpo_jax.engine.simulate import run_seeds
+from fpo_jax.engine.runs import run_seeds
 from fpo_jax.experiments.bench import numpy_oracle
 from fpo_jax.experiments.core.settings import in_precision, resolve
 from fpo_jax.experiments.core.timing import median_seconds
@@ -23,7 +21,6 @@ from fpo_jax.record import outcome
 
 def bench_linear(widths: Sequence[int], repeats: int) -> None:
     """Print seconds per seed for every batch width, and how many times less that is than the oracle's."""
-    oracle = numpy_oracle
     steps = resolve({"environment": "linear"}).steps
     print(f"linear environment, relaxed FPO, {steps} iterations, float32, {jax.default_backend()}")
     print(f"median of {repeats}, compilation excluded; oracle: eager NumPy, float64, one seed at a time")
@@ -31,7 +28,7 @@ def bench_linear(widths: Sequence[int], repeats: int) -> None:
     schemes = {"exact gradient": "autodiff", "published forward difference": "forward-difference"}
     eager = {}
     for label, gradient in zip(schemes, ("analytic", "forward difference"), strict=True):
-        reference = oracle.LinearOracle(objective="relaxed", gradient=gradient)
+        reference = numpy_oracle.LinearOracle(objective="relaxed", gradient=gradient)
         eager[label] = median_seconds(partial(reference.run, weights, steps), repeats)
     published = eager["published forward difference"]
     header = (

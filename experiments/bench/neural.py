@@ -9,41 +9,46 @@ from functools import partial
 import jax
 import numpy as np
 
-from fpo_jax.engine.simulate import iterations_computed
 from fpo_jax.experiments.bench import numpy_oracle
-from fpo_jax.experiments.bench.measurement import Program
+from fpo_jax.experiments.bench.compiled_run import CompiledRun
 from fpo_jax.experiments.bench.neural_parts import PEAK, measure
 from fpo_jax.experiments.core.settings import Settings, resolve
 from fpo_jax.experiments.core.timing import median_seconds
-from fpo_jax.experiments.neural import METHODS
 from fpo_jax.experiments.runs.execution import execute
 
 PUBLISHED_SEEDS = 5
 TIMED = 200
 """Iterations that are timed, and scaled to the published number."""
+COMMON = {"environment": "neural", "objective": "fpo", "precision": "float32"}
+PROTOCOL = {
+    "RLHF": {**COMMON, "weight": 0.0},
+    "relaxed 0.005": {**COMMON, "weight": 0.005, "oracle": 1.0},
+    "practical 0.005": {**COMMON, "weight": 0.005, "oracle": 0.0},
+}
+"""The published arms, as the claim `neural` runs them: by one program."""
 PAIR = {"RLHF": "myopic", "relaxed 0.005": "relaxed"}
-"""Objectives by the names of the protocol, which runs its three arms by one program of a general one."""
+"""Objectives by the names of two of the arms."""
 
 
 def bench_neural(widths: Sequence[int], repeats: int) -> None:
     """Print the time of the published protocol, of a pair of runs by batch width, and where it goes."""
     repeats = min(repeats, 5)  # each takes seconds
-    steps = resolve(METHODS["RLHF"]).steps
+    steps = resolve(PROTOCOL["RLHF"]).steps
     print(f"neural environment, {steps} iterations, float32, {jax.local_device_count()} devices")
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", PROTOCOL], check=True)
+    subprocess.run([sys.executable, "-c", PROCESS], check=True)
     seconds = time.perf_counter() - started
     print(
-        f"published protocol, {PUBLISHED_SEEDS} seeds × {', '.join(METHODS)}, cold process: {seconds:.1f} s"
+        f"published protocol, {PUBLISHED_SEEDS} seeds × {', '.join(PROTOCOL)}, cold process: {seconds:.1f} s"
     )
 
     oracle = {label: _oracle_seconds(label) * steps for label in PAIR}
     print(f"eager NumPy oracle, float64, one seed: {', '.join(f'{k} {v:.1f} s' for k, v in oracle.items())}")
     print(f"\n{TIMED} iterations, scaled to {steps}; median of {repeats}, compilation excluded")
     print(f"{'seeds':>6s}{'s/seed, RLHF + relaxed':>25s}{'CPU s':>8s}{'oracle':>9s}{'ratio':>7s}")
-    scale = iterations_computed(steps) / iterations_computed(TIMED)
+    scale = steps / TIMED
     for width in widths:
-        programs = [Program(_settings(label), width, TIMED) for label in PAIR]
+        programs = [CompiledRun(_settings(label), width, TIMED) for label in PAIR]
         pair, cpu = (
             sum(median_seconds(program, repeats, clock) for program in programs) * scale / width
             for clock in (time.perf_counter, time.process_time)
@@ -54,19 +59,19 @@ def bench_neural(widths: Sequence[int], repeats: int) -> None:
     _print_parts(widths[-1], repeats, steps)
 
 
-PROTOCOL = f"""
-from experiments.devices import collect_rarely, suit_compiler, use_every_core
+PROCESS = f"""
+from fpo_jax.experiments.core.devices import collect_rarely, suit_compiler, use_every_core
 use_every_core()
 suit_compiler()
 collect_rarely()
-from experiments.bench_neural import protocol
+from fpo_jax.experiments.bench.neural import protocol
 protocol({PUBLISHED_SEEDS})
 """
 
 
 def protocol(seeds: int) -> None:
     """Run every published arm over so many seeds."""
-    for wishes in METHODS.values():
+    for wishes in PROTOCOL.values():
         execute(resolve({**wishes, "seeds": seeds, "record": "outcome"}))
 
 

@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from fpo_jax.engine.initial import initial_state, seed_keys
-from fpo_jax.engine.lanes import spread
-from fpo_jax.engine.simulate import Injected, chunk_of, drawn, iterations_computed
-from fpo_jax.experiments.bench.measurement import Program
+from fpo_jax.engine.initial import seed_keys
+from fpo_jax.engine.lanes import in_lanes
+from fpo_jax.experiments.bench.compiled_run import CompiledRun
 from fpo_jax.experiments.core.settings import Settings, in_precision
 from fpo_jax.experiments.core.timing import median_times
 from fpo_jax.numerics.mlp import softplus
 from fpo_jax.record import is_finite, outcome
+from fpo_jax.run import initial_state, policy_step, retrain
 from fpo_jax.types import RewardModel
 
 DIMENSION, HIDDEN, BUFFER = 10, 32, 50
@@ -62,28 +62,25 @@ def measure(settings: Settings, width: int, repeats: int, steps: int) -> dict[st
             def repeated(_: None, carried: Any) -> Any:
                 return jax.lax.fori_loop(0, timed, lambda i, c: body(i, *c), carried)
 
-            works[label] = partial(jax.jit(spread(repeated, devices)), None, carried)
+            works[label] = partial(jax.jit(in_lanes(repeated, devices)), None, carried)
 
         def used(leaf: Any, numbers: Any) -> Any:
             """Return an array moved imperceptibly, so that the numbers must be computed."""
             return leaf + sum(jnp.asarray(1e-30 * jnp.sum(x), leaf.dtype) for x in jax.tree.leaves(numbers))
 
         states = jax.jit(jax.vmap(lambda key: initial_state(game, follower, key)))(keys)
-        ahead: Any = partial(drawn, game, leader, follower)
-        noise = jax.jit(jax.vmap(ahead))(keys)
-        share = chunk_of(steps)
+        draws = leader.policy_steps + follower.draws  # type: ignore[attr-defined]
 
-        def draw(i: Any, total: Any, key: Any) -> Any:  # as a run does: for so many iterations at once
-            return used(total, jax.vmap(ahead)(jax.random.split(jax.random.fold_in(key, i), share))), key
+        def draw(i: Any, theta: Any, key: Any) -> Any:
+            return used(theta, game.sample(theta, jax.random.fold_in(key, i), draws)), key
 
-        def policy(i: Any, state: Any, given: Any, key: Any) -> Any:
-            theta = leader.update(game, follower, state.theta, state.reward_model, key, given.policy)
-            return state._replace(theta=theta), given, key
+        def policy(i: Any, state: Any, key: Any) -> Any:
+            step_keys = jax.random.split(jax.random.fold_in(key, i), leader.policy_steps)
+            one = lambda state, key: (policy_step(game, leader, follower, state, key), None)  # noqa: E731
+            return jax.lax.scan(one, state, step_keys)[0], key
 
-        def reward_model(i: Any, state: Any, given: Any, key: Any) -> Any:
-            seen: Any = Injected(game, given.data)
-            updated = follower.update(seen, state.theta, state.reward_model, key)
-            return state._replace(reward_model=updated), given, key
+        def reward_model(i: Any, state: Any, key: Any) -> Any:
+            return retrain(game, follower, state, jax.random.fold_in(key, i)), key
 
         def optimiser(i: Any, state: Any, gradient: Any) -> Any:
             phi, memory = state.reward_model.phi, state.reward_model.memory
@@ -131,13 +128,13 @@ def measure(settings: Settings, width: int, repeats: int, steps: int) -> dict[st
         inner = leader.policy_steps
         evaluations = 2 * HIDDEN * BUFFER, 2 * HIDDEN * inner
         both = sum(evaluations)
-        works["run"] = Program(settings, width, timed)
-        part("update", reward_model, states, noise, keys)
+        works["run"] = CompiledRun(settings, width, timed)
+        part("update", reward_model, states, keys)
         part("update products", update_products, filled(BUFFER, DIMENSION), *weights)
         part("optimiser", optimiser, states, phi)
-        part("policy", policy, states, noise, keys)
+        part("policy", policy, states, keys)
         part("step products", step_products, filled(DIMENSION), *weights)
-        part("draw", draw, filled(), keys)
+        part("draw", draw, states.theta, keys)
         part("recorded", recorded, states, keys)
         part("moved", moved, states, keys)
         part("activations", activations, filled(both))
@@ -145,7 +142,6 @@ def measure(settings: Settings, width: int, repeats: int, steps: int) -> dict[st
         seconds = {
             label: times.cpu / width * steps / timed for label, times in median_times(works, repeats).items()
         }
-        seconds["run"] *= timed / steps * iterations_computed(steps) / iterations_computed(timed)
     return {
         "one run": Part(seconds["run"], UPDATE + inner * STEP, both),
         "reward-model updates": Part(seconds["update"], UPDATE, evaluations[0]),
@@ -153,7 +149,7 @@ def measure(settings: Settings, width: int, repeats: int, steps: int) -> dict[st
         "  the optimiser": Part(seconds["optimiser"]),
         "policy steps": Part(seconds["policy"], inner * STEP, evaluations[1]),
         "  products of the steps": Part(inner * seconds["step products"], inner * STEP),
-        "random numbers": Part(seconds["draw"] / share),
+        "random numbers": Part(seconds["draw"]),
         "record": Part(seconds["recorded"] - seconds["moved"]),
         "softplus, slope": Part(seconds["activations"], 0, both),
         PEAK: Part(seconds["square"], BUFFER * SECOND),

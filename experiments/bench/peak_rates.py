@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fpo_jax.engine.lanes import spread
+from fpo_jax.engine.lanes import in_lanes
 from fpo_jax.experiments.bench.arithmetic import Work
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.core.timing import Times, timed
@@ -46,7 +46,7 @@ def peak_rates(precision: str) -> Peak:
             return jax.lax.fori_loop(0, times, lambda i, x: body(x), x)
 
         lanes = jnp.broadcast_to(start, (len(devices), *start.shape))
-        program = jax.jit(spread(repeated, devices)).lower(None, lanes).compile()
+        program = jax.jit(in_lanes(repeated, devices)).lower(None, lanes).compile()
         taken = [timed(lambda: program(None, lanes))[1] for _ in range(REPEATS)][1:]
         wall, cpu = (len(devices) * times * operations / min(t) for t in zip(*taken, strict=True))
         return Times(len(devices) * cpu if jax.default_backend() == "cpu" else wall, cpu)

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 
 from fpo_jax import plotting
 from fpo_jax.experiments.bench.cold_start import ColdStart
-from fpo_jax.experiments.bench.measurement import Row
-from fpo_jax.experiments.bench.oracle import WITHOUT
+from fpo_jax.experiments.bench.eager_oracle import WITHOUT
 from fpo_jax.experiments.bench.peak_rates import Peak
+from fpo_jax.experiments.bench.rows import Row
 from fpo_jax.experiments.core.files import provenance, replacing, write_json
 from fpo_jax.experiments.core.timing import Times
 
@@ -176,13 +176,13 @@ def draw(rows: Sequence[Row]) -> Figure:
         mine = [row for row in rows if row.environment == name]
         for row in mine:
             style, seconds = styles[row.objective], [times.wall for times in row.seconds.values()]
-            line = {"color": style.color, "linestyle": style.dashes, "marker": "o", "markersize": 3}
+            line = {"color": style.color, "linestyle": style.linestyle, "marker": "o", "markersize": 3}
             ax.plot(list(row.seconds), seconds, label=row.objective, **line)
             for times, dashes in ((row.limit, LIMIT), (row.oracle, ORACLE)):
                 if times is not None:
                     ax.axhline(times.wall, color=style.color, linestyle=dashes, linewidth=0.8)
         for label, dashes in (("arithmetic limit", LIMIT), ("eager NumPy oracle", ORACLE)):
-            ax.plot([], [], color=plotting.IDEAL, linestyle=dashes, linewidth=0.8, label=label)
+            ax.plot([], [], color=plotting.IDEAL.color, linestyle=dashes, linewidth=0.8, label=label)
         ax.set_title(f"{name}, {mine[0].iterations} iterations", fontsize=plotting.TITLE_SIZE)
         ax.set_xlabel("seeds at once")
         ax.set_xscale("log", base=2)

@@ -12,7 +12,7 @@ from fpo_jax.expect import leader_value
 from fpo_jax.experiments.core.timing import median_seconds
 from fpo_jax.followers import BestResponse, Gradient
 from fpo_jax.objectives import Exact, Myopic
-from fpo_jax.objectives.routes import Implicit
+from fpo_jax.objectives.implicit import Implicit
 from fpo_jax.steering import foresight_keys
 from fpo_jax.types import Follower, Game, Objective, RewardModel
 

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from fpo_jax.engine.initial import initial_state
-from fpo_jax.engine.simulate import step
 from fpo_jax.envs.gridworld import Gridworld
 from fpo_jax.experiments.core.timing import median_seconds
 from fpo_jax.followers import BestResponse
 from fpo_jax.leader import Leader
 from fpo_jax.objectives import OBJECTIVES
+from fpo_jax.run import initial_state, iterate
 
 LARGEST_DIRECT = 40
 """Side of the largest grid that is solved by LU; with 100, its table alone would hold 3.2 GB."""
@@ -68,7 +67,7 @@ def _iteration(solver: str, side: int, objective: str, repeats: int) -> tuple[fl
 
         game, state = begin(key)
         program = (
-            jax.jit(lambda game, state, key: step(game, leader, follower, state, key))
+            jax.jit(lambda game, state, key: iterate(game, leader, follower, state, key, 0.0))
             .lower(game, state, key)
             .compile()
         )

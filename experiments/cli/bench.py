@@ -10,14 +10,14 @@ import tyro
 
 from fpo_jax.experiments.cli.options import PROGRAM, Device, options, parse
 
-Benchmark = Literal["environments", "linear", "tabular", "steering", "neural", "sweep", "coverage"]
+BenchmarkName = Literal["environments", "linear", "tabular", "steering", "neural", "sweep", "coverage"]
 
 
 @options
-class Bench:
+class BenchOptions:
     """Options of this command."""
 
-    which: Annotated[tuple[Benchmark, ...], tyro.conf.Positional] = ("environments",)
+    which: Annotated[tuple[BenchmarkName, ...], tyro.conf.Positional] = ("environments",)
     """environments: all of them under all objectives, beside the eager NumPy oracle and the arithmetic
     limit, and cold starts; linear: beside the oracle by the published protocol; tabular: a gridworld by
     either solve; steering: the implicit gradient as the reward model grows, and the memory of unrolling;
@@ -57,7 +57,7 @@ class Bench:
 
 def bench_command(arguments: Sequence[str]) -> int:
     """Measure speed: seconds per seed against batch width, and cost against the number of states."""
-    given = parse(Bench, arguments, "bench", description=bench_command.__doc__)
+    given = parse(BenchOptions, arguments, "bench", description=bench_command.__doc__)
     from fpo_jax.errors import InputError
     from fpo_jax.experiments.core.devices import use_device
 

@@ -7,23 +7,24 @@ from typing import Annotated, Any, Literal, Union, get_args
 
 import tyro
 
-from fpo_jax.experiments.cli.bench import Bench
+from fpo_jax.experiments.cli.bench import BenchOptions
+from fpo_jax.experiments.cli.catalogue import catalogue_at_once
 from fpo_jax.experiments.cli.decompose import MORE
-from fpo_jax.experiments.cli.judge import Judge
-from fpo_jax.experiments.cli.listing import List, catalogue_at_once
-from fpo_jax.experiments.cli.llm import Answer, Llm
-from fpo_jax.experiments.cli.new_env import NewEnv
-from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, options, parse
-from fpo_jax.experiments.cli.parity import Parity
-from fpo_jax.experiments.cli.reproduce import Reproduce
+from fpo_jax.experiments.cli.judge import JudgeOptions
+from fpo_jax.experiments.cli.listing import ListOptions
+from fpo_jax.experiments.cli.llm import AnswerOptions, LlmOptions
+from fpo_jax.experiments.cli.new_env import NewEnvOptions
+from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, Option, options, parse
+from fpo_jax.experiments.cli.parity import ParityOptions
+from fpo_jax.experiments.cli.reproduce import ReproduceOptions
 from fpo_jax.experiments.cli.run import MORE as MORE_OF_RUN
-from fpo_jax.experiments.cli.sweep import Options as Sweep
+from fpo_jax.experiments.cli.sweep import SweepOptions
 
 Shell = Literal["bash", "zsh"]
 
 
 @options
-class Completion:
+class CompletionOptions:
     """Options of this command."""
 
     shell: Annotated[Shell, tyro.conf.Positional]
@@ -32,20 +33,20 @@ class Completion:
 
 def completion_command(arguments: Sequence[str]) -> int:
     """Print what a shell needs to complete commands: `source <(fpo-jax completion bash)`."""
-    given = parse(Completion, arguments, "completion", description=completion_command.__doc__)
+    given = parse(CompletionOptions, arguments, "completion", description=completion_command.__doc__)
     known = catalogue_at_once()
     kinds = {
-        "list": List,
+        "list": ListOptions,
         "run": _of_environments(known, [*MORE_OF_RUN, *OUTPUT]),
-        "sweep": Sweep,
+        "sweep": SweepOptions,
         "decompose": _of_environments(known, [*MORE, *OUTPUT]),
-        "parity": Parity,
-        "reproduce": Reproduce,
-        "judge": Judge,
-        "bench": Bench,
-        "llm": Llm,
-        "answer": Answer,
-        "new-env": NewEnv,
+        "parity": ParityOptions,
+        "reproduce": ReproduceOptions,
+        "judge": JudgeOptions,
+        "bench": BenchOptions,
+        "llm": LlmOptions,
+        "answer": AnswerOptions,
+        "new-env": NewEnvOptions,
         "completion": _chosen(dict.fromkeys(get_args(Shell), dataclasses.make_dataclass("None", []))),
     }
     printing = ["--tyro-print-completion", given.shell]
@@ -64,7 +65,7 @@ def _chosen(kinds: Mapping[str, Any]) -> type:
     return dataclasses.make_dataclass("Chosen", [("word", _one_of(kinds))])
 
 
-def _of_environments(known: Mapping[str, Any], extra: Sequence[tuple[str, Any, str, Any]]) -> type:
+def _of_environments(known: Mapping[str, Any], extra: Sequence[Option]) -> type:
     """Return a choice of environment, each with its options and those of everything it can meet."""
 
     def options(environment: str) -> Iterator[tuple[str, Any, Any]]:
@@ -76,8 +77,8 @@ def _of_environments(known: Mapping[str, Any], extra: Sequence[tuple[str, Any, s
         yield "env", Path | None, None
         yield "config", Path | None, None
         yield "record", Literal["full", "outcome"], "full"
-        for name, kind, _, _ in extra:
-            yield name, kind | None, None
+        for option in extra:
+            yield option.name, option.kind | None, None
         parts = [known["environments"][environment], *(e for g in _CHOSEN for e in known[g].values())]
         for part in parts:
             yield from ((name, str | None, None) for name in part["hyperparameters"])

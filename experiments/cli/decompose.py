@@ -4,26 +4,28 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, parse_settings
+from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, Option
 
-MORE: list[tuple[str, Any, str, Any]] = [
-    ("every", int | None, "compare at every so many iterations; a twentieth of them by default", None),
-    ("foresee", int, "updates of the follower that the exact term foresees; an integer >= 1", 1),
-    ("only", tuple[str, ...], "routes to compare, by the names in the table; all when empty", ()),
+MORE = [
+    Option("every", int | None, "compare at every so many iterations; a twentieth of them by default", None),
+    Option("foresee", int, "updates of the follower that the exact term foresees; an integer >= 1", 1),
+    Option("only", tuple[str, ...], "routes to compare, by the names in the table; all when empty", ()),
 ]
-"""Options besides those of a run: name, type, help, default."""
+"""Options besides those of a run."""
 
 
 def decompose_command(arguments: Sequence[str]) -> int:
     """Compare every route to the true gradient with the exact one along a run, and say what each costs."""
+    from fpo_jax.experiments.cli.run_options import parse_settings
+
     settings, own = parse_settings(arguments, "decompose", decompose_command.__doc__, [*MORE, *OUTPUT])
     from fpo_jax.experiments.core.files import provenance, require_writable
     from fpo_jax.experiments.core.progress import Progress
     from fpo_jax.experiments.core.wording import counted
     from fpo_jax.experiments.ladder.decompose import decompose
-    from fpo_jax.experiments.ladder.report import rows, show, write
+    from fpo_jax.experiments.ladder.files import write
+    from fpo_jax.experiments.ladder.report import rows, show
 
     out = own["out"]
     if out is not None:

@@ -13,7 +13,7 @@ from fpo_jax.experiments.cli.options import PROGRAM, Device, options, parse
 
 
 @options
-class Judge:
+class JudgeOptions:
     """Options of this command; None where nothing was said."""
 
     answers: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
@@ -64,10 +64,11 @@ class Judge:
 
 def judge_command(arguments: Sequence[str]) -> int:
     """Compare two files of answers by a model behind an endpoint or a local scorer, with exact tests."""
-    given: Judge = parse(Judge, arguments, "judge", description=judge_command.__doc__)
+    given: JudgeOptions = parse(JudgeOptions, arguments, "judge", description=judge_command.__doc__)
     from fpo_jax.experiments.core.devices import use_device
     from fpo_jax.experiments.judging.counts import remarks, show
-    from fpo_jax.experiments.judging.plan import of_counts, of_files, settings_of
+    from fpo_jax.experiments.judging.job import of_counts, of_files
+    from fpo_jax.experiments.judging.settings import settings_of
 
     settings = settings_of(given)
     use_device(
@@ -80,7 +81,7 @@ def judge_command(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         from fpo_jax.experiments.core.unfinished import Unfinished
 
-        if given.out is None or not Unfinished(given.out).exists:
+        if given.out is None or not Unfinished(given.out, "judging", "judge").exists:
             raise
         again = shlex.join([*command, "--resume"])
         sys.stderr.write(f"\n{PROGRAM}: interrupted; verdicts are kept; go on with `{again}`\n")

@@ -14,7 +14,7 @@ YesOrNo = tyro.conf.FlagConversionOff[bool | None]
 
 
 @options
-class Llm:
+class LlmOptions:
     """What a user asks of the pipeline; None where nothing was said."""
 
     model: str | None = None
@@ -95,7 +95,7 @@ HOW = ("out", "resume", "dry_run", "config", "json", "device")
 
 
 @options
-class Answer:
+class AnswerOptions:
     """What a user asks of answers; None where nothing was said."""
 
     model: str | None = None
@@ -126,7 +126,7 @@ class Answer:
 
 def llm_command(arguments: Sequence[str]) -> int:
     """Train a language model by RLHF or FPO: candidates, winner, reward head, adapter; needs an extra."""
-    given: Llm = parse(Llm, arguments, "llm", description=llm_command.__doc__)
+    given: LlmOptions = parse(LlmOptions, arguments, "llm", description=llm_command.__doc__)
     from fpo_jax.errors import InputError
     from fpo_jax.experiments import llm
     from fpo_jax.experiments.core.devices import use_device
@@ -137,7 +137,7 @@ def llm_command(arguments: Sequence[str]) -> int:
     wishes = earlier | _said(given, HOW)
     if given.dry_run:
         wishes.setdefault("prompts", "nothing.jsonl")  # none is read
-    settings = llm.Settings.of(wishes)
+    settings = llm.TrainSettings.of(wishes)
     try:
         if given.dry_run:
             stream = sys.stderr if given.json else sys.stdout
@@ -163,7 +163,7 @@ def llm_command(arguments: Sequence[str]) -> int:
 
 def answer_command(arguments: Sequence[str]) -> int:
     """Answer prompts by a language model, with or without an adapter, for a judge; needs an extra."""
-    given: Answer = parse(Answer, arguments, "answer", description=answer_command.__doc__)
+    given: AnswerOptions = parse(AnswerOptions, arguments, "answer", description=answer_command.__doc__)
     from fpo_jax.errors import InputError
     from fpo_jax.experiments import llm
     from fpo_jax.experiments.core.devices import use_device

@@ -115,7 +115,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     except (AssertionError, RuntimeError, ValueError) as error:
         from fpo_jax.errors import InputError
         from fpo_jax.experiments.core.devices import GPU_HINT, backend
-        from fpo_jax.experiments.runs.execution import Diverged
+        from fpo_jax.experiments.runs.result import Diverged
 
         if isinstance(error, InputError):
             return complain(str(error))

@@ -20,7 +20,7 @@ NAMING = "a free name in lower case that Python takes for a variable, such as my
 
 
 @options
-class NewEnv:
+class NewEnvOptions:
     """What a user asks of a new environment."""
 
     name: Annotated[str, tyro.conf.Positional] = ""
@@ -31,7 +31,7 @@ class NewEnv:
 
 def new_env_command(arguments: Sequence[str]) -> int:
     """Write a commented template of an environment, which runs as it is, and say what to do next."""
-    given: NewEnv = parse(NewEnv, arguments, "new-env", description=new_env_command.__doc__)
+    given: NewEnvOptions = parse(NewEnvOptions, arguments, "new-env", description=new_env_command.__doc__)
     path = write_template(given.name, given.out)
     sys.stderr.write(next_steps(given.name, path))
     print(path)

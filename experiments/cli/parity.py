@@ -11,7 +11,7 @@ from fpo_jax.experiments.cli.options import Device, options, parse
 
 
 @options
-class Parity:
+class ParityOptions:
     """Options of this command."""
 
     files: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -28,7 +28,7 @@ class Parity:
 
 def parity_command(arguments: Sequence[str]) -> int:
     """Replay recordings of the published experiments; exit 1 when any is beyond the tolerance."""
-    given = parse(Parity, arguments, "parity", description=parity_command.__doc__)
+    given = parse(ParityOptions, arguments, "parity", description=parity_command.__doc__)
     from fpo_jax.errors import InputError
     from fpo_jax.experiments.core.devices import use_device
 

@@ -7,7 +7,7 @@ from fpo_jax.experiments.cli.options import Device, options, parse
 
 
 @options
-class Reproduce:
+class ReproduceOptions:
     """Options of this command."""
 
     only: tuple[str, ...] = ()
@@ -24,10 +24,11 @@ class Reproduce:
 
 def reproduce_command(arguments: Sequence[str]) -> int:
     """Run the experiments and write figures, tables, numbers and one page to read."""
-    given = parse(Reproduce, arguments, "reproduce", description=reproduce_command.__doc__)
+    given = parse(ReproduceOptions, arguments, "reproduce", description=reproduce_command.__doc__)
+    from fpo_jax.experiments.cli.claims import discover
     from fpo_jax.experiments.core.devices import use_device
     from fpo_jax.experiments.reproduce.job import reproduce
 
     use_device(given.device)
-    reproduce(given.out, given.only, given.seeds, given.quick)
+    reproduce(discover(), given.out, given.only, given.seeds, given.quick)
     return 0

@@ -7,33 +7,35 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, parse_settings
+from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, Option
 
-MORE: list[tuple[str, Any, str, Any]] = [
-    (
+MORE = [
+    Option(
         "resume",
         bool,
         "go on with the run that was interrupted in OUT.partial; begin it where none was",
         False,
     ),
-    (
+    Option(
         "save_states",
         bool,
         "write θ and φ at every entry into OUT/states.npz; the final ones when not given",
         False,
     ),
 ]
-"""Options besides those of settings and output: name, type, help, default."""
+"""Options besides those of settings and output."""
 
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run one environment under one objective over several seeds, by its recipe or as told."""
+    from fpo_jax.experiments.cli.run_options import parse_settings
+
     settings, own = parse_settings(arguments, "run", run_command.__doc__, [*MORE, *OUTPUT])
     out: Path | None = own["out"]
     from fpo_jax.errors import InputError
     from fpo_jax.experiments.core.files import finished, require_writable
     from fpo_jax.experiments.core.unfinished import Unfinished
-    from fpo_jax.experiments.runs.resume import UnfinishedRun, require_room
+    from fpo_jax.experiments.runs.unfinished import UnfinishedRun, require_room
 
     for name in ("resume", "save_states"):
         if own[name] and out is None:
@@ -42,7 +44,7 @@ def run_command(arguments: Sequence[str]) -> int:
     if out is None:
         return _run(settings, own, command, None)
     require_writable(out)
-    if own["resume"] and not Unfinished(out).exists:
+    if own["resume"] and not Unfinished(out, "run").exists:
         done = finished(out, settings.as_dict(), command)
         if done is not None:
             sys.stderr.write(f"{out} holds this run already: nothing is left to do\n")
@@ -55,7 +57,7 @@ def run_command(arguments: Sequence[str]) -> int:
         with UnfinishedRun(out, settings, own["save_states"]).at_work(own["resume"]) as unfinished:
             return _run(settings, own, command, unfinished)
     except KeyboardInterrupt:
-        if not Unfinished(out).exists:
+        if not Unfinished(out, "run").exists:
             raise
         device = f" --device {own['device']}" if own["device"] else ""
         again = f"{command} --resume --out {shlex.quote(str(out))}{device}"
@@ -64,7 +66,7 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def _run(settings: Any, own: dict[str, Any], command: str, unfinished: Any) -> int:
-    from fpo_jax.experiments.core.files import provenance, write_run
+    from fpo_jax.experiments.core.files import provenance
     from fpo_jax.experiments.core.progress import Progress
     from fpo_jax.experiments.core.wording import counted, fixed, folded, how_computed
     from fpo_jax.experiments.runs.execution import execute, few_seeds, summary
@@ -82,7 +84,9 @@ def _run(settings: Any, own: dict[str, Any], command: str, unfinished: Any) -> i
     report = summary(result)
     origin = provenance(command, settings.precision)
     if out is not None:
-        write_run(out, result, report | origin)
+        from fpo_jax.experiments.runs.files import write_run  # matplotlib is slow to import
+
+        write_run(out, result, report | origin, _figures_of_claim(result))
         sys.stderr.write(f"written to {out}\n")
     if own["json"]:
         print(json.dumps(report | origin, allow_nan=False))
@@ -94,3 +98,13 @@ def _run(settings: Any, own: dict[str, Any], command: str, unfinished: Any) -> i
             shown = f"{fixed(value, 4)}{interval}" if isinstance(value, float) else value
             print(folded(f"{name:24s} {shown}", 4))
     return 0
+
+
+def _figures_of_claim(result: Any) -> Any:
+    """Return the figures that the claim named like an environment draws of any run there."""
+    from fpo_jax.experiments.cli.claims import discover
+    from fpo_jax.experiments.runs.experiment import Experiment
+
+    names = result.settings.names
+    claim = discover().get(names.environment)
+    return claim.of_run({names.objective: result}) if isinstance(claim, Experiment) else {}

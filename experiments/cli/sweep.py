@@ -15,7 +15,7 @@ from fpo_jax.experiments.cli.options import PROGRAM, Device, options, parse
 
 
 @options
-class Options:
+class SweepOptions:
     """What a user asks of a sweep; None where nothing was said."""
 
     environment: Annotated[str | None, tyro.conf.Positional] = None
@@ -71,7 +71,7 @@ HOW = ("env", "width", "out", "resume", "config", "json", "device", "coordinator
 
 def sweep_command(arguments: Sequence[str]) -> int:
     """Run methods × hyperparameters × seeds as one program, in chunks; it can be interrupted and resumed."""
-    given: Options = parse(Options, arguments, "sweep", description=sweep_command.__doc__)
+    given: SweepOptions = parse(SweepOptions, arguments, "sweep", description=sweep_command.__doc__)
     _join(given)
     import jax
 
@@ -81,20 +81,20 @@ def sweep_command(arguments: Sequence[str]) -> int:
     from fpo_jax.experiments.core.files import finished
     from fpo_jax.experiments.core.progress import Progress
     from fpo_jax.experiments.core.settings import load
-    from fpo_jax.experiments.core.unfinished import Unfinished
     from fpo_jax.experiments.core.wording import counted, folded
-    from fpo_jax.experiments.sweeps.dataset import show, table, warnings
-    from fpo_jax.experiments.sweeps.execution import run_grid, summary, sweep_into
+    from fpo_jax.experiments.sweeps.dataset import show, summary, table, warnings
+    from fpo_jax.experiments.sweeps.execution import run_grid, sweep_into
     from fpo_jax.experiments.sweeps.grid import make_grid
+    from fpo_jax.experiments.sweeps.unfinished import UnfinishedSweep
 
     use_device(given.device)
     asked = {name: v for name, v in vars(given).items() if name not in (*HOW, "grid") and v is not None}
     asked |= {"grid": _axes(given.grid)} if given.grid else {}
     own_name = load_environment(given.env) if given.env else None
-    begun = given.out is not None and given.resume and Unfinished(given.out).exists
+    begun = given.out is not None and given.resume and UnfinishedSweep(given.out).exists
     earlier = load(given.config, "sweep") if given.config else {}
     if begun and given.out is not None and not earlier:
-        earlier = Unfinished(given.out).wishes()
+        earlier = UnfinishedSweep(given.out).wishes()
     if own_name:
         require_same(asked.setdefault("environment", earlier.get("environment", own_name)), own_name)
     wishes: dict[str, Any] = earlier | asked
@@ -129,7 +129,7 @@ def sweep_command(arguments: Sequence[str]) -> int:
             result = written
             sys.stderr.write(f"written to {given.out}\n")
     except KeyboardInterrupt:
-        if given.out is None or not Unfinished(given.out).exists:
+        if given.out is None or not UnfinishedSweep(given.out).exists:
             raise
         own = given_again(own_name) if own_name else []
         again = " ".join([f"{PROGRAM} sweep --resume --out {shlex.quote(str(given.out))}", *own])
@@ -172,7 +172,7 @@ def _axes(written: Sequence[str]) -> dict[str, str]:
     return axes
 
 
-def _join(given: Options) -> None:
+def _join(given: SweepOptions) -> None:
     """Join the other processes, before JAX looks for devices."""
     told = (given.coordinator, given.processes, given.process)
     if all(value is None for value in told):

@@ -12,12 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 import fpo_jax
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.runs import states
-from fpo_jax.experiments.runs.execution import Result
 
 MANIFEST = ".fpo-jax.json"
 """Lists the files of a result, so that a folder is replaced only if every file in it was written by us."""
@@ -122,45 +119,3 @@ def provenance(command: str, precision: str, more: Sequence[str] = ()) -> dict[s
         "platform": jax.default_backend(),
         "precision": precision,
     }
-
-
-def write_run(out: Path, result: Result, report: Mapping[str, Any]) -> None:
-    """Write a run's folder: `config.json`, `metrics.npz` with arrays [seed, step], `summary.json`, figures.
-
-    `report` is what `summary.json` holds. `metrics.npz` also has its `axes` and their values, the optimum of
-    each seed, and the seeds that diverged. `states.npz` holds states, [seed, entry, …]: those that were asked
-    for, or the final ones. `report.html` shows it all.
-    """
-    from fpo_jax.experiments.report import page, sections
-    from fpo_jax.experiments.reproduce.discovery import discover
-    from fpo_jax.experiments.runs import (
-        figures,  # matplotlib is slow to import, and a run without a folder needs none
-    )
-    from fpo_jax.experiments.runs.experiment import Experiment
-
-    settings = result.settings
-    results = {settings.names.objective: result}
-    drawn = figures.overview(results)
-    experiment = discover().get(settings.names.environment)
-    if isinstance(experiment, Experiment):
-        drawn |= experiment.of_run(results)
-    with replacing(out) as folder:
-        write_json(folder / "config.json", settings.as_dict())
-        arrays: dict[str, np.ndarray] = result.metrics | {
-            "axes": np.array(["seed", "step"]),
-            "seed": result.seeds,
-            "step": np.arange(settings.steps + 1),
-            "optimum": result.optimum,
-            "diverged_seed": np.array(list(result.diverged), dtype=int),
-            "diverged_iteration": np.array(list(result.diverged.values()), dtype=int),
-        }
-        with (folder / "metrics.npz").open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        final = jax.tree.map(lambda leaf: leaf[:, None], result.final)
-        entries = final if result.every_state is None else result.every_state
-        first = settings.steps if result.every_state is None else 0
-        states.write(folder, entries, result.seeds, np.arange(first, settings.steps + 1))
-        write_json(folder / "summary.json", report)
-        pictures = figures.save_all(drawn, folder)
-        title, section = sections.of_run(result, report, pictures)
-        page.write(folder / page.FILE, title, "", [section], report)

@@ -1,6 +1,6 @@
-"""The folder of an unfinished sweep: one file a chunk, each written aside and put in place by a rename.
+"""The folder of unfinished work: each file is written aside and put in place by a rename.
 
-A file's arrays carry checksums, so that a damaged one is noticed, and its chunk is computed again.
+A file's arrays carry checksums, so that a damaged one is noticed, and computed again.
 """
 
 import importlib.metadata
@@ -22,7 +22,6 @@ import numpy as np
 import psutil
 
 import fpo_jax
-from fpo_jax.engine.sweep import Chunk, Lanes
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core import env_files
 from fpo_jax.experiments.core.files import write_json
@@ -38,16 +37,16 @@ ASIDE = ".aside-"
 
 
 class Damaged(Exception):
-    """A chunk's file is not what was written."""
+    """A file is not what was written."""
 
 
 class Unfinished:
-    """What an unfinished sweep has done so far, in the folder NAME.partial beside its results NAME.
+    """What unfinished work has done so far, in the folder NAME.partial beside its results NAME.
 
-    `work` is what it is called in complaints: others than sweeps keep their work in such a folder, too.
+    `work` is what it is called in complaints, and `command` begins it, if that is another word.
     """
 
-    def __init__(self, out: Path, work: str = "sweep", command: str | None = None):
+    def __init__(self, out: Path, work: str, command: str | None = None):
         self.folder, self.work = out.with_name(f"{out.name}.partial"), work
         self.command = command or work
 
@@ -58,7 +57,7 @@ class Unfinished:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other sweep out of this folder, and leave none behind in which nothing was begun.
+        """Keep all other work out of this folder, and leave none behind in which nothing was begun.
 
         Raises:
             InputError: when another is at work here, the folder holds what is not ours, or it cannot be
@@ -133,12 +132,6 @@ class Unfinished:
                 sys.stderr.write(f"{changed}: results may differ in their last digits\n")
         return earlier
 
-    def write(self, chunk: Chunk, lanes: Lanes) -> None:
-        """Write the results of one chunk, whole or not at all."""
-        arrays = {"finite": lanes.finite, "optimum": lanes.optimum}
-        arrays |= {f"metrics/{name}": values for name, values in lanes.metrics.items()}
-        self.write_arrays(_name(chunk), arrays)
-
     def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Write a file of arrays, whole or not at all."""
 
@@ -147,25 +140,6 @@ class Unfinished:
                 np.savez(file, allow_pickle=False, **arrays)
 
         self._put(name, save)
-
-    def read(self, chunk: Chunk) -> Lanes | None:
-        """Return the results of one chunk, or None where there are none.
-
-        Raises:
-            Damaged: when they are not what was written.
-        """
-        path = self.folder / _name(chunk)
-        if not path.exists():
-            return None
-        arrays = self.read_arrays(path.name)
-        try:
-            lanes = Lanes(finite=arrays.pop("finite"), optimum=arrays.pop("optimum"), metrics={})
-            if {len(values) for values in (*arrays.values(), *lanes[1:])} != {chunk.stop - chunk.start}:
-                raise ValueError
-        except DAMAGED as error:
-            raise Damaged(path.name) from error
-        metrics = {name.removeprefix("metrics/"): values for name, values in arrays.items()}
-        return lanes._replace(metrics=metrics)
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray]:
         """Return the arrays of a file.
@@ -228,7 +202,3 @@ def on_a_full_disk(out: Path, hint: str = "what is done is kept: go on with --re
     except OSError as error:
         allowed = f"on a disk that takes it ({error.strerror or error}); {hint}"
         raise InputError("out", out, allowed) from error
-
-
-def _name(chunk: Chunk) -> str:
-    return f"{chunk.program}-{chunk.start}-{chunk.stop}.npz"

@@ -32,7 +32,7 @@ class _Failed(Exception):
     """A request that brought no reply."""
 
 
-class Key:
+class ApiKey:
     """The key to an endpoint, or none; it hides in texts, and does not show itself."""
 
     def __init__(self, secret: str = "", variable: str = ""):
@@ -54,7 +54,7 @@ class Key:
         return text
 
     @classmethod
-    def from_environment(cls, variable: str) -> "Key":
+    def from_environment(cls, variable: str) -> "ApiKey":
         """Read the key from this environment variable; an empty name stands for an endpoint without a key.
 
         Raises:
@@ -126,7 +126,7 @@ class Endpoint(NamedTuple):
 
     url: str
     model: str
-    key: Key
+    key: ApiKey
     template: str
     temperature: float | None = 0.0
     both_orders: bool = False

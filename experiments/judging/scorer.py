@@ -54,9 +54,9 @@ def load_score(named: str) -> Score:
             llm.require_extra()
         except llm.MissingExtra as error:
             raise InputError("scorer", named, f"a function, module:function, as a folder {error}") from error
-        from fpo_jax.experiments.llm.scorer import load_scorer
+        from fpo_jax.experiments.llm.reward_model import load_reward
 
-        return load_scorer(Path(named))
+        return load_reward(Path(named))
     module, colon, function = named.partition(":")
     if not colon or not module or not function:
         raise InputError("scorer", named, KINDS)

@@ -10,7 +10,7 @@ from fpo_jax.experiments.judging.counts import Counts, assess
 
 FILE = "verdicts.jsonl"
 OUTCOMES = {"win": "wins", "loss": "losses", "tie": "ties", "error": "errors"}
-"""What can become of a pair, seen from A, and what such pairs are counted as."""
+"""What can become of a pair, seen from A, and what such pairs are count_verdicts as."""
 
 
 IDENTICAL, DISAGREED = "identical answers", "the two orders disagree"
@@ -61,7 +61,7 @@ def read_verdicts(path: Path, pairs: int) -> dict[int, Verdict]:
     return kept
 
 
-def counted(verdicts: Iterable[Verdict]) -> Counts:
+def count_verdicts(verdicts: Iterable[Verdict]) -> Counts:
     """Count verdicts by outcome."""
     outcomes = [verdict.outcome for verdict in verdicts]
     return Counts(**{name: outcomes.count(outcome) for outcome, name in OUTCOMES.items()})

@@ -14,8 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from fpo_jax.engine.initial import Begun, begin, directly, seed_keys
-from fpo_jax.engine.simulate import continuing, run_by
+from fpo_jax.engine.checks import directly
+from fpo_jax.engine.initial import begin, seed_keys
+from fpo_jax.engine.runs import iterations as program_of
+from fpo_jax.engine.runs import run_by
 from fpo_jax.errors import InputError, require_known
 from fpo_jax.experiments.core.progress import Tell, silent, telling
 from fpo_jax.experiments.core.settings import Settings, in_precision
@@ -25,8 +27,8 @@ from fpo_jax.hyperparameters import declared
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.objectives import OBJECTIVES, Exact, Myopic
 from fpo_jax.objectives.best_of_n import effective_rewards
+from fpo_jax.objectives.implicit import Implicit
 from fpo_jax.objectives.penalties import Penalised
-from fpo_jax.objectives.routes import Implicit
 from fpo_jax.record import outcome
 from fpo_jax.steering import cosine, norm, norm_ratio, sign_agreement, steering
 from fpo_jax.types import Cost, Follower, Game, Key, Objective, Recipe, State
@@ -135,7 +137,7 @@ def decompose(
         keys, devices = seed_keys(settings.seeds, settings.seed), jax.local_devices()
         running = f"running {settings.names.objective}"
         iterations = f"the iterations of {settings.names.objective}"
-        words = {begin: "how runs begin", continuing(len(keys), devices): iterations}
+        words = {begin: "how runs begin", program_of(len(keys), devices): iterations}
         begun, _, trace = run_by(
             telling(directly, tell, words, then=running),
             *(environment, leader, follower, keys),
@@ -146,7 +148,7 @@ def decompose(
             watch=lambda partway: tell(running, partway.done / partway.entries),
         )
         states = jax.tree.map(lambda leaf: jnp.asarray(leaf[:, shown]), trace.state)
-        games = jax.jit(Begun.games, static_argnums=1)(begun, settings.seeds)
+        games = jax.tree.map(lambda leaf: leaf[: settings.seeds], begun.game)
         compare = _Comparison(games, follower, keys, states, jnp.asarray(shown / settings.steps))
         tell("the exact gradient: compiling it, and computing it at every state")
         exact, _ = compare.correction(ladder["exact"])
@@ -188,7 +190,7 @@ def _ladder(recipe: Recipe, horizon: int, scale: float | None) -> dict[str, Obje
     ladder = {name: make(name) for name in OBJECTIVES if name not in left_out}
     exact = Exact(horizon=horizon)  # the reference is dF/dθ itself, whatever the leader may know of it
     if ladder["exact"] != exact:
-        ladder |= {"exact": exact, f"exact, U {ladder['exact'].utility}": ladder["exact"]}  # type: ignore[attr-defined]
+        ladder |= {"exact": exact, f"exact, U {ladder['exact'].utility}": ladder["exact"]}
     ladder |= {
         "implicit, CG": Implicit(solver="cg"),
         "implicit, Neumann 10": Implicit(solver="neumann", terms=10),

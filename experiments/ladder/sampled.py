@@ -13,10 +13,10 @@ from fpo_jax import plotting
 from fpo_jax.envs.language import LanguageGame
 from fpo_jax.expect import expect
 from fpo_jax.experiments.core.settings import in_precision
-from fpo_jax.experiments.runs import figures
-from fpo_jax.experiments.runs.execution import Result
 from fpo_jax.experiments.runs.history import shown_iterations
+from fpo_jax.experiments.runs.result import Result
 from fpo_jax.objectives.best_of_n import reward_scores
+from fpo_jax.plotting import Axis, Chart, Line, Mark, Style
 from fpo_jax.responses import best_of
 from fpo_jax.steering import steering
 from fpo_jax.types import Follower, Key, RewardModel, Theta
@@ -108,22 +108,14 @@ def draw_figure(result: Result) -> Figure:
     with in_precision(result.settings.precision):
         found = errors(game, follower, state.theta, state.reward_model)
     slopes, styles = found.slopes(), plotting.ladder_styles(list(found.by_quantity))
-    figure, axes = plotting.panels(1, 1)
-    figure.set_size_inches(5.6, 3.4)
-    ax = axes[0, 0]
+    marks: list[Mark] = []
     for name, values in found.by_quantity.items():
         label = f"{name}: slope {slopes[name]:.2f}".replace("-", "−")
-        ax.plot(found.sampled, values, "o-", color=styles[name].color, markersize=4, label=label)
         guide = values[0] * np.sqrt(found.sampled[0] / found.sampled)
-        ax.plot(found.sampled, guide, ":", color=plotting.IDEAL, linewidth=0.8)
-    ax.set_xscale("log", base=2)
-    ax.set_yscale("log")
-    ax.set_xticks(list(found.sampled), [f"{n}" for n in found.sampled])
-    ax.set_xlabel("answers sampled to each prompt, n")
-    ax.set_ylabel("relative error, root mean square")
-    figures.legend_below(figure, ax, 2)
+        marks.append(Line(found.sampled, values, styles[name], label, markers=True))
+        marks.append(Line(found.sampled, guide, Style(plotting.IDEAL.color, plotting.DOTS), width=0.8))
+    x = Axis("answers sampled to each prompt, n", log=True, ticks={float(n): f"{n}" for n in found.sampled})
+    chart = Chart("", marks, x, Axis("relative error, root mean square", log=True))
     iteration = shown_iterations(result.settings.steps)[frame]
-    figure.suptitle(
-        f"sampled against exact, RLHF seed {result.seeds[0]}, iteration {iteration}; dotted: 1/√n", fontsize=9
-    )
-    return figure
+    heading = f"sampled against exact, RLHF seed {result.seeds[0]}, iteration {iteration}; dotted: 1/√n"
+    return plotting.figure([[chart]], heading, size=(5.6, 3.4))

@@ -17,11 +17,11 @@ from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.core.unfinished import put
 from fpo_jax.experiments.llm import adapter, checkpoint
 from fpo_jax.experiments.llm.generation import Sampling, draw, read_prompt
-from fpo_jax.experiments.llm.loop import mesh_over, step_key
 from fpo_jax.experiments.llm.model import Net
 from fpo_jax.experiments.llm.prompts import Tokenizer, padded, read_prompts, say_cut
 from fpo_jax.experiments.llm.settings import AnswerSettings
 from fpo_jax.experiments.llm.sizes import read_config
+from fpo_jax.experiments.llm.step import mesh_over, step_key
 from fpo_jax.types import Key, Scalar
 
 

@@ -8,12 +8,12 @@ import jax
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.llm.folders import require_same_size
 from fpo_jax.experiments.llm.model import KNOWN, parameters
-from fpo_jax.experiments.llm.planning import Abstract, Work, build, memory, others, scoring, work
-from fpo_jax.experiments.llm.settings import Settings
+from fpo_jax.experiments.llm.settings import TrainSettings
+from fpo_jax.experiments.llm.shapes import Abstract, StepPart, build, memory, others, scoring, work
 from fpo_jax.experiments.llm.sizes import sizes
 
 
-def plan(settings: Settings, say: Callable[[str], object] = print) -> dict[str, Any]:
+def plan(settings: TrainSettings, say: Callable[[str], object] = print) -> dict[str, Any]:
     """Print what a step of these settings costs and needs, and return it.
 
     Raises:
@@ -47,7 +47,7 @@ def plan(settings: Settings, say: Callable[[str], object] = print) -> dict[str, 
     return report
 
 
-def _lines(settings: Settings, report: dict[str, Any], parts: list[Work]) -> list[str]:
+def _lines(settings: TrainSettings, report: dict[str, Any], parts: list[StepPart]) -> list[str]:
     shape = (
         f"prompts of {settings.prompt_limit} tokens, {settings.candidates} candidates of {settings.tokens}"
     )
@@ -84,6 +84,6 @@ def _lines(settings: Settings, report: dict[str, Any], parts: list[Work]) -> lis
     return lines
 
 
-def _line(name: str, parts: list[Work]) -> str:
+def _line(name: str, parts: list[StepPart]) -> str:
     counted, rule = sum(part.operations for part in parts), sum(part.rule for part in parts)
     return f"  {name:52s} {counted / 1e9:7.1f} G {rule / 1e9:9.1f} G"

@@ -9,13 +9,13 @@ from tokenizers import Tokenizer as Vocabulary
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.llm.model import Config
 from fpo_jax.experiments.llm.prompts import digest, read_prompts
-from fpo_jax.experiments.llm.settings import Settings
+from fpo_jax.experiments.llm.settings import TrainSettings
 
 LOADED = (".json", ".safetensors", ".model", ".jinja")
 """How names of files end that are read from a checkpoint: sizes, weights, tokenizer, chat template."""
 
 
-def description(settings: Settings) -> dict[str, Any]:
+def description(settings: TrainSettings) -> dict[str, Any]:
     """Return what a run's results rest on: its settings, and what its files hold."""
     folders = {name: getattr(settings, name) for name in ("model", "reward_model", "oracle")}
     digests = {path: _contents(Path(path)) for path in {*folders.values()} - {None}}

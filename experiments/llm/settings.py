@@ -27,7 +27,7 @@ def _field(default: Any = dataclasses.MISSING, *, low: float = -math.inf, high: 
 
 @dataclasses.dataclass(frozen=True)
 class _Checked:
-    """Settings that know their ranges."""
+    """TrainSettings that know their ranges."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -88,7 +88,7 @@ def _check(field: dataclasses.Field, value: Any) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(_Checked):
+class TrainSettings(_Checked):
     """Resolved settings of a run: one step is one prompt. `fpo-jax llm --help` says what each is."""
 
     model: str = _field()
@@ -136,7 +136,7 @@ class Settings(_Checked):
 
 
 HOW = ("devices", "placement", "every")
-"""Settings that say how to compute a run, not what it is: they may change when it is resumed."""
+"""TrainSettings that say how to compute a run, not what it is: they may change when it is resumed."""
 
 
 @dataclasses.dataclass(frozen=True)

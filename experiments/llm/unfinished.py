@@ -10,12 +10,12 @@ import numpy as np
 
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.unfinished import DAMAGED, Unfinished
-from fpo_jax.experiments.llm.loop import State
+from fpo_jax.experiments.llm.step import TrainState
 
 STATE = "state.npz"
 
 
-class Progress(NamedTuple):
+class TrainProgress(NamedTuple):
     """How far a run has come.
 
     Attributes:
@@ -25,26 +25,26 @@ class Progress(NamedTuple):
         seconds: how long each took.
     """
 
-    state: State
+    state: TrainState
     steps: int
     written: tuple[Mapping[str, np.ndarray], ...]
     seconds: tuple[float, ...] = ()
 
     @classmethod
-    def empty(cls, start: State) -> Self:
+    def empty(cls, start: TrainState) -> Self:
         """Return the progress of a run that has not begun."""
         return cls(start, 0, ())
 
-    def after(self, state: State, written: Mapping[str, np.ndarray], seconds: float) -> "Progress":
+    def after(self, state: TrainState, written: Mapping[str, np.ndarray], seconds: float) -> "TrainProgress":
         """Return the progress after one step more."""
-        return Progress(state, self.steps + 1, (*self.written, written), (*self.seconds, seconds))
+        return TrainProgress(state, self.steps + 1, (*self.written, written), (*self.seconds, seconds))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what was written down, with leading axis [step]."""
         return {name: np.stack([row[name] for row in self.written]) for name in self.written[0]}
 
 
-class UnfinishedRun(Unfinished):
+class UnfinishedTraining(Unfinished):
     """What an unfinished run has done so far, in the folder NAME.partial beside its results NAME."""
 
     def __init__(self, out: Path):
@@ -59,7 +59,7 @@ class UnfinishedRun(Unfinished):
             if name not in but and earlier.get(name) != value:
                 raise InputError(name, value, f"{earlier.get(name)}, as in the run to be resumed")
 
-    def save(self, progress: Progress) -> None:
+    def save(self, progress: TrainProgress) -> None:
         """Write down how far the run has come, whole or not at all."""
         leaves = {f"state/{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(progress.state))}
         written = {f"written/{n}": v for n, v in (progress.arrays() if progress.written else {}).items()}
@@ -71,7 +71,7 @@ class UnfinishedRun(Unfinished):
 
         self._put(STATE, write)
 
-    def load(self, start: Progress) -> Progress:
+    def load(self, start: TrainProgress) -> TrainProgress:
         """Return how far the run had come at its last checkpoint; where it had none, the start.
 
         Raises:
@@ -97,4 +97,4 @@ class UnfinishedRun(Unfinished):
             raise InputError("resume", path, allowed) from error
         placed = [jax.device_put(a, b.sharding) for a, b in zip(loaded, leaves, strict=True)]
         written = tuple({name: values[i] for name, values in named.items()} for i in range(steps))
-        return Progress(jax.tree.unflatten(structure, placed), steps, written, seconds)
+        return TrainProgress(jax.tree.unflatten(structure, placed), steps, written, seconds)

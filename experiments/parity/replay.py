@@ -13,13 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fpo_jax.engine.initial import seed_keys
-from fpo_jax.engine.simulate import Noise, run_seed
+from fpo_jax.engine.initial import instance, seed_keys
+from fpo_jax.engine.runs import run_seed
 from fpo_jax.errors import InputError, require_known
 from fpo_jax.experiments.core.settings import Settings, in_precision, resolve
+from fpo_jax.experiments.parity.recorded import Noise, replay
 from fpo_jax.experiments.parity.recording import Recording
 from fpo_jax.record import outcome
-from fpo_jax.types import Trace
+from fpo_jax.run import initial_state
 
 DEPARTURE = 1e-2
 """A series has left its recording at the first entry that is this far off."""
@@ -111,7 +112,10 @@ def replay_linear(recording: Recording, precision: str | None) -> dict[str, Seri
         "signal_norm": recording.array("expected_signal", entries),
         "noise_norm": recording.array("expected_noise", entries),
     }
-    trace = _replay(settings, (np.zeros(shape), recording.array("init_weights", shape)))
+    with in_precision(settings.precision):
+        initial = _as_arrays((np.zeros(shape), recording.array("init_weights", shape)))
+        players, key = settings.build(), seed_keys(1, settings.seed)[0]
+        _, trace = run_seed(*players, key, steps=settings.steps, record=outcome, initial=initial)
     return {name: Series(np.asarray(trace.metrics[name]), values) for name, values in recorded.items()}
 
 
@@ -150,7 +154,7 @@ def replay_neural(recording: Recording, precision: str | None) -> dict[str, Seri
     for i, (into, out) in enumerate(itertools.pairwise(widths)):
         layers[f"kernel_{i}"] = recording.array(f"init_layer{i}_weight", (out, into)).T
         layers[f"bias_{i}"] = recording.array(f"init_layer{i}_bias", (out,))
-    noise = Noise(  # one response at a time
+    noise = (  # one response at a time
         recording.array("policy_noise", (steps, wishes["policy_steps"], dimension))[:, :, None],
         recording.array("data_noise", (steps, wishes["draws"], dimension))[:, :, None],
     )
@@ -160,18 +164,14 @@ def replay_neural(recording: Recording, precision: str | None) -> dict[str, Seri
         "noise_norm": recording.array("expected_noise", (steps,)),
         "theta": recording.array("expected_theta", (-(-steps // every), dimension)),
     }
-    trace = _replay(settings, (np.zeros(dimension), {"params": layers}), noise, keep_states=True)
-    assert trace.state is not None
-    theta = trace.state.theta[1:]
-    with in_precision(settings.precision):  # the policy has moved, the reward model has not yet
-        before = jax.tree.map(lambda leaf: leaf[:-1], trace.state.reward_model.phi)
-        proxy = jax.jit(jax.vmap(settings.build()[0].reward))(before, theta)  # type: ignore[attr-defined]
-    ours = {
-        "true_utility": trace.metrics["true_utility"][1:],
-        "proxy_reward": proxy,
-        "noise_norm": trace.metrics["noise_norm"][1:],
-    }
-    series = {name: Series(np.asarray(values), recorded[name]) for name, values in ours.items()}
+    environment, leader, follower = settings.build()
+    with in_precision(settings.precision):
+        initial, noise = _as_arrays(((np.zeros(dimension), {"params": layers}), noise))
+        key = seed_keys(1, settings.seed)[0]
+        game = instance(environment, key)
+        state = initial_state(game, follower, key, initial)
+        metrics, theta = jax.jit(replay)(game, leader, follower, state, Noise(*noise))
+    series = {n: Series(np.asarray(metrics[n]), values) for n, values in recorded.items() if n != "theta"}
     return series | {"theta": Series(np.asarray(theta[::every]), recorded["theta"], every)}
 
 
@@ -213,25 +213,9 @@ def _resolve(recording: Recording, wishes: Mapping[str, Any]) -> Settings:
         raise InputError(f"{recording.path.name}: {error.field}", error.value, error.allowed) from error
 
 
-def _replay(
-    settings: Settings, initial: tuple[Any, Any], noise: Noise | None = None, keep_states: bool = False
-) -> Trace:
-    environment, leader, follower = settings.build()
-    with in_precision(settings.precision):
-        given = jax.tree.map(lambda x: jnp.asarray(x, dtype=jnp.result_type(float)), (initial, noise))
-        key = seed_keys(1, settings.seed)[0]
-        _, trace = run_seed(
-            environment,
-            leader,
-            follower,
-            key,
-            steps=settings.steps,
-            record=outcome,
-            keep_states=keep_states,
-            initial=given[0],
-            noise=given[1],
-        )
-    return trace
+def _as_arrays(recorded: Any) -> Any:
+    """Return recorded numbers in JAX's present precision."""
+    return jax.tree.map(lambda x: jnp.asarray(x, dtype=jnp.result_type(float)), recorded)
 
 
 class Replay(NamedTuple):
@@ -253,8 +237,8 @@ def check(path: Path, precision: str | None = None, tolerance: float | None = No
     """
     recording = Recording(path)
     require_known("environment", recording.environment, REPLAYS)
-    replay = REPLAYS[recording.environment]
-    errors = {name: (s.errors(), s.every) for name, s in replay.series(recording, precision).items()}
+    kind = REPLAYS[recording.environment]
+    errors = {name: (s.errors(), s.every) for name, s in kind.series(recording, precision).items()}
     departures = [
         int(np.argmax(e >= DEPARTURE)) * every for e, every in errors.values() if (e >= DEPARTURE).any()
     ]
@@ -262,5 +246,5 @@ def check(path: Path, precision: str | None = None, tolerance: float | None = No
         path,
         {name: float(error.max()) for name, (error, _) in errors.items()},
         min(departures, default=None),
-        replay.tolerance if tolerance is None else tolerance,
+        kind.tolerance if tolerance is None else tolerance,
     )

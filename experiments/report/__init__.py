@@ -1,5 +1,6 @@
 """The page that stands beside every result: `report.html`, one file, opened from disk with no network.
 
-`views` says what is to be looked at, `players` what is played over iterations, `sections` says it in words,
-`page` writes the file. What is drawn is data, in JSON; how it is drawn, of whatever kind, is for `page.js`.
+Each kind of work makes its own: `runs/page.py`, `sweeps/page.py`, … Here is what is general. `parts` says
+what a page is made of, `page` writes the file, `charts` makes data, in JSON, of the charts on it, and
+`charts.js` draws them. `page.js` has the legends, and plays what moves.
 """

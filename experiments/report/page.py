@@ -14,8 +14,8 @@ import jinja2
 import markdown_it
 from plotly.offline import get_plotlyjs
 
+from fpo_jax.experiments.report.charts import as_data, style_data
 from fpo_jax.experiments.report.parts import Drawn, Section
-from fpo_jax.plotting import Style
 
 FILE = "report.html"
 MOST_ON = 12
@@ -73,7 +73,7 @@ def write(
         origin=origin,
         plotly=_plotly(),
         style=read("page.css"),
-        script=read("page.js"),
+        script=read("charts.js") + read("page.js"),
         markdown=markdown,
         embedded=_embedded,
         most_on=MOST_ON,
@@ -102,34 +102,8 @@ def _data(section: Section) -> Drawn:
     """Return what the script draws in a section."""
     view = section.view
     methods = {
-        label: {**_drawn(style), "on": number < MOST_ON}
+        label: {**style_data(style), "on": number < MOST_ON}
         for number, (label, style) in enumerate(view.methods.items())
     }
-    charts = [_with_styles(chart) for chart in view.charts]
+    charts = [as_data(chart, view.methods) for chart in view.charts]
     return {"methods": methods, "charts": charts, "player": view.player}
-
-
-def _with_styles(chart: Drawn) -> Drawn:
-    """Return a chart in which the series that belong to no method have their own style."""
-    if not any("style" in one for one in chart.get("series", ())):
-        return chart
-    series = [
-        one | _drawn(one["style"]) | {"style": None} if "style" in one else one for one in chart["series"]
-    ]
-    return chart | {"series": series}
-
-
-def _drawn(style: Style) -> dict[str, str]:
-    """Return a style for the page: its colour on a light and on a dark ground, its dashes."""
-    pattern = style.dashes
-    dash = "solid" if isinstance(pattern, str) else ",".join(f"{2 * length:g}px" for length in pattern[1])
-    return {"light": style.color, "dark": on_dark(style.color), "dash": dash}
-
-
-def on_dark(colour: str) -> str:
-    """Return a colour, #RRGGBB, with its lightness mirrored, so that dark ones stand out on a dark ground."""
-    import colorsys
-
-    hue, lightness, saturation = colorsys.rgb_to_hls(*(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)))
-    red, green, blue = colorsys.hls_to_rgb(hue, 0.95 - 0.7 * lightness, min(saturation, 0.8))
-    return "#" + "".join(f"{round(255 * channel):02X}" for channel in (red, green, blue))

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fpo_jax.experiments.core.settings import GENERAL, Settings, hyperparameters
-from fpo_jax.plotting import Style
+from fpo_jax.plotting import Chart, Style
 
 Drawn = dict[str, Any]
-"""One chart, or one panel of a player, as `page.js` reads it."""
+"""What `page.js` reads: a chart, or a panel of a player."""
 DIGITS = 4
 """Significant digits of what is drawn; the numbers themselves stand in the files beside the page."""
 MOST_VALUES = 8
@@ -30,6 +30,13 @@ _GENERAL_MEANING = {
 }
 
 
+Player = tuple[Drawn | None, str]
+"""What `page.js` plays, or None; and what that shows, or why there is nothing to play."""
+MOST_PANELS = 12
+"""Methods that are played."""
+SAY_CURVES = "Line: mean over {n}. Band: the middle 80 % of seeds."
+
+
 class View(NamedTuple):
     """What is to be looked at in a section.
 
@@ -42,7 +49,7 @@ class View(NamedTuple):
     """
 
     methods: Mapping[str, Style] = {}
-    charts: Sequence[Drawn] = ()
+    charts: Sequence[Chart] = ()
     caption: str = ""
     player: Drawn | None = None
     playing: str = ""
@@ -104,6 +111,11 @@ def numbers(values: Any) -> Any:
     if array.ndim == 0:
         return float(f"{array:.{DIGITS}g}") if np.isfinite(array) else None
     return [numbers(row) for row in array]
+
+
+def share(value: float) -> str:
+    """Return a share in per cent."""
+    return f"{100 * value:.0f}\N{NO-BREAK SPACE}%"
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

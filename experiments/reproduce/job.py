@@ -1,9 +1,9 @@
 """The main job: run every experiment, write figures, tables, numbers, and one page to read."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fpo_jax.errors import InputError, require_known
 from fpo_jax.experiments.core.devices import suit_short_runs
@@ -11,7 +11,6 @@ from fpo_jax.experiments.core.files import provenance, replacing, write_json
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.core.settings import GENERAL
 from fpo_jax.experiments.report.parts import Section
-from fpo_jax.experiments.reproduce.discovery import discover
 from fpo_jax.experiments.runs.execution import few_seeds
 
 QUICK_SEEDS = 8
@@ -26,10 +25,33 @@ CELLS = (
 )
 
 
-def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, quick: bool = False) -> None:
+class Experiment(Protocol):
+    """What the job asks of an experiment, of whatever kind (`runs.experiment`, `sweeps.experiment`)."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def jobs(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def seeds(self) -> int: ...  # noqa: D102
+    @property
+    def long(self) -> bool: ...  # noqa: D102
+
+    def write(self, folder: Path, seeds: int, progress: Progress) -> tuple[list[dict[str, Any]], Section]:
+        """Run it, write its folder, and return its table and a section of the page."""
+
+
+def reproduce(
+    known: Mapping[str, Experiment],
+    out: Path,
+    only: Sequence[str] = (),
+    seeds: int | None = None,
+    quick: bool = False,
+) -> None:
     """Run experiments and write their folder; progress is shown on standard error.
 
     Args:
+        known: all experiments, by name.
         out: folder to write; an earlier result there is replaced when all is done, not before.
         only: names of the experiments to run; by default all but those that take long.
         seeds: number of seeds of each method; the experiment's own by default.
@@ -40,7 +62,6 @@ def reproduce(out: Path, only: Sequence[str] = (), seeds: int | None = None, qui
     """
     from fpo_jax.experiments.report import page  # not needed until all is computed
 
-    known = discover()
     usual = [name for name, experiment in known.items() if not experiment.long]
     chosen = [known[require_known("only", name, known)] for name in (only or usual)]
     if seeds is not None and seeds < 1:

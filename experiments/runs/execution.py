@@ -1,92 +1,27 @@
 """Run settings over seeds, set aside what diverged, and sum up what did not."""
 
-import dataclasses
 from collections.abc import Iterator
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 
-from fpo_jax.engine.compilation import LIGHTLY, Compiled
-from fpo_jax.engine.initial import Begun, begin, seed_keys
+from fpo_jax.engine.initial import begin, seed_keys
+from fpo_jax.engine.runs import first_divergence, iterations, run_by, run_seeds
 from fpo_jax.engine.segments import Partway, Watch
-from fpo_jax.engine.simulate import continuing, first_divergence, run_by, run_seeds
 from fpo_jax.experiments.core import programs
 from fpo_jax.experiments.core.progress import Tell, silent, telling
 from fpo_jax.experiments.core.settings import RECORDS, Settings, in_precision
 from fpo_jax.experiments.core.wording import counted
-from fpo_jax.experiments.runs.history import Snapshots, at_shown, run_again, snapshots, worth_keeping
-from fpo_jax.objectives.routes import Implicit
+from fpo_jax.experiments.runs.history import at_shown, worth_keeping
+from fpo_jax.experiments.runs.result import Diverged, Result
 from fpo_jax.record import outcome
-from fpo_jax.statistics import FEW, collapsed, mean_interval, passing, share_interval
+from fpo_jax.statistics import FEW, mean_interval, share_interval
 from fpo_jax.types import Cost, Game, Key, State
 
 STATIONARY = 1e-6
 """Largest ‖∂L/∂φ‖ that counts as that of a stationary point."""
-
-
-class Diverged(RuntimeError):
-    """Every seed of a run became infinite or undefined, so that there is nothing to report."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """What a run gave, for the seeds that stayed finite.
-
-    Attributes:
-        settings: what was run.
-        seeds: [n] the seeds that stayed finite, in the order of every other array.
-        metrics: [n, T + 1] each, by name.
-        games: the instance of each seed, leading axis [n].
-        optimum: [n] the true utility that no policy exceeds, by seed.
-        final: the final states, leading axis [n].
-        diverged: the first iteration that was not finite, by seed.
-        cautions: what is to be known about the objective's linear solves, where it has some.
-        kept: the first finite seed's states at the iterations that are shown, where they were kept.
-        every_state: the states at every entry, [n, T + 1, …], where they are to be saved.
-    """
-
-    settings: Settings
-    seeds: np.ndarray
-    metrics: dict[str, np.ndarray]
-    games: Game
-    optimum: np.ndarray
-    final: State
-    diverged: dict[int, int]
-    cautions: tuple[str, ...] = ()
-    kept: State | None = None
-    every_state: State | None = None
-
-    @cached_property
-    def states(self) -> State:
-        """The first finite seed's states at the iterations of `history.shown_iterations`."""
-        return run_again(self.settings, int(self.seeds[0])) if self.kept is None else self.kept
-
-    @cached_property
-    def snapshots(self) -> Snapshots | None:
-        """The first finite seed's policy over iterations, or None where responses have no fixed places."""
-        return snapshots(self)
-
-    @property
-    def collapsed(self) -> np.ndarray:
-        """Say for each seed whether its policy collapsed, by `fpo_jax.statistics.collapsed`."""
-        return collapsed(self.metrics["true_utility"], self.optimum)
-
-    def warnings(self) -> list[str]:
-        """Return a line on the seeds that diverged and when, and what else must not go unsaid."""
-        passed = passing(self.metrics["true_utility"], self.optimum)
-        return [
-            *([self.divergence()] if self.diverged else []),
-            *self.cautions,
-            *([] if passed is None else [passed]),
-        ]
-
-    def divergence(self) -> str:
-        """Return one line that says which seeds diverged and when."""
-        shown = [f"seed {s} at iteration {t}" for s, t in list(self.diverged.items())[:8]]
-        more = f" and {len(self.diverged) - 8} more" if len(self.diverged) > 8 else ""
-        return f"diverged to NaN or infinity, left out of the results: {', '.join(shown)}{more}"
 
 
 def few_seeds(seeds: int) -> list[str]:
@@ -104,7 +39,7 @@ def execute(
     watch: Watch | None = None,
     partway: Partway | None = None,
 ) -> Result:
-    """Run the settings over all their seeds at once, by the programs of `fpo_jax.engine.simulate.run_by`.
+    """Run the settings over all their seeds at once, by the programs of `fpo_jax.engine.runs.run_by`.
 
     Where the objective solves a linear system, the result says how the solve went.
 
@@ -125,7 +60,7 @@ def execute(
         keys = seed_keys(settings.seeds, settings.seed)
         objective, devices = settings.names.objective, jax.local_devices()
         running = f"running {objective}"
-        words = {begin: "how runs begin", continuing(len(keys), devices): f"the iterations of {objective}"}
+        words = {begin: "how runs begin", iterations(len(keys), devices): f"the iterations of {objective}"}
         call = telling(partial(programs.call_kept, settings.static()), tell, words, then=running)
 
         def watching(partway: Partway) -> None:
@@ -144,7 +79,7 @@ def execute(
             watch=watching,
             partway=partway,
         )
-        games, optimum = call(_instances, begun, runs=settings.seeds)
+        games, _, optimum = jax.tree.map(lambda leaf: leaf[: settings.seeds], begun)
         first_bad = first_divergence(trace)
         cautions = tuple(_cautions(settings, games, final, first_bad))
     seeds = settings.seed + np.arange(settings.seeds)
@@ -174,7 +109,7 @@ def _cautions(settings: Settings, games: Game, final: State, first_bad: np.ndarr
     """Look at the linear solves of an implicit gradient: where one failed, and whether its theorem holds."""
     environment, leader, follower = settings.build()
     objective = leader.objective
-    if not isinstance(objective, Implicit):
+    if not objective.solves:
         return
     keys = seed_keys(settings.seeds, settings.seed)
 
@@ -210,12 +145,6 @@ def _cautions(settings: Settings, games: Game, final: State, first_bad: np.ndarr
         )
 
 
-@partial(Compiled, options=LIGHTLY, static_argnames="runs")
-def _instances(begun: Begun, *, runs: int) -> tuple[Game, jax.Array]:
-    """Return the instance of each run, and its optimum."""
-    return begun.games(runs), begun.optimum[:runs]
-
-
 def summary(result: Result) -> dict[str, Any]:
     """Sum a run up as one flat dictionary: means over the finite seeds, intervals, and what was run.
 
@@ -227,7 +156,7 @@ def summary(result: Result) -> dict[str, Any]:
     """
     settings = result.settings
     _, leader, follower = settings.build()
-    horizon = getattr(leader.objective, "horizon", 1)
+    horizon = leader.objective.horizon
     finals = {
         "true_utility_final": result.metrics["true_utility"][:, -1],
         "true_utility_peak": result.metrics["true_utility"].max(axis=1),

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fpo_jax import plotting
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.experiments.core.wording import with_interval
 from fpo_jax.experiments.report.parts import Section
-from fpo_jax.experiments.runs.execution import Result, execute, summary
-from fpo_jax.experiments.runs.figures import save_all
-from fpo_jax.plotting import Picture
+from fpo_jax.experiments.runs.execution import execute, summary
+from fpo_jax.experiments.runs.page import view_of
+from fpo_jax.experiments.runs.result import Result
 
 COLUMNS = {
     "true_utility_final": "true utility, final",
@@ -43,9 +44,9 @@ class Experiment(NamedTuple):
     name: str
     claim: str
     methods: Mapping[str, Mapping[str, Any]]
-    figures: Callable[[Mapping[str, Result]], Mapping[str, Picture]]
+    figures: Callable[[Mapping[str, Result]], Mapping[str, plotting.Picture]]
     seeds: int = 64
-    of_run: Callable[[Mapping[str, Result]], Mapping[str, Picture]] = lambda results: {}
+    of_run: Callable[[Mapping[str, Result]], Mapping[str, plotting.Picture]] = lambda results: {}
     findings: Callable[[Mapping[str, Result]], str] = lambda results: ""
     long: bool = False
     every: int = 1
@@ -57,8 +58,6 @@ class Experiment(NamedTuple):
 
     def write(self, folder: Path, seeds: int, progress: Progress) -> tuple[list[dict[str, Any]], Section]:
         """Run all methods, write numbers, table and figures, and return the table and a section of a page."""
-        from fpo_jax.experiments.report import views  # which itself knows what is drawn of any result
-
         results: dict[str, Result] = {}
         for label, result in compare(self, seeds, progress):
             results[label] = result
@@ -69,7 +68,7 @@ class Experiment(NamedTuple):
         write_csv(folder / "table.csv", table)
         with (folder / "numbers.npz").open("wb") as numbers:
             np.savez_compressed(numbers, allow_pickle=False, **arrays(results, self.every))
-        drawn = save_all(self.figures(results), folder)
+        drawn = plotting.save_all(self.figures(results), folder)
         progress.end()
         optimum = f"Utility that no policy exceeds, mean over seeds: {table[0]['optimum']:.3f}."
         return table, Section(
@@ -77,7 +76,7 @@ class Experiment(NamedTuple):
             self.claim,
             [table_markdown(table), optimum, self.findings(results)],
             drawn,
-            views.of_results(results),
+            view_of(results),
             warnings=[f"{label}: {said}" for label, result in results.items() for said in result.warnings()],
             settings=[result.settings for result in results.values()],
         )

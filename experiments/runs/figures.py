@@ -1,13 +1,13 @@
-"""Figures that any environment has: curves of what a run recorded, one line for each method."""
+"""Charts and figures that any environment has: what a run recorded, one line for each method."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
-from matplotlib.axes import Axes
+import numpy as np
 from matplotlib.figure import Figure
 
 from fpo_jax import plotting
 from fpo_jax.experiments.runs.execution import Result
+from fpo_jax.plotting import Axis, Chart, Level, Points, Style
 from fpo_jax.statistics import FALL, LOW, share_gained
 
 TITLES = {
@@ -21,60 +21,58 @@ TITLES = {
     "noise_norm": "noise norm",
     "signal_norm": "signal norm",
 }
+BELOW = "share of seeds that end below"
+END = "true utility, final"
 
 
-def method_styles(results: Mapping[str, Result]) -> dict[str, plotting.Style]:
-    """Return a style for each method by its label."""
-    return plotting.styles({label: r.settings.names.objective for label, r in results.items()})
+def method_styles(results: Mapping[str, Result]) -> dict[str, Style]:
+    """Return a style for each method by its label, of its objective as far as that tells them apart."""
+    styles = plotting.styles({label: r.settings.names.objective for label, r in results.items()})
+    return styles if len(set(styles.values())) == len(styles) else plotting.ladder_styles(list(styles))
 
 
-def styles_by_first_word(labels: Iterable[str]) -> dict[str, plotting.Style]:
+def styles_by_first_word(labels: Iterable[str]) -> dict[str, Style]:
     """Return a style for each label such as "relaxed 0.1", by the method that its first word names."""
     return plotting.styles({label: "myopic" if label == "RLHF" else label.split()[0] for label in labels})
 
 
 def metric(
-    ax: Axes,
     results: Mapping[str, Result],
     name: str,
     ideal: tuple[float, str] | None = None,
-    styles: Mapping[str, plotting.Style] | None = None,
-) -> None:
-    """Draw one metric of every method over iterations, and the ideal dashed where there is one."""
+    styles: Mapping[str, Style] | None = None,
+) -> Chart:
+    """Return one metric of every method over iterations, and the ideal dashed where there is one."""
     styles = method_styles(results) if styles is None else styles
-    for label, result in results.items():
-        plotting.curve(ax, result.metrics[name], label, styles[label])
-    if ideal is not None:
-        plotting.ideal(ax, *ideal)
-    ax.set_title(TITLES.get(name, name), fontsize=plotting.TITLE_SIZE)
-    ax.set_xlabel("iteration")
+    lines = [
+        plotting.over_seeds(result.metrics[name], label, styles[label]) for label, result in results.items()
+    ]
+    chart = Chart(TITLES.get(name, name), lines, Axis("iteration"))
+    return chart if ideal is None else chart.with_marks(Level(*ideal))
 
 
-def legend_below(figure: Figure, ax: Axes, columns: int) -> None:
-    """Put the legend of one panel below the whole figure."""
-    handles, labels = ax.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
+def distribution(results: Mapping[str, Result], styles: Mapping[str, Style]) -> Chart:
+    """Return how final true utility is distributed over seeds, a staircase for each method."""
+    lines = [
+        plotting.ended_below(result.metrics["true_utility"][:, -1], label, styles[label])
+        for label, result in results.items()
+    ]
+    return Chart(BELOW, lines, Axis(END))
 
 
-def distribution(ax: Axes, results: Mapping[str, Result], styles: Mapping[str, plotting.Style]) -> None:
-    """Draw how final true utility is distributed over seeds, a staircase for each method."""
-    for label, result in results.items():
-        plotting.cumulative(ax, result.metrics["true_utility"][:, -1], label, styles[label])
-    ax.set_title("share of seeds that end below", fontsize=plotting.TITLE_SIZE)
-    ax.set_xlabel("true utility, final")
-
-
-def end_against_peak(ax: Axes, results: Mapping[str, Result], styles: Mapping[str, plotting.Style]) -> None:
-    """Draw each seed's final gain against its largest: below either dotted line it has collapsed."""
+def end_against_peak(results: Mapping[str, Result], styles: Mapping[str, Style]) -> Chart:
+    """Return each seed's final gain against its largest: below either dotted line it has collapsed."""
+    dots = []
     for label, result in results.items():
         gained = share_gained(result.metrics["true_utility"], result.optimum)
-        plotting.scatter(ax, gained.max(axis=1), gained[:, -1], label, styles[label])
-    plotting.diagonal(ax, 1.0)
-    plotting.diagonal(ax, 1.0, FALL)
-    ax.axhline(LOW, color=plotting.IDEAL, linewidth=0.8, linestyle=":")
-    ax.set_title("each seed: its end against its peak", fontsize=plotting.TITLE_SIZE)
-    ax.set_xlabel("share of what was to be gained, at its peak")
-    ax.set_ylabel("at its end")
+        dots.append(Points(gained.max(axis=1), gained[:, -1], styles[label], label, size=2.0))
+    low = Level(LOW, style=Style(plotting.IDEAL.color, plotting.DOTS))
+    return Chart(
+        "each seed: its end against its peak",
+        [*dots, plotting.diagonal(1.0), plotting.diagonal(1.0, FALL), low],
+        Axis("share of what was to be gained, at its peak"),
+        Axis("at its end"),
+    )
 
 
 def caption(results: Mapping[str, Result]) -> str:
@@ -88,7 +86,7 @@ def curves(
     results: Mapping[str, Result],
     levels: Mapping[str, tuple[float, str] | None],
     title: str,
-    styles: Mapping[str, plotting.Style] | None = None,
+    styles: Mapping[str, Style] | None = None,
 ) -> Figure:
     """Draw metrics of every method side by side.
 
@@ -98,28 +96,30 @@ def curves(
         title: what the figure is about; what lines and bands are is added.
         styles: by the method's label; by its objective when not given.
     """
-    figure, axes = plotting.panels(1, len(levels))
-    for ax, (name, level) in zip(axes[0], levels.items(), strict=True):
-        metric(ax, results, name, level, styles)
-    legend_below(figure, axes[0, 0], len(results) + 1)
-    figure.suptitle(f"{title}: {caption(results)}", fontsize=9)
-    return figure
+    charts = [metric(results, name, level, styles) for name, level in levels.items()]
+    return plotting.figure([charts], f"{title}: {caption(results)}")
 
 
 def overview(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
     """Return the standard figure of a run: utility, proxy, blind-spot mass and steering norm."""
-    figure, axes = plotting.panels(2, 2)
     first = next(iter(results.values()))
     fourth = "steering_norm" if "steering_norm" in first.metrics else "gap"
     names = ("true_utility", "proxy_reward", "blind_spot_mass", fourth)
-    best = (float(first.optimum.mean()), "optimum")
-    for ax, name in zip(axes.flat, names, strict=True):
-        metric(ax, results, name, best if name == "true_utility" else None)
-    legend_below(figure, axes[0, 0], len(results) + 1)
-    figure.suptitle(f"{first.settings.names.environment}: {caption(results)}", fontsize=9)
-    return {"overview": figure}
+    one, two, three, four = (metric(results, name, _best(first, name)) for name in names)
+    heading = f"{first.settings.names.environment}: {caption(results)}"
+    return {"overview": plotting.figure([[one, two], [three, four]], heading)}
 
 
-def save_all(figures: Mapping[str, plotting.Picture], folder: Path) -> list[Path]:
-    """Write every figure into a folder, and return the files that show them on a page."""
-    return [folder / plotting.save(figure, folder, name) for name, figure in figures.items()]
+def every_chart(results: Mapping[str, Result]) -> list[Chart]:
+    """Return all metrics that every method has, in the order of their titles, and where seeds end."""
+    first = next(iter(results.values()))
+    names = list(dict.fromkeys([*TITLES, *first.metrics]))
+    names = [name for name in names if all(name in result.metrics for result in results.values())]
+    charts = [metric(results, name, _best(first, name)) for name in names]
+    several = any(len(result.seeds) > 1 for result in results.values())
+    return charts + [distribution(results, method_styles(results))] * several
+
+
+def _best(result: Result, name: str) -> tuple[float, str] | None:
+    optimum = float(result.optimum.mean())
+    return (optimum, "optimum") if name == "true_utility" and np.isfinite(optimum) else None

@@ -4,21 +4,18 @@ Figures that move and the slider of a report show this. States are kept while al
 since running a seed once more would compile another program.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Array
 
 from fpo_jax.engine.initial import seed_keys
-from fpo_jax.engine.simulate import run_seed
+from fpo_jax.engine.runs import run_seed
 from fpo_jax.experiments.core.settings import Settings, in_precision
 from fpo_jax.experiments.runs import states
 from fpo_jax.record import outcome
-from fpo_jax.types import Game, State
-
-if TYPE_CHECKING:
-    from fpo_jax.experiments.runs.execution import Result
+from fpo_jax.types import Game, State, Theta
 
 FRAMES = 60
 """Most iterations that are shown."""
@@ -77,17 +74,22 @@ def run_again(settings: Settings, seed: int) -> State:
         return at_shown(jax.tree.map(lambda leaf: leaf[None], trace.state), 0, settings.steps)
 
 
-def snapshots(result: "Result") -> Snapshots | None:
-    """Return the first finite seed's policy over iterations, or None where responses have no fixed places."""
-    game: Game = jax.tree.map(lambda leaf: leaf[0], result.games)
-    if game.places is None:
-        return None
-    shape, settings = tuple(game.places.values()), result.settings
+def snapshots(settings: Settings, game: Game, thetas: Theta, true_utility: np.ndarray) -> Snapshots:
+    """Return how a policy moved over the places of its responses.
+
+    Args:
+        settings: of the run.
+        game: its instance, whose responses have fixed places.
+        thetas: the policy at the iterations of `shown_iterations`.
+        true_utility: [T + 1] E[U] at every iteration.
+    """
+    assert game.places is not None
+    shape = tuple(game.places.values())
     iterations = shown_iterations(settings.steps)
     frames = max(2, min(len(iterations), MOST_NUMBERS // int(np.prod(shape))))
     chosen = np.unique(np.round(np.linspace(0, len(iterations) - 1, frames)).astype(int))
     iterations = iterations[chosen]
-    thetas = jax.tree.map(lambda leaf: leaf[chosen], result.states.theta)
+    thetas = jax.tree.map(lambda leaf: leaf[chosen], thetas)
     with in_precision(settings.precision):
         given = _weights(game, thetas, iterations / settings.steps)
         weights, utility, blind_spot = (
@@ -97,7 +99,7 @@ def snapshots(result: "Result") -> Snapshots | None:
         dict(game.places),
         iterations,
         weights.sum(axis=-1),
-        result.metrics["true_utility"][0, iterations],
+        true_utility[iterations],
         utility.mean(axis=-1),
         blind_spot.mean(axis=-1),
     )

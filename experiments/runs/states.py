@@ -8,8 +8,8 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from fpo_jax.engine.initial import initial_state
 from fpo_jax.experiments.core.settings import Settings, in_precision
+from fpo_jax.run import initial_state
 from fpo_jax.types import Game, Key, RewardModel, State
 
 FILE = "states.npz"

@@ -1,22 +1,19 @@
-"""A sweep's results as arrays with named axes, as tables, and on disk."""
+"""A sweep's results as arrays with named axes, and as tables."""
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from fpo_jax.engine.sweep import Lanes
-from fpo_jax.errors import InputError
-from fpo_jax.experiments.core.settings import load
-from fpo_jax.experiments.core.unfinished import DAMAGED
+from fpo_jax.engine.sweep import Lanes, programs_compiled
+from fpo_jax.experiments.core.files import provenance
 from fpo_jax.experiments.core.wording import counted, told_apart, with_interval
 from fpo_jax.experiments.core.wording import table as in_columns
 from fpo_jax.experiments.runs.execution import few_seeds
-from fpo_jax.experiments.sweeps.grid import Grid, make_grid
+from fpo_jax.experiments.sweeps.grid import Grid
 from fpo_jax.statistics import (
     collapsed,
     interquartile_mean,
@@ -58,47 +55,12 @@ def to_dataset(grid: Grid, lanes: Lanes) -> xr.Dataset:
     variables[CELL] = (list(grid.axes), grid.index)
     steps = np.arange(lanes.finite.shape[-1]) * grid.every
     seeds = grid.seed + np.arange(grid.seeds)
-    return xr.Dataset(variables, {**grid.axes, "seed": seeds, "step": steps}, _attributes(grid))
+    return xr.Dataset(variables, {**grid.axes, "seed": seeds, "step": steps}, attributes(grid))
 
 
-def _attributes(grid: Grid) -> dict[str, Any]:
+def attributes(grid: Grid) -> dict[str, Any]:
+    """Return what a file of results says besides arrays: the command, and each method's own axes."""
     return {"command": grid.command(), "own": json.dumps(grid.own)}  # text, as files want it
-
-
-def load_sweep(folder: Path | str) -> xr.Dataset:
-    """Return the results of a sweep from its folder, as arrays with named axes.
-
-    `load_sweep(folder).true_utility.sel(objective="relaxed").isel(step=-1).mean("seed")` is the mean final
-    true utility of relaxed FPO against whatever was varied.
-
-    Raises:
-        InputError: when there is no finished sweep in the folder.
-    """
-    folder = Path(folder)
-    try:
-        with np.load(folder / "metrics.npz", allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except DAMAGED as error:
-        raise InputError("folder", folder, f"one that holds a finished sweep ({error})") from error
-    if AXES not in arrays:  # written before the file named its axes
-        grid = make_grid(load(folder / "config.json"))
-        arrays |= {name: np.array(values) for name, values in grid.axes.items()}
-        arrays |= {AXES: np.array([*grid.axes, "seed", "step"]), CELL: grid.index, **_attributes(grid)}
-    axes = arrays.pop(AXES).tolist()
-    attributes = {name: str(arrays.pop(name)) for name in ATTRIBUTES}
-    coordinates = {axis: arrays.pop(axis) for axis in axes}
-    dims = {CELL: axes[:-2], **dict.fromkeys(PER_SEED, axes[:-1])}
-    variables = {name: (dims.get(name, axes), values) for name, values in arrays.items()}
-    return xr.Dataset(variables, coordinates, attributes)
-
-
-def save(dataset: xr.Dataset, path: Path) -> None:
-    """Write a sweep's arrays; the names of their axes, in order, as `axes`; and the values of every axis."""
-    axes = dataset["true_utility"].dims
-    arrays = {str(name): np.array(values.values.tolist()) for name, values in dataset.coords.items()}
-    arrays |= {str(name): variable.values for name, variable in dataset.items()}
-    with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **{AXES: np.array(axes)}, **arrays, **dataset.attrs)
 
 
 def per_seed(dataset: xr.Dataset) -> xr.Dataset:
@@ -196,6 +158,20 @@ def table(dataset: xr.Dataset) -> pd.DataFrame:
 def records(frame: pd.DataFrame) -> list[Mapping[str, Any]]:
     """Return the rows of a table for JSON, with what is undefined as null."""
     return json.loads(frame.to_json(orient="records", double_precision=15))
+
+
+def summary(grid: Grid, result: xr.Dataset, cells: pd.DataFrame) -> dict[str, Any]:
+    """Sum a sweep up: what was run, how many programs it took, and the table of its cells."""
+    return {
+        "environment": grid.environment,
+        "axes": grid.axes,
+        "seeds": grid.seeds,
+        "steps": grid.steps,
+        "runs": len(grid.cells) * grid.seeds,
+        "diverged": diverged(result),
+        "programs_compiled": programs_compiled(),
+        "cells": records(cells),
+    } | provenance(grid.command(), grid.precision)
 
 
 SHOWN = 40

@@ -8,21 +8,19 @@ from typing import Any
 
 import jax
 import numpy as np
-import pandas as pd
 import xarray as xr
 from jax.experimental import multihost_utils
 
-from fpo_jax.engine.sweep import Cell, Chunk, Lanes, Sweep, programs_compiled
+from fpo_jax.engine.sweep import Cell, Chunk, Lanes, Sweep
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.core.files import provenance, replacing, require_writable, write_json
+from fpo_jax.experiments.core.files import require_writable
 from fpo_jax.experiments.core.progress import Tell, silent
 from fpo_jax.experiments.core.settings import RECORDS, in_precision
-from fpo_jax.experiments.core.unfinished import Damaged, Unfinished, conditions, on_a_full_disk, room
+from fpo_jax.experiments.core.unfinished import Damaged, conditions, on_a_full_disk, room
 from fpo_jax.experiments.core.wording import counted
-from fpo_jax.experiments.runs.figures import save_all
 from fpo_jax.experiments.sweeps import dataset as data
-from fpo_jax.experiments.sweeps import figures
 from fpo_jax.experiments.sweeps.grid import Grid, make_grid
+from fpo_jax.experiments.sweeps.unfinished import UnfinishedSweep
 
 
 def run_grid(grid: Grid, width: int | None = None, tell: Tell = silent) -> xr.Dataset:
@@ -58,7 +56,7 @@ def sweep_into(
             memory.
     """
     require_writable(out)
-    unfinished, first = Unfinished(out), jax.process_index() == 0
+    unfinished, first = UnfinishedSweep(out), jax.process_index() == 0
     with unfinished.locked() if first else contextlib.nullcontext():
         with _together():
             begun = resume and unfinished.exists
@@ -77,44 +75,11 @@ def sweep_into(
         if not first:
             return planned, None
         result = data.to_dataset(planned, lanes)
+        from fpo_jax.experiments.sweeps.files import write  # not needed until all is computed
+
         write(out, planned, result)
         unfinished.finish()
     return planned, result
-
-
-def summary(grid: Grid, result: xr.Dataset, table: pd.DataFrame) -> dict[str, Any]:
-    """Sum a sweep up: what was run, how many programs it took, and the table of its cells."""
-    return {
-        "environment": grid.environment,
-        "axes": grid.axes,
-        "seeds": grid.seeds,
-        "steps": grid.steps,
-        "runs": len(grid.cells) * grid.seeds,
-        "diverged": data.diverged(result),
-        "programs_compiled": programs_compiled(),
-        "cells": data.records(table),
-    } | provenance(grid.command(), grid.precision)
-
-
-def write(out: Path, grid: Grid, result: xr.Dataset) -> None:
-    """Write a sweep's folder.
-
-    `config.json`, re-runnable; `metrics.npz`, arrays in the order of the axes; `table.csv`, a row a cell;
-    `runs.csv`, a row a run; `summary.json`; figures; `report.html`.
-    """
-    from fpo_jax.experiments.report import page, sections  # not needed until all is computed
-
-    table = data.table(result)
-    with replacing(out) as folder:
-        write_json(folder / "config.json", grid.as_dict())
-        data.save(result, folder / "metrics.npz")
-        table.to_csv(folder / "table.csv", index=False)
-        data.tidy(result).to_csv(folder / "runs.csv", index=False)
-        report = summary(grid, result, table)
-        write_json(folder / "summary.json", report)
-        pictures = save_all(figures.draw(result), folder)
-        title, section = sections.of_sweep(grid, result, table, pictures)
-        page.write(folder / page.FILE, title, "", [section], report, "sweep")
 
 
 def _made(grid: Grid, width: int | None, tell: Tell) -> Sweep:
@@ -129,7 +94,7 @@ def _description(grid: Grid, sweep: Sweep) -> dict[str, Any]:
 
 
 def _planned(
-    unfinished: Unfinished, grid: Grid | None, resume: bool, width: int | None
+    unfinished: UnfinishedSweep, grid: Grid | None, resume: bool, width: int | None
 ) -> tuple[Grid, int | None]:
     """Return the grid to run and the width asked for: those of the unfinished sweep, if it is to be resumed.
 
@@ -200,7 +165,7 @@ def _require_room(grid: Grid, sweep: Sweep, folder: Path | None) -> None:
             raise InputError("results", f"{size / 1e9:.3g} GB", f"at most {most / 1e9:.3g} GB {place}: {way}")
 
 
-def _kept(unfinished: Unfinished, sweep: Sweep) -> dict[Chunk, Lanes]:
+def _kept(unfinished: UnfinishedSweep, sweep: Sweep) -> dict[Chunk, Lanes]:
     """Return the chunks that an unfinished sweep has done, without those that are damaged."""
     kept: dict[Chunk, Lanes] = {}
     for chunk in sweep.chunks:
@@ -215,7 +180,7 @@ def _kept(unfinished: Unfinished, sweep: Sweep) -> dict[Chunk, Lanes]:
 
 
 def _computed(
-    sweep: Sweep, kept: Mapping[Chunk, Lanes], unfinished: Unfinished | None, tell: Tell
+    sweep: Sweep, kept: Mapping[Chunk, Lanes], unfinished: UnfinishedSweep | None, tell: Tell
 ) -> Iterator[tuple[Chunk, Lanes]]:
     """Yield the results of every chunk: those that are kept, then the others as they are computed."""
     yield from kept.items()

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import xarray as xr
 
+from fpo_jax import plotting
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.report.parts import Section
-from fpo_jax.experiments.runs.figures import save_all
-from fpo_jax.experiments.sweeps.dataset import diverged, per_seed, save, warnings
+from fpo_jax.experiments.sweeps.dataset import diverged, per_seed, warnings
 from fpo_jax.experiments.sweeps.execution import run_grid
+from fpo_jax.experiments.sweeps.files import save
 from fpo_jax.experiments.sweeps.grid import make_grid
-from fpo_jax.plotting import Picture
 
 
 class SweepExperiment(NamedTuple):
@@ -31,7 +31,7 @@ class SweepExperiment(NamedTuple):
     name: str
     claim: str
     grids: Mapping[str, Mapping[str, Any]]
-    figures: Callable[[Mapping[str, xr.Dataset]], Mapping[str, Picture]]
+    figures: Callable[[Mapping[str, xr.Dataset]], Mapping[str, plotting.Picture]]
     findings: Callable[[Mapping[str, xr.Dataset]], str]
     seeds: int = 32
     long: bool = True
@@ -57,7 +57,7 @@ class SweepExperiment(NamedTuple):
             settings += grid.cells
             progress.end()
         progress.begin(f"{self.name}: figures")
-        drawn = save_all(self.figures(runs), folder)
+        drawn = plotting.save_all(self.figures(runs), folder)
         progress.end()
         lines = ["| grid | runs | diverged | command |", "|---|---|---|---|"]
         lines += ["| {grid} | {runs} | {diverged} | `{command}` |".format(**row) for row in rows]

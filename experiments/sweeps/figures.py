@@ -1,6 +1,5 @@
-"""Figures that any sweep has, by what it varies: methods alone, one hyperparameter, or two and more."""
+"""Charts and figures that any sweep has, by what it varies: methods alone, one hyperparameter, or more."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,8 +9,9 @@ from matplotlib.figure import Figure
 
 from fpo_jax import plotting
 from fpo_jax.experiments.core.wording import told_apart
-from fpo_jax.experiments.runs import figures
+from fpo_jax.experiments.runs.figures import BELOW, END, TITLES
 from fpo_jax.experiments.sweeps.dataset import per_seed
+from fpo_jax.plotting import Axis, Chart, HeatMap, Style
 from fpo_jax.statistics import mean_interval, share_interval
 
 FEW = 8
@@ -32,16 +32,24 @@ def draw(dataset: xr.Dataset) -> dict[str, plotting.Picture]:
     """
     dataset, varied, numbers = in_order(dataset)
     drawn: dict[str, plotting.Picture] = {}
-    if dataset["optimum"].isel(seed=0).size <= FEW:
-        drawn["curves"] = _curves(dataset)
+    if has_few_cells(dataset):
+        n = counted(dataset["true_utility"].isel(step=-1))
+        heading = f"mean of {n} seeds, the same for each line; band: middle 80 % of seeds"
+        drawn["curves"] = plotting.figure(
+            [[cell_curves(dataset, "true_utility"), cell_ends(dataset)]], heading
+        )
+    if not numbers:
+        return drawn
+    plane, heading = at_first(dataset, varied, numbers[:2])
+    runs = per_seed(plane)
     if len(numbers) == 1:
-        drawn["against"] = _against(*_at_first(dataset, varied, numbers), numbers[0])
-    if len(numbers) > 1:
-        plane, heading = _at_first(dataset, varied, numbers[:2])
+        n = counted(runs["true_utility_final"])
+        heading += f"means of {n} seeds, the same for each point; bands: 95 % intervals"
+        charts = [against(runs, numbers[0], name) for name in ("true_utility_final", "collapsed")]
+        drawn["against"] = plotting.figure([charts], heading)
+    else:
         for name, title in MAPS.items():
-            drawn[f"phase_{name}"] = phase(
-                per_seed(plane), numbers[0], numbers[1], name, title, heading=heading
-            )
+            drawn[f"phase_{name}"] = phase(runs, numbers[0], numbers[1], name, title, heading=heading)
     return drawn
 
 
@@ -54,11 +62,16 @@ def in_order(dataset: xr.Dataset) -> tuple[xr.Dataset, list[str], list[str]]:
     return dataset.sortby(numbers), varied, numbers
 
 
-def _at_first(dataset: xr.Dataset, varied: Sequence[str], kept: Sequence[str]) -> tuple[xr.Dataset, str]:
+def at_first(dataset: xr.Dataset, varied: Sequence[str], kept: Sequence[str]) -> tuple[xr.Dataset, str]:
     """Return the part in which all but some hyperparameters have their first value, and words for that."""
     rest = {dim: 0 for dim in varied if dim not in kept}
     words = [f"{dim} {told_apart(dataset[dim].values.tolist(), 6)[0]}" for dim in rest]
     return dataset.isel(rest), f"{', '.join(words)}: " if words else ""
+
+
+def has_few_cells(dataset: xr.Dataset) -> bool:
+    """Say whether every cell can have a line of its own."""
+    return dataset["optimum"].isel(seed=0).size <= FEW
 
 
 def counted(runs: xr.DataArray) -> str:
@@ -67,72 +80,48 @@ def counted(runs: xr.DataArray) -> str:
     return f"{int(n.max())}" if n.min() == n.max() else f"{int(n.min())} to {int(n.max())}"
 
 
-def phase(
-    runs: xr.Dataset,
-    x: str,
-    y: str,
-    name: str,
-    title: str,
-    heading: str = "",
-    labels: Mapping[str, str] = {},
-    limits: tuple[float, float] | None = None,
-) -> Figure:
-    """Draw a phase diagram for each method, side by side in one colour scale.
-
-    Args:
-        runs: one number a run, as `per_seed` gives it, with axes objective, x, y and seed.
-        x, y: the hyperparameters along the horizontal and the vertical axis.
-        name: the number whose mean over seeds is drawn.
-        title: what it is called.
-        heading: what the figure is about.
-        labels: names of methods and hyperparameters to show; their own by default.
-        limits: values of the two ends of the colour scale; 0 and the largest mean when not given.
-    """
-    values = runs[name].mean("seed").transpose("objective", y, x)
-    methods = [str(method) for method in values["objective"].values]
-    figure, axes = plotting.panels(1, len(methods), sharex=True, sharey=True)
-    low, high = (min(0.0, float(values.min())), float(values.max())) if limits is None else limits
-    for ax, method in zip(axes[0], methods, strict=True):
-        drawn = plotting.heat_map(
-            ax,
-            values[x].values,
-            values[y].values,
-            values.sel(objective=method).values,
-            labels.get(method, method),
-            colours="viridis" if name.startswith("true_utility") else "magma_r",
-            limits=(low, high),
-        )
-        ax.set_xlabel(labels.get(x, x))
-    axes[0, 0].set_ylabel(labels.get(y, y))
-    figure.colorbar(drawn, ax=list(axes[0]), label=title, pad=0.02)
-    n = counted(runs[name])
-    figure.suptitle(f"{heading}{title} (mean of {n} seeds a cell, the same in each)", fontsize=9)
-    return figure
+def method_styles(dataset: xr.Dataset) -> dict[str, Style]:
+    """Return a style for each method of a sweep."""
+    return plotting.styles({str(method): str(method) for method in dataset["objective"].values})
 
 
-def _curves(dataset: xr.Dataset) -> Figure:
-    """Draw true utility over iterations, and how its final value is distributed, a line for each cell."""
-    utility = dataset["true_utility"].transpose(..., "seed", "step")
-    figure, axes = plotting.panels(1, 2)
-    left, right = axes[0]
-    grid = {str(dim): dataset[dim].values for dim in utility.dims[:-2]}
-    points = list(itertools.product(*grid.values()))
-    styles = plotting.ladder_styles([cell_name(point, grid) for point in points])
-    for point in points:
-        label = cell_name(point, grid)
-        values = utility.sel(dict(zip(grid, point, strict=True))).values
-        values = values[np.isfinite(values[:, -1])]
-        if len(values):
-            plotting.curve(left, values, label, styles[label], dataset["step"].values)
-            plotting.cumulative(right, values[:, -1], label, styles[label])
-    left.set_title(figures.TITLES["true_utility"], fontsize=plotting.TITLE_SIZE)
-    left.set_xlabel("iteration")
-    right.set_title("share of seeds that end below", fontsize=plotting.TITLE_SIZE)
-    right.set_xlabel("true utility, final")
-    figures.legend_below(figure, left, min(len(points), 4))
-    n = counted(utility.isel(step=-1))
-    figure.suptitle(f"mean of {n} seeds, the same for each line; band: middle 80 % of seeds", fontsize=9)
-    return figure
+def cell_curves(dataset: xr.Dataset, name: str) -> Chart:
+    """Return a metric over iterations, a line for each cell: of its method's colour, the paler the later."""
+    x = dataset["step"].values
+    lines = [
+        plotting.over_seeds(values, label, style, x, method=method)
+        for label, method, style, values in _cells(dataset, name)
+    ]
+    return Chart(TITLES[name], lines, Axis("iteration"))
+
+
+def cell_ends(dataset: xr.Dataset) -> Chart:
+    """Return how the final true utility of each cell is distributed over seeds."""
+    lines = [
+        plotting.ended_below(values[:, -1], label, style)
+        for label, _, style, values in _cells(dataset, "true_utility")
+    ]
+    return Chart(BELOW, lines, Axis(END))
+
+
+def _cells(dataset: xr.Dataset, name: str) -> list[tuple[str, str, Style, np.ndarray]]:
+    """Return the name, method and style of each cell, and its metric [seed, entry] as far as it is finite."""
+    metric = dataset[name].transpose(..., "seed", "step")
+    stays = np.isfinite(dataset["true_utility"].transpose(..., "seed", "step").isel(step=-1).values)
+    dims = [str(dim) for dim in metric.dims[:-2]]
+    grid = {dim: dataset[dim].values for dim in dims}
+    own = {
+        method: iter(plotting.variants(style, stays[..., 0].size // len(grid["objective"])))
+        for method, style in method_styles(dataset).items()
+    }
+    cells = []
+    for index in np.ndindex(*metric.shape[:-2]):
+        point = [grid[dim][i] for dim, i in zip(dims, index, strict=True)]
+        method = str(point[dims.index("objective")])
+        style, values = next(own[method]), metric.values[index][stays[index]]
+        if len(values) and np.isfinite(values[:, 0]).any():
+            cells.append((cell_name(point, grid), method, style, values))
+    return cells
 
 
 def cell_name(point: Sequence[Any], grid: Mapping[str, Any]) -> str:
@@ -147,31 +136,61 @@ def cell_name(point: Sequence[Any], grid: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _against(dataset: xr.Dataset, heading: str, x: str) -> Figure:
-    """Draw final true utility and collapse of each method against a hyperparameter, with 95 % intervals."""
-    runs = per_seed(dataset)
-    figure, axes = plotting.panels(1, 2)
-    left, right = axes[0]
-    methods = [str(method) for method in runs["objective"].values]
-    styles = plotting.styles({method: method for method in methods})
-    places = runs[x].values
-    for method in methods:
-        own = runs.sel(objective=method).transpose(x, "seed")
-        utility, share = (
-            mean_interval(own["true_utility_final"].values),
-            share_interval(own["collapsed"].values),
+def against(runs: xr.Dataset, x: str, name: str) -> Chart:
+    """Return a number of each method against a hyperparameter, mean over seeds with 95 % intervals."""
+    styles, places = method_styles(runs), runs[x].values
+    interval = share_interval if name == "collapsed" else mean_interval
+    lines = [
+        plotting.against(
+            places, interval(runs[name].sel(objective=method).transpose(x, "seed").values), method, style
         )
-        for ax, estimate in ((left, utility), (right, share)):
-            intervals = list(zip(estimate.low, estimate.high, strict=True))
-            plotting.interval_line(ax, list(places), list(estimate.mean), intervals, method, styles[method])
-    for ax, title in ((left, MAPS["true_utility_final"]), (right, MAPS["collapsed"])):
-        ax.set_title(title, fontsize=plotting.TITLE_SIZE)
-        ax.set_xlabel(x)
-        if plotting.is_geometric(places):
-            ax.set_xscale("log")
-    figures.legend_below(figure, left, len(methods))
-    n = counted(runs["true_utility_final"])
-    figure.suptitle(
-        f"{heading}means of {n} seeds, the same for each point; bands: 95 % intervals", fontsize=9
-    )
-    return figure
+        for method, style in styles.items()
+    ]
+    return Chart(MAPS[name], lines, Axis(x, log=plotting.is_geometric(places)))
+
+
+def heat_maps(
+    runs: xr.Dataset,
+    x: str,
+    y: str,
+    name: str,
+    title: str,
+    labels: Mapping[str, str] = {},
+    limits: tuple[float, float] | None = None,
+) -> list[Chart]:
+    """Return a number over two hyperparameters, mean over seeds, a map for each method in one colour scale.
+
+    Args:
+        runs: one number a run, as `per_seed` gives it, with axes objective, x, y and seed.
+        x, y: the hyperparameters along the horizontal and the vertical axis.
+        name: the number whose mean over seeds is drawn.
+        title: what it is called.
+        labels: names of methods and hyperparameters to show; their own by default.
+        limits: values of the two ends of the colour scale; 0 and the largest mean when not given.
+    """
+    values = runs[name].mean("seed").transpose("objective", y, x)
+    limits = (min(0.0, float(values.min())), float(values.max())) if limits is None else limits
+    colours = "viridis" if name.startswith("true_utility") else "magma_r"
+    axes = Axis(labels.get(x, x)), Axis(labels.get(y, y))
+    charts = []
+    for method in map(str, values["objective"].values):
+        own = values.sel(objective=method).values
+        heat = HeatMap(values[x].values, values[y].values, own, limits, colours, title)
+        charts.append(Chart(labels.get(method, method), [heat], *axes, method=method))
+    return charts
+
+
+def phase(
+    runs: xr.Dataset,
+    x: str,
+    y: str,
+    name: str,
+    title: str,
+    heading: str = "",
+    labels: Mapping[str, str] = {},
+    limits: tuple[float, float] | None = None,
+) -> Figure:
+    """Draw a phase diagram for each method, side by side; see `heat_maps`. `heading` is what it is about."""
+    charts = heat_maps(runs, x, y, name, title, labels, limits)
+    heading = f"{heading}{title} (mean of {counted(runs[name])} seeds a cell, the same in each)"
+    return plotting.figure([charts], heading, share="xy")

@@ -3,8 +3,9 @@
 Nothing within the program calls the host: what does could be neither kept between processes nor taken apart.
 """
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,12 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from fpo_jax.engine.initial import Reached
 from fpo_jax.errors import InputError
-from fpo_jax.types import Trace
+from fpo_jax.types import State, Trace
 
 FEWEST, MOST = 20, 50
-"""Segments of a run that has enough rows."""
+"""Segments of a run that has enough entries."""
 
 OnEntry = Callable[[int, dict[str, np.ndarray]], None]
 """What a user's logger is: it gets the iteration of an entry and its metrics by name."""
@@ -29,67 +29,70 @@ class Partway(NamedTuple):
     Attributes:
         done: how many entries are done.
         entries: how many there will be.
-        reached: [lane, …] what is reached after them, by seed; lanes beyond the seeds are of no account.
-        trace: [seed, entry] the last entries that were done: those of one segment, or all where a run is to
-            go on from here.
+        state: [lane, …] after them; lanes beyond the seeds are of no account.
+        trace: [seed, entry] the entries that are new, or all where a run is to go on from here.
     """
 
     done: int
     entries: int
-    reached: Reached
+    state: State
     trace: Trace
 
 
 Watch = Callable[[Partway], None]
 
 
-def segment_rows(rows: int) -> int:
-    """Return how many rows make a segment: so many that as few as can be are computed beyond the last.
+def segment_lengths(entries: int) -> list[int]:
+    """Return how many entries each segment has: 20 to 50 segments, one for each entry of a short run.
 
-    There are 20 to 50 segments, fewer where there are fewer rows.
+    All are of one length where a number in that range divides the entries; else the last is shorter, and its
+    program is compiled as well.
     """
-    longest = max(rows // FEWEST, -(-rows // MOST))
-    return min(range(-(-rows // MOST), longest + 1), key=lambda length: -rows % length)
+    candidates = range(-(-entries // MOST), max(entries // FEWEST, -(-entries // MOST)) + 1)
+    length = max(candidates, key=lambda length: (entries % length == 0, length))
+    whole, rest = divmod(entries, length)
+    return [length] * whole + [rest] * (rest > 0)
 
 
 def in_segments(
-    advance: Callable[[Reached, int], tuple[Reached, Trace]],
-    first: Reached,
+    advance: Callable[[State, int, int], tuple[State, Trace]],
+    state: State,
     seeds: int,
-    entries: int,
-    length: int,
+    lengths: Sequence[int],
+    every: int,
     watch: Watch,
     partway: Partway | None,
-) -> tuple[Reached, Trace]:
+) -> tuple[State, Trace]:
     """Run segment by segment, and let `watch` see each as soon as it is done, while the next one runs.
 
     Args:
-        advance: from what is reached, and the number of entries done, through the next `length` entries.
-        first: what is reached before any of them.
+        advance: from a state, the iteration that it is before and a number of entries, through so many more.
+        state: [lane, …] before any update.
         seeds: how many lanes are seeds.
-        entries: how many entries there are.
-        length: entries of a segment.
+        lengths: further entries of each segment.
+        every: iterations from one entry to the next.
         watch: called after each segment; what it raises ends the run.
         partway: where to go on, in place of the beginning: the end of a segment.
 
     Returns:
-        What is reached, and all entries, in the host's memory.
+        The final state, and all entries, in the host's memory.
     """
-    reached, parts, begin = first, [], 0
+    parts, done, entries = [], 0, sum(lengths) + 1
+    ends = list(itertools.accumulate(lengths))
     if partway is not None:
-        parts, begin = [partway.trace], partway.done
-        reached = jax.tree.map(_placed_like, partway.reached, first)
-    ahead = advance(reached, begin) if begin < entries else None
-    for start in range(begin, entries, length):
-        assert ahead is not None
-        reached, trace = ahead
-        stop = min(start + length, entries)
-        ahead = advance(reached, stop) if stop < entries else None
-        awaited((reached, trace))
-        parts.append(jax.tree.map(lambda leaf: leaf[:seeds, : stop - start], _on_host(trace)))  # noqa: B023
-        watch(Partway(stop, entries, reached, parts[-1]))
+        parts, done = [partway.trace], partway.done
+        state = jax.tree.map(_placed_like, partway.state, state)
+    left = [(end - length, length) for end, length in zip(ends, lengths, strict=True) if end >= done]
+    ahead = [advance(state, every * start, length) for start, length in left[:1]]
+    for number, (start, length) in enumerate(left):
+        state, trace = ahead.pop()
+        ahead = [advance(state, every * begin, more) for begin, more in left[number + 1 : number + 2]]
+        awaited((state, trace))
+        seen = int(start > 0)  # a segment begins with the entry with which the last one ended
+        parts.append(jax.tree.map(lambda leaf: leaf[:seeds, seen:], _on_host(trace)))  # noqa: B023
+        watch(Partway(start + length + 1, entries, state, parts[-1]))
     return (
-        jax.tree.map(lambda leaf: leaf[:seeds], _on_host(reached)),
+        jax.tree.map(lambda leaf: leaf[:seeds], _on_host(state)),
         jax.tree.map(lambda *leaves: _library(leaves[0]).concatenate(leaves, axis=1), *parts),
     )
 

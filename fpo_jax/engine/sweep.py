@@ -13,7 +13,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -22,27 +22,18 @@ import psutil
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from fpo_jax.engine.checks import check_run, named_if_not_differentiable
 from fpo_jax.engine.compilation import LIGHTLY, Compiled
-from fpo_jax.engine.initial import (
-    Begun,
-    Start,
-    as_reals,
-    begin_lanes,
-    check_run,
-    in_double,
-    named_if_not_differentiable,
-    seed_keys,
-)
+from fpo_jax.engine.initial import Beginning, as_reals, at_precision, beginning, in_double, seed_keys
 from fpo_jax.engine.internals import programs_of
-from fpo_jax.engine.lanes import LANES, spread, together
+from fpo_jax.engine.lanes import LANES, in_lanes
 from fpo_jax.engine.segments import awaited
-from fpo_jax.engine.simulate import iterate
 from fpo_jax.errors import InputError
 from fpo_jax.hyperparameters import kebab
 from fpo_jax.leader import Leader
-from fpo_jax.objectives import Fpo, Myopic, Practical, Relaxed
 from fpo_jax.record import Record, outcome
-from fpo_jax.types import Environment, Follower, Game, Objective
+from fpo_jax.run import play
+from fpo_jax.types import UTILITY_USES, Environment, Follower, Game
 
 WIDTH = 1024
 """Most lanes of a chunk for each device, unless told otherwise: the benchmark of sweeps shows why."""
@@ -255,7 +246,10 @@ class Sweep:
                 *self._arguments(chunk, width),
             )
         if len(self._devices) > 1:
-            begun = _placed(begun, Mesh(self._devices, LANES))
+            along = NamedSharding(Mesh(self._devices, LANES), PartitionSpec(LANES))
+            begun = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=along), begun
+            )
         with named_if_not_differentiable(self._followers[structure.cells[0]]):
             arguments = *self._arguments(chunk, width), begun
             return _run_lanes.lower(*arguments, treedef=structure.treedef, **self._options)
@@ -285,28 +279,20 @@ class Sweep:
 
 
 def in_one_form(cells: Sequence[Cell]) -> list[Cell]:
-    """Write RLHF, relaxed and practical FPO as FPO with other numbers where two of them meet.
+    """Write objectives of different classes in one form where they have one (`Objective.as_fpo`).
 
-    RLHF is weight 0, relaxed FPO oracle 1, practical FPO oracle 0. That is exact as long as the penalty
-    is finite: 0 · ∞ is undefined, so that RLHF counts as diverged where the influence ‖∇_φ r‖² overflows.
+    With the use of U that most of them share; what is no FPO of that use stays as it is.
     """
     objectives = [cell.leader.objective for cell in cells]
-    if len({type(o) for o in objectives} & {Myopic, Relaxed, Practical, Fpo}) < 2:
+    forms = {use: [objective.as_fpo(use) for objective in objectives] for use in UTILITY_USES}
+    use = max(forms, key=lambda use: sum(form is not None for form in forms[use]))
+    alike = {type(o) for o, form in zip(objectives, forms[use], strict=True) if form is not None}
+    if len(alike) < 2:
         return list(cells)
-    known = next((o.utility for o in objectives if isinstance(o, Relaxed | Fpo)), Fpo().utility)
-
-    def form(objective: Objective) -> Objective:
-        match objective:
-            case Myopic():
-                return Fpo(weight=0.0, oracle=0.0, utility=known)
-            case Practical(weight=weight):
-                return Fpo(weight=weight, oracle=0.0, utility=known)
-            case Relaxed(weight=weight, utility=utility):
-                return Fpo(weight=weight, oracle=1.0, utility=utility)
-        return objective
-
-    leaders = [dataclasses.replace(cell.leader, objective=form(cell.leader.objective)) for cell in cells]
-    return [cell._replace(leader=leader) for cell, leader in zip(cells, leaders, strict=True)]
+    return [
+        cell._replace(leader=dataclasses.replace(cell.leader, objective=form or cell.leader.objective))
+        for cell, form in zip(cells, forms[use], strict=True)
+    ]
 
 
 def programs_compiled() -> int:
@@ -323,40 +309,34 @@ def _cell(treedef: Any, shared: Any, varying: Any) -> Cell:
 @partial(Compiled, options=LIGHTLY, static_argnames=("treedef", "devices", "precision"))
 def _begin_lanes(
     shared: Any, lanes: Any, *, treedef: Any, devices: tuple[jax.Device, ...], precision: str
-) -> Begun:
-    def start(shared: Any, lane: Any) -> Start:
+) -> Beginning:
+    def one(shared: Any, lane: Any) -> Beginning:
         varying, seed = lane
         cell = _cell(treedef, shared, varying)
-        return Start(cell.environment, cell.follower, jax.random.key(seed))
+        return beginning(cell.environment, cell.follower, jax.random.key(seed))
 
-    return begin_lanes(start, shared, lanes, devices, precision)
+    common, own = at_precision((shared, lanes), jnp.result_type(float).name)
+    return cast(Beginning, at_precision(in_lanes(one, devices)(common, own), precision))
 
 
 @partial(jax.jit, static_argnames=("treedef", "steps", "record", "every", "devices"))
 def _run_lanes(
-    shared: Any, lanes: Any, begun: Begun, *, treedef: Any, devices: tuple[jax.Device, ...], **options: Any
+    shared: Any,
+    lanes: Any,
+    begun: Beginning,
+    *,
+    treedef: Any,
+    devices: tuple[jax.Device, ...],
+    **options: Any,
 ) -> Lanes:
-    def one(common: Any, own: Any) -> Lanes:
-        (shared, game), ((varying, seed), own_game, first, optimum) = common, own
-        cell = _cell(treedef, shared, varying)
-        met, key = together(game, own_game), jax.random.key(seed)
-        _, trace = iterate(met, cell.leader, cell.follower, first, key, **options)
+    def one(shared: Any, own: Any) -> Lanes:
+        (varying, seed), (game, state, optimum) = own
+        cell, key = _cell(treedef, shared, varying), jax.random.key(seed)
+        _, trace = play(game, cell.leader, cell.follower, state, key, **options)
         results: Any = trace.metrics, trace.finite, optimum
         return Lanes(*results)
 
-    of_lanes = lanes, begun.own, begun.first, begun.optimum
-    return spread(one, devices)((shared, begun.shared), of_lanes)
-
-
-def _placed(begun: Begun, mesh: Mesh) -> Begun:
-    """Return shapes of what was begun together with where they lie: lanes divided, the rest everywhere."""
-
-    def at(place: NamedSharding) -> Callable[[Any], Any]:
-        return lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
-
-    shared, *by_lane = begun
-    everywhere, divided = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(LANES))
-    return Begun(jax.tree.map(at(everywhere), shared), *jax.tree.map(at(divided), tuple(by_lane)))
+    return in_lanes(one, devices)(shared, (lanes, begun))
 
 
 def _structures(cells: Sequence[Cell]) -> list[_Structure]:

@@ -10,6 +10,7 @@ from fpo_jax.feedback import Labels
 from fpo_jax.followers.best_response import ALPHA_HELP, BestResponse, _relative_slope
 from fpo_jax.hyperparameters import count, part, real
 from fpo_jax.numerics.linear_solve import STATIONARY_ENOUGH, largest_curvature
+from fpo_jax.numerics.scan import scan
 from fpo_jax.types import Feedback, Follower, Game, Key, Phi, RewardModel, Theta
 
 
@@ -40,9 +41,7 @@ class Gradient(Follower):
             decayed = jax.tree.map(lambda p, g: (1.0 - self.weight_decay) * p - self.rm_lr * g, phi, gradient)
             return decayed, None
 
-        if self.rm_steps == 1:  # a loop of one would only hide the step from the compiler
-            return RewardModel(step(reward_model.phi, None)[0])
-        return RewardModel(jax.lax.scan(step, reward_model.phi, None, length=self.rm_steps)[0])
+        return RewardModel(scan(step, reward_model.phi, length=self.rm_steps)[0])
 
     def limit(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
         """Return the best response that the steps approach.

@@ -4,7 +4,7 @@ Differentiable end to end: foresight goes through the optimiser's own moments an
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,10 +15,11 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Int, PyTree
 
 from fpo_jax.errors import InputError
-from fpo_jax.expect import follower_loss, mix, squared_norm
+from fpo_jax.expect import follower_loss, squared_norm
 from fpo_jax.feedback import Labels
 from fpo_jax.hyperparameters import choice, count, flag, part, real, text
 from fpo_jax.numerics.keys import named_key
+from fpo_jax.numerics.scan import scan
 from fpo_jax.types import Feedback, Follower, Game, Key, Phi, Responses, RewardModel, Scalar, Theta
 
 ROUNDLESS = 1e-30
@@ -127,56 +128,36 @@ class Optax(Follower):
                 "reward_model.memory", memory, "what Optax.init returns: an optimiser needs its state"
             )
         buffer, data = self._training_data(game, theta, reward_model, key)
-        optimiser, ahead = self.transformation(), reward_model.ahead
-        start = (reward_model.phi, memory.optimiser)
-        if memory.start is not None:
-            start = (memory.start, optimiser.init(memory.start))
-
-        def step(carry: tuple[Phi, PyTree], _: None) -> tuple[tuple[Phi, PyTree], None]:
-            phi, state = carry
-            gradient = jax.grad(follower_loss, argnums=1)(game, phi, data, self.feedback)
-            if ahead is not None:
-                gradient = jax.tree.map(jnp.add, gradient, ahead)
-            with jax.numpy_dtype_promotion("standard"):  # which optax counts on
-                change, state = optimiser.update(gradient, state, phi)
-            return (optax.apply_updates(phi, change), state), None
-
-        if self.rm_steps == 1:  # a loop of one would only hide the step from the compiler
-            phi, state = step(start, None)[0]
-        else:
-            phi, state = jax.lax.scan(step, start, None, length=self.rm_steps)[0]
+        phi, state = self._descended(lambda phi: self._fit(game, phi, data), reward_model)
         seen = memory.seen + self.draws
         return RewardModel(phi, memory._replace(optimiser=state, buffer=buffer, seen=seen))
 
-    def prepared(self, game: Game, reward_model: RewardModel) -> RewardModel:
-        """Return the reward model with the gradient of the earlier draws' part of the next loss.
+    def _descended(
+        self, loss: Callable[[Phi], Scalar], reward_model: RewardModel
+    ) -> tuple[Phi, optax.OptState]:
+        """Return φ and the optimiser's state after `rm_steps` steps, from the present φ or a cold start."""
+        memory, optimiser = reward_model.memory, self.transformation()
+        start = reward_model.phi, memory.optimiser
+        if memory.start is not None:
+            start = memory.start, optimiser.init(memory.start)
 
-        Foresight then differentiates through the fresh draws only. An update that nobody differentiates is
-        faster in one piece, with larger products.
-        """
-        memory = reward_model.memory
-        if self.replay not in ("fifo", "mixed") or self.rm_steps > 1 or reward_model.ahead is not None:
-            return reward_model
-        phi = reward_model.phi if memory.start is None else memory.start
-        others = self._others(game, memory, jax.random.key(0))  # none of which is taken, so any key does
-        earlier = _as_sample(self._earlier(memory), self._there(memory))
-        data = mix(others and jax.tree.map(lambda leaf: leaf[:0], others), earlier, self.alpha)
-        return reward_model._replace(ahead=jax.grad(follower_loss, argnums=1)(game, phi, data, self.feedback))
+        def step(carry: tuple[Phi, PyTree], _: None) -> tuple[tuple[Phi, PyTree], None]:
+            phi, state = carry
+            with jax.numpy_dtype_promotion("standard"):  # which optax counts on
+                change, state = optimiser.update(jax.grad(loss)(phi), state, phi)
+            return (optax.apply_updates(phi, change), state), None
 
-    def noise(self, game: Game, key: Key) -> PyTree:
-        """Return the random numbers of the fresh draws."""
-        return game.noise(key, self.draws)
+        return scan(step, start, length=self.rm_steps)[0]
 
     def loss(
         self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[Array], Scalar]:
         """Return the loss that an update descends but does not minimise, as a function of flattened φ."""
-        _, data = self._training_data(game, theta, reward_model._replace(ahead=None), key)
+        _, data = self._training_data(game, theta, reward_model, key)
         _, unravel = ravel_pytree(reward_model.phi)
 
         def loss(phi: Array) -> Scalar:
-            fit = follower_loss(game, unravel(phi), data, self.feedback)
-            return fit + 0.5 * self.weight_decay * squared_norm(phi)
+            return self._fit(game, unravel(phi), data) + 0.5 * self.weight_decay * squared_norm(phi)
 
         return loss
 
@@ -217,6 +198,10 @@ class Optax(Follower):
         numbers = memory.seen + jnp.arange(self.draws)
         return jax.lax.scan(enter, memory.buffer, (fresh, numbers, jax.random.split(key, self.draws)))[0]
 
+    def _fit(self, game: Game, phi: Phi, data: Sequence[Responses]) -> Scalar:
+        """Return E[ℓ] over the parts of the data, whose weights sum to 1 together."""
+        return jnp.sum(jnp.stack([follower_loss(game, phi, part, self.feedback) for part in data]))
+
     def _earlier(self, memory: Memory) -> Responses:
         """Return the draws that stay in the buffer when fresh ones drive out the oldest."""
         return jax.tree.map(lambda leaf: leaf[self.draws :], memory.buffer)
@@ -233,17 +218,22 @@ class Optax(Follower):
 
     def _training_data(
         self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
-    ) -> tuple[Responses, Responses]:
-        """Return the buffer after fresh draws of π_θ have entered it, and the mix to train on.
+    ) -> tuple[Responses, list[Responses]]:
+        """Return the buffer after fresh draws of π_θ have entered it, and the parts of the mix to train on.
 
-        Where the earlier draws' gradient is known ahead, the mix is without them.
+        Earlier draws are a part of their own: their share of the loss depends on no policy, so that whoever
+        foresees one update for many policies computes it once.
         """
-        memory = reward_model.memory
+        memory, alpha = reward_model.memory, self.alpha
         fresh = self._items(game, theta, key, self.draws)
         buffer = self._push(memory, fresh, named_key(key, "places"))
-        draws = buffer if reward_model.ahead is None else fresh
+        draws = [buffer] if self.replay == "accumulate" else [self._earlier(memory), fresh]
+        parts = [_as_sample(part, self._there(memory)) for part in draws if part.w.size]
         others = self._others(game, memory, key)
-        return buffer, mix(others, _as_sample(draws, self._there(memory)), self.alpha)
+        if others is None:
+            return buffer, parts
+        mixed = [others._replace(w=(1.0 - alpha) * others.w)]
+        return buffer, mixed + [part._replace(w=alpha * part.w) for part in parts]
 
 
 def _as_sample(draws: Responses, number: int | Array) -> Responses:

@@ -4,9 +4,9 @@ All take a scalar function of a pytree and return a pytree of the same shape. Fu
 difference schemes are batched with vmap; `jax.lax.stop_gradient` means nothing to a difference.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +18,13 @@ from fpo_jax.hyperparameters import catalogue, real
 from fpo_jax.types import Scalar
 
 
-class Differentiator(Protocol):
-    """A map from a scalar function f and a point x to an estimate of ∇f(x), shaped like x."""
+class Differentiator(ABC):
+    """A map from a scalar function f and a point x to an estimate of ∇f(x), shaped like x.
+
+    `detaches` says whether it knows `jax.lax.stop_gradient`.
+    """
+
+    detaches: ClassVar[bool] = False
 
     @abstractmethod
     def gradient(self, f: Callable[[PyTree], Scalar], x: PyTree) -> PyTree:
@@ -30,6 +35,8 @@ class Differentiator(Protocol):
 @struct.dataclass
 class Autodiff(Differentiator):
     """∇f by reverse-mode automatic differentiation: exact to rounding."""
+
+    detaches: ClassVar[bool] = True
 
     def gradient(self, f: Callable[[PyTree], Scalar], x: PyTree) -> PyTree:
         """Return ∇f(x)."""

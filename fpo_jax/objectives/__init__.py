@@ -12,10 +12,14 @@ In environments whose responses do not depend on θ (a bandit) the three coincid
 
 from fpo_jax.hyperparameters import catalogue
 from fpo_jax.objectives.best_of_n import BestOf
-from fpo_jax.objectives.exact import Exact, FirstOrder, Limit, Myopic
+from fpo_jax.objectives.effective_reward import EffectiveReward
+from fpo_jax.objectives.exact import Exact, FirstOrder, Limit
+from fpo_jax.objectives.implicit import Implicit
+from fpo_jax.objectives.myopic import Myopic
 from fpo_jax.objectives.partial_oracle import Informed
 from fpo_jax.objectives.penalties import Fpo, Practical, Proximal, Relaxed, Tracin
-from fpo_jax.objectives.routes import EffectiveReward, Implicit, ScoreFunction, ZeroOrder
+from fpo_jax.objectives.score_function import ScoreFunction
+from fpo_jax.objectives.zero_order import ZeroOrder
 
 OBJECTIVES = catalogue(
     Myopic,

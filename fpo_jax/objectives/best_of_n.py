@@ -5,7 +5,7 @@ differentiable in θ, so that its steering term is computed like any other's.
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,58 +14,18 @@ from jaxtyping import Array, Float
 
 from fpo_jax.errors import InputError
 from fpo_jax.hyperparameters import choice, count, real
-from fpo_jax.objectives.exact import Exact, Myopic
+from fpo_jax.objectives.effective_reward import effective_rewards
+from fpo_jax.objectives.exact import Exact
+from fpo_jax.objectives.myopic import Myopic
 from fpo_jax.objectives.penalties import Practical, Proximal, Relaxed
 from fpo_jax.responses import accepted, best_of, log_weights
 from fpo_jax.steering import foresight_keys
-from fpo_jax.types import Follower, Game, Key, Objective, Phi, Responses, RewardModel, Scalar, Theta
-from fpo_jax.wrappers import Wrapped
+from fpo_jax.types import Follower, Game, Key, Objective, Phi, RewardModel, Scalar, Theta
+from fpo_jax.wrappers import Reweighted
 
 
 @struct.dataclass
-class _Reweighted(Wrapped):
-    """The same responses at other weights, in all that the policy does."""
-
-    sample = Game.sample
-    compare = Game.compare
-    deployed = Game.deployed
-
-    def weights(self, w: Array) -> Array:
-        """Return the other weights."""
-        raise NotImplementedError
-
-    def respond(self, theta: Theta, key: Key) -> Responses:
-        """Return the game's responses at the other weights."""
-        responses = self.game.respond(theta, key)
-        return responses._replace(w=self.weights(responses.w))
-
-
-@struct.dataclass
-class _Shifted(_Reweighted):
-    shift: Float[Array, " n"]
-
-    def weights(self, w: Array) -> Array:
-        return w + self.shift
-
-
-def effective_rewards(
-    objective: Objective, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
-) -> Float[Array, " n"]:
-    """Return the effective reward of every response under an objective V: r̃(y_i) = ∂V/∂w_i (ours).
-
-    For penalties on labels it is r − weight · penalty, for exact foresight of a best response
-    r + α ⟨ḡ, I(y)⟩ (paper); for preferences it counts a response on both sides of a comparison.
-    """
-    weights = jax.eval_shape(game.respond, theta, foresight_keys(key).evaluation).w
-
-    def value(shift: Array) -> Scalar:
-        return objective.value(cast(Game, _Shifted(game, shift)), follower, theta, reward_model, key)
-
-    return jax.grad(value)(jnp.zeros(weights.shape, weights.dtype))
-
-
-@struct.dataclass
-class Selected(_Reweighted):
+class Selected(Reweighted):
     """The game in which the policy answers with the best of n candidates from π_θ, at given scores (ours).
 
     Attributes:

@@ -1,29 +1,14 @@
-"""Objectives that foresee the follower's own updates, and the one that foresees none.
-
-Each is a scalar function of θ; its gradient is the policy's step.
-"""
+"""Objectives that foresee the follower's own updates: over a horizon, in the limit, to first order."""
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from fpo_jax.expect import leader_value
+from fpo_jax.expect import evaluate, leader_value
 from fpo_jax.hyperparameters import choice, count
 from fpo_jax.steering import foresee, foresight_keys, foresighted_value
 from fpo_jax.types import Follower, Game, Key, Objective, RewardModel, Scalar, Theta
-from fpo_jax.wrappers import detach_utility
-
-
-@struct.dataclass
-class Myopic(Objective):
-    """J(θ, φ) at the present φ: iterative RLHF, which drops the steering term (paper)."""
-
-    def value(
-        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
-    ) -> Scalar:
-        """Return J(θ, φ)."""
-        responses = game.respond(theta, foresight_keys(key).evaluation)
-        return leader_value(game, theta, reward_model.phi, responses)
+from fpo_jax.wrappers import DetachedUtility
 
 
 @struct.dataclass
@@ -41,8 +26,8 @@ class Exact(Objective):
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Scalar:
         """Return F(θ)."""
-        seen = game if self.utility == "differentiated" else detach_utility(game)
-        return foresighted_value(seen, follower, theta, reward_model, key, self.horizon)
+        known = game if self.utility == "differentiated" else DetachedUtility(game=game)
+        return foresighted_value(known, follower, theta, reward_model, key, self.horizon)
 
 
 @struct.dataclass
@@ -55,7 +40,7 @@ class Limit(Objective):
         """Return J(θ, φ⁺(θ)) with φ⁺ the follower's limit at π_θ."""
         keys = foresight_keys(key)
         phi_plus = follower.limit(game, theta, reward_model, keys.data).phi
-        return leader_value(game, theta, phi_plus, game.respond(theta, keys.evaluation))
+        return evaluate(game, theta, phi_plus, keys.evaluation)
 
 
 @struct.dataclass

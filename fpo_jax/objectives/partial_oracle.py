@@ -1,7 +1,5 @@
 """FPO by what an imperfect oracle knows: the axis between relaxed FPO, which knows U, and practical FPO."""
 
-from typing import cast
-
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -12,16 +10,16 @@ from fpo_jax.expect import expect
 from fpo_jax.hyperparameters import choice, kebab, real
 from fpo_jax.objectives.penalties import WEIGHT_HELP, Penalised, Residual
 from fpo_jax.types import Follower, Game, Influence, Response, RewardModel, Scalar
-from fpo_jax.wrappers import Wrapped
+from fpo_jax.wrappers import SamePolicy
 
 
 @struct.dataclass
-class _Noisy(Wrapped):
-    noise: float | Scalar
+class _NoisyUtility(SamePolicy):
+    deviation: float | Scalar = 0.0
 
     def utility(self, y: Response) -> Scalar:
         """Return U(y) with the oracle's error."""
-        return self.game.utility(y) + self.noise * self.game.luck(y)[0]
+        return self.game.utility(y) + self.deviation * self.game.luck(y)[0]
 
 
 @struct.dataclass
@@ -40,9 +38,9 @@ class Informed(Penalised):
     oracle_noise: float = real(0.0, "standard deviation of the oracle's error", low=0.0)
     oracle_share: float = real(1.0, "share of responses for which it answers", low=0.0, high=1.0)
 
-    def seen(self, game: Game) -> Game:
+    def known(self, game: Game) -> Game:
         """Return the game as the oracle tells it."""
-        return cast(Game, _Noisy(game, self.oracle_noise)) if self.source == "oracle" else game
+        return _NoisyUtility(game=game, deviation=self.oracle_noise) if self.source == "oracle" else game
 
     def residuals(self, game: Game, follower: Follower, reward_model: RewardModel) -> Residual:
         """Return the residual where it is known, 1 elsewhere.
@@ -56,7 +54,7 @@ class Informed(Penalised):
 
         def known(item: PyTree, target: Scalar, influence: Influence) -> Scalar:
             ranks = jnp.stack([game.luck(y)[1] for y in feedback.sides(item)])
-            residual = feedback.scored(item, feedback.residual(influence.margin, target))
+            residual = feedback.score(item) * feedback.residual(influence.margin, target)
             return jnp.where(jnp.all(ranks < self.oracle_share), residual, 1.0)
 
         return known

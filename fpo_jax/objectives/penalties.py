@@ -15,6 +15,7 @@ from fpo_jax.expect import expect, leader_value
 from fpo_jax.hyperparameters import choice, real
 from fpo_jax.steering import foresight_keys
 from fpo_jax.types import (
+    UTILITY_USES,
     Feedback,
     Follower,
     Game,
@@ -27,7 +28,7 @@ from fpo_jax.types import (
     Scalar,
     Theta,
 )
-from fpo_jax.wrappers import detach_utility
+from fpo_jax.wrappers import DetachedUtility
 
 Residual = Callable[[PyTree, Scalar, Influence], Scalar]
 
@@ -35,15 +36,13 @@ WEIGHT_HELP = "weight of the penalty; 0 is the myopic objective"
 
 
 def _utility_choice() -> Any:
-    return choice(
-        "differentiated", "how U enters the penalty's gradient", ("differentiated", "detached", "value")
-    )
+    return choice("differentiated", "how U enters the penalty's gradient", UTILITY_USES)
 
 
 class Penalised(Objective):
     """J(θ, φ) − weight · E[penalty], over the items that the follower's feedback makes of π_θ's responses.
 
-    The frame that every first-order approximation shares. A field `utility`, if any, says how U is used.
+    The frame that every first-order approximation shares.
     """
 
     weight: float
@@ -52,11 +51,9 @@ class Penalised(Objective):
         """Return the penalty on one item, from its residual and its influence on its own reward."""
         return residual * influence
 
-    def seen(self, game: Game) -> Game:
+    def known(self, game: Game) -> Game:
         """Return the game as the leader knows it, with ∂U/∂y or without."""
-        return (
-            game if getattr(self, "utility", "differentiated") == "differentiated" else detach_utility(game)
-        )
+        return game if self.utility == "differentiated" else DetachedUtility(game=game)
 
     def residuals(self, game: Game, follower: Follower, reward_model: RewardModel) -> Residual:
         """Return the residual that the penalty sees, as a function of an item, its target and influence.
@@ -64,8 +61,8 @@ class Penalised(Objective):
         With the score of the label, on which nothing else in a penalty depends.
         """
         feedback = follower.feedback
-        return lambda item, target, influence: feedback.scored(
-            item, feedback.residual(influence.margin, target)
+        return lambda item, target, influence: (
+            feedback.score(item) * feedback.residual(influence.margin, target)
         )
 
     def influence_under(
@@ -78,21 +75,19 @@ class Penalised(Objective):
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Scalar:
         """Return J(θ, φ) − weight · E[penalty], both on the same items; differentiated in θ through them."""
-        seen, feedback, keys = self.seen(game), follower.feedback, foresight_keys(key)
+        known, feedback, keys = self.known(game), follower.feedback, foresight_keys(key)
         responses = game.respond(theta, keys.evaluation)
-        items = feedback.gather(seen, theta, responses, keys.data)
+        items = feedback.gather(known, theta, responses, keys.data)
         influence_of = self.influence_under(game, feedback, theta, reward_model.phi, responses)
         residual_of = self.residuals(game, follower, reward_model)
-        by_value = getattr(self, "utility", "differentiated") == "value"
 
         def effective(item: PyTree) -> Scalar:
-            influence, target = influence_of(item), feedback.target(seen, item)
-            if by_value:  # nothing of the residual is differentiated, its label's score included
-                margin = jax.lax.stop_gradient(influence.margin)
-                influence, target = influence._replace(margin=margin), jax.lax.stop_gradient(target)
-                item = jax.lax.stop_gradient(item)
-            penalty = self.penalty(residual_of(item, target, influence), influence.on_reward)
-            return influence.reward - self.weight * penalty
+            influence, target = influence_of(item), feedback.target(known, item)
+            of = item, target, influence
+            if self.utility == "value":  # nothing of r − U is differentiated, its label's score included
+                fixed = jax.lax.stop_gradient((item, target, influence.margin))
+                of = *fixed[:2], influence._replace(margin=fixed[2])
+            return influence.reward - self.weight * self.penalty(residual_of(*of), influence.on_reward)
 
         return expect(effective, items) - game.cost(theta, responses)
 
@@ -107,6 +102,10 @@ class Relaxed(Penalised):
     weight: float = real(0.1, WEIGHT_HELP, low=0.0)
     utility: str = _utility_choice()
 
+    def as_fpo(self, utility: str) -> Objective | None:
+        """Return FPO with the whole residual."""
+        return Fpo(weight=self.weight, oracle=1.0, utility=utility) if utility == self.utility else None
+
 
 @struct.dataclass
 class Practical(Penalised):
@@ -120,6 +119,10 @@ class Practical(Penalised):
     def penalty(self, residual: Scalar, influence: Scalar) -> Scalar:
         """Return the influence alone."""
         return influence
+
+    def as_fpo(self, utility: str) -> Objective:
+        """Return FPO without the residual, so that its use of U does not matter."""
+        return Fpo(weight=self.weight, oracle=0.0, utility=utility)
 
 
 @struct.dataclass
@@ -137,6 +140,10 @@ class Fpo(Penalised):
     def penalty(self, residual: Scalar, influence: Scalar) -> Scalar:
         """Return (1 − oracle + oracle · residual) · influence."""
         return (1.0 - self.oracle + self.oracle * residual) * influence
+
+    def as_fpo(self, utility: str) -> Objective | None:
+        """Return itself."""
+        return self if utility == self.utility else None
 
 
 @struct.dataclass
@@ -158,7 +165,7 @@ class Proximal(Penalised):
 
         def after(item: PyTree, target: Scalar, influence: Influence) -> Scalar:
             step, feedback = self.weight * influence.on_margin, follower.feedback
-            return feedback.scored(item, feedback.residual_after(influence.margin, target, step))
+            return feedback.score(item) * feedback.residual_after(influence.margin, target, step)
 
         return after
 

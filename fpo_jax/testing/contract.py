@@ -180,9 +180,6 @@ def check_game_shapes(game: Game, theta: Theta, phi: Phi, key: Key) -> None:
     drawn = jax.tree.map(_plain, jax.eval_shape(lambda: game.sample(theta, key, SAMPLES)))
     allowed = f"{SAMPLES} samples as respond gives, stacked: {stacked}"
     require(drawn == stacked, f"sample(theta, key, {SAMPLES})", drawn, allowed)
-    noise = jax.eval_shape(lambda: game.noise(key, SAMPLES))
-    leading = all(leaf.shape[:1] == (SAMPLES,) for leaf in jax.tree.leaves(noise))
-    require(leading, f"noise(key, {SAMPLES})", noise, f"of leaves with a leading axis of {SAMPLES}")
     scalars = {
         "reward(phi, y)": jax.eval_shape(game.reward, phi, row),
         "utility(y)": jax.eval_shape(game.utility, row),
@@ -251,7 +248,7 @@ def check_game_values(probe: Probe) -> None:
     ):
         require(_alike(once, again), method, "different on a second call", "a function of its key")
     if not _alike(given, probe.other):  # then the policy is sampled
-        allowed = "independent samples, each from a key or noise of its own"
+        allowed = "independent samples, each from a key of its own"
         for one, another in itertools.combinations(_drawn(probe), 2):
             require(not _alike(one, another), "sample(theta, key, number)", "the same sample twice", allowed)
     for reward, utility, blind in zip(probe.reward, probe.utility, probe.blind_spot, strict=True):

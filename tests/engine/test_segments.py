@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fpo_jax.engine.simulate import continue_alone, continue_lanes, run_by
 
 from fpo_jax import Gradient, InputError, Leader, Relaxed, outcome, run_seed, run_seeds, seed_keys
 from fpo_jax.engine.initial import directly
 from fpo_jax.engine.internals import programs_of
 from fpo_jax.engine.segments import segment_rows
-from fpo_jax.engine.simulate import continue_alone, continue_lanes, run_by
 from fpo_jax.envs.linear import Linear
 
 PLAYERS = Linear(dimension=4), Leader(Relaxed()), Gradient()

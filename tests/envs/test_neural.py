@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import struct
+from fpo_jax.engine.simulate import Noise, step
+from fpo_jax.engine.simulate import drawn as drawn_ahead
 from jax.flatten_util import ravel_pytree
 
 from fpo_jax import Leader, Myopic, Practical, Proximal, Relaxed, RewardModel, outcome, run_seed
 from fpo_jax.engine.initial import initial_state
-from fpo_jax.engine.simulate import Noise, step
-from fpo_jax.engine.simulate import drawn as drawn_ahead
 from fpo_jax.envs.linear import Linear
 from fpo_jax.envs.neural import Neural
 from fpo_jax.errors import InputError

@@ -1,6 +1,7 @@
 """Operations of an iteration, counted as XLA counts them."""
 
 import pytest
+from fpo_jax.experiments.bench.measurement import MEASURED
 
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.experiments.bench.arithmetic import (
@@ -9,7 +10,6 @@ from fpo_jax.experiments.bench.arithmetic import (
     Work,
     iteration,
 )
-from fpo_jax.experiments.bench.measurement import MEASURED
 from fpo_jax.experiments.core.settings import in_precision, resolve
 from tests.helpers import compiled_iteration
 

@@ -12,8 +12,9 @@ from fpo_jax.experiments.cli.new_env import write_template
 from fpo_jax.experiments.core import env_files
 from fpo_jax.experiments.core.settings import Settings, load, resolve
 from fpo_jax.experiments.core.unfinished import Unfinished, conditions
-from fpo_jax.experiments.runs.execution import Diverged
-from fpo_jax.experiments.sweeps.dataset import load_sweep, save, to_dataset
+from fpo_jax.experiments.runs.result import Diverged
+from fpo_jax.experiments.sweeps.dataset import to_dataset
+from fpo_jax.experiments.sweeps.files import load_sweep, save
 from fpo_jax.experiments.sweeps.grid import make_grid
 from tests.helpers import call
 

@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from fpo_jax.experiments.judging.plan import settings_of
 
 from fpo_jax.experiments.cli.judge import Judge
 from fpo_jax.experiments.cli.options import parse
-from fpo_jax.experiments.judging.plan import settings_of
 from tests.helpers import SCORED, call
 
 

@@ -9,7 +9,8 @@ from fpo_jax.errors import InputError
 from fpo_jax.experiments.cli.main import main
 from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.experiments.ladder.decompose import decompose
-from fpo_jax.experiments.ladder.report import arrays, rows
+from fpo_jax.experiments.ladder.files import arrays
+from fpo_jax.experiments.ladder.report import rows
 
 LINEAR = {"environment": "linear", "dimension": 5, "steps": 6, "seeds": 2, "weight_decay": 0.0}
 

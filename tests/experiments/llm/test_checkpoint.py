@@ -197,13 +197,13 @@ def test_a_checkpoint_of_a_run_that_is_damaged(lost, tmp_path):
     import jax.numpy as jnp
     import numpy as np
 
-    from fpo_jax.experiments.llm.loop import State
-    from fpo_jax.experiments.llm.unfinished import Progress, UnfinishedRun
+    from fpo_jax.experiments.llm.step import TrainState
+    from fpo_jax.experiments.llm.unfinished import TrainProgress, UnfinishedTraining
 
-    start = Progress.empty(State(*(jnp.zeros(2) for _ in State._fields)))
+    start = TrainProgress.empty(TrainState(*(jnp.zeros(2) for _ in TrainState._fields)))
     written = {"kl": np.zeros(()), "gap": np.zeros(())}
     progress = start.after(start.state, written, 1.0).after(start.state, written, 1.0)
-    unfinished = UnfinishedRun(tmp_path / "out")
+    unfinished = UnfinishedTraining(tmp_path / "out")
     unfinished.folder.mkdir()
     unfinished.save(progress)
     assert unfinished.load(start).steps == 2

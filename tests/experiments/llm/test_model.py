@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from fpo_jax.experiments.llm.loop import mesh_over
 from safetensors.numpy import load_file
 from transformers import LlamaForCausalLM, LlamaForSequenceClassification
 
 from fpo_jax.experiments.llm import adapter
 from fpo_jax.experiments.llm import checkpoint as files
 from fpo_jax.experiments.llm.generation import Sampling, draw, last_hidden, log_likelihood, read_prompt, said
-from fpo_jax.experiments.llm.loop import mesh_over
 from fpo_jax.experiments.llm.model import KNOWN, Lora, Net, Rope, fresh_adapter
 from fpo_jax.experiments.llm.prompts import padded
 from tests.experiments.llm.conftest import model_config

@@ -7,12 +7,12 @@ import chex
 import jax
 import pytest
 import torch
+from fpo_jax.experiments.llm.scorer import load_scorer
 from safetensors.numpy import load_file, save_file
 from transformers import AutoTokenizer, LlamaForSequenceClassification
 
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.llm import scorer
-from fpo_jax.experiments.llm.scorer import load_scorer
 from tests.experiments.llm.conftest import END
 from tests.helpers import call
 

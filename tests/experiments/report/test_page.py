@@ -48,8 +48,8 @@ def pages(tmp_path_factory):
         write(path, title, intro, own, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fpo_jax.experiments.reproduce.job.discover", lambda: {"small": experiment})
-        patch.setattr("fpo_jax.plotting.save", save_nothing)  # drawing takes longer than all else here
+        patch.setattr("fpo_jax.experiments.cli.claims.discover", lambda: {"small": experiment})
+        patch.setattr("fpo_jax.plotting.files.save", save_nothing)  # drawing takes longer than all else here
         patch.setattr(page, "write", write_and_keep)
         assert main(["run", "bandit", "--seeds=3", *options, f"--out={out / 'run'}"]) == 0
         assert main(["reproduce", "--seeds=3", f"--out={out / 'reproduce'}"]) == 0

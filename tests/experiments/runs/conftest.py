@@ -1,9 +1,9 @@
 """A run, and a run that was interrupted."""
 
 import pytest
+from fpo_jax.experiments.runs.resume import UnfinishedRun
 
 from fpo_jax.experiments.runs import resume
-from fpo_jax.experiments.runs.resume import UnfinishedRun
 from tests.helpers import LONG_RUN
 
 

@@ -5,9 +5,9 @@ import shutil
 
 import chex
 import pytest
+from fpo_jax.experiments.runs.resume import UnfinishedRun
 
 from fpo_jax.experiments.runs import resume, states
-from fpo_jax.experiments.runs.resume import UnfinishedRun
 from tests.helpers import LONG_RUN, arrays, call, complaint
 
 

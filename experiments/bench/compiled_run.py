@@ -1,0 +1,62 @@
+"""A run compiled once, to be timed: what its compilation takes, stage by stage, and each call after it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import jax
+
+from fpo_jax.engine.initial import seed_keys
+from fpo_jax.engine.internals import forget_compiled, setting
+from fpo_jax.engine.runs import run_by
+from fpo_jax.experiments.core.settings import Settings, in_precision
+from fpo_jax.experiments.core.timing import Times, timed
+from fpo_jax.record import outcome
+
+
+class CompiledRun:
+    """A compiled run of so many seeds, timed stage by stage; called, it runs its iterations.
+
+    What a run does once, such as drawing its instance, is done as it is made.
+    """
+
+    def __init__(self, settings: Settings, width: int, steps: int):
+        self._precision = settings.precision
+        self.stages = dict.fromkeys(("trace", "lower", "compile"), Times(0.0, 0.0))
+        with in_precision(settings.precision):
+            players, keys = settings.build(), seed_keys(width)
+            run_by(self._compiled, *players, keys, devices=jax.local_devices(), steps=steps, record=outcome)
+        stats = self._iterations.memory_analysis()
+        each = stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes
+        self.bytes = each * min(width, jax.local_device_count())
+
+    def _compiled(self, program: Any, *arguments: Any, **static: Any) -> Any:
+        """Compile a program and run it; the last one is that of the iterations."""
+        traced = self._timed("trace", partial(program.jitted.trace, *arguments, **static))
+        self._iterations = self._timed("compile", self._timed("lower", traced.lower).compile)
+        self._arguments = arguments
+        return self._iterations(*arguments)
+
+    def _timed(self, stage: str, work: Callable[[], Any]) -> Any:
+        result, times = timed(work)
+        self.stages[stage] = Times(*(a + b for a, b in zip(self.stages[stage], times, strict=True)))
+        return result
+
+    def __call__(self) -> Any:
+        """Run the iterations."""
+        with in_precision(self._precision):
+            return self._iterations(*self._arguments)
+
+
+@contextmanager
+def nothing_kept() -> Iterator[None]:
+    """Let JAX read nothing from its cache of compiled programs within this context, and write nothing."""
+    before = setting("jax_enable_compilation_cache")
+    jax.config.update("jax_enable_compilation_cache", False)
+    forget_compiled()
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", before)
+        forget_compiled()

@@ -1,0 +1,207 @@
+"""Options of commands about one run: its parts, and every setting that these have.
+
+Arguments are read twice: first for the parts alone, then for everything, with the options that these have.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import tyro
+
+from fpo_jax.envs import ENVIRONMENTS
+from fpo_jax.errors import InputError, suggestion
+from fpo_jax.experiments.cli.catalogue import catalogue
+from fpo_jax.experiments.cli.options import DEFAULT_SHOWN, PROGRAM, Option, parse
+from fpo_jax.experiments.core import env_files
+from fpo_jax.experiments.core.devices import use_device
+from fpo_jax.experiments.core.settings import (
+    GENERAL,
+    PRECISIONS,
+    RECORDS,
+    Names,
+    Settings,
+    hyperparameters,
+    load,
+    parts,
+    resolve,
+)
+from fpo_jax.feedback import FEEDBACKS
+from fpo_jax.followers import FOLLOWERS
+from fpo_jax.hyperparameters import allowed_values
+from fpo_jax.numerics.differentiators import DIFFERENTIATORS
+from fpo_jax.objectives import OBJECTIVES
+
+HELP = ("-h", "--help")
+Field = tuple[str, Any, Any]
+"""A field of a dataclass of options: name, type, default."""
+
+
+def parse_settings(
+    arguments: Sequence[str], command: str, description: str | None, extra: Sequence[Option]
+) -> tuple[Settings, dict[str, Any]]:
+    """Return the settings of a run, and the values of the options that one command has besides.
+
+    Raises:
+        InputError: names what is unknown, out of range, or belongs to something else.
+    """
+    wanted = _read_parts(arguments, command, extra)
+    with _naming(wanted.config):
+        chosen = resolve(_applicable(wanted.earlier, wanted.parts) | wanted.parts)
+    own = [option._replace(default=wanted.besides.get(option.name, option.default)) for option in extra]
+    fields = [*_setting_fields(chosen, with_record=command == "run"), *map(_field, own)]
+    names = [name for name, *_ in fields]
+    _require_single(names, chosen)
+    _require_options(arguments, names, " and ".join(chosen.names[:2]))
+    kind = dataclasses.make_dataclass("Options", fields)
+    values = vars(parse(kind, arguments, command, description=description))
+    del values["config"], values["env"]
+    besides = {option.name: values.pop(option.name) for option in extra}
+    use_device(besides["device"])
+    return resolve(values), besides
+
+
+@dataclasses.dataclass
+class _Parts:
+    """Options that decide which others there are."""
+
+    objective: str | None = None
+    follower: str | None = None
+    differentiator: str | None = None
+    feedback: str | None = None
+    env: str | None = None
+    config: Path | None = None
+
+
+class _Wanted(NamedTuple):
+    """What the first reading finds.
+
+    Attributes:
+        parts: names of the parts, where the user says them.
+        config: the file to start from, if any.
+        earlier: the settings in it.
+        besides: the options in it that one command has besides.
+    """
+
+    parts: dict[str, str]
+    config: Path | None
+    earlier: dict[str, Any]
+    besides: dict[str, Any]
+
+
+def _read_parts(arguments: Sequence[str], command: str, extra: Sequence[Option]) -> _Wanted:
+    """Read the parts, run a user's file, and read a file of settings."""
+    without_help = [argument for argument in arguments if argument not in HELP]
+    which, _ = parse(_Parts, without_help, command, return_unknown_args=True)
+    own_name = env_files.load_environment(which.env) if which.env else None
+    earlier = load(which.config, command, "run", "decompose") if which.config else {}
+    earlier = env_files.without_origin(earlier)
+    besides = earlier.pop("decompose", {})
+    if not isinstance(besides, dict):
+        raise InputError("decompose", besides, f"an object of options; it stands in {which.config}")
+    besides = {name: tuple(value) if isinstance(value, list) else value for name, value in besides.items()}
+    named = {k: v for k, v in vars(which).items() if k not in ("config", "env") and v is not None}
+    environment = _environment(arguments, extra)
+    if environment is not None:
+        env_files.require_same(environment, own_name)
+    elif own_name:
+        environment = own_name
+    elif len(without_help) < len(arguments):  # help for no environment in particular
+        environment = next(iter(ENVIRONMENTS))
+    named |= {} if environment is None else {"environment": environment}
+    return _Wanted(named, which.config, earlier, besides)
+
+
+def _environment(arguments: Sequence[str], extra: Sequence[Option]) -> str | None:
+    """Return the environment among arguments: a known name that is no option's value, or the first word."""
+    valued = ("--config", "--env", *(f"--{option.name}" for option in extra if option.kind is not bool))
+    words = [a for before, a in zip(["", *arguments], arguments, strict=False) if before not in valued]
+    known = [word for word in words if word in ENVIRONMENTS]
+    first = [argument for argument in arguments[:1] if not argument.startswith("-")]
+    return next(iter([*known, *first]), None)
+
+
+def _setting_fields(chosen: Settings, with_record: bool) -> list[Field]:
+    """Return an option for each setting of a run; a comparison records what it compares."""
+    defaults = chosen.as_dict()
+
+    def one_of(names: Iterable[str]) -> str:
+        return "one of " + ", ".join(names)
+
+    helps = {
+        "objective": f"what the leader ascends: {one_of(OBJECTIVES)}",
+        "follower": f"how the reward model is retrained: {one_of(FOLLOWERS)}",
+        "feedback": f"what it is trained on: {one_of(FEEDBACKS)}",
+        "differentiator": f"how the leader differentiates: {one_of(DIFFERENTIATORS)}",
+        "steps": "iterations; an integer >= 1",
+        "seeds": "number of seeds, run at once; an integer >= 1",
+        "seed": "first seed; an integer >= 0",
+        "precision": one_of(PRECISIONS),
+    }
+    if with_record:
+        helps["record"] = f"full has the exact steering term, at its cost: {one_of(RECORDS)}"
+    described = [(name, help) for name, help in helps.items()] + [
+        (name, f"{field.metadata['help']}; {allowed_values(field)}")
+        for name, (field, _) in hyperparameters(chosen.names).items()
+    ]
+    environment = Annotated[str, tyro.conf.Positional, tyro.conf.arg(help=one_of(ENVIRONMENTS))]
+    return [
+        ("environment", environment, dataclasses.field(default=chosen.names.environment)),
+        _field(Option("env", str | None, env_files.HELP, None)),
+        *(_field(Option(name, type(defaults[name]), help, defaults[name])) for name, help in described),
+        _field(Option("config", Path | None, "config.json of an earlier run, to start from", None)),
+    ]
+
+
+def _field(option: Option) -> Field:
+    kind: Any = option.kind
+    annotated = Annotated[kind, tyro.conf.arg(help=option.help), DEFAULT_SHOWN]
+    return option.name, annotated, dataclasses.field(default=option.default)
+
+
+def _applicable(earlier: dict[str, Any], wishes: dict[str, Any]) -> dict[str, Any]:
+    """Drop from earlier settings what a new choice of parts has no use for."""
+    if not earlier or all(earlier.get(k) == wishes.get(k, earlier.get(k)) for k in Names._fields):
+        return earlier
+    both = earlier | wishes
+    names = Names(**{k: both[k] for k in Names._fields if both.get(k) is not None})
+    parts(names)
+    known = {*Names._fields, *GENERAL, *hyperparameters(names)}
+    return {key: value for key, value in earlier.items() if key in known}
+
+
+@contextlib.contextmanager
+def _naming(config: Path | None) -> Iterator[None]:
+    """Say of settings that cannot be used in which file they stand, and what can be done about it."""
+    try:
+        yield
+    except InputError as error:
+        if config is None:
+            raise
+        allowed = f"{error.allowed}; it stands in {config}: correct or delete it there"
+        raise InputError(error.field, error.value, allowed) from error
+
+
+def _require_single(names: Sequence[str], chosen: Settings) -> None:
+    """Check that no hyperparameter has the name of another option."""
+    for name in hyperparameters(chosen.names):
+        if names.count(name) > 1:
+            raise InputError("hyperparameter", name, f"another name: --{name} is an option of every run")
+
+
+def _require_options(arguments: Sequence[str], known: Sequence[str], run: str) -> None:
+    """Check that every option is one of this run's, and say what an option of another run belongs to."""
+    spelled = {name.replace("_", "-") for name in known}
+    for option in (argument[2:].split("=")[0] for argument in arguments if argument.startswith("--")):
+        if option in {*spelled, *(f"no-{name}" for name in spelled), "help"}:
+            continue
+        owners = [
+            f"{group} {', '.join(names)}"
+            for group, entries in catalogue().items()
+            if (names := [n for n, e in entries.items() if option.replace("-", "_") in e["hyperparameters"]])
+        ]
+        belongs = f"left out: it is an option of {'; '.join(owners)}, and this run is of {run}"
+        unknown = f"an option of this run, as in `{PROGRAM} run --help`{suggestion(option, sorted(spelled))}"
+        raise InputError("option", f"--{option}", belongs if owners else unknown)

@@ -1,0 +1,143 @@
+"""Two files of answers, judged pair by pair into a folder: resumable, and whole or not there when done."""
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+from tqdm import tqdm
+
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.files import require_writable
+from fpo_jax.experiments.core.settings import load
+from fpo_jax.experiments.core.unfinished import Unfinished
+from fpo_jax.experiments.judging.answers import Pair
+from fpo_jax.experiments.judging.verdicts import FILE, IDENTICAL, Verdict, read_verdicts
+
+NAMES_OF_FILES = ("answers", "template")
+"""Settings that may differ when resuming: a file may be moved, and its contents are compared."""
+
+
+class Judge(Protocol):
+    """What judges pairs, by their number, and records a verdict on each."""
+
+    def judge(self, pairs: Mapping[int, Pair], record: Callable[[Verdict], None]) -> None:
+        """Judge every pair."""
+
+
+def judge_pairs(
+    pairs: list[Pair],
+    judge: Judge,
+    config: Mapping[str, Any],
+    out: Path | None,
+    resume: bool,
+    give_up: int,
+    again: str,
+    write: Callable[[list[Verdict]], None],
+) -> list[Verdict]:
+    """Judge pairs, and keep every verdict as it is there.
+
+    Args:
+        pairs: what to judge.
+        judge: who does.
+        config: the settings on which verdicts rest.
+        out: folder of the results; until all is done, verdicts stand in NAME.partial. None keeps nothing.
+        resume: go on with what stands there, or with a finished result: what is judged is not asked again,
+            errors are.
+        give_up: errors in a row after which to stop.
+        again: the command that goes on, for complaints.
+        write: writes the results into `out`, when all is done.
+
+    Raises:
+        InputError: nothing to resume, something in the way, other settings than those of what is resumed; too
+            many errors in a row or nothing else, a disk that refuses, and then how to go on.
+    """
+    named = "endpoint" if config.get("endpoint") else "scorer"
+    who = (named, str(config.get(named)))
+    if out is None:
+        return _judged(pairs, judge, who, {}, None, give_up)
+    require_writable(out)
+    unfinished = Unfinished(out, "judging", "judge")
+    with unfinished.locked():
+        _begin(unfinished, out, config, resume)
+        path = unfinished.folder / FILE
+        kept = {i: v for i, v in read_verdicts(path, len(pairs)).items() if v.outcome != "error"}
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write("\n")  # so that a line cut short stays alone
+                verdicts = _judged(pairs, judge, who, kept, file, give_up)
+            write(verdicts)
+        except BaseException as error:
+            if _nobody_judged(read_verdicts(path, len(pairs))):
+                unfinished.finish()  # nothing was judged, and nothing is left behind
+                raise
+            hint = f"verdicts are kept: go on with `{again}`"
+            if isinstance(error, InputError):
+                raise InputError(error.field, error.value, f"{error.allowed}; {hint}") from error
+            if isinstance(error, OSError):
+                allowed = f"on a disk that takes it ({error.strerror}); {hint}"
+                raise InputError("out", out, allowed) from error
+            raise
+        unfinished.finish()
+    return verdicts
+
+
+def _begin(unfinished: Unfinished, out: Path, config: Mapping[str, Any], resume: bool) -> None:
+    """Write down what is judged, or check that what is resumed is the same."""
+    if not resume:
+        unfinished.require_free()
+        unfinished.begin(config)
+        return
+    finished = not unfinished.exists
+    if finished and not (out / FILE).exists():
+        raise InputError("resume", unfinished.folder, "there: nothing was interrupted")
+    earlier = load((out if finished else unfinished.folder) / "config.json")
+    for name, value in config.items():
+        if name not in NAMES_OF_FILES and value != earlier.get(name):
+            if name.endswith("_sha256"):
+                what = name.removesuffix("_sha256")
+                raise InputError(what, config[what], "the same as when it began: its contents differ")
+            raise InputError(name, value, f"{earlier.get(name)}, as in what is to be resumed")
+    if finished:
+        shutil.copyfile(out / FILE, unfinished.folder / FILE)
+        unfinished.begin(config)
+
+
+def _judged(
+    pairs: list[Pair],
+    judge: Judge,
+    who: tuple[str, str],
+    kept: Mapping[int, Verdict],
+    file: TextIO | None,
+    give_up: int,
+) -> list[Verdict]:
+    """Return the verdicts on all pairs, those that are kept and those that are judged now."""
+    verdicts, failures = dict(kept), 0
+
+    def record(verdict: Verdict) -> None:
+        nonlocal failures
+        verdicts[verdict.pair] = verdict
+        if file is not None:
+            file.write(verdict.line())
+            file.flush()
+        progress.update()
+        failures = failures + 1 if verdict.outcome == "error" else 0
+        if failures >= give_up:
+            raise InputError(*who, f"judging: {failures} errors in a row, the last: {verdict.reason}")
+
+    with tqdm(total=len(pairs), initial=len(kept), unit="pair", file=sys.stderr, leave=False) as progress:
+        left = {i: pair for i, pair in enumerate(pairs) if i not in verdicts}
+        for i, pair in left.items():
+            if pair.a == pair.b:
+                record(Verdict(i, "tie", IDENTICAL))
+        judge.judge({i: pair for i, pair in left.items() if i not in verdicts}, record)
+        errors = [verdict.reason for verdict in verdicts.values() if verdict.outcome == "error"]
+        if errors and _nobody_judged(verdicts):
+            allowed = f"judging: nothing but errors, {len(errors)} of them, the last: {errors[-1]}"
+            raise InputError(*who, allowed)
+    return [verdicts[i] for i in range(len(pairs))]
+
+
+def _nobody_judged(verdicts: Mapping[int, Verdict]) -> bool:
+    return all(v.outcome == "error" or v.reason == IDENTICAL for v in verdicts.values())

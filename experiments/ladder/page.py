@@ -1,0 +1,72 @@
+"""The page of a comparison of routes to the true gradient."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fpo_jax.experiments.ladder.decompose import Decomposed
+from fpo_jax.experiments.ladder.figures import (
+    COINCIDES,
+    accuracy_against_cost,
+    agreement,
+    norms,
+    route_styles,
+)
+from fpo_jax.experiments.report.parts import Section, View, markdown_table
+
+
+def section_of(
+    decomposed: Decomposed, rows: Sequence[Mapping[str, Any]], pictures: Sequence[Path]
+) -> tuple[str, Section]:
+    """Return what was compared, in a few words, and its section; `rows` is the table of routes."""
+    settings = decomposed.settings
+    names = settings.names
+    story = (
+        "Every way to the true gradient dF/dθ beside the exact one, along runs driven by "
+        f"**{names.objective}**: what each adds to the myopic gradient, its correction, has a direction "
+        "(cosine, 1 is exact), a size (norm ratio, 1 is exact) and a price in time."
+    )
+
+    def cell(value: Any, form: str) -> str:
+        return "–" if value is None else format(value, form)
+
+    columns = {
+        "cosine": ("cosine", ".3f"),
+        "norm ratio": ("norm_ratio", ".3g"),
+        "signs that agree": ("sign_agreement", ".3f"),
+        "relative error": ("relative_error", ".1e"),
+        "Hessian products": ("products", ".1f"),
+        "weight": ("weight", ".3g"),
+        "best weight": ("best_weight", ".3g"),
+    }
+    lines = [
+        [
+            row["route"],
+            *(cell(row[key], form) for key, form in columns.values()),
+            f"{1e6 * row['seconds']:.0f}",
+        ]
+        for row in rows
+    ]
+    table = markdown_table(["route", *columns, "µs"], lines)
+    scale = "none" if decomposed.scale is None else f"{decomposed.scale:.3g}"
+    note = f"Weight of the follower's own step, 2·lr·α·k: {scale}. Best weight: least squares along the runs."
+    warnings = [f"left out: {label}: {reason}" for label, reason in decomposed.skipped.items()]
+    warnings += [
+        f"{label}: {said}" for label, route in decomposed.routes.items() if (said := route.warning())
+    ]
+    view = _view(decomposed)
+    section = Section(names.environment, story, [table, note], pictures, view, (), warnings, [settings])
+    return f"{names.environment.capitalize()}: the gradient taken apart", section
+
+
+def _view(decomposed: Decomposed) -> View:
+    caption = (
+        f"Line: median of {decomposed.settings.seeds} seeds. Band: the middle 80 % of them. Routes within "
+        f"{COINCIDES:g} of the exact one lie on the dashed line, and are drawn in the chart of costs only. "
+        "Of the norms, red is that of the standard part, dark blue that of the steering part."
+    )
+    playing = (
+        "Nothing is played here: gradients are compared along runs; the report of a run plays the policy."
+    )
+    charts = [*agreement(decomposed), accuracy_against_cost(decomposed), norms(decomposed)]
+    return View(route_styles(decomposed), charts, caption, None, playing)

@@ -1,0 +1,22 @@
+"""The extra `llm`: whether it is installed; and how a run that needs it may end. Imports nothing of it."""
+
+import importlib.util
+
+from fpo_jax.experiments.core.wording import EXTRA
+
+PACKAGES = ("tunix", "qwix", "transformers", "tokenizers", "safetensors")
+
+
+class MissingExtra(RuntimeError):
+    """The extra is not installed."""
+
+
+class Interrupted(Exception):
+    """The user interrupted a run; the message is the command that goes on with it."""
+
+
+def require_extra() -> None:
+    """Raise MissingExtra unless the packages of the extra are there."""
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtra(f"needs {EXTRA} ({', '.join(missing)} not found)")

@@ -1,0 +1,100 @@
+"""Results of a run of the pipeline, in the format of every other: settings, [seed, step], summary, figure."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors.numpy import save_file
+
+from fpo_jax import plotting
+from fpo_jax.experiments.core.files import provenance, replacing, write_json
+from fpo_jax.experiments.llm import adapter
+from fpo_jax.experiments.llm.checkpoint import BIAS, SCORE
+from fpo_jax.experiments.llm.figures import OBJECTIVES, draw
+from fpo_jax.experiments.llm.page import section_of
+from fpo_jax.experiments.llm.settings import TrainSettings
+from fpo_jax.experiments.llm.unfinished import TrainProgress
+from fpo_jax.experiments.report import page
+
+TOKENS = ("winner_tokens", "reference_tokens", "winner")
+"""What is written down besides metrics."""
+SHARE = 10
+"""Summaries are means over the first and the last tenth of the steps: single prompts differ much."""
+
+
+def metrics(progress: TrainProgress) -> dict[str, np.ndarray]:
+    """Return what was measured, [seed, step], with one seed."""
+    return {
+        name: np.asarray(v, np.float64)[None] for name, v in progress.arrays().items() if name not in TOKENS
+    }
+
+
+def summary(settings: TrainSettings, progress: TrainProgress) -> dict[str, Any]:
+    """Sum a run up as one flat dictionary: means over the first and the last tenth of its steps."""
+    measured = metrics(progress)
+    part = max(1, settings.steps // SHARE)
+    return (
+        {
+            "environment": "llm",
+            "objective": OBJECTIVES.get(settings.mode, settings.mode),
+            "mode": settings.mode,
+            "weight": None if settings.mode == "rlhf" else settings.weight,
+            "seeds": 1,
+            "steps": settings.steps,
+            "averaged_over_steps": part,
+        }
+        | {f"{name}_first": float(values[0, :part].mean()) for name, values in measured.items()}
+        | {f"{name}_final": float(values[0, -part:].mean()) for name, values in measured.items()}
+        | {
+            "seconds": sum(progress.seconds),
+            "seconds_per_step_median": float(np.median(progress.seconds)),  # most compile nothing
+            "peak_bytes_on_device": (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use"),
+        }
+        | provenance(settings.command(), settings.precision, ("google-tunix", "qwix", "transformers"))
+    )
+
+
+def write(out: Path, pipeline: Any, progress: TrainProgress) -> dict[str, Any]:
+    """Write a run's folder, and return its summary.
+
+    `config.json`, re-runnable; `metrics.npz`, arrays [seed, step]; `summary.json`; the figure;
+    `report.html`, one page to look at; `responses.jsonl`, what won against what at each step; `adapter/`, in
+    PEFT's layout; `reward_head.safetensors`.
+    """
+    settings: TrainSettings = pipeline.settings
+    measured, report, arrays = metrics(progress), summary(settings, progress), progress.arrays()
+    with replacing(out) as folder:
+        write_json(folder / "config.json", settings.as_dict())
+        axes = {"seed": np.array([settings.seed]), "step": np.arange(settings.steps)}
+        with (folder / "metrics.npz").open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **measured, **axes)
+        write_json(folder / "summary.json", report)
+        pictures = plotting.save_all({"overview": draw(settings, measured)}, folder)
+        section = section_of(settings, report, measured, pictures)
+        page.write(folder / page.FILE, f"Language model, {settings.mode}", "", [section], report)
+        _write_responses(folder / "responses.jsonl", pipeline, arrays)
+        state = progress.state
+        adapter.save(folder / "adapter", state.adapter, pipeline.base.config, pipeline.lora, settings.model)
+        head, width = np.asarray(state.head), pipeline.reward_model.config.embed_dim
+        stored = {SCORE: head[None, :width]} | ({BIAS: head[width:]} if len(head) > width else {})
+        save_file(
+            {name: np.ascontiguousarray(v) for name, v in stored.items()}, folder / "reward_head.safetensors"
+        )
+    return report
+
+
+def _write_responses(path: Path, pipeline: Any, arrays: dict[str, np.ndarray]) -> None:
+    """Write the prompt, the winner and the reference response of every step, one JSON object a line."""
+    say = pipeline.tokenizer.response
+    with path.open("w", encoding="utf-8") as file:
+        for step, index in enumerate(arrays["winner"]):
+            line = {
+                "step": step,
+                "prompt": pipeline.prompts[step % len(pipeline.prompts)].text,
+                "winner": say(arrays["winner_tokens"][step]),
+                "reference": say(arrays["reference_tokens"][step]),
+                "candidate": int(index),
+            }
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")

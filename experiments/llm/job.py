@@ -1,0 +1,108 @@
+"""A run of the pipeline: go through the prompts, keep checkpoints, write results."""
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from tqdm import tqdm
+
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.files import require_writable
+from fpo_jax.experiments.core.settings import in_precision
+from fpo_jax.experiments.core.unfinished import on_a_full_disk
+from fpo_jax.experiments.llm import files
+from fpo_jax.experiments.llm.extra import Interrupted
+from fpo_jax.experiments.llm.folders import description
+from fpo_jax.experiments.llm.pipeline import Pipeline, prepare
+from fpo_jax.experiments.llm.settings import HOW, TrainSettings
+from fpo_jax.experiments.llm.unfinished import TrainProgress, UnfinishedTraining
+from fpo_jax.experiments.runs.result import Diverged
+
+
+def train(settings: TrainSettings, out: Path | None, resume: bool = False) -> dict[str, Any]:
+    """Run the pipeline to its end, resuming if told, and return the summary that is also written.
+
+    Raises:
+        InputError: something cannot be used; says what to do.
+        Diverged: a number became infinite or undefined.
+        Interrupted: by the user; what was done is kept.
+    """
+    with in_precision("float32"):
+        if out is None:
+            pipeline = prepare(settings)
+            sys.stderr.write(f"{settings.command()}\n")
+            done = _finished(pipeline, TrainProgress.empty(pipeline.start), None)
+            return files.summary(settings, done)
+        require_writable(out)
+        unfinished = UnfinishedTraining(out)
+        with unfinished.locked():
+            described = description(settings)
+            if resume:
+                unfinished.require_same(described, HOW)
+            else:
+                unfinished.require_free()
+            pipeline = prepare(settings)
+            sys.stderr.write(f"{settings.command()}\n")
+            if resume:
+                progress = unfinished.load(TrainProgress.empty(pipeline.start))
+            else:
+                progress = TrainProgress.empty(pipeline.start)
+                with on_a_full_disk(out, "nothing was done"):
+                    unfinished.begin(described)
+            try:
+                with on_a_full_disk(out):
+                    done = _finished(pipeline, progress, unfinished)
+                report = _written(out, pipeline, done)
+            except KeyboardInterrupt:
+                again = f"{settings.command()} --out {shlex.quote(str(out))} --resume"
+                raise Interrupted(again) from None
+            unfinished.finish()
+        return report
+
+
+def _written(out: Path, pipeline: Pipeline, done: TrainProgress) -> dict[str, Any]:
+    """Write results; where that fails, say how to go on, since all steps are kept."""
+    try:
+        return files.write(out, pipeline, done)
+    except InputError as error:
+        allowed = f"{error.allowed}; all steps are kept: go on with --resume"
+        raise InputError(error.field, error.value, allowed) from error
+    except SafetensorError as error:  # what safetensors makes of a full disk
+        allowed = f"on a disk that takes it ({error}); all steps are kept: go on with --resume"
+        raise InputError("out", out, allowed) from error
+
+
+def _finished(
+    pipeline: Pipeline, progress: TrainProgress, unfinished: UnfinishedTraining | None
+) -> TrainProgress:
+    """Go on from where a run stands to its end, with checkpoints on the way, at its end, when stopped."""
+    settings = pipeline.settings
+    bar = tqdm(total=settings.steps, initial=progress.steps, unit="prompt", file=sys.stderr)
+    with bar:
+        try:
+            while progress.steps < settings.steps:
+                began = time.monotonic()
+                state, written = pipeline.step(progress.state, progress.steps)
+                _require_finite(written, progress.steps)
+                progress = progress.after(state, written, time.monotonic() - began)
+                bar.update()
+                shown = ("proxy_reward", "true_utility", "kl")
+                bar.set_postfix({name: f"{float(written[name]):.3g}" for name in shown})
+                due = progress.steps % settings.every == 0 or progress.steps == settings.steps
+                if unfinished and due:
+                    unfinished.save(progress)
+        except KeyboardInterrupt:
+            if unfinished:
+                unfinished.save(progress)
+            raise
+    return progress
+
+
+def _require_finite(written: dict[str, np.ndarray], step: int) -> None:
+    bad = [name for name, value in written.items() if not np.all(np.isfinite(value))]
+    if bad:
+        raise Diverged(f"{bad[0]} became infinite or undefined at step {step}; try smaller learning rates")

@@ -1,0 +1,173 @@
+"""The pipeline: what stays the same from step to step, loaded and checked."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.llm import checkpoint
+from fpo_jax.experiments.llm.folders import require_same_size, require_same_tokens
+from fpo_jax.experiments.llm.generation import Sampling
+from fpo_jax.experiments.llm.model import Lora, Net, fresh_adapter
+from fpo_jax.experiments.llm.prompts import Bytes, Prompt, Tokenizer, padded, read_prompts, say_cut
+from fpo_jax.experiments.llm.settings import TrainSettings
+from fpo_jax.experiments.llm.sizes import read_config, sizes
+from fpo_jax.experiments.llm.step import (
+    Drawing,
+    Training,
+    TrainState,
+    begin,
+    features,
+    generate,
+    mesh_over,
+    step_key,
+    training_of,
+    update,
+)
+from fpo_jax.numerics.keys import named_key
+
+
+class Pipeline(NamedTuple):
+    """All that stays the same from step to step.
+
+    Attributes:
+        settings: what is run.
+        drawing, training: what programs depend on.
+        base: the reference model, whose weights the policy shares.
+        reward_model, oracle: frozen backbones; often the base itself.
+        oracle_head: φ*.
+        lora: the adapter's shape.
+        tokenizer: that of the model.
+        prompts: in the order of the file.
+        start: the state before the first step.
+    """
+
+    settings: TrainSettings
+    drawing: Drawing
+    training: Training
+    base: Net
+    reward_model: Net
+    oracle: Net
+    oracle_head: jax.Array
+    lora: Lora
+    tokenizer: Tokenizer | Bytes
+    prompts: Sequence[Prompt]
+    start: TrainState
+
+    def step(self, state: TrainState, number: int) -> tuple[TrainState, dict[str, np.ndarray]]:
+        """Take one step; return the state after it, and what is to be written down."""
+        prompt = self.prompts[number % len(self.prompts)]
+        row, length = padded(prompt.tokens, self.settings.prompt_limit), jnp.int32(len(prompt.tokens))
+        key = step_key(jax.random.key(self.settings.seed), number)
+        policy = self.base.adapted(state.adapter, self.lora)
+        said = generate(self.drawing, policy, self.base, row, length, key)
+        heads = (state.head, self.oracle_head)
+        seen = features(self.drawing, self.reward_model, self.oracle, row, length, said, *heads)
+        weight = jnp.float32(self.settings.weight)
+        after, metrics = update(
+            self.training, policy, state, self.oracle_head, row, length, said, seen, weight, key
+        )
+        written = {name: np.asarray(value) for name, value in metrics.items()}
+        tokens = np.asarray(said.candidates)[int(written["winner"])]
+        return after, written | {"winner_tokens": tokens, "reference_tokens": np.asarray(said.reference)[0]}
+
+
+def prepare(settings: TrainSettings) -> Pipeline:
+    """Load and check everything that a run needs.
+
+    Raises:
+        InputError: says which file or setting cannot be used, and what to do.
+    """
+    folder, texts = Path(settings.model), read_prompts(Path(settings.prompts))
+    config = sizes(settings.model) if settings.random else read_config(folder, "model")
+    tokenizer = Bytes() if settings.random else Tokenizer(folder, config, chat=settings.chat)
+    prompts = [tokenizer.encode(text, settings.prompt_limit) for text in texts]
+    mesh, key = _mesh(settings), jax.random.key(settings.seed)
+    if settings.random and settings.placement == "divided":
+        raise InputError("placement", "divided", "replicated where weights are drawn")
+    if settings.random:
+        base = checkpoint.drawn(config, settings.precision, mesh, named_key(key, "weights"))
+    else:
+        base = _load(folder, settings, mesh, "model")
+    reward_model, stored = base, None
+    for what in ("reward_model", "oracle"):
+        other = getattr(settings, what)
+        if other is not None and not settings.random:
+            require_same_tokens(Path(other), folder, what)
+    if settings.reward_model is not None:
+        reward_model = _load(Path(settings.reward_model), settings, mesh, "reward_model", base)
+        stored = checkpoint.head(Path(settings.reward_model), reward_model.config, "reward_model")
+    width = reward_model.config.embed_dim
+    head = _joined(stored) if stored is not None else _drawn_head(named_key(key, "head"), width)
+    oracle, oracle_head = reward_model, head
+    if settings.oracle is not None:
+        oracle = _load(Path(settings.oracle), settings, mesh, "oracle", base)
+        oracle_head = _head(Path(settings.oracle), oracle, "oracle")
+    if settings.new_head:
+        head = _drawn_head(named_key(key, "new head"), len(head))
+    say_cut(prompts, settings.prompt_limit)
+    if len(prompts) < settings.steps:
+        sys.stderr.write(f"{len(prompts)} prompts for {settings.steps} steps: they are read again\n")
+    if stored is None:
+        sys.stderr.write(f"the reward model has no {checkpoint.SCORE}: its head is drawn from the seed\n")
+    how = Sampling(settings.tokens, tokenizer.ends, settings.temperature, settings.top_p)
+    lora = Lora(settings.lora_rank, settings.lora_alpha, settings.lora_modules)
+    drawing = Drawing(settings.candidates, how, mesh, same_backbone=settings.oracle is None)
+    training = training_of(settings, how)
+    start = begin(training, fresh_adapter(config, lora, named_key(key, "adapter")), head)
+    start, oracle_head = jax.device_put((start, oracle_head), NamedSharding(mesh, PartitionSpec()))
+    return Pipeline(
+        settings,
+        drawing,
+        training,
+        base,
+        reward_model,
+        oracle,
+        oracle_head,
+        lora,
+        tokenizer,
+        prompts,
+        start,
+    )
+
+
+def _mesh(settings: TrainSettings) -> Mesh:
+    found = jax.devices()
+    number = settings.devices or len(found)
+    if number > len(found):
+        raise InputError("devices", number, f"at most {len(found)}, which is what JAX sees")
+    return mesh_over(found[:number])
+
+
+def _load(folder: Path, settings: TrainSettings, mesh: Mesh, what: str, beside: Net | None = None) -> Net:
+    """Load a checkpoint; one for rewards, `beside` a policy whose tokens it is to read."""
+    config = read_config(folder, what)
+    if beside is not None:
+        require_same_size(what, folder, config, beside.config)
+    divided = settings.placement == "divided"
+    if divided and config.embed_dim % mesh.size:
+        raise InputError("placement", "divided", f"replicated: {mesh.size} devices do not divide the width")
+    return checkpoint.load(folder, settings.precision, mesh, not divided, what, trunk_only=beside is not None)
+
+
+def _drawn_head(key: jax.Array, width: int) -> jax.Array:
+    """Draw a head for d features, φ ~ N(0, 1/d)."""
+    return jax.random.normal(key, (width,), jnp.float32) / jnp.sqrt(jnp.float32(width))
+
+
+def _head(folder: Path, net: Net, what: str) -> jax.Array:
+    stored = checkpoint.head(folder, net.config, what)
+    if stored is None:
+        raise InputError(what, folder, f"a reward model: a checkpoint with {checkpoint.SCORE}")
+    return _joined(stored)
+
+
+def _joined(stored: checkpoint.Head) -> jax.Array:
+    bias = [] if stored.bias is None else [stored.bias]
+    return jnp.asarray(np.append(stored.weight, bias), jnp.float32)

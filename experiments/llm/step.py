@@ -1,0 +1,227 @@
+"""One step of the pipeline, one prompt, as three programs: generation, features, update.
+
+z_ref ~ π_ref,  z_1 … z_n ~ π_θ                                          generation
+h(z), h*(z): final hidden states of frozen backbones at the last token   features
+winner = argmax of the mode's effective reward; p* = σ(r*(winner) − r*(z_ref))
+φ: a step on the Bradley–Terry loss of (winner, z_ref) with label p*
+θ: a step on −log π_θ(winner) / |winner|, through the adapter alone      update
+"""
+
+import dataclasses
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int, PyTree
+
+from fpo_jax.experiments.llm.generation import Sampling, draw, last_hidden, log_likelihood, read_prompt
+from fpo_jax.experiments.llm.model import Net
+from fpo_jax.experiments.llm.scoring import Candidates, Features, compared, head_loss, scores
+from fpo_jax.experiments.llm.settings import TrainSettings
+from fpo_jax.numerics.keys import named_key
+from fpo_jax.types import Key, Scalar
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """What the programs that draw and look at responses depend on, besides shapes."""
+
+    candidates: int
+    sampling: Sampling
+    mesh: Mesh
+    same_backbone: bool = True  # the oracle's features are those of the reward model
+
+    def spread(self, tree: PyTree) -> PyTree:
+        """Divide arrays with a leading axis of candidates among the devices, where they come out even."""
+        if self.mesh.size == 1 or self.candidates % self.mesh.size:
+            return tree
+
+        def one(leaf: Array) -> Array:
+            if leaf.shape[0] != self.candidates:
+                return leaf
+            return jax.lax.with_sharding_constraint(leaf, NamedSharding(self.mesh, PartitionSpec("fsdp")))
+
+        return jax.tree.map(one, tree)
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What the program that chooses the winner and learns from it depends on, besides shapes."""
+
+    mode: str
+    sampling: Sampling
+    policy_lr: float
+    head_lr: float
+    accumulation: int
+    labels: str = "soft"
+
+    def optimiser(self, lr: float) -> optax.GradientTransformation:
+        """Return Adam on gradients averaged over `accumulation` steps."""
+        return optax.MultiSteps(optax.adam(lr), self.accumulation).gradient_transformation()
+
+
+def training_of(settings: TrainSettings, how: Sampling) -> Training:
+    """Return what choosing and learning depend on."""
+    return Training(
+        settings.mode, how, settings.policy_lr, settings.head_lr, settings.accumulation, settings.labels
+    )
+
+
+class TrainState(NamedTuple):
+    """What changes from step to step.
+
+    Attributes:
+        adapter: of the policy, θ.
+        adapter_optimiser: moments and accumulated gradients.
+        head: [d] of the reward model, φ, with its bias behind if it has one.
+        head_optimiser: the same for φ.
+    """
+
+    adapter: PyTree
+    adapter_optimiser: PyTree
+    head: Float[Array, " d"]
+    head_optimiser: PyTree
+
+
+class Generated(NamedTuple):
+    """What was said to one prompt.
+
+    Attributes:
+        reference: [1, t] by the reference model.
+        candidates: [n, t] by the policy.
+        kl: log π_θ − log π_ref of the first candidate: an unbiased estimate of KL(π_θ ‖ π_ref), in nats,
+            where sampling is at temperature 1 and top_p 1.
+    """
+
+    reference: Int[Array, "1 t"]
+    candidates: Int[Array, "n t"]
+    kl: Scalar
+
+
+def begin(training: Training, adapter: PyTree, head: Float[Array, " d"]) -> TrainState:
+    """Return the state before the first step."""
+    return TrainState(
+        adapter,
+        training.optimiser(training.policy_lr).init(adapter),
+        head,
+        training.optimiser(training.head_lr).init(head),
+    )
+
+
+@partial(jax.jit, static_argnames="drawing")
+def generate(
+    drawing: Drawing, policy: Net, base: Net, prompt: Int[Array, " p"], length: Scalar, key: Key
+) -> Generated:
+    """Draw the reference response from the frozen model and candidates from the policy."""
+    how = drawing.sampling
+    read = read_prompt(base, prompt, length, how.tokens)
+    reference = draw(base, read, named_key(key, "reference"), 1, how)
+    mine = read_prompt(policy, prompt, length, how.tokens)
+    drawn = draw(policy, mine, named_key(key, "candidates"), drawing.candidates, how, drawing.spread)
+    under_reference, _ = log_likelihood(base, read, drawn.tokens[:1], how.ends)
+    return Generated(reference.tokens, drawn.tokens, drawn.log_probability[0] - under_reference[0])
+
+
+@partial(jax.jit, static_argnames="drawing")
+def features(
+    drawing: Drawing,
+    reward_model: Net,
+    oracle: Net,
+    prompt: Int[Array, " p"],
+    length: Scalar,
+    generated: Generated,
+    head: Float[Array, " d"],
+    oracle_head: Float[Array, " e"],
+) -> tuple[Features, Features]:
+    """Return the features of the candidates and of the reference response; heads say if a 1 stands behind."""
+
+    def of(net: Net, width: int) -> tuple[Array, Array]:
+        how = drawing.sampling
+        read = read_prompt(net, prompt, length, how.tokens)
+        drawn = last_hidden(net, read, generated.candidates, how.ends, drawing.spread)
+        other = last_hidden(net, read, generated.reference, how.ends)
+        ones = width - drawn.shape[1]  # 1 where the head has a bias
+        return jnp.pad(drawn, ((0, 0), (0, ones)), constant_values=1.0), jnp.pad(
+            other[0], (0, ones), constant_values=1.0
+        )
+
+    drawn, other = of(reward_model, head.shape[0])
+    if drawing.same_backbone:
+        return Features(drawn, drawn), Features(other, other)
+    seen, other_seen = of(oracle, oracle_head.shape[0])
+    return Features(drawn, seen), Features(other, other_seen)
+
+
+@partial(jax.jit, static_argnames="training")
+def update(
+    training: Training,
+    policy: Net,
+    state: TrainState,
+    oracle_head: Float[Array, " e"],
+    prompt: Int[Array, " p"],
+    length: Scalar,
+    generated: Generated,
+    seen: tuple[Features, Features],
+    weight: Scalar,
+    key: Key,
+) -> tuple[TrainState, dict[str, Scalar]]:
+    """Choose the winner, and let head and adapter each take a step; return what is to be written down."""
+    game = Candidates(*seen, oracle_head)
+    rewards, ranked = scores(game, state.head, "rlhf", 0.0), scores(game, state.head, training.mode, weight)
+    winner = jnp.argmax(ranked)
+    best = jax.tree.map(lambda leaf: leaf[winner], game.drawn)
+    item = compared(game, best, training.labels, named_key(key, "annotator"))
+    loss, head_gradient = head_loss(game, state.head, item)
+    head_step, head_optimiser = training.optimiser(training.head_lr).update(
+        head_gradient, state.head_optimiser, state.head
+    )
+    chosen = generated.candidates[winner][None]
+
+    def surprise(adapter: PyTree) -> Scalar:
+        net = dataclasses.replace(policy, adapter=adapter)
+        read = read_prompt(net, prompt, length, training.sampling.tokens)
+        total, number = log_likelihood(net, read, chosen, training.sampling.ends)
+        return -total[0] / number[0]
+
+    negative, gradient = jax.value_and_grad(surprise)(state.adapter)
+    step, adapter_optimiser = training.optimiser(training.policy_lr).update(
+        gradient, state.adapter_optimiser, state.adapter
+    )
+    after = TrainState(
+        optax.apply_updates(state.adapter, step),
+        adapter_optimiser,
+        optax.apply_updates(state.head, head_step),
+        head_optimiser,
+    )
+    reward, utility = game.reward(state.head, item.y), game.utility(item.y)
+    penalty = rewards - ranked
+    return after, {
+        "true_utility": utility,
+        "proxy_reward": reward,
+        "gap": reward - utility,
+        "preference": item.preferred,
+        "penalty": penalty[winner],
+        "reward_spread": jnp.std(rewards),
+        "penalty_spread": jnp.std(penalty),
+        "overruled": (winner != jnp.argmax(rewards)).astype(jnp.float32),
+        "head_loss": loss,
+        "head_gradient": jnp.linalg.norm(head_gradient),
+        "log_likelihood": -negative,
+        "kl": generated.kl,
+        "winner": winner.astype(jnp.int32),
+    }
+
+
+def step_key(key: Key, step: int) -> Key:
+    """Return the key of one step, whatever came before it: a resumed run draws as one that was not cut."""
+    return jax.random.fold_in(named_key(key, "steps"), step)
+
+
+def mesh_over(devices: Any) -> Mesh:
+    """Return devices as a mesh with tunix's axes: candidates, or weights, are divided along fsdp."""
+    import numpy as np
+
+    return Mesh(np.array(devices).reshape(-1, 1), ("fsdp", "tp"))

@@ -1,0 +1,148 @@
+"""A run that is kept while it goes on, so that a killed one can be resumed from where it stood."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import jax
+import numpy as np
+
+from fpo_jax.engine.segments import Partway
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.settings import Settings
+from fpo_jax.experiments.core.unfinished import Damaged, Unfinished, conditions, on_a_full_disk, room
+from fpo_jax.experiments.runs import states
+from fpo_jax.experiments.runs.result import Diverged
+from fpo_jax.types import State, Trace
+
+KEEP_EVERY = 10.0
+"""Seconds of a run after which what it has done is written down."""
+
+
+class UnfinishedRun(Unfinished):
+    """What an unfinished run has done so far, in the folder NAME.partial beside its results NAME.
+
+    A file holds the entries from one time to the next, and the state that was reached then. A short run
+    writes none.
+    """
+
+    def __init__(self, out: Path, settings: Settings, save_states: bool):
+        super().__init__(out, "run")
+        self.settings, self.save_states = settings, save_states
+        self._pieces: list[Partway] = []  # what is not written down yet
+        self._when = time.monotonic() + KEEP_EVERY
+
+    @contextmanager
+    def at_work(self, resume: bool) -> Iterator[Self]:
+        """Keep others out of the folder while the run goes on; remove it when it has ended.
+
+        Raises:
+            InputError: an unfinished run in the way, or of other settings; another run at work on the folder.
+        """
+        with self.locked():
+            if not resume:
+                self.require_free()
+            elif self.exists:
+                self.begun_as(self._asked())
+            try:
+                yield self
+            except KeyboardInterrupt:
+                if self.exists or time.monotonic() > self._when:  # else it is soon done again
+                    self.keep()
+                raise
+            except Diverged:  # to go on leads nowhere
+                self.finish()
+                raise
+            self.finish()
+
+    def partway(self) -> Partway | None:
+        """Return where to go on, or None where nothing is kept; what follows a damaged file is lost."""
+        if not self.exists:
+            return None
+        like, _ = states.initial_shape(self.settings)
+        pieces: list[Partway] = []
+        files = {name.stem.split("-")[0]: name for name in self.folder.glob("*-*.npz")}
+        while (path := files.pop(str(pieces[-1].done if pieces else 0), None)) is not None:
+            try:
+                pieces.append(_from_arrays(self.read_arrays(path.name), like))
+            except (Damaged, KeyError):
+                path.unlink()
+                break
+        for path in files.values():
+            path.unlink()
+        if not pieces:
+            return None
+        trace = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *(p.trace for p in pieces))
+        return pieces[-1]._replace(trace=trace)
+
+    def watch(self, partway: Partway) -> None:
+        """See a segment that is done, and write it down when it is time."""
+        self._pieces.append(partway)
+        if time.monotonic() > self._when:
+            self.keep()
+
+    def keep(self) -> None:
+        """Write down what was done since the last time; done again, it writes the same file."""
+        pieces = tuple(self._pieces)
+        if not pieces:
+            return
+        began, last = time.monotonic(), pieces[-1]
+        state = jax.tree.map(lambda leaf: np.asarray(leaf)[: self.settings.seeds], last.state)
+        trace = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *(p.trace for p in pieces))
+        first = last.done - len(trace.finite[0])
+        with on_a_full_disk(self.folder):
+            if not self.exists:
+                self.begin(self._asked() | conditions())
+            arrays = _arrays(last._replace(state=state, trace=trace))
+            self.write_arrays(f"{first}-{last.done}.npz", arrays)
+        del self._pieces[: len(pieces)]
+        now = time.monotonic()
+        self._when = now + KEEP_EVERY + 10.0 * (now - began)  # writing takes a tenth at most
+
+    def _asked(self) -> dict[str, Any]:
+        return self.settings.as_dict() | {"save_states": self.save_states}
+
+
+def require_room(settings: Settings, out: Path) -> None:
+    """Check that states of all seeds at every entry fit in memory and, beside those kept, on the disk.
+
+    Raises:
+        InputError: says how much there is.
+    """
+    size = states.size(settings)
+    for place, most in room(out).items():
+        if size > most:
+            allowed = f"at most {most / 1e9:.3g} GB {place}: fewer seeds or iterations are needed"
+            raise InputError("save_states", f"{size / 1e9:.3g} GB", allowed)
+
+
+def _arrays(partway: Partway) -> dict[str, np.ndarray]:
+    trace = partway.trace
+    kept = {} if trace.state is None else _under("states", states.named(trace.state))
+    return {
+        "done": np.array([partway.done, partway.entries]),
+        "finite": np.asarray(trace.finite),
+        **_under("state", states.named(partway.state)),
+        **_under("metrics", {name: np.asarray(values) for name, values in trace.metrics.items()}),
+        **kept,
+    }
+
+
+def _from_arrays(arrays: dict[str, np.ndarray], like: State) -> Partway:
+    done, entries = map(int, arrays["done"])
+    kept = _within("states", arrays)
+    metrics: dict[str, Any] = _within("metrics", arrays)
+    trace: Any = metrics, states.from_named(kept, like) if kept else None, arrays["finite"]
+    state = states.from_named(_within("state", arrays), like)
+    return Partway(done, entries, state, Trace(*trace))
+
+
+def _under(place: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"{place}/{name}": values for name, values in arrays.items()}
+
+
+def _within(place: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    mark = f"{place}/"
+    return {name.removeprefix(mark): v for name, v in arrays.items() if name.startswith(mark)}

@@ -1,0 +1,42 @@
+"""The folder of an unfinished sweep: one file a chunk."""
+
+from pathlib import Path
+
+from fpo_jax.engine.sweep import Chunk, Lanes
+from fpo_jax.experiments.core.unfinished import DAMAGED, Damaged, Unfinished
+
+
+class UnfinishedSweep(Unfinished):
+    """What an unfinished sweep has done so far, in the folder NAME.partial beside its results NAME."""
+
+    def __init__(self, out: Path):
+        super().__init__(out, "sweep")
+
+    def write(self, chunk: Chunk, lanes: Lanes) -> None:
+        """Write the results of one chunk, whole or not at all."""
+        arrays = {"finite": lanes.finite, "optimum": lanes.optimum}
+        arrays |= {f"metrics/{name}": values for name, values in lanes.metrics.items()}
+        self.write_arrays(_name(chunk), arrays)
+
+    def read(self, chunk: Chunk) -> Lanes | None:
+        """Return the results of one chunk, or None where there are none.
+
+        Raises:
+            Damaged: when they are not what was written.
+        """
+        path = self.folder / _name(chunk)
+        if not path.exists():
+            return None
+        arrays = self.read_arrays(path.name)
+        try:
+            lanes = Lanes(finite=arrays.pop("finite"), optimum=arrays.pop("optimum"), metrics={})
+            if {len(values) for values in (*arrays.values(), *lanes[1:])} != {chunk.stop - chunk.start}:
+                raise ValueError
+        except DAMAGED as error:
+            raise Damaged(path.name) from error
+        metrics = {name.removeprefix("metrics/"): values for name, values in arrays.items()}
+        return lanes._replace(metrics=metrics)
+
+
+def _name(chunk: Chunk) -> str:
+    return f"{chunk.program}-{chunk.start}-{chunk.stop}.npz"

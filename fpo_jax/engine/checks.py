@@ -1,0 +1,156 @@
+"""Checks before a run: classes, ranges and shapes, then the values with which the first run begins."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from fpo_jax.engine.compilation import LIGHTLY, Compiled, is_traced
+from fpo_jax.engine.initial import Beginning, as_reals, begin, in_double
+from fpo_jax.engine.lanes import only_lane
+from fpo_jax.errors import InputError
+from fpo_jax.expect import check_shapes, check_weights
+from fpo_jax.hyperparameters import validate
+from fpo_jax.leader import Leader
+from fpo_jax.numerics.keys import named_key
+from fpo_jax.numerics.linear_solve import STATIONARY_ENOUGH
+from fpo_jax.types import Environment, Follower, Game, Key, Phi, Responses, Scalar, Theta
+
+
+def directly(program: Callable[..., Any], *arguments: Any, **static: Any) -> Any:
+    """Call a program as it is."""
+    return program(*arguments, **static)
+
+
+def check_run(
+    environment: Environment | Game,
+    leader: Leader,
+    follower: Follower,
+    keys: Key,
+    steps: int,
+    every: int = 1,
+) -> None:
+    """Check what can be checked before runs with these keys, [n]: `check_players`, then `check_begun`."""
+    environment, leader, follower = as_reals((environment, leader, follower))
+    check_players(environment, leader, follower, keys, steps, every)
+    device = jax.local_devices()[0]
+    with in_double((environment, follower, keys)) as precision:
+        begun = begin(environment, follower, keys, None, devices=(device,), precision=precision)
+    check_begun(begun, follower, keys)
+
+
+def check_players(
+    environment: Environment | Game,
+    leader: Leader,
+    follower: Follower,
+    keys: Key,
+    steps: int,
+    every: int = 1,
+    initial: tuple[Theta, Phi] | None = None,
+) -> None:
+    """Check what can be checked before anything is drawn: classes, ranges, shapes."""
+    if not isinstance(leader, Leader):
+        raise InputError("leader", type(leader).__name__, "a Leader, made from an objective")
+    for owner in (environment, leader.objective, leader.differentiator, leader, follower.feedback, follower):
+        if isinstance(owner, type):
+            raise InputError("class", owner.__name__, f"an instance, such as {owner.__name__}()")
+        validate(owner)
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+        raise InputError("steps", steps, "an integer >= 1")
+    if isinstance(every, bool) or not isinstance(every, int) or every < 1 or steps % every:
+        raise InputError("every", every, f"an integer >= 1 that divides the {steps} iterations")
+    if initial is not None:
+        _check_initial(environment, keys, initial)
+
+
+def check_begun(begun: Beginning, follower: Follower, keys: Key, call: Callable[..., Any] = directly) -> None:
+    """Check the values of the first run as it begins, where none of them is traced.
+
+    They are those of one program, `first`, which is run by `call`.
+    """
+    if is_traced((begun, follower, keys)):
+        return
+    responses, data, offline, residual = jax.device_get(call(first, begun, follower, keys))
+    check_weights(responses.sample)
+    _check_utility("utility(y)", responses.utility)
+    if data is not None:
+        _check_utility("utility(y) in the offline data", data.utility)
+    if offline is None and not follower.brings_anchor and not np.all(np.asarray(follower.alpha) == 1.0):
+        raise InputError("alpha", follower.alpha, "1, since this environment has no offline data")
+    if not residual <= STATIONARY_ENOUGH:
+        allowed = (
+            "given a ridge > 0, or a larger one: the Hessian of its loss is singular, or so nearly that "
+            f"rounding in {residual.dtype} decides its answer"
+            if residual == np.inf
+            else "one that reaches its best response here: with a reward affine in φ, or converged with more "
+            f"steps (relative gradient at its answer {residual:.1e}, not 0)"
+        )
+        raise InputError("follower", type(follower).__name__, allowed)
+
+
+def _check_initial(environment: Environment | Game, keys: Key, initial: tuple[Theta, Phi]) -> None:
+    own = jax.eval_shape(lambda keys: environment.draw(keys[0]).init(keys[0]), keys)
+    for name, given, expected in zip(("theta", "phi"), initial, own, strict=True):
+        shapes = jax.tree.map(jnp.shape, given), jax.tree.map(jnp.shape, expected)
+        if shapes[0] != shapes[1]:
+            raise InputError(f"initial {name}", f"of shape {shapes[0]}", f"of shape {shapes[1]}")
+
+
+@contextmanager
+def named_if_not_differentiable(follower: Follower) -> Iterator[None]:
+    """Turn what JAX says of a function without a derivative into one line that names the follower."""
+    try:
+        yield
+    except (TypeError, ValueError, NotImplementedError) as error:
+        if isinstance(error, InputError) or not re.search("differentiat|JVP", str(error)):
+            raise
+        allowed = f"differentiable where the objective foresees it ({str(error).splitlines()[0]})"
+        raise InputError("follower", type(follower).__name__, allowed) from error
+
+
+def _check_utility(name: str, utility: np.ndarray) -> None:
+    """Check that every response has a true utility, since a reward model that is trained on others has none.
+
+    Raises:
+        InputError: names the first response that has not.
+    """
+    for i in np.flatnonzero(~np.isfinite(utility))[:1]:
+        raise InputError(f"{name}, response {i}", utility[i], "finite")
+
+
+class Valued(NamedTuple):
+    """A sample of responses, and the true utility of each."""
+
+    sample: Responses
+    utility: Array
+
+
+@partial(Compiled, options=LIGHTLY)
+def first(
+    begun: Beginning, follower: Follower, keys: Key
+) -> tuple[Valued, Valued | None, Responses | None, Scalar | float]:
+    """Return the first run's responses, its offline data, the items made of them, the follower's residual."""
+    (game, (theta, reward_model), _), key = only_lane((begun, keys))
+    responses = game.respond(theta, key)
+    check_shapes(responses)
+    first = jax.tree.map(lambda leaf: leaf[0], responses.y)
+    shape = jnp.shape(game.reward(reward_model.phi, first))
+    if shape != ():
+        raise InputError("reward", f"of shape {shape}", "a scalar")
+    data_key = named_key(key, "initial data")
+    if jnp.result_type(float) == jnp.float32:  # the start is of double precision, what comes is not
+        reward_model = follower.update(game, theta, reward_model, data_key)
+    residual = follower.residual(game, theta, reward_model, data_key)
+
+    def valued(sample: Responses) -> Valued:
+        return Valued(sample, jax.vmap(game.utility)(sample.y))
+
+    data = game.offline()
+    offline = follower.feedback.offline(game, key)
+    return valued(responses), None if data is None else valued(data), offline, jnp.asarray(residual)

@@ -1,0 +1,203 @@
+"""Runs: the loop of `fpo_jax.run`, batched over keys, compiled, cut into segments where someone watches."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from fpo_jax.engine.checks import check_begun, check_players, directly, named_if_not_differentiable
+from fpo_jax.engine.compilation import OLDER, Compiled, is_traced
+from fpo_jax.engine.initial import Beginning, as_reals, begin, in_double
+from fpo_jax.engine.lanes import in_lanes, only_lane, padded
+from fpo_jax.engine.segments import OnEntry, Partway, Watch, entry_by_entry, in_segments, segment_lengths
+from fpo_jax.errors import InputError
+from fpo_jax.leader import Leader
+from fpo_jax.record import Record, full_record
+from fpo_jax.run import play
+from fpo_jax.types import Environment, Follower, Game, Key, Phi, State, Theta, Trace
+
+
+def run_seed(
+    environment: Environment | Game,
+    leader: Leader,
+    follower: Follower,
+    key: Key,
+    *,
+    steps: int,
+    record: Record = full_record,
+    every: int = 1,
+    keep_states: bool = False,
+    initial: tuple[Theta, Phi] | None = None,
+    on_entry: OnEntry | None = None,
+) -> tuple[State, Trace]:
+    """Run iterative RLHF once: `fpo_jax.run.play`, compiled.
+
+    Args:
+        environment: a distribution over games, of which one instance is drawn; or one game.
+        leader, follower: the two players. Their real-valued hyperparameters are traced: changing them
+            compiles nothing.
+        key: the only source of randomness; the same key means the same instance, start and noise. Instance
+            and start are drawn in double precision, but within a function that is traced in float32.
+        steps: iterations T, >= 1.
+        record: what to record, a function of (game, follower, state, key); `full_record` or `outcome`.
+        every: iterations from one entry of the trace to the next; it divides T.
+        keep_states: also record θ and the reward model at every entry.
+        initial: (θ₀, φ₀) in place of the game's own.
+        on_entry: called for every entry in order, with its iteration and its metrics, while the run goes on:
+            after each of 20 to 50 segments of it, fewer where it is short. What it raises ends the run.
+            Another hook compiles nothing.
+
+    Returns:
+        The final state, and a trace of T / every + 1 entries of which the first is before any update.
+
+    Raises:
+        InputError: names a hyperparameter out of range, a misshapen or unnormalised policy, a follower
+            that cannot keep its promise on this game, a hook within a function that JAX traces.
+    """
+    _, final, trace = run_by(
+        directly,
+        *(environment, leader, follower, key[None]),
+        devices=jax.local_devices()[:1],
+        steps=steps,
+        record=record,
+        every=every,
+        keep_states=keep_states,
+        initial=initial,
+        watch=entry_by_entry(on_entry, every, seed=0),
+    )
+    return cast(tuple[State, Trace], _only((final, trace)))
+
+
+_only = jax.jit(only_lane)
+
+
+def run_seeds(
+    environment: Environment | Game,
+    leader: Leader,
+    follower: Follower,
+    keys: Key,
+    *,
+    steps: int,
+    record: Record = full_record,
+    every: int = 1,
+    keep_states: bool = False,
+    initial: tuple[Theta, Phi] | None = None,
+    on_entry: OnEntry | None = None,
+) -> tuple[State, Trace]:
+    """Run iterative RLHF for every key at once: `run_seed`, vmapped; all results have a leading seed axis.
+
+    Seeds are spread over all local devices. `initial`, if given, is shared by all seeds. `on_entry` gets
+    metrics of shape [seed]. See `run_seed` for the arguments and the errors raised.
+    """
+    if jnp.ndim(keys) == 0 or len(keys) == 0:
+        raise InputError("keys", f"array of shape {jnp.shape(keys)}", "one key for each of >= 1 seeds")
+    _, final, trace = run_by(
+        directly,
+        *(environment, leader, follower, keys),
+        devices=jax.local_devices(),
+        steps=steps,
+        record=record,
+        every=every,
+        keep_states=keep_states,
+        initial=initial,
+        watch=entry_by_entry(on_entry, every, seed=slice(None)),
+    )
+    return (final, trace) if on_entry is None else jax.tree.map(jnp.asarray, (final, trace))
+
+
+def run_by(
+    call: Callable[..., Any],
+    environment: Environment | Game,
+    leader: Leader,
+    follower: Follower,
+    keys: Key,
+    *,
+    devices: Sequence[jax.Device],
+    steps: int,
+    record: Record = full_record,
+    every: int = 1,
+    keep_states: bool = False,
+    initial: tuple[Theta, Phi] | None = None,
+    watch: Watch | None = None,
+    partway: Partway | None = None,
+) -> tuple[Beginning, State, Trace]:
+    """Run as `run_seeds`, by programs that `call` calls, and also return how the runs began.
+
+    There are three: the beginning, which runs once and is compiled lightly, what is checked of it, and the
+    iterations. Seeds are spread over `devices`, or as many of them as there are seeds.
+
+    With `watch` the iterations run segment by segment; it sees each when it is done, and what is returned
+    lies in the host's memory. From `partway`, which it saw in an earlier run of the same arguments, the run
+    goes on: its trace holds all entries up to there, its other arrays the seeds alone.
+    """
+    environment, leader, follower = as_reals((environment, leader, follower))
+    check_players(environment, leader, follower, keys, steps, every, initial)
+    if watch is not None and is_traced((environment, leader, follower, keys, initial)):
+        allowed = "None within a function that JAX traces (jit, vmap, grad): there are no numbers yet to see"
+        raise InputError("on_entry", "given", allowed)
+    used = tuple(devices[: len(keys)])
+    with in_double((environment, follower, keys, initial)) as precision:
+        begun = call(begin, environment, follower, keys, initial, devices=used, precision=precision)
+    check_begun(begun, follower, keys, call)
+    program = iterations(len(keys), devices)
+
+    def advance(state: State, first: int, entries: int) -> tuple[State, Trace]:
+        with named_if_not_differentiable(follower):
+            found = call(
+                program,
+                *(leader, follower, begun.game, state, keys, jnp.asarray(first)),
+                devices=used,
+                steps=steps,
+                record=record,
+                every=every,
+                keep_states=keep_states,
+                entries=entries,
+            )
+        return cast(tuple[State, Trace], found)
+
+    if watch is None:
+        final, trace = jax.tree.map(lambda leaf: leaf[: len(keys)], advance(begun.state, 0, steps // every))
+    else:
+        lengths = segment_lengths(steps // every)
+        final, trace = in_segments(advance, begun.state, len(keys), lengths, every, watch, partway)
+    return begun, final, trace
+
+
+def first_divergence(trace: Trace) -> np.ndarray:
+    """Return, for each seed, the first entry of its trace that was not finite, or -1 where all were."""
+    finite = np.atleast_2d(np.asarray(trace.finite))
+    return np.where(finite.all(axis=1), -1, np.argmin(finite, axis=1))
+
+
+def _played(
+    leader: Leader,
+    follower: Follower,
+    game: Game,
+    state: State,
+    keys: Key,
+    first: Array,
+    *,
+    devices: tuple[jax.Device, ...],
+    **options: Any,
+) -> tuple[State, Trace]:
+    """Return `play` of every lane; there are more lanes than keys where the devices need them."""
+
+    def one(shared: Any, lane: Any) -> tuple[State, Trace]:
+        (leader, follower, first), (game, state, key) = shared, lane
+        return play(game, leader, follower, state, key, first=first, **options)
+
+    return in_lanes(one, devices)((leader, follower, first), (game, state, padded(keys, devices)))
+
+
+_STATIC = ("devices", "steps", "record", "every", "keep_states", "entries")
+play_lanes = Compiled(_played, {}, static_argnames=_STATIC)
+play_alone = Compiled(_played, OLDER, static_argnames=_STATIC)
+"""A lane alone on its device: what the older code generator makes of single games runs as fast."""
+
+
+def iterations(seeds: int, devices: Sequence[jax.Device]) -> Compiled:
+    """Return the program of the iterations of so many runs on these devices."""
+    return play_alone if seeds <= len(devices) else play_lanes

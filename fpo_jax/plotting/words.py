@@ -1,0 +1,42 @@
+"""How much room words take, so that none is cut off at the edge of a figure."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+from functools import cache
+
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
+
+HANDLE = 2.8
+"""Widths of a letter that the line before a name in a legend takes, and the gap between them."""
+GAP = 2.0
+"""Widths of a letter between two columns of a legend."""
+FEWEST = 12
+"""Letters of a line that is not folded, however wide."""
+
+
+@cache
+def width_of(words: str, size: float) -> float:
+    """Return how wide words of this size are, the widest of their lines, in points."""
+    font = FontProperties(size=size)
+    return max(text_to_path.get_text_width_height_descent(line, font, False)[0] for line in words.split("\n"))
+
+
+def fitted(words: str, size: float, room: float) -> str:
+    """Return words in as many lines as it takes for none to be wider than so many points."""
+    lines = []
+    for line in words.split("\n"):
+        letters, folded = len(line), line
+        while width_of(folded, size) > room and letters > FEWEST:
+            letters -= 1
+            folded = textwrap.fill(line, letters, break_long_words=False, break_on_hyphens=False)
+        lines.append(folded)
+    return "\n".join(lines)
+
+
+def legend_columns(labels: Sequence[str], size: float, room: float) -> int:
+    """Return in how many columns, of about equal length, labels fit into so many points."""
+    column = max(width_of(label, size) for label in labels) + (HANDLE + GAP) * size
+    most = max(1, min(len(labels), int((room + GAP * size) / column)))
+    return math.ceil(len(labels) / math.ceil(len(labels) / most))

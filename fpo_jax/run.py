@@ -1,0 +1,102 @@
+"""The loop of iterative RLHF, for one run: record, policy steps, retrain the reward model, repeat (paper).
+
+Randomness: one key a run. What draws in iteration t gets a key of its own by purpose and by t, so that every
+objective faces the same instance, the same start and the same noise. Comparisons are therefore paired.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from fpo_jax.leader import Leader
+from fpo_jax.numerics.keys import named_key
+from fpo_jax.numerics.scan import scan
+from fpo_jax.record import Record, defined, is_finite
+from fpo_jax.types import Follower, Game, Key, Phi, State, Theta, Trace
+
+
+def initial_state(
+    game: Game, follower: Follower, key: Key, initial: tuple[Theta, Phi] | None = None
+) -> State:
+    """Return the state before any update, from the game's own (θ₀, φ₀) or from given ones."""
+    theta, phi = game.init(named_key(key, "initial parameters")) if initial is None else initial
+    return State(theta, follower.init(game, theta, phi, named_key(key, "initial data")))
+
+
+def policy_step(game: Game, leader: Leader, follower: Follower, state: State, key: Key) -> State:
+    """Return the state after one step of the policy, at the present reward model."""
+    return state._replace(theta=leader.step(game, follower, state.theta, state.reward_model, key))
+
+
+def retrain(game: Game, follower: Follower, state: State, key: Key) -> State:
+    """Return the state after the reward model is retrained on what the present policy produces."""
+    return state._replace(reward_model=follower.update(game, state.theta, state.reward_model, key))
+
+
+def iterate(
+    game: Game, leader: Leader, follower: Follower, state: State, key: Key, progress: Array | float
+) -> State:
+    """Return the state after one iteration: `leader.policy_steps` steps of the policy, then `retrain`.
+
+    `progress`, in [0, 1], is the share of the iterations that are over: game and leader may anneal with it.
+    """
+    now, leader_now = game.at(progress), leader.at(progress)
+
+    def step(state: State, step_key: Key) -> tuple[State, None]:
+        return policy_step(now, leader_now, follower, state, step_key), None
+
+    step_keys = jax.random.split(named_key(key, "policy step"), leader.policy_steps)
+    state, _ = scan(step, state, step_keys)
+    return retrain(now, follower, state, named_key(key, "reward-model update"))
+
+
+def play(
+    game: Game,
+    leader: Leader,
+    follower: Follower,
+    state: State,
+    key: Key,
+    *,
+    steps: int,
+    record: Record,
+    every: int = 1,
+    keep_states: bool = False,
+    first: Array | int = 0,
+    entries: int | None = None,
+) -> tuple[State, Trace]:
+    """Return the final state and the trace of a run, or of a part of it: a function to be traced.
+
+    Args:
+        game, leader, follower: one instance, and the two players.
+        state: before iteration `first`.
+        key: of the run.
+        steps: iterations T of the whole run.
+        record: what an entry of the trace holds, a function of (game, follower, state, key).
+        every: iterations from one entry to the next; it divides T.
+        keep_states: also record θ and the reward model at every entry.
+        first: the iteration at which this part begins, of which there is an entry.
+        entries: further entries of this part; those of the whole run by default.
+
+    Returns:
+        The state after `every · entries` iterations, and a trace of entries + 1: the first of `state`.
+    """
+
+    @jax.jit  # so that it is traced once for the two places where it is needed
+    def entry(state: State, done: Array) -> Trace:
+        entry_key = jax.random.fold_in(named_key(key, "record"), done)
+        metrics = record(game.at(done / steps), follower, state, entry_key)
+        finite = is_finite(state) & is_finite(defined(metrics))
+        return Trace(metrics, state if keep_states else None, finite)
+
+    def one_iteration(state: State, done: Array) -> tuple[State, None]:
+        iteration_key = jax.random.fold_in(named_key(key, "iterations"), done)
+        return iterate(game, leader, follower, state, iteration_key, done / steps), None
+
+    def to_next_entry(state: State, done: Array) -> tuple[State, Trace]:
+        after, _ = scan(one_iteration, state, done + jnp.arange(every))
+        return after, entry(state, done)
+
+    number = steps // every if entries is None else entries
+    last, trace = jax.lax.scan(to_next_entry, state, first + every * jnp.arange(number))
+    end = entry(last, jnp.asarray(first + every * number))
+    return last, jax.tree.map(lambda rows, row: jnp.concatenate([rows, row[None]]), trace, end)
