@@ -11,12 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import struct
-from fpo_jax.engine.simulate import drawn, step
 from jax.flatten_util import ravel_pytree
 from scipy.special import expit
 
 from fpo_jax import BestResponse, Gradient, Responses, RewardModel
-from fpo_jax.engine.initial import as_reals, initial_state, instance
+from fpo_jax.engine.initial import as_reals, instance
 from fpo_jax.engine.internals import STAGES
 from fpo_jax.envs.bandit import Bandit, BanditGame
 from fpo_jax.envs.contextual import Contextual
@@ -27,6 +26,7 @@ from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.followers import Converged
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.record import outcome
+from fpo_jax.run import initial_state, iterate
 
 ROOT = Path(__file__).resolve().parent.parent
 FAST = ["--steps", "5", "--seeds", "3", "--dimension", "6"]
@@ -201,7 +201,7 @@ COUNTABLE = {
 
 @cache
 def compiled_iteration(environment, objective):
-    """Return an iteration of a small game with its record, compiled_iteration, and what it is called with."""
+    """Return an iteration of a small game with its record, compiled, and what it is called with."""
     wishes = {"environment": environment, "objective": objective, **COUNTABLE.get(environment, {})}
     settings = resolve({**wishes, "precision": "float64"})
     environment, leader, follower = as_reals(settings.build())
@@ -210,16 +210,14 @@ def compiled_iteration(environment, objective):
     @jax.jit
     def begin(key):
         game = instance(environment, key)
-        return game, initial_state(game, follower, key), drawn(game, leader, follower, key)
+        return game, initial_state(game, follower, key)
 
-    def iterate(game, leader, state, noise):
-        given = noise if settings.names.environment == "neural" else None  # elsewhere they are keys
-        after = step(game, leader, follower, state, key, given)
+    def iteration(game, leader, state):
+        after = iterate(game, leader, follower, state, key, 0.0)
         return after, outcome(game, follower, after, key)
 
-    game, state, noise = begin(key)
-    program = jax.jit(iterate).lower(game, leader, state, noise).compile()
-    return settings, program, (game, leader, state, noise)
+    game, state = begin(key)
+    return settings, jax.jit(iteration).lower(game, leader, state).compile(), (game, leader, state)
 
 
 def require_named(complaint, refused):

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fpo_jax.objectives.routes import EffectiveReward, Implicit
 from jax.flatten_util import ravel_pytree
 from scipy.optimize import brentq
 from scipy.special import expit
@@ -29,6 +28,7 @@ from fpo_jax.expect import training_data
 from fpo_jax.feedback import Comparison
 from fpo_jax.followers import Optax
 from fpo_jax.numerics.keys import named_key
+from fpo_jax.objectives import EffectiveReward, Implicit
 from fpo_jax.steering import foresighted_value, norm, steering
 from fpo_jax.testing.checks import central_difference
 from tests.helpers import CONTEXTUAL, ONE_PAIR, away_from_the_start, require_named

@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 
 from fpo_jax import outcome, seed_keys
-from fpo_jax.engine.initial import at_precision, directly, instance
-from fpo_jax.engine.simulate import Noise, run_by
+from fpo_jax.engine.checks import directly
+from fpo_jax.engine.initial import at_precision, instance
+from fpo_jax.engine.runs import run_by
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.experiments.core.settings import resolve
+from fpo_jax.experiments.parity.recorded import Noise, replay
+from fpo_jax.run import initial_state
 
 SEEDS, STEPS = 8, 12
 RUNS = {  # one of each kind of policy and of follower
@@ -96,29 +99,36 @@ def test_runs_in_float32_are_those_of_the_cpu(name, products, device, cpu):
 def metrics(name, device, precision, products):
     """Return what runs record, [seed, entry]; noise comes from outside, since a precision draws its own."""
     environment, leader, follower = resolve({"environment": name, "objective": RUNS[name]}).build()
+    samples = hasattr(follower, "draws")
     with computing(device, "float64"):
-        noise = injected(environment, leader, follower)
+        outside = starts_and_noise(environment, leader, follower) if samples else None
     with computing(device, precision), jax.default_matmul_precision(products):
-        _, _, trace = run_by(
-            directly,
-            *(environment, leader, follower, seed_keys(SEEDS)),
-            devices=(device,),
-            steps=STEPS,
-            record=outcome,
-            noise=None if noise is None else at_precision(noise, precision),
-        )
-    chex.assert_tree_is_on_device(trace, device=device)
-    chex.assert_tree_shape_prefix(trace.metrics, (SEEDS, STEPS + 1))
-    assert {values.dtype.name for values in trace.metrics.values()} == {precision}
-    return jax.device_get(trace.metrics)
+        if samples:
+            found = replayed(leader, follower, *at_precision(outside, precision))
+        else:
+            players = environment, leader, follower, seed_keys(SEEDS)
+            found = run_by(directly, *players, devices=(device,), steps=STEPS, record=outcome)[2].metrics
+    chex.assert_tree_is_on_device(found, device=device)
+    chex.assert_tree_shape_prefix(found, (SEEDS, STEPS if samples else STEPS + 1))
+    assert {values.dtype.name for values in found.values()} == {precision}
+    return jax.device_get(found)
 
 
-def injected(environment, leader, follower):
-    """Return noise for a game that samples; None for one whose expectations are exact."""
-    if not hasattr(follower, "draws"):
-        return None
-    policy_keys, data_keys = jax.random.split(jax.random.key(1), (2, STEPS))
-    return Noise(
-        jax.vmap(lambda key: environment.noise(key, leader.policy_steps))(policy_keys),
-        jax.vmap(lambda key: environment.noise(key, follower.draws))(data_keys),
-    )
+def replayed(leader, follower, starts, noise):
+    """Return what runs from these starts, with this noise, record, [seed, iteration]."""
+
+    def one(start):
+        game, *parameters = start
+        state = initial_state(game, follower, jax.random.key(0), tuple(parameters))
+        return replay(game, leader, follower, state, noise)[0]
+
+    return jax.jit(jax.vmap(one))(starts)
+
+
+def starts_and_noise(environment, leader, follower):
+    """Return instances with their first parameters, [seed], and noise of all iterations."""
+    starts = jax.vmap(lambda key: (environment, *environment.init(key)))(seed_keys(SEEDS))
+    policy_key, data_key = jax.random.split(jax.random.key(1))
+    shape = environment.responses, environment.dimension
+    policy = jax.random.normal(policy_key, (STEPS, leader.policy_steps, *shape))
+    return starts, Noise(policy, jax.random.normal(data_key, (STEPS, follower.draws, *shape)))

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fpo_jax.engine.simulate import first_divergence
 
 from fpo_jax import (
     Exact,
@@ -22,6 +21,7 @@ from fpo_jax import (
     run_seeds,
     seed_keys,
 )
+from fpo_jax.engine.runs import first_divergence
 from fpo_jax.envs.linear import Linear
 from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.types import Trace

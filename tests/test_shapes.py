@@ -9,7 +9,7 @@ from fpo_jax import Gradient
 from fpo_jax.data import Cost, Estimate
 from fpo_jax.envs.linear import Linear
 from fpo_jax.numerics.linear_solve import solve_positive
-from fpo_jax.objectives import Directed
+from fpo_jax.objectives.directed import Directed
 from fpo_jax.responses import accepted, best_of
 from fpo_jax.steering import sign_agreement
 

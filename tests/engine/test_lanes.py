@@ -1,4 +1,4 @@
-"""Lanes of one program: what all of them share, and how devices divide them."""
+"""Lanes of one program, and how devices divide them."""
 
 import os
 import subprocess
@@ -10,19 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from fpo_jax import Gradient, Leader, Myopic, run_seeds, seed_keys
-from fpo_jax.engine.lanes import apart, together
+from fpo_jax.engine.lanes import in_lanes, only_lane, padded
 from fpo_jax.envs.linear import Linear
 
 
-def test_what_all_lanes_share_stands_once():
-    lanes = jnp.arange(3.0)
-    shared, own = apart(lambda lane: {"same": jnp.ones(2), "own": lane**2, "none": None}, lanes)
-    chex.assert_trees_all_equal(shared, {"same": jnp.ones(2), "own": None, "none": None})
-    chex.assert_trees_all_equal(own, {"same": None, "own": lanes**2, "none": None})
-    whole = jax.vmap(lambda own: together(shared, own))(own)
-    chex.assert_trees_all_equal(whole, {"same": jnp.ones((3, 2)), "own": lanes**2, "none": None})
-    shared, own = apart(lambda lane: jnp.ones(2), lanes)
-    chex.assert_trees_all_equal((shared, own), (jnp.ones(2), None))
+def test_lanes_are_filled_up_for_the_devices_and_run_as_one_alone(key):
+    keys, devices = jax.random.split(key, 4), range(3)
+    filled = padded(keys, devices)
+    assert len(filled) == 6  # the next multiple of 3
+    chex.assert_trees_all_equal(filled[:4], keys)
+    chex.assert_trees_all_equal(filled[4:], keys[jnp.array([0, 0])])
+    assert len(padded(keys, range(2))) == 4
+    draw = in_lanes(lambda shared, key: shared + jax.random.normal(key), jax.devices()[:1])
+    np.testing.assert_array_equal(only_lane(draw(2.0, keys)), 2.0 + jax.random.normal(keys[0]))
 
 
 THREE_DEVICES = """
@@ -33,7 +33,7 @@ import jax, numpy
 from fpo_jax.envs.linear import Linear
 from fpo_jax.experiments.core import programs
 from fpo_jax import Gradient, Leader, Myopic, run_seeds, seed_keys
-from fpo_jax.engine.simulate import run_by
+from fpo_jax.engine.runs import run_by
 jax.config.update("jax_enable_x64", True)
 devices = jax.local_devices()
 assert len(devices) == 3
@@ -41,7 +41,7 @@ players = Linear(dimension=6), Leader(Myopic(), policy_lr=0.02), Gradient()
 _, four = run_seeds(*players, seed_keys(4), steps=20)
 programs.keep_in(Path(sys.argv[1]))
 begun, _, two = run_by(partial(programs.call_kept, "two"), *players, seed_keys(2), devices=devices, steps=20)
-assert begun.first.finite.sharding.num_devices == 2
+assert begun.optimum.sharding.num_devices == 2
 numpy.savez(sys.argv[2], **{f"{number} {name}": values
     for number, trace in ((4, four), (2, two)) for name, values in trace.metrics.items()})
 """

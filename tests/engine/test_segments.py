@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fpo_jax.engine.simulate import continue_alone, continue_lanes, run_by
 
 from fpo_jax import Gradient, InputError, Leader, Relaxed, outcome, run_seed, run_seeds, seed_keys
-from fpo_jax.engine.initial import directly
+from fpo_jax.engine.checks import directly
 from fpo_jax.engine.internals import programs_of
-from fpo_jax.engine.segments import segment_rows
+from fpo_jax.engine.runs import play_alone, play_lanes, run_by
+from fpo_jax.engine.segments import segment_lengths
 from fpo_jax.envs.linear import Linear
 
 PLAYERS = Linear(dimension=4), Leader(Relaxed()), Gradient()
@@ -38,7 +38,7 @@ def test_the_metrics_of_one_run_are_scalars(key):
 
 def test_another_hook_compiles_nothing():
     go = partial(run_seeds, *PLAYERS, steps=60, record=outcome)
-    programs = continue_lanes.jitted, continue_alone.jitted
+    programs = play_lanes.jitted, play_alone.jitted
     counts = []
     for first_seed in (0, 5):
         go(seed_keys(3, first_seed), on_entry=lambda iteration, metrics: None)
@@ -76,12 +76,14 @@ def test_a_hook_within_a_traced_function_is_refused(key):
 
 
 def test_lengths_of_segments():
-    for rows in [*range(1, 400), 4001, 10**6 + 1]:
-        length = segment_rows(rows)
-        number = -(-rows // length)
-        assert (20 <= number <= 50) if rows > 50 else length == 1
-    assert segment_rows(201) == 7  # 29 · 7 = 203; 41 · 5 and 34 · 6 are further from 201
-    assert segment_rows(251) == 6  # 42 · 6 = 252
+    for entries in [*range(1, 400), 4001, 10**6 + 1]:
+        lengths = segment_lengths(entries)
+        assert sum(lengths) == entries
+        assert len({*lengths[:-1]}) <= 1
+        assert (20 <= len(lengths) <= 50) if entries >= 20 else lengths == [1] * entries
+    assert segment_lengths(200) == [10] * 20
+    assert segment_lengths(201) == [10] * 20 + [1]  # 3 · 67 has no divisor from 5 to 10
+    assert segment_lengths(261) == [9] * 29  # the greatest divisor from 6 to 13
 
 
 def test_a_run_goes_on_from_where_it_was_cut_to_the_last_bit():

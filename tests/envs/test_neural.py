@@ -1,24 +1,21 @@
 """The paper's neural environment: against the oracle, injected with noise, and as published."""
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import struct
-from fpo_jax.engine.simulate import Noise, step
-from fpo_jax.engine.simulate import drawn as drawn_ahead
-from jax.flatten_util import ravel_pytree
 
 from fpo_jax import Leader, Myopic, Practical, Proximal, Relaxed, RewardModel, outcome, run_seed
-from fpo_jax.engine.initial import initial_state
 from fpo_jax.envs.linear import Linear
 from fpo_jax.envs.neural import Neural
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.bench.numpy_oracle import NeuralOracle, random_network
+from fpo_jax.experiments.parity.recorded import Noise, replay
 from fpo_jax.followers import Optax
 from fpo_jax.hyperparameters import validate
 from fpo_jax.objectives import Fpo
+from fpo_jax.run import initial_state
 
 STEPS, INNER, DRAWS, WIDTHS, DIMENSION = 12, 3, 2, (4, 5, 3, 1), 4
 ARMS = {  # the others are replayed by the tests of parity
@@ -84,33 +81,12 @@ def test_runs_equal_the_oracle(objective, key):
         optimizer="adam", rm_lr=0.02, weight_decay=0.1, draws=DRAWS, buffer_size=5, replay="fifo"
     )
     expected = oracle.run(weights, biases, *noise)
-    state, trace = run_seed(
-        game,
-        leader,
-        follower,
-        key,
-        steps=STEPS,
-        record=outcome,
-        initial=(jnp.zeros(DIMENSION), as_phi(weights, biases)),
-        noise=Noise(*(leaf[:, :, None] for leaf in noise)),  # one response at a time
-    )
+    start = initial_state(game, follower, key, (jnp.zeros(DIMENSION), as_phi(weights, biases)))
+    recorded = Noise(*(jnp.asarray(leaf[:, :, None]) for leaf in noise))  # one response at a time
+    metrics, theta = jax.jit(replay)(game, leader, follower, start, recorded)
     for name in ("true_utility", "noise_norm"):
-        np.testing.assert_allclose(trace.metrics[name][1:], expected[name], rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(state.theta, expected["theta"][-1], rtol=1e-10)
-    phi = as_phi(oracle.W, oracle.b)
-    np.testing.assert_allclose(ravel_pytree(state.reward_model.phi)[0], ravel_pytree(phi)[0], rtol=1e-10)
-
-
-def test_noise_drawn_ahead_is_the_noise_that_a_step_draws(key):
-    game, follower = Neural(rm_hidden="3", dimension=4), Optax(draws=2, buffer_size=4, replay="fifo")
-    leader = Leader(Myopic(), policy_steps=2)
-
-    @jax.jit
-    def both():
-        state, ahead = initial_state(game, follower, key), drawn_ahead(game, leader, follower, key)
-        return [step(game, leader, follower, state, key, noise) for noise in (None, ahead)]
-
-    chex.assert_trees_all_equal(*both())
+        np.testing.assert_allclose(metrics[name], expected[name], rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(theta, expected["theta"], rtol=1e-10)
 
 
 def test_fpo_is_all_three_arms_of_the_paper(key):
@@ -159,11 +135,6 @@ def test_bad_input(key):
     leader = Leader(Myopic())
     with pytest.raises(InputError, match=r"reward = of shape \(2,\): must be a scalar"):
         run_seed(Wide(dimension=3), leader, Optax(), key, steps=1)
-    noise = Noise(np.zeros((2, 1, 1, 3)), np.zeros((2, 5, 1, 3)))
-    with pytest.raises(InputError, match="noise = given: must be None: Linear draws none"):
-        run_seed(Linear(dimension=3), leader, Optax(), key, steps=2, noise=noise)
-    with pytest.raises(InputError, match=r"noise.policy = of shape \[2, 1, 1, 3\]: must be of shape \[3, 1"):
-        run_seed(Neural(dimension=3), leader, Optax(), key, steps=3, noise=noise)
     other = (jnp.zeros(10), as_phi(*drawn()[:2]))
     with pytest.raises(InputError, match="initial phi"):
         run_seed(Neural(), leader, Optax(), key, steps=1, initial=other)

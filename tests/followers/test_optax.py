@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,34 +76,6 @@ def test_standard_plus_steering_is_the_gradient_of_F(case, key):
     total, steered, difference = both()
     assert norm(steered) > 1e-6
     assert norm(total - difference) < 1e-6 * norm(difference)
-
-
-@pytest.mark.parametrize(
-    ("environment", "follower"),
-    [
-        (
-            Bandit(ordinary=3, planted=1),
-            Optax(optimizer="sgd", alpha=0.3, draws=2, buffer_size=5, replay="fifo"),
-        ),
-        (Linear(dimension=3), Optax(alpha=0.5, draws=1, buffer_size=3, replay="mixed", warm_start=False)),
-    ],
-)
-def test_an_update_is_the_same_in_one_piece_and_prepared(environment, follower, key):
-    @jax.jit
-    def both():
-        game = environment.draw(key)
-        theta, model = after_some_updates(game, follower, key)
-
-        def pulled(model):
-            phi, pull_back = jax.vjp(lambda t: follower.update(game, t, model, key).phi, theta)
-            return phi, pull_back(jnp.ones_like(phi))
-
-        prepared = follower.prepared(game, model)
-        return pulled(model), pulled(prepared), norm(prepared.ahead)
-
-    whole, apart, ahead = both()
-    assert ahead > 1e-3
-    chex.assert_trees_all_close(whole, apart, rtol=1e-10)
 
 
 def test_plain_descent_on_fresh_draws_is_the_gradient_follower(key):

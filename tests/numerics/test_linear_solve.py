@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fpo_jax.objectives.routes import Implicit
 
 from fpo_jax import BestResponse, RewardModel
 from fpo_jax.engine.initial import at_precision
 from fpo_jax.envs.bandit import Arm, BanditGame
 from fpo_jax.numerics.linear_solve import Limits, solve, solve_positive
+from fpo_jax.objectives import Implicit
 from fpo_jax.steering import steering
 
 

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fpo_jax.objectives.routes import EffectiveReward
 
 from fpo_jax import (
     BestOf,
@@ -21,6 +20,7 @@ from fpo_jax import (
 from fpo_jax.envs.bandit import Bandit
 from fpo_jax.envs.contextual import Contextual
 from fpo_jax.envs.linear import Linear
+from fpo_jax.objectives import EffectiveReward
 from fpo_jax.objectives.best_of_n import Selected, effective_rewards, reward_scores
 from fpo_jax.responses import accepted, best_of
 from fpo_jax.steering import foresighted_value, norm, steering

@@ -12,7 +12,8 @@ from fpo_jax.envs.contextual import Contextual
 from fpo_jax.envs.parts.contextual_game import ContextualGame
 from fpo_jax.expect import follower_loss, training_data
 from fpo_jax.followers import Optax
-from fpo_jax.objectives import EffectiveReward, Implicit, policy_share
+from fpo_jax.objectives import EffectiveReward, Implicit
+from fpo_jax.objectives.effective_reward import policy_share
 from fpo_jax.steering import foresight_keys, norm
 from tests.helpers import CASES
 

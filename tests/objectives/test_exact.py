@@ -5,12 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import struct
-from fpo_jax.objectives.routes import Implicit
 
 from fpo_jax import BestResponse, Exact, Gradient, Leader, Relaxed, RewardModel, outcome, run_seeds, seed_keys
 from fpo_jax.envs.bandit import Bandit, BanditGame
 from fpo_jax.envs.linear import Linear
-from fpo_jax.objectives import FirstOrder, Limit
+from fpo_jax.objectives import FirstOrder, Implicit, Limit
 from fpo_jax.steering import foresighted_value
 from tests.helpers import at, at_random, relative_error, slope
 

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import struct
-from fpo_jax.objectives.routes import EffectiveReward, Implicit, ScoreFunction, ZeroOrder
 
 from fpo_jax import BestResponse, Exact, Gradient, Myopic
 from fpo_jax.errors import InputError
 from fpo_jax.followers import Optax
+from fpo_jax.objectives import EffectiveReward, Implicit, ScoreFunction, ZeroOrder
 from tests.helpers import CASES, at, away_from_the_start, relative_error
 
 UNROLLED = "unrolled over three best responses"

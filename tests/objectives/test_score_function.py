@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from fpo_jax.objectives.routes import ScoreFunction
 
 from fpo_jax import BestResponse, Exact
 from fpo_jax.envs.bandit import Bandit
+from fpo_jax.objectives import ScoreFunction
 from fpo_jax.steering import norm
 from tests.helpers import at
 

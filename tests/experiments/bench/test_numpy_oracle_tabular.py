@@ -17,7 +17,7 @@ FORMS = {"myopic": (0.0, 0.0), "practical": (0.2, 0.0), "relaxed": (0.2, 1.0), "
 def test_tabular_oracle(objective):
     """The corridor has the right sizes, 7 states and 2 actions; what is in its tables is random here."""
     form, rng = FORMS[objective], np.random.default_rng(3)
-    _, program, (game, leader, state, noise) = compiled_iteration("corridor", "fpo" if form else "exact")
+    _, program, (game, leader, state) = compiled_iteration("corridor", "fpo" if form else "exact")
     if form:
         weight, oracle = form
         leader = leader.replace(objective=Fpo(weight=weight, oracle=oracle))
@@ -31,7 +31,7 @@ def test_tabular_oracle(objective):
     first = state.reward_model._replace(phi=mine.trained(np.zeros((7, 2)))[0])
     state, rows = state._replace(reward_model=first), []
     for _ in range(40):
-        state, metrics = program(game, leader, state, noise)
+        state, metrics = program(game, leader, state)
         rows.append(metrics)
     for name in ("true_utility", "proxy_reward", "blind_spot_mass", "kl"):
         recorded = [float(row[name]) for row in rows]
