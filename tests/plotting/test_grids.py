@@ -8,15 +8,9 @@ from fpo_jax import plotting
 def test_heat_map_puts_values_where_they_belong():
     _, axes = plotting.panels(1, 1)
     values = np.array([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]])
-    drawn = plotting.heat_map(
-        axes[0, 0],
-        np.array([0.01, 0.1, 1.0]),
-        np.array([1.0, 2.0]),
-        values,
-        "",
-        colours="viridis",
-        limits=(0, 5),
-    )
+    places = np.array([0.01, 0.1, 1.0]), np.array([1.0, 2.0])
+    heat = plotting.HeatMap(*places, values, limits=(0, 5), colours="viridis")
+    drawn = plotting.draw(axes[0, 0], plotting.Chart("", [heat]))
     x, y = drawn._coordinates[0, :, 0], drawn._coordinates[:, 0, 1]
     # decades meet halfway by ratio; units halfway by difference, and reach as far beyond the ends
     np.testing.assert_allclose(x, 10.0 ** np.array([-2.5, -1.5, -0.5, 0.5]))
