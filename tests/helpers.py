@@ -201,7 +201,7 @@ COUNTABLE = {
 
 @cache
 def compiled_iteration(environment, objective):
-    """Return an iteration of a small game with its record, compiled_iteration, and what it is called with."""
+    """Return an iteration of a small game with its record, compiled, and what it is called with."""
     wishes = {"environment": environment, "objective": objective, **COUNTABLE.get(environment, {})}
     settings = resolve({**wishes, "precision": "float64"})
     environment, leader, follower = as_reals(settings.build())
@@ -212,13 +212,12 @@ def compiled_iteration(environment, objective):
         game = instance(environment, key)
         return game, initial_state(game, follower, key)
 
-    def one(game, leader, state):
+    def iteration(game, leader, state):
         after = iterate(game, leader, follower, state, key, 0.0)
         return after, outcome(game, follower, after, key)
 
     game, state = begin(key)
-    program = jax.jit(one).lower(game, leader, state).compile()
-    return settings, program, (game, leader, state)
+    return settings, jax.jit(iteration).lower(game, leader, state).compile(), (game, leader, state)
 
 
 def require_named(complaint, refused):

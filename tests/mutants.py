@@ -89,9 +89,11 @@ class Copy:
         try:
             out, _ = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
             return "too long"
+        finally:
+            if process.poll() is None:  # that, or we are interrupted
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
         if process.returncode in (0, 5):  # 5: all of them are slow
             return None
         found = re.search(r"^(?:FAILED|ERROR) (\S+)", out, re.MULTILINE)

@@ -99,33 +99,36 @@ def test_runs_in_float32_are_those_of_the_cpu(name, products, device, cpu):
 def metrics(name, device, precision, products):
     """Return what runs record, [seed, entry]; noise comes from outside, since a precision draws its own."""
     environment, leader, follower = resolve({"environment": name, "objective": RUNS[name]}).build()
-    keys = seed_keys(SEEDS)
-    if name == "neural":
-        with computing(device, precision), jax.default_matmul_precision(products):
-            recorded = replayed(environment, leader, follower, keys, precision)
-        return jax.device_get(recorded)
+    samples = hasattr(follower, "draws")
+    with computing(device, "float64"):
+        outside = starts_and_noise(environment, leader, follower) if samples else None
     with computing(device, precision), jax.default_matmul_precision(products):
-        _, _, trace = run_by(
-            directly,
-            *(environment, leader, follower, keys),
-            devices=(device,),
-            steps=STEPS,
-            record=outcome,
-        )
-    chex.assert_tree_is_on_device(trace, device=device)
-    chex.assert_tree_shape_prefix(trace.metrics, (SEEDS, STEPS + 1))
-    assert {values.dtype.name for values in trace.metrics.values()} == {precision}
-    return jax.device_get(trace.metrics)
+        if samples:
+            found = replayed(leader, follower, *at_precision(outside, precision))
+        else:
+            players = environment, leader, follower, seed_keys(SEEDS)
+            found = run_by(directly, *players, devices=(device,), steps=STEPS, record=outcome)[2].metrics
+    chex.assert_tree_is_on_device(found, device=device)
+    chex.assert_tree_shape_prefix(found, (SEEDS, STEPS if samples else STEPS + 1))
+    assert {values.dtype.name for values in found.values()} == {precision}
+    return jax.device_get(found)
 
 
-def replayed(environment, leader, follower, keys, precision):
-    """Return what the neural environment records with noise drawn in float64 and cast: [seed, iteration]."""
-    policy = np.random.default_rng(1).normal(size=(STEPS, leader.policy_steps, 1, environment.dimension))
-    data = np.random.default_rng(2).normal(size=(STEPS, follower.draws, 1, environment.dimension))
-    noise = at_precision(Noise(jnp.asarray(policy), jnp.asarray(data)), precision)
+def replayed(leader, follower, starts, noise):
+    """Return what runs from these starts, with this noise, record, [seed, iteration]."""
 
-    def one(key):
-        state = initial_state(environment, follower, key)
-        return replay(environment, leader, follower, state, noise)[0]
+    def one(start):
+        game, *parameters = start
+        state = initial_state(game, follower, jax.random.key(0), tuple(parameters))
+        return replay(game, leader, follower, state, noise)[0]
 
-    return jax.jit(jax.vmap(one))(keys)
+    return jax.jit(jax.vmap(one))(starts)
+
+
+def starts_and_noise(environment, leader, follower):
+    """Return instances with their first parameters, [seed], and noise of all iterations."""
+    starts = jax.vmap(lambda key: (environment, *environment.init(key)))(seed_keys(SEEDS))
+    policy_key, data_key = jax.random.split(jax.random.key(1))
+    shape = environment.responses, environment.dimension
+    policy = jax.random.normal(policy_key, (STEPS, leader.policy_steps, *shape))
+    return starts, Noise(policy, jax.random.normal(data_key, (STEPS, follower.draws, *shape)))

@@ -1,13 +1,29 @@
-"""Lanes of one program, divided among devices."""
+"""Lanes of one program, and how devices divide them."""
 
 import os
 import subprocess
 import sys
 
+import chex
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from fpo_jax import Gradient, Leader, Myopic, run_seeds, seed_keys
+from fpo_jax.engine.lanes import in_lanes, only_lane, padded
 from fpo_jax.envs.linear import Linear
+
+
+def test_lanes_are_filled_up_for_the_devices_and_run_as_one_alone(key):
+    keys, devices = jax.random.split(key, 4), range(3)
+    filled = padded(keys, devices)
+    assert len(filled) == 6  # the next multiple of 3
+    chex.assert_trees_all_equal(filled[:4], keys)
+    chex.assert_trees_all_equal(filled[4:], keys[jnp.array([0, 0])])
+    assert len(padded(keys, range(2))) == 4
+    draw = in_lanes(lambda shared, key: shared + jax.random.normal(key), jax.devices()[:1])
+    np.testing.assert_array_equal(only_lane(draw(2.0, keys)), 2.0 + jax.random.normal(keys[0]))
+
 
 THREE_DEVICES = """
 import sys

@@ -77,26 +77,26 @@ def test_a_hook_within_a_traced_function_is_refused(key):
 
 def test_lengths_of_segments():
     for entries in [*range(1, 400), 4001, 10**6 + 1]:
-        *others, last = lengths = segment_lengths(entries)
+        lengths = segment_lengths(entries)
         assert sum(lengths) == entries
-        assert 20 <= len(lengths) <= 51 if entries >= 40 else set(lengths) == {1}
-        assert not others or (len({*others}) == 1 and last <= others[0])
-    assert segment_lengths(300) == [15] * 20  # the fewest: each repeats an entry
-    assert segment_lengths(4000) == [200] * 20
-    assert segment_lengths(211) == [10] * 21 + [1]  # a prime number, so that the last is shorter
+        assert len({*lengths[:-1]}) <= 1
+        assert (20 <= len(lengths) <= 50) if entries >= 20 else lengths == [1] * entries
+    assert segment_lengths(200) == [10] * 20
+    assert segment_lengths(201) == [10] * 20 + [1]  # 3 · 67 has no divisor from 5 to 10
+    assert segment_lengths(261) == [9] * 29  # the greatest divisor from 6 to 13
 
 
 def test_a_run_goes_on_from_where_it_was_cut_to_the_last_bit():
     seen, options = [], {"devices": jax.local_devices(), "steps": 60, "record": outcome, "keep_states": True}
     go = partial(run_by, directly, *PLAYERS, seed_keys(3), **options)
     _, final, trace = go(watch=seen.append)
-    assert len(seen) == 20  # of 3 iterations
+    assert len(seen) == 16  # chunks of 4 iterations, and one that holds the last entry alone
     done = seen[4].done
-    assert done == 5 * 3 + 1
+    assert done == 5 * 4
     cut = seen[4]._replace(trace=jax.tree.map(lambda leaf: leaf[:, :done], trace))
     later = []
     _, *resumed = go(watch=later.append, partway=cut)
-    assert len(later) == 15
+    assert len(later) == 11
     chex.assert_trees_all_equal(resumed, [final, trace])
 
 

@@ -1,7 +1,6 @@
 """Operations of an iteration, counted as XLA counts them."""
 
 import pytest
-from fpo_jax.experiments.bench.measurement import MEASURED
 
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.experiments.bench.arithmetic import (
@@ -10,6 +9,7 @@ from fpo_jax.experiments.bench.arithmetic import (
     Work,
     iteration,
 )
+from fpo_jax.experiments.bench.rows import MEASURED
 from fpo_jax.experiments.core.settings import in_precision, resolve
 from tests.helpers import compiled_iteration
 

@@ -2,12 +2,13 @@
 
 import pytest
 
-from fpo_jax.experiments.bench.cold_start import _covered, cold_starts
+from fpo_jax.experiments.bench.cold_start import cold_starts
+from fpo_jax.experiments.cli.stages import covered
 
 
 def test_stages_that_lie_within_one_another_count_once():
     # 0 … 2, 1 … 3 and 5 … 6 cover 3 + 1 seconds
-    assert _covered([(1.0, 3.0), (5.0, 6.0), (0.0, 2.0), (0.5, 1.0)]) == 4.0
+    assert covered([(1.0, 3.0), (5.0, 6.0), (0.0, 2.0), (0.5, 1.0)]) == 4.0
 
 
 @pytest.mark.slow

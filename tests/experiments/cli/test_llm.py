@@ -9,10 +9,10 @@ import pytest
 
 from fpo_jax.errors import InputError
 from fpo_jax.experiments import llm
-from fpo_jax.experiments.cli.llm import HOW, Answer, Llm, _said
+from fpo_jax.experiments.cli.llm import HOW, AnswerOptions, LlmOptions, _said
 from fpo_jax.experiments.cli.main import main
 from fpo_jax.experiments.cli.options import parse
-from fpo_jax.experiments.llm.settings import AnswerSettings, Settings
+from fpo_jax.experiments.llm.settings import AnswerSettings, TrainSettings
 from tests.helpers import ROOT
 
 TOLD = ["--model", "m", "--prompts", "p"]
@@ -42,14 +42,15 @@ def test_only_the_pipeline_imports_the_extra():
 
 
 def test_defaults_are_the_published_settings():
-    settings = Settings.of({"model": "m", "prompts": "p"})
+    settings = TrainSettings.of({"model": "m", "prompts": "p"})
     assert (settings.weight, settings.candidates, settings.lora_rank, settings.lora_alpha) == (10, 8, 16, 32)
     assert (settings.policy_lr, settings.head_lr, settings.accumulation) == (2e-5, 5e-5, 4)
     assert (settings.tokens, settings.steps) == (32, 500)
 
 
 @pytest.mark.parametrize(
-    ("options", "settings", "but"), [(Llm, Settings, HOW), (Answer, AnswerSettings, ("out", "device"))]
+    ("options", "settings", "but"),
+    [(LlmOptions, TrainSettings, HOW), (AnswerOptions, AnswerSettings, ("out", "device"))],
 )
 def test_every_setting_is_an_option(options, settings, but):
     names = [field.name for field in dataclasses.fields(options) if field.name not in but]
@@ -59,12 +60,12 @@ def test_every_setting_is_an_option(options, settings, but):
 def test_a_command_repeats_its_settings():
     changed = {"mode": "proximal", "lora_modules": ["o_proj", "k_proj"], "chat": False, "weight": 1}
     changed |= {"model": "a folder", "devices": 2, "policy_lr": 1e-3, "oracle": "o"}
-    settings = Settings.of({"prompts": "p", **changed})
-    assert Settings.of(settings.as_dict()) == settings
+    settings = TrainSettings.of({"prompts": "p", **changed})
+    assert TrainSettings.of(settings.as_dict()) == settings
     words = shlex.split(settings.command())
     assert words[:2] == ["fpo-jax", "llm"]
-    given = parse(Llm, words[2:], "llm")
-    assert Settings.of(_said(given, HOW)) == settings
+    given = parse(LlmOptions, words[2:], "llm")
+    assert TrainSettings.of(_said(given, HOW)) == settings
 
 
 @pytest.mark.parametrize(
@@ -84,4 +85,4 @@ def test_a_command_repeats_its_settings():
 )
 def test_settings_that_cannot_be_used(wrong, wanted):
     with pytest.raises(InputError, match=wanted):
-        Settings.of({"model": "m", "prompts": "p"} | wrong)
+        TrainSettings.of({"model": "m", "prompts": "p"} | wrong)

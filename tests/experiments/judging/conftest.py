@@ -40,5 +40,5 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def numbers_alone(monkeypatch):
     """Leave the figure and the page out, which take longer than all else and are read elsewhere."""
-    monkeypatch.setattr("fpo_jax.experiments.judging.outcome.draw", lambda rows: {})
+    monkeypatch.setattr("fpo_jax.experiments.judging.files.draw", lambda rows: {})
     monkeypatch.setattr("fpo_jax.experiments.report.page.write", lambda *_: None)

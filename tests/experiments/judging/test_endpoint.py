@@ -6,12 +6,12 @@ import sys
 import pytest
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.judging.endpoint import Endpoint, Key, require_url
+from fpo_jax.experiments.judging.endpoint import ApiKey, Endpoint, require_url
 from tests.helpers import call
 
 
 def test_the_coin_is_fair_and_stays():
-    sides = ["".join(Endpoint("", "", Key(), "", seed=s).first(i) for i in range(400)) for s in (0, 0, 1)]
+    sides = ["".join(Endpoint("", "", ApiKey(), "", seed=s).first(i) for i in range(400)) for s in (0, 0, 1)]
     assert sides[0] == sides[1] != sides[2]
     # 400 fair coins: 200 heads, standard deviation 10
     assert all(150 < side.count("a") < 250 for side in sides)
@@ -19,11 +19,11 @@ def test_the_coin_is_fair_and_stays():
 
 def test_a_key_hides(monkeypatch):
     monkeypatch.setenv("A_KEY", "  sk-a'b/c \n")
-    key = Key.from_environment("A_KEY")
+    key = ApiKey.from_environment("A_KEY")
     assert key.secret == "sk-a'b/c"
     for said in ("Bearer sk-a'b/c!", "sk-a%27b%2Fc", json.dumps({"k": "sk-a'b/c"}), "sk-a\\'b/c"):
         assert "sk-a" not in key.hidden_in(said)
-    assert Key.from_environment("").hidden_in("nothing to hide") == "nothing to hide"
+    assert ApiKey.from_environment("").hidden_in("nothing to hide") == "nothing to hide"
     assert "sk-a" not in f"{key} {key!r}"
 
 

@@ -6,7 +6,7 @@ from tests.helpers import SCORED, call
 
 
 def test_a_reward_model_in_a_folder_is_read_by_the_extra(folder, capsys, monkeypatch):
-    """What it reads is in tests/experiments/llm/test_scorer.py."""
+    """What it reads is in tests/experiments/llm/test_reward_model.py."""
     (folder / "model").mkdir()
     found = importlib.util.find_spec
     monkeypatch.setattr(
@@ -18,5 +18,5 @@ def test_a_reward_model_in_a_folder_is_read_by_the_extra(folder, capsys, monkeyp
     assert line.startswith("fpo-jax: error: scorer = model: ")
     assert "a folder needs the extra llm: in a clone, pip install '.[llm]' (" in line
     assert "tunix" in line
-    assert importlib.util.find_spec("fpo_jax.experiments.llm.scorer") is not None  # which the extra is for
+    assert importlib.util.find_spec("fpo_jax.experiments.llm.reward_model") is not None  # for which it is
     assert not (folder / "result.partial").exists()

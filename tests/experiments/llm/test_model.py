@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from fpo_jax.experiments.llm.loop import mesh_over
 from safetensors.numpy import load_file
 from transformers import LlamaForCausalLM, LlamaForSequenceClassification
 
@@ -17,6 +16,7 @@ from fpo_jax.experiments.llm import checkpoint as files
 from fpo_jax.experiments.llm.generation import Sampling, draw, last_hidden, log_likelihood, read_prompt, said
 from fpo_jax.experiments.llm.model import KNOWN, Lora, Net, Rope, fresh_adapter
 from fpo_jax.experiments.llm.prompts import padded
+from fpo_jax.experiments.llm.step import mesh_over
 from tests.experiments.llm.conftest import model_config
 
 LENGTH = 100  # beyond the 64 positions at which this checkpoint's rotary embedding is scaled

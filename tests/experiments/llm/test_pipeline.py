@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from fpo_jax.experiments.cli.main import main
-from fpo_jax.experiments.core import unfinished
-from fpo_jax.experiments.llm import adapter, running
-from fpo_jax.experiments.llm.settings import MODES, Settings
+from fpo_jax.experiments.llm import adapter
+from fpo_jax.experiments.llm.pipeline import Pipeline, prepare
+from fpo_jax.experiments.llm.settings import MODES, TrainSettings
 from tests.experiments.llm.conftest import STEPS, options
 
 
@@ -82,8 +82,8 @@ def test_the_policy_moves_only_when_gradients_have_gathered(results):
 def test_with_a_copy_as_oracle_and_soft_labels_the_head_has_nothing_to_learn(given):
     """p_φ = p* wherever φ = φ*: to the bit the head stays, and relaxed FPO is RLHF; hard labels move it."""
     for labels, moves in (("soft", False), ("hard", True)):
-        settings = Settings.of(given | {"mode": "relaxed", "new_head": False, "labels": labels})
-        pipeline = running.prepare(settings)
+        settings = TrainSettings.of(given | {"mode": "relaxed", "new_head": False, "labels": labels})
+        pipeline = prepare(settings)
         state = pipeline.start
         for number in range(STEPS):
             state, written = pipeline.step(state, number)
@@ -95,7 +95,7 @@ def test_with_a_copy_as_oracle_and_soft_labels_the_head_has_nothing_to_learn(giv
 
 
 def test_the_adapter_moves_and_frozen_weights_stay_to_the_bit(given):
-    pipeline = running.prepare(Settings.of(given | {"mode": "relaxed"}))
+    pipeline = prepare(TrainSettings.of(given | {"mode": "relaxed"}))
     frozen = [np.array(leaf) for leaf in jax.tree.leaves(pipeline.base.frozen)]
     oracle, state = np.array(pipeline.oracle_head), pipeline.start
     for number in range(STEPS):  # A moves at the second update: its gradient is 0 while B is
@@ -103,7 +103,7 @@ def test_the_adapter_moves_and_frozen_weights_stay_to_the_bit(given):
     for before, after in zip(frozen, jax.tree.leaves(pipeline.base.frozen), strict=True):
         assert before.tobytes() == np.asarray(after).tobytes()
     assert oracle.tobytes() == np.asarray(pipeline.oracle_head).tobytes()
-    fresh = running.prepare(Settings.of(given | {"mode": "relaxed"}))
+    fresh = prepare(TrainSettings.of(given | {"mode": "relaxed"}))
     jax.tree.map(np.testing.assert_array_equal, fresh.base.frozen, pipeline.base.frozen)
     assert all(jax.tree.leaves(jax.tree.map(lambda a, b: (a != b).any(), state.adapter, fresh.start.adapter)))
     assert np.all(np.asarray(state.head) != np.asarray(fresh.start.head))
@@ -120,7 +120,7 @@ def test_a_run_is_repeated_from_its_config(results, tmp_path):
 def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
     stopped_at, results, given, tmp_path, monkeypatch, capsys
 ):
-    out, taken, step = tmp_path / "out", [], running.Pipeline.step
+    out, taken, step = tmp_path / "out", [], Pipeline.step
 
     def interrupted(self, state, number):
         if len(taken) == stopped_at:
@@ -128,12 +128,12 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
         taken.append(number)
         return step(self, state, number)
 
-    monkeypatch.setattr(running.Pipeline, "step", interrupted)
+    monkeypatch.setattr(Pipeline, "step", interrupted)
     words = ["llm", *options(**given, mode="relaxed", out=out, every=2)]
     assert main(words) == 130
     assert "--resume" in capsys.readouterr().err
     assert not out.exists()
-    monkeypatch.setattr(running.Pipeline, "step", step)
+    monkeypatch.setattr(Pipeline, "step", step)
     assert main([*words, "--resume"]) == 0
     assert not out.with_name("out.partial").exists()
     for name, values in numbers(results["relaxed"]).items():
@@ -148,7 +148,7 @@ def test_a_run_is_resumed_with_the_settings_and_files_it_was_begun_with(given, t
 
     out, prompts = tmp_path / "out", tmp_path / "prompts.jsonl"
     shutil.copy(given["prompts"], prompts)
-    monkeypatch.setattr(running.Pipeline, "step", interrupted)
+    monkeypatch.setattr(Pipeline, "step", interrupted)
     begun = given | {"prompts": str(prompts), "out": out}
     assert main(["llm", *options(**begun)]) == 130
     for changed in ({"policy_lr": 0.5}, {"mode": "practical"}, {"seed": 3}):
@@ -169,7 +169,7 @@ def test_a_run_is_not_resumed_with_other_weights_of_the_same_shapes(given, tmp_p
         raise KeyboardInterrupt
 
     folder = shutil.copytree(given["model"], tmp_path / "model")
-    monkeypatch.setattr(running.Pipeline, "step", interrupted)
+    monkeypatch.setattr(Pipeline, "step", interrupted)
     words = ["llm", *options(**given | {"model": folder, "out": tmp_path / "out", "device": "cpu"})]
     assert main(words) == 130
     again = re.search(r"go on with `fpo-jax (.*)`", capsys.readouterr().err)[1]
@@ -190,13 +190,13 @@ class TestTheEndOfARun:
     """A full disk and an interrupt while results are written: every step is kept, one line says so."""
 
     def run(self, given, out, monkeypatch):
-        taken, step = [], running.Pipeline.step
+        taken, step = [], Pipeline.step
 
         def counted(self, state, number):
             taken.append(number)
             return step(self, state, number)
 
-        monkeypatch.setattr(running.Pipeline, "step", counted)
+        monkeypatch.setattr(Pipeline, "step", counted)
         words = ["llm", *options(**given | {"steps": 3, "every": 50, "out": out})]
         return words, taken
 
@@ -245,7 +245,7 @@ class TestTheEndOfARun:
             raise OSError(28, "No space left on device")
 
         words, taken = self.run(given, tmp_path / "out", monkeypatch)
-        monkeypatch.setattr(unfinished, "write_json", refuse)
+        monkeypatch.setattr("fpo_jax.experiments.core.unfinished.write_json", refuse)
         assert main(words) == 2
         assert "(No space left on device); nothing was done" in capsys.readouterr().err.splitlines()[-1]
         assert not taken
@@ -256,8 +256,8 @@ def test_two_devices_do_as_one(results, given):
     """Candidates divided between two devices, and weights as well: the same draws, numbers to rounding."""
     wanted = numbers(results["relaxed"])
     for placement in ("replicated", "divided"):
-        settings = Settings.of(given | {"mode": "relaxed", "devices": 2, "placement": placement})
-        pipeline = running.prepare(settings)
+        settings = TrainSettings.of(given | {"mode": "relaxed", "devices": 2, "placement": placement})
+        pipeline = prepare(settings)
         leaf = pipeline.base.frozen["embedder"]["input_embedding"].value
         assert leaf.sharding.is_fully_replicated == (placement == "replicated")
         state = pipeline.start

@@ -12,7 +12,7 @@ def test_reproduce_writes_page_tables_numbers_and_figures(capsys, tmp_path, monk
     out = tmp_path / "results"
     labels = ("RLHF", "practical 0.1", "relaxed 0.1", "exact, k = 10")  # compiling the others takes long
     fewer = EXPERIMENT._replace(methods={label: EXPERIMENT.methods[label] for label in labels})
-    monkeypatch.setattr("fpo_jax.experiments.reproduce.job.discover", lambda: {"linear": fewer})
+    monkeypatch.setattr("fpo_jax.experiments.cli.claims.discover", lambda: {"linear": fewer})
     status, _, err = call(capsys, "reproduce", "--only", "linear", "--seeds", "2", "--out", out)
     assert status == 0
     assert "linear: figures" in err  # progress is visible

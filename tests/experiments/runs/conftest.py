@@ -1,9 +1,9 @@
 """A run, and a run that was interrupted."""
 
 import pytest
-from fpo_jax.experiments.runs.resume import UnfinishedRun
 
-from fpo_jax.experiments.runs import resume
+from fpo_jax.experiments.runs import unfinished as unfinished_runs
+from fpo_jax.experiments.runs.unfinished import UnfinishedRun
 from tests.helpers import LONG_RUN
 
 
@@ -23,7 +23,7 @@ def finished(tmp_path_factory):
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resume, "KEEP_EVERY", -1e9)  # a file a segment
+        patch.setattr(unfinished_runs, "KEEP_EVERY", -1e9)  # a file a segment
         patch.setattr(UnfinishedRun, "watch", interrupted)
         assert main([*LONG_RUN, "--save-states", "--out", str(cut)]) == 130
     assert {path.name for path in folder.iterdir()} == {"whole", "cut.partial"}

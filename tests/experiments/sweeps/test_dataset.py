@@ -9,7 +9,8 @@ import pandas as pd
 
 from fpo_jax.experiments.core.wording import told_apart
 from fpo_jax.experiments.sweeps import execution, figures
-from fpo_jax.experiments.sweeps.dataset import load_sweep, per_seed, table
+from fpo_jax.experiments.sweeps.dataset import per_seed, table
+from fpo_jax.experiments.sweeps.files import load_sweep
 from fpo_jax.experiments.sweeps.grid import make_grid
 from tests.helpers import arrays, call
 

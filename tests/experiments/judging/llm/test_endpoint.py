@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 pytest.importorskip("openai")
-from fpo_jax.experiments.judging.endpoint import Endpoint, Key
+from fpo_jax.experiments.judging.endpoint import ApiKey, Endpoint
 from tests.experiments.judging.llm.conftest import (
     KEY,
     LENGTHS,
@@ -43,7 +43,7 @@ def test_what_is_asked_and_what_comes_of_it(serve, capsys, tmp_path):
 def test_a_judge_that_looks_at_the_position(serve, capsys, tmp_path):
     server = serve(lambda *_: said("A"))
     _, report, err = judge(capsys, server.url)
-    coin = Endpoint(server.url, "m", Key(), "")
+    coin = Endpoint(server.url, "m", ApiKey(), "")
     wins = sum(coin.first(i) == "a" for i in range(8))
     assert counts(report) == (wins, 8 - wins, 0, 0)
     assert "preferred in 8 of 8 decisions (p = 0.0078, two-sided)" in err  # 2 / 2⁸
@@ -140,7 +140,7 @@ def test_another_question(serve, capsys, tmp_path):
     _, report, _ = judge(capsys, server.url, "--template", "question.txt", "--parallel", "1")
     assert counts(report) == (0, 0, 8, 0)
     a, b = LENGTHS[0]
-    letters = {"a": ("x" * b, "x" * a), "b": ("x" * a, "x" * b)}[Endpoint("", "", Key(), "").first(0)]
+    letters = {"a": ("x" * b, "x" * a), "b": ("x" * a, "x" * b)}[Endpoint("", "", ApiKey(), "").first(0)]
     assert server.requests[0]["question"] == f"{'|'.join(letters)}|prompt 0: A, B or C?"
     (tmp_path / "question.txt").write_text("{first} {second} {prompt}: A, B or C?", encoding="utf-8")
     status, _, err = judge(capsys, server.url, "--template", "question.txt", "--resume")

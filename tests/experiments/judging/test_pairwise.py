@@ -132,7 +132,7 @@ def test_a_full_disk_keeps_what_is_judged(folder, capsys, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fpo_jax.experiments.judging.outcome.draw", full)
+    monkeypatch.setattr("fpo_jax.experiments.judging.files.draw", full)
     status, out, err = call(capsys, *SCORED, "scorers:length", "--out", "result")
     assert (status, out) == (2, "")
     assert "No space left on device" in err
@@ -142,7 +142,7 @@ def test_a_full_disk_keeps_what_is_judged(folder, capsys, monkeypatch):
 
 
 def test_one_at_a_time(folder, capsys):
-    with Unfinished(folder / "result").locked():
+    with Unfinished(folder / "result", "judging").locked():
         status, _, err = call(capsys, *SCORED, "scorers:length", "--out", "result")
     assert status == 2
     assert "another judging is writing it" in err

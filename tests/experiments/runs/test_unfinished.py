@@ -5,9 +5,10 @@ import shutil
 
 import chex
 import pytest
-from fpo_jax.experiments.runs.resume import UnfinishedRun
 
-from fpo_jax.experiments.runs import resume, states
+from fpo_jax.experiments.runs import states
+from fpo_jax.experiments.runs import unfinished as unfinished_runs
+from fpo_jax.experiments.runs.unfinished import UnfinishedRun
 from tests.helpers import LONG_RUN, arrays, call, complaint
 
 
@@ -61,7 +62,7 @@ def test_how_to_go_on_is_said(capsys, tmp_path, monkeypatch):
     status, _, err = call(capsys, *LONG_RUN, "--out", out)  # it is soon done again
     assert (status, err.splitlines()[-1]) == (130, "fpo-jax: interrupted; nothing was written")
     assert not list(tmp_path.iterdir())
-    monkeypatch.setattr(resume, "KEEP_EVERY", -1e9)
+    monkeypatch.setattr(unfinished_runs, "KEEP_EVERY", -1e9)
     status, _, err = call(capsys, *LONG_RUN, "--save-states", "--device", "cpu", "--out", out)
     assert status == 130
     assert err.splitlines()[-1] == (

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from fpo_jax.experiments.judging.plan import settings_of
 
-from fpo_jax.experiments.cli.judge import Judge
+from fpo_jax.experiments.cli.judge import JudgeOptions
 from fpo_jax.experiments.cli.options import parse
+from fpo_jax.experiments.judging.settings import settings_of
 from tests.helpers import SCORED, call
 
 
@@ -24,7 +24,7 @@ def test_a_zero_beside_an_earlier_configuration_counts(folder, capsys, numbers_a
 
     def settled(*wishes):
         words = ["--config", "config.json", "--out", "other", *wishes]
-        return settings_of(parse(Judge, words, "judge"))
+        return settings_of(parse(JudgeOptions, words, "judge"))
 
     assert {name: settled()[name] for name in earlier} == earlier
     zero = settled("--temperature", "0", "--seed", "0", "--no-both-orders")

@@ -7,12 +7,11 @@ import chex
 import jax
 import pytest
 import torch
-from fpo_jax.experiments.llm.scorer import load_scorer
 from safetensors.numpy import load_file, save_file
 from transformers import AutoTokenizer, LlamaForSequenceClassification
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.llm import scorer
+from fpo_jax.experiments.llm.reward_model import _reward, load_reward
 from tests.experiments.llm.conftest import END
 from tests.helpers import call
 
@@ -43,15 +42,15 @@ def classified(folder, pairs):
 
 @pytest.fixture(scope="module")
 def score(reward_model):
-    return load_scorer(reward_model)
+    return load_reward(reward_model)
 
 
 def test_scores_are_those_of_a_sequence_classifier(reward_model, score, monkeypatch):
     wanted = classified(reward_model, SAID)
     assert max(wanted) - min(wanted) > 0.1  # scores that could differ
     # prompts in buckets of 64 and 32, responses of 32 and 64: three programs for four pairs at most
-    counted = jax.jit(chex.assert_max_traces(scorer._reward.__wrapped__, n=3))
-    monkeypatch.setattr(scorer, "_reward", counted)
+    counted = jax.jit(chex.assert_max_traces(_reward.__wrapped__, n=3))
+    monkeypatch.setattr("fpo_jax.experiments.llm.reward_model._reward", counted)
     assert [score(*pair) for pair in SAID] == pytest.approx(wanted, abs=1e-4)
 
 
@@ -67,18 +66,18 @@ def test_a_head_with_a_bias_adds_it(reward_model, score, tmp_path):
     def add(tensors):
         tensors["score.bias"] = tensors["score.weight"][0, :1] * 0 + 2.5
 
-    biased = load_scorer(edited(reward_model, tmp_path / "biased", add))
+    biased = load_reward(edited(reward_model, tmp_path / "biased", add))
     assert biased(*SAID[0]) - score(*SAID[0]) == pytest.approx(2.5, abs=1e-5)
 
 
 def test_folders_that_are_no_reward_model(checkpoint, reward_model, tmp_path):
     with pytest.raises(InputError, match=r"a reward model: a checkpoint with score\.weight"):
-        load_scorer(checkpoint)
+        load_reward(checkpoint)
     headless = edited(reward_model, tmp_path / "headless", lambda tensors: tensors.pop("score.weight"))
     with pytest.raises(InputError, match=r"a reward model: a checkpoint with score\.weight"):
-        load_scorer(headless)
+        load_reward(headless)
     with pytest.raises(InputError, match=r"it has no config\.json"):
-        load_scorer(tmp_path)
+        load_reward(tmp_path)
 
 
 def test_the_command_judges_by_a_folder(checkpoint, reward_model, score, tmp_path, capsys):
