@@ -108,7 +108,7 @@ def metrics(name, device, precision, products):
         else:
             players = environment, leader, follower, seed_keys(SEEDS)
             found = run_by(directly, *players, devices=(device,), steps=STEPS, record=outcome)[2].metrics
-    chex.assert_tree_is_on_device(found, device=device)
+    assert all(values.devices() == {device} for values in found.values())
     chex.assert_tree_shape_prefix(found, (SEEDS, STEPS if samples else STEPS + 1))
     assert {values.dtype.name for values in found.values()} == {precision}
     return jax.device_get(found)

@@ -14,9 +14,9 @@ def test_it_explores_by_that_noise_whatever_the_key(key):
     theta, noise = jnp.array([1.0, 2.0, 3.0]), jax.random.normal(key, (4, 2, 3))
     recorded = Recorded(game, noise)
     for any_key in jax.random.split(key):
-        np.testing.assert_array_equal(recorded.respond(theta, any_key).y, theta + 0.5 * noise[0])
+        np.testing.assert_array_equal(recorded.respond(theta, any_key).y, theta[None] + 0.5 * noise[0])
         every = recorded.sample(theta, any_key, 4)
-        np.testing.assert_array_equal(every.y, theta + 0.5 * noise)
+        np.testing.assert_array_equal(every.y, theta[None, None] + 0.5 * noise)
         np.testing.assert_array_equal(every.w, np.full((4, 2), 0.5))
     with pytest.raises(ValueError, match="4 rows of noise were recorded, and 3 are asked for"):
         recorded.sample(theta, key, 3)
