@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from fpo_jax.experiments.bench import peak_rates
-from fpo_jax.experiments.bench.report import draw
+from fpo_jax.experiments.bench.figures import draw
 from tests.helpers import call
 
 TINY = ["--only", "linear", "--batches", "2", "--iterations", "16", "--repeats", "1", "--cold", "none"]
@@ -17,7 +17,7 @@ def test_a_tiny_benchmark(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(peak_rates, "REPEATS", 2)
     figures = []
     monkeypatch.setattr(
-        "fpo_jax.experiments.bench.report.draw", lambda rows: figures.append(draw(rows)) or figures[0]
+        "fpo_jax.experiments.bench.files.draw", lambda rows: figures.append(draw(rows)) or figures[0]
     )
     objectives = ["--objectives", "myopic", "practical"]
     status, out, err = call(capsys, "bench", *TINY, *objectives, "--json", "--out", tmp_path / "b")

@@ -5,7 +5,7 @@ import pytest
 
 from fpo_jax.envs.linear import Linear
 from fpo_jax.experiments.cli.sweep import _axes
-from fpo_jax.experiments.core.wording import told_apart
+from fpo_jax.experiments.core.wording import distinct
 from fpo_jax.experiments.sweeps.grid import make_grid
 from tests.helpers import call, complaint
 
@@ -65,8 +65,8 @@ def test_values_that_differ_in_the_eleventh_digit_are_told_apart(capsys):
     assert status == 0
     shown = [line.split()[1] for line in out.splitlines()[1:]]
     assert shown == ["0.1", "0.10000000001"]
-    assert told_apart([0.1, 0.2]) == ["0.1", "0.2"]
-    assert told_apart([1.0, None, float("nan"), 1 / 3]) == ["1", "–", "–", "0.333"]
+    assert distinct([0.1, 0.2]) == ["0.1", "0.2"]
+    assert distinct([1.0, None, float("nan"), 1 / 3]) == ["1", "–", "–", "0.333"]
 
 
 def test_a_utility_beyond_its_optimum_is_said(capsys, monkeypatch):

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from fpo_jax.experiments.judging.answers import matched
 
 from fpo_jax.errors import InputError
+from fpo_jax.experiments.judging.answer_files import matched
 
 
 def test_files_that_do_not_match(folder):

@@ -13,9 +13,16 @@ from transformers import LlamaForCausalLM, LlamaForSequenceClassification
 
 from fpo_jax.experiments.llm import adapter
 from fpo_jax.experiments.llm import checkpoint as files
-from fpo_jax.experiments.llm.generation import Sampling, draw, last_hidden, log_likelihood, read_prompt, said
+from fpo_jax.experiments.llm.generation import (
+    Sampling,
+    last_hidden,
+    log_likelihood,
+    read_prompt,
+    sample,
+    within_response,
+)
 from fpo_jax.experiments.llm.model import KNOWN, Lora, Net, Rope, fresh_adapter
-from fpo_jax.experiments.llm.prompts import padded
+from fpo_jax.experiments.llm.prompts import pad_to_bucket
 from fpo_jax.experiments.llm.step import mesh_over
 from tests.experiments.llm.conftest import model_config
 
@@ -105,7 +112,7 @@ def spoken(tokens):
     rows = np.array(tokens[0, 41:61]).reshape(2, 10)
     rows[rows == 2] = 5
     rows[0, 2] = 2
-    return padded(tokens[0, :41], 512), jnp.int32(41), jnp.asarray(rows, jnp.int32)
+    return pad_to_bucket(tokens[0, :41], 512), jnp.int32(41), jnp.asarray(rows, jnp.int32)
 
 
 def test_likelihood_of_responses_behind_padding(checkpoint, net, spoken):
@@ -138,9 +145,9 @@ def test_scores_are_those_of_a_sequence_classifier(reward_model, spoken):
 
 
 def test_the_likeliest_response_is_that_of_transformers(checkpoint, net, tokens):
-    prompt, how = padded(tokens[0, :20], 512), Sampling(12, (), 0.0)
+    prompt, how = pad_to_bucket(tokens[0, :20], 512), Sampling(12, (), 0.0)
     ours = jax.jit(
-        lambda net: draw(net, read_prompt(net, prompt, jnp.int32(20), 12), jax.random.key(0), 2, how)
+        lambda net: sample(net, read_prompt(net, prompt, jnp.int32(20), 12), jax.random.key(0), 2, how)
     )
     given = torch.as_tensor(tokens[:, :20])
     wanted = theirs(checkpoint).generate(
@@ -152,13 +159,13 @@ def test_the_likeliest_response_is_that_of_transformers(checkpoint, net, tokens)
 
 def test_draws_follow_the_softmax(net, tokens):
     """First tokens of 1000 responses against their probabilities; top_p leaves out the tail."""
-    prompt, length, n = padded(tokens[0, :20], 512), jnp.int32(20), 1000
+    prompt, length, n = pad_to_bucket(tokens[0, :20], 512), jnp.int32(20), 1000
     read = read_prompt(net, prompt, length, 2)
     probability = np.asarray(jax.nn.softmax(net.module().logits(read.hidden)[0] / 0.5))
     for top_p in (1.0, 0.3):
         how = Sampling(2, (), 0.5, top_p)
         first = np.asarray(
-            jax.jit(lambda net, how=how: draw(net, read, jax.random.key(1), n, how))(net).tokens
+            jax.jit(lambda net, how=how: sample(net, read, jax.random.key(1), n, how))(net).tokens
         )[:, 0]
         order = np.argsort(-probability)
         inside = order[: int(np.searchsorted(np.cumsum(probability[order]), top_p)) + 1]
@@ -172,7 +179,7 @@ def test_draws_follow_the_softmax(net, tokens):
 
 def test_a_response_ends_where_it_says():
     rows = jnp.array([[5, 2, 2, 7], [5, 6, 7, 8], [2, 0, 0, 0]])
-    np.testing.assert_array_equal(said(rows, (2,)).sum(axis=1), [2, 4, 1])
+    np.testing.assert_array_equal(within_response(rows, (2,)).sum(axis=1), [2, 4, 1])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.llm.prompts import Tokenizer, padded, read_prompts, say_cut
+from fpo_jax.experiments.llm.prompts import Tokenizer, pad_to_bucket, read_prompts, say_cut
 from fpo_jax.experiments.llm.sizes import read_config
 from tests.experiments.llm.conftest import refused
 
@@ -77,5 +77,5 @@ def test_chat_template_and_plain_text(checkpoint):
 
 
 def test_padding():
-    assert [len(padded(range(n), 100)) for n in (1, 32, 33, 64, 65, 100)] == [32, 32, 64, 64, 100, 100]
-    assert re.fullmatch(r"\[0 1 2( 0)+\]", " ".join(str(padded(range(3), 100)).split()))
+    assert [len(pad_to_bucket(range(n), 100)) for n in (1, 32, 33, 64, 65, 100)] == [32, 32, 64, 64, 100, 100]
+    assert re.fullmatch(r"\[0 1 2( 0)+\]", " ".join(str(pad_to_bucket(range(3), 100)).split()))

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pandas as pd
 
-from fpo_jax.experiments.core.wording import told_apart
+from fpo_jax.experiments.core.wording import distinct
 from fpo_jax.experiments.sweeps import execution, figures
 from fpo_jax.experiments.sweeps.dataset import per_seed, table
 from fpo_jax.experiments.sweeps.files import load_sweep
@@ -86,4 +86,4 @@ def test_whole_numbers_stay_whole_beside_a_method_without_them():
     result = execution.run_grid(dataclasses.replace(grid, steps=2, every=1))
     assert list(table(result)["horizon"]) == [None, 1, 2]
     assert json.loads(result.attrs["own"]) == {"myopic": [], "exact": ["horizon"]}
-    assert told_apart([1200.0, 1300.0]) == ["1200", "1300"]
+    assert distinct([1200.0, 1300.0]) == ["1200", "1300"]
