@@ -196,9 +196,9 @@ def test_work_goes_on_with_the_file_that_it_was_begun_with(mine, tmp_path):
     settings = resolve({"environment": "mine"}).as_dict()
     begun.begin(settings | conditions())
     env_files.load_environment("mine.py")  # spelt otherwise
-    assert begun.begun_as(settings | {"env": "mine.py"})["environment"] == "mine"
+    assert begun.resumed(settings | {"env": "mine.py"})["environment"] == "mine"
     (tmp_path / "mine.py").write_text(f"{mine}\n# changed\n", encoding="utf-8")
     with pytest.raises(
         InputError, match=r"env = mine\.py: must be as it was when the run to be resumed began"
     ):
-        begun.begun_as(settings | {"env": "mine.py"})
+        begun.resumed(settings | {"env": "mine.py"})
