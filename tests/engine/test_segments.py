@@ -90,13 +90,13 @@ def test_a_run_goes_on_from_where_it_was_cut_to_the_last_bit():
     seen, options = [], {"devices": jax.local_devices(), "steps": 60, "record": outcome, "keep_states": True}
     go = partial(run_by, directly, *PLAYERS, seed_keys(3), **options)
     _, final, trace = go(watch=seen.append)
-    assert len(seen) == 16  # chunks of 4 iterations, and one that holds the last entry alone
+    assert len(seen) == 20  # of 3 iterations
     done = seen[4].done
-    assert done == 5 * 4
+    assert done == 5 * 3 + 1  # the first entry is before any
     cut = seen[4]._replace(trace=jax.tree.map(lambda leaf: leaf[:, :done], trace))
     later = []
     _, *resumed = go(watch=later.append, partway=cut)
-    assert len(later) == 11
+    assert len(later) == 15
     chex.assert_trees_all_equal(resumed, [final, trace])
 
 

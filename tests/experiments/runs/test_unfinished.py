@@ -19,16 +19,16 @@ def unfinished(finished, tmp_path):
     return tmp_path / "cut"
 
 
-@pytest.mark.parametrize("damaged", [None, 2])
+@pytest.mark.parametrize("damaged", [None, "7-10.npz"])
 def test_an_interrupted_run_is_resumed_to_the_last_bit(damaged, unfinished, finished, monkeypatch, capsys):
     if damaged is not None:  # what follows it is lost
-        path = unfinished.with_name("cut.partial") / f"{4 * damaged}-{4 * damaged + 4}.npz"
+        path = unfinished.with_name("cut.partial") / damaged
         path.write_bytes(path.read_bytes()[:-100])
     seen, watch = [], UnfinishedRun.watch
     monkeypatch.setattr(UnfinishedRun, "watch", lambda self, at: seen.append(at.done) or watch(self, at))
     status, _, err = call(capsys, *LONG_RUN, "--save-states", "--resume", "--out", unfinished)
     assert status == 0, err
-    assert seen[0] == (28 if damaged is None else 4 * damaged + 4)
+    assert seen[0] == (22 if damaged is None else 10)
     assert not unfinished.with_name("cut.partial").exists()
     for file in ("metrics.npz", "states.npz"):
         chex.assert_trees_all_equal(arrays(unfinished, file), arrays(finished / "whole", file))
