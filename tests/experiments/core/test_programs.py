@@ -153,7 +153,7 @@ def test_a_run_is_the_same_from_a_kept_program(folder, capsys):
     forget(folder)
     first = call(capsys, *command)
     assert first[:2] == without[:2]
-    assert len(list(folder.iterdir())) == 4  # how runs begin, what is checked of it, iterations, instances
+    assert len(list(folder.iterdir())) == 3  # how runs begin, what is checked of it, iterations
     forget(folder)
     assert call(capsys, *command)[:2] == first[:2]
-    assert len(list(folder.iterdir())) == 4  # all of them were found again
+    assert len(list(folder.iterdir())) == 3  # all of them were found again
