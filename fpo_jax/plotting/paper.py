@@ -29,6 +29,7 @@ from fpo_jax.plotting.words import fitted, legend_columns
 
 HEADING_SIZE = 9  # points
 LEGEND_SIZE = 8  # points
+MARGIN = 12  # points, of both sides of a figure
 LINE, USUAL = 0.17, 3
 """Inches by which a figure grows with each line of its heading and legend beyond the usual ones."""
 SHORT = 100.0
@@ -67,7 +68,7 @@ def figure(
             _explain_colours(result, row, own)
         lines = _name_all(result, axes, charts, legend)
         if heading:
-            heading = fitted(heading, HEADING_SIZE, width)
+            heading = fitted(heading, HEADING_SIZE, width - MARGIN)
             lines += heading.count("\n")
             result.suptitle(heading, fontsize=HEADING_SIZE)
     result.set_figheight(result.get_figheight() + LINE * max(0, lines - USUAL))
@@ -243,7 +244,7 @@ def _name_all(result: Figure, axes: np.ndarray, charts: Sequence[Sequence[Chart]
     if not labels or legend == "none":
         return 0
     beside = legend == "beside"
-    columns = 1 if beside else legend_columns(labels, LEGEND_SIZE, 72.0 * result.get_figwidth())
+    columns = 1 if beside else legend_columns(labels, LEGEND_SIZE, 72.0 * result.get_figwidth() - MARGIN)
     result.legend(
         [named[label] for label in labels],
         labels,
