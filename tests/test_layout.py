@@ -52,7 +52,6 @@ FINDS_CLAIMS, FINDS_OTHERS = (
     "fpo_jax.experiments.cli.claims",
     {
         "fpo_jax.envs": "environments, by looking",
-        "fpo_jax.experiments.core.programs": "the folders of packages",
         "fpo_jax.experiments.judging.scorer": "a user's function",
     },
 )

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 import jax
 import platformdirs
 
+from fpo_jax.engine import kept_programs
 from fpo_jax.engine.compilation import OLDER
 from fpo_jax.engine.internals import knows_flag, refused_flags, setting
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.core import programs
 
 FLAGS = {
     # Sums of more than 32 numbers would be split into windows of 32, for the sake of rounding. They are
@@ -127,7 +127,7 @@ def keep_compiled() -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except (OSError, RuntimeError):  # it cannot be written, or the user has no home
         return
-    programs.keep_in(folder / "exported")
+    kept_programs.keep_in(folder / "exported")
     if setting("jax_compilation_cache_dir") is None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

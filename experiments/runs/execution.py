@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from fpo_jax.engine import kept_programs
 from fpo_jax.engine.initial import begin, seed_keys
 from fpo_jax.engine.runs import first_divergence, iterations, run_by, run_seeds
 from fpo_jax.engine.segments import Partway, Watch
-from fpo_jax.experiments.core import programs
 from fpo_jax.experiments.core.progress import Tell, silent, telling
 from fpo_jax.experiments.core.settings import RECORDS, Settings, in_precision
 from fpo_jax.experiments.core.wording import counted
@@ -61,7 +61,7 @@ def execute(
         objective, devices = settings.names.objective, jax.local_devices()
         running = f"running {objective}"
         words = {begin: "how runs begin", iterations(len(keys), devices): f"the iterations of {objective}"}
-        call = telling(partial(programs.call_kept, settings.static()), tell, words, then=running)
+        call = telling(partial(kept_programs.call_kept, settings.static()), tell, words, then=running)
 
         def watching(partway: Partway) -> None:
             if watch is not None:

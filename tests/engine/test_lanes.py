@@ -31,7 +31,7 @@ from functools import partial
 from pathlib import Path
 import jax, numpy
 from fpo_jax.envs.linear import Linear
-from fpo_jax.experiments.core import programs
+from fpo_jax.engine import kept_programs
 from fpo_jax import Gradient, Leader, Myopic, run_seeds, seed_keys
 from fpo_jax.engine.runs import run_by
 jax.config.update("jax_enable_x64", True)
@@ -39,8 +39,9 @@ devices = jax.local_devices()
 assert len(devices) == 3
 players = Linear(dimension=6), Leader(Myopic(), policy_lr=0.02), Gradient()
 _, four = run_seeds(*players, seed_keys(4), steps=20)
-programs.keep_in(Path(sys.argv[1]))
-begun, _, two = run_by(partial(programs.call_kept, "two"), *players, seed_keys(2), devices=devices, steps=20)
+kept_programs.keep_in(Path(sys.argv[1]))
+call = partial(kept_programs.call_kept, "two")
+begun, _, two = run_by(call, *players, seed_keys(2), devices=devices, steps=20)
 assert begun.optimum.sharding.num_devices == 2
 numpy.savez(sys.argv[2], **{f"{number} {name}": values
     for number, trace in ((4, four), (2, two)) for name, values in trace.metrics.items()})

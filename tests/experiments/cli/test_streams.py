@@ -15,9 +15,9 @@ import jax
 import numpy as np
 import pytest
 
+from fpo_jax.engine import kept_programs
 from fpo_jax.engine.internals import setting
 from fpo_jax.experiments.cli.streams import Unwritten, forgiving, spell
-from fpo_jax.experiments.core import programs
 from fpo_jax.experiments.core.devices import keep_compiled
 from tests.helpers import ROOT, call
 
@@ -117,7 +117,7 @@ def test_without_a_cache_folder_nothing_is_kept(monkeypatch, tmp_path):
         raise KeyError(user)
 
     (tmp_path / "file").write_text("in the place of a folder", encoding="utf-8")
-    before = programs._folder, setting("jax_compilation_cache_dir")
+    before = kept_programs._folder, setting("jax_compilation_cache_dir")
     jax.config.update("jax_enable_compilation_cache", True)
     try:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
@@ -129,7 +129,7 @@ def test_without_a_cache_folder_nothing_is_kept(monkeypatch, tmp_path):
         keep_compiled()
     finally:
         jax.config.update("jax_enable_compilation_cache", False)
-    assert (programs._folder, setting("jax_compilation_cache_dir")) == before
+    assert (kept_programs._folder, setting("jax_compilation_cache_dir")) == before
     assert [path.name for path in tmp_path.iterdir()] == ["file"]  # and no folder with the name of ~
 
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fpo_jax.engine import kept_programs
 from fpo_jax.engine.compilation import LIGHTLY, Compiled
-from fpo_jax.experiments.core import programs
 from tests.helpers import call
 
 TRACED = []
@@ -41,7 +41,7 @@ def folder(tmp_path):
 
 def forget(folder):
     """Forget what this process has loaded, as a new one would."""
-    programs.keep_in(folder)
+    kept_programs.keep_in(folder)
     jax.clear_caches()
     TRACED.clear()
 
@@ -50,23 +50,23 @@ ARGUMENTS = (jnp.array([[4.0, 1.0], [1.0, 3.0]]), jnp.array([1.0, 2.0])), jax.ra
 
 
 def test_a_kept_program_gives_the_same_bits_and_is_not_traced_again(folder):
-    first, noise = programs.call_kept("one", solved, *ARGUMENTS, power=2)
+    first, noise = kept_programs.call_kept("one", solved, *ARGUMENTS, power=2)
     # [4 1; 1 3] x = [1 2]: x = [1/11, 7/11]
     np.testing.assert_allclose(first, np.array([1.0, 49.0]) / 121.0, rtol=1e-14)
     assert TRACED == [2]
     assert len(list(folder.iterdir())) == 1
     forget(folder)
-    again, noise_again = programs.call_kept("one", solved, *ARGUMENTS, power=2)
+    again, noise_again = kept_programs.call_kept("one", solved, *ARGUMENTS, power=2)
     assert not TRACED
     np.testing.assert_array_equal(first, again)
     np.testing.assert_array_equal(noise["noise"], noise_again["noise"])
 
 
 def test_it_is_made_anew_when_anything_has_changed(folder):
-    programs.call_kept("one", solved, *ARGUMENTS, power=2)
-    programs.call_kept("one", solved, *ARGUMENTS, power=3)
-    programs.call_kept("another", solved, *ARGUMENTS, power=2)
-    programs.call_kept(
+    kept_programs.call_kept("one", solved, *ARGUMENTS, power=2)
+    kept_programs.call_kept("one", solved, *ARGUMENTS, power=3)
+    kept_programs.call_kept("another", solved, *ARGUMENTS, power=2)
+    kept_programs.call_kept(
         "one", solved, *jax.tree.map(lambda x: x.astype(jnp.float32), ARGUMENTS[:1]), ARGUMENTS[1], power=2
     )
     assert len(list(folder.iterdir())) == 4
@@ -79,28 +79,30 @@ def test_it_is_made_anew_when_a_module_of_the_user_has_changed(folder, monkeypat
     monkeypatch.syspath_prepend(tmp_path)
     for traced in ([2], []):
         forget(folder)
-        programs.call_kept("one", needs_a_module, *ARGUMENTS, power=2)  # imported only while it is traced
+        kept_programs.call_kept(
+            "one", needs_a_module, *ARGUMENTS, power=2
+        )  # imported only while it is traced
         assert traced == TRACED
     (tmp_path / "envs_of_mine.py").write_text("strength = 2\n", encoding="utf-8")
     forget(folder)
-    programs.call_kept("one", needs_a_module, *ARGUMENTS, power=2)
+    kept_programs.call_kept("one", needs_a_module, *ARGUMENTS, power=2)
     assert TRACED == [2]
     del sys.modules["envs_of_mine"]
 
 
 def test_what_is_not_whole_is_made_anew_and_a_folder_that_cannot_be_written_does_no_harm(folder):
-    expected, _ = programs.call_kept("one", solved, *ARGUMENTS, power=2)
+    expected, _ = kept_programs.call_kept("one", solved, *ARGUMENTS, power=2)
     (kept,) = folder.iterdir()
     whole = kept.read_bytes()
     kept.write_bytes(whole[: len(whole) // 2])
     forget(folder)
-    np.testing.assert_array_equal(programs.call_kept("one", solved, *ARGUMENTS, power=2)[0], expected)
+    np.testing.assert_array_equal(kept_programs.call_kept("one", solved, *ARGUMENTS, power=2)[0], expected)
     assert abs(len(kept.read_bytes()) - len(whole)) < 0.1 * len(whole)
     kept.unlink()
     folder.rmdir()
     folder.write_text("a file where the folder should be", encoding="utf-8")
     forget(folder)
-    np.testing.assert_array_equal(programs.call_kept("one", solved, *ARGUMENTS, power=2)[0], expected)
+    np.testing.assert_array_equal(kept_programs.call_kept("one", solved, *ARGUMENTS, power=2)[0], expected)
 
 
 @pytest.fixture
@@ -120,7 +122,7 @@ def dumped(tmp_path):
 
 def test_a_kept_program_is_compiled_as_it_is_told(folder, dumped):
     option, written = dumped
-    expected, _ = programs.call_kept("one", solved, *ARGUMENTS, power=2)
+    expected, _ = kept_programs.call_kept("one", solved, *ARGUMENTS, power=2)
     lightly, otherwise = (
         Compiled(solved.__wrapped__, options, static_argnames="power") for options in (LIGHTLY, option)
     )
@@ -128,7 +130,7 @@ def test_a_kept_program_is_compiled_as_it_is_told(folder, dumped):
     for _ in range(2):  # exported, then read
         for told, seen in ((lightly, False), (otherwise, True)):  # the latter is not taken for the former
             written()
-            found, _ = programs.call_kept("one", told, *ARGUMENTS, power=2)
+            found, _ = kept_programs.call_kept("one", told, *ARGUMENTS, power=2)
             np.testing.assert_allclose(found, expected, rtol=1e-12)
             assert (written() > 0) == seen
         forget(folder)

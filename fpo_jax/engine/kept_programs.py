@@ -20,7 +20,6 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +28,13 @@ import jax.export
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+import fpo_jax
 from fpo_jax.engine import internals
 
 MOST = 300
 """Exported programs that are kept, of about 0.1 MB each; those unused for longest go first."""
 
-OURS = ("fpo_jax", "fpo_jax.envs", "fpo_jax.experiments")
+OURS = Path(fpo_jax.__path__[0])
 INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 Program = Callable[..., list[jax.Array]]
@@ -100,11 +100,10 @@ def _name(function: Any, identity: object, leaves: list[Any], static: dict[str, 
 @functools.cache
 def _surroundings() -> str:
     """Return a digest of what is installed and of our sources, read once: a run calls its program often."""
+    # in a checkout, links lead from here to the environments and the experiments
+    folders = os.walk(OURS, followlinks=True)
     sources = sorted(
-        path
-        for name in OURS
-        for path in Path(import_module(name).__path__[0]).rglob("*.py")
-        if path.is_file()
+        Path(place, name) for place, _, names in folders for name in names if name.endswith(".py")
     )
     found = (path.name for place in INSTALLED for path in place.glob("*.dist-info"))  # with their versions
     installed = sorted(found)
@@ -117,8 +116,9 @@ def _digests(paths: Iterable[Path]) -> dict[str, str]:
 
 def _foreign() -> list[Path]:
     """Return the files of all modules loaded that are neither ours nor installed: the user's own."""
-    known = (*INSTALLED, *(Path(import_module(name).__path__[0]) for name in OURS))
-    inside = tuple(f"{place}{os.sep}" for place in known)  # text, since there are thousands of modules
+    inside = tuple(
+        f"{place}{os.sep}" for place in (*INSTALLED, OURS)
+    )  # text, since there are thousands of modules
     files = {getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}
     return sorted(Path(file) for file in files if file.endswith(".py") and not file.startswith(inside))
 
