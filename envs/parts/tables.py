@@ -1,6 +1,6 @@
 """Checks of the tables of a tabular process, which name the state and action at fault."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import ArrayLike
@@ -8,16 +8,13 @@ from jaxtyping import ArrayLike
 from fpo_jax.envs.parts.transitions import Branches, Table
 from fpo_jax.errors import InputError
 
-if TYPE_CHECKING:
-    from fpo_jax.envs.parts.tabular import TabularGame
 
-
-def check_tables(game: "TabularGame") -> None:
-    """Raise an InputError that names what cannot be part of a process."""
+def check_tables(game: Any) -> None:
+    """Raise an InputError that names what cannot be part of a `TabularGame`."""
     length = game.episode_length
     if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 0:
         raise InputError("episode_length", length, "an integer >= 0")
-    check_discount(game.discount, length)
+    check_discount(game.discount, int(length))
     temperature = np.asarray(game.temperature)
     if temperature.dtype.kind not in "iuf" or not np.all(np.isfinite(temperature) & (temperature >= 0)):
         raise InputError("temperature", game.temperature, "a finite number >= 0")

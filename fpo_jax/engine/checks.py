@@ -22,6 +22,14 @@ from fpo_jax.numerics.keys import named_key
 from fpo_jax.numerics.linear_solve import STATIONARY_ENOUGH
 from fpo_jax.types import Environment, Follower, Game, Key, Phi, Responses, Scalar, Theta
 
+GONE = {
+    "noise": "left out: `respond`, `sample` and `update` draw by the key that they are given",
+    "prepared": "left out: what an update needs, it computes",
+    "scored": "a method `score(item)`, which returns the factor alone",
+    "seen": "called `known`",
+}
+"""Methods that a game, a follower, a feedback or an objective no longer has."""
+
 
 def directly(program: Callable[..., Any], *arguments: Any, **static: Any) -> Any:
     """Call a program as it is."""
@@ -60,6 +68,7 @@ def check_players(
     for owner in (environment, leader.objective, leader.differentiator, leader, follower.feedback, follower):
         if isinstance(owner, type):
             raise InputError("class", owner.__name__, f"an instance, such as {owner.__name__}()")
+        require_new_methods(owner)
         validate(owner)
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
         raise InputError("steps", steps, "an integer >= 1")
@@ -69,11 +78,23 @@ def check_players(
         _check_initial(environment, keys, initial)
 
 
+def require_new_methods(player: object) -> None:
+    """Check that a player was not written against the contracts of version 0.1.
+
+    Raises:
+        InputError: names the first method that has gone, and what takes its place.
+    """
+    for name, instead in GONE.items():
+        if callable(getattr(type(player), name, None)):
+            raise InputError(f"{type(player).__name__}.{name}", "a method", instead)
+
+
 def check_begun(begun: Beginning, follower: Follower, keys: Key, call: Callable[..., Any] = directly) -> None:
     """Check the values of the first run as it begins, where none of them is traced.
 
     They are those of one program, `first`, which is run by `call`.
     """
+    require_new_methods(begun.game)
     if is_traced((begun, follower, keys)):
         return
     responses, data, offline, residual = jax.device_get(call(first, begun, follower, keys))
