@@ -5,6 +5,7 @@ Imports are read from the source, all of them: those within functions and under 
 
 import ast
 import importlib
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -148,6 +149,26 @@ def test_imports_lead_down():
 def test_every_room_of_the_floors_is_there():
     for room in (room for rooms in FLOORS for room in rooms):
         assert f"fpo_jax.{room}" in modules(), f"FLOORS names {room}, which is no module"
+
+
+def page():
+    return (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def test_the_page_draws_the_floors():
+    drawn: dict[int, list[str]] = {}
+    number = 0
+    for given, rooms in re.findall(r"^([ \d]{2}) \| ([\w., ]+)\|", page(), re.M):
+        number = int(given) if given.strip() else number  # a floor may take several lines
+        drawn.setdefault(number, []).extend(re.findall(r"[\w.]+", rooms))
+    assert [*drawn] == [*range(len(FLOORS), 0, -1)]
+    assert [tuple(drawn[number]) for number in sorted(drawn)] == [*FLOORS]
+
+
+def test_the_page_names_files_that_are_there():
+    paths = re.findall(r"`(\w+(?:/[\w.]*)+)`", page())
+    assert len(paths) > 30  # else they are not recognised
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 def theory():
