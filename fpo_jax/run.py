@@ -81,7 +81,6 @@ def play(
         The state after `every · entries` iterations, and a trace of entries + 1: the first of `state`.
     """
 
-    @jax.jit  # so that it is traced once for the two places where it is needed
     def entry(state: State, done: Array) -> Trace:
         entry_key = jax.random.fold_in(named_key(key, "record"), done)
         metrics = record(game.at(done / steps), follower, state, entry_key)
@@ -92,12 +91,13 @@ def play(
         iteration_key = jax.random.fold_in(named_key(key, "iterations"), done)
         return iterate(game, leader, follower, state, iteration_key, done / steps), None
 
-    def to_next_entry(state: State, done: Array) -> tuple[State, Trace]:
+    def row(states: tuple[State, State], done: Array) -> tuple[tuple[State, State], Trace]:
+        _, state = states
         after, _ = scan(one_iteration, state, done + jnp.arange(every))
-        return after, entry(state, done)
+        return (state, after), entry(state, done)
 
+    # What follows the last entry is computed and not used: to record the last state apart would put a second
+    # record into the program, and compiling takes longer than most runs.
     number = steps // every if entries is None else entries
-    done = first + every * jnp.arange(number + 1)
-    last, trace = jax.lax.scan(to_next_entry, state, done[:-1])
-    end = entry(last, done[-1])
-    return last, jax.tree.map(lambda rows, row: jnp.concatenate([rows, row[None]]), trace, end)
+    (last, _), trace = scan(row, (state, state), first + every * jnp.arange(number + 1))
+    return last, trace

@@ -16,7 +16,6 @@ from scipy.special import expit
 
 from fpo_jax import BestResponse, Gradient, Responses, RewardModel
 from fpo_jax.engine.initial import as_reals, instance
-from fpo_jax.engine.internals import STAGES
 from fpo_jax.envs.bandit import Bandit, BanditGame
 from fpo_jax.envs.contextual import Contextual
 from fpo_jax.envs.linear import Linear
@@ -24,6 +23,7 @@ from fpo_jax.errors import InputError
 from fpo_jax.experiments.cli.main import main
 from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.followers import Converged
+from fpo_jax.internals import STAGES
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.record import outcome
 from fpo_jax.run import initial_state, iterate

@@ -18,7 +18,7 @@ DOOR = "fpo_jax.__main__"
 
 FLOORS = (
     # The theory. Names are below `fpo_jax`; each stands for all modules below it that have none of their own.
-    ("errors", "moved", "supported"),
+    ("errors", "internals", "moved", "supported"),
     ("hyperparameters",),
     ("types", "data", "responses"),
     ("numerics",),

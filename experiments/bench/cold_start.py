@@ -14,7 +14,7 @@ from fpo_jax.experiments.core.timing import Times
 
 
 class ColdStart(NamedTuple):
-    """Seconds of a whole process, and those of its stages on the wall (`fpo_jax.engine.internals.STAGES`)."""
+    """Seconds of a whole process, and those of its stages on the wall (`fpo_jax.internals.STAGES`)."""
 
     whole: Times
     stages: dict[str, float]

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 
 from fpo_jax.engine.initial import seed_keys
-from fpo_jax.engine.internals import forget_compiled, setting
 from fpo_jax.engine.runs import run_by
 from fpo_jax.experiments.core.settings import Settings, in_precision
 from fpo_jax.experiments.core.timing import Times, timed
+from fpo_jax.internals import forget_compiled, setting
 from fpo_jax.record import outcome
 
 

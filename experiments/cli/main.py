@@ -134,7 +134,6 @@ def _prepare(command: str) -> None:
     # features of a processor: in lines of 3000 letters, as errors. What is one to users is raised besides.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("matplotlib").addFilter(_is_no_prelude)
-    from fpo_jax.engine.internals import setting
     from fpo_jax.experiments.core.devices import (
         check_flags,
         collect_rarely,
@@ -142,6 +141,7 @@ def _prepare(command: str) -> None:
         suit_compiler,
         use_every_core,
     )
+    from fpo_jax.internals import setting
 
     check_flags()
     if command not in LARGE:

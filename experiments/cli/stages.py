@@ -14,7 +14,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run a command while JAX's own reports are collected, and print the seconds of every stage."""
     import jax.monitoring
 
-    from fpo_jax.engine.internals import STAGES
+    from fpo_jax.internals import STAGES
 
     spans: dict[str, list[tuple[float, float]]] = {stage: [] for stage in STAGES.values()}
 

@@ -12,8 +12,8 @@ import platformdirs
 
 from fpo_jax.engine import kept_programs
 from fpo_jax.engine.compilation import OLDER
-from fpo_jax.engine.internals import knows_flag, refused_flags, setting
 from fpo_jax.errors import InputError
+from fpo_jax.internals import knows_flag, refused_flags, setting
 
 FLAGS = {
     # Sums of more than 32 numbers would be split into windows of 32, for the sake of rounding. They are

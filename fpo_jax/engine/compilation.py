@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
-from fpo_jax.engine.internals import Option, is_tracer, known_options
+from fpo_jax.internals import Option, is_tracer, known_options
 
 OLDER: Mapping[str, Option] = {"xla_cpu_use_fusion_emitters": False}
 """XLA's older code generator, where XLA has it: it takes two thirds of the time, and what it makes for many

@@ -29,7 +29,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import fpo_jax
-from fpo_jax.engine import internals
+from fpo_jax import internals
 
 MOST = 300
 """Exported programs that are kept, of about 0.1 MB each; those unused for longest go first."""

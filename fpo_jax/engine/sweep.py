@@ -25,11 +25,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from fpo_jax.engine.checks import check_run, named_if_not_differentiable
 from fpo_jax.engine.compilation import LIGHTLY, Compiled
 from fpo_jax.engine.initial import Beginning, as_reals, at_precision, beginning, in_double, seed_keys
-from fpo_jax.engine.internals import programs_of
 from fpo_jax.engine.lanes import LANES, in_lanes
 from fpo_jax.engine.segments import awaited
 from fpo_jax.errors import InputError
 from fpo_jax.hyperparameters import kebab
+from fpo_jax.internals import programs_of
 from fpo_jax.leader import Leader
 from fpo_jax.record import Record, outcome
 from fpo_jax.run import play

@@ -10,10 +10,10 @@ import pytest
 
 from fpo_jax import Gradient, InputError, Leader, Relaxed, outcome, run_seed, run_seeds, seed_keys
 from fpo_jax.engine.checks import directly
-from fpo_jax.engine.internals import programs_of
 from fpo_jax.engine.runs import play_alone, play_lanes, run_by
 from fpo_jax.engine.segments import segment_lengths
 from fpo_jax.envs.linear import Linear
+from fpo_jax.internals import programs_of
 
 PLAYERS = Linear(dimension=4), Leader(Relaxed()), Gradient()
 

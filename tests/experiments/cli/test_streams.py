@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from fpo_jax.engine import kept_programs
-from fpo_jax.engine.internals import setting
 from fpo_jax.experiments.cli.streams import Unwritten, forgiving, spell
 from fpo_jax.experiments.core.devices import keep_compiled
+from fpo_jax.internals import setting
 from tests.helpers import ROOT, call
 
 SHORT = ["linear", "--steps", "3", "--seeds", "2", "--dimension", "4"]

@@ -6,9 +6,24 @@ Where a new release of JAX breaks something, the test that fails here names the 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from fpo_jax.engine import internals
+from fpo_jax import internals
 from fpo_jax.engine.compilation import OLDER, Compiled
+
+
+@jax.jit
+def inner(x):
+    return jnp.sin(x)
+
+
+def outer(x):
+    return inner(x) + jax.lax.cond(x > 0, jnp.cos, jnp.tanh, x)
+
+
+TRACED = jax.make_jaxpr(outer)(0.3)
+BY_NAME = {equation.primitive.name: equation for equation in internals.equations(TRACED)}
 
 
 def test_a_traced_value_is_told_from_a_number():
@@ -47,6 +62,42 @@ def test_jax_says_how_long_it_compiles():
     jax.jit(lambda x: 3 * x)(1.0)
     jax.monitoring.unregister_event_duration_listener(listen)
     assert set(internals.STAGES) <= heard
+
+
+def test_a_function_is_taken_apart_into_operations():
+    assert {"jit", "cond", "add", "gt"} <= set(BY_NAME)
+    assert internals.called(BY_NAME["add"]) is None
+    function = internals.called(BY_NAME["jit"])
+    assert [equation.primitive.name for equation in internals.equations(function)] == ["sin"]
+    branches = [internals.equations(branch)[0].primitive.name for branch in internals.within(BY_NAME["cond"])]
+    assert sorted(branches) == ["cos", "tanh"]
+
+
+def test_a_function_that_says_where_its_arguments_lie_is_not_taken_apart():
+    place = NamedSharding(Mesh(jax.devices()[:1], "devices"), PartitionSpec())
+    placed = jax.make_jaxpr(jax.jit(jnp.sin, in_shardings=place))(0.3)
+    assert [internals.called(equation) for equation in internals.equations(placed)] == [None]
+
+
+def test_operations_are_applied_to_other_values():
+    values = internals.variables(TRACED, [0.5])
+    for equation in internals.equations(TRACED):
+        operands = [internals.value(atom, values) for atom in equation.invars]
+        with internals.located(equation):
+            values.update(zip(equation.outvars, internals.applied(equation, operands), strict=True))
+    assert internals.results(TRACED, values) == [pytest.approx(np.sin(0.5) + np.cos(0.5), abs=1e-15)]
+
+
+def test_operations_and_operands_that_are_the_same_have_the_same_name():
+    again = {e.primitive.name: e for e in internals.equations(jax.make_jaxpr(outer)(0.3))}
+    assert internals.operation(again["add"]) == internals.operation(BY_NAME["add"])
+    assert internals.operation(BY_NAME["add"]) != internals.operation(BY_NAME["gt"])
+    printing = jax.make_jaxpr(lambda x: jax.debug.print("{}", x))(0.3)
+    assert [internals.operation(equation) for equation in internals.equations(printing)] == [None]
+    assert internals.operand(0.0) != internals.operand(-0.0)
+    assert internals.operand(np.arange(3)) == internals.operand(np.arange(3))
+    one, other = jnp.ones(3), jnp.ones(3)
+    assert internals.operand(one) != internals.operand(other)
 
 
 def test_an_option_that_xla_does_not_know_is_not_asked_for():
