@@ -31,7 +31,7 @@ pytestmark = [
 
 def tracked():
     """Return the files of the working tree that git knows."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, encoding="utf-8")
     return [name for name in listed.stdout.splitlines() if os.path.lexists(ROOT / name)]
 
 
@@ -102,7 +102,7 @@ def call(installed, tmp_path_factory):
     def run(*words, program=("fpo-jax",)):
         own = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         command = [str(installed / program[0]), *program[1:], *words]
-        done = subprocess.run(command, cwd=here, env=own, capture_output=True, text=True, encoding="utf-8")
+        done = subprocess.run(command, cwd=here, env=own, capture_output=True, encoding="utf-8")
         assert done.returncode == 0, done.stderr
         return done.stdout
 
