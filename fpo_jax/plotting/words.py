@@ -41,7 +41,7 @@ def legend_columns(labels: Sequence[str], size: float, room: float) -> int:
     widths = np.array([width_of(label, size) for label in labels]) + (HANDLE + GAP) * size
 
     def fit(columns: int) -> bool:
-        return sum(part.max() for part in np.array_split(widths, columns)) - GAP * size <= room
+        return sum(float(np.max(part)) for part in np.array_split(widths, columns)) - GAP * size <= room
 
     most = next((columns for columns in range(len(labels), 1, -1) if fit(columns)), 1)
     even = math.ceil(len(labels) / math.ceil(len(labels) / most))
