@@ -26,6 +26,7 @@ import numpy as np
 from flax import struct
 
 from fpo_jax.errors import InputError
+from fpo_jax.internals import is_tracer
 
 
 def real(
@@ -120,9 +121,9 @@ def validate(owner: Any) -> None:
         raise InputError("class", type(owner).__name__, "a pytree: decorate it with flax.struct.dataclass")
     for field in declared(owner):
         value = getattr(owner, field.name)
-        if not isinstance(value, jax.core.Tracer) and not _accepts(field, value):
+        if not is_tracer(value) and not _accepts(field, value):
             raise InputError(field.name, value, allowed_values(field))
-    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(owner))
+    traced = any(map(is_tracer, jax.tree.leaves(owner)))
     if not traced and hasattr(owner, "check"):
         owner.check()
 

@@ -13,7 +13,7 @@ from fpo_jax.experiments.core.timing import median_seconds
 from fpo_jax.experiments.ladder.result import Effective, Route
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.objectives import OBJECTIVES, Exact, Myopic
-from fpo_jax.objectives.best_of_n import effective_rewards
+from fpo_jax.objectives.effective_reward import effective_rewards
 from fpo_jax.objectives.penalties import Penalised
 from fpo_jax.steering import cosine, norm, norm_ratio, sign_agreement, steering
 from fpo_jax.types import Follower, Game, Key, Objective, State

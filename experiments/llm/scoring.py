@@ -14,7 +14,8 @@ from jaxtyping import Array, Float
 
 from fpo_jax.feedback import Comparison, Preferences
 from fpo_jax.followers import Gradient
-from fpo_jax.objectives.best_of_n import SCORES, effective_rewards
+from fpo_jax.objectives.best_of_n import SCORES
+from fpo_jax.objectives.effective_reward import effective_rewards
 from fpo_jax.types import Game, Key, Phi, Response, Responses, RewardModel, Scalar, Theta
 
 FEEDBACK = Preferences(opponent="reference", annotator_temperature=1.0)

@@ -211,10 +211,6 @@ def _range(name: str, given: str, kind: type) -> tuple[Any, ...]:
     return tuple(places) if kind is float else tuple(dict.fromkeys(round(x) for x in places))
 
 
-def _lists(axes: Mapping[str, tuple[Any, ...]]) -> dict[str, list[Any]]:
-    return {name: list(values) for name, values in axes.items()}
-
-
 def _written(values: tuple[Any, ...]) -> str:
     """Write the values of one axis as a user would: a range where they are one."""
     if len(values) > 3 and all(isinstance(value, float) for value in values):

@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from fpo_jax.engine.compilation import LIGHTLY, Compiled, is_traced
 from fpo_jax.engine.initial import Beginning, as_reals, begin, in_double
-from fpo_jax.engine.lanes import only_lane
+from fpo_jax.engine.lanes import first_lane
 from fpo_jax.errors import InputError
 from fpo_jax.expect import check_shapes, check_weights
 from fpo_jax.hyperparameters import validate
@@ -157,7 +157,7 @@ def first(
     begun: Beginning, follower: Follower, keys: Key
 ) -> tuple[Valued, Valued | None, Responses | None, Scalar | float]:
     """Return the first run's responses, its offline data, the items made of them, the follower's residual."""
-    (game, (theta, reward_model), _), key = only_lane((begun, keys))
+    (game, (theta, reward_model), _), key = first_lane((begun, keys))
     responses = game.respond(theta, key)
     check_shapes(responses)
     first = jax.tree.map(lambda leaf: leaf[0], responses.y)

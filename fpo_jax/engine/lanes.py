@@ -37,6 +37,6 @@ def padded(keys: Key, devices: Sequence[jax.Device]) -> Key:
     return jnp.concatenate([keys, jnp.broadcast_to(keys[:1], (missing, *keys.shape[1:]))])
 
 
-def only_lane(tree: PyTree) -> PyTree:
+def first_lane(tree: PyTree) -> PyTree:
     """Return the first lane of a pytree, on its own."""
     return jax.tree.map(lambda leaf: leaf[0], tree)

@@ -11,7 +11,7 @@ from jaxtyping import Array
 from fpo_jax.engine.checks import check_begun, check_players, directly, named_if_not_differentiable
 from fpo_jax.engine.compilation import OLDER, Compiled, is_traced
 from fpo_jax.engine.initial import Beginning, as_reals, begin, in_double
-from fpo_jax.engine.lanes import in_lanes, only_lane, padded
+from fpo_jax.engine.lanes import first_lane, in_lanes, padded
 from fpo_jax.engine.segments import OnEntry, Partway, Watch, entry_by_entry, in_segments, segment_lengths
 from fpo_jax.errors import InputError
 from fpo_jax.leader import Leader
@@ -71,7 +71,7 @@ def run_seed(
     return cast(tuple[State, Trace], _only((final, trace)))
 
 
-_only = jax.jit(only_lane)
+_only = jax.jit(first_lane)
 
 
 def run_seeds(

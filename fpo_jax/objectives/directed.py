@@ -5,15 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from fpo_jax.steering import foresighted_value
-from fpo_jax.types import (
-    Follower,
-    Game,
-    Key,
-    Objective,
-    RewardModel,
-    Scalar,
-    Theta,
-)
+from fpo_jax.types import Follower, Game, Key, Objective, RewardModel, Scalar, Theta
 
 
 class Directed(Objective):

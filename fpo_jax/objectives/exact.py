@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from fpo_jax.expect import evaluate, leader_value
+from fpo_jax.expect import evaluate
 from fpo_jax.hyperparameters import choice, count
 from fpo_jax.steering import foresee, foresight_keys, foresighted_value
 from fpo_jax.types import Follower, Game, Key, Objective, RewardModel, Scalar, Theta
@@ -57,9 +57,8 @@ class FirstOrder(Objective):
     ) -> Scalar:
         """Return F to first order around the present φ."""
         keys = foresight_keys(key)
-        responses = game.respond(theta, keys.evaluation)
         phi = reward_model.phi
         phi_plus = foresee(game, follower, theta, reward_model, keys.data, self.horizon).phi
         ahead = jax.tree.map(jnp.subtract, phi_plus, phi)
-        value, change = jax.jvp(lambda p: leader_value(game, theta, p, responses), (phi,), (ahead,))
+        value, change = jax.jvp(lambda p: evaluate(game, theta, p, keys.evaluation), (phi,), (ahead,))
         return value + change

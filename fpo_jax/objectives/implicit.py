@@ -15,17 +15,7 @@ from fpo_jax.hyperparameters import choice, count, kebab, real
 from fpo_jax.numerics.linear_solve import SOLVERS, Limits, solve
 from fpo_jax.objectives.directed import Directed
 from fpo_jax.steering import Decomposition, foresight_keys
-from fpo_jax.types import (
-    Cost,
-    Estimate,
-    Follower,
-    Game,
-    Key,
-    Phi,
-    RewardModel,
-    Scalar,
-    Theta,
-)
+from fpo_jax.types import Cost, Estimate, Follower, Game, Key, Phi, RewardModel, Scalar, Theta
 
 
 class Linearised(NamedTuple):
@@ -81,7 +71,6 @@ class Implicit(Directed):
         """Return the two parts of dF/dθ, and the cost of the solve."""
         at = self.linearise(game, follower, theta, reward_model, key)
         keys = foresight_keys(key)
-
         standard = jax.grad(evaluate, argnums=1)(game, theta, at.unravel(at.phi), keys.evaluation)
 
         def slope(t: Theta) -> Scalar:

@@ -8,17 +8,7 @@ from fpo_jax.hyperparameters import count, kebab
 from fpo_jax.objectives.directed import Directed
 from fpo_jax.responses import drawn
 from fpo_jax.steering import foresight_keys, foresighted_value
-from fpo_jax.types import (
-    Cost,
-    Estimate,
-    Follower,
-    Game,
-    Key,
-    Responses,
-    RewardModel,
-    Scalar,
-    Theta,
-)
+from fpo_jax.types import Cost, Estimate, Follower, Game, Key, Responses, RewardModel, Scalar, Theta
 from fpo_jax.wrappers import OtherPolicy
 
 

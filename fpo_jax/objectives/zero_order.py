@@ -6,16 +6,7 @@ from fpo_jax.hyperparameters import count, real
 from fpo_jax.numerics.differentiators import CentralDifference
 from fpo_jax.objectives.directed import Directed
 from fpo_jax.steering import foresighted_value
-from fpo_jax.types import (
-    Cost,
-    Estimate,
-    Follower,
-    Game,
-    Key,
-    RewardModel,
-    Scalar,
-    Theta,
-)
+from fpo_jax.types import Cost, Estimate, Follower, Game, Key, RewardModel, Scalar, Theta
 
 
 @struct.dataclass

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fpo_jax import Gradient, Leader, Myopic, run_seeds, seed_keys
-from fpo_jax.engine.lanes import in_lanes, only_lane, padded
+from fpo_jax.engine.lanes import first_lane, in_lanes, padded
 from fpo_jax.envs.linear import Linear
 
 
@@ -22,7 +22,7 @@ def test_lanes_are_filled_up_for_the_devices_and_run_as_one_alone(key):
     chex.assert_trees_all_equal(filled[4:], keys[jnp.array([0, 0])])
     assert len(padded(keys, range(2))) == 4
     draw = in_lanes(lambda shared, key: shared + jax.random.normal(key), jax.devices()[:1])
-    np.testing.assert_array_equal(only_lane(draw(2.0, keys)), 2.0 + jax.random.normal(keys[0]))
+    np.testing.assert_array_equal(first_lane(draw(2.0, keys)), 2.0 + jax.random.normal(keys[0]))
 
 
 THREE_DEVICES = """

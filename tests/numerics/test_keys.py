@@ -5,7 +5,7 @@ import zlib
 import jax
 import numpy as np
 
-from fpo_jax.numerics.keys import named_key, named_keys, normal
+from fpo_jax.numerics.keys import named_key, normal
 
 
 def test_a_purpose_has_a_key_of_its_own(key):
@@ -14,9 +14,6 @@ def test_a_purpose_has_a_key_of_its_own(key):
     theirs = [jax.random.key_data(jax.random.fold_in(key, zlib.crc32(p.encode()))) for p in purposes]
     np.testing.assert_array_equal(ours, theirs)
     assert np.any(ours[0] != ours[1])
-    keys = jax.random.split(key, 3)
-    one_by_one = [jax.random.key_data(named_key(k, p)) for k, p in zip(keys, purposes, strict=True)]
-    np.testing.assert_array_equal(jax.random.key_data(named_keys(keys, purposes)), one_by_one)
 
 
 def test_a_matrix_of_normal_numbers_is_one_row_of_them(key):

@@ -21,7 +21,8 @@ from fpo_jax.envs.bandit import Bandit
 from fpo_jax.envs.contextual import Contextual
 from fpo_jax.envs.linear import Linear
 from fpo_jax.objectives import EffectiveReward
-from fpo_jax.objectives.best_of_n import Selected, effective_rewards, reward_scores
+from fpo_jax.objectives.best_of_n import Selected, reward_scores
+from fpo_jax.objectives.effective_reward import effective_rewards
 from fpo_jax.responses import accepted, best_of
 from fpo_jax.steering import foresighted_value, norm, steering
 from fpo_jax.testing.checks import central_difference
