@@ -118,7 +118,7 @@ EXPERIMENT = Experiment(
     claim=(
         "In the paper's neural environment RLHF collapses in most seeds, and relaxed FPO with U as a mere "
         "label at every weight in a good share of them. Practical FPO holds in every seed, but over a narrow "
-        "range of weights; the proximal penalty over a range of 40, and ends nearest to the peak."
+        "range of weights; the proximal penalty over a range of 20, and ends nearest to the peak."
     ),
     methods=_methods(),
     figures=draw_figures,
