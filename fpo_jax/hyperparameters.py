@@ -18,40 +18,60 @@ fpo_jax.errors.InputError: strength = -1.0: must be a finite number >= 0
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
 import numpy as np
 from flax import struct
 
-from fpo_jax.errors import InputError
+from fpo_jax.errors import InputError, suggestion
 from fpo_jax.internals import is_tracer
+
+REQUIRED: Any = dataclasses.MISSING
+"""In place of a default: the value has to be given. With a default of None, it may be left out."""
 
 
 def real(
-    default: float, help: str, *, low: float = -math.inf, high: float = math.inf, open: bool = False
+    default: float | None,
+    help: str,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open: bool = False,
+    options: Collection[str] = (),
 ) -> Any:
-    """Declare a real-valued hyperparameter in [low, high], or in (low, high] if `open`: a traced leaf."""
-    return _declared(default, kind=float, help=help, low=low, high=high, open=open)
+    """Declare a real-valued hyperparameter in [low, high], or in (low, high] if `open`: a traced leaf.
+
+    `options` are words that may stand in place of a number.
+    """
+    return _declared(default, kind=float, help=help, low=low, high=high, open=open, options=options)
 
 
-def count(default: int, help: str, *, low: int = 1) -> Any:
-    """Declare an integer >= low, such as a number of steps or a size: static, since shapes depend on it."""
-    return _declared(default, kind=int, help=help, low=low)
+def count(default: int | None, help: str, *, low: int = 1, high: float = math.inf) -> Any:
+    """Declare an integer in [low, high], such as a number of steps: static, since shapes depend on it."""
+    return _declared(default, kind=int, help=help, low=low, high=high)
 
 
-def choice(default: str, help: str, options: tuple[str, ...]) -> Any:
+def choice(default: str | None, help: str, options: Collection[str]) -> Any:
     """Declare a choice between names: static."""
     return _declared(default, kind=str, help=help, options=options)
 
 
-def text(default: str, help: str, *, read: Callable[[str], str] | None = None) -> Any:
+def text(
+    default: str | None, help: str, *, read: Callable[[str], str] | None = None, naming: str | None = None
+) -> Any:
     """Declare free text, which its owner's `check` reads: static.
 
     `read`, if given, turns what a user writes into that text, such as the name of a file into what it holds.
+    `naming` says what it is the name of, such as "a folder"; it may then not be empty.
     """
-    return _declared(default, kind=str, help=help, **({} if read is None else {"read": read}))
+    return _declared(default, kind=str, help=help, read=read, naming=naming)
+
+
+def several(default: tuple[str, ...], help: str, options: Collection[str] = ()) -> Any:
+    """Declare a list of text, or of some of these options: static. It may be empty if the default is."""
+    return _declared(default, kind=tuple, help=help, options=options)
 
 
 def flag(default: bool, help: str) -> Any:
@@ -66,9 +86,8 @@ def part(default: Any) -> Any:
 
 def _declared(default: Any, *, kind: type, **metadata: Any) -> Any:
     """Return a field that is given by name only, since no order of hyperparameters can be guessed."""
-    return struct.field(
-        pytree_node=kind is float, default=default, kw_only=True, metadata={"kind": kind, **metadata}
-    )
+    metadata = {"kind": kind, "options": (), **metadata}
+    return struct.field(pytree_node=kind is float, default=default, kw_only=True, metadata=metadata)
 
 
 def declared(owner: Any) -> list[dataclasses.Field]:
@@ -79,53 +98,85 @@ def declared(owner: Any) -> list[dataclasses.Field]:
 def allowed_values(field: dataclasses.Field) -> str:
     """Say in words which values a declared field accepts."""
     meta = field.metadata
-    if meta["kind"] is float:
-        low, high = meta["low"], meta["high"]
-        if math.isinf(low) and math.isinf(high):
-            return "a finite number"
-        bound = f"> {low:g}" if meta["open"] else f">= {low:g}"
-        return f"a finite number {bound}" + ("" if math.isinf(high) else f" and <= {high:g}")
-    if meta["kind"] is int:
-        return f"an integer >= {meta['low']}"
-    if meta["kind"] is bool:
+    kind, options = meta["kind"], ", ".join(meta["options"])
+    if kind is bool:
         return "true or false"
-    return "one of " + ", ".join(meta["options"]) if "options" in meta else "text"
+    if kind is str:
+        return f"one of {options}" if options else meta["naming"] or "text"
+    if kind is tuple:
+        return f"one or more of {options}" if options else "a list of text"
+    low, high = meta["low"], meta["high"]
+    bounds = [f"{'>' if meta.get('open') else '>='} {_shown(low)}"] if math.isfinite(low) else []
+    bounds += [f"<= {_shown(high)}"] if math.isfinite(high) else []
+    words = ["a finite number" if kind is float else "an integer", " and ".join(bounds)]
+    return " ".join(filter(None, words)) + (f", or {options}" if options else "")
+
+
+def _shown(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def _accepts(field: dataclasses.Field, value: Any) -> bool:
     meta = field.metadata
-    if meta["kind"] is float:
-        if isinstance(value, bool) or np.asarray(value).dtype.kind not in "iuf":
-            return False
-        values = np.asarray(value, dtype=float)
-        above = values > meta["low"] if meta["open"] else values >= meta["low"]
-        return bool(np.all(np.isfinite(values) & above & (values <= meta["high"])))
-    if meta["kind"] is int:
-        return isinstance(value, int) and not isinstance(value, bool) and value >= meta["low"]
-    if meta["kind"] is bool:
-        return isinstance(value, bool)
-    return value in meta["options"] if "options" in meta else isinstance(value, str)
+    kind, options = meta["kind"], meta["options"]
+    if value is None:
+        return field.default is None
+    if kind is bool or isinstance(value, bool):
+        return kind is bool and isinstance(value, bool)
+    if kind is tuple:
+        return isinstance(value, tuple) and not _strange(field, value) and bool(value or not field.default)
+    if isinstance(value, str):
+        return value in options if options else kind is str and bool(value or not meta["naming"])
+    if kind is int:
+        return isinstance(value, int) and meta["low"] <= value <= meta["high"]
+    if kind is str or np.asarray(value).dtype.kind not in "iuf":
+        return False
+    values = np.asarray(value, dtype=float)
+    above = values > meta["low"] if meta["open"] else values >= meta["low"]
+    return bool(np.all(np.isfinite(values) & above & (values <= meta["high"])))
 
 
-def validate(owner: Any) -> None:
-    """Check every declared hyperparameter of a dataclass instance against its range.
+def _strange(field: dataclasses.Field, value: Any) -> list[Any]:
+    """Return what in a list is no text, or none of its options."""
+    options = field.metadata["options"]
+    return [one for one in value if not isinstance(one, str) or (options and one not in options)]
 
-    An owner that has a method `check` is then asked to check what concerns several of them at once.
-    Traced values are passed over, so that `validate` may stand in functions that are themselves jitted,
-    vmapped or differentiated.
+
+def require_allowed(owner: Any) -> None:
+    """Check every declared field of a dataclass instance against its range.
+
+    An owner that has a method `check` is then asked to check what concerns several of them at once. Traced
+    values are passed over.
 
     Raises:
-        InputError: names the first field whose value is not allowed.
+        InputError: names the first field whose value is not allowed, and the nearest name that is.
     """
-    if any(leaf is owner for leaf in jax.tree.leaves(owner)):
-        raise InputError("class", type(owner).__name__, "a pytree: decorate it with flax.struct.dataclass")
     for field in declared(owner):
         value = getattr(owner, field.name)
-        if not is_tracer(value) and not _accepts(field, value):
-            raise InputError(field.name, value, allowed_values(field))
+        if is_tracer(value) or _accepts(field, value):
+            continue
+        if isinstance(value, tuple):
+            value = next(iter(_strange(field, value)), value)
+        near = suggestion(value, field.metadata["options"]) if isinstance(value, str) else ""
+        shown = "nothing" if isinstance(value, str | tuple) and not value else value
+        raise InputError(field.name, shown, allowed_values(field) + near)
     traced = any(map(is_tracer, jax.tree.leaves(owner)))
     if not traced and hasattr(owner, "check"):
         owner.check()
+
+
+def validate(owner: Any) -> None:
+    """Check every declared hyperparameter of an instance against its range, as `require_allowed` does.
+
+    Traced values are passed over, so that `validate` may stand in functions that are themselves jitted,
+    vmapped or differentiated. For that, the owner has to be a pytree.
+
+    Raises:
+        InputError: names the first field whose value is not allowed, or the class that is no pytree.
+    """
+    if any(leaf is owner for leaf in jax.tree.leaves(owner)):
+        raise InputError("class", type(owner).__name__, "a pytree: decorate it with flax.struct.dataclass")
+    require_allowed(owner)
 
 
 def kebab(name: str) -> str:

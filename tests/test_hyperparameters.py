@@ -30,7 +30,10 @@ BAD = [
     (BestResponse(ridge="strong"), "ridge = strong: must be a finite number >= 0"),
     (BestResponse(anchored=1), "anchored = 1: must be true or false"),
     (Relaxed(weight=-1.0), "weight = -1.0: must be a finite number >= 0"),
-    (Relaxed(utility="guessed"), "utility = guessed: must be one of differentiated, detached, value"),
+    (
+        Relaxed(utility="valeu"),
+        "utility = valeu: must be one of differentiated, detached, value (nearest: value)",
+    ),
     (Exact(horizon=0), "horizon = 0: must be an integer >= 1"),
     (Exact(utility="value"), "utility = value: must be one of differentiated, detached"),
     (Leader(Myopic(), policy_lr=float("inf")), "policy_lr = inf: must be a finite number >= 0"),

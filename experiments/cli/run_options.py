@@ -5,7 +5,7 @@ Arguments are read twice: first for the parts alone, then for everything, with t
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -17,22 +17,8 @@ from fpo_jax.experiments.cli.catalogue import catalogue
 from fpo_jax.experiments.cli.options import DEFAULT_SHOWN, PROGRAM, Option, parse
 from fpo_jax.experiments.core import env_files
 from fpo_jax.experiments.core.devices import use_device
-from fpo_jax.experiments.core.settings import (
-    GENERAL,
-    PRECISIONS,
-    RECORDS,
-    Names,
-    Settings,
-    hyperparameters,
-    load,
-    parts,
-    resolve,
-)
-from fpo_jax.feedback import FEEDBACKS
-from fpo_jax.followers import FOLLOWERS
+from fpo_jax.experiments.core.settings import General, Names, Settings, hyperparameters, load, resolve
 from fpo_jax.hyperparameters import allowed_values
-from fpo_jax.numerics.differentiators import DIFFERENTIATORS
-from fpo_jax.objectives import OBJECTIVES
 
 HELP = ("-h", "--help")
 Field = tuple[str, Any, Any]
@@ -54,7 +40,7 @@ def parse_settings(
     fields = [*_setting_fields(chosen, with_record=command == "run"), *map(_field, own)]
     names = [name for name, *_ in fields]
     _require_single(names, chosen)
-    _require_options(arguments, names, " and ".join(chosen.names[:2]))
+    _require_options(arguments, names, f"{chosen.names.environment} and {chosen.names.objective}")
     kind = dataclasses.make_dataclass("Options", fields)
     values = vars(parse(kind, arguments, command, description=description))
     del values["config"], values["env"]
@@ -126,31 +112,17 @@ def _environment(arguments: Sequence[str], extra: Sequence[Option]) -> str | Non
 def _setting_fields(chosen: Settings, with_record: bool) -> list[Field]:
     """Return an option for each setting of a run; a comparison records what it compares."""
     defaults = chosen.as_dict()
-
-    def one_of(names: Iterable[str]) -> str:
-        return "one of " + ", ".join(names)
-
-    helps = {
-        "objective": f"what the leader ascends: {one_of(OBJECTIVES)}",
-        "follower": f"how the reward model is retrained: {one_of(FOLLOWERS)}",
-        "feedback": f"what it is trained on: {one_of(FEEDBACKS)}",
-        "differentiator": f"how the leader differentiates: {one_of(DIFFERENTIATORS)}",
-        "steps": "iterations; an integer >= 1",
-        "seeds": "number of seeds, run at once; an integer >= 1",
-        "seed": "first seed; an integer >= 0",
-        "precision": one_of(PRECISIONS),
-    }
-    if with_record:
-        helps["record"] = f"full has the exact steering term, at its cost: {one_of(RECORDS)}"
-    described = [(name, help) for name, help in helps.items()] + [
-        (name, f"{field.metadata['help']}; {allowed_values(field)}")
-        for name, (field, _) in hyperparameters(chosen.names).items()
-    ]
-    environment = Annotated[str, tyro.conf.Positional, tyro.conf.arg(help=one_of(ENVIRONMENTS))]
+    fields = Names.known() | General.known()
+    environment = fields.pop("environment")
+    fields |= {name: field for name, (field, _) in hyperparameters(chosen.names).items()}
+    helps = {name: f"{field.metadata['help']}; {allowed_values(field)}" for name, field in fields.items()}
+    if not with_record:
+        del helps["record"]
+    kind = Annotated[str, tyro.conf.Positional, tyro.conf.arg(help=allowed_values(environment))]
     return [
-        ("environment", environment, dataclasses.field(default=chosen.names.environment)),
+        ("environment", kind, dataclasses.field(default=chosen.names.environment)),
         _field(Option("env", str | None, env_files.HELP, None)),
-        *(_field(Option(name, type(defaults[name]), help, defaults[name])) for name, help in described),
+        *(_field(Option(name, type(defaults[name]), help, defaults[name])) for name, help in helps.items()),
         _field(Option("config", Path | None, "config.json of an earlier run, to start from", None)),
     ]
 
@@ -163,12 +135,11 @@ def _field(option: Option) -> Field:
 
 def _applicable(earlier: dict[str, Any], wishes: dict[str, Any]) -> dict[str, Any]:
     """Drop from earlier settings what a new choice of parts has no use for."""
-    if not earlier or all(earlier.get(k) == wishes.get(k, earlier.get(k)) for k in Names._fields):
+    if not earlier or all(earlier.get(k) == wishes.get(k, earlier.get(k)) for k in Names.known()):
         return earlier
     both = earlier | wishes
-    names = Names(**{k: both[k] for k in Names._fields if both.get(k) is not None})
-    parts(names)
-    known = {*Names._fields, *GENERAL, *hyperparameters(names)}
+    names = Names.of({name: both.get(name) for name in Names.known()})
+    known = {*Names.known(), *General.known(), *hyperparameters(names)}
     return {key: value for key, value in earlier.items() if key in known}
 
 

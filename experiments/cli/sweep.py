@@ -179,13 +179,13 @@ def _show(grid: Any, result: Any, as_json: bool) -> None:
 
 def _how(grid: Any) -> str:
     """Say in which precision, and with which record, a sweep runs, and why they are not those of a run."""
-    from fpo_jax.experiments.core.settings import GENERAL
+    from fpo_jax.experiments.core.settings import General
     from fpo_jax.experiments.core.wording import how_computed
     from fpo_jax.experiments.sweeps.grid import DEFAULTS
 
     chosen = how_computed(grid.precision, grid.record)
     differ = [name for name in ("precision", "record") if getattr(grid, name) == DEFAULTS[name]]
-    others = " ".join(f"--{name} {GENERAL[name]}" for name in differ)
+    others = " ".join(f"--{name} {getattr(General, name)}" for name in differ)
     return f"{chosen}; for speed, while `{PROGRAM} run` has {others}" if differ else chosen
 
 

@@ -19,11 +19,11 @@ import jax
 from fpo_jax.engine.initial import SEED_LIMIT
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.errors import InputError, require_known
+from fpo_jax.experiments.core.declared import Declared, as_written, option
 from fpo_jax.experiments.core.env_files import env_options, origin, without_origin
-from fpo_jax.experiments.core.ranges import require_number
 from fpo_jax.feedback import FEEDBACKS
 from fpo_jax.followers import FOLLOWERS
-from fpo_jax.hyperparameters import declared, validate
+from fpo_jax.hyperparameters import REQUIRED, choice, count, declared, validate
 from fpo_jax.leader import Leader
 from fpo_jax.numerics.differentiators import DIFFERENTIATORS
 from fpo_jax.objectives import OBJECTIVES
@@ -33,18 +33,36 @@ from fpo_jax.types import Environment, Follower, Recipe
 PRECISIONS = ("float32", "float64")
 RECORDS: dict[str, Record] = {"full": full_record, "outcome": outcome}
 """What a run writes down: the exact steering term besides the outcome, or the outcome alone."""
-GENERAL: dict[str, Any] = {"seeds": 64, "seed": 0, "steps": None, "precision": "float64", "record": "full"}
-"""Settings of every run and their defaults; the steps are the recipe's."""
 
 
-class Names(NamedTuple):
-    """The parts a run is put together from, by name."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Names(Declared):
+    """The parts a run is put together from, by name; follower and feedback are the recipe's where None."""
 
-    environment: str
-    objective: str = "myopic"
-    follower: str | None = None  # None: the recipe's
-    differentiator: str = "autodiff"
-    feedback: str | None = None  # None: the recipe's
+    environment: str = choice(REQUIRED, "where the policy is trained", ENVIRONMENTS)
+    objective: str = choice("myopic", "what the leader, the policy, ascends", OBJECTIVES)
+    follower: str | None = choice(None, "how the reward model is retrained", FOLLOWERS)
+    differentiator: str = choice("autodiff", "how the leader differentiates", DIFFERENTIATORS)
+    feedback: str | None = choice(None, "what the reward model is trained on", FEEDBACKS)
+
+    def __post_init__(self) -> None:
+        file = f"{self.environment}.py"
+        if self.environment not in [*ENVIRONMENTS] and Path(file).is_file():
+            raise InputError("environment", self.environment, f"given by its file, --env {file}")
+        super().__post_init__()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class General(Declared):
+    """Settings of every run besides its parts and their hyperparameters."""
+
+    seeds: int = count(64, "number of seeds", high=SEED_LIMIT)
+    seed: int = count(0, "first seed", low=0, high=SEED_LIMIT - 1)
+    steps: int = count(REQUIRED, "iterations, of policy steps and one update of the reward model each")
+    precision: str = choice("float64", "floating-point precision", PRECISIONS)
+    record: str = choice(
+        "full", "what is written down; full has the exact steering term, at its cost", RECORDS
+    )
 
 
 class Parts(NamedTuple):
@@ -63,25 +81,18 @@ def parts(names: Names) -> tuple[Names, Parts, Recipe]:
 
     Returns:
         The names with follower and feedback filled in, the classes, and the environment's recipe.
-
-    Raises:
-        InputError: names the unknown name and the nearest known one.
     """
-    file = f"{names.environment}.py"
-    if names.environment not in ENVIRONMENTS and Path(file).is_file():
-        raise InputError("environment", names.environment, f"given by its file, --env {file}")
-    environment = ENVIRONMENTS[require_known("environment", names.environment, ENVIRONMENTS)]
+    environment = ENVIRONMENTS[names.environment]
     recipe: Recipe = environment.recipe
-    follower = names.follower or recipe.follower
-    feedback = names.feedback or recipe.feedback
-    names = names._replace(follower=follower, feedback=feedback)
+    follower, feedback = names.follower or recipe.follower, names.feedback or recipe.feedback
+    names = dataclasses.replace(names, follower=follower, feedback=feedback)
     found = Parts(
         environment,
         Leader,
-        OBJECTIVES[require_known("objective", names.objective, OBJECTIVES)],
-        DIFFERENTIATORS[require_known("differentiator", names.differentiator, DIFFERENTIATORS)],
-        FOLLOWERS[require_known("follower", follower, FOLLOWERS)],
-        FEEDBACKS[require_known("feedback", feedback, FEEDBACKS)],
+        OBJECTIVES[names.objective],
+        DIFFERENTIATORS[names.differentiator],
+        FOLLOWERS[follower],
+        FEEDBACKS[feedback],
     )
     return names, found, recipe
 
@@ -117,28 +128,20 @@ def hyperparameters(names: Names) -> dict[str, tuple[dataclasses.Field, Any]]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(General):
     """Resolved settings of a run, ready to be written down and run again.
 
     Attributes:
         names: the parts.
         values: every hyperparameter by its flat name.
-        steps, seeds, seed, precision: iterations, number of seeds, first seed, floating-point precision.
-        record: what is written down, by name in `RECORDS`.
     """
 
     names: Names
     values: dict[str, Any]
-    steps: int
-    seeds: int
-    seed: int
-    precision: str
-    record: str
 
     def as_dict(self) -> dict[str, Any]:
         """Return all settings as one flat dictionary, the contents of `config.json`."""
-        general = {key: getattr(self, key) for key in GENERAL}
-        return self.names._asdict() | origin(self.names.environment) | general | self.values
+        return self.names.as_dict() | origin(self.names.environment) | super().as_dict() | self.values
 
     def build(self) -> tuple[Environment, Leader, Follower]:
         """Return the environment, the leader and the follower.
@@ -164,22 +167,16 @@ class Settings:
         counts = {name: v for name, v in self.values.items() if table[name][0].metadata["kind"] is not float}
         environment = parts(self.names)[1].environment
         file = getattr(sys.modules[environment.__module__], "__file__", None)  # two files may use one name
-        return self.names._asdict() | counts | {"file": file}
+        return self.names.as_dict() | counts | {"file": file}
 
     def command(self) -> str:
         """Return the shortest command that repeats this run."""
         environment = self.names.environment
         words = ["fpo-jax run", environment, *env_options(environment), f"--objective {self.names.objective}"]
-        usual_names = parts(Names(environment, self.names.objective))[0]._asdict()
-        usual = resolve(self.names._asdict()).as_dict() | usual_names
-        for name, value in self.as_dict().items():
-            if value != usual[name]:
-                option = name.replace("_", "-")
-                if isinstance(value, bool):
-                    words.append(f"--{option}" if value else f"--no-{option}")
-                else:
-                    words.append(f"--{option} {shlex.quote(str(value))}")
-        return " ".join(words)
+        usual_names = parts(Names(environment=environment, objective=self.names.objective))[0].as_dict()
+        usual = resolve(self.names.as_dict()).as_dict() | usual_names
+        changed = {name: value for name, value in self.as_dict().items() if value != usual[name]}
+        return " ".join([*words, *(option(name, value) for name, value in changed.items())])
 
 
 def resolve(wishes: Mapping[str, Any]) -> Settings:
@@ -189,42 +186,16 @@ def resolve(wishes: Mapping[str, Any]) -> Settings:
         InputError: names what is unknown (with the nearest known name), missing or out of range.
     """
     wishes = {key: value for key, value in without_origin(wishes).items() if value is not None}
-    if "environment" not in wishes:
-        raise InputError("environment", "nothing", f"one of {', '.join(ENVIRONMENTS)}")
-    for field in Names._fields:
-        if not isinstance(wishes.get(field, ""), str):
-            raise InputError(field, wishes[field], "a name")
-    names, _, recipe = parts(Names(**{k: wishes[k] for k in Names._fields if k in wishes}))
+    names, _, recipe = parts(Names.of({key: wishes[key] for key in Names.known() if key in wishes}))
     table = hyperparameters(names)
-    known = [*Names._fields, *GENERAL, *table]
+    general = {"steps": recipe.steps} | {key: wishes[key] for key in General.known() if key in wishes}
+    known = [*Names.known(), *General.known(), *table]
     for key in wishes:
         require_known("setting", key, known)
     values = {key: as_written(f, wishes.get(key, default)) for key, (f, default) in table.items()}
-    general = GENERAL | {"steps": recipe.steps}
-    general |= {key: wishes[key] for key in general if key in wishes}
-    require_number("seeds", general["seeds"], 1, SEED_LIMIT, whole=True)
-    require_number("seed", general["seed"], 0, SEED_LIMIT - 1, whole=True)
-    require_number("steps", general["steps"], 1, whole=True)
-    for key, options in (("precision", PRECISIONS), ("record", RECORDS)):
-        if general[key] not in options:
-            raise InputError(key, general[key], f"one of {', '.join(options)}")
     settings = Settings(names, values, **general)
     settings.build()
     return settings
-
-
-def as_written(field: dataclasses.Field, value: Any) -> Any:
-    """Return what a user's value stands for; its range is checked elsewhere.
-
-    An integer stands for a real number, as in `weight=1`, and a file for the text in it, where text may be.
-
-    Raises:
-        InputError: when a file cannot be read.
-    """
-    if isinstance(value, str) and "read" in field.metadata:
-        return field.metadata["read"](value)
-    is_integer = isinstance(value, int) and not isinstance(value, bool)
-    return float(value) if field.metadata["kind"] is float and is_integer else value
 
 
 OF_COMMANDS = {

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fpo_jax.experiments.core.settings import GENERAL, Settings, hyperparameters
+from fpo_jax.experiments.core.settings import General, Names, Settings, hyperparameters
 from fpo_jax.plotting import Chart, Style
 
 Drawn = dict[str, Any]
@@ -15,21 +15,7 @@ DIGITS = 4
 """Significant digits of what is drawn; the numbers themselves stand in the files beside the page."""
 MOST_VALUES = 8
 """A setting that has more values in a section is shown as their range."""
-_GENERAL_MEANING = {
-    "environment": "where the policy is trained",
-    "env": "the file that holds the environment",
-    "objective": "what the leader, the policy, ascends",
-    "follower": "how the reward model is retrained",
-    "differentiator": "how the leader differentiates",
-    "feedback": "what the reward model is trained on",
-    "seeds": "number of seeds, run at once",
-    "seed": "first seed",
-    "steps": "iterations, of policy steps and one update of the reward model each",
-    "precision": "of floating-point numbers",
-    "record": "what is written down; full has the exact steering term",
-}
-
-
+ENV = "the file that holds the environment"
 Player = tuple[Drawn | None, str]
 """What `page.js` plays, or None; and what that shows, or why there is nothing to play."""
 MOST_PANELS = 12
@@ -86,16 +72,16 @@ class Section(NamedTuple):
     def setting_rows(self) -> list[tuple[str, str, str]]:
         """Return the name, the values and the meaning of every setting of the section's runs."""
         values: dict[str, list[str]] = {}
-        meaning: dict[str, str] = {}
+        known = Names.known() | General.known()
+        first = [*known]
         for settings in self.settings:
-            known = hyperparameters(settings.names)
+            known |= {name: field for name, (field, _) in hyperparameters(settings.names).items()}
             for name, value in settings.as_dict().items():
                 shown = f"{value:g}" if isinstance(value, float) else str(value) or "–"
                 if shown not in values.setdefault(name, []):
                     values[name].append(shown)
-                meaning[name] = known[name][0].metadata["help"] if name in known else _GENERAL_MEANING[name]
-        first = [*(self.settings[0].names._fields if self.settings else ()), *GENERAL]
         ordered = sorted(values, key=lambda name: first.index(name) if name in first else len(first))
+        meaning = {"env": ENV} | {name: field.metadata["help"] for name, field in known.items()}
         return [(name, _together(values[name]), meaning[name]) for name in ordered]
 
 

@@ -10,7 +10,7 @@ from fpo_jax.experiments.core.devices import suit_short_runs
 from fpo_jax.experiments.core.files import provenance, replacing, write_json
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.core.ranges import require_number
-from fpo_jax.experiments.core.settings import GENERAL
+from fpo_jax.experiments.core.settings import General
 from fpo_jax.experiments.report.parts import Section
 from fpo_jax.experiments.runs.execution import few_seeds
 
@@ -91,7 +91,7 @@ def reproduce(
             + [f"--seeds {seeds}"] * (seeds is not None)
             + ["--quick"] * quick
         )
-        origin = provenance(command, GENERAL["precision"])
+        origin = provenance(command, General.precision)
         write_json(folder / "summary.json", {"tables": tables} | origin)
         written = [
             f"# Results\n\nMade by `{command}`. {cells}",

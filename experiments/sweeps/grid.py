@@ -12,21 +12,23 @@ from typing import Any
 import numpy as np
 
 from fpo_jax.errors import InputError, require_known
+from fpo_jax.experiments.core.declared import as_written, option
 from fpo_jax.experiments.core.env_files import env_options, origin, without_origin
-from fpo_jax.experiments.core.settings import GENERAL, Names, Settings, as_written, hyperparameters, resolve
+from fpo_jax.experiments.core.settings import General, Names, Settings, hyperparameters, resolve
 from fpo_jax.hyperparameters import allowed_values
 
 RESERVED = ("axes", "cell", "command", "diverged_at", "file", "objective", "optimum", "own", "seed", "step")
 """Names that results have for something else, so that no axis can have them."""
 ENTRIES = 50
 """A run of a sweep writes down at least so many entries, unless told otherwise or too short."""
-DEFAULTS = {"seeds": GENERAL["seeds"], "seed": GENERAL["seed"], "precision": "float32", "record": "outcome"}
+DEFAULTS = {"precision": "float32", "record": "outcome"}
+"""What a sweep has for speed, where a run has defaults of its own."""
 RANGE = "low:high:count or low:high:count:log"
 VALUES = f"values separated by commas, or {RANGE}"
 
 
 @dataclasses.dataclass(frozen=True)
-class Grid:
+class Grid(General):
     """A sweep's settings, made by `make_grid`; every cell meets the same seeds.
 
     Attributes:
@@ -34,7 +36,7 @@ class Grid:
         objective: names of the methods, the first axis.
         grid: values of each hyperparameter that is varied, an axis each. A method that does not have one of
             them is run once, and stands for all of its values.
-        follower, differentiator, feedback, seeds, seed, steps, precision, record: as for a run.
+        follower, differentiator, feedback: as for a run.
         every: iterations from one entry to the next.
     """
 
@@ -44,11 +46,6 @@ class Grid:
     follower: str
     differentiator: str
     feedback: str
-    seeds: int
-    seed: int
-    steps: int
-    precision: str
-    record: str
     every: int
 
     @property
@@ -59,13 +56,11 @@ class Grid:
     @cached_property
     def points(self) -> list[Settings]:
         """Return the settings of every point of the grid, the last axis varying fastest."""
-        general = {name: getattr(self, name) for name in GENERAL}
-        points = []
+        general, points = super().as_dict(), []
         for objective, *values in itertools.product(*self.axes.values()):
-            names = Names(self.environment, objective, self.follower, self.differentiator, self.feedback)
-            known = hyperparameters(names)
-            own = {name: v for name, v in zip(self.grid, values, strict=True) if name in known}
-            points.append(resolve({**names._asdict(), **general, **own}))
+            varied = zip(self.grid, values, strict=True)
+            own = {name: value for name, value in varied if name in self.own[objective]}
+            points.append(resolve({**self._names(objective).as_dict(), **general, **own}))
         return points
 
     @cached_property
@@ -78,11 +73,12 @@ class Grid:
     @cached_property
     def own(self) -> dict[str, tuple[str, ...]]:
         """Return which of the varied hyperparameters each method has, by its name."""
-        names = {
-            o: Names(self.environment, o, self.follower, self.differentiator, self.feedback)
-            for o in self.objective
-        }
-        return {o: tuple(n for n in self.grid if n in hyperparameters(names[o])) for o in self.objective}
+        known = {objective: hyperparameters(self._names(objective)) for objective in self.objective}
+        return {o: tuple(name for name in self.grid if name in known[o]) for o in self.objective}
+
+    def _names(self, objective: str) -> Names:
+        chosen = {name: getattr(self, name) for name in Names.known()}
+        return Names(**chosen | {"objective": objective})
 
     @property
     def cells(self) -> list[Settings]:
@@ -93,8 +89,9 @@ class Grid:
     def as_dict(self) -> dict[str, Any]:
         """Return all settings, the contents of `config.json`."""
         grid = {name: list(values) for name, values in self.grid.items()}
-        described = dataclasses.asdict(self) | {"objective": list(self.objective), "grid": grid}
-        return described | origin(self.environment)
+        names = {name: getattr(self, name) for name in ("follower", "differentiator", "feedback")}
+        own = {"environment": self.environment, "objective": list(self.objective), "grid": grid, **names}
+        return own | super().as_dict() | {"every": self.every} | origin(self.environment)
 
     def command(self) -> str:
         """Return the command that repeats this sweep."""
@@ -106,8 +103,8 @@ class Grid:
         words += [f"--grid {shlex.quote(f'{name}={_written(values)}')}" for name, values in self.grid.items()]
         for part in ("follower", "feedback"):
             words += [f"--{part} {getattr(self, part)}"] * (getattr(self, part) != getattr(recipe, part))
-        changed = {k: v for k, v in dataclasses.asdict(self).items() if v != getattr(usual, k)}
-        words += [f"--{name} {value}" for name, value in changed.items()]
+        before = usual.as_dict()
+        words += [option(name, value) for name, value in self.as_dict().items() if value != before[name]]
         return " ".join(words)
 
 
@@ -124,23 +121,18 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
         require_known("setting", name, [field.name for field in dataclasses.fields(Grid)])
     told = {name: value for name, value in wishes.items() if value is not None}
     given = {"objective": "myopic", "grid": {}, "differentiator": "autodiff", **DEFAULTS, **told}
-    if not isinstance(given.get("environment"), str):
-        raise InputError("environment", given.get("environment", "nothing"), "a name")
     objectives, axes = given["objective"], given["grid"]
     if isinstance(objectives, str):
         objectives = [name.strip() for name in objectives.split(",") if name.strip()]
     if not isinstance(objectives, list | tuple) or not all(isinstance(name, str) for name in objectives):
         raise InputError("objective", objectives, "names, separated by commas or in a list")
-    for name in ("follower", "differentiator", "feedback"):
-        if not isinstance(given.get(name, ""), str):
-            raise InputError(name, given[name], "a name")
     if not objectives:
         raise InputError("objective", "nothing", "one or more names")
     if not isinstance(axes, Mapping):
         raise InputError("grid", axes, f"an object of names and {VALUES}")
     every = given.pop("every", None)
-    chosen = given.get("follower"), given["differentiator"], given.get("feedback")
-    names = [Names(given["environment"], objective, *chosen) for objective in objectives]
+    chosen = {name: given.get(name) for name in Names.known()}
+    names = [Names.of(chosen | {"objective": objective}) for objective in objectives]
     fields = {name: field for n in names for name, (field, _) in hyperparameters(n).items()}
     grid = {n: _values(n, v, fields[require_known("grid", n, fields)]) for n, v in axes.items()}
     for name in set(RESERVED).intersection(grid):
