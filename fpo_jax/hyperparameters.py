@@ -142,6 +142,17 @@ def _strange(field: dataclasses.Field, value: Any) -> list[Any]:
     return [one for one in value if not isinstance(one, str) or (options and one not in options)]
 
 
+def require(name: str, value: Any, field: dataclasses.Field) -> None:
+    """Raise an InputError unless a value is what a field declares; it names the nearest name that is."""
+    if _accepts(field, value):
+        return
+    if isinstance(value, tuple):
+        value = next(iter(_strange(field, value)), value)
+    near = suggestion(value, field.metadata["options"]) if isinstance(value, str) else ""
+    shown = "nothing" if isinstance(value, str | tuple) and not value else value
+    raise InputError(name, shown, allowed_values(field) + near)
+
+
 def require_allowed(owner: Any) -> None:
     """Check every declared field of a dataclass instance against its range.
 
@@ -149,17 +160,12 @@ def require_allowed(owner: Any) -> None:
     values are passed over.
 
     Raises:
-        InputError: names the first field whose value is not allowed, and the nearest name that is.
+        InputError: names the first field whose value is not allowed.
     """
     for field in declared(owner):
         value = getattr(owner, field.name)
-        if is_tracer(value) or _accepts(field, value):
-            continue
-        if isinstance(value, tuple):
-            value = next(iter(_strange(field, value)), value)
-        near = suggestion(value, field.metadata["options"]) if isinstance(value, str) else ""
-        shown = "nothing" if isinstance(value, str | tuple) and not value else value
-        raise InputError(field.name, shown, allowed_values(field) + near)
+        if not is_tracer(value):
+            require(field.name, value, field)
     traced = any(map(is_tracer, jax.tree.leaves(owner)))
     if not traced and hasattr(owner, "check"):
         owner.check()

@@ -14,7 +14,7 @@ from fpo_jax.experiments.bench.result import Benchmark, as_json
 from fpo_jax.experiments.bench.rows import Row, measure
 from fpo_jax.experiments.bench.table import lines
 from fpo_jax.experiments.core.files import require_writable
-from fpo_jax.experiments.core.ranges import require_number
+from fpo_jax.hyperparameters import count, require
 from fpo_jax.objectives import OBJECTIVES
 
 MOST_REPEATS = 5
@@ -52,7 +52,7 @@ def bench_environments(asked: BenchArguments, command: str) -> dict[str, Any]:
     if not objectives:
         raise InputError("objectives", "nothing", "one or more")
     if asked.iterations is not None:
-        require_number("iterations", asked.iterations, 1, whole=True)
+        require("iterations", asked.iterations, count(1, "iterations that are timed"))
     if asked.out is not None:
         require_writable(asked.out)
     repeats = min(asked.repeats, MOST_REPEATS)

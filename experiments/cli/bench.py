@@ -60,7 +60,7 @@ def bench_command(arguments: Sequence[str]) -> int:
     given = parse(BenchOptions, arguments, "bench", description=bench_command.__doc__)
     from fpo_jax.errors import InputError
     from fpo_jax.experiments.core.devices import use_device
-    from fpo_jax.experiments.core.ranges import require_number
+    from fpo_jax.hyperparameters import count, require
 
     use_device(given.device)
     for name in ("batches", "widths", "neural_widths", "sweep_widths"):
@@ -70,7 +70,7 @@ def bench_command(arguments: Sequence[str]) -> int:
         raise InputError("samples", given.samples, "one or more integers >= 2")
     if not given.sides or min(given.sides) < 3 or list(given.sides) != sorted(set(given.sides)):
         raise InputError("sides", given.sides, "one or more rising integers >= 3")
-    require_number("repeats", given.repeats, 1, whole=True)
+    require("repeats", given.repeats, count(9, "timed repetitions"))
     if "environments" not in given.which and (given.json or given.out is not None):
         raise InputError("which", " ".join(given.which), "environments among others, for --json or --out")
     report = None

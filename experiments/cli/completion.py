@@ -10,11 +10,11 @@ import tyro
 from fpo_jax.experiments.cli.bench import BenchOptions
 from fpo_jax.experiments.cli.catalogue import catalogue_at_once
 from fpo_jax.experiments.cli.decompose import MORE
-from fpo_jax.experiments.cli.judge import JudgeOptions
+from fpo_jax.experiments.cli.judge import judge_options
 from fpo_jax.experiments.cli.listing import ListOptions
-from fpo_jax.experiments.cli.llm import AnswerOptions, LlmOptions
+from fpo_jax.experiments.cli.llm import answer_options, llm_options
 from fpo_jax.experiments.cli.new_env import NewEnvOptions
-from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, Option, options, parse
+from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, Option, class_of, options, parse
 from fpo_jax.experiments.cli.parity import ParityOptions
 from fpo_jax.experiments.cli.reproduce import ReproduceOptions
 from fpo_jax.experiments.cli.run import MORE as MORE_OF_RUN
@@ -42,10 +42,10 @@ def completion_command(arguments: Sequence[str]) -> int:
         "decompose": _of_environments(known, [*MORE, *OUTPUT]),
         "parity": ParityOptions,
         "reproduce": ReproduceOptions,
-        "judge": JudgeOptions,
+        "judge": class_of(judge_options()),
         "bench": BenchOptions,
-        "llm": LlmOptions,
-        "answer": AnswerOptions,
+        "llm": class_of(llm_options()),
+        "answer": class_of(answer_options()),
         "new-env": NewEnvOptions,
         "completion": _chosen(dict.fromkeys(get_args(Shell), dataclasses.make_dataclass("None", []))),
     }

@@ -8,9 +8,10 @@ import dataclasses
 import io
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple, dataclass_transform
 
 import tyro
@@ -28,11 +29,19 @@ class Option(NamedTuple):
     help: str
     default: Any
 
+    def field(self) -> tuple[str, Any, Any]:
+        """Return it as a field of a dataclass: name, type, default."""
+        kind: Any = self.kind
+        kind = Annotated[kind, tyro.conf.arg(help=self.help), DEFAULT_SHOWN]
+        return self.name, kind, dataclasses.field(default=self.default)
 
+
+JSON = Option("json", bool, "end with one JSON object on standard output", False)
+DEVICE = Option("device", Device | None, "where to compute; where JAX likes best when not given", None)
 OUTPUT = [
     Option("out", Path | None, "folder for settings, numbers, summary and figures", None),
-    Option("json", bool, "end with one JSON object on standard output", False),
-    Option("device", Device | None, "where to compute; where JAX likes best when not given", None),
+    JSON,
+    DEVICE,
 ]
 """Options of a command besides the settings of a run."""
 
@@ -52,8 +61,58 @@ def options(cls: type) -> type:
     return dataclasses.dataclass(cls)
 
 
+def class_of(options: Sequence[Option]) -> type:
+    """Return a class with these options as its fields."""
+    return dataclasses.make_dataclass("Options", [option.field() for option in options])
+
+
+def setting_options(settings: Any, kinds: Mapping[str, Any] = MappingProxyType({})) -> list[Option]:
+    """Return an option for each setting that a class declares, None or empty where nothing is said.
+
+    Args:
+        settings: the class.
+        kinds: types of options that are typed in another way than their settings are declared.
+    """
+    from fpo_jax.hyperparameters import REQUIRED, allowed_values, declared
+
+    found = []
+    for field in declared(settings):
+        kind, words, usual = field.metadata["kind"], tuple(field.metadata["options"]), field.default
+        typed: Any = tuple[str, ...] if kind is tuple else kind
+        if words and kind is not tuple:
+            typed = Literal[words] if kind is str else kind | Literal[words]
+        helps = [field.metadata["help"]]
+        if kind in (int, float) or (kind is tuple and words):
+            helps.append(allowed_values(field))
+        if usual is not None and usual is not REQUIRED and usual != ():
+            helps.append(f"{_shown(usual)} when not given")
+        nothing = () if usual == () else None
+        typed = kinds.get(field.name, typed if usual == () else typed | None)
+        found.append(Option(field.name, typed, "; ".join(helps), nothing))
+    return found
+
+
+def _shown(usual: Any) -> str:
+    if isinstance(usual, bool):
+        return str(usual).lower()
+    if isinstance(usual, tuple):
+        return " ".join(usual)
+    return f"{usual:g}" if isinstance(usual, float) else str(usual)
+
+
+def said(given: Any, settings: Any) -> dict[str, Any]:
+    """Return those settings of a class of which something is said."""
+    values = {name: (getattr(given, name), field.default) for name, field in settings.known().items()}
+    return {n: value for n, (value, usual) in values.items() if value is not None and (value or usual != ())}
+
+
 def parse(kind: Any, arguments: Sequence[str], command: str, **options: Any) -> Any:
-    """Parse arguments with tyro, and turn its boxed complaints into the one line that we promise."""
+    """Parse arguments with tyro, and turn its boxed complaints into the one line that we promise.
+
+    `kind` is a class of options, or a list of them.
+    """
+    if isinstance(kind, list):
+        kind = class_of(kind)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):

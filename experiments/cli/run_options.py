@@ -3,9 +3,8 @@
 Arguments are read twice: first for the parts alone, then for everything, with the options that these have.
 """
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -14,8 +13,9 @@ import tyro
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.errors import InputError, suggestion
 from fpo_jax.experiments.cli.catalogue import catalogue
-from fpo_jax.experiments.cli.options import DEFAULT_SHOWN, PROGRAM, Option, parse
+from fpo_jax.experiments.cli.options import PROGRAM, Option, parse
 from fpo_jax.experiments.core import env_files
+from fpo_jax.experiments.core.declared import standing_in
 from fpo_jax.experiments.core.devices import use_device
 from fpo_jax.experiments.core.settings import General, Names, Settings, hyperparameters, load, resolve
 from fpo_jax.hyperparameters import allowed_values
@@ -34,10 +34,10 @@ def parse_settings(
         InputError: names what is unknown, out of range, or belongs to something else.
     """
     wanted = _read_parts(arguments, command, extra)
-    with _naming(wanted.config):
+    with standing_in(wanted.config):
         chosen = resolve(_applicable(wanted.earlier, wanted.parts) | wanted.parts)
     own = [option._replace(default=wanted.besides.get(option.name, option.default)) for option in extra]
-    fields = [*_setting_fields(chosen, with_record=command == "run"), *map(_field, own)]
+    fields = [*_setting_fields(chosen, with_record=command == "run"), *(option.field() for option in own)]
     names = [name for name, *_ in fields]
     _require_single(names, chosen)
     _require_options(arguments, names, f"{chosen.names.environment} and {chosen.names.objective}")
@@ -121,16 +121,10 @@ def _setting_fields(chosen: Settings, with_record: bool) -> list[Field]:
     kind = Annotated[str, tyro.conf.Positional, tyro.conf.arg(help=allowed_values(environment))]
     return [
         ("environment", kind, dataclasses.field(default=chosen.names.environment)),
-        _field(Option("env", str | None, env_files.HELP, None)),
-        *(_field(Option(name, type(defaults[name]), help, defaults[name])) for name, help in helps.items()),
-        _field(Option("config", Path | None, "config.json of an earlier run, to start from", None)),
+        Option("env", str | None, env_files.HELP, None).field(),
+        *(Option(name, type(defaults[name]), help, defaults[name]).field() for name, help in helps.items()),
+        Option("config", Path | None, "config.json of an earlier run, to start from", None).field(),
     ]
-
-
-def _field(option: Option) -> Field:
-    kind: Any = option.kind
-    annotated = Annotated[kind, tyro.conf.arg(help=option.help), DEFAULT_SHOWN]
-    return option.name, annotated, dataclasses.field(default=option.default)
 
 
 def _applicable(earlier: dict[str, Any], wishes: dict[str, Any]) -> dict[str, Any]:
@@ -141,18 +135,6 @@ def _applicable(earlier: dict[str, Any], wishes: dict[str, Any]) -> dict[str, An
     names = Names.of({name: both.get(name) for name in Names.known()})
     known = {*Names.known(), *General.known(), *hyperparameters(names)}
     return {key: value for key, value in earlier.items() if key in known}
-
-
-@contextlib.contextmanager
-def _naming(config: Path | None) -> Iterator[None]:
-    """Say of settings that cannot be used in which file they stand, and what can be done about it."""
-    try:
-        yield
-    except InputError as error:
-        if config is None:
-            raise
-        allowed = f"{error.allowed}; it stands in {config}: correct or delete it there"
-        raise InputError(error.field, error.value, allowed) from error
 
 
 def _require_single(names: Sequence[str], chosen: Settings) -> None:

@@ -1,8 +1,9 @@
 """Settings of a command: each is declared once, as a field, by `fpo_jax.hyperparameters`."""
 
+import contextlib
 import dataclasses
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,10 +63,22 @@ def as_written(field: dataclasses.Field, value: Any) -> Any:
     return str(value) if isinstance(value, Path) else float(value) if kind is float and is_integer else value
 
 
-def option(name: str, value: Any) -> str:
-    """Return a setting as it is typed."""
+def option(name: str, value: Any, word: bool = False) -> str:
+    """Return a setting as it is typed; if `word`, yes and no are typed as True and False."""
     spelled = name.replace("_", "-")
-    if isinstance(value, bool):
+    if isinstance(value, bool) and not word:
         return f"--{spelled}" if value else f"--no-{spelled}"
     values = value if isinstance(value, tuple) else (value,)
     return " ".join([f"--{spelled}", *(shlex.quote(str(one)) for one in values)])
+
+
+@contextlib.contextmanager
+def standing_in(config: Path | None) -> Iterator[None]:
+    """Say of settings that cannot be used in which file they stand, and what can be done about it."""
+    try:
+        yield
+    except InputError as error:
+        if config is None:
+            raise
+        allowed = f"{error.allowed}; it stands in {config}: correct or delete it there"
+        raise InputError(error.field, error.value, allowed) from error

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,47 +13,49 @@ from fpo_jax.experiments.judging.endpoint import ApiKey, Endpoint, openai, requi
 from fpo_jax.experiments.judging.pairwise import Judge, judge_pairs
 from fpo_jax.experiments.judging.question import load_template
 from fpo_jax.experiments.judging.scorer import Scorer, load_score
-from fpo_jax.experiments.judging.settings import JudgeArguments
+from fpo_jax.experiments.judging.settings import JudgeArguments, JudgeSettings, Requests
 from fpo_jax.experiments.judging.verdicts import DISAGREED, IDENTICAL, Verdict, count_verdicts, position
 
 
-def of_counts(settings: Mapping[str, Any], given: JudgeArguments, command: str) -> dict[str, Any]:
+def of_counts(settings: JudgeSettings, given: JudgeArguments, command: str) -> dict[str, Any]:
     """Test counts of comparisons made elsewhere, and write the folder if there is one."""
-    rows = [assess(written, parse_counts(written)) for written in settings["counts"]]
+    rows = [assess(written, parse_counts(written)) for written in settings.counts]
     report = {"comparisons": rows} | provenance(command, "float64")
     if given.out is not None:
         from fpo_jax.experiments.judging import files  # matplotlib is slow to import
 
         require_writable(given.out)
-        files.write(given.out, settings, report)
+        files.write(given.out, settings.as_dict(), report)
     return report
 
 
-def of_files(settings: Mapping[str, Any], given: JudgeArguments, command: str) -> dict[str, Any]:
+def of_files(
+    settings: JudgeSettings, given: JudgeArguments, command: str, requests: Requests
+) -> dict[str, Any]:
     """Judge two files pair by pair, and write the folder if there is one."""
-    first, second = (Path(name) for name in settings["answers"])
+    first, second = (Path(name) for name in settings.answers)
     pairs = matched(first, second)
-    config = {**settings, "answers_sha256": pairs_digest(pairs)}
+    config = {**settings.as_dict(), "answers_sha256": pairs_digest(pairs)}
     judge: Judge
-    if settings["endpoint"]:
-        config["endpoint"] = require_url(settings["endpoint"])
-        template = load_template(None if settings["template"] is None else Path(settings["template"]))
+    if settings.endpoint:
+        config["endpoint"] = require_url(settings.endpoint)
+        template = load_template(None if settings.template is None else Path(settings.template))
         config["template_sha256"] = hashlib.sha256(template.encode()).hexdigest()
         judge = Endpoint(
             config["endpoint"],
-            settings["judge_model"],
-            ApiKey.from_environment(given.key_variable),
+            settings.judge_model or "",
+            ApiKey.from_environment(requests.key_variable),
             template,
-            None if settings["temperature"] == "server" else settings["temperature"],
-            settings["both_orders"],
-            settings["seed"],
-            given.parallel,
-            given.retries,
-            given.timeout,
+            None if isinstance(settings.temperature, str) else settings.temperature,
+            settings.both_orders,
+            settings.seed,
+            requests.parallel,
+            requests.retries,
+            requests.timeout,
         )
         openai()  # before anything is written
     else:
-        judge = Scorer(load_score(settings["scorer"]), settings["tie_margin"])
+        judge = Scorer(load_score(settings.scorer or ""), settings.tie_margin or 0.0)
     reported: dict[str, Any] = {}
 
     def finish(verdicts: list[Verdict]) -> None:
@@ -65,26 +66,26 @@ def of_files(settings: Mapping[str, Any], given: JudgeArguments, command: str) -
             files.write(given.out, config, reported, verdicts)
 
     again = f"{command} --resume"
-    verdicts = judge_pairs(pairs, judge, config, given.out, given.resume, given.give_up, again, finish)
+    verdicts = judge_pairs(pairs, judge, config, given.out, given.resume, requests.give_up, again, finish)
     if given.out is None:
         finish(verdicts)
     return reported
 
 
-def _report(settings: Mapping[str, Any], verdicts: list[Verdict], command: str) -> dict[str, Any]:
-    paths = [as_text(name) for name in settings["answers"]]
+def _report(settings: JudgeSettings, verdicts: list[Verdict], command: str) -> dict[str, Any]:
+    paths = [as_text(name) for name in settings.answers]
     names = [Path(path).stem for path in paths]
     names = names if len({*names}) == 2 else paths
     reasons = [verdict.reason for verdict in verdicts if verdict.outcome == "tie"]
     report = {
-        "answers": settings["answers"],
-        "judge": settings["judge_model"] or settings["scorer"],
+        "answers": list(settings.answers),
+        "judge": settings.judge_model or settings.scorer,
         "pairs": len(verdicts),
         "comparisons": [assess(" : ".join(names), count_verdicts(verdicts))],
         "identical": reasons.count(IDENTICAL),
         "disagreed": reasons.count(DISAGREED),
-        "position": position(verdicts, settings["both_orders"]),
+        "position": position(verdicts, settings.both_orders),
     } | provenance(command, "float64")
-    if settings["endpoint"]:
+    if settings.endpoint:
         report["versions"] = {**report["versions"], "openai": importlib.metadata.version("openai")}
     return report

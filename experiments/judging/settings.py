@@ -1,73 +1,113 @@
 """What a comparison of answers is: settings, resolved and checked before anybody is asked."""
 
-import math
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from fpo_jax.engine.initial import SEED_LIMIT
-from fpo_jax.errors import InputError, require_known
-from fpo_jax.experiments.core.ranges import require_number
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.declared import Declared, standing_in
 from fpo_jax.experiments.core.settings import load
+from fpo_jax.hyperparameters import count, flag, real, several, text
 
-SETTINGS: dict[str, Any] = {
-    "answers": list,
-    "counts": list,
-    "endpoint": str,
-    "judge_model": str,
-    "scorer": str,
-    "tie_margin": int | float,
-    "both_orders": bool,
-    "template": str,
-    "temperature": int | float | str,
-    "seed": int,
-}
-"""What verdicts rest on, and `config.json` holds, with its type there."""
 OF_ENDPOINTS = ("judge_model", "both_orders", "template", "temperature", "seed")
 ALONE = ("endpoint", "scorer", "counts")
 """Who judges: one of these."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JudgeSettings(Declared):
+    """What verdicts rest on. What depends on who judges is None where another does."""
+
+    answers: tuple[str, ...] = several(
+        (),
+        'two files, A and B, with answers to the same prompts: JSONL, {"prompt": …, "response": …} a line',
+    )
+    counts: tuple[str, ...] = several(
+        (),
+        "WINS:LOSSES or WINS:LOSSES:TIES of comparisons made elsewhere, to be tested; in place of files",
+    )
+    endpoint: str | None = text(
+        None,
+        "OpenAI-compatible endpoint whose model judges, such as https://api.openai.com/v1 or "
+        "http://localhost:8000/v1; needs the extra `llm`",
+        naming="an address such as https://api.openai.com/v1",
+    )
+    judge_model: str | None = text(
+        None,
+        "name of the model behind the endpoint",
+        naming="the name of a model that the endpoint has",
+    )
+    scorer: str | None = text(
+        None,
+        "a local scorer in place of an endpoint: module:function, a Python function (prompt, response) -> "
+        "float, or the folder of a reward model in Hugging Face layout, which needs the extra `llm`",
+        naming="module:function or a folder",
+    )
+    tie_margin: float | None = real(
+        None, "scores that differ by no more are a tie; 0 when not given", low=0.0
+    )
+    both_orders: bool = flag(
+        False, "ask about each pair in both orders, and call it a tie where the replies disagree"
+    )
+    template: str | None = text(
+        None,
+        "file with the question in place of ours; it must hold {prompt}, {first} and {second}, and ask for "
+        "the letter A, B or C (tie)",
+        naming="a file",
+    )
+    temperature: float | str | None = real(
+        None,
+        "of the judge; 0 when not given; server sends none, for models that accept none",
+        low=0.0,
+        options=("server",),
+    )
+    seed: int = count(
+        0, "of the coin that says for each pair which answer stands first", low=0, high=SEED_LIMIT - 1
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Requests(Declared):
+    """How an endpoint is asked, which changes no verdict."""
+
+    key_variable: str = text(
+        "OPENAI_API_KEY", 'environment variable that holds the key; "" for an endpoint without one'
+    )
+    parallel: int = count(4, "requests under way at once")
+    retries: int = count(5, "how often a request is repeated that was refused for a while or lost", low=0)
+    timeout: float = real(60.0, "seconds to wait for one reply", low=0.0, open=True)
+    give_up: int = count(8, "errors in a row after which to stop")
+
+
 class JudgeArguments(Protocol):
-    """How a comparison is to be made, besides its settings: options of `fpo-jax judge`."""
+    """Where a comparison comes from, and where it goes: options of `fpo-jax judge` besides its settings."""
 
     config: Path | None
     out: Path | None
     resume: bool
-    key_variable: str
-    parallel: int
-    retries: int
-    timeout: float
-    give_up: int
 
 
-def settings_of(given: JudgeArguments) -> dict[str, Any]:
-    """Return the settings of a comparison: those of an earlier one, if any, and what is said besides.
+def settings_of(asked: Mapping[str, Any], given: JudgeArguments) -> JudgeSettings:
+    """Return the settings of a comparison: those of an earlier one, if any, and what is asked besides.
 
     Raises:
         InputError: names what is missing, out of range, or belongs to something else.
     """
     earlier = load(given.config, "judge") if given.config else {}
     earlier = {name: value for name, value in earlier.items() if not name.endswith("_sha256")}
-    for name, value in earlier.items():
-        require_known("setting", name, SETTINGS)
-        if value is not None and not isinstance(value, SETTINGS[name]):
-            raise InputError(name, value, f"of its type in {given.config}, as `fpo-jax judge` writes it")
-    asked = {name: getattr(given, name) for name in SETTINGS}
-    # 0 and --no-both-orders are wishes, too
-    asked = {name: value for name, value in asked.items() if value is not None and value != ()}
+    with standing_in(given.config):
+        JudgeSettings.of(earlier)
     who = [name for name in ALONE if name in asked]
     if who and not earlier.get(who[0]):  # who judges now has other options than who did
         kept = () if "counts" in who else ("answers",)
         earlier = {name: value for name, value in earlier.items() if name in kept}
-    settings = dict.fromkeys(SETTINGS) | earlier | asked
-    for name in ("answers", "counts"):
-        settings[name] = [str(value) for value in settings[name] or ()]
-    settings["template"] = None if settings["template"] is None else str(settings["template"])
-    _check(settings, asked, given)
-    defaults = {"seed": 0, "both_orders": False} | ({"temperature": 0.0} if settings["endpoint"] else {})
-    defaults |= {"tie_margin": 0.0} if settings["scorer"] else {}
-    return settings | {name: value for name, value in defaults.items() if settings[name] is None}
+    settings = JudgeSettings.of({**earlier, **asked})
+    _check(settings.as_dict(), asked, given)
+    temperature = 0.0 if settings.endpoint and settings.temperature is None else settings.temperature
+    margin = 0.0 if settings.scorer and settings.tie_margin is None else settings.tie_margin
+    return dataclasses.replace(settings, temperature=temperature, tie_margin=margin)
 
 
 def _check(settings: Mapping[str, Any], asked: Mapping[str, Any], given: JudgeArguments) -> None:
@@ -95,12 +135,3 @@ def _check(settings: Mapping[str, Any], asked: Mapping[str, Any], given: JudgeAr
             )
     if given.resume and (given.out is None or judge == "counts"):
         raise InputError("resume", "yes", "used with files and --out, the folder of what is to be resumed")
-    require_number("tie_margin", settings["tie_margin"] or 0.0, 0.0)
-    if settings["temperature"] not in (None, "server"):
-        require_number("temperature", settings["temperature"], 0.0)
-    require_number("seed", settings["seed"] or 0, 0, SEED_LIMIT - 1, whole=True)
-    require_number("parallel", given.parallel, 1, whole=True)
-    require_number("retries", given.retries, 0, whole=True)
-    require_number("give_up", given.give_up, 1, whole=True)
-    if not (math.isfinite(given.timeout) and given.timeout > 0):
-        raise InputError("timeout", given.timeout, "a finite number > 0")

@@ -17,11 +17,11 @@ from fpo_jax.engine.runs import iterations as program_of
 from fpo_jax.engine.runs import run_by
 from fpo_jax.errors import InputError, require_known
 from fpo_jax.experiments.core.progress import Tell, silent, telling
-from fpo_jax.experiments.core.ranges import require_number
 from fpo_jax.experiments.core.settings import Settings, in_precision
 from fpo_jax.experiments.ladder.estimates import RouteEstimates
 from fpo_jax.experiments.ladder.result import Decomposed
 from fpo_jax.experiments.ladder.rungs import ladder_of
+from fpo_jax.hyperparameters import count, require
 from fpo_jax.record import outcome
 
 MOST_COORDINATES = 1000
@@ -45,7 +45,7 @@ def decompose(
     """
     if not 1 <= every <= settings.steps:
         raise InputError("every", every, f"an integer >= 1 and <= steps = {settings.steps}")
-    require_number("foresee", horizon, 1, whole=True)
+    require("foresee", horizon, count(1, "updates that the exact term foresees"))
     environment, leader, follower = settings.build()
     scale = follower.calibrated_weight(horizon)
     ladder = ladder_of(environment.recipe, horizon, scale)

@@ -9,10 +9,10 @@ from fpo_jax.errors import require_known
 from fpo_jax.experiments.core.devices import suit_short_runs
 from fpo_jax.experiments.core.files import provenance, replacing, write_json
 from fpo_jax.experiments.core.progress import Progress
-from fpo_jax.experiments.core.ranges import require_number
 from fpo_jax.experiments.core.settings import General
 from fpo_jax.experiments.report.parts import Section
 from fpo_jax.experiments.runs.execution import few_seeds
+from fpo_jax.hyperparameters import require
 
 QUICK_SEEDS = 8
 INTRODUCTION = (
@@ -66,7 +66,7 @@ def reproduce(
     usual = [name for name, experiment in known.items() if not experiment.long]
     chosen = [known[require_known("only", name, known)] for name in (only or usual)]
     if seeds is not None:
-        require_number("seeds", seeds, 1, whole=True)
+        require("seeds", seeds, General.known()["seeds"])
     if quick or not any(experiment.long for experiment in chosen):
         suit_short_runs()
     total = sum(len(experiment.jobs) for experiment in chosen)
