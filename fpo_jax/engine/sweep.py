@@ -9,7 +9,6 @@ Lanes are divided evenly among all devices, those of other processes included. A
 width, so that its results depend on nothing but its lanes, and a sweep can stop and go on between two chunks.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -18,35 +17,26 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-import psutil
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from fpo_jax.engine.cells import Cell, cell_of, in_one_form, structures
 from fpo_jax.engine.checks import check_run, named_if_not_differentiable
 from fpo_jax.engine.compilation import LIGHTLY, Compiled
-from fpo_jax.engine.initial import Beginning, as_reals, at_precision, beginning, in_double, seed_keys
+from fpo_jax.engine.initial import Beginning, at_precision, beginning, in_double, seed_keys
 from fpo_jax.engine.lanes import LANES, in_lanes
+from fpo_jax.engine.memory import free_bytes, program_bytes
 from fpo_jax.engine.segments import awaited
 from fpo_jax.errors import InputError
 from fpo_jax.hyperparameters import kebab
 from fpo_jax.internals import programs_of
-from fpo_jax.leader import Leader
 from fpo_jax.record import Record, outcome
 from fpo_jax.run import play
-from fpo_jax.types import UTILITY_USES, Environment, Follower, Game
 
 WIDTH = 1024
 """Most lanes of a chunk for each device, unless told otherwise: the benchmark of sweeps shows why."""
 FREE_SHARE = 0.8
 """Share of the free memory that one chunk may take."""
-
-
-class Cell(NamedTuple):
-    """What a run is made of, all but its seed."""
-
-    environment: Environment | Game
-    leader: Leader
-    follower: Follower
 
 
 class Lanes(NamedTuple):
@@ -69,23 +59,6 @@ class Chunk(NamedTuple):
     program: int
     start: int
     stop: int
-
-
-class _Structure(NamedTuple):
-    """Cells that share a program: what is the same in all of them, and what is data.
-
-    Attributes:
-        cells: [m] which cells of the sweep.
-        treedef: how a cell is put together from its numbers.
-        shared: arrays that are the same in every cell; None in the place of what is data.
-        varying: what is data, [m, ...] each: all single numbers, so that a program does not depend on which
-            of them a grid varies, and arrays that differ; None in the place of what is shared.
-    """
-
-    cells: np.ndarray
-    treedef: Any
-    shared: tuple[Any, ...]
-    varying: tuple[Any, ...]
 
 
 class Sweep:
@@ -147,7 +120,7 @@ class Sweep:
             "every": every,
             "devices": self._devices,
         }
-        self._structures = _structures(in_one_form(cells))
+        self._structures = structures(in_one_form(cells))
         self.width = self._fitting(width)
         self.chunks = [
             Chunk(program, start, min(start + self.width, lanes))
@@ -219,9 +192,9 @@ class Sweep:
                 beginning = _begin_lanes.jitted.lower(
                     *arguments, **self._beginning(number), precision=precision
                 )
-                needed.append(_bytes(beginning.compile()))
+                needed.append(program_bytes(beginning.compile()))
             self._tell(f"compiling the iterations {of}")
-            needed.append(_bytes(self._lowered(number, width).compile()))
+            needed.append(program_bytes(self._lowered(number, width).compile()))
         return max(needed)
 
     def _arguments(self, chunk: Chunk, width: int) -> tuple[Any, Any]:
@@ -267,7 +240,7 @@ class Sweep:
             raise InputError("width", asked, "an integer >= 1")
         else:
             width = -(-asked // devices) * devices
-        needed, room = self._needed(width), FREE_SHARE * _free_bytes()
+        needed, room = self._needed(width), FREE_SHARE * free_bytes()
         if needed <= room:
             return width
         fitting = int(width * room / needed) // devices * devices
@@ -278,32 +251,9 @@ class Sweep:
         return self._fitting(2 ** int(math.log2(fitting // devices)) * devices)
 
 
-def in_one_form(cells: Sequence[Cell]) -> list[Cell]:
-    """Write objectives of different classes in one form where they have one (`Objective.as_fpo`).
-
-    With the use of U that most of them share; what is no FPO of that use stays as it is.
-    """
-    objectives = [cell.leader.objective for cell in cells]
-    forms = {use: [objective.as_fpo(use) for objective in objectives] for use in UTILITY_USES}
-    use = max(forms, key=lambda use: sum(form is not None for form in forms[use]))
-    alike = {type(o) for o, form in zip(objectives, forms[use], strict=True) if form is not None}
-    if len(alike) < 2:
-        return list(cells)
-    return [
-        cell._replace(leader=dataclasses.replace(cell.leader, objective=form or cell.leader.objective))
-        for cell, form in zip(cells, forms[use], strict=True)
-    ]
-
-
 def programs_compiled() -> int:
     """Return how many programs sweeps have compiled in this process."""
     return programs_of(_run_lanes)
-
-
-def _cell(treedef: Any, shared: Any, varying: Any) -> Cell:
-    """Put a cell together from what all cells of its structure share and what varies."""
-    numbers = [mine if common is None else common for common, mine in zip(shared, varying, strict=True)]
-    return jax.tree.unflatten(treedef, numbers)
 
 
 @partial(Compiled, options=LIGHTLY, static_argnames=("treedef", "devices", "precision"))
@@ -312,7 +262,7 @@ def _begin_lanes(
 ) -> Beginning:
     def one(shared: Any, lane: Any) -> Beginning:
         varying, seed = lane
-        cell = _cell(treedef, shared, varying)
+        cell = cell_of(treedef, shared, varying)
         return beginning(cell.environment, cell.follower, jax.random.key(seed))
 
     common, own = at_precision((shared, lanes), jnp.result_type(float).name)
@@ -331,43 +281,9 @@ def _run_lanes(
 ) -> Lanes:
     def one(shared: Any, own: Any) -> Lanes:
         (varying, seed), (game, state, optimum) = own
-        cell, key = _cell(treedef, shared, varying), jax.random.key(seed)
+        cell, key = cell_of(treedef, shared, varying), jax.random.key(seed)
         _, trace = play(game, cell.leader, cell.follower, state, key, **options)
         results: Any = trace.metrics, trace.finite, optimum
         return Lanes(*results)
 
     return in_lanes(one, devices)(shared, (lanes, begun))
-
-
-def _structures(cells: Sequence[Cell]) -> list[_Structure]:
-    """Group the cells by structure, and tell what varies within each group."""
-    groups: dict[Any, list[int]] = {}
-    flat = [jax.tree.flatten(as_reals(cell)) for cell in cells]
-    for index, (numbers, treedef) in enumerate(flat):
-        groups.setdefault((treedef, tuple(map(jnp.shape, numbers))), []).append(index)
-    structures = []
-    for (treedef, _), members in groups.items():
-        columns = list(zip(*(flat[index][0] for index in members), strict=True))
-        constant = [
-            jnp.ndim(column[0]) > 0 and all(np.array_equal(column[0], array) for array in column)
-            for column in columns
-        ]
-        pairs = list(zip(columns, constant, strict=True))
-        shared = tuple(column[0] if same else None for column, same in pairs)
-        varying = tuple(None if same else np.stack(list(map(np.asarray, column))) for column, same in pairs)
-        structures.append(_Structure(np.array(members), treedef, shared, varying))
-    return structures
-
-
-def _bytes(program: Any) -> int:
-    """Return what a compiled program takes on one device while it runs: arguments, results, all between."""
-    stats = program.memory_analysis()
-    return stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes
-
-
-def _free_bytes() -> float:
-    """Return the memory that is free on one device; host devices divide the host's among them."""
-    stats = jax.local_devices()[0].memory_stats()
-    if stats and "bytes_limit" in stats:
-        return stats["bytes_limit"] - stats["bytes_in_use"]
-    return psutil.virtual_memory().available / jax.local_device_count()

@@ -14,7 +14,8 @@ from fpo_jax.hyperparameters import validate
 from fpo_jax.numerics.differentiators import CentralDifference
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.steering import Decomposition, foresighted_value, steering
-from fpo_jax.testing.contract import TOLERANCE, check_game_shapes, check_game_values, probe_game, require
+from fpo_jax.testing.contract import TOLERANCE, check_game_shapes, check_game_values, require
+from fpo_jax.testing.probe import probe_game
 from fpo_jax.types import Environment, Estimate, Follower, Game, Key, Phi, RewardModel, Scalar, Theta
 
 
