@@ -57,8 +57,8 @@ class _Players(NamedTuple):
     def optimiser(self, i: Any, state: Any, gradient: Any) -> tuple[Any, ...]:
         phi, memory = state.reward_model
         with jax.numpy_dtype_promotion("standard"):
-            change, moments = self.follower.transformation().update(gradient, memory.optimiser, phi)
-        updated = RewardModel(optax.apply_updates(phi, change), memory._replace(optimiser=moments))
+            change, moments = self.follower.transformation().update(gradient, memory.optimizer_state, phi)
+        updated = RewardModel(optax.apply_updates(phi, change), memory._replace(optimizer_state=moments))
         return state._replace(reward_model=updated), gradient
 
     def moved(self, i: Any, state: Any, key: Any) -> tuple[Any, ...]:

@@ -96,10 +96,10 @@ class Section(NamedTuple):
                 meaning[name] = known[name][0].metadata["help"] if name in known else _GENERAL_MEANING[name]
         first = [*(self.settings[0].names._fields if self.settings else ()), *GENERAL]
         ordered = sorted(values, key=lambda name: first.index(name) if name in first else len(first))
-        return [(name, _together(values[name]), meaning[name]) for name in ordered]
+        return [(name, _joined(values[name]), meaning[name]) for name in ordered]
 
 
-def _together(values: Sequence[str]) -> str:
+def _joined(values: Sequence[str]) -> str:
     if len(values) > MOST_VALUES:
         return f"{values[0]} … {values[-1]} ({len(values)} values)"
     return ", ".join(values)

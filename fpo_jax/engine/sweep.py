@@ -23,7 +23,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from fpo_jax.engine.cells import Cell, cell_of, in_one_form, structures
 from fpo_jax.engine.checks import check_run, named_if_not_differentiable
 from fpo_jax.engine.compilation import LIGHTLY, Compiled
-from fpo_jax.engine.initial import Beginning, at_precision, beginning, in_double, seed_keys
+from fpo_jax.engine.initial import Beginning, at_precision, begin_run, in_double, seed_keys
 from fpo_jax.engine.lanes import LANES, in_lanes
 from fpo_jax.engine.memory import free_bytes, program_bytes
 from fpo_jax.engine.segments import awaited
@@ -39,7 +39,7 @@ FREE_SHARE = 0.8
 """Share of the free memory that one chunk may take."""
 
 
-class Lanes(NamedTuple):
+class LaneResults(NamedTuple):
     """What runs gave, with leading axes: [lane] of a chunk, [cell, seed] of a sweep.
 
     Attributes:
@@ -129,14 +129,14 @@ class Sweep:
             for start in range(0, lanes, self.width)
         ]
 
-    def compute(self, chunk: Chunk) -> Lanes:
+    def compute(self, chunk: Chunk) -> LaneResults:
         """Run the lanes of one chunk; it can be interrupted from the keyboard meanwhile."""
         structure = self._structures[chunk.program]
         with in_double(()) as precision:
             start = self._arguments(chunk, self.width)
-            begun = _begin_lanes(*start, **self._beginning(chunk.program), precision=precision)
+            beginning = _begin_lanes(*start, **self._beginning(chunk.program), precision=precision)
         # anew, since numbers on devices keep the precision in which they were put there
-        arguments = *self._arguments(chunk, self.width), begun
+        arguments = *self._arguments(chunk, self.width), beginning
         results = _run_lanes(*arguments, treedef=structure.treedef, **self._options)
         awaited(results)
         if jax.process_count() > 1:
@@ -148,7 +148,7 @@ class Sweep:
         row, seed = np.divmod(np.arange(chunk.start, chunk.stop), self.seeds.size)
         return self._structures[chunk.program].cells[row], seed
 
-    def gather(self, results: Iterable[tuple[Chunk, Lanes]]) -> Lanes:
+    def gather(self, results: Iterable[tuple[Chunk, LaneResults]]) -> LaneResults:
         """Put the results of chunks together, [cell, seed, ...]; a metric that a cell lacks is NaN."""
         metrics: dict[str, np.ndarray] = {}
         rest: dict[str, np.ndarray] = {}
@@ -161,9 +161,9 @@ class Sweep:
                         shape = self.cells, self.seeds.size, *values.shape[1:]
                         whole[name] = np.full(shape, False if values.dtype == bool else np.nan, values.dtype)
                     whole[name][place] = values
-        return Lanes(metrics, **rest)
+        return LaneResults(metrics, **rest)
 
-    def run(self) -> Lanes:
+    def run(self) -> LaneResults:
         """Run everything, and return it with leading axes [cell, seed]."""
         return self.gather((chunk, self.compute(chunk)) for chunk in self.chunks)
 
@@ -214,17 +214,17 @@ class Sweep:
     def _lowered(self, program: int, width: int) -> Any:
         chunk, structure = Chunk(program, 0, 1), self._structures[program]
         with in_double(()) as precision:
-            begun = jax.eval_shape(
+            beginning = jax.eval_shape(
                 partial(_begin_lanes, **self._beginning(program), precision=precision),
                 *self._arguments(chunk, width),
             )
         if len(self._devices) > 1:
             along = NamedSharding(Mesh(self._devices, LANES), PartitionSpec(LANES))
-            begun = jax.tree.map(
-                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=along), begun
+            beginning = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=along), beginning
             )
         with named_if_not_differentiable(self._followers[structure.cells[0]]):
-            arguments = *self._arguments(chunk, width), begun
+            arguments = *self._arguments(chunk, width), beginning
             return _run_lanes.lower(*arguments, treedef=structure.treedef, **self._options)
 
     def _beginning(self, program: int) -> dict[str, Any]:
@@ -263,7 +263,7 @@ def _begin_lanes(
     def one(shared: Any, lane: Any) -> Beginning:
         varying, seed = lane
         cell = cell_of(treedef, shared, varying)
-        return beginning(cell.environment, cell.follower, jax.random.key(seed))
+        return begin_run(cell.environment, cell.follower, jax.random.key(seed))
 
     common, own = at_precision((shared, lanes), jnp.result_type(float).name)
     return cast(Beginning, at_precision(in_lanes(one, devices)(common, own), precision))
@@ -273,17 +273,17 @@ def _begin_lanes(
 def _run_lanes(
     shared: Any,
     lanes: Any,
-    begun: Beginning,
+    beginning: Beginning,
     *,
     treedef: Any,
     devices: tuple[jax.Device, ...],
     **options: Any,
-) -> Lanes:
-    def one(shared: Any, own: Any) -> Lanes:
+) -> LaneResults:
+    def one(shared: Any, own: Any) -> LaneResults:
         (varying, seed), (game, state, optimum) = own
         cell, key = cell_of(treedef, shared, varying), jax.random.key(seed)
         _, trace = play(game, cell.leader, cell.follower, state, key, **options)
         results: Any = trace.metrics, trace.finite, optimum
-        return Lanes(*results)
+        return LaneResults(*results)
 
-    return in_lanes(one, devices)(shared, (lanes, begun))
+    return in_lanes(one, devices)(shared, (lanes, beginning))

@@ -132,8 +132,9 @@ def _intervals(
         own = spread(once)
 
         def studentised(weights: Array) -> Scalar:
-            theirs, apart = spread(weights), value(weights) - centre
-            t = jnp.where(theirs > 0, apart / jnp.where(theirs > 0, theirs, 1.0), jnp.sign(apart) * bound)
+            scale, deviation = spread(weights), value(weights) - centre
+            t = deviation / jnp.where(scale > 0, scale, 1.0)
+            t = jnp.where(scale > 0, t, jnp.sign(deviation) * bound)
             return jnp.clip(t, -bound, bound)
 
         low, high = jnp.nanquantile(_each(studentised, draws, finite, batch), ends)
@@ -158,8 +159,8 @@ def mean_error(values: Array) -> Callable[[Array], Scalar]:
     """Return the standard error of the mean, √(Σ w (x − x̄)²) / Σ w, as a function of weights [n]."""
 
     def error(weights: Array) -> Scalar:
-        apart = values - mean(values)(weights)
-        return jnp.sqrt(jnp.sum(weights * apart**2)) / jnp.sum(weights)
+        deviations = values - mean(values)(weights)
+        return jnp.sqrt(jnp.sum(weights * deviations**2)) / jnp.sum(weights)
 
     return error
 
