@@ -28,8 +28,8 @@ Numbers: TypeAlias = Any  # a float or int, or an array [...] with one for each 
 Statistic: TypeAlias = Callable[..., Callable[[Array], Scalar]]
 
 
-class Estimate(NamedTuple):
-    """An estimate over seeds with its confidence interval, and how many seeds it rests on.
+class Interval(NamedTuple):
+    """An estimate over seeds with its confidence interval, and how many seeds it rests on (ours).
 
     Of one cell these are numbers of Python, of a grid arrays [...].
 
@@ -53,7 +53,7 @@ def bootstrap(
     level: float = 0.95,
     resamples: int = 5000,
     key: Key | None = None,
-) -> Estimate:
+) -> Interval:
     """Estimate a statistic of every cell, with its bootstrap interval over seeds.
 
     With a standard error s the interval is studentised: a resample's t* = (value* − value) / s*, and the
@@ -98,7 +98,7 @@ def bootstrap(
             found[:] = _intervals(statistic, error, batch, _draws(key, resamples, seeds), flat, level, bounds)
     found[1:, n < 2] = np.nan
     value, low, high, n = (plain(field.reshape(cells)) for field in (*found, n))
-    return Estimate(value, low, high, n)
+    return Interval(value, low, high, n)
 
 
 @partial(jax.jit, static_argnames=("resamples", "seeds"))
