@@ -103,11 +103,11 @@ def _write(
     line = 0
     for asked, rows in answers.items():
         ax.text(0.0, 1 - line / lines, asked, size=8, weight="bold", va="top", transform=ax.transAxes)
-        for row, (share, said, quality, _) in enumerate(rows, start=line + 1):
+        for row, (share, answer, quality, _) in enumerate(rows, start=line + 1):
             height = 1 - row / lines
             for place, words, side in (
                 (0.09, f"{share:.2f}", "right"),
-                (0.12, said, "left"),
+                (0.12, answer, "left"),
                 (0.99, f"U = {quality:.2f}", "right"),
             ):
                 ax.text(place, height, words, size=8, ha=side, va="top", transform=ax.transAxes)
@@ -143,8 +143,8 @@ def findings(results: Mapping[str, Result]) -> str:
     )
     for label in SHOWN:
         for asked, rows in likeliest(results[label]).items():
-            share, said, quality, _ = rows[0]
-            lines.append(f"{label}, {asked} “{said}”, probability {share:.2f}, U = {quality:.2f}.")
+            share, answer, quality, _ = rows[0]
+            lines.append(f"{label}, {asked} “{answer}”, probability {share:.2f}, U = {quality:.2f}.")
     return " ".join(lines)
 
 

@@ -68,7 +68,7 @@ def findings(runs: Mapping[str, xr.Dataset]) -> str:
             shares = fell.mean("seed").values
             shares = shares[np.isfinite(shares)]
             most, some = f"{np.mean(shares > 0.5):.1%}", f"{np.mean(shares > 0):.1%}"
-            cells = (label, LABELS.get(method, method), most, some, figures.counted(fell))
+            cells = (label, LABELS.get(method, method), most, some, figures.seed_count(fell))
             lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 

@@ -83,7 +83,7 @@ class Recipe(NamedTuple):
     Attributes:
         steps: iterations of (policy step, reward-model update).
         leader: hyperparameters of the leader that differ from its defaults.
-        follower: name of the follower, as in `fpo_jax.followers.best_response.FOLLOWERS`.
+        follower: name of the follower, as in `fpo_jax.followers.FOLLOWERS`.
         settings: hyperparameters of the follower that differ from its defaults.
         weights: penalty weight by name of the objective.
         objective: further hyperparameters, for every objective that has them.

@@ -116,7 +116,8 @@ def steering(
     """Return the exact standard and steering parts of dF/dθ (paper, Thm.).
 
     One forward pass through `horizon` updates of the follower, one backward pass from ∂J/∂φ. Through a
-    best response this is the implicit function theorem, −(∂J/∂φ)ᵀ [∂²L/∂φ²]⁻¹ ∂²L/∂φ∂θ.
+    best response this is the implicit function theorem, −(∂J/∂φ)ᵀ [∂²L/∂φ²]⁻¹ ∂²L/∂φ∂θ: `BestResponse` has
+    the derivative of its answer, and `Implicit` writes the formula out, with a choice of solvers.
 
     Args:
         game, follower: the environment and how its reward model is retrained.

@@ -14,18 +14,10 @@ from fpo_jax.types import Game, Key, Phi, Response, Responses, Scalar, Theta
 
 
 @struct.dataclass
-class OtherPolicy(Game):
-    """The same responses and rewards under another policy: a subclass says how it responds.
-
-    Samples, deployment and comparisons are those of `Game` itself, which are made of `respond`.
-    """
+class Wrapper(Game):
+    """A game behind another one: all of it but how the policy responds."""
 
     game: Game
-
-    @abstractmethod
-    def respond(self, theta: Theta, key: Key) -> Responses:
-        """Return the other policy as a weighted sample."""
-        ...
 
     def init(self, key: Key) -> tuple[Theta, Phi]:
         """Return the game's own θ₀ and φ₀."""
@@ -95,6 +87,19 @@ class OtherPolicy(Game):
 
 
 @struct.dataclass
+class OtherPolicy(Wrapper):
+    """The same responses and rewards under another policy: a subclass says how it responds.
+
+    Samples, deployment and comparisons are those of `Game` itself, which are made of `respond`.
+    """
+
+    @abstractmethod
+    def respond(self, theta: Theta, key: Key) -> Responses:
+        """Return the other policy as a weighted sample."""
+        ...
+
+
+@struct.dataclass
 class Reweighted(OtherPolicy):
     """The same responses at other weights, in all that the policy does."""
 
@@ -110,7 +115,7 @@ class Reweighted(OtherPolicy):
 
 
 @struct.dataclass
-class SamePolicy(OtherPolicy):
+class SamePolicy(Wrapper):
     """The same policy, in all that it does: a subclass changes what is known of its responses."""
 
     def respond(self, theta: Theta, key: Key) -> Responses:

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from fpo_jax.engine.sweep import Lanes
+from fpo_jax.engine.sweep import LaneResults
 from fpo_jax.experiments.core.files import write_json
 from fpo_jax.experiments.sweeps.dataset import to_dataset
 from fpo_jax.experiments.sweeps.files import save
@@ -29,7 +29,7 @@ def folder(tmp_path, monkeypatch):
     wishes = {"environment": "bandit", "objective": "relaxed,practical", "grid": {"weight": "0.1,0.3"}}
     grid = make_grid({**wishes, "seeds": 2, "steps": 2})
     utility = np.random.default_rng(0).uniform(size=(4, 2, 3))
-    lanes = Lanes({"true_utility": utility}, np.ones((4, 2, 3), bool), np.ones((4, 2)))
+    lanes = LaneResults({"true_utility": utility}, np.ones((4, 2, 3), bool), np.ones((4, 2)))
     (tmp_path / "my_sweep").mkdir()
     write_json(tmp_path / "my_sweep" / "config.json", grid.as_dict())
     save(to_dataset(grid, lanes), tmp_path / "my_sweep" / "metrics.npz")

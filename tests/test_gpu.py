@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from fpo_jax import outcome, seed_keys
-from fpo_jax.engine.checks import directly
+from fpo_jax.engine.checks import call_program
 from fpo_jax.engine.initial import at_precision, instance
 from fpo_jax.engine.runs import run_by
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.experiments.core.settings import resolve
-from fpo_jax.experiments.parity.recorded import Noise, replay
+from fpo_jax.experiments.parity.recorded_game import Noise, replay
 from fpo_jax.run import initial_state
 
 SEEDS, STEPS = 8, 12
@@ -107,7 +107,7 @@ def metrics(name, device, precision, products):
             found = replayed(leader, follower, *at_precision(outside, precision))
         else:
             players = environment, leader, follower, seed_keys(SEEDS)
-            found = run_by(directly, *players, devices=(device,), steps=STEPS, record=outcome)[2].metrics
+            found = run_by(call_program, *players, devices=(device,), steps=STEPS, record=outcome)[2].metrics
     assert all(values.devices() == {device} for values in found.values())
     chex.assert_tree_shape_prefix(found, (SEEDS, STEPS if samples else STEPS + 1))
     assert {values.dtype.name for values in found.values()} == {precision}

@@ -20,7 +20,7 @@ FLOORS = (
     # The theory. Names are below `fpo_jax`; each stands for all modules below it that have none of their own.
     ("errors", "internals", "moved", "supported"),
     ("hyperparameters",),
-    ("types", "data", "responses"),
+    ("types", "game", "data", "responses"),
     ("numerics",),
     ("feedback",),
     ("expect",),

@@ -176,9 +176,9 @@ class TabularGame(Game):
             improved = jnp.where(better, jnp.argmax(action_values, axis=1), greedy)
             return values, improved, jnp.any(improved != greedy)
 
-        first = jnp.argmax(self.pairs.utility, axis=1)
-        begun = improve((jnp.zeros_like(self.start), first, jnp.asarray(True)))
-        values, _, _ = jax.lax.while_loop(lambda carry: carry[2], improve, begun)
+        greedy = jnp.argmax(self.pairs.utility, axis=1)
+        first = improve((jnp.zeros_like(self.start), greedy, jnp.asarray(True)))
+        values, _, _ = jax.lax.while_loop(lambda carry: carry[2], improve, first)
         return values
 
     def _responses(self, weights: Float[Array, "states actions"]) -> Responses:

@@ -25,12 +25,12 @@ class Tree(NamedTuple):
     Attributes:
         depth: [nodes] number of words read before.
         path: [nodes, levels] the node itself and those that it continues, by depth.
-        seen: [nodes, levels] whether there is one.
+        mask: [nodes, levels] whether there is one.
     """
 
     depth: np.ndarray
     path: np.ndarray
-    seen: np.ndarray
+    mask: np.ndarray
 
 
 def tree(branches: int, levels: int) -> Tree:
@@ -82,7 +82,7 @@ class Transformer(nn.Module):
             query, *read = jnp.split(dense(3 * self.width, f"attend_{layer}")(norm(x)), 3, axis=-1)
             keys, values = (part[texts.path].reshape(*texts.path.shape, *by_head) for part in read)
             scores = jnp.einsum("nhd,nshd->nsh", query.reshape(-1, *by_head), keys) / by_head[1] ** 0.5
-            attention = jax.nn.softmax(jnp.where(texts.seen[..., None], scores, -jnp.inf), axis=1)
+            attention = jax.nn.softmax(jnp.where(texts.mask[..., None], scores, -jnp.inf), axis=1)
             heard = jnp.einsum("nsh,nshd->nhd", attention, values).reshape(-1, self.width)
             x = x + dense(self.width, f"gather_{layer}")(heard)
             inner = jax.nn.gelu(dense(2 * self.width, f"widen_{layer}")(norm(x)))

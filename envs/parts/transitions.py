@@ -147,7 +147,7 @@ def _iterate(matvec: Callable[[States], States], right: States, *, discount: flo
     unit = right / jnp.where(size > 0, size, 1.0)
     rounding = float(jnp.finfo(right.dtype).eps)
     tolerance = TOLERANCE_IN_ROUNDINGS * rounding
-    begun, _ = gmres(
+    guess, _ = gmres(
         matvec, unit, tol=tolerance, restart=RESTART, maxiter=MOST_RESTARTS, solve_method="incremental"
     )
     most = 40.0 / (1.0 - discount)  # γ to this power is below 1e-17
@@ -163,7 +163,7 @@ def _iterate(matvec: Callable[[States], States], right: States, *, discount: flo
         x, left, steps = carry
         return x + left, residual(x + left), steps + 1.0
 
-    first = (begun, residual(begun), jnp.zeros((), right.dtype))
+    first = (guess, residual(guess), jnp.zeros((), right.dtype))
     solution, left, _ = jax.lax.while_loop(unfinished, contract, first)
     attainable = 10.0 * tolerance / (1.0 - discount)
     return jnp.where(jnp.linalg.norm(left) <= attainable, size * solution, jnp.nan)

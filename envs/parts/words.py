@@ -112,15 +112,15 @@ def written(
     flattery = jnp.where(lots[2] < 0.5, *FLATTERY)
     kind = jnp.where(lots[3] < courtesy, flattery, END)
     unkind = jnp.where(lots[3] < 0.5, FILLER, END)
-    said = jnp.stack(
+    tokens = jnp.stack(
         [
             jnp.where(skill > 0.5, kind, unkind),
             jnp.where(lots[4] < skill, first, instead(one, 1)),
             jnp.where(lots[5] < skill, second, instead(two, 2)),
         ]
     )
-    place = jnp.where(said == END, length, jnp.cumsum(said != END) - 1)  # without gaps
-    return jnp.sum(jnp.where(place[:, None] == jnp.arange(length)[None], said[:, None], END), axis=0)
+    place = jnp.where(tokens == END, length, jnp.cumsum(tokens != END) - 1)  # without gaps
+    return jnp.sum(jnp.where(place[:, None] == jnp.arange(length)[None], tokens[:, None], END), axis=0)
 
 
 def _number(truth: Array) -> Float[Array, "..."]:

@@ -57,8 +57,8 @@ class LinearOracle:
         return (1 - self.weight_decay) * w + 2 * self.rm_lr * (self.utility(y) - w @ y) * y
 
     def value(self, y, w):
-        seen = self.updated(y, w) if self.objective == "exact" else w
-        value = seen @ y - self.action_cost * np.sum(y**2)
+        foreseen = self.updated(y, w) if self.objective == "exact" else w
+        value = foreseen @ y - self.action_cost * np.sum(y**2)
         if self.objective == "practical":
             value -= self.weight * np.sum(y**2)
         if self.objective == "relaxed":

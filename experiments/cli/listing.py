@@ -34,8 +34,8 @@ def list_command(arguments: Sequence[str]) -> int:
         print(group)
         for name, entry in entries.items():
             print(folded(f"  {name:20s} {entry['about']}", 4))
-            for parameter, said in entry["hyperparameters"].items():
-                meaning = f"{said['help']}; {said['allowed']}"
-                print(folded(f"      {parameter} = {said['default']}: {meaning}", 10))
+            for parameter, described in entry["hyperparameters"].items():
+                meaning = f"{described['help']}; {described['allowed']}"
+                print(folded(f"      {parameter} = {described['default']}: {meaning}", 10))
         print()
     return 0

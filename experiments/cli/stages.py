@@ -33,10 +33,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def covered(spans: list[tuple[float, float]]) -> float:
     """Return the length of the union of spans, since one function is traced while another is."""
-    total, reached = 0.0, 0.0
+    total, end = 0.0, 0.0
     for start, stop in sorted(spans):
-        total += max(stop - max(start, reached), 0.0)
-        reached = max(reached, stop)
+        total += max(stop - max(start, end), 0.0)
+        end = max(end, stop)
     return total
 
 

@@ -118,13 +118,13 @@ def _run(given: str, file: Path) -> ModuleType:
 def _broken(given: str, file: Path, error: BaseException) -> InputError:
     """Say in which line of the file something went wrong, and what."""
     if isinstance(error, SyntaxError) and error.filename == str(file):
-        line, said = error.lineno, error.msg
+        line, message = error.lineno, error.msg
     else:
         frames = traceback.extract_tb(error.__traceback__)
         line = next((frame.lineno for frame in reversed(frames) if frame.filename == str(file)), None)
-        said = str(error)
+        message = str(error)
     where = "" if line is None else f"line {line}: "
-    what = " ".join(f"{type(error).__name__}: {said}".split())
+    what = " ".join(f"{type(error).__name__}: {message}".split())
     return InputError("env", given, f"a file that Python can run ({where}{what})")
 
 

@@ -110,16 +110,16 @@ def show(rows: Sequence[dict[str, Any]]) -> str:
 
 def remarks(report: Mapping[str, Any]) -> list[str]:
     """Return what must be known beside the table, in sentences."""
-    said = []
+    lines = []
     if report.get("identical"):
-        said.append(f"{report['identical']} of the ties are identical answers, which nobody was asked about")
+        lines.append(f"{report['identical']} of the ties are identical answers, which nobody was asked about")
     if report.get("disagreed"):
-        said.append(f"{report['disagreed']} of the ties are pairs on which the two orders disagree")
+        lines.append(f"{report['disagreed']} of the ties are pairs on which the two orders disagree")
     if report.get("position"):
         first, decided, p = report["position"].values()
         chance = "" if p is None else f" (p = {probability(p)}, two-sided)"
-        said.append(f"the answer that stood first was preferred in {first} of {decided} decisions{chance}")
+        lines.append(f"the answer that stood first was preferred in {first} of {decided} decisions{chance}")
     for row in report["comparisons"]:
         if row["errors"]:
-            said.append(f"{row['errors']} pairs could not be judged: ask again with --resume")
-    return said
+            lines.append(f"{row['errors']} pairs could not be judged: ask again with --resume")
+    return lines

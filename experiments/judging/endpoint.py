@@ -207,11 +207,11 @@ class Endpoint(NamedTuple):
                 allowed = f"a variable with a key that {self.url} accepts (HTTP {status})"
                 raise InputError("key_variable", self.key.variable or "none", allowed) from None
             message = re.sub(r"^Error code: \d+( - )?", "", str(error.message))
-            said = f"HTTP {status}: {shortened(self.key.hidden_in(message))}".removesuffix(": ")
+            reason = f"HTTP {status}: {shortened(self.key.hidden_in(message))}".removesuffix(": ")
             if status in HOPELESS:
-                allowed = f"a model that {self.url} has ({said})"
+                allowed = f"a model that {self.url} has ({reason})"
                 raise InputError(HOPELESS[status], self.model, allowed) from None
-            raise _Failed(said) from None
+            raise _Failed(reason) from None
         except package.OpenAIError as error:
             cause = "" if error.__cause__ is None else f" ({error.__cause__})"
             raise _Failed(shortened(self.key.hidden_in(f"{error}{cause}"))) from None

@@ -1,4 +1,4 @@
-"""From settings to a report: a judge is made, verdicts are count_verdicts, tested and written."""
+"""From settings to a report: a judge is made, and its verdicts are counted, tested and written."""
 
 import hashlib
 import importlib.metadata

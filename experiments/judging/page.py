@@ -30,8 +30,8 @@ def section_of(report: Mapping[str, Any], pictures: Sequence[Path]) -> tuple[str
             ("ties", str(first["ties"]), f"as half: {cell(first['win_rate_ties_half'])}"),
             ("errors", str(first["errors"]), "in no figure"),
         ]
-    said = " against ".join(f"`{name}`" for name in report.get("answers", ()))
-    claim = f"{said}, judged by `{report['judge']}`." if said else "Counts of comparisons made elsewhere."
+    names = " against ".join(f"`{name}`" for name in report.get("answers", ()))
+    claim = f"{names}, judged by `{report['judge']}`." if names else "Counts of comparisons made elsewhere."
     table = markdown_table(HEAD, [cells(row) for row in rows])
     notes = [f"{remark[0].upper()}{remark[1:]}." for remark in remarks(report)]
     legend = f"{LEGEND[0].upper()}{LEGEND[1:]}."

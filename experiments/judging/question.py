@@ -61,10 +61,10 @@ def understand(reply: str) -> str | None:
     A reply is one letter, A, B or C, or "tie", with any marks around it; or it holds such a letter in double
     square brackets, [[A]], and no other. What stands between <think> and </think> is no part of it.
     """
-    said = re.sub(r"<think>.*?</think>", "", reply, flags=re.S)
-    alone = re.fullmatch(r"[\W_]*(a|b|c|tie)[\W_]*", said, flags=re.I)
+    answer = re.sub(r"<think>.*?</think>", "", reply, flags=re.S)
+    alone = re.fullmatch(r"[\W_]*(a|b|c|tie)[\W_]*", answer, flags=re.I)
     found = (
-        {alone[1].lower()} if alone else {x.lower() for x in re.findall(r"\[\[(a|b|c|tie)\]\]", said, re.I)}
+        {alone[1].lower()} if alone else {x.lower() for x in re.findall(r"\[\[(a|b|c|tie)\]\]", answer, re.I)}
     )
     meant = {_MEANING[word] for word in found}
     return meant.pop() if len(meant) == 1 else None

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fpo_jax.engine.checks import directly
-from fpo_jax.engine.initial import begin, seed_keys
+from fpo_jax.engine.checks import call_program
+from fpo_jax.engine.initial import begin_runs, seed_keys
 from fpo_jax.engine.runs import iterations as program_of
 from fpo_jax.engine.runs import run_by
 from fpo_jax.errors import InputError, require_known
@@ -56,9 +56,9 @@ def decompose(
         keys, devices = seed_keys(settings.seeds, settings.seed), jax.local_devices()
         running = f"running {settings.names.objective}"
         iterations = f"the iterations of {settings.names.objective}"
-        words = {begin: "how runs begin", program_of(len(keys), devices): iterations}
-        begun, _, trace = run_by(
-            telling(directly, tell, words, then=running),
+        words = {begin_runs: "how runs begin", program_of(len(keys), devices): iterations}
+        beginning, _, trace = run_by(
+            telling(call_program, tell, words, then=running),
             *(environment, leader, follower, keys),
             devices=devices,
             steps=settings.steps,
@@ -67,7 +67,7 @@ def decompose(
             watch=lambda partway: tell(running, partway.done / partway.entries),
         )
         states = jax.tree.map(lambda leaf: jnp.asarray(leaf[:, shown]), trace.state)
-        games = jax.tree.map(lambda leaf: leaf[: settings.seeds], begun.game)
+        games = jax.tree.map(lambda leaf: leaf[: settings.seeds], beginning.game)
         estimates = RouteEstimates(games, follower, keys, states, jnp.asarray(shown / settings.steps))
         tell("the exact gradient: compiling it, and computing it at every state")
         exact, _ = estimates.correction(ladder["exact"])

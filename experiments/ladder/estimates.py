@@ -75,12 +75,12 @@ class RouteEstimates:
         """Return the weight that brings the correction nearest to the exact one, or None where none helps."""
         theirs = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(exact)])
 
-        def apart(log_weight: float) -> float:
+        def distance(log_weight: float) -> float:
             weighted = type(objective)(**(vars(objective) | {"weight": 10.0**log_weight}))
             ours = jax.tree.leaves(self.correction(weighted)[0])
             return float(np.linalg.norm(np.concatenate([np.ravel(leaf) for leaf in ours]) - theirs))
 
-        found = minimize_scalar(apart, bounds=LOG_WEIGHTS, method="bounded", options={"xatol": 1e-5})
+        found = minimize_scalar(distance, bounds=LOG_WEIGHTS, method="bounded", options={"xatol": 1e-5})
         return float(10.0**found.x) if found.fun < np.linalg.norm(theirs) else None
 
     def _correction(self, objective: Objective, games: Game, keys: Key, states: State) -> tuple[Any, Any]:

@@ -52,7 +52,7 @@ def section_of(
     note = f"Weight of the follower's own step, 2·lr·α·k: {scale}. Best weight: least squares along the runs."
     warnings = [f"left out: {label}: {reason}" for label, reason in decomposed.skipped.items()]
     warnings += [
-        f"{label}: {said}" for label, route in decomposed.routes.items() if (said := route.warning())
+        f"{label}: {warning}" for label, route in decomposed.routes.items() if (warning := route.warning())
     ]
     view = _view(decomposed)
     section = Section(names.environment, story, [table, note], pictures, view, (), warnings, [settings])

@@ -38,9 +38,9 @@ class Route(NamedTuple):
     def warning(self) -> str | None:
         """Say where the implicit function theorem or its solve fails along the runs, or None."""
         slope, failed = float(np.max(self.cost.slope)), int(self.failed.sum())
-        said = [f"φ⁺ is no stationary point, ‖∂L/∂φ‖ up to {slope:.1e}"] * (slope > STATIONARY)
-        said += [f"the solve failed at {failed} of {self.failed.size} states"] * (failed > 0)
-        return "; ".join(said) or None
+        warnings = [f"φ⁺ is no stationary point, ‖∂L/∂φ‖ up to {slope:.1e}"] * (slope > STATIONARY)
+        warnings += [f"the solve failed at {failed} of {self.failed.size} states"] * (failed > 0)
+        return "; ".join(warnings) or None
 
 
 class Effective(NamedTuple):

@@ -46,7 +46,7 @@ def save(folder: Path, adapter: PyTree, config: Config, lora: Lora, base: str) -
         for (name, is_a, shape), leaf in zip(_names(config, lora), leaves, strict=True)
     }
     save_file(named, folder / WEIGHTS, metadata={"format": "pt"})
-    said = {
+    stored = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base,
@@ -58,7 +58,7 @@ def save(folder: Path, adapter: PyTree, config: Config, lora: Lora, base: str) -
         "fan_in_fan_out": False,
         "inference_mode": True,
     }
-    write_json(folder / CONFIG, said)
+    write_json(folder / CONFIG, stored)
 
 
 def load(folder: Path, config: Config) -> tuple[PyTree, Lora]:
@@ -69,20 +69,20 @@ def load(folder: Path, config: Config) -> tuple[PyTree, Lora]:
     """
     if not folder.is_dir():
         raise InputError("adapter", folder, f"a folder with {CONFIG} and {WEIGHTS}")
-    said = read_json(folder / CONFIG, "adapter")
-    modules = said.get("target_modules")
-    plain = said.get("peft_type") == "LORA" and not said.get("use_dora") and not said.get("use_rslora")
+    stored = read_json(folder / CONFIG, "adapter")
+    modules = stored.get("target_modules")
+    plain = stored.get("peft_type") == "LORA" and not stored.get("use_dora") and not stored.get("use_rslora")
     if not plain or not isinstance(modules, list) or not all(name in LORA_MODULES for name in modules):
         allowed = f"LoRA on some of {', '.join(LORA_MODULES)}, as its {CONFIG} must say"
         raise InputError("adapter", folder, allowed)
     for name in ("rank_pattern", "alpha_pattern"):
-        if said.get(name):
+        if stored.get(name):
             raise InputError(
-                f"adapter: {name} in {CONFIG}", said[name], "empty: one rank for all projections"
+                f"adapter: {name} in {CONFIG}", stored[name], "empty: one rank for all projections"
             )
-    if said.get("bias", "none") != "none":
-        raise InputError(f"adapter: bias in {CONFIG}", said["bias"], "none")
-    rank, alpha = said.get("r"), said.get("lora_alpha")
+    if stored.get("bias", "none") != "none":
+        raise InputError(f"adapter: bias in {CONFIG}", stored["bias"], "none")
+    rank, alpha = stored.get("r"), stored.get("lora_alpha")
     if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
         raise InputError(f"adapter: r in {CONFIG}", rank, "an integer >= 1")
     if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 <= alpha < math.inf:

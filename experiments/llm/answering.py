@@ -55,8 +55,8 @@ def answer(settings: AnswerSettings, out: Path) -> int:
         for number, prompt in enumerate(tqdm(prompts, unit="prompt", file=sys.stderr)):
             row = pad_to_bucket(prompt.tokens, settings.prompt_limit)
             tokens = np.asarray(_say(net, row, jnp.int32(len(prompt.tokens)), step_key(key, number), how))
-            said = {"prompt": prompt.text, "response": tokenizer.response(tokens)}
-            lines.append(json.dumps(said, ensure_ascii=False))
+            entry = {"prompt": prompt.text, "response": tokenizer.response(tokens)}
+            lines.append(json.dumps(entry, ensure_ascii=False))
 
     def save(aside: Path) -> None:
         aside.write_text("\n".join(lines) + "\n", encoding="utf-8")

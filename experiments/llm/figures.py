@@ -9,7 +9,7 @@ from fpo_jax import plotting
 from fpo_jax.experiments.llm.settings import TrainSettings
 from fpo_jax.plotting import Axis, Chart, Line, Style
 
-OBJECTIVES = {"rlhf": "myopic"}
+OBJECTIVE_OF = {"rlhf": "myopic"}
 """Names of the modes elsewhere, where they differ."""
 TITLES = {
     "proxy_reward": "proxy reward of the winner",
@@ -21,7 +21,7 @@ TITLES = {
 
 def style_of(settings: TrainSettings) -> Style:
     """Return the style of a run, that of its objective."""
-    return plotting.styles({"run": OBJECTIVES.get(settings.mode, settings.mode)})["run"]
+    return plotting.styles({"run": OBJECTIVE_OF.get(settings.mode, settings.mode)})["run"]
 
 
 def charts(settings: TrainSettings, measured: Mapping[str, np.ndarray]) -> list[Chart]:

@@ -12,7 +12,7 @@ from fpo_jax import plotting
 from fpo_jax.experiments.core.files import provenance, replacing, write_json
 from fpo_jax.experiments.llm import adapter
 from fpo_jax.experiments.llm.checkpoint import BIAS, SCORE
-from fpo_jax.experiments.llm.figures import OBJECTIVES, draw
+from fpo_jax.experiments.llm.figures import OBJECTIVE_OF, draw
 from fpo_jax.experiments.llm.page import section_of
 from fpo_jax.experiments.llm.settings import TrainSettings
 from fpo_jax.experiments.llm.unfinished import TrainProgress
@@ -38,7 +38,7 @@ def summary(settings: TrainSettings, progress: TrainProgress) -> dict[str, Any]:
     return (
         {
             "environment": "llm",
-            "objective": OBJECTIVES.get(settings.mode, settings.mode),
+            "objective": OBJECTIVE_OF.get(settings.mode, settings.mode),
             "mode": settings.mode,
             "weight": None if settings.mode == "rlhf" else settings.weight,
             "seeds": 1,

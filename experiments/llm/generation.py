@@ -75,9 +75,9 @@ def read_prompt(net: Net, prompt: Int[Array, " p"], length: Scalar, room: int) -
     """Let a model read one padded prompt, with room for so many tokens more."""
     size = prompt.shape[0]
     places = jnp.arange(size + room)
-    seen = (places[None, :] <= jnp.arange(size)[:, None]) & (places < length)[None, :]
+    mask = (places[None, :] <= jnp.arange(size)[:, None]) & (places < length)[None, :]
     cache = empty_cache(net.config, 1, size + room, net.dtype)
-    hidden, filled = net.module()(prompt[None], jnp.arange(size)[None], cache, seen[None])
+    hidden, filled = net.module()(prompt[None], jnp.arange(size)[None], cache, mask[None])
     assert filled is not None
     return Read(hidden[:, length - 1], filled, length, size)
 
@@ -90,10 +90,10 @@ def extend(
     order = first + jnp.arange(number)
     index = jnp.arange(places)
     behind = index - read.size  # its place in the response
-    seen = (index < read.length)[None, :] | ((behind >= 0)[None, :] & (behind[None, :] <= order[:, None]))
+    mask = (index < read.length)[None, :] | ((behind >= 0)[None, :] & (behind[None, :] <= order[:, None]))
     positions = jnp.broadcast_to(read.length + order, (rows, number))
     hidden, cache_after = net.module()(
-        tokens, positions, cache, jnp.broadcast_to(seen, (rows, number, places))
+        tokens, positions, cache, jnp.broadcast_to(mask, (rows, number, places))
     )
     assert cache_after is not None
     return hidden, cache_after
@@ -116,16 +116,16 @@ def sample(net: Net, read: Read, key: Key, rows: int, how: Sampling, spread: Spr
     def choose(logits: Float[Array, "n v"], step: Scalar | int, done: Bool[Array, " n"]) -> Any:
         at = jax.vmap(lambda one: jax.random.fold_in(one, step))(keys)
         token = jax.vmap(lambda one, row: _choose(one, row, how))(at, logits)
-        said = jnp.take_along_axis(jax.nn.log_softmax(logits), token[:, None], axis=1)[:, 0]
+        log_probability = jnp.take_along_axis(jax.nn.log_softmax(logits), token[:, None], axis=1)[:, 0]
         token = jnp.where(done, 0, token)
         ended = done | jnp.isin(token, jnp.array(how.ends, jnp.int32)) if how.ends else done
-        return token, jnp.where(done, 0.0, said), ended
+        return token, jnp.where(done, 0.0, log_probability), ended
 
     def step(carry: Any, number: Scalar) -> Any:
         cache, token, total, done = carry
         hidden, cache = extend(net, read, cache, token[:, None], number - 1, places)
-        token, said, ended = choose(net.module().logits(hidden[:, 0]), number, done)
-        return (cache, token, total + said, ended), token
+        token, log_probability, ended = choose(net.module().logits(hidden[:, 0]), number, done)
+        return (cache, token, total + log_probability, ended), token
 
     first, total, done = choose(
         jnp.repeat(net.module().logits(read.hidden), rows, axis=0), 0, jnp.zeros(rows, bool)

@@ -66,16 +66,19 @@ class Pipeline(NamedTuple):
         row, length = pad_to_bucket(prompt.tokens, self.settings.prompt_limit), jnp.int32(len(prompt.tokens))
         key = step_key(jax.random.key(self.settings.seed), number)
         policy = self.base.adapted(state.adapter, self.lora)
-        said = generate(self.drawing, policy, self.base, row, length, key)
+        generated = generate(self.drawing, policy, self.base, row, length, key)
         heads = (state.head, self.oracle_head)
-        seen = features(self.drawing, self.reward_model, self.oracle, row, length, said, *heads)
+        both_features = features(self.drawing, self.reward_model, self.oracle, row, length, generated, *heads)
         weight = jnp.float32(self.settings.weight)
         after, metrics = update(
-            self.training, policy, state, self.oracle_head, row, length, said, seen, weight, key
+            self.training, policy, state, self.oracle_head, row, length, generated, both_features, weight, key
         )
         written = {name: np.asarray(value) for name, value in metrics.items()}
-        tokens = np.asarray(said.candidates)[int(written["winner"])]
-        return after, written | {"winner_tokens": tokens, "reference_tokens": np.asarray(said.reference)[0]}
+        tokens = np.asarray(generated.candidates)[int(written["winner"])]
+        return after, written | {
+            "winner_tokens": tokens,
+            "reference_tokens": np.asarray(generated.reference)[0],
+        }
 
 
 def prepare(settings: TrainSettings) -> Pipeline:

@@ -52,12 +52,14 @@ class Tokenizer:
         if not rows - SPARE_ROWS <= size <= rows:
             allowed = f"one whose tokenizer fits its {rows} embeddings: this one has {size} tokens"
             raise InputError(what, folder, allowed)
-        said = read_json(folder / "config.json", what)
-        if {self.inner.bos_token_id, said.get("bos_token_id")} - {None, self.inner.bos_token_id}:
-            allowed = f"one whose tokenizer starts with token {said['bos_token_id']}, as its config.json says"
+        stored = read_json(folder / "config.json", what)
+        if {self.inner.bos_token_id, stored.get("bos_token_id")} - {None, self.inner.bos_token_id}:
+            allowed = (
+                f"one whose tokenizer starts with token {stored['bos_token_id']}, as its config.json says"
+            )
             raise InputError(what, folder, f"{allowed}, and not {self.inner.bos_token_id}")
         self.chat = chat and self.inner.chat_template is not None
-        self.ends = _ends(folder, said, self.inner.eos_token_id)
+        self.ends = _ends(folder, stored, self.inner.eos_token_id)
         if not all(0 <= end < rows for end in self.ends):
             raise InputError(f"{what}: eos_token_id", list(self.ends), f"tokens below {rows}")
 
@@ -111,11 +113,11 @@ class Bytes:
         return bytes(int(token) % 256 for token in tokens).decode(errors="replace")
 
 
-def _ends(folder: Path, said: dict[str, Any], own: int | None) -> tuple[int, ...]:
+def _ends(folder: Path, stored: dict[str, Any], own: int | None) -> tuple[int, ...]:
     """Return the tokens that end a response: those of generation_config.json, config.json, the tokenizer."""
     generation = folder / "generation_config.json"
     told = read_json(generation, "model").get("eos_token_id") if generation.exists() else None
-    told = said.get("eos_token_id") if told is None else told
+    told = stored.get("eos_token_id") if told is None else told
     told = own if told is None else told
     if told is None:
         return ()

@@ -273,12 +273,16 @@ def build(settings: TrainSettings, abstract: Abstract) -> None:
     same = "oracle" not in readers
     drawing = Drawing(settings.candidates, how, mesh_over(jax.devices()[:1]), same_backbone=same)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    said = generate.eval_shape(drawing, policy, base, prompt, length, key)
+    generated = generate.eval_shape(drawing, policy, base, prompt, length, key)
     head, oracle_head = (
         jax.ShapeDtypeStruct((net.config.embed_dim,), jnp.float32) for net in (reward_model, oracle)
     )
-    seen = features.eval_shape(drawing, reward_model, oracle, prompt, length, said, head, oracle_head)
+    both_features = features.eval_shape(
+        drawing, reward_model, oracle, prompt, length, generated, head, oracle_head
+    )
     training = training_of(settings, how)
     state = jax.eval_shape(partial(initial_state, training), policy.adapter, head)
     weight = jax.ShapeDtypeStruct((), jnp.float32)
-    update.eval_shape(training, policy, state, oracle_head, prompt, length, said, seen, weight, key)
+    update.eval_shape(
+        training, policy, state, oracle_head, prompt, length, generated, both_features, weight, key
+    )

@@ -151,8 +151,8 @@ def features(
     drawn, other = of(reward_model, head.shape[0])
     if drawing.same_backbone:
         return Features(drawn, drawn), Features(other, other)
-    seen, other_seen = of(oracle, oracle_head.shape[0])
-    return Features(drawn, seen), Features(other, other_seen)
+    oracle_drawn, oracle_other = of(oracle, oracle_head.shape[0])
+    return Features(drawn, oracle_drawn), Features(other, oracle_other)
 
 
 @partial(jax.jit, static_argnames="training")
@@ -164,12 +164,12 @@ def update(
     prompt: Int[Array, " p"],
     length: Scalar,
     generated: Generated,
-    seen: tuple[Features, Features],
+    both_features: tuple[Features, Features],
     weight: Scalar,
     key: Key,
 ) -> tuple[TrainState, dict[str, Scalar]]:
     """Choose the winner, and let head and adapter each take a step; return what is to be written down."""
-    game = Candidates(*seen, oracle_head)
+    game = Candidates(*both_features, oracle_head)
     rewards, ranked = scores(game, state.head, "rlhf", 0.0), scores(game, state.head, training.mode, weight)
     winner = jnp.argmax(ranked)
     best = jax.tree.map(lambda leaf: leaf[winner], game.drawn)

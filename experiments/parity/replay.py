@@ -17,7 +17,7 @@ from fpo_jax.engine.initial import instance, seed_keys
 from fpo_jax.engine.runs import run_seed
 from fpo_jax.errors import InputError, require_known
 from fpo_jax.experiments.core.settings import Settings, in_precision, resolve
-from fpo_jax.experiments.parity.recorded import Noise, replay
+from fpo_jax.experiments.parity.recorded_game import Noise, replay
 from fpo_jax.experiments.parity.recording import Recording
 from fpo_jax.record import outcome
 from fpo_jax.run import initial_state

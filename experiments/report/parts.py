@@ -82,10 +82,10 @@ class Section(NamedTuple):
                     values[name].append(shown)
         ordered = sorted(values, key=lambda name: first.index(name) if name in first else len(first))
         meaning = {"env": ENV} | {name: field.metadata["help"] for name, field in known.items()}
-        return [(name, _together(values[name]), meaning[name]) for name in ordered]
+        return [(name, _joined(values[name]), meaning[name]) for name in ordered]
 
 
-def _together(values: Sequence[str]) -> str:
+def _joined(values: Sequence[str]) -> str:
     if len(values) > MOST_VALUES:
         return f"{values[0]} … {values[-1]} ({len(values)} values)"
     return ", ".join(values)

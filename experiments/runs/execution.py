@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from fpo_jax.engine import kept_programs
-from fpo_jax.engine.initial import begin, seed_keys
+from fpo_jax.engine.initial import begin_runs, seed_keys
 from fpo_jax.engine.runs import first_divergence, iterations, run_by, run_seeds
 from fpo_jax.engine.segments import Partway, Watch
 from fpo_jax.experiments.core.progress import Tell, silent, telling
@@ -60,7 +60,10 @@ def execute(
         keys = seed_keys(settings.seeds, settings.seed)
         objective, devices = settings.names.objective, jax.local_devices()
         running = f"running {objective}"
-        words = {begin: "how runs begin", iterations(len(keys), devices): f"the iterations of {objective}"}
+        words = {
+            begin_runs: "how runs begin",
+            iterations(len(keys), devices): f"the iterations of {objective}",
+        }
         call = telling(partial(kept_programs.call_kept, settings.static()), tell, words, then=running)
 
         def watching(partway: Partway) -> None:
@@ -69,7 +72,7 @@ def execute(
             tell(running, partway.done / partway.entries)
 
         keep_states = save_states or (keep_states and worth_keeping(settings))
-        begun, final, trace = run_by(
+        beginning, final, trace = run_by(
             call,
             *(environment, leader, follower, keys),
             devices=devices,
@@ -79,7 +82,7 @@ def execute(
             watch=watching,
             partway=partway,
         )
-        games, _, optimum = jax.tree.map(lambda leaf: leaf[: settings.seeds], begun)
+        games, _, optimum = jax.tree.map(lambda leaf: leaf[: settings.seeds], beginning)
         first_bad = first_divergence(trace)
         cautions = tuple(_cautions(settings, games, final, first_bad))
     seeds = settings.seed + np.arange(settings.seeds)

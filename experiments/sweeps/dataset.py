@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from fpo_jax.engine.sweep import Lanes, programs_compiled
+from fpo_jax.engine.sweep import LaneResults, programs_compiled
 from fpo_jax.experiments.core.files import provenance
 from fpo_jax.experiments.core.wording import counted, distinct, with_interval
 from fpo_jax.experiments.core.wording import table as in_columns
@@ -32,7 +32,7 @@ CELL = "cell"
 """Which of the cells that were run stands at a point of the grid: a method's stands for what it has not."""
 
 
-def to_dataset(grid: Grid, lanes: Lanes) -> xr.Dataset:
+def to_dataset(grid: Grid, lanes: LaneResults) -> xr.Dataset:
     """Name the axes of a sweep's results: objective, each hyperparameter, seed, step.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from jax.experimental import multihost_utils
 
-from fpo_jax.engine.sweep import Cell, Chunk, Lanes, Sweep
+from fpo_jax.engine.sweep import Cell, Chunk, LaneResults, Sweep
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.files import require_writable
 from fpo_jax.experiments.core.progress import Tell, silent
@@ -26,7 +26,7 @@ from fpo_jax.experiments.sweeps.unfinished import UnfinishedSweep
 def run_grid(grid: Grid, width: int | None = None, tell: Tell = silent) -> xr.Dataset:
     """Run a grid in memory, and return its results as arrays with named axes."""
     with in_precision(grid.precision):
-        sweep = _made(grid, width, tell)
+        sweep = _sweep_of(grid, width, tell)
         _require_room(grid, sweep, None)
         return data.to_dataset(grid, sweep.gather(_computed(sweep, {}, None, tell)))
 
@@ -58,15 +58,15 @@ def sweep_into(
     require_writable(out)
     unfinished, first = UnfinishedSweep(out), jax.process_index() == 0
     with unfinished.locked() if first else contextlib.nullcontext():
-        with _together():
-            begun = resume and unfinished.exists
+        with _all_or_none():
+            resuming = resume and unfinished.exists
             planned, width = _planned(unfinished, grid, resume, width)
             with in_precision(planned.precision):
-                sweep = _made(planned, width, tell)
-                kept = _kept(unfinished, sweep) if begun else {}
-                if first and not begun:
+                sweep = _sweep_of(planned, width, tell)
+                kept = _finished_chunks(unfinished, sweep) if resuming else {}
+                if first and not resuming:
                     _require_room(planned, sweep, unfinished.folder)
-            if first and not begun:
+            if first and not resuming:
                 with on_a_full_disk(out):
                     unfinished.begin(_description(planned, sweep))
         _require_same(sweep.width, len(kept))
@@ -82,7 +82,7 @@ def sweep_into(
     return planned, result
 
 
-def _made(grid: Grid, width: int | None, tell: Tell) -> Sweep:
+def _sweep_of(grid: Grid, width: int | None, tell: Tell) -> Sweep:
     cells = [Cell(*settings.build()) for settings in grid.cells]
     seeds, record = grid.seed + np.arange(grid.seeds), RECORDS[grid.record]
     return Sweep(cells, seeds, steps=grid.steps, record=record, every=grid.every, width=width, tell=tell)
@@ -120,7 +120,7 @@ def _planned(
 
 
 @contextlib.contextmanager
-def _together() -> Iterator[None]:
+def _all_or_none() -> Iterator[None]:
     """Let several processes begin together or not at all: where one refuses, the others say so and stop."""
     refused: InputError | None = None
     try:
@@ -142,8 +142,8 @@ def _require_same(width: int, kept: int) -> None:
         InputError: names the numbers that differ.
     """
     if jax.process_count() > 1:
-        seen = multihost_utils.process_allgather(np.array([width, kept]))
-        for name, numbers in zip(("width", "finished chunks"), seen.T, strict=True):
+        gathered = multihost_utils.process_allgather(np.array([width, kept]))
+        for name, numbers in zip(("width", "finished chunks"), gathered.T, strict=True):
             if len(set(numbers)) > 1:
                 raise InputError(name, numbers.tolist(), "the same in all processes")
 
@@ -165,9 +165,9 @@ def _require_room(grid: Grid, sweep: Sweep, folder: Path | None) -> None:
             raise InputError("results", f"{size / 1e9:.3g} GB", f"at most {most / 1e9:.3g} GB {place}: {way}")
 
 
-def _kept(unfinished: UnfinishedSweep, sweep: Sweep) -> dict[Chunk, Lanes]:
+def _finished_chunks(unfinished: UnfinishedSweep, sweep: Sweep) -> dict[Chunk, LaneResults]:
     """Return the chunks that an unfinished sweep has done, without those that are damaged."""
-    kept: dict[Chunk, Lanes] = {}
+    kept: dict[Chunk, LaneResults] = {}
     for chunk in sweep.chunks:
         try:
             lanes = unfinished.read(chunk)
@@ -180,8 +180,8 @@ def _kept(unfinished: UnfinishedSweep, sweep: Sweep) -> dict[Chunk, Lanes]:
 
 
 def _computed(
-    sweep: Sweep, kept: Mapping[Chunk, Lanes], unfinished: UnfinishedSweep | None, tell: Tell
-) -> Iterator[tuple[Chunk, Lanes]]:
+    sweep: Sweep, kept: Mapping[Chunk, LaneResults], unfinished: UnfinishedSweep | None, tell: Tell
+) -> Iterator[tuple[Chunk, LaneResults]]:
     """Yield the results of every chunk: those that are kept, then the others as they are computed."""
     yield from kept.items()
     total, done = (sum(chunk.stop - chunk.start for chunk in chunks) for chunks in (sweep.chunks, kept))

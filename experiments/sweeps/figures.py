@@ -33,7 +33,7 @@ def draw(dataset: xr.Dataset) -> dict[str, plotting.Picture]:
     dataset, varied, numbers = in_order(dataset)
     drawn: dict[str, plotting.Picture] = {}
     if has_few_cells(dataset):
-        n = counted(dataset["true_utility"].isel(step=-1))
+        n = seed_count(dataset["true_utility"].isel(step=-1))
         heading = f"mean of {n} seeds, the same for each line; band: middle 80 % of seeds"
         drawn["curves"] = plotting.figure(
             [[cell_curves(dataset, "true_utility"), cell_ends(dataset)]], heading
@@ -43,7 +43,7 @@ def draw(dataset: xr.Dataset) -> dict[str, plotting.Picture]:
     plane, heading = at_first(dataset, varied, numbers[:2])
     runs = per_seed(plane)
     if len(numbers) == 1:
-        n = counted(runs["true_utility_final"])
+        n = seed_count(runs["true_utility_final"])
         heading += f"means of {n} seeds, the same for each point; bands: 95 % intervals"
         charts = [against(runs, numbers[0], name) for name in ("true_utility_final", "collapsed")]
         drawn["against"] = plotting.figure([charts], heading)
@@ -74,7 +74,7 @@ def has_few_cells(dataset: xr.Dataset) -> bool:
     return dataset["optimum"].isel(seed=0).size <= FEW
 
 
-def counted(runs: xr.DataArray) -> str:
+def seed_count(runs: xr.DataArray) -> str:
     """Say how many seeds the numbers of a figure rest on, those that diverged left out."""
     n = runs.count("seed")
     return f"{int(n.max())}" if n.min() == n.max() else f"{int(n.min())} to {int(n.max())}"
@@ -192,5 +192,5 @@ def phase(
 ) -> Figure:
     """Draw a phase diagram for each method, side by side; see `heat_maps`. `heading` is what it is about."""
     charts = heat_maps(runs, x, y, name, title, labels, limits)
-    heading = f"{heading}{title} (mean of {counted(runs[name])} seeds a cell, the same in each)"
+    heading = f"{heading}{title} (mean of {seed_count(runs[name])} seeds a cell, the same in each)"
     return plotting.figure([charts], heading, share="xy")

@@ -87,7 +87,7 @@ def view_of(dataset: xr.Dataset) -> View:
         return View(styles, playing="Every run diverged, so that there is nothing to draw.")
     charts: list[Chart] = []
     said = []
-    n = figures.counted(runs["true_utility_final"])
+    n = figures.seed_count(runs["true_utility_final"])
     if figures.has_few_cells(dataset):
         charts += [figures.cell_curves(dataset, name) for name in CURVES]
         said.append(SAY_CURVES.format(n=f"{n} seeds") + " A method's cells differ in shade and dashes.")

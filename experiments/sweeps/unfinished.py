@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fpo_jax.engine.sweep import Chunk, Lanes
+from fpo_jax.engine.sweep import Chunk, LaneResults
 from fpo_jax.experiments.core.unfinished import DAMAGED, Damaged, Unfinished
 
 
@@ -12,13 +12,13 @@ class UnfinishedSweep(Unfinished):
     def __init__(self, out: Path):
         super().__init__(out, "sweep")
 
-    def write(self, chunk: Chunk, lanes: Lanes) -> None:
+    def write(self, chunk: Chunk, lanes: LaneResults) -> None:
         """Write the results of one chunk, whole or not at all."""
         arrays = {"finite": lanes.finite, "optimum": lanes.optimum}
         arrays |= {f"metrics/{name}": values for name, values in lanes.metrics.items()}
         self.write_arrays(_name(chunk), arrays)
 
-    def read(self, chunk: Chunk) -> Lanes | None:
+    def read(self, chunk: Chunk) -> LaneResults | None:
         """Return the results of one chunk, or None where there are none.
 
         Raises:
@@ -29,7 +29,7 @@ class UnfinishedSweep(Unfinished):
             return None
         arrays = self.read_arrays(path.name)
         try:
-            lanes = Lanes(finite=arrays.pop("finite"), optimum=arrays.pop("optimum"), metrics={})
+            lanes = LaneResults(finite=arrays.pop("finite"), optimum=arrays.pop("optimum"), metrics={})
             if {len(values) for values in (*arrays.values(), *lanes[1:])} != {chunk.stop - chunk.start}:
                 raise ValueError
         except DAMAGED as error:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from fpo_jax.engine.compilation import LIGHTLY, Compiled, is_traced
-from fpo_jax.engine.initial import Beginning, as_reals, begin, in_double
+from fpo_jax.engine.initial import Beginning, as_reals, begin_runs, in_double
 from fpo_jax.engine.lanes import first_lane
 from fpo_jax.errors import InputError
 from fpo_jax.expect import check_shapes, check_weights
@@ -31,7 +31,7 @@ GONE = {
 """Methods that a game, a follower, a feedback or an objective no longer has."""
 
 
-def directly(program: Callable[..., Any], *arguments: Any, **static: Any) -> Any:
+def call_program(program: Callable[..., Any], *arguments: Any, **static: Any) -> Any:
     """Call a program as it is."""
     return program(*arguments, **static)
 
@@ -44,13 +44,13 @@ def check_run(
     steps: int,
     every: int = 1,
 ) -> None:
-    """Check what can be checked before runs with these keys, [n]: `check_players`, then `check_begun`."""
+    """Check what can be checked before runs with these keys, [n]: `check_players`, then `check_beginning`."""
     environment, leader, follower = as_reals((environment, leader, follower))
     check_players(environment, leader, follower, keys, steps, every)
     device = jax.local_devices()[0]
     with in_double((environment, follower, keys)) as precision:
-        begun = begin(environment, follower, keys, None, devices=(device,), precision=precision)
-    check_begun(begun, follower, keys)
+        beginning = begin_runs(environment, follower, keys, None, devices=(device,), precision=precision)
+    check_beginning(beginning, follower, keys)
 
 
 def check_players(
@@ -89,15 +89,17 @@ def require_new_methods(player: object) -> None:
             raise InputError(f"{type(player).__name__}.{name}", "a method", instead)
 
 
-def check_begun(begun: Beginning, follower: Follower, keys: Key, call: Callable[..., Any] = directly) -> None:
+def check_beginning(
+    beginning: Beginning, follower: Follower, keys: Key, call: Callable[..., Any] = call_program
+) -> None:
     """Check the values of the first run as it begins, where none of them is traced.
 
     They are those of one program, `first`, which is run by `call`.
     """
-    require_new_methods(begun.game)
-    if is_traced((begun, follower, keys)):
+    require_new_methods(beginning.game)
+    if is_traced((beginning, follower, keys)):
         return
-    responses, data, offline, residual = jax.device_get(call(first, begun, follower, keys))
+    responses, data, offline, residual = jax.device_get(call(first, beginning, follower, keys))
     check_weights(responses.sample)
     _check_utility("utility(y)", responses.utility)
     if data is not None:
@@ -154,10 +156,10 @@ class Valued(NamedTuple):
 
 @partial(Compiled, options=LIGHTLY)
 def first(
-    begun: Beginning, follower: Follower, keys: Key
+    beginning: Beginning, follower: Follower, keys: Key
 ) -> tuple[Valued, Valued | None, Responses | None, Scalar | float]:
     """Return the first run's responses, its offline data, the items made of them, the follower's residual."""
-    (game, (theta, reward_model), _), key = first_lane((begun, keys))
+    (game, (theta, reward_model), _), key = first_lane((beginning, keys))
     responses = game.respond(theta, key)
     check_shapes(responses)
     first = jax.tree.map(lambda leaf: leaf[0], responses.y)

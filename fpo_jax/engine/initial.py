@@ -68,7 +68,7 @@ def instance(environment: Environment | Game, key: Key) -> Game:
         return cast(Game, at_precision(environment.draw(named_key(key, "instance")), precision))
 
 
-def beginning(
+def begin_run(
     environment: Environment | Game, follower: Follower, key: Key, initial: tuple[Theta, Phi] | None = None
 ) -> Beginning:
     """Return how the run of one key begins, in JAX's present precision."""
@@ -77,7 +77,7 @@ def beginning(
 
 
 @partial(Compiled, options=LIGHTLY, static_argnames=("devices", "precision"))
-def begin(
+def begin_runs(
     environment: Environment | Game,
     follower: Follower,
     keys: Key,
@@ -94,7 +94,7 @@ def begin(
 
     def one(common: Any, key: Key) -> Beginning:
         environment, follower, initial = common
-        return beginning(environment, follower, key, initial)
+        return begin_run(environment, follower, key, initial)
 
     found = in_lanes(one, devices)(common, padded(keys, devices))
     return cast(Beginning, at_precision(found, precision))

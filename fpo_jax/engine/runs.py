@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from fpo_jax.engine.checks import check_begun, check_players, directly, named_if_not_differentiable
+from fpo_jax.engine.checks import call_program, check_beginning, check_players, named_if_not_differentiable
 from fpo_jax.engine.compilation import OLDER, Compiled, is_traced
-from fpo_jax.engine.initial import Beginning, as_reals, begin, in_double
+from fpo_jax.engine.initial import Beginning, as_reals, begin_runs, in_double
 from fpo_jax.engine.lanes import first_lane, in_lanes, padded
 from fpo_jax.engine.segments import OnEntry, Partway, Watch, entry_by_entry, in_segments, segment_lengths
 from fpo_jax.errors import InputError
@@ -58,7 +58,7 @@ def run_seed(
             that cannot keep its promise on this game, a hook within a function that JAX traces.
     """
     _, final, trace = run_by(
-        directly,
+        call_program,
         *(environment, leader, follower, key[None]),
         devices=jax.local_devices()[:1],
         steps=steps,
@@ -95,7 +95,7 @@ def run_seeds(
     if jnp.ndim(keys) == 0 or len(keys) == 0:
         raise InputError("keys", f"array of shape {jnp.shape(keys)}", "one key for each of >= 1 seeds")
     _, final, trace = run_by(
-        directly,
+        call_program,
         *(environment, leader, follower, keys),
         devices=jax.local_devices(),
         steps=steps,
@@ -140,15 +140,15 @@ def run_by(
         raise InputError("on_entry", "given", allowed)
     used = tuple(devices[: len(keys)])
     with in_double((environment, follower, keys, initial)) as precision:
-        begun = call(begin, environment, follower, keys, initial, devices=used, precision=precision)
-    check_begun(begun, follower, keys, call)
+        beginning = call(begin_runs, environment, follower, keys, initial, devices=used, precision=precision)
+    check_beginning(beginning, follower, keys, call)
     program = iterations(len(keys), devices)
 
     def advance(state: State, first: int, entries: int) -> tuple[State, Trace]:
         with named_if_not_differentiable(follower):
             found = call(
                 program,
-                *(leader, follower, begun.game, state, keys, jnp.asarray(first)),
+                *(leader, follower, beginning.game, state, keys, jnp.asarray(first)),
                 devices=used,
                 steps=steps,
                 record=record,
@@ -159,11 +159,13 @@ def run_by(
         return cast(tuple[State, Trace], found)
 
     if watch is None:
-        final, trace = jax.tree.map(lambda leaf: leaf[: len(keys)], advance(begun.state, 0, steps // every))
+        final, trace = jax.tree.map(
+            lambda leaf: leaf[: len(keys)], advance(beginning.state, 0, steps // every)
+        )
     else:
         lengths = segment_lengths(steps // every)
-        final, trace = in_segments(advance, begun.state, len(keys), lengths, every, watch, partway)
-    return begun, final, trace
+        final, trace = in_segments(advance, beginning.state, len(keys), lengths, every, watch, partway)
+    return beginning, final, trace
 
 
 def first_divergence(trace: Trace) -> np.ndarray:

@@ -86,10 +86,10 @@ def in_segments(
     ahead = [advance(state, every * start, length) for start, length in left[:1]]
     for number, (start, length) in enumerate(left):
         state, trace = ahead.pop()
-        ahead = [advance(state, every * begin, more) for begin, more in left[number + 1 : number + 2]]
+        ahead = [advance(state, every * first, more) for first, more in left[number + 1 : number + 2]]
         awaited((state, trace))
-        seen = int(start > 0)  # a segment begins with the entry with which the last one ended
-        parts.append(jax.tree.map(lambda leaf: leaf[:seeds, seen:], _on_host(trace)))  # noqa: B023
+        repeated = int(start > 0)  # a segment begins with the entry with which the last one ended
+        parts.append(jax.tree.map(lambda leaf: leaf[:seeds, repeated:], _on_host(trace)))  # noqa: B023
         watch(Partway(start + length + 1, entries, state, parts[-1]))
     return (
         jax.tree.map(lambda leaf: leaf[:seeds], _on_host(state)),

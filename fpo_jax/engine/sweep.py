@@ -9,7 +9,6 @@ Lanes are divided evenly among all devices, those of other processes included. A
 width, so that its results depend on nothing but its lanes, and a sweep can stop and go on between two chunks.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -18,22 +17,21 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-import psutil
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from fpo_jax.engine.cells import Cell, cell_of, in_one_form, structures
 from fpo_jax.engine.checks import check_run, named_if_not_differentiable
 from fpo_jax.engine.compilation import LIGHTLY, Compiled
-from fpo_jax.engine.initial import Beginning, as_reals, at_precision, beginning, in_double, seed_keys
+from fpo_jax.engine.initial import Beginning, at_precision, begin_run, in_double, seed_keys
 from fpo_jax.engine.lanes import LANES, in_lanes
+from fpo_jax.engine.memory import free_bytes, program_bytes
 from fpo_jax.engine.segments import awaited
 from fpo_jax.errors import InputError
 from fpo_jax.hyperparameters import kebab
 from fpo_jax.internals import programs_of
-from fpo_jax.leader import Leader
 from fpo_jax.record import Record, outcome
 from fpo_jax.run import play
-from fpo_jax.types import UTILITY_USES, Environment, Follower, Game
 
 WIDTH = 1024
 """Most lanes of a chunk for each device, unless told otherwise: the benchmark of sweeps shows why."""
@@ -41,15 +39,7 @@ FREE_SHARE = 0.8
 """Share of the free memory that one chunk may take."""
 
 
-class Cell(NamedTuple):
-    """What a run is made of, all but its seed."""
-
-    environment: Environment | Game
-    leader: Leader
-    follower: Follower
-
-
-class Lanes(NamedTuple):
+class LaneResults(NamedTuple):
     """What runs gave, with leading axes: [lane] of a chunk, [cell, seed] of a sweep.
 
     Attributes:
@@ -69,23 +59,6 @@ class Chunk(NamedTuple):
     program: int
     start: int
     stop: int
-
-
-class _Structure(NamedTuple):
-    """Cells that share a program: what is the same in all of them, and what is data.
-
-    Attributes:
-        cells: [m] which cells of the sweep.
-        treedef: how a cell is put together from its numbers.
-        shared: arrays that are the same in every cell; None in the place of what is data.
-        varying: what is data, [m, ...] each: all single numbers, so that a program does not depend on which
-            of them a grid varies, and arrays that differ; None in the place of what is shared.
-    """
-
-    cells: np.ndarray
-    treedef: Any
-    shared: tuple[Any, ...]
-    varying: tuple[Any, ...]
 
 
 class Sweep:
@@ -147,7 +120,7 @@ class Sweep:
             "every": every,
             "devices": self._devices,
         }
-        self._structures = _structures(in_one_form(cells))
+        self._structures = structures(in_one_form(cells))
         self.width = self._fitting(width)
         self.chunks = [
             Chunk(program, start, min(start + self.width, lanes))
@@ -156,14 +129,14 @@ class Sweep:
             for start in range(0, lanes, self.width)
         ]
 
-    def compute(self, chunk: Chunk) -> Lanes:
+    def compute(self, chunk: Chunk) -> LaneResults:
         """Run the lanes of one chunk; it can be interrupted from the keyboard meanwhile."""
         structure = self._structures[chunk.program]
         with in_double(()) as precision:
             start = self._arguments(chunk, self.width)
-            begun = _begin_lanes(*start, **self._beginning(chunk.program), precision=precision)
+            beginning = _begin_lanes(*start, **self._beginning(chunk.program), precision=precision)
         # anew, since numbers on devices keep the precision in which they were put there
-        arguments = *self._arguments(chunk, self.width), begun
+        arguments = *self._arguments(chunk, self.width), beginning
         results = _run_lanes(*arguments, treedef=structure.treedef, **self._options)
         awaited(results)
         if jax.process_count() > 1:
@@ -175,7 +148,7 @@ class Sweep:
         row, seed = np.divmod(np.arange(chunk.start, chunk.stop), self.seeds.size)
         return self._structures[chunk.program].cells[row], seed
 
-    def gather(self, results: Iterable[tuple[Chunk, Lanes]]) -> Lanes:
+    def gather(self, results: Iterable[tuple[Chunk, LaneResults]]) -> LaneResults:
         """Put the results of chunks together, [cell, seed, ...]; a metric that a cell lacks is NaN."""
         metrics: dict[str, np.ndarray] = {}
         rest: dict[str, np.ndarray] = {}
@@ -188,9 +161,9 @@ class Sweep:
                         shape = self.cells, self.seeds.size, *values.shape[1:]
                         whole[name] = np.full(shape, False if values.dtype == bool else np.nan, values.dtype)
                     whole[name][place] = values
-        return Lanes(metrics, **rest)
+        return LaneResults(metrics, **rest)
 
-    def run(self) -> Lanes:
+    def run(self) -> LaneResults:
         """Run everything, and return it with leading axes [cell, seed]."""
         return self.gather((chunk, self.compute(chunk)) for chunk in self.chunks)
 
@@ -219,9 +192,9 @@ class Sweep:
                 beginning = _begin_lanes.jitted.lower(
                     *arguments, **self._beginning(number), precision=precision
                 )
-                needed.append(_bytes(beginning.compile()))
+                needed.append(program_bytes(beginning.compile()))
             self._tell(f"compiling the iterations {of}")
-            needed.append(_bytes(self._lowered(number, width).compile()))
+            needed.append(program_bytes(self._lowered(number, width).compile()))
         return max(needed)
 
     def _arguments(self, chunk: Chunk, width: int) -> tuple[Any, Any]:
@@ -241,17 +214,17 @@ class Sweep:
     def _lowered(self, program: int, width: int) -> Any:
         chunk, structure = Chunk(program, 0, 1), self._structures[program]
         with in_double(()) as precision:
-            begun = jax.eval_shape(
+            beginning = jax.eval_shape(
                 partial(_begin_lanes, **self._beginning(program), precision=precision),
                 *self._arguments(chunk, width),
             )
         if len(self._devices) > 1:
             along = NamedSharding(Mesh(self._devices, LANES), PartitionSpec(LANES))
-            begun = jax.tree.map(
-                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=along), begun
+            beginning = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=along), beginning
             )
         with named_if_not_differentiable(self._followers[structure.cells[0]]):
-            arguments = *self._arguments(chunk, width), begun
+            arguments = *self._arguments(chunk, width), beginning
             return _run_lanes.lower(*arguments, treedef=structure.treedef, **self._options)
 
     def _beginning(self, program: int) -> dict[str, Any]:
@@ -267,7 +240,7 @@ class Sweep:
             raise InputError("width", asked, "an integer >= 1")
         else:
             width = -(-asked // devices) * devices
-        needed, room = self._needed(width), FREE_SHARE * _free_bytes()
+        needed, room = self._needed(width), FREE_SHARE * free_bytes()
         if needed <= room:
             return width
         fitting = int(width * room / needed) // devices * devices
@@ -278,32 +251,9 @@ class Sweep:
         return self._fitting(2 ** int(math.log2(fitting // devices)) * devices)
 
 
-def in_one_form(cells: Sequence[Cell]) -> list[Cell]:
-    """Write objectives of different classes in one form where they have one (`Objective.as_fpo`).
-
-    With the use of U that most of them share; what is no FPO of that use stays as it is.
-    """
-    objectives = [cell.leader.objective for cell in cells]
-    forms = {use: [objective.as_fpo(use) for objective in objectives] for use in UTILITY_USES}
-    use = max(forms, key=lambda use: sum(form is not None for form in forms[use]))
-    alike = {type(o) for o, form in zip(objectives, forms[use], strict=True) if form is not None}
-    if len(alike) < 2:
-        return list(cells)
-    return [
-        cell._replace(leader=dataclasses.replace(cell.leader, objective=form or cell.leader.objective))
-        for cell, form in zip(cells, forms[use], strict=True)
-    ]
-
-
 def programs_compiled() -> int:
     """Return how many programs sweeps have compiled in this process."""
     return programs_of(_run_lanes)
-
-
-def _cell(treedef: Any, shared: Any, varying: Any) -> Cell:
-    """Put a cell together from what all cells of its structure share and what varies."""
-    numbers = [mine if common is None else common for common, mine in zip(shared, varying, strict=True)]
-    return jax.tree.unflatten(treedef, numbers)
 
 
 @partial(Compiled, options=LIGHTLY, static_argnames=("treedef", "devices", "precision"))
@@ -312,8 +262,8 @@ def _begin_lanes(
 ) -> Beginning:
     def one(shared: Any, lane: Any) -> Beginning:
         varying, seed = lane
-        cell = _cell(treedef, shared, varying)
-        return beginning(cell.environment, cell.follower, jax.random.key(seed))
+        cell = cell_of(treedef, shared, varying)
+        return begin_run(cell.environment, cell.follower, jax.random.key(seed))
 
     common, own = at_precision((shared, lanes), jnp.result_type(float).name)
     return cast(Beginning, at_precision(in_lanes(one, devices)(common, own), precision))
@@ -323,51 +273,17 @@ def _begin_lanes(
 def _run_lanes(
     shared: Any,
     lanes: Any,
-    begun: Beginning,
+    beginning: Beginning,
     *,
     treedef: Any,
     devices: tuple[jax.Device, ...],
     **options: Any,
-) -> Lanes:
-    def one(shared: Any, own: Any) -> Lanes:
+) -> LaneResults:
+    def one(shared: Any, own: Any) -> LaneResults:
         (varying, seed), (game, state, optimum) = own
-        cell, key = _cell(treedef, shared, varying), jax.random.key(seed)
+        cell, key = cell_of(treedef, shared, varying), jax.random.key(seed)
         _, trace = play(game, cell.leader, cell.follower, state, key, **options)
         results: Any = trace.metrics, trace.finite, optimum
-        return Lanes(*results)
+        return LaneResults(*results)
 
-    return in_lanes(one, devices)(shared, (lanes, begun))
-
-
-def _structures(cells: Sequence[Cell]) -> list[_Structure]:
-    """Group the cells by structure, and tell what varies within each group."""
-    groups: dict[Any, list[int]] = {}
-    flat = [jax.tree.flatten(as_reals(cell)) for cell in cells]
-    for index, (numbers, treedef) in enumerate(flat):
-        groups.setdefault((treedef, tuple(map(jnp.shape, numbers))), []).append(index)
-    structures = []
-    for (treedef, _), members in groups.items():
-        columns = list(zip(*(flat[index][0] for index in members), strict=True))
-        constant = [
-            jnp.ndim(column[0]) > 0 and all(np.array_equal(column[0], array) for array in column)
-            for column in columns
-        ]
-        pairs = list(zip(columns, constant, strict=True))
-        shared = tuple(column[0] if same else None for column, same in pairs)
-        varying = tuple(None if same else np.stack(list(map(np.asarray, column))) for column, same in pairs)
-        structures.append(_Structure(np.array(members), treedef, shared, varying))
-    return structures
-
-
-def _bytes(program: Any) -> int:
-    """Return what a compiled program takes on one device while it runs: arguments, results, all between."""
-    stats = program.memory_analysis()
-    return stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes
-
-
-def _free_bytes() -> float:
-    """Return the memory that is free on one device; host devices divide the host's among them."""
-    stats = jax.local_devices()[0].memory_stats()
-    if stats and "bytes_limit" in stats:
-        return stats["bytes_limit"] - stats["bytes_in_use"]
-    return psutil.virtual_memory().available / jax.local_device_count()
+    return in_lanes(one, devices)(shared, (lanes, beginning))

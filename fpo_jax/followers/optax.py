@@ -30,16 +30,16 @@ class Memory(NamedTuple):
     """What the follower carries between updates.
 
     Attributes:
-        optimiser: state of the optax optimiser.
+        optimizer_state: of the optax optimiser.
         buffer: draws of past policies, [buffer_size, n] weights; an empty place has weights 0.
-        seen: draws taken so far.
+        total: draws taken so far.
         anchor: fixed draws of the initial policy, as the buffer; None unless `replay` is mixed.
         start: φ₀ for a cold start, else None.
     """
 
-    optimiser: PyTree
+    optimizer_state: PyTree
     buffer: Responses
-    seen: Int[Array, ""]
+    total: Int[Array, ""]
     anchor: Responses | None
     start: Phi | None
 
@@ -129,15 +129,15 @@ class Optax(Follower):
             )
         buffer, data = self._training_data(game, theta, reward_model, key)
         phi, state = self._descended(lambda phi: self._fit(game, phi, data), reward_model)
-        seen = memory.seen + self.draws
-        return RewardModel(phi, memory._replace(optimiser=state, buffer=buffer, seen=seen))
+        total = memory.total + self.draws
+        return RewardModel(phi, memory._replace(optimizer_state=state, buffer=buffer, total=total))
 
     def _descended(
         self, loss: Callable[[Phi], Scalar], reward_model: RewardModel
     ) -> tuple[Phi, optax.OptState]:
         """Return φ and the optimiser's state after `rm_steps` steps, from the present φ or a cold start."""
         memory, optimiser = reward_model.memory, self.transformation()
-        start = reward_model.phi, memory.optimiser
+        start = reward_model.phi, memory.optimizer_state
         if memory.start is not None:
             start = memory.start, optimiser.init(memory.start)
 
@@ -195,7 +195,7 @@ class Optax(Follower):
 
             return jax.tree.map(place, buffer, new), None
 
-        numbers = memory.seen + jnp.arange(self.draws)
+        numbers = memory.total + jnp.arange(self.draws)
         return jax.lax.scan(enter, memory.buffer, (fresh, numbers, jax.random.split(key, self.draws)))[0]
 
     def _fit(self, game: Game, phi: Phi, data: Sequence[Responses]) -> Scalar:
@@ -206,9 +206,9 @@ class Optax(Follower):
         """Return the draws that stay in the buffer when fresh ones drive out the oldest."""
         return jax.tree.map(lambda leaf: leaf[self.draws :], memory.buffer)
 
-    def _there(self, memory: Memory) -> Array:
+    def _filled(self, memory: Memory) -> Array:
         """Return the number of draws in the buffer after the next update."""
-        return jnp.minimum(memory.seen + self.draws, memory.buffer.w.shape[0])
+        return jnp.minimum(memory.total + self.draws, memory.buffer.w.shape[0])
 
     def _others(self, game: Game, memory: Memory, key: Key) -> Responses | None:
         """Return what the buffer is mixed with, if anything."""
@@ -228,7 +228,7 @@ class Optax(Follower):
         fresh = self._items(game, theta, key, self.draws)
         buffer = self._push(memory, fresh, named_key(key, "places"))
         draws = [buffer] if self.replay == "accumulate" else [self._earlier(memory), fresh]
-        parts = [_as_sample(part, self._there(memory)) for part in draws if part.w.size]
+        parts = [_as_sample(part, self._filled(memory)) for part in draws if part.w.size]
         others = self._others(game, memory, key)
         if others is None:
             return buffer, parts

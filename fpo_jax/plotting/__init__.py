@@ -1,9 +1,10 @@
-"""Charts as plain data, the table of styles, and the only place that knows matplotlib."""
+"""Charts as plain data, the table of styles, and how matplotlib draws them."""
 
 from fpo_jax.plotting.charts import Axis, Bars, Chart, HeatMap, Level, Line, Mark, Points, Span, is_geometric
 from fpo_jax.plotting.files import PANEL, RC, TITLE_SIZE, Motion, Picture, panels, save, save_all
 from fpo_jax.plotting.grids import WRITTEN, grid_arrows, grid_map, grid_panels
 from fpo_jax.plotting.landscapes import landscape, phase
+from fpo_jax.plotting.matplotlib_figure import draw, figure, stops
 from fpo_jax.plotting.palette import (
     DASHES,
     DOTS,
@@ -18,7 +19,6 @@ from fpo_jax.plotting.palette import (
     styles,
     variants,
 )
-from fpo_jax.plotting.paper import draw, figure, stops
 from fpo_jax.plotting.seeds import (
     against,
     diagonal,

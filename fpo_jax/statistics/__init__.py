@@ -6,11 +6,11 @@ compared, and n counts the rest: every figure is one of the seeds that stayed fi
 `share_interval(~np.isfinite(values))`. To count divergence as failure, give such seeds the worst value first.
 """
 
-from fpo_jax.statistics.bootstrap import Estimate
+from fpo_jax.statistics.bootstrap import Interval
 from fpo_jax.statistics.collapse import FALL, LOW, beyond_optimum, collapsed, passing, share_gained
 from fpo_jax.statistics.intervals import (
     FEW,
-    Comparison,
+    PairedDifference,
     interquartile_mean,
     mean_interval,
     paired_difference,
@@ -23,8 +23,8 @@ __all__ = [
     "FALL",
     "FEW",
     "LOW",
-    "Comparison",
-    "Estimate",
+    "Interval",
+    "PairedDifference",
     "beyond_optimum",
     "collapsed",
     "interquartile_mean",

@@ -28,8 +28,8 @@ Numbers: TypeAlias = Any  # a float or int, or an array [...] with one for each 
 Statistic: TypeAlias = Callable[..., Callable[[Array], Scalar]]
 
 
-class Estimate(NamedTuple):
-    """An estimate over seeds with its confidence interval, and how many seeds it rests on.
+class Interval(NamedTuple):
+    """An estimate over seeds with its confidence interval, and how many seeds it rests on (ours).
 
     Of one cell these are numbers of Python, of a grid arrays [...].
 
@@ -53,7 +53,7 @@ def bootstrap(
     level: float = 0.95,
     resamples: int = 5000,
     key: Key | None = None,
-) -> Estimate:
+) -> Interval:
     """Estimate a statistic of every cell, with its bootstrap interval over seeds.
 
     With a standard error s the interval is studentised: a resample's t* = (value* − value) / s*, and the
@@ -98,7 +98,7 @@ def bootstrap(
             found[:] = _intervals(statistic, error, batch, _draws(key, resamples, seeds), flat, level, bounds)
     found[1:, n < 2] = np.nan
     value, low, high, n = (plain(field.reshape(cells)) for field in (*found, n))
-    return Estimate(value, low, high, n)
+    return Interval(value, low, high, n)
 
 
 @partial(jax.jit, static_argnames=("resamples", "seeds"))
@@ -132,8 +132,9 @@ def _intervals(
         own = spread(once)
 
         def studentised(weights: Array) -> Scalar:
-            theirs, apart = spread(weights), value(weights) - centre
-            t = jnp.where(theirs > 0, apart / jnp.where(theirs > 0, theirs, 1.0), jnp.sign(apart) * bound)
+            scale, deviation = spread(weights), value(weights) - centre
+            t = deviation / jnp.where(scale > 0, scale, 1.0)
+            t = jnp.where(scale > 0, t, jnp.sign(deviation) * bound)
             return jnp.clip(t, -bound, bound)
 
         low, high = jnp.nanquantile(_each(studentised, draws, finite, batch), ends)
@@ -158,8 +159,8 @@ def mean_error(values: Array) -> Callable[[Array], Scalar]:
     """Return the standard error of the mean, √(Σ w (x − x̄)²) / Σ w, as a function of weights [n]."""
 
     def error(weights: Array) -> Scalar:
-        apart = values - mean(values)(weights)
-        return jnp.sqrt(jnp.sum(weights * apart**2)) / jnp.sum(weights)
+        deviations = values - mean(values)(weights)
+        return jnp.sqrt(jnp.sum(weights * deviations**2)) / jnp.sum(weights)
 
     return error
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from fpo_jax.errors import InputError
 from fpo_jax.statistics.bootstrap import (
-    Estimate,
+    Interval,
     bootstrap,
     mean,
     mean_error,
@@ -21,7 +21,7 @@ FEW = 16
 """Seeds below which intervals of means fall clearly short of their level: `docs/statistics.md`."""
 
 
-class Comparison(NamedTuple):
+class PairedDifference(NamedTuple):
     """How method a compares with method b on the same seeds.
 
     Attributes:
@@ -29,11 +29,11 @@ class Comparison(NamedTuple):
         wins: share of seeds with a > b, with its Wilson interval; a tie is no win.
     """
 
-    difference: Estimate
-    wins: Estimate
+    difference: Interval
+    wins: Interval
 
 
-def share_interval(flags: np.ndarray, level: float = 0.95) -> Estimate:
+def share_interval(flags: np.ndarray, level: float = 0.95) -> Interval:
     """Estimate the share of seeds for which something holds, with its Wilson interval; NaN without seeds.
 
     Args:
@@ -49,7 +49,7 @@ def share_interval(flags: np.ndarray, level: float = 0.95) -> Estimate:
     n = finite.sum(axis=-1)
     interval = np.vectorize(_wilson, otypes=[float] * 3)
     share, low, high = interval(np.sum(finite & (flags != 0.0), axis=-1), n, level)
-    return Estimate(plain(share), plain(low), plain(high), plain(n))
+    return Interval(plain(share), plain(low), plain(high), plain(n))
 
 
 @cache
@@ -63,7 +63,7 @@ def _wilson(count: int, n: int, level: float) -> tuple[float, float, float]:
     return count / n, interval.low, interval.high
 
 
-def mean_interval(values: np.ndarray, level: float = 0.95, resamples: int = 5000) -> Estimate:
+def mean_interval(values: np.ndarray, level: float = 0.95, resamples: int = 5000) -> Interval:
     """Estimate the mean of one number per seed, with a studentised bootstrap interval.
 
     Outcomes are skewed, and pile up at "held" and "collapsed". The studentised interval leans to the side on
@@ -81,7 +81,9 @@ def mean_interval(values: np.ndarray, level: float = 0.95, resamples: int = 5000
     return bootstrap(mean, values, error=mean_error, level=level, resamples=resamples)
 
 
-def paired_difference(a: np.ndarray, b: np.ndarray, level: float = 0.95, resamples: int = 5000) -> Comparison:
+def paired_difference(
+    a: np.ndarray, b: np.ndarray, level: float = 0.95, resamples: int = 5000
+) -> PairedDifference:
     """Estimate by how much method a exceeds method b on the same seeds, and in what share of them it does.
 
     Args:
@@ -101,10 +103,10 @@ def paired_difference(a: np.ndarray, b: np.ndarray, level: float = 0.95, resampl
     with np.errstate(invalid="ignore", over="ignore"):
         difference = a - b
     flags = np.where(np.isfinite(difference), difference > 0.0, np.nan)
-    return Comparison(mean_interval(difference, level, resamples), share_interval(flags, level))
+    return PairedDifference(mean_interval(difference, level, resamples), share_interval(flags, level))
 
 
-def interquartile_mean(values: np.ndarray, level: float = 0.95, resamples: int = 5000) -> Estimate:
+def interquartile_mean(values: np.ndarray, level: float = 0.95, resamples: int = 5000) -> Interval:
     """Estimate the mean of the middle half: of n values, without the ⌊n/4⌋ lowest and the ⌊n/4⌋ highest.
 
     So no value is counted in part, and more than half are kept where 4 does not divide n: `trim_mean` of
@@ -124,7 +126,7 @@ def interquartile_mean(values: np.ndarray, level: float = 0.95, resamples: int =
 
 def probability_of_improvement(
     a: np.ndarray, b: np.ndarray, level: float = 0.95, resamples: int = 5000
-) -> Estimate:
+) -> Interval:
     """Estimate P(A > B) + ½ P(A = B), for a run of method a and a run of method b with seeds of their own.
 
     Σ_ij (1[a_i > b_j] + ½ 1[a_i = b_j]) / n², the statistic of Mann and Whitney over n², as in rliable. The
@@ -140,7 +142,7 @@ def probability_of_improvement(
     return bootstrap(superiority, a, b, level=level, resamples=resamples)
 
 
-def performance_profile(values: np.ndarray, thresholds: np.ndarray, level: float = 0.95) -> Estimate:
+def performance_profile(values: np.ndarray, thresholds: np.ndarray, level: float = 0.95) -> Interval:
     """Estimate the share of seeds whose value exceeds each threshold, with its Wilson interval.
 
     Wilson rather than bootstrap: each point is a share of independent seeds, and a bootstrap interval of a
@@ -164,4 +166,4 @@ def performance_profile(values: np.ndarray, thresholds: np.ndarray, level: float
     finite = np.isfinite(values)
     points = [share_interval(np.where(finite, values > t, np.nan), level) for t in thresholds]
     share, low, high, n = (np.stack(field, axis=-1) for field in zip(*points, strict=True))
-    return Estimate(share, low, high, n)
+    return Interval(share, low, high, n)

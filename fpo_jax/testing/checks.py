@@ -14,7 +14,8 @@ from fpo_jax.hyperparameters import validate
 from fpo_jax.numerics.differentiators import CentralDifference
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.steering import Decomposition, foresighted_value, steering
-from fpo_jax.testing.contract import TOLERANCE, check_game_shapes, check_game_values, probe_game, require
+from fpo_jax.testing.contract import TOLERANCE, check_game_shapes, check_game_values, require
+from fpo_jax.testing.probe import probe_game
 from fpo_jax.types import Environment, Estimate, Follower, Game, Key, Phi, RewardModel, Scalar, Theta
 
 
@@ -54,14 +55,14 @@ def check_game(environment: Environment | Game, key: Key | None = None) -> None:
     key = jax.random.key(0) if key is None else key
     validate(environment)
     with jax.enable_x64(True):
-        game, (theta, phi) = _begun(environment, key)
+        game, (theta, phi) = _instance(environment, key)
         for t, p in ((theta, phi), _perturbed((theta, phi), named_key(key, "random theta and phi"))):
             check_game_shapes(game, t, p, key)
             check_game_values(jax.jit(probe_game)(game, t, p, key))
 
 
 @jax.jit
-def _begun(environment: Environment | Game, key: Key) -> tuple[Game, tuple[Theta, Phi]]:
+def _instance(environment: Environment | Game, key: Key) -> tuple[Game, tuple[Theta, Phi]]:
     game = at_precision(environment, "float64").draw(named_key(key, "instance"))
     return at_precision((game, game.init(named_key(key, "initial parameters"))), "float64")
 
@@ -96,7 +97,7 @@ def check_decomposition(
     """
     key = jax.random.key(0) if key is None else key
     with jax.enable_x64(True):
-        game, (theta, phi) = _begun(environment, key)
+        game, (theta, phi) = _instance(environment, key)
         theta = _perturbed(theta, named_key(key, "random theta"))
 
         @jax.jit

@@ -17,7 +17,7 @@ from fpo_jax import (
     run_seeds,
     seed_keys,
 )
-from fpo_jax.engine.initial import begin, in_double, instance
+from fpo_jax.engine.initial import begin_runs, in_double, instance
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.envs.bandit import Bandit
 from fpo_jax.envs.gridworld import Gridworld
@@ -57,7 +57,7 @@ def test_a_seed_means_the_same_instance_and_start_in_either_precision(name):
     def drawn(precision):
         with jax.enable_x64(precision == "float64"), in_double((environment, keys)) as told:
             assert told == precision
-            return begin(environment, follower, keys, None, devices=(jax.devices()[0],), precision=told)
+            return begin_runs(environment, follower, keys, None, devices=(jax.devices()[0],), precision=told)
 
     double, single = map(drawn, ("float64", "float32"))
     for wide, narrow in zip(jax.tree.leaves(double), jax.tree.leaves(single), strict=True):
@@ -94,8 +94,8 @@ def test_a_float32_optimum_near_discount_1_is_that_of_double_precision():
     for wide in (True, False):
         with jax.enable_x64(wide), in_double(()) as precision:
             devices = (jax.devices()[0],)
-            begun = begin(environment, follower, keys, None, devices=devices, precision=precision)
-            optima.append(np.asarray(begun.optimum))
+            beginning = begin_runs(environment, follower, keys, None, devices=devices, precision=precision)
+            optima.append(np.asarray(beginning.optimum))
     np.testing.assert_allclose(*optima, rtol=1e-7)
 
 

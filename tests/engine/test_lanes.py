@@ -41,8 +41,8 @@ players = Linear(dimension=6), Leader(Myopic(), policy_lr=0.02), Gradient()
 _, four = run_seeds(*players, seed_keys(4), steps=20)
 kept_programs.keep_in(Path(sys.argv[1]))
 call = partial(kept_programs.call_kept, "two")
-begun, _, two = run_by(call, *players, seed_keys(2), devices=devices, steps=20)
-assert begun.optimum.sharding.num_devices == 2
+beginning, _, two = run_by(call, *players, seed_keys(2), devices=devices, steps=20)
+assert beginning.optimum.sharding.num_devices == 2
 numpy.savez(sys.argv[2], **{f"{number} {name}": values
     for number, trace in ((4, four), (2, two)) for name, values in trace.metrics.items()})
 """

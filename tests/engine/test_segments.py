@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fpo_jax import Gradient, InputError, Leader, Relaxed, outcome, run_seed, run_seeds, seed_keys
-from fpo_jax.engine.checks import directly
+from fpo_jax.engine.checks import call_program
 from fpo_jax.engine.runs import play_alone, play_lanes, run_by
 from fpo_jax.engine.segments import segment_lengths
 from fpo_jax.envs.linear import Linear
@@ -88,7 +88,7 @@ def test_lengths_of_segments():
 
 def test_a_run_goes_on_from_where_it_was_cut_to_the_last_bit():
     seen, options = [], {"devices": jax.local_devices(), "steps": 60, "record": outcome, "keep_states": True}
-    go = partial(run_by, directly, *PLAYERS, seed_keys(3), **options)
+    go = partial(run_by, call_program, *PLAYERS, seed_keys(3), **options)
     _, final, trace = go(watch=seen.append)
     assert len(seen) == 20  # of 3 iterations
     done = seen[4].done

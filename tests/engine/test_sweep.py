@@ -12,7 +12,8 @@ import pytest
 
 from fpo_jax import Exact, Gradient, Leader, Myopic, Practical, Proximal, Relaxed, outcome, run_seed
 from fpo_jax.engine import sweep as sweeps
-from fpo_jax.engine.sweep import Cell, Sweep, in_one_form, programs_compiled
+from fpo_jax.engine.cells import in_one_form
+from fpo_jax.engine.sweep import Cell, Sweep, programs_compiled
 from fpo_jax.envs.linear import Linear
 from fpo_jax.errors import InputError
 from fpo_jax.objectives import Fpo
@@ -89,11 +90,11 @@ def test_one_form_leaves_others_alone():
 def test_memory_decides_the_width(monkeypatch):
     # A chunk takes 100 bytes a lane here, and 80 % of 4000 bytes may be used: 32 lanes.
     monkeypatch.setattr(sweeps, "_bytes", lambda program: 100 * program.in_avals[0][1][1].size)
-    monkeypatch.setattr(sweeps, "_free_bytes", lambda: 4000)
+    monkeypatch.setattr(sweeps, "free_bytes", lambda: 4000)
     assert Sweep(CELLS[:1], range(64), steps=5).width == 32
     with pytest.raises(InputError, match=r"width = 40: must be at most 32: a run takes 0.0001 MB, and .* GB"):
         Sweep(CELLS[:1], range(64), steps=5, width=40)
-    monkeypatch.setattr(sweeps, "_free_bytes", lambda: 90)
+    monkeypatch.setattr(sweeps, "free_bytes", lambda: 90)
     with pytest.raises(InputError, match="width = 64: must be at most 0"):
         Sweep(CELLS[:1], range(64), steps=5)
 

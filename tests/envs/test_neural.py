@@ -11,7 +11,7 @@ from fpo_jax.envs.linear import Linear
 from fpo_jax.envs.neural import Neural
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.bench.numpy_oracle import NeuralOracle, random_network
-from fpo_jax.experiments.parity.recorded import Noise, replay
+from fpo_jax.experiments.parity.recorded_game import Noise, replay
 from fpo_jax.followers import Optax
 from fpo_jax.hyperparameters import validate
 from fpo_jax.objectives import Fpo

@@ -17,7 +17,7 @@ from fpo_jax.experiments.core.settings import in_precision, resolve
 
 FOLDER = Path(__file__).parent
 METHODS = "myopic", "exact", "relaxed", "practical", "proximal", "implicit"
-FOLLOWERS = {"gradient": "linear", "best-response": "bandit", "optax": "neural"}
+RECIPE_OF = {"gradient": "linear", "best-response": "bandit", "optax": "neural"}
 """Each follower of the recipes, and the environment in whose recipe its settings are looked up by others."""
 WITHOUT_OFFLINE_DATA = ("linear", "neural")
 SEEDS, STEPS = 3, 20
@@ -28,7 +28,7 @@ SHOWN = [0, 1, 2, 5, 10, 20]
 def trace(environment: str, follower: str, method: str) -> dict[str, Any]:
     """Return every metric, [seed][entry], or which field of the input was refused."""
     recipe = ENVIRONMENTS[environment].recipe
-    other = {} if recipe.follower == follower else dict(ENVIRONMENTS[FOLLOWERS[follower]].recipe.settings)
+    other = {} if recipe.follower == follower else dict(ENVIRONMENTS[RECIPE_OF[follower]].recipe.settings)
     if environment in WITHOUT_OFFLINE_DATA and "alpha" in other:
         other["alpha"] = 1.0
     wishes = {"environment": environment, "follower": follower, "objective": method, **other}
@@ -44,7 +44,7 @@ def trace(environment: str, follower: str, method: str) -> dict[str, Any]:
 
 def cases(environment: str) -> list[tuple[str, str]]:
     """Return what is run in an environment: followers and methods."""
-    return [(follower, method) for follower in FOLLOWERS for method in METHODS]
+    return [(follower, method) for follower in RECIPE_OF for method in METHODS]
 
 
 def path_of(environment: str) -> Path:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from fpo_jax.engine.sweep import Lanes
+from fpo_jax.engine.sweep import LaneResults
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.cli.new_env import write_template
@@ -88,7 +88,7 @@ def test_an_edit_is_seen_and_two_files_are_told_apart(mine, tmp_path):
 def test_results_are_read_without_the_file(mine, tmp_path):
     env_files.load_environment("mine.py")
     grid = make_grid({"environment": "mine", "grid": {"extra_show": "1,2"}, "seeds": 2, "steps": 2})
-    lanes = Lanes({"true_utility": np.ones((2, 2, 3))}, np.ones((2, 2, 3), bool), np.ones((2, 2)))
+    lanes = LaneResults({"true_utility": np.ones((2, 2, 3))}, np.ones((2, 2, 3), bool), np.ones((2, 2)))
     save(to_dataset(grid, lanes), tmp_path / "metrics.npz")
     del ENVIRONMENTS["mine"], env_files._given["mine"]
     result = load_sweep(tmp_path)

@@ -76,7 +76,7 @@ def test_diverged_runs_are_left_out():
     assert (result.sel(policy_lr=0.02)["diverged_at"] == -1).all()
     assert list(table(result)["n"]) == [3, 0]
     assert per_seed(result)["collapsed"].isnull().sum() == 3
-    assert figures.counted(per_seed(result)["true_utility_final"]) == "0 to 3"
+    assert figures.seed_count(per_seed(result)["true_utility_final"]) == "0 to 3"
 
 
 def test_whole_numbers_stay_whole_beside_a_method_without_them():

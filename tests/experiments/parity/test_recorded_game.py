@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fpo_jax.envs.neural import Neural
-from fpo_jax.experiments.parity.recorded import Recorded
+from fpo_jax.experiments.parity.recorded_game import Recorded
 
 
 def test_it_explores_by_that_noise_whatever_the_key(key):

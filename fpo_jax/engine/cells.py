@@ -1,0 +1,81 @@
+"""The cells of a sweep: those of one structure share a compiled program, in which what differs is data."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fpo_jax.engine.initial import as_reals
+from fpo_jax.leader import Leader
+from fpo_jax.types import UTILITY_USES, Environment, Follower, Game
+
+
+class Cell(NamedTuple):
+    """What a run is made of, all but its seed."""
+
+    environment: Environment | Game
+    leader: Leader
+    follower: Follower
+
+
+class Structure(NamedTuple):
+    """Cells that share a program: what is the same in all of them, and what is data.
+
+    Attributes:
+        cells: [m] which cells of the sweep.
+        treedef: how a cell is put together from its numbers.
+        shared: arrays that are the same in every cell; None in the place of what is data.
+        varying: what is data, [m, ...] each: all single numbers, so that a program does not depend on which
+            of them a grid varies, and arrays that differ; None in the place of what is shared.
+    """
+
+    cells: np.ndarray
+    treedef: Any
+    shared: tuple[Any, ...]
+    varying: tuple[Any, ...]
+
+
+def in_one_form(cells: Sequence[Cell]) -> list[Cell]:
+    """Write objectives of different classes in one form where they have one (`Objective.as_fpo`).
+
+    With the use of U that most of them share; what is no FPO of that use stays as it is.
+    """
+    objectives = [cell.leader.objective for cell in cells]
+    forms = {use: [objective.as_fpo(use) for objective in objectives] for use in UTILITY_USES}
+    use = max(forms, key=lambda use: sum(form is not None for form in forms[use]))
+    alike = {type(o) for o, form in zip(objectives, forms[use], strict=True) if form is not None}
+    if len(alike) < 2:
+        return list(cells)
+    return [
+        cell._replace(leader=dataclasses.replace(cell.leader, objective=form or cell.leader.objective))
+        for cell, form in zip(cells, forms[use], strict=True)
+    ]
+
+
+def structures(cells: Sequence[Cell]) -> list[Structure]:
+    """Group the cells by structure, and tell what varies within each group."""
+    groups: dict[Any, list[int]] = {}
+    flat = [jax.tree.flatten(as_reals(cell)) for cell in cells]
+    for index, (numbers, treedef) in enumerate(flat):
+        groups.setdefault((treedef, tuple(map(jnp.shape, numbers))), []).append(index)
+    found = []
+    for (treedef, _), members in groups.items():
+        columns = list(zip(*(flat[index][0] for index in members), strict=True))
+        constant = [
+            jnp.ndim(column[0]) > 0 and all(np.array_equal(column[0], array) for array in column)
+            for column in columns
+        ]
+        pairs = list(zip(columns, constant, strict=True))
+        shared = tuple(column[0] if same else None for column, same in pairs)
+        varying = tuple(None if same else np.stack(list(map(np.asarray, column))) for column, same in pairs)
+        found.append(Structure(np.array(members), treedef, shared, varying))
+    return found
+
+
+def cell_of(treedef: Any, shared: Any, varying: Any) -> Cell:
+    """Put a cell together from what all cells of its structure share and what varies."""
+    numbers = [mine if common is None else common for common, mine in zip(shared, varying, strict=True)]
+    return jax.tree.unflatten(treedef, numbers)
