@@ -36,7 +36,7 @@ class Declared:
             require_known("setting", name, known)
         for name, field in known.items():
             if field.default is REQUIRED and name not in given:
-                raise InputError(name, "nothing", f"given: {allowed_values(field)}")
+                raise InputError(name, "nothing", allowed_values(field))
         return cls(**{name: as_written(known[name], value) for name, value in given.items()})
 
     def as_dict(self) -> dict[str, Any]:

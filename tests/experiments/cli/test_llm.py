@@ -72,7 +72,7 @@ def test_a_command_repeats_its_settings():
         ({"top_p": 0}, "top_p = 0.0: must be a finite number >= 1e-06 and <= 1"),
         ({"lora_modules": []}, "lora_modules = nothing"),
         ({"candidate": 2}, r"setting = candidate: .*nearest: candidates"),
-        ({"model": None}, "model = nothing: must be given"),
+        ({"model": None}, "model = nothing: must be a folder"),
         ({"devices": 0}, "devices = 0: must be an integer >= 1"),
     ],
 )

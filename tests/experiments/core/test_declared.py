@@ -33,7 +33,7 @@ def test_wishes_are_filled_in_and_written_down():
 @pytest.mark.parametrize(
     ("wrong", "complaint"),
     [
-        ({"pot": None}, "pot = nothing: must be given: a pot"),
+        ({"pot": None}, "pot = nothing: must be a pot"),
         ({"pot": ""}, "pot = nothing: must be a pot"),
         ({"cup": 3}, "setting = cup: must be one of pot, .* \\(nearest: cups\\)"),
         ({"leaves": "blak"}, "leaves = blak: must be one of green, black \\(nearest: black\\)"),

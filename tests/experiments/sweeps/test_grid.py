@@ -34,7 +34,7 @@ def test_values_of_an_axis():
         ({"objective": [["myopic"]]}, "must be names"),
         ({"differentiator": [1]}, r"differentiator = \[1\]: must be one of autodiff"),
         ({"environment": 3}, "environment = 3: must be one of bandit"),
-        ({"environment": None}, "environment = nothing: must be given: one of bandit"),
+        ({"environment": None}, "environment = nothing: must be one of bandit"),
         ({"seeds": 0}, "seeds = 0: must be an integer >= 1 and <= 2147483648"),
         ({"wieght": 3}, "setting = wieght: must be one of"),
     ],
