@@ -104,7 +104,7 @@ def allowed_values(field: dataclasses.Field) -> str:
     if kind is str:
         return f"one of {options}" if options else meta["naming"] or "text"
     if kind is tuple:
-        return f"one or more of {options}" if options else "a list of text"
+        return f"a list of one or more of {options}" if options else "a list of text"
     low, high = meta["low"], meta["high"]
     bounds = [f"{'>' if meta.get('open') else '>='} {_shown(low)}"] if math.isfinite(low) else []
     bounds += [f"<= {_shown(high)}"] if math.isfinite(high) else []

@@ -14,11 +14,12 @@ from fpo_jax.experiments.cli.judge import judge_options
 from fpo_jax.experiments.cli.listing import ListOptions
 from fpo_jax.experiments.cli.llm import answer_options, llm_options
 from fpo_jax.experiments.cli.new_env import NewEnvOptions
-from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, Option, class_of, options, parse
+from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, Option, class_of, options, parse, setting_options
 from fpo_jax.experiments.cli.parity import ParityOptions
 from fpo_jax.experiments.cli.reproduce import ReproduceOptions
 from fpo_jax.experiments.cli.run import MORE as MORE_OF_RUN
 from fpo_jax.experiments.cli.sweep import SweepOptions
+from fpo_jax.experiments.cli.without_jax import without_jax
 
 Shell = Literal["bash", "zsh"]
 
@@ -68,16 +69,17 @@ def _chosen(kinds: Mapping[str, Any]) -> type:
 def _of_environments(known: Mapping[str, Any], extra: Sequence[Option]) -> type:
     """Return a choice of environment, each with its options and those of everything it can meet."""
 
+    with without_jax():
+        from fpo_jax.experiments.core.settings import General
+
+        general = setting_options(General)
+
     def options(environment: str) -> Iterator[tuple[str, Any, Any]]:
         for group, singular in _CHOSEN.items():
             yield singular, Literal[tuple(known[group])], next(iter(known[group]))
-        for name in ("steps", "seeds", "seed"):
-            yield name, int | None, None
-        yield "precision", Literal["float32", "float64"], "float64"
         yield "env", Path | None, None
         yield "config", Path | None, None
-        yield "record", Literal["full", "outcome"], "full"
-        for option in extra:
+        for option in [*general, *extra]:
             yield option.name, option.kind | None, None
         parts = [known["environments"][environment], *(e for g in _CHOSEN for e in known[g].values())]
         for part in parts:

@@ -45,7 +45,7 @@ def test_wishes_are_filled_in_and_written_down():
         ({"minutes": "lang"}, "minutes = lang: must be .* \\(nearest: long\\)"),
         ({"guests": "a"}, "guests = a: must be a list of text$"),
         ({"guests": [3]}, "guests = 3: must be a list of text$"),
-        ({"extras": []}, "extras = nothing: must be one or more of milk, sugar$"),
+        ({"extras": []}, "extras = nothing: must be a list of one or more of milk, sugar$"),
         ({"extras": ["milk", "sugr"]}, "extras = sugr: must be .* \\(nearest: sugar\\)"),
         ({"hot": 1}, "hot = 1: must be true or false$"),
     ],

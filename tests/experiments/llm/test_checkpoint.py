@@ -138,7 +138,7 @@ def test_what_is_not_there(checkpoint, prompts, reward_model, tmp_path, capsys):
         ("llm", *told, "--random", True, "--placement", "divided"): "replicated where weights are drawn",
         ("llm", *told, "--candidates", 0): "an integer >= 1",
         ("llm", *told, "--top-p", 0): "<= 1",
-        ("llm", *told, "--lora-modules", "q"): "one of q_proj",
+        ("llm", *told, "--lora-modules", "q"): "one or more of q_proj",
         ("answer", *told): "out = nothing",
         ("answer", *told, "--out", tmp_path / "none" / "a.jsonl"): "a file in a folder that is there",
         ("answer", *told, "--out", tmp_path / "a.jsonl", "--adapter", tmp_path): "no adapter_config.json",
@@ -189,7 +189,7 @@ def test_a_config_with_what_is_no_list_of_projections(given, tmp_path, capsys):
         path.write_text(json.dumps(given | {"lora_modules": value}), encoding="utf-8")
         error = refused(capsys, ["llm", "--config", path])
         assert "lora_modules = " in error
-        assert "must be a list of q_proj" in error
+        assert "must be a list of one or more of q_proj" in error
 
 
 @pytest.mark.parametrize("lost", ["steps", "seconds", "written/kl"])
