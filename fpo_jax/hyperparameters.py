@@ -102,7 +102,7 @@ def allowed_values(field: dataclasses.Field) -> str:
     if kind is bool:
         return "true or false"
     if kind is str:
-        return f"one of {options}" if options else meta["naming"] or "text"
+        return f"one of {options}" if options else meta.get("naming") or "text"
     if kind is tuple:
         return f"a list of one or more of {options}" if options else "a list of text"
     low, high = meta["low"], meta["high"]
@@ -126,7 +126,7 @@ def _accepts(field: dataclasses.Field, value: Any) -> bool:
     if kind is tuple:
         return isinstance(value, tuple) and not _strange(field, value) and bool(value or not field.default)
     if isinstance(value, str):
-        return value in options if options else kind is str and bool(value or not meta["naming"])
+        return value in options if options else kind is str and bool(value or not meta.get("naming"))
     if kind is int:
         return isinstance(value, int) and meta["low"] <= value <= meta["high"]
     if kind is str or np.asarray(value).dtype.kind not in "iuf":
