@@ -5,12 +5,11 @@ objective faces the same instance, the same start and the same noise. Comparison
 """
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array
 
 from fpo_jax.leader import Leader
 from fpo_jax.numerics.keys import named_key
-from fpo_jax.numerics.scan import scan
+from fpo_jax.numerics.scan import scan, trajectory
 from fpo_jax.record import Record, defined, is_finite
 from fpo_jax.types import Follower, Game, Key, Phi, State, Theta, Trace
 
@@ -87,17 +86,9 @@ def play(
         finite = is_finite(state) & is_finite(defined(metrics))
         return Trace(metrics, state if keep_states else None, finite)
 
-    def one_iteration(state: State, done: Array) -> tuple[State, None]:
+    def iteration(state: State, done: Array) -> State:
         iteration_key = jax.random.fold_in(named_key(key, "iterations"), done)
-        return iterate(game, leader, follower, state, iteration_key, done / steps), None
+        return iterate(game, leader, follower, state, iteration_key, done / steps)
 
-    def row(states: tuple[State, State], done: Array) -> tuple[tuple[State, State], Trace]:
-        _, state = states
-        after, _ = scan(one_iteration, state, done + jnp.arange(every))
-        return (state, after), entry(state, done)
-
-    # What follows the last entry is computed and not used: to record the last state apart would put a second
-    # record into the program, and compiling takes longer than most runs.
     number = steps // every if entries is None else entries
-    (last, _), trace = scan(row, (state, state), first + every * jnp.arange(number + 1))
-    return last, trace
+    return trajectory(iteration, entry, state, first, number, every)

@@ -41,7 +41,6 @@ def test_seeds_at_once_equal_seeds_one_by_one():
 
 @pytest.mark.parametrize("steps", [1, 2, 120])
 def test_entries_are_of_the_same_run_however_many_there_are(key, steps):
-    # Chunks of 1 and 4 iterations: divisors of the steps up to 4, where there are so few.
     environment, follower, leader = SMALL["bandit"], FOLLOWER["bandit"], Leader(Myopic(), policy_lr=1.0)
     final, trace = run_seed(environment, leader, follower, key, steps=steps, record=outcome, keep_states=True)
     chex.assert_shape([*trace.metrics.values()], (steps + 1,))

@@ -8,7 +8,7 @@ from flax import struct
 
 from fpo_jax.envs.bandit import Arm, BanditGame
 from fpo_jax.envs.linear import Linear
-from fpo_jax.expect import leader_value
+from fpo_jax.expect import evaluate
 from fpo_jax.experiments.core.timing import median_seconds
 from fpo_jax.followers import BestResponse, Gradient
 from fpo_jax.objectives import Exact, Myopic
@@ -106,7 +106,7 @@ def _scratch(checkpoint: bool) -> int:
             return follower.update(game, t, model, update_key), None
 
         model, _ = jax.lax.scan(update, RewardModel(phi), jax.random.split(keys.data, HORIZON))
-        return leader_value(game, t, model.phi, game.respond(t, keys.evaluation))
+        return evaluate(game, t, model.phi, keys.evaluation)
 
     def kept(t: jax.Array) -> jax.Array:
         return Exact(horizon=HORIZON).value(game, follower, t, RewardModel(phi), key)

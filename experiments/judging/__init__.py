@@ -1,5 +1,6 @@
 """Which of two files of answers is better: pair by pair, by a model behind an endpoint or by a local scorer.
 
-`answers` reads and matches, `question` words what a model is asked, `endpoint` and `scorer` judge, `verdicts`
-keeps what was said, `counts` tests it, `comparing` does all of it, `outcome` shows and writes it.
+`answer_files` reads and matches, `question` words what a model is asked, `endpoint` and `scorer` judge,
+`verdicts` keeps each verdict, `counts` tests them, `pairwise` asks about every pair, `job` does all of it,
+and `files`, `figures` and `page` write it.
 """

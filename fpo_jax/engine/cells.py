@@ -41,10 +41,15 @@ class Structure(NamedTuple):
 def in_one_form(cells: Sequence[Cell]) -> list[Cell]:
     """Write objectives of different classes in one form where they have one (`Objective.as_fpo`).
 
-    With the use of U that most of them share; what is no FPO of that use stays as it is.
+    With the use of U that most of them share; what is no FPO of that use stays as it is. So does a class that
+    inherits `as_fpo`, since it may have changed what it ascends.
     """
     objectives = [cell.leader.objective for cell in cells]
-    forms = {use: [objective.as_fpo(use) for objective in objectives] for use in UTILITY_USES}
+    speaks = ["as_fpo" in vars(type(objective)) for objective in objectives]
+    forms = {
+        use: [o.as_fpo(use) if its_own else None for o, its_own in zip(objectives, speaks, strict=True)]
+        for use in UTILITY_USES
+    }
     use = max(forms, key=lambda use: sum(form is not None for form in forms[use]))
     alike = {type(o) for o, form in zip(objectives, forms[use], strict=True) if form is not None}
     if len(alike) < 2:

@@ -20,7 +20,7 @@ from fpo_jax.hyperparameters import validate
 from fpo_jax.leader import Leader
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.numerics.linear_solve import STATIONARY_ENOUGH
-from fpo_jax.types import Environment, Follower, Game, Key, Phi, Responses, Scalar, Theta
+from fpo_jax.types import Environment, Feedback, Follower, Game, Key, Objective, Phi, Responses, Scalar, Theta
 
 GONE = {
     "noise": "left out: `respond`, `sample` and `update` draw by the key that they are given",
@@ -65,6 +65,14 @@ def check_players(
     """Check what can be checked before anything is drawn: classes, ranges, shapes."""
     if not isinstance(leader, Leader):
         raise InputError("leader", type(leader).__name__, "a Leader, made from an objective")
+    for name, player, base in (
+        ("objective", leader.objective, Objective),
+        ("follower", follower, Follower),
+        ("feedback", getattr(follower, "feedback", None), Feedback),
+    ):
+        if not isinstance(player, base) and not isinstance(player, type):
+            allowed = f"one that inherits from fpo_jax.types.{base.__name__}"
+            raise InputError(name, type(player).__name__, allowed)
     for owner in (environment, leader.objective, leader.differentiator, leader, follower.feedback, follower):
         if isinstance(owner, type):
             raise InputError("class", owner.__name__, f"an instance, such as {owner.__name__}()")

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from fpo_jax.types import Key
@@ -35,6 +35,11 @@ def padded(keys: Key, devices: Sequence[jax.Device]) -> Key:
     """Return the keys, and the first of them again until the number of devices divides theirs."""
     missing = -len(keys) % len(devices)
     return jnp.concatenate([keys, jnp.broadcast_to(keys[:1], (missing, *keys.shape[1:]))])
+
+
+def along_lanes(devices: Sequence[jax.Device]) -> NamedSharding:
+    """Return where an array goes whose leading axis of lanes is divided among the devices."""
+    return NamedSharding(Mesh(devices, LANES), PartitionSpec(LANES))
 
 
 def first_lane(tree: PyTree) -> PyTree:

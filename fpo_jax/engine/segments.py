@@ -16,8 +16,8 @@ from jaxtyping import PyTree
 from fpo_jax.errors import InputError
 from fpo_jax.types import State, Trace
 
-FEWEST, MOST = 20, 50
-"""Segments of a run that has enough entries."""
+FEWEST, MOST, SHORTEST = 20, 50, 10
+"""Segments of a run that has enough entries, and fewest entries of one, since each computes one in vain."""
 
 OnEntry = Callable[[int, dict[str, np.ndarray]], None]
 """What a user's logger is: it gets the iteration of an entry and its metrics by name."""
@@ -43,12 +43,15 @@ Watch = Callable[[Partway], None]
 
 
 def segment_lengths(entries: int) -> list[int]:
-    """Return how many entries each segment has: 20 to 50 segments, one for each entry of a short run.
+    """Return how many entries each segment has: 20 to 50 segments, or fewer of 10 to 20 entries.
 
     All are of one length where a number in that range divides the entries; else the last is shorter, and its
     program is compiled as well.
     """
-    candidates = range(-(-entries // MOST), max(entries // FEWEST, -(-entries // MOST)) + 1)
+    if entries < FEWEST * SHORTEST:
+        candidates = range(min(entries, SHORTEST), min(entries, 2 * SHORTEST) + 1)
+    else:
+        candidates = range(-(-entries // MOST), entries // FEWEST + 1)
     length = max(candidates, key=lambda length: (entries % length == 0, length))
     whole, rest = divmod(entries, length)
     return [length] * whole + [rest] * (rest > 0)

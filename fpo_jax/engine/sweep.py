@@ -18,13 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fpo_jax.engine.cells import Cell, cell_of, in_one_form, structures
 from fpo_jax.engine.checks import check_run, named_if_not_differentiable
 from fpo_jax.engine.compilation import LIGHTLY, Compiled
 from fpo_jax.engine.initial import Beginning, at_precision, begin_run, in_double, seed_keys
-from fpo_jax.engine.lanes import LANES, in_lanes
+from fpo_jax.engine.lanes import along_lanes, in_lanes
 from fpo_jax.engine.memory import free_bytes, program_bytes
 from fpo_jax.engine.segments import awaited
 from fpo_jax.errors import InputError
@@ -134,7 +133,7 @@ class Sweep:
         structure = self._structures[chunk.program]
         with in_double(()) as precision:
             start = self._arguments(chunk, self.width)
-            beginning = _begin_lanes(*start, **self._beginning(chunk.program), precision=precision)
+            beginning = _begin_lanes(*start, **self._static(chunk.program), precision=precision)
         # anew, since numbers on devices keep the precision in which they were put there
         arguments = *self._arguments(chunk, self.width), beginning
         results = _run_lanes(*arguments, treedef=structure.treedef, **self._options)
@@ -189,9 +188,7 @@ class Sweep:
             self._tell(f"compiling how runs begin {of}")
             with in_double(()) as precision:
                 arguments = self._arguments(Chunk(number, 0, 1), width)
-                beginning = _begin_lanes.jitted.lower(
-                    *arguments, **self._beginning(number), precision=precision
-                )
+                beginning = _begin_lanes.jitted.lower(*arguments, **self._static(number), precision=precision)
                 needed.append(program_bytes(beginning.compile()))
             self._tell(f"compiling the iterations {of}")
             needed.append(program_bytes(self._lowered(number, width).compile()))
@@ -204,7 +201,7 @@ class Sweep:
         row, seed = np.divmod(lane, self.seeds.size)
         lanes = jax.tree.map(lambda leaf: leaf[row], structure.varying), self.seeds[seed].astype(np.int32)
         if len(self._devices) > 1:
-            along = NamedSharding(Mesh(self._devices, LANES), PartitionSpec(LANES))
+            along = along_lanes(self._devices)
             # of what is the same on all processes, each places its own part
             lanes = jax.tree.map(
                 lambda leaf: jax.make_array_from_callback(leaf.shape, along, leaf.__getitem__), lanes
@@ -215,11 +212,11 @@ class Sweep:
         chunk, structure = Chunk(program, 0, 1), self._structures[program]
         with in_double(()) as precision:
             beginning = jax.eval_shape(
-                partial(_begin_lanes, **self._beginning(program), precision=precision),
+                partial(_begin_lanes, **self._static(program), precision=precision),
                 *self._arguments(chunk, width),
             )
         if len(self._devices) > 1:
-            along = NamedSharding(Mesh(self._devices, LANES), PartitionSpec(LANES))
+            along = along_lanes(self._devices)
             beginning = jax.tree.map(
                 lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=along), beginning
             )
@@ -227,7 +224,7 @@ class Sweep:
             arguments = *self._arguments(chunk, width), beginning
             return _run_lanes.lower(*arguments, treedef=structure.treedef, **self._options)
 
-    def _beginning(self, program: int) -> dict[str, Any]:
+    def _static(self, program: int) -> dict[str, Any]:
         return {"treedef": self._structures[program].treedef, "devices": self._devices}
 
     def _fitting(self, asked: int | None) -> int:

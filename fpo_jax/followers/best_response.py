@@ -74,7 +74,7 @@ class BestResponse(Follower):
         """
         loss = self.loss(game, theta, reward_model, key)
         phi, anchor = (ravel_pytree(p)[0] for p in (reward_model.phi, reward_model.memory))
-        relative = _relative_slope(jax.grad(loss), phi, anchor)
+        relative = relative_slope(jax.grad(loss), phi, anchor)
         return jnp.where(jnp.isfinite(trust(jax.hessian(loss)(anchor))), relative, jnp.inf)
 
     def limit(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
@@ -138,7 +138,7 @@ class Converged(BestResponse):
         return RewardModel(unravel(_stationary(loss, phi, minimise)), memory=reward_model.memory)
 
 
-def _relative_slope(slope: Slope, phi: jax.Array, anchor: jax.Array) -> Scalar:
+def relative_slope(slope: Slope, phi: jax.Array, anchor: jax.Array) -> Scalar:
     """Return ‖∂L/∂φ(φ)‖ / (‖∂L/∂φ(φ_a)‖ + ‖φ − φ_a‖), 0 where all of it is 0."""
     scale = jnp.linalg.norm(slope(anchor)) + jnp.linalg.norm(phi - anchor)
     return jnp.linalg.norm(slope(phi)) / jnp.where(scale > 0, scale, 1.0)

@@ -7,7 +7,7 @@ from jax.flatten_util import ravel_pytree
 
 from fpo_jax.expect import follower_loss, training_data
 from fpo_jax.feedback import Labels
-from fpo_jax.followers.best_response import ALPHA_HELP, BestResponse, _relative_slope
+from fpo_jax.followers.best_response import ALPHA_HELP, BestResponse, relative_slope
 from fpo_jax.hyperparameters import count, part, real
 from fpo_jax.numerics.linear_solve import STATIONARY_ENOUGH, largest_curvature
 from fpo_jax.numerics.scan import scan
@@ -58,7 +58,7 @@ class Gradient(Follower):
         slope = jax.grad(best.loss(game, fixed, start, key))
         phi, origin = (jax.lax.stop_gradient(ravel_pytree(p)[0]) for p in (found.phi, start.memory))
         curvature = largest_curvature(lambda v: jax.jvp(slope, (phi,), (v,))[1], phi)
-        stationary = _relative_slope(slope, phi, origin) <= STATIONARY_ENOUGH
+        stationary = relative_slope(slope, phi, origin) <= STATIONARY_ENOUGH
         reached = jnp.where(stationary & (self.rm_lr * curvature < 2.0), 1.0, jnp.nan)
         return RewardModel(
             jax.tree.map(lambda p: p * reached.astype(p.dtype), found.phi), reward_model.memory

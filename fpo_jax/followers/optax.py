@@ -221,8 +221,7 @@ class Optax(Follower):
     ) -> tuple[Responses, list[Responses]]:
         """Return the buffer after fresh draws of π_θ have entered it, and the parts of the mix to train on.
 
-        Earlier draws are a part of their own: their share of the loss depends on no policy, so that whoever
-        foresees one update for many policies computes it once.
+        Earlier draws are a part of their own: their share of the loss depends on no policy.
         """
         memory, alpha = reward_model.memory, self.alpha
         fresh = self._items(game, theta, key, self.draws)

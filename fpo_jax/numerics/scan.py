@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jaxtyping import PyTree
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
 
 from fpo_jax.numerics.common_subexpressions import eliminate
 
@@ -21,3 +22,38 @@ def scan(
         return jax.lax.scan(eliminate(body), carry, xs, length=length)
     carry, result = body(carry, jax.tree.map(lambda leaf: leaf[0], xs))
     return carry, jax.tree.map(lambda leaf: leaf[None], result)
+
+
+def trajectory(
+    step: Callable[[PyTree, Array], PyTree],
+    entry: Callable[[PyTree, Array], PyTree],
+    state: PyTree,
+    first: Array | int,
+    entries: int,
+    every: int,
+) -> tuple[PyTree, PyTree]:
+    """Return the state after `every · entries` steps, and `entries + 1` entries, the first before any step.
+
+    `step(state, t)` and `entry(state, t)` are given the number t of the step that comes next, `first` and up.
+    The entry stands in the program once, since compiling takes longer than most runs; so the row of the
+    last entry has steps, too. Several are skipped there. A single one is computed and not used: it shares
+    with the entry what both ask of a state, which it could not behind a condition.
+    """
+    last = first + every * entries
+
+    def one(state: PyTree, t: Array) -> tuple[PyTree, None]:
+        return step(state, t), None
+
+    def steps(state: PyTree, t: Array) -> PyTree:
+        return scan(one, state, t + jnp.arange(every))[0]
+
+    def row(states: tuple[PyTree, PyTree], t: Array) -> tuple[tuple[PyTree, PyTree], PyTree]:
+        _, state = states
+        if every == 1:
+            after = steps(state, t)
+        else:
+            after = jax.lax.cond(t < last, steps, lambda state, _: state, state, t)
+        return (state, after), entry(state, t)
+
+    (before, _), found = scan(row, (state, state), first + every * jnp.arange(entries + 1))
+    return before, found

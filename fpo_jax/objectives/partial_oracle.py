@@ -52,12 +52,12 @@ class Informed(Penalised):
         if self.source == "buffer":
             return _remembered_residual(game, follower, reward_model)
 
-        def known(item: PyTree, target: Scalar, influence: Influence) -> Scalar:
+        def partly_known(item: PyTree, target: Scalar, influence: Influence) -> Scalar:
             ranks = jnp.stack([game.luck(y)[1] for y in feedback.sides(item)])
             residual = feedback.score(item) * feedback.residual(influence.margin, target)
             return jnp.where(jnp.all(ranks < self.oracle_share), residual, 1.0)
 
-        return known
+        return partly_known
 
 
 def _remembered_residual(game: Game, follower: Follower, reward_model: RewardModel) -> Residual:

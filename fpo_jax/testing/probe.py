@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
 from fpo_jax.errors import InputError
-from fpo_jax.expect import expect, leader_value
+from fpo_jax.expect import evaluate, expect
 from fpo_jax.numerics.differentiators import CentralDifference
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.types import Game, Key, Phi, Response, Responses, Scalar, Theta
@@ -67,7 +67,7 @@ def probe_game(game: Game, theta: Theta, phi: Phi, key: Key) -> Probe:
         return [jax.vmap(f)(sample.y) for sample in (policy, offline) if sample is not None]
 
     def value(t: Theta, p: Phi) -> Scalar:
-        return leader_value(game, t, p, game.respond(t, key))
+        return evaluate(game, t, p, key)
 
     def compare(f: Callable[[PyTree], Scalar], x: PyTree) -> tuple[Array, Array, Array]:
         difference = CentralDifference(difference_step=DIFFERENCE_STEP).gradient(f, x)

@@ -80,7 +80,9 @@ def test_lengths_of_segments():
         lengths = segment_lengths(entries)
         assert sum(lengths) == entries
         assert len({*lengths[:-1]}) <= 1
-        assert (20 <= len(lengths) <= 50) if entries >= 20 else lengths == [1] * entries
+        assert (20 <= len(lengths) <= 50) if entries >= 200 else min(lengths[:-1], default=10) >= 10
+    assert segment_lengths(7) == [7]
+    assert segment_lengths(60) == [20] * 3  # no shorter than 10: each segment computes an iteration in vain
     assert segment_lengths(200) == [10] * 20
     assert segment_lengths(201) == [10] * 20 + [1]  # 3 · 67 has no divisor from 5 to 10
     assert segment_lengths(261) == [9] * 29  # the greatest divisor from 6 to 13
@@ -90,13 +92,13 @@ def test_a_run_goes_on_from_where_it_was_cut_to_the_last_bit():
     seen, options = [], {"devices": jax.local_devices(), "steps": 60, "record": outcome, "keep_states": True}
     go = partial(run_by, call_program, *PLAYERS, seed_keys(3), **options)
     _, final, trace = go(watch=seen.append)
-    assert len(seen) == 20  # of 3 iterations
-    done = seen[4].done
-    assert done == 5 * 3 + 1  # the first entry is before any
-    cut = seen[4]._replace(trace=jax.tree.map(lambda leaf: leaf[:, :done], trace))
+    assert len(seen) == 3  # of 20 iterations
+    done = seen[0].done
+    assert done == 20 + 1  # the first entry is before any
+    cut = seen[0]._replace(trace=jax.tree.map(lambda leaf: leaf[:, :done], trace))
     later = []
     _, *resumed = go(watch=later.append, partway=cut)
-    assert len(later) == 15
+    assert len(later) == 2
     chex.assert_trees_all_equal(resumed, [final, trace])
 
 

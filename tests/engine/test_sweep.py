@@ -10,9 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from fpo_jax import Exact, Gradient, Leader, Myopic, Practical, Proximal, Relaxed, outcome, run_seed
+from fpo_jax import Exact, Gradient, Leader, Myopic, Practical, Relaxed, outcome, run_seed
 from fpo_jax.engine import sweep as sweeps
-from fpo_jax.engine.cells import in_one_form
 from fpo_jax.engine.sweep import Cell, Sweep, programs_compiled
 from fpo_jax.envs.linear import Linear
 from fpo_jax.errors import InputError
@@ -78,18 +77,9 @@ def test_methods_and_values_are_data():
         go([cell(Exact(horizon=3))], SEEDS)
 
 
-def test_one_form_leaves_others_alone():
-    alone = [cell(Myopic()), cell(Proximal(weight=0.1)), cell(Exact())]
-    assert in_one_form(alone) == alone
-    forms = [c.leader.objective for c in in_one_form([*alone, cell(Relaxed(weight=0.2, utility="detached"))])]
-    assert forms[0] == Fpo(weight=0.0, oracle=0.0, utility="detached")
-    assert forms[1:3] == [Proximal(weight=0.1), Exact()]
-    assert forms[3] == Fpo(weight=0.2, oracle=1.0, utility="detached")
-
-
 def test_memory_decides_the_width(monkeypatch):
     # A chunk takes 100 bytes a lane here, and 80 % of 4000 bytes may be used: 32 lanes.
-    monkeypatch.setattr(sweeps, "_bytes", lambda program: 100 * program.in_avals[0][1][1].size)
+    monkeypatch.setattr(sweeps, "program_bytes", lambda program: 100 * program.in_avals[0][1][1].size)
     monkeypatch.setattr(sweeps, "free_bytes", lambda: 4000)
     assert Sweep(CELLS[:1], range(64), steps=5).width == 32
     with pytest.raises(InputError, match=r"width = 40: must be at most 32: a run takes 0.0001 MB, and .* GB"):
