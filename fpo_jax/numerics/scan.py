@@ -36,8 +36,8 @@ def trajectory(
 
     `step(state, t)` and `entry(state, t)` are given the number t of the step that comes next, `first` and up.
     The entry stands in the program once, since compiling takes longer than most runs; so the row of the
-    last entry has steps, too. Several are skipped there. A single one is computed and not used: it shares
-    with the entry what both ask of a state, which it could not behind a condition.
+    last entry has steps, too. Several are skipped. A single one is computed and not used: it shares with the
+    entry what both ask of a state, which it could not behind a condition.
     """
     last = first + every * entries
 
