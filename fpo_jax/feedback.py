@@ -142,9 +142,9 @@ class Preferences(Feedback):
         probability, is_tie = self.probability(seen - other), jnp.abs(seen - other) < self.tie_margin
         preferred, score = probability, jnp.ones_like(probability)
         if self.labels == "hard":
-            said = jax.random.bernoulli(key, probability)
-            chance = jnp.where(is_tie, 1.0, jnp.where(said, probability, 1.0 - probability))
-            preferred, score = said.astype(probability.dtype), scored(jnp.log(chance))
+            prefers_first = jax.random.bernoulli(key, probability)
+            chance = jnp.where(is_tie, 1.0, jnp.where(prefers_first, probability, 1.0 - probability))
+            preferred, score = prefers_first.astype(probability.dtype), scored(jnp.log(chance))
         return Responses(Comparison(first, second, jnp.where(is_tie, 0.5, preferred), score), pairs.w)
 
     def perceived(self, game: Game, y: Response) -> Scalar:

@@ -30,8 +30,8 @@ EQUIVALENT = Path(__file__).with_name("equivalent_mutants.txt")
 ROOMS = ("fpo_jax", *(f"fpo_jax/{room}" for room in ("objectives", "followers", "numerics", "statistics")))
 ROOMS += ("envs", "envs/parts")
 LEFT_OUT = {"__init__", "__main__", "errors", "hyperparameters", "moved", "supported", "types"}
-AFTERWARDS = ("test_steering", "test_feedback", "test_run", "test_oracle", "testing/test_contract")
-AFTERWARDS += ("golden/test_golden",)
+AFTERWARDS = ("golden/test_instances", "test_steering", "test_feedback", "test_run", "test_oracle")
+AFTERWARDS += ("testing/test_contract", "golden/test_golden")
 """Run in this order where the tests that mirror the file have seen nothing."""
 
 

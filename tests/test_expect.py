@@ -1,5 +1,6 @@
 """Expectations over weighted responses, and mixtures of them."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fpo_jax import InputError, Responses
-from fpo_jax.expect import expect, mix
+from fpo_jax.envs.bandit import Bandit
+from fpo_jax.expect import check_weights, expect, mix, squared_norm, training_data
 
 
 @settings(max_examples=50, deadline=None)
@@ -24,3 +26,24 @@ def test_expectation_under_a_mixture_is_the_mixture_of_expectations(alpha, value
 def test_expect_refuses_disagreeing_shapes():
     with pytest.raises(InputError, match=r"responses.y\['a'\] = array of shape \(2,\)"):
         expect(lambda y: y["a"], Responses({"a": np.zeros(2)}, np.full(3, 1 / 3)))
+
+
+def test_the_squared_norm_is_a_sum_over_all_leaves():
+    assert squared_norm({"a": jnp.array([3.0, 4.0]), "b": jnp.array([[2.0]])}) == 29.0  # 9 + 16 + 4
+
+
+def test_training_data_is_offline_data_first_and_the_policys_share_is_alpha(key):
+    game = Bandit(ordinary=3, planted=2).draw(key)
+    theta = jnp.array([0.3, -0.2, 0.1, 0.5, 0.0])
+    data = training_data(game, theta, 0.3, key)
+    offline = np.array([1 / 3, 1 / 3, 1 / 3, 0.0, 0.0])  # uniform on the ordinary arms
+    expected = np.concatenate([0.7 * offline, 0.3 * jax.nn.softmax(theta)])
+    np.testing.assert_allclose(data.w, expected, rtol=1e-12)
+
+
+def test_weights_sum_to_one_to_within_one_part_in_a_hundred_thousand():
+    y = jnp.arange(2.0)
+    check_weights(Responses(y, jnp.array([0.5, 0.5 + 0.8e-5])))
+    for weights in ([0.5, 0.5 + 1.5e-5], [1.0 + 1e-3, -1e-3]):
+        with pytest.raises(InputError, match=r"responses\.w"):
+            check_weights(Responses(y, jnp.array(weights)))

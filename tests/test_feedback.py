@@ -225,3 +225,10 @@ def test_the_influence_of_a_pair_is_made_of_inner_products_of_gradients(key):
         (mine - theirs) @ (mine - theirs),
     )
     np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+def test_the_annotator_errs_in_a_share_of_cases_either_way():
+    # p* = ε + (1 − 2ε) σ(Δ / T): at Δ = ln 3 and T = 1, σ = 3/4.
+    annotator = Preferences(label_noise=0.1, annotator_temperature=1.0)
+    np.testing.assert_allclose(annotator.probability(jnp.log(3.0)), 0.1 + 0.8 * 0.75, rtol=1e-12)
+    np.testing.assert_allclose(annotator.probability(jnp.array(-80.0)), 0.1, rtol=1e-12)

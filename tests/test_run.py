@@ -23,7 +23,11 @@ from fpo_jax import (
 )
 from fpo_jax.engine.runs import first_divergence
 from fpo_jax.envs.linear import Linear
+from fpo_jax.envs.neural import Neural
 from fpo_jax.experiments.core.settings import resolve
+from fpo_jax.followers import Optax
+from fpo_jax.numerics.keys import named_key
+from fpo_jax.run import initial_state, iterate, play
 from fpo_jax.types import Trace
 from tests.helpers import FOLLOWER, SMALL
 
@@ -134,3 +138,33 @@ def test_run_may_itself_be_vmapped_over_hyperparameters(key):
     together = jax.vmap(final)(weights)
     for i, weight in enumerate(weights):
         np.testing.assert_allclose(together[i], final(float(weight)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_run_is_the_loop_written_out(every, key):
+    # Every draw has a key of its own: by purpose, and by the number of the iteration.
+    game, leader = (
+        Neural(dimension=2, hidden=3),
+        Leader(Practical(weight=0.1), policy_lr=0.05, policy_steps=2),
+    )
+    follower, steps = Optax(draws=2, buffer_size=4), 4
+
+    def record(game, follower, state, key):
+        return {"drawn": jax.random.uniform(key), **outcome(game, follower, state, key)}
+
+    iterated = jax.jit(iterate)
+    state = expected = initial_state(game, follower, key)
+    entries = []
+    for t in range(steps + 1):
+        if t % every == 0:
+            entry_key = jax.random.fold_in(named_key(key, "record"), t)
+            entries.append((record(game.at(t / steps), follower, expected, entry_key), expected.theta))
+        if t < steps:
+            iteration_key = jax.random.fold_in(named_key(key, "iterations"), t)
+            expected = iterated(game, leader, follower, expected, iteration_key, t / steps)
+    go = partial(play, steps=steps, record=record, every=every, keep_states=True)
+    last, trace = jax.jit(go)(game, leader, follower, state, key)
+    chex.assert_trees_all_close(last, expected, rtol=1e-9)
+    metrics = jax.tree.map(lambda *x: jnp.stack(x), *(metrics for metrics, _ in entries))
+    chex.assert_trees_all_close(trace.metrics, metrics, rtol=1e-9)
+    chex.assert_trees_all_close(trace.state.theta, jnp.stack([theta for _, theta in entries]), rtol=1e-9)

@@ -39,6 +39,7 @@ def test_a_game_whose_utility_is_detached_is_the_same_but_for_its_slope(environm
     for method in ("respond", "deployed"):
         ours, theirs = (getattr(one, method)(theta, key) for one in (known, game))
         jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    jax.tree.map(np.testing.assert_array_equal, known.sample(theta, key, 2), game.sample(theta, key, 2))
     responses = game.respond(theta, key)
     y = jax.tree.map(lambda leaf: leaf[0], responses.y)
     pairs = [(known.utility(y), game.utility(y)), (known.reward(phi, y), game.reward(phi, y))]

@@ -19,6 +19,17 @@ def test_a_response_that_did_not_converge_is_not_a_number(key):
     assert np.all(np.isnan(ravel_pytree(follower.update(game, theta, model, key).phi)[0]))
 
 
+def test_descent_to_a_stationary_point_is_the_best_response_where_there_is_a_formula(key):
+    game, theta, model = at_random(Bandit(), Gradient(), key)
+    model = model._replace(memory=jax.tree.map(jnp.zeros_like, model.phi))
+    found = Converged(ridge=0.1, alpha=0.3).update(game, theta, model, key)
+    expected = BestResponse(ridge=0.1, alpha=0.3).update(game, theta, model, key)
+    np.testing.assert_allclose(found.phi, expected.phi, rtol=1e-8)
+    # at a minimum whose slope is not below what was asked for, there is no number
+    strict = Converged(ridge=0.1, alpha=0.3, gradient_norm=1e-300).update(game, theta, model, key)
+    assert np.all(np.isnan(strict.phi))
+
+
 def test_best_response_is_stationary_and_minimises_the_loss(key):
     follower = BestResponse(ridge=0.1, alpha=0.3)
     game, theta, model = at_random(Bandit(), follower, key)

@@ -48,3 +48,9 @@ def test_a_utility_beyond_its_optimum_is_told():
     single = np.array([[0.0, 1.0 + 1e-5]], np.float32)  # rounding there, and not in double precision
     assert passing(single, 1.0) is None
     assert passing(single.astype(float), 1.0) is not None
+
+
+def test_rounding_is_that_of_each_seed_whatever_the_others_are():
+    # 1e20 rounds to 2e4, far more than the whole room of the first seed.
+    utility = np.array([[0.0, 0.5], [0.0, 0.5e20]])
+    np.testing.assert_allclose(share_gained(utility, np.array([1.0, 1e20])), [[0.0, 0.5], [0.0, 0.5]])
