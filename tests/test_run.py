@@ -144,7 +144,7 @@ def test_run_may_itself_be_vmapped_over_hyperparameters(key):
 def test_a_run_is_the_loop_written_out(every, key):
     # Every draw has a key of its own: by purpose, and by the number of the iteration.
     game, leader = (
-        Neural(dimension=2, hidden=3),
+        Neural(dimension=2),
         Leader(Practical(weight=0.1), policy_lr=0.05, policy_steps=2),
     )
     follower, steps = Optax(draws=2, buffer_size=4), 4
