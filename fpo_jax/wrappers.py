@@ -142,3 +142,8 @@ class DetachedUtility(SamePolicy):
     def utility(self, y: Response) -> Scalar:
         """Return U(y), detached."""
         return jax.lax.stop_gradient(self.game.utility(y))
+
+
+def as_known(game: Game, utility: str) -> Game:
+    """Return the game as a leader knows it that uses U so: with ∂U/∂y if "differentiated", else without."""
+    return game if utility == "differentiated" else DetachedUtility(game=game)

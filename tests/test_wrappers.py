@@ -10,7 +10,7 @@ import pytest
 from fpo_jax.envs.bandit import Bandit
 from fpo_jax.envs.linear import Linear
 from fpo_jax.types import Game
-from fpo_jax.wrappers import DetachedUtility, OtherPolicy, SamePolicy, Wrapper
+from fpo_jax.wrappers import DetachedUtility, OtherPolicy, SamePolicy, Wrapper, as_known
 
 HOW_IT_RESPONDS = {"respond", "sample", "deployed", "compare"}
 """Changed together or not at all; and `draw`, which is that of `Game`: one instance is drawn already."""
@@ -55,3 +55,10 @@ def test_the_slope_of_a_detached_utility_is_zero(key):
     y = jnp.array([0.5, 1.0, -0.2])
     assert np.any(np.asarray(jax.grad(game.utility)(y)) != 0.0)
     np.testing.assert_array_equal(jax.grad(DetachedUtility(game=game).utility)(y), jnp.zeros(3))
+
+
+def test_a_leader_knows_the_slope_of_utility_only_where_it_differentiates_it():
+    game = Linear(dimension=3)
+    assert as_known(game, "differentiated") is game
+    for use in ("detached", "value"):
+        assert as_known(game, use) == DetachedUtility(game=game)

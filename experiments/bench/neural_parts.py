@@ -114,7 +114,7 @@ def measure(settings: Settings, width: int, repeats: int, steps: int) -> dict[st
         "  the optimiser": Part(seconds["optimiser"]),
         "policy steps": Part(seconds["policy"], inner * STEP, evaluations[1]),
         "  products of the steps": Part(inner * seconds["step products"], inner * STEP),
-        "random numbers": Part(seconds["draw"]),
+        "  random numbers, in both": Part(seconds["draw"]),
         "record": Part(seconds["recorded"] - seconds["moved"]),
         "softplus, slope": Part(seconds["activations"], 0, both),
         PEAK: Part(seconds["square"], BUFFER * SECOND),

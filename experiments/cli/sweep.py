@@ -109,9 +109,9 @@ def _wishes(given: SweepOptions, own_name: str | None) -> dict[str, Any]:
 
     asked = {name: v for name, v in vars(given).items() if name not in (*HOW, "grid") and v is not None}
     asked |= {"grid": _axes(given.grid)} if given.grid else {}
-    begun = given.out is not None and given.resume and UnfinishedSweep(given.out).exists
+    resuming = given.out is not None and given.resume and UnfinishedSweep(given.out).exists
     earlier = load(given.config, "sweep") if given.config else {}
-    if begun and given.out is not None and not earlier:
+    if resuming and given.out is not None and not earlier:
         earlier = UnfinishedSweep(given.out).wishes()
     if own_name:
         require_same(asked.setdefault("environment", earlier.get("environment", own_name)), own_name)
@@ -119,7 +119,7 @@ def _wishes(given: SweepOptions, own_name: str | None) -> dict[str, Any]:
         allowed = "a folder, that of the sweep to resume" if given.resume else "a folder"
         raise InputError("out", "nothing", allowed)
     wishes = earlier | asked
-    if given.out is not None and given.resume and not begun and not wishes:
+    if given.out is not None and given.resume and not resuming and not wishes:
         with contextlib.suppress(InputError):
             wishes = load(given.out / "config.json", "sweep")
     return wishes

@@ -62,10 +62,10 @@ def load_reward(folder: Path) -> Callable[[str, str], float]:
 
     def score(prompt: str, response: str) -> float:
         asked = tokenizer.render(prompt)
-        said = [*tokenizer.inner(response, add_special_tokens=False)["input_ids"], *end]
-        rows = pad_to_bucket(asked, UNLIMITED), pad_to_bucket(said, UNLIMITED)
+        answer = [*tokenizer.inner(response, add_special_tokens=False)["input_ids"], *end]
+        rows = pad_to_bucket(asked, UNLIMITED), pad_to_bucket(answer, UNLIMITED)
         with in_precision("float32"):
-            reward = _reward(net, weight, rows[0], jnp.int32(len(asked)), rows[1], jnp.int32(len(said)))
+            reward = _reward(net, weight, rows[0], jnp.int32(len(asked)), rows[1], jnp.int32(len(answer)))
             return float(reward) + bias
 
     return score

@@ -40,18 +40,20 @@ def read_config(folder: Path, what: str) -> Config:
             "a folder with a checkpoint, or with --dry-run a known size; `docs/llm.md` says where to get one"
         )
         raise InputError(what, folder, allowed)
-    said = read_json(folder / "config.json", what)
+    stored = read_json(folder / "config.json", what)
 
     def require(holds: bool, name: str, allowed: str) -> None:
         if not holds:
-            raise InputError(f"{what}: {name} in config.json", said.get(name), allowed)
+            raise InputError(f"{what}: {name} in config.json", stored.get(name), allowed)
 
-    require(said.get("model_type") == "llama", "model_type", "llama")
-    require(said.get("hidden_act", "silu") == "silu", "hidden_act", "silu")
+    require(stored.get("model_type") == "llama", "model_type", "llama")
+    require(stored.get("hidden_act", "silu") == "silu", "hidden_act", "silu")
     for name in ("attention_bias", "mlp_bias"):
-        require(not said.get(name, False), name, "false")
-    require(isinstance(said.get("tie_word_embeddings", False), bool), "tie_word_embeddings", "true or false")
-    require(_is_positive(said.get("rms_norm_eps", 1e-6)), "rms_norm_eps", "a finite number > 0")
+        require(not stored.get(name, False), name, "false")
+    require(
+        isinstance(stored.get("tie_word_embeddings", False), bool), "tie_word_embeddings", "true or false"
+    )
+    require(_is_positive(stored.get("rms_norm_eps", 1e-6)), "rms_norm_eps", "a finite number > 0")
     for name in (
         "num_hidden_layers",
         "vocab_size",
@@ -59,36 +61,36 @@ def read_config(folder: Path, what: str) -> Config:
         "intermediate_size",
         "num_attention_heads",
     ):
-        require(_is_count(said.get(name)), name, "an integer >= 1")
+        require(_is_count(stored.get(name)), name, "an integer >= 1")
     for name in ("num_key_value_heads", "head_dim"):  # published files have null where the default is meant
-        require(said.get(name) is None or _is_count(said[name]), name, "an integer >= 1")
-    heads = said["num_attention_heads"]
-    keys = said.get("num_key_value_heads") or heads
+        require(stored.get(name) is None or _is_count(stored[name]), name, "an integer >= 1")
+    heads = stored["num_attention_heads"]
+    keys = stored.get("num_key_value_heads") or heads
     require(heads % keys == 0, "num_key_value_heads", f"a divisor of {heads}, the number of heads")
     require(
-        said.get("head_dim") is not None or said["hidden_size"] % heads == 0,
+        stored.get("head_dim") is not None or stored["hidden_size"] % heads == 0,
         "hidden_size",
         f"a multiple of {heads}, the number of heads, where there is no head_dim",
     )
-    rope = _rope(said, what)
+    rope = _rope(stored, what)
     return Config(
-        num_layers=said["num_hidden_layers"],
-        vocab_size=said["vocab_size"],
-        embed_dim=said["hidden_size"],
-        hidden_dim=said["intermediate_size"],
+        num_layers=stored["num_hidden_layers"],
+        vocab_size=stored["vocab_size"],
+        embed_dim=stored["hidden_size"],
+        hidden_dim=stored["intermediate_size"],
         num_heads=heads,
-        head_dim=said.get("head_dim") or said["hidden_size"] // heads,
+        head_dim=stored.get("head_dim") or stored["hidden_size"] // heads,
         num_kv_heads=keys,
         rope_theta=int(rope.base),
-        norm_eps=said.get("rms_norm_eps", 1e-6),
-        weight_tying=said.get("tie_word_embeddings", False),
+        norm_eps=stored.get("rms_norm_eps", 1e-6),
+        weight_tying=stored.get("tie_word_embeddings", False),
         rope=rope,
     )
 
 
-def _rope(said: Mapping[str, Any], what: str) -> Rope:
+def _rope(stored: Mapping[str, Any], what: str) -> Rope:
     """Read the rotary embedding, as files before and after version 5 of `transformers` spell it."""
-    scaling = said.get("rope_parameters") or said.get("rope_scaling") or {}
+    scaling = stored.get("rope_parameters") or stored.get("rope_scaling") or {}
     if not isinstance(scaling, dict):
         raise InputError(f"{what}: rope_scaling in config.json", scaling, "an object")
     kind = scaling.get("rope_type", scaling.get("type", "default"))
@@ -102,7 +104,7 @@ def _rope(said: Mapping[str, Any], what: str) -> Rope:
         return float(value)
 
     return Rope(
-        base=number("rope_theta", said.get("rope_theta", 10_000.0)),
+        base=number("rope_theta", stored.get("rope_theta", 10_000.0)),
         kind=kind,
         factor=number("factor", 1.0),
         low=number("low_freq_factor", 1.0),

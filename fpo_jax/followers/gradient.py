@@ -1,5 +1,7 @@
 """A follower that takes steps of gradient descent, as in the paper's controlled environments."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -12,6 +14,12 @@ from fpo_jax.hyperparameters import count, part, real
 from fpo_jax.numerics.linear_solve import STATIONARY_ENOUGH, largest_curvature
 from fpo_jax.numerics.scan import scan
 from fpo_jax.types import Feedback, Follower, Game, Key, Phi, RewardModel, Theta
+
+
+def weight_of_steps(follower: Any, horizon: int) -> float:
+    """Return scale·lr·α·k of plain descent, k steps in all: the relaxed penalty whose size is theirs."""
+    steps = follower.rm_steps * horizon
+    return follower.feedback.scale * float(follower.rm_lr) * float(follower.alpha) * steps
 
 
 @struct.dataclass
@@ -69,4 +77,4 @@ class Gradient(Follower):
 
         Exact for k = 1 and a policy of one response, whose only influence is on itself; otherwise a scale.
         """
-        return self.feedback.scale * float(self.rm_lr) * float(self.alpha) * self.rm_steps * horizon
+        return weight_of_steps(self, horizon)

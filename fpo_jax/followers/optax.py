@@ -17,6 +17,7 @@ from jaxtyping import Array, Int, PyTree
 from fpo_jax.errors import InputError
 from fpo_jax.expect import follower_loss, squared_norm
 from fpo_jax.feedback import Labels
+from fpo_jax.followers.gradient import weight_of_steps
 from fpo_jax.hyperparameters import choice, count, flag, part, real, text
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.numerics.scan import scan
@@ -165,7 +166,7 @@ class Optax(Follower):
         """Return scale·lr·α·k for plain descent on fresh draws, k steps in all; None for all else."""
         if self.optimizer != "sgd" or self.replay != "fresh":
             return None
-        return self.feedback.scale * float(self.rm_lr) * float(self.alpha) * self.rm_steps * horizon
+        return weight_of_steps(self, horizon)
 
     def remembered(self, reward_model: RewardModel) -> Responses:
         """Return the items in the buffer as one sample."""

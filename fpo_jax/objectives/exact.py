@@ -8,7 +8,7 @@ from fpo_jax.expect import evaluate
 from fpo_jax.hyperparameters import choice, count
 from fpo_jax.steering import foresee, foresight_keys, foresighted_value
 from fpo_jax.types import Follower, Game, Key, Objective, RewardModel, Scalar, Theta
-from fpo_jax.wrappers import DetachedUtility
+from fpo_jax.wrappers import as_known
 
 
 @struct.dataclass
@@ -26,8 +26,9 @@ class Exact(Objective):
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Scalar:
         """Return F(θ)."""
-        known = game if self.utility == "differentiated" else DetachedUtility(game=game)
-        return foresighted_value(known, follower, theta, reward_model, key, self.horizon)
+        return foresighted_value(
+            as_known(game, self.utility), follower, theta, reward_model, key, self.horizon
+        )
 
 
 @struct.dataclass

@@ -28,7 +28,7 @@ from fpo_jax.types import (
     Scalar,
     Theta,
 )
-from fpo_jax.wrappers import DetachedUtility
+from fpo_jax.wrappers import as_known
 
 Residual = Callable[[PyTree, Scalar, Influence], Scalar]
 
@@ -53,7 +53,7 @@ class Penalised(Objective):
 
     def known(self, game: Game) -> Game:
         """Return the game as the leader knows it, with ∂U/∂y or without."""
-        return game if self.utility == "differentiated" else DetachedUtility(game=game)
+        return as_known(game, self.utility)
 
     def residuals(self, game: Game, follower: Follower, reward_model: RewardModel) -> Residual:
         """Return the residual that the penalty sees, as a function of an item, its target and influence.
