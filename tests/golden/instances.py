@@ -22,7 +22,7 @@ from fpo_jax.envs.parts.episodes import Trajectories
 from fpo_jax.numerics.keys import named_key
 
 PATH = Path(__file__).with_name("instances.json")
-SHORT = Language(vocabulary=6, prompts=1, length=3, width=4, features=4, corpus=8)
+SHORT = Language(vocabulary=7, prompts=2, length=3, width=4, features=4, corpus=8)
 MAP = "S..\n.#D\n..G"
 CASES = {
     "bandit": Bandit(),
@@ -36,7 +36,7 @@ CASES = {
     "gridworld, walls": Gridworld(walls=0.3, rows=4, columns=6),
     "gridworld, map": Gridworld(map=MAP),
     "language": SHORT,
-    "language, sampled": Language(**{**vars(SHORT), "prompts": 2, "vocabulary": 7, "responses": 3}),
+    "language, sampled": Language(**{**vars(SHORT), "responses": 3}),
     "linear": Linear(),
     "neural": Neural(),
     "trajectories": Trajectories(Garnet(states=4, actions=3, branching=2), trajectories=3, steps=7),
