@@ -10,7 +10,15 @@ from typing import Any
 
 import tyro
 
-from fpo_jax.experiments.cli.options import DEVICE, JSON, PROGRAM, Option, parse, said, setting_options
+from fpo_jax.experiments.cli.options import (
+    DEVICE,
+    JSON,
+    PROGRAM,
+    Option,
+    asked_settings,
+    parse,
+    setting_options,
+)
 from fpo_jax.experiments.cli.without_jax import without_jax
 
 MORE = [
@@ -55,8 +63,8 @@ def judge_command(arguments: Sequence[str]) -> int:
     from fpo_jax.experiments.judging.job import of_counts, of_files
     from fpo_jax.experiments.judging.settings import JudgeSettings, Requests, settings_of
 
-    settings = settings_of(said(given, JudgeSettings), given)
-    requests = Requests.of(said(given, Requests))
+    settings = settings_of(asked_settings(given, JudgeSettings), given)
+    requests = Requests.of(asked_settings(given, Requests))
     use_device(given.device or (None if settings.scorer else "cpu"))  # a GPU is left to the endpoint's server
     command = [PROGRAM, "judge", *(word for word in arguments if word != "--resume")]
     try:

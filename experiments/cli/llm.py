@@ -13,9 +13,9 @@ from fpo_jax.experiments.cli.options import (
     JSON,
     PROGRAM,
     Option,
+    asked_settings,
     complain,
     parse,
-    said,
     setting_options,
 )
 from fpo_jax.experiments.cli.without_jax import without_jax
@@ -77,7 +77,7 @@ def llm_command(arguments: Sequence[str]) -> int:
 
     use_device(given.device)
     earlier = load(given.config, "llm") if given.config else {}
-    wishes = earlier | said(given, llm.TrainSettings)
+    wishes = earlier | asked_settings(given, llm.TrainSettings)
     if given.dry_run:
         wishes.setdefault("prompts", "nothing.jsonl")  # none is read
     settings = llm.TrainSettings.of(wishes)
@@ -112,7 +112,7 @@ def answer_command(arguments: Sequence[str]) -> int:
     from fpo_jax.experiments.core.devices import use_device
 
     use_device(given.device)
-    settings = llm.AnswerSettings.of(said(given, llm.AnswerSettings))
+    settings = llm.AnswerSettings.of(asked_settings(given, llm.AnswerSettings))
     if given.out is None:
         raise InputError("out", "nothing", "a file to write")
     try:

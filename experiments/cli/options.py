@@ -100,7 +100,7 @@ def _shown(usual: Any) -> str:
     return f"{usual:g}" if isinstance(usual, float) else str(usual)
 
 
-def said(given: Any, settings: Any) -> dict[str, Any]:
+def asked_settings(given: Any, settings: Any) -> dict[str, Any]:
     """Return those settings of a class of which something is said."""
     values = {name: (getattr(given, name), field.default) for name, field in settings.known().items()}
     return {n: value for n, (value, usual) in values.items() if value is not None and (value or usual != ())}
@@ -127,9 +127,9 @@ def parse(kind: Any, arguments: Sequence[str], command: str, **options: Any) -> 
         if stop.code in (0, None):
             raise
         boxed = [re.sub(r"[│╭╮╰╯─]|-{9,}", "", line).strip() for line in complaint.getvalue().splitlines()]
-        said = takewhile(lambda line: not line.startswith("For full helptext"), filter(None, boxed[1:]))
+        message = takewhile(lambda line: not line.startswith("For full helptext"), filter(None, boxed[1:]))
         allowed = f"as in `{PROGRAM} {command} --help`"
-        raise SystemExit(complain(f"{' '.join(' '.join(said).split())}; {allowed}")) from None
+        raise SystemExit(complain(f"{' '.join(' '.join(message).split())}; {allowed}")) from None
 
 
 def complain(message: str) -> int:

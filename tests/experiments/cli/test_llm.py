@@ -10,7 +10,7 @@ from fpo_jax.errors import InputError
 from fpo_jax.experiments import llm
 from fpo_jax.experiments.cli.llm import llm_options
 from fpo_jax.experiments.cli.main import main
-from fpo_jax.experiments.cli.options import parse, said
+from fpo_jax.experiments.cli.options import asked_settings, parse
 from fpo_jax.experiments.llm.settings import TrainSettings
 from tests.helpers import ROOT
 
@@ -55,8 +55,10 @@ def test_a_command_repeats_its_settings():
     words = shlex.split(settings.command())
     assert words[:2] == ["fpo-jax", "llm"]
     given = parse(llm_options(), words[2:], "llm")
-    assert said(parse(llm_options(), ["--lora-modules"], "llm"), TrainSettings) == {"lora_modules": ()}
-    assert TrainSettings.of(said(given, TrainSettings)) == settings
+    assert asked_settings(parse(llm_options(), ["--lora-modules"], "llm"), TrainSettings) == {
+        "lora_modules": ()
+    }
+    assert TrainSettings.of(asked_settings(given, TrainSettings)) == settings
 
 
 @pytest.mark.parametrize(
