@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fpo_jax.experiments.cli.judge import judge_options
-from fpo_jax.experiments.cli.options import parse, said
+from fpo_jax.experiments.cli.options import asked_settings, parse
 from fpo_jax.experiments.judging.settings import JudgeSettings, settings_of
 from tests.helpers import SCORED, call
 
@@ -25,7 +25,7 @@ def test_a_zero_beside_an_earlier_configuration_counts(folder, capsys, numbers_a
     def settled(*wishes):
         words = ["--config", "config.json", "--out", "other", *wishes]
         given = parse(judge_options(), words, "judge")
-        return settings_of(said(given, JudgeSettings), given).as_dict()
+        return settings_of(asked_settings(given, JudgeSettings), given).as_dict()
 
     assert {name: settled()[name] for name in earlier} == earlier
     zero = settled("--temperature", "0", "--seed", "0", "--no-both-orders")
