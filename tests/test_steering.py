@@ -229,3 +229,14 @@ def test_foresight_is_a_plain_loop_of_updates_each_with_a_key_of_its_own(feedbac
         assert abs(by_loop(keys, data) - value) > 1e-6  # one key for the evaluation and the data
         if horizon > 1:
             assert abs(by_loop([keys[0]] * horizon, evaluation) - value) > 1e-6  # one key for all updates
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_directions_are_compared_whatever_their_size(size):
+    # a·b = 3 − 8 = −5, ‖a‖ = ‖(1, 2)‖ = √5, ‖b‖ = ‖(3, −4)‖ = 5
+    a, b = {"theta": size * jnp.array([1.0, 2.0])}, {"theta": size * jnp.array([3.0, -4.0])}
+    np.testing.assert_allclose(cosine(a, b), -1.0 / np.sqrt(5.0), rtol=1e-12)
+    np.testing.assert_allclose(norm_ratio(a, b), 1.0 / np.sqrt(5.0), rtol=1e-12)
+    nothing = jax.tree.map(jnp.zeros_like, b)
+    assert np.isnan(cosine(a, nothing))
+    assert np.isnan(norm_ratio(a, nothing))

@@ -25,6 +25,10 @@ def test_descent_to_a_stationary_point_is_the_best_response_where_there_is_a_for
     found = Converged(ridge=0.1, alpha=0.3).update(game, theta, model, key)
     expected = BestResponse(ridge=0.1, alpha=0.3).update(game, theta, model, key)
     np.testing.assert_allclose(found.phi, expected.phi, rtol=1e-8)
+    # one arm alone says nothing of two parameters: a valley, in which no point is the minimum
+    alone = Bandit(ordinary=1, planted=1).draw(key)
+    flat = Converged(ridge=0.0, alpha=0.0).update(alone, jnp.zeros(2), model, key)
+    assert np.all(np.isnan(flat.phi))
     # at a minimum whose slope is not below what was asked for, there is no number
     strict = Converged(ridge=0.1, alpha=0.3, gradient_norm=1e-300).update(game, theta, model, key)
     assert np.all(np.isnan(strict.phi))
