@@ -73,11 +73,8 @@ def play(
         record: what an entry of the trace holds, a function of (game, follower, state, key).
         every: iterations from one entry to the next; it divides T.
         keep_states: also record θ and the reward model at every entry.
-        first: the iteration at which this part begins, of which there is an entry.
+        first: the iteration at which this part begins; the first entry of the trace is of `state`.
         entries: further entries of this part; those of the whole run by default.
-
-    Returns:
-        The state after `every · entries` iterations, and a trace of entries + 1: the first of `state`.
     """
 
     def entry(state: State, done: Array) -> Trace:
