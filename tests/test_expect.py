@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from fpo_jax import InputError, Responses
 from fpo_jax.envs.bandit import Bandit
-from fpo_jax.expect import check_weights, expect, mix, squared_norm, training_data
+from fpo_jax.expect import check_weights, expect, item_loss, mix, squared_norm, training_data
+from fpo_jax.feedback import Labels
 
 
 @settings(max_examples=50, deadline=None)
@@ -47,3 +48,10 @@ def test_weights_sum_to_one_to_within_one_part_in_a_hundred_thousand():
     for weights in ([0.5, 0.5 + 1.5e-5], [1.0 + 1e-3, -1e-3]):
         with pytest.raises(InputError, match=r"responses\.w"):
             check_weights(Responses(y, jnp.array(weights)))
+
+
+def test_the_loss_on_a_response_is_its_squared_error(key):
+    game = Bandit(ordinary=3, planted=2).draw(key)
+    y, phi = jax.tree.map(lambda leaf: leaf[1], game.arms), jnp.array([0.5, -2.0])
+    error = np.asarray(y.features) @ np.asarray(phi) - float(y.quality)
+    np.testing.assert_allclose(item_loss(game, phi, y, Labels()), error**2, rtol=1e-12)

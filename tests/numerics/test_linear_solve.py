@@ -120,3 +120,15 @@ def test_a_positive_definite_system_is_solved_with_and_without_lapack(size):
     np.testing.assert_allclose(solve_positive(matrix, b), np.linalg.solve(matrix, b), rtol=1e-9)
     least = np.linalg.eigvalsh(matrix)[0]
     assert np.isnan(solve_positive(matrix - 1.1 * least * np.eye(size), b)).any()  # one curvature is negative
+
+
+@pytest.mark.parametrize("solver", ["dense", "cg"])
+def test_a_solve_knows_no_scale(solver):
+    # H = [[2, 1], [1, 3]], b = (1, 2): v = (0.2, 0.6), times the scale of b over that of H.
+    # Where H is below 1e-13 of its vectors, CG of lineax stops at once, and what comes out is NaN.
+    hessian, b = jnp.array([[2.0, 1.0], [1.0, 3.0]]), jnp.array([1.0, 2.0])
+    limits = Limits(tolerance=1e-12, terms=10, neumann_step=0.0)
+    go = jax.jit(lambda h, b: solve(solver, lambda v: h * (hessian @ v), b, limits)[0])
+    for h, size in ((1.0, 1.0), (1e-8, 1.0), (1e8, 1.0), (1.0, 1e-3), (1.0, 1e9)):
+        np.testing.assert_allclose(go(h, size * b), np.array([0.2, 0.6]) * size / h, rtol=1e-9)
+    np.testing.assert_array_equal(go(1.0, 0.0 * b), jnp.zeros(2))
