@@ -14,6 +14,7 @@ from fpo_jax import (
     BestResponse,
     Exact,
     Gradient,
+    Labels,
     Leader,
     Preferences,
     Relaxed,
@@ -232,3 +233,8 @@ def test_the_annotator_errs_in_a_share_of_cases_either_way():
     annotator = Preferences(label_noise=0.1, annotator_temperature=1.0)
     np.testing.assert_allclose(annotator.probability(jnp.log(3.0)), 0.1 + 0.8 * 0.75, rtol=1e-12)
     np.testing.assert_allclose(annotator.probability(jnp.array(-80.0)), 0.1, rtol=1e-12)
+
+
+def test_the_residual_of_a_label_after_an_implicit_step():
+    # argmin (m⁺ − U)² / 2 + (m⁺ − m)² / (2 s): m⁺ = (m + s U) / (1 + s), whose residual is (m − U) / (1 + s)
+    np.testing.assert_allclose(Labels().residual_after(jnp.array(3.0), jnp.array(1.0), jnp.array(3.0)), 0.5)

@@ -44,6 +44,7 @@ def test_a_game_whose_utility_is_detached_is_the_same_but_for_its_slope(environm
     y = jax.tree.map(lambda leaf: leaf[0], responses.y)
     pairs = [(known.utility(y), game.utility(y)), (known.reward(phi, y), game.reward(phi, y))]
     pairs += [(known.cost(theta, responses), game.cost(theta, responses)), (known.optimum(), game.optimum())]
+    pairs += zip(known.reward_and_norm(phi, y), game.reward_and_norm(phi, y), strict=True)
     other = jax.tree.map(lambda leaf: leaf[-1] + 0.5, responses.y)
     pairs += [(known.tangent_kernel(phi, y, other), game.tangent_kernel(phi, y, other))]
     pairs += [(known.blind_spot(y), game.blind_spot(y)), (known.prompts, game.prompts)]
