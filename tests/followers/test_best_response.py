@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
 from jax.flatten_util import ravel_pytree
 from scipy.special import expit
 
-from fpo_jax import BestResponse, Gradient, Preferences
-from fpo_jax.envs.bandit import Bandit
+from fpo_jax import BestResponse, Gradient, Preferences, RewardModel
+from fpo_jax.envs.bandit import Bandit, BanditGame
 from fpo_jax.expect import follower_loss, training_data
 from fpo_jax.followers import Converged
 from tests.helpers import at, at_random, pairs_by_hand
@@ -32,6 +33,24 @@ def test_descent_to_a_stationary_point_is_the_best_response_where_there_is_a_for
     # at a minimum whose slope is not below what was asked for, there is no number
     strict = Converged(ridge=0.1, alpha=0.3, gradient_norm=1e-300).update(game, theta, model, key)
     assert np.all(np.isnan(strict.phi))
+
+
+@struct.dataclass
+class Folded(BanditGame):
+    """Rewards Σ φ_i² g_i, whose squared error has a stationary point at φ = 0, a maximum where U, g > 0."""
+
+    def reward(self, phi, y):
+        """Return Σ φ_i² g_i."""
+        return jnp.sum(phi**2 * y.features)
+
+
+def test_descent_that_starts_on_a_maximum_is_not_a_number(key):
+    arms = Bandit(ordinary=3, planted=1).draw(key).arms
+    game, follower = Folded(arms, 0.02), Converged(ridge=0.0, alpha=0.3)
+    start = RewardModel(jnp.zeros(2), memory=jnp.zeros(2))
+    assert np.all(np.isnan(follower.update(game, jnp.zeros(4), start, key).phi))
+    inside = RewardModel(jnp.full(2, 0.5), memory=jnp.zeros(2))
+    assert np.all(np.isfinite(follower.update(game, jnp.zeros(4), inside, key).phi))
 
 
 def test_best_response_is_stationary_and_minimises_the_loss(key):
