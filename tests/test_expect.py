@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from fpo_jax import InputError, Responses
 from fpo_jax.envs.bandit import Bandit
+from fpo_jax.envs.linear import Linear
 from fpo_jax.expect import check_weights, expect, item_loss, mix, squared_norm, training_data
-from fpo_jax.feedback import Labels
+from fpo_jax.feedback import Comparison, Labels, Preferences
 
 
 @settings(max_examples=50, deadline=None)
@@ -55,3 +56,11 @@ def test_the_loss_on_a_response_is_its_squared_error(key):
     y, phi = jax.tree.map(lambda leaf: leaf[1], game.arms), jnp.array([0.5, -2.0])
     error = np.asarray(y.features) @ np.asarray(phi) - float(y.quality)
     np.testing.assert_allclose(item_loss(game, phi, y, Labels()), error**2, rtol=1e-12)
+
+
+def test_the_loss_on_a_pair_carries_the_score_of_its_label(key):
+    # −p* log σ(m) − (1 − p*) log σ(−m) at m = ⟨w, y − y'⟩ = 1 and p* = ¼, times a score of 3.
+    pair = Comparison(jnp.array([2.0, 0.0]), jnp.array([1.0, 0.0]), jnp.array(0.25), jnp.array(3.0))
+    found = item_loss(Linear(dimension=2), jnp.array([1.0, 5.0]), pair, Preferences())
+    sigma = 1.0 / (1.0 + np.exp(-1.0))
+    np.testing.assert_allclose(found, 3.0 * (-0.25 * np.log(sigma) - 0.75 * np.log(1.0 - sigma)), rtol=1e-12)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fpo_jax import BestResponse, Exact
+from fpo_jax import BestResponse, Exact, Gradient, Preferences
 from fpo_jax.envs.bandit import Bandit
 from fpo_jax.objectives import ScoreFunction
 from fpo_jax.steering import norm
@@ -34,3 +34,15 @@ def test_a_score_function_is_a_number_where_weights_underflow(key):
         assert np.all(np.isfinite(estimate))
         assert estimate[2] == 0.0
         assert norm(estimate - exact) < 0.2 * norm(exact) + 0.02  # of order 1/√4000
+
+
+def test_a_score_function_of_pairs_tends_to_the_exact_gradient(contextual_state, key):
+    # F is linear in φ⁺, and one step makes φ⁺ linear in the data: no bias, and noise of order 1/√samples.
+    game, theta, model = contextual_state
+    follower = Gradient(rm_lr=0.5, feedback=Preferences())
+    exact = Exact().estimate(game, follower, theta, model, key).gradient
+    route = ScoreFunction(samples=20_000)
+    estimate = jax.jit(lambda k: route.estimate(game, follower, theta, model, k).gradient)(key)
+    assert norm(estimate - exact) < 0.1 * norm(exact)
+    few = ScoreFunction(samples=50).estimate(game, follower, theta, model, key).gradient
+    assert norm(estimate - exact) < 0.5 * norm(few - exact)
