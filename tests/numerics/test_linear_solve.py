@@ -132,3 +132,13 @@ def test_a_solve_knows_no_scale(solver):
     for h, size in ((1.0, 1.0), (1e-8, 1.0), (1e8, 1.0), (1.0, 1e-3), (1.0, 1e9)):
         np.testing.assert_allclose(go(h, size * b), np.array([0.2, 0.6]) * size / h, rtol=1e-9)
     np.testing.assert_array_equal(go(1.0, 0.0 * b), jnp.zeros(2))
+
+
+def test_conjugate_gradients_refuse_a_nearly_singular_system_whatever_its_scale():
+    # κ = 5e13, so that κ · eps = 0.011 passes 1e-2; without the scale h of H, κ would be taken for 5e13 / h.
+    limits = Limits(tolerance=1e-6, terms=10, neumann_step=0.0)
+    for h in (1e4, 1e8, 1e18):
+        hessian = h * jnp.diag(jnp.array([1.0, 2e-14]))
+        v, cost = solve("cg", lambda v, H=hessian: H @ v, jnp.array([1.0, 1.0]), limits)
+        assert cost.residual < 1e-6  # CG itself sees nothing amiss
+        assert np.all(np.isnan(v))
