@@ -31,7 +31,7 @@ from fpo_jax.run import initial_state, iterate
 ROOT = Path(__file__).resolve().parent.parent
 FAST = ["--steps", "5", "--seeds", "3", "--dimension", "6"]
 """Options of a linear run that takes no time."""
-LONG_RUN = ["run", "linear", "--dimension", "4", "--steps", "60", "--seeds", "3", "--record", "outcome"]
+LONG_RUN = ["run", "linear", "--dimension", "4", "--steps", "200", "--seeds", "3", "--record", "outcome"]
 """A run of some segments."""
 GRID = ["--objective", "myopic,relaxed,exact", "--grid", "weight=0,0.1", "--grid", "dimension=4"]
 SWEEP = ["sweep", "linear", *GRID, "--steps", "6", "--seeds", "5", "--width", "4", "--precision", "float64"]

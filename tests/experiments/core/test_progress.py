@@ -32,10 +32,10 @@ def test_progress_is_plain_lines_in_a_log_and_a_bar_on_a_terminal(capsys, monkey
 def test_a_run_says_what_it_compiles_and_keeps_standard_output_clean(capsys):
     status, out, err = call(capsys, *LONG_RUN, "--json")
     assert status == 0
-    assert json.loads(out)["steps"] == 60
+    assert json.loads(out)["steps"] == 200
     said = [line for line in err.splitlines() if line.endswith("…")]
     assert said == [
-        "60 iterations, 3 seeds; float64, without the steering term (outcome) …",
+        "200 iterations, 3 seeds; float64, without the steering term (outcome) …",
         "compiling how runs begin …",
         "compiling the iterations of myopic …",
         "running myopic …",

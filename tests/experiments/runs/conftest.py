@@ -19,7 +19,7 @@ def finished(tmp_path_factory):
 
     def interrupted(self, partway):
         watch(self, partway)
-        if partway.done == 6 * 3 + 1:  # six segments of three iterations, and the entry before any
+        if partway.done == 6 * 10 + 1:  # six segments of ten iterations, and the entry before any
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
@@ -28,5 +28,5 @@ def finished(tmp_path_factory):
         assert main([*LONG_RUN, "--save-states", "--out", str(cut)]) == 130
     assert {path.name for path in folder.iterdir()} == {"whole", "cut.partial"}
     pieces = {path.name for path in cut.with_name("cut.partial").glob("*.npz")}
-    assert pieces == {"0-4.npz", *(f"{start}-{start + 3}.npz" for start in range(4, 19, 3))}
+    assert pieces == {"0-11.npz", *(f"{start}-{start + 10}.npz" for start in range(11, 61, 10))}
     return folder

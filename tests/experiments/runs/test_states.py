@@ -12,12 +12,12 @@ from tests.helpers import LONG_RUN, arrays, call
 
 def test_states_are_written_by_name(finished, capsys, tmp_path):
     written = arrays(finished / "whole", "states.npz")
-    # 4 coordinates of θ and of φ of each of 3 seeds at 61 entries; a gradient step remembers nothing
+    # 4 coordinates of θ and of φ of each of 3 seeds at 201 entries; a gradient step remembers nothing
     assert {name: values.shape for name, values in written.items()} == {
         "seed": (3,),
-        "iteration": (61,),
-        "theta": (3, 61, 4),
-        "phi": (3, 61, 4),
+        "iteration": (201,),
+        "theta": (3, 201, 4),
+        "phi": (3, 201, 4),
     }
     np.testing.assert_array_equal(written["theta"][:, 0], 0.0)  # where its runs start
     utility = arrays(finished / "whole", "metrics.npz")["true_utility"]
@@ -26,7 +26,7 @@ def test_states_are_written_by_name(finished, capsys, tmp_path):
     status, _, err = call(capsys, *LONG_RUN, "--out", tmp_path / "final")
     assert status == 0, err
     final = arrays(tmp_path / "final", "states.npz")
-    np.testing.assert_array_equal(final["iteration"], [60])
+    np.testing.assert_array_equal(final["iteration"], [200])
     np.testing.assert_allclose(final["theta"], written["theta"][:, -1:], rtol=1e-12)
 
 

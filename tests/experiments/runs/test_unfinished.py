@@ -19,7 +19,7 @@ def unfinished(finished, tmp_path):
     return tmp_path / "cut"
 
 
-@pytest.mark.parametrize("damaged", [None, "7-10.npz"])
+@pytest.mark.parametrize("damaged", [None, "21-31.npz"])
 def test_an_interrupted_run_is_resumed_to_the_last_bit(damaged, unfinished, finished, monkeypatch, capsys):
     if damaged is not None:  # what follows it is lost
         path = unfinished.with_name("cut.partial") / damaged
@@ -28,7 +28,7 @@ def test_an_interrupted_run_is_resumed_to_the_last_bit(damaged, unfinished, fini
     monkeypatch.setattr(UnfinishedRun, "watch", lambda self, at: seen.append(at.done) or watch(self, at))
     status, _, err = call(capsys, *LONG_RUN, "--save-states", "--resume", "--out", unfinished)
     assert status == 0, err
-    assert seen[0] == (22 if damaged is None else 10)
+    assert seen[0] == (71 if damaged is None else 31)
     assert not unfinished.with_name("cut.partial").exists()
     for file in ("metrics.npz", "states.npz"):
         chex.assert_trees_all_equal(arrays(unfinished, file), arrays(finished / "whole", file))
@@ -67,7 +67,7 @@ def test_how_to_go_on_is_said(capsys, tmp_path, monkeypatch):
     assert status == 130
     assert err.splitlines()[-1] == (
         "fpo-jax: interrupted; what is done is kept; go on with `fpo-jax run linear --objective myopic "
-        f"--seeds 3 --steps 60 --record outcome --dimension 4 --save-states --resume --out {out} "
+        f"--seeds 3 --steps 200 --record outcome --dimension 4 --save-states --resume --out {out} "
         "--device cpu`"
     )
 
