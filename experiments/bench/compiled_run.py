@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from fpo_jax.engine.initial import seed_keys
+from fpo_jax.engine.memory import program_bytes
 from fpo_jax.engine.runs import run_by
 from fpo_jax.experiments.core.settings import Settings, in_precision
 from fpo_jax.experiments.core.timing import Times, timed
@@ -27,9 +28,7 @@ class CompiledRun:
         with in_precision(settings.precision):
             players, keys = settings.build(), seed_keys(width)
             run_by(self._compiled, *players, keys, devices=jax.local_devices(), steps=steps, record=outcome)
-        stats = self._iterations.memory_analysis()
-        each = stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes
-        self.bytes = each * min(width, jax.local_device_count())
+        self.bytes = program_bytes(self._iterations) * min(width, jax.local_device_count())
 
     def _compiled(self, program: Any, *arguments: Any, **static: Any) -> Any:
         """Compile a program and run it; the last one is that of the iterations."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from fpo_jax.engine.initial import as_reals
 from fpo_jax.leader import Leader
-from fpo_jax.types import UTILITY_USES, Environment, Follower, Game
+from fpo_jax.types import UTILITY_USES, Environment, Follower, Game, Objective
 
 
 class Cell(NamedTuple):
@@ -44,12 +44,12 @@ def in_one_form(cells: Sequence[Cell]) -> list[Cell]:
     With the use of U that most of them share; what is no FPO of that use stays as it is. So does a class that
     inherits `as_fpo`, since it may have changed what it ascends.
     """
+
+    def as_fpo(objective: Objective, use: str) -> Objective | None:
+        return objective.as_fpo(use) if "as_fpo" in vars(type(objective)) else None
+
     objectives = [cell.leader.objective for cell in cells]
-    speaks = ["as_fpo" in vars(type(objective)) for objective in objectives]
-    forms = {
-        use: [o.as_fpo(use) if its_own else None for o, its_own in zip(objectives, speaks, strict=True)]
-        for use in UTILITY_USES
-    }
+    forms = {use: [as_fpo(objective, use) for objective in objectives] for use in UTILITY_USES}
     use = max(forms, key=lambda use: sum(form is not None for form in forms[use]))
     alike = {type(o) for o, form in zip(objectives, forms[use], strict=True) if form is not None}
     if len(alike) < 2:

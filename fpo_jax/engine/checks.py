@@ -102,12 +102,12 @@ def check_beginning(
 ) -> None:
     """Check the values of the first run as it begins, where none of them is traced.
 
-    They are those of one program, `first`, which is run by `call`.
+    They are those of one program, `first_run`, which is run by `call`.
     """
     require_new_methods(beginning.game)
     if is_traced((beginning, follower, keys)):
         return
-    responses, data, offline, residual = jax.device_get(call(first, beginning, follower, keys))
+    responses, data, offline, residual = jax.device_get(call(first_run, beginning, follower, keys))
     check_weights(responses.sample)
     _check_utility("utility(y)", responses.utility)
     if data is not None:
@@ -163,7 +163,7 @@ class Valued(NamedTuple):
 
 
 @partial(Compiled, options=LIGHTLY)
-def first(
+def first_run(
     beginning: Beginning, follower: Follower, keys: Key
 ) -> tuple[Valued, Valued | None, Responses | None, Scalar | float]:
     """Return the first run's responses, its offline data, the items made of them, the follower's residual."""
