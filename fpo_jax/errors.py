@@ -6,16 +6,35 @@ from collections.abc import Collection, Iterable
 import jax
 import numpy as np
 
+LONGEST = 500
+"""Characters of a field or of a value that a message shows."""
+
 
 class InputError(ValueError):
     """A value that cannot be used: one line that names the field, the value and what is allowed (ours)."""
 
     def __init__(self, field: str, value: object, allowed: str):
         self.field, self.value, self.allowed = field, value, allowed
-        shown = " ".join(str(value).split())
-        if len(shown) > 80 and isinstance(value, np.ndarray | jax.Array):
-            shown = f"{shown[:77]}…"
-        super().__init__(f"{field} = {shown}: must be {allowed}")
+        most = 80 if isinstance(value, np.ndarray | jax.Array) else LONGEST
+        parts = shortened(str(field), LONGEST), shortened(str(value), most), shortened(allowed, 4 * LONGEST)
+        super().__init__(visible("{} = {}: must be {}".format(*parts)))
+
+
+def shortened(text: str, most: int = 300) -> str:
+    """Return text as one line of at most so many characters."""
+    line = " ".join(text[: 4 * most].split())
+    return line if len(line) <= most and len(text) <= 4 * most else f"{line[: most - 1]}…"
+
+
+def visible(text: str) -> str:
+    """Return text in which nothing acts on a terminal: what cannot be printed is spelled as in Python.
+
+    Bytes of a file name that are no text stay as they are, for the stream that shows them.
+    """
+    return "".join(
+        one if one.isprintable() or "\udc80" <= one <= "\udcff" else one.encode("unicode_escape").decode()
+        for one in text
+    )
 
 
 def require_known(field: str, name: str, known: Collection[str]) -> str:

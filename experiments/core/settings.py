@@ -6,7 +6,6 @@ command line offers, and what a sweep will vary.
 """
 
 import dataclasses
-import json
 import shlex
 import sys
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.errors import InputError, require_known
 from fpo_jax.experiments.core.declared import Declared, as_written, option
 from fpo_jax.experiments.core.env_files import env_options, origin, without_origin
+from fpo_jax.experiments.core.json_files import NotJson, document
 from fpo_jax.feedback import FEEDBACKS
 from fpo_jax.followers import FOLLOWERS
 from fpo_jax.hyperparameters import REQUIRED, choice, count, declared, validate
@@ -219,9 +219,9 @@ def load(path: Path, *commands: str) -> dict[str, Any]:
         InputError: when the file is missing, is not one JSON object, or is that of another command.
     """
     try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        loaded = document(path)
+    except (OSError, NotJson) as error:
+        reason = getattr(error, "strerror", None) or error
         raise InputError("config", path, f"a readable JSON file ({reason})") from error
     if not isinstance(loaded, dict):
         raise InputError("config", path, "a JSON object of settings")

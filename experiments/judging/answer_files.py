@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.core.json_lines import JsonLine, json_lines
+from fpo_jax.experiments.core.json_files import JsonLine, json_lines
 
 
 class AnswerLine(NamedTuple):

@@ -15,11 +15,11 @@ from urllib.parse import quote, urlsplit
 
 import numpy as np
 
-from fpo_jax.errors import InputError
+from fpo_jax.errors import InputError, shortened
 from fpo_jax.experiments.core.wording import EXTRA
 from fpo_jax.experiments.judging.answer_files import AnswerPair
 from fpo_jax.experiments.judging.question import fill, understand
-from fpo_jax.experiments.judging.verdicts import DISAGREED, Verdict, shortened
+from fpo_jax.experiments.judging.verdicts import DISAGREED, Verdict
 
 LONGEST_REPLY = 2000
 """Characters of a reply that are kept."""

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from fpo_jax.errors import InputError
+from fpo_jax.errors import InputError, shortened
 from fpo_jax.experiments import llm
 from fpo_jax.experiments.judging.answer_files import AnswerPair
-from fpo_jax.experiments.judging.verdicts import Verdict, shortened
+from fpo_jax.experiments.judging.verdicts import Verdict
 
 Score = Callable[[str, str], float]
 """(prompt, response) to a number; higher is better."""

@@ -78,9 +78,3 @@ def position(verdicts: Iterable[Verdict], both_orders: bool) -> dict[str, Any] |
     first, second = (meant.count(name) for name in ("first", "second"))
     p = None if both_orders else assess("", Counts(first, second))["p_two_sided"]
     return {"first_preferred": first, "replies_decided": first + second, "p_two_sided": p} if told else None
-
-
-def shortened(text: str, most: int = 300) -> str:
-    """Return text as one line of at most so many characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"

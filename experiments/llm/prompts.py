@@ -10,7 +10,7 @@ import numpy as np
 from transformers import AutoTokenizer
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.core.json_lines import json_lines
+from fpo_jax.experiments.core.json_files import json_lines
 from fpo_jax.experiments.llm.model import Config
 from fpo_jax.experiments.llm.sizes import read_json
 

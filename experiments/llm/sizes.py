@@ -1,12 +1,12 @@
 """The sizes of a model: by its name, or from the config.json of a checkpoint in the Hugging Face layout."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.json_files import NotJson, document
 from fpo_jax.experiments.llm.model import KNOWN, Config, Rope
 
 
@@ -17,12 +17,13 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         InputError: when it is missing or broken.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = document(path)
     except FileNotFoundError:
         allowed = f"a folder in the Hugging Face layout: it has no {path.name}"
         raise InputError(what, path.parent, allowed) from None
-    except (OSError, ValueError) as error:
-        allowed = f"one whose {path.name} is readable JSON ({str(error).splitlines()[0]}): download it again"
+    except (OSError, NotJson) as error:
+        reason = getattr(error, "strerror", None) or error
+        allowed = f"one whose {path.name} is readable JSON ({reason}): download it again"
         raise InputError(what, path.parent, allowed) from error
     if not isinstance(content, dict):
         raise InputError(what, path.parent, f"one whose {path.name} is a JSON object")

@@ -4,7 +4,6 @@ A recording holds `hyperparameters` (a JSON object), the initial reward-model pa
 drawn where there was any, and what came out.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.json_files import NotJson, parsed
 
 
 class Recording:
@@ -27,8 +27,8 @@ class Recording:
             raise InputError("recording", path, f"a readable npz file ({reason})") from error
         described = str(self.array("hyperparameters", ()))
         try:
-            self.settings = json.loads(described)
-        except ValueError as error:
+            self.settings = parsed(described)
+        except NotJson as error:
             raise InputError(f"{path.name}: hyperparameters", "unreadable", "a JSON object") from error
         if not isinstance(self.settings, dict):
             raise InputError(f"{path.name}: hyperparameters", self.settings, "a JSON object")
