@@ -5,7 +5,8 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any
 
-from fpo_jax.experiments.core.files import provenance, require_writable
+from fpo_jax.experiments.core.files import provenance
+from fpo_jax.experiments.core.result_folder import require_writable
 from fpo_jax.experiments.core.wording import as_text
 from fpo_jax.experiments.judging.answer_files import matched, pairs_digest
 from fpo_jax.experiments.judging.counts import assess, parse_counts

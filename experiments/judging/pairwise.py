@@ -9,7 +9,7 @@ from typing import Any, Protocol, TextIO
 from tqdm import tqdm
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.core.files import require_writable
+from fpo_jax.experiments.core.result_folder import require_writable
 from fpo_jax.experiments.core.settings import load
 from fpo_jax.experiments.core.unfinished import Unfinished
 from fpo_jax.experiments.judging.answer_files import AnswerPair
