@@ -107,6 +107,12 @@ def _main(arguments: Sequence[str] | None) -> int:
         if error.name != "jax":
             raise
         return complain(str(error))
+    except OSError as error:
+        from fpo_jax.errors import visible
+
+        if error.filename is None:
+            raise
+        return complain(visible(f"{error.filename}: {error.strerror}"))
     except FloatingPointError as error:  # as JAX_DEBUG_NANS asks for
         error.add_note(
             "A metric that is undefined, such as a cosine with zero, is NaN; --record outcome has none."

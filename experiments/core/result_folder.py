@@ -31,20 +31,14 @@ def require_writable(out: Path) -> None:
         InputError: when it is a file, holds anything that is not as we wrote it, is where the user stands, or
             lies in a place that cannot be written.
     """
-    if out.exists() and not out.is_dir():
-        raise InputError("out", out, "a folder, or a name that is free")
-    if Path.cwd().is_relative_to(out.resolve()):
-        raise InputError("out", out, "another folder than the working directory or one above it")
     try:
-        foreign = _foreign(out)
-    except OSError as error:
-        raise _unwritable(out, error) from error
-    if foreign:
-        raise InputError("out", out, f"empty, new, or an earlier result (it holds {foreign[0]})")
-    parent = out.resolve().parent
-    while not parent.exists():
-        parent = parent.parent
-    try:
+        if out.exists() and not out.is_dir():
+            raise InputError("out", out, "a folder, or a name that is free")
+        if Path.cwd().is_relative_to(out.resolve()):
+            raise InputError("out", out, "another folder than the working directory or one above it")
+        if foreign := _foreign(out):
+            raise InputError("out", out, f"empty, new, or an earlier result (it holds {foreign[0]})")
+        parent = next(folder for folder in out.resolve().parents if folder.exists())
         new_folder(parent / "try").rmdir()
     except OSError as error:
         raise _unwritable(out, error) from error
@@ -80,11 +74,15 @@ def replacing(out: Path) -> Iterator[Path]:
     try:
         yield aside
         write_json(aside / MANIFEST, {"files": _digests(aside)})
+    except BaseException as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _unwritable(out, error) from error
+        raise
+    try:
         _put_in_place(aside, out)
     except OSError as error:
         raise _unwritable(out, error) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _put_in_place(aside: Path, out: Path) -> None:
