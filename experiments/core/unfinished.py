@@ -173,11 +173,11 @@ class Unfinished:
             gone.rmdir()
         gone.parent.rmdir()
 
-    def _put(self, name: str, save: Callable[[Path], None]) -> None:
+    def _put(self, name: str, save: Callable[[Path], object]) -> None:
         put(self.folder / name, save)
 
 
-def put(path: Path, save: Callable[[Path], None]) -> None:
+def put(path: Path, save: Callable[[Path], object]) -> None:
     """Let `save` write a file aside, and put it in its place when it is whole."""
     aside = path.with_name(f"{ASIDE}{secrets.token_hex(4)}")
     try:
