@@ -137,6 +137,8 @@ def _arrays(partway: Partway) -> dict[str, np.ndarray]:
 
 
 def _from_arrays(arrays: dict[str, np.ndarray], like: State) -> Partway:
+    if arrays["done"].dtype.kind not in "iu":
+        raise Damaged("of no number of entries")
     done, entries = map(int, arrays["done"])
     kept = _within("states", arrays)
     metrics: dict[str, Any] = _within("metrics", arrays)

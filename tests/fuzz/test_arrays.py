@@ -149,7 +149,7 @@ PARTS = ["done", "finite", "metrics/true_utility", "state/theta", "state/phi", "
 
 @FUZZED
 @given(archives(st.sampled_from(PARTS), [PIECES]))
-def test_any_piece_of_an_unfinished_run(folder, content, run):
+def test_any_piece_of_an_unfinished_run(run, content):
     (run.folder / f"0-{FIRST}.npz").write_bytes(content)
     partway = run.partway()
     if partway is not None:
