@@ -7,9 +7,10 @@ from typing import Any
 
 from fpo_jax.experiments.core.files import provenance, require_writable
 from fpo_jax.experiments.core.wording import as_text
+from fpo_jax.experiments.judging.access import ApiKey, require_private, require_url
 from fpo_jax.experiments.judging.answer_files import matched, pairs_digest
 from fpo_jax.experiments.judging.counts import assess, parse_counts
-from fpo_jax.experiments.judging.endpoint import ApiKey, Endpoint, openai, require_url
+from fpo_jax.experiments.judging.endpoint import Endpoint, openai
 from fpo_jax.experiments.judging.pairwise import Judge, judge_pairs
 from fpo_jax.experiments.judging.question import load_template
 from fpo_jax.experiments.judging.scorer import Scorer, load_score
@@ -41,12 +42,15 @@ def of_files(
         config["endpoint"] = require_url(settings.endpoint)
         template = load_template(None if settings.template is None else Path(settings.template))
         config["template_sha256"] = hashlib.sha256(template.encode()).hexdigest()
+        key = ApiKey.from_environment(requests.key_variable)
+        require_private(config["endpoint"], key)
         judge = Endpoint(
             config["endpoint"],
             settings.judge_model or "",
-            ApiKey.from_environment(requests.key_variable),
+            key,
             template,
             None if isinstance(settings.temperature, str) else settings.temperature,
+            None if isinstance(settings.max_tokens, str) else settings.max_tokens,
             settings.both_orders,
             settings.seed,
             requests.parallel,
