@@ -134,7 +134,7 @@ def _accepts(field: dataclasses.Field, value: Any) -> bool:
         return value in options if options else kind is str and bool(value or not meta.get("naming"))
     if kind is int:
         return isinstance(value, int) and meta["low"] <= value <= meta["high"]
-    if kind is str or np.asarray(value).dtype.kind not in "iuf":
+    if kind is str or isinstance(value, list | tuple | dict) or np.asarray(value).dtype.kind not in "iuf":
         return False
     values = np.asarray(value, dtype=float)
     above = values > meta["low"] if meta["open"] else values >= meta["low"]

@@ -8,6 +8,8 @@ from urllib.parse import quote, urlsplit
 
 from fpo_jax.errors import InputError
 
+ADDRESS = "an address such as https://api.openai.com/v1"
+
 
 def is_name(variable: str) -> bool:
     """Say whether this is the name of an environment variable as keys have them, in capital letters."""
@@ -64,17 +66,16 @@ def require_url(url: str) -> str:
     Raises:
         InputError: when it is no http address, or carries what may be secret, which is not shown.
     """
+    if any(mark in url for mark in "@?#"):
+        allowed = "without user, password, query and fragment: a key comes from --key-variable alone"
+        raise InputError("endpoint", "an address and more (not shown)", allowed)
     try:
         parts = urlsplit(url)
-        hidden = parts.username or parts.password or parts.query or parts.fragment
         whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port)
     except ValueError:
-        hidden, whole = None, False
-    if hidden:
-        allowed = "without user, password, query and fragment: a key comes from --key-variable alone"
-        raise InputError("endpoint", f"{parts.scheme}://{parts.hostname} and more (not shown)", allowed)
-    if not whole:
-        raise InputError("endpoint", url, "an address such as https://api.openai.com/v1")
+        whole = False
+    if not whole or not url.isprintable() or " " in url:
+        raise InputError("endpoint", url, ADDRESS)
     return url.rstrip("/")
 
 

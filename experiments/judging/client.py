@@ -37,6 +37,7 @@ _OF_BODIES = {"content-encoding", "content-length", "transfer-encoding"}
 class BoundedClient(DefaultAsyncHttpxClient):
     """A client with one clock for an attempt and a cap on an answer, that follows and keeps nothing.
 
+    Each request has a connection of its own, so that what a server sends too much answers no other question.
     Proxies and certificates are those of the environment, as usual, but a loopback host has no proxy.
     """
 
@@ -45,7 +46,10 @@ class BoundedClient(DefaultAsyncHttpxClient):
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         address = f"[{host}]" if ":" in host else host
         direct = {f"all://{address}": None} if is_loopback(host) else None
-        super().__init__(timeout=seconds, follow_redirects=False, cookies=no_cookies, mounts=direct)
+        limits = httpx2.Limits(max_keepalive_connections=0)
+        super().__init__(
+            timeout=seconds, limits=limits, follow_redirects=False, cookies=no_cookies, mounts=direct
+        )
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send a request, and return the answer with its whole body, as it came.
@@ -54,11 +58,11 @@ class BoundedClient(DefaultAsyncHttpxClient):
             httpx2.ReadTimeout: when it is not there in time, from the first byte sent to the last one read.
             OpenAIError: a redirect, or a reply that is encoded or too long.
         """
-        self._strip(request)
+        stripped = self._stripped(request)
         try:
             async with asyncio.timeout(self.seconds):
                 response = await super().send(
-                    request, **options | {"stream": True, "follow_redirects": False}
+                    stripped, **options | {"stream": True, "follow_redirects": False}
                 )
                 try:
                     content = await _body(response)
@@ -70,15 +74,21 @@ class BoundedClient(DefaultAsyncHttpxClient):
         headers = [(name, x) for name, x in response.headers.multi_items() if name not in _OF_BODIES]
         return httpx2.Response(response.status_code, headers=headers, content=content, request=request)
 
-    def _strip(self, request: httpx2.Request) -> None:
-        """Leave in a request what its host may see: the key that was named, and no other."""
-        if request.url.scheme != "https" or request.url.host != ACCOUNTS:
-            for name in {*request.headers} - SENT:
-                del request.headers[name]
-        request.headers["accept-encoding"] = "identity"
-        request.headers.pop("authorization", None)
-        if self.secret:
-            request.headers["authorization"] = f"Bearer {self.secret}"
+    def _stripped(self, request: httpx2.Request) -> httpx2.Request:
+        """Return a request as its host may see it: with the key that was named, and no other."""
+        account = request.url.scheme == "https" and request.url.host == ACCOUNTS
+        kept = [(name, x) for name, x in request.headers.multi_items() if account or name in SENT]
+        own = {"accept-encoding": "identity"} | (
+            {"authorization": f"Bearer {self.secret}"} if self.secret else {}
+        )
+        headers = [(name, x) for name, x in kept if name not in ("accept-encoding", "authorization")]
+        return httpx2.Request(
+            request.method,
+            request.url,
+            headers=[*headers, *own.items()],
+            stream=request.stream,
+            extensions=request.extensions,
+        )
 
 
 async def _body(response: httpx2.Response) -> bytes:

@@ -16,7 +16,7 @@ import numpy as np
 
 from fpo_jax.errors import InputError, shortened
 from fpo_jax.experiments.core.wording import EXTRA
-from fpo_jax.experiments.judging.access import ApiKey
+from fpo_jax.experiments.judging.access import ADDRESS, ApiKey
 from fpo_jax.experiments.judging.answer_files import AnswerPair
 from fpo_jax.experiments.judging.question import fill
 from fpo_jax.experiments.judging.reply import NotReply, Reply, read_reply, understand
@@ -70,6 +70,24 @@ class Endpoint(NamedTuple):
     parallel: int = 4
     retries: int = 5
     timeout: float = 60.0
+
+    def check(self) -> None:
+        """Check, before anything is written, that the endpoint can be asked.
+
+        Raises:
+            InputError: when the extra is not there, or the address or the model's name cannot be sent.
+        """
+        openai()
+        import httpx2  # which it brings
+
+        try:
+            httpx2.URL(self.url)
+        except httpx2.InvalidURL as error:
+            raise InputError("endpoint", self.url, f"{ADDRESS} ({error})") from error
+        try:
+            self.model.encode()
+        except UnicodeEncodeError as error:
+            raise InputError("judge_model", self.model, "text in UTF-8") from error
 
     def first(self, index: int) -> str:
         """Return which answer of a pair stands first, "a" or "b": a fair coin, the same each time."""

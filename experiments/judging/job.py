@@ -10,7 +10,7 @@ from fpo_jax.experiments.core.wording import as_text
 from fpo_jax.experiments.judging.access import ApiKey, require_private, require_url
 from fpo_jax.experiments.judging.answer_files import matched, pairs_digest
 from fpo_jax.experiments.judging.counts import assess, parse_counts
-from fpo_jax.experiments.judging.endpoint import Endpoint, openai
+from fpo_jax.experiments.judging.endpoint import Endpoint
 from fpo_jax.experiments.judging.pairwise import Judge, judge_pairs
 from fpo_jax.experiments.judging.question import load_template
 from fpo_jax.experiments.judging.scorer import Scorer, load_score
@@ -57,7 +57,7 @@ def of_files(
             requests.retries,
             requests.timeout,
         )
-        openai()  # before anything is written
+        judge.check()
     else:
         judge = Scorer(load_score(settings.scorer or ""), settings.tie_margin or 0.0)
     reported: dict[str, Any] = {}

@@ -11,7 +11,7 @@ from fpo_jax.engine.initial import SEED_LIMIT
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.declared import Declared, standing_in
 from fpo_jax.experiments.core.settings import load
-from fpo_jax.experiments.judging.access import is_name, require_url
+from fpo_jax.experiments.judging.access import ADDRESS, is_name, require_url
 from fpo_jax.hyperparameters import count, flag, real, several, text
 
 OF_ENDPOINTS = ("judge_model", "both_orders", "template", "temperature", "max_tokens", "seed")
@@ -37,7 +37,7 @@ class JudgeSettings(Declared):
         None,
         "OpenAI-compatible endpoint whose model judges, such as https://api.openai.com/v1 or "
         "http://localhost:8000/v1; needs the extra `llm`",
-        naming="an address such as https://api.openai.com/v1",
+        naming=ADDRESS,
     )
     judge_model: str | None = text(
         None,

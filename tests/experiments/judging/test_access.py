@@ -25,11 +25,13 @@ def test_addresses():
         "https://host/v1?key=secret",
         "https://secret@host",
         "http://h#secret",
+        "https://me:secret@host:port",
+        "http://@secret",
     ):
         with pytest.raises(InputError, match="not shown") as refused:
             require_url(url)
         assert "secret" not in str(refused.value)
-    for url in ("localhost:8000", "ftp://host", "http://", "http://host:port"):
+    for url in ("localhost:8000", "ftp://host", "http://", "http://host:port", "http://h/a b", "http://h\n"):
         with pytest.raises(InputError, match="an address such as"):
             require_url(url)
 
@@ -50,7 +52,7 @@ def test_a_key_goes_over_https_or_stays_here():
     for host in elsewhere:
         require_private(f"https://{host}/v1", ApiKey("sk"))
         require_private(f"http://{host}/v1", ApiKey())  # nothing is sent that could be read
-        with pytest.raises(InputError, match='must be https, .* or --key-variable "" to send none'):
+        with pytest.raises(InputError, match=r'must be https, .* or --key-variable "" to send none'):
             require_private(f"http://{host}/v1", ApiKey("sk"))
     assert is_loopback("::1")
     assert not is_loopback("")

@@ -27,6 +27,6 @@ def test_a_file_that_lies_here_stands_in_for_no_module(folder, capsys):
     """The working directory is searched last, so that what was unpacked in it is not imported unasked."""
     (folder / "timeit.py").write_text("def timeit(p, r): return len(r)\n", encoding="utf-8")
     sys.modules.pop("timeit", None)
-    status, out, _ = call(capsys, *SCORED, "scorers:length")
+    status, _, _ = call(capsys, *SCORED, "scorers:length")
     assert status == 0
     assert importlib.util.find_spec("timeit").origin != str(folder / "timeit.py")

@@ -101,6 +101,11 @@ def test_configurations_of_others_are_refused(folder, capsys):
         '{"scorers": "x"}': "nearest: scorer",
         '{"answers": 3, "scorer": "scorers:length"}': "answers = 3",
         '{"scorer": "scorers:length", "answers": ["a.jsonl", "b.jsonl"], "seed": -1}': "seed = -1",
+        '{"tie_margin": [1.0, 2.0]}': "tie_margin = [1.0, 2.0]: must be a finite number",
+        '{"tie_margin": [null, []]}': "tie_margin = [None, []]: must be a finite number",
+        f'{{"tie_margin": {10**400}}}': "must be a finite number",
+        '{"scorer": "s", "answers": ["a\\u0000b", "b.jsonl"]}': "given again, as --scorer s",
+        "[" * 200_000: "config = config.json: must be a readable JSON file",
     }
     for content, complaint in contents.items():
         (folder / "config.json").write_text(content, encoding="utf-8")

@@ -76,9 +76,9 @@ def test_accounts_are_known_to_their_own_host_alone():
         ("https://api.openai.com.evil.example/v1", None),
     ):
         request = httpx2.Request("POST", url, headers={"OpenAI-Organization": "org"})
-        sender._strip(request)
-        assert request.headers.get("OpenAI-Organization") == mine
-        assert request.headers["Authorization"] == "Bearer sk"
+        sent = sender._stripped(request)
+        assert sent.headers.get("OpenAI-Organization") == mine
+        assert sent.headers["Authorization"] == "Bearer sk"
     asyncio.run(sender.aclose())
 
 
