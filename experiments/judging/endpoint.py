@@ -2,7 +2,7 @@
 
 Requests and their repetition are the `openai` package's: what was refused for a while (408, 409, 429, 5xx)
 or was lost on the way is asked again, after as long as `Retry-After` says or twice as long each time. How
-they are sent and what is read of an answer is `client`'s. The key stands in the request and nowhere else:
+they are sent and what is read of an answer is `llm.client`'s. The key stands in the request and nowhere else:
 every text that comes back is cleared of it.
 """
 
@@ -106,7 +106,7 @@ class Endpoint(NamedTuple):
 
     async def _judge(self, pairs: Mapping[int, AnswerPair], record: Callable[[Verdict], None]) -> None:
         package, left = openai(), iter(pairs.items())
-        from fpo_jax.experiments.judging.client import BoundedClient  # which needs the package
+        from fpo_jax.experiments.judging.llm.client import BoundedClient  # which needs the package
 
         async def work(client: Any, left: Iterator[tuple[int, AnswerPair]]) -> None:
             for index, pair in left:

@@ -14,7 +14,7 @@ import asyncio
 
 import httpx2
 
-from fpo_jax.experiments.judging import client
+from fpo_jax.experiments.judging.llm import client
 from tests.experiments.judging.llm.conftest import KEY, counts, judge, longer, said, verdicts
 
 
