@@ -39,25 +39,7 @@ def of_files(
     config = {**settings.as_dict(), "answers_sha256": pairs_digest(pairs)}
     judge: Judge
     if settings.endpoint:
-        config["endpoint"] = require_url(settings.endpoint)
-        template = load_template(None if settings.template is None else Path(settings.template))
-        config["template_sha256"] = hashlib.sha256(template.encode()).hexdigest()
-        key = ApiKey.from_environment(requests.key_variable)
-        require_private(config["endpoint"], key)
-        judge = Endpoint(
-            config["endpoint"],
-            settings.judge_model or "",
-            key,
-            template,
-            None if isinstance(settings.temperature, str) else settings.temperature,
-            None if isinstance(settings.max_tokens, str) else settings.max_tokens,
-            settings.both_orders,
-            settings.seed,
-            requests.parallel,
-            requests.retries,
-            requests.timeout,
-        )
-        judge.check()
+        judge = _endpoint(settings, requests, config)
     else:
         judge = Scorer(load_score(settings.scorer or ""), settings.tie_margin or 0.0)
     reported: dict[str, Any] = {}
@@ -74,6 +56,30 @@ def of_files(
     if given.out is None:
         finish(verdicts)
     return reported
+
+
+def _endpoint(settings: JudgeSettings, requests: Requests, config: dict[str, Any]) -> Endpoint:
+    """Return the endpoint, once it can be asked, and write down what verdicts rest on."""
+    config["endpoint"] = require_url(settings.endpoint or "")
+    template = load_template(None if settings.template is None else Path(settings.template))
+    config["template_sha256"] = hashlib.sha256(template.encode()).hexdigest()
+    key = ApiKey.from_environment(requests.key_variable)
+    require_private(config["endpoint"], key)
+    endpoint = Endpoint(
+        config["endpoint"],
+        settings.judge_model or "",
+        key,
+        template,
+        None if isinstance(settings.temperature, str) else settings.temperature,
+        None if isinstance(settings.max_tokens, str) else settings.max_tokens,
+        settings.both_orders,
+        settings.seed,
+        requests.parallel,
+        requests.retries,
+        requests.timeout,
+    )
+    endpoint.check()
+    return endpoint
 
 
 def _report(settings: JudgeSettings, verdicts: list[Verdict], command: str) -> dict[str, Any]:
