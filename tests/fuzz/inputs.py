@@ -71,6 +71,16 @@ def is_one_line(complaint):
     return whole and all(one.isprintable() or "\udc80" <= one <= "\udcff" for one in said)
 
 
+def tried(read, *arguments):
+    """Return what is read, or None after a complaint of one line; no other exception is one."""
+    try:
+        return read(*arguments)
+    except InputError as error:
+        complaint = error
+    assert is_one_line(complaint), repr(complaint)
+    return None
+
+
 def as_json(value):
     """Return a value as the bytes of a JSON file, with what is no JSON in it, too."""
     return json.dumps(value).encode()

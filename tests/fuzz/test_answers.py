@@ -12,7 +12,7 @@ from fpo_jax.experiments.judging.answer_files import read_answers
 from fpo_jax.experiments.judging.counts import Counts, assess, parse_counts
 from fpo_jax.experiments.judging.question import FIELDS, fill, load_template
 from fpo_jax.experiments.judging.settings import JudgeSettings, settings_of
-from tests.fuzz.judging import DEEP, FUZZED, JSON, TEXT, as_json, damaged, tried
+from tests.fuzz.inputs import DEEP, FUZZED, JSON, TEXT, as_json, damaged, tried
 
 pytestmark = pytest.mark.slow
 ANSWER = st.builds(

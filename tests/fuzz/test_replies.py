@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpo_jax.experiments.judging.reply import NotReply, Reply, read_reply, understand
-from tests.fuzz.judging import DEEP, FUZZED, JSON, TEXT, as_json, damaged
+from tests.fuzz.inputs import DEEP, FUZZED, JSON, TEXT, as_json, damaged
 
 PIECES = (
     "[[A]]",

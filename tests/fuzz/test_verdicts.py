@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpo_jax.experiments.judging.verdicts import OUTCOMES, Verdict, count_verdicts, position, read_verdicts
-from tests.fuzz.judging import FUZZED, JSON, damaged
+from tests.fuzz.inputs import FUZZED, JSON, damaged
 
 PAIRS = 4
 GOOD = [
