@@ -159,13 +159,16 @@ def test_no_link_is_written_through(folder, capsys, numbers_alone):
     kept.symlink_to(folder / "mine.txt")
     status, out, err = call(capsys, *SCORED, "scorers:interrupted", "--out", "result", "--resume")
     assert (status, out) == (2, "")
-    assert "a plain file" in err
+    assert "free for the judging's work (it holds verdicts.jsonl)" in err
     assert (folder / "mine.txt").read_text(encoding="utf-8") == "mine"
 
 
 def test_verdicts_of_others_are_asked_again_where_they_are_none(folder, capsys, numbers_alone):
     call(capsys, *SCORED, "scorers:length", "--out", "result")
-    path = folder / "result" / "verdicts.jsonl"
+    path = folder / "again.partial" / "verdicts.jsonl"
+    path.parent.mkdir()
+    for name in ("config.json", "verdicts.jsonl"):
+        (folder / "result" / name).rename(path.with_name(name))
     lines = path.read_text(encoding="utf-8").splitlines()
     lines[0] = "[" * 200_000
     lines[1] = '{"pair": 1, "outcome": "win", "meant": 5}'
@@ -173,7 +176,7 @@ def test_verdicts_of_others_are_asked_again_where_they_are_none(folder, capsys, 
     path.write_text("\n".join(lines), encoding="utf-8")
     seen = sys.modules["scorers"].seen
     seen.clear()
-    status, out, _ = call(capsys, *SCORED, "scorers:length", "--out", "result", "--resume", "--json")
+    status, out, _ = call(capsys, *SCORED, "scorers:length", "--out", "again", "--resume", "--json")
     assert status == 0
     (row,) = json.loads(out)["comparisons"]
     assert (row["wins"], row["losses"], row["ties"], row["errors"]) == (3, 2, 1, 0)
