@@ -1,12 +1,12 @@
 # Every target does all set-up itself, in a virtual environment; a second call installs nothing. PYTHON names the interpreter to build it from (3.11 or newer).
-# VENV is where it is built. What goes into it stands in locks/, with hashes: the newest of JAX need Python 3.12.
+# VENV is where it is built. What goes into it stands in locks/: the newest of JAX need Python 3.12.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 LOCKS := locks/$(shell $(or $(wildcard $(BIN)/python),$(PYTHON)) -c \
   'import sys; print("oldest" if sys.version_info < (3, 12) else "newest")' 2>/dev/null)
-# Installs what a lock lists, as it is: no search, no building, and no file whose hash the lock has not.
+# Installs what a lock lists and nothing else: no file whose hash the lock lacks, and none that would have to be built.
 PIP = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
 LOCKED = $(PIP) --require-hashes --only-binary :all: -r
 
@@ -60,9 +60,9 @@ $(VENV)/dev $(VENV)/notebooks $(VENV)/cuda12 $(VENV)/cuda13: $(VENV)/%: $(LOCKS)
 	@touch $@
 
 # PyTorch for the CPU where pip finds it, else what the index has, which on Linux brings CUDA along.
-$(VENV)/llm: $(LOCKS)/llm.txt $(LOCKS)/torch.txt locks/torch-cpu.txt $(VENV)/dev
+$(VENV)/llm: $(LOCKS)/llm.txt $(LOCKS)/torch.txt $(LOCKS)/torch-cpu.txt $(VENV)/dev
 	$(LOCKED) $<
-	$(LOCKED) locks/torch-cpu.txt 2>/dev/null || $(LOCKED) $(LOCKS)/torch.txt
+	$(LOCKED) $(LOCKS)/torch-cpu.txt 2>/dev/null || $(LOCKED) $(LOCKS)/torch.txt
 	@touch $@
 
 # Writes the locks anew. Versions stay where they can; UPGRADE="--upgrade-package jinja2" moves one, UPGRADE=--upgrade all.
