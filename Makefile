@@ -1,14 +1,16 @@
 # Every target does all set-up itself, in a virtual environment; a second call installs nothing. PYTHON names the interpreter to build it from (3.11 or newer).
-# VENV is where it is built, and PINS the versions that go into it: the newest of JAX need Python 3.12.
+# VENV is where it is built. What goes into it stands in locks/: the newest of JAX need Python 3.12.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SET := $(shell $(or $(wildcard $(BIN)/python),$(PYTHON)) -c \
+LOCKS := locks/$(shell $(or $(wildcard $(BIN)/python),$(PYTHON)) -c \
   'import sys; print("oldest" if sys.version_info < (3, 12) else "newest")' 2>/dev/null)
-PINS ?= constraints/$(SET).txt
+# Installs what a lock lists and nothing else: no file whose hash the lock lacks, and none that would have to be built.
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
+LOCKED = $(PIP) --require-hashes --only-binary :all: -r
 
-.PHONY: install reproduce test test-slow test-llm mutants bench notebooks clean
+.PHONY: install reproduce test test-slow test-llm mutants bench notebooks lock clean
 
 # What `fpo-jax` needs, and nothing else.
 install: $(VENV)/runtime
@@ -49,20 +51,27 @@ $(VENV)/created:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/runtime: $(VENV)/created pyproject.toml $(PINS)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c $(PINS) -e .
+$(VENV)/runtime: $(VENV)/created pyproject.toml $(LOCKS)/runtime.txt
+	$(LOCKED) $(LOCKS)/runtime.txt
+	$(PIP) --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/dev: $(VENV)/runtime
-	$(BIN)/pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[dev]'
+$(VENV)/dev $(VENV)/notebooks $(VENV)/cuda12 $(VENV)/cuda13: $(VENV)/%: $(LOCKS)/%.txt $(VENV)/runtime
+	$(LOCKED) $<
 	@touch $@
 
-$(VENV)/llm: $(VENV)/dev
-	$(BIN)/pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[dev,llm-test]'
+# PyTorch for the CPU where pip finds it, else what the index has, which on Linux brings CUDA along.
+$(VENV)/llm: $(LOCKS)/llm.txt $(LOCKS)/torch.txt $(LOCKS)/torch-cpu.txt $(VENV)/dev
+	$(LOCKED) $<
+	$(LOCKED) $(LOCKS)/torch-cpu.txt 2>/dev/null || $(LOCKED) $(LOCKS)/torch.txt
 	@touch $@
 
-$(VENV)/notebooks: $(VENV)/runtime
-	$(BIN)/pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[notebooks]'
+# Writes the locks anew. Versions stay where they can; UPGRADE="--upgrade-package jinja2" moves one, UPGRADE=--upgrade all.
+lock: $(VENV)/uv
+	locks/write $(BIN)/uv $(UPGRADE)
+
+$(VENV)/uv: locks/uv.txt $(VENV)/created
+	$(LOCKED) $<
 	@touch $@
 
 clean:
@@ -84,13 +93,9 @@ gpu:
 	  echo "make gpu: there is no NVIDIA GPU here: DEVICE=cpu rehearses the tests" >&2; exit 2; }
 	@$(MAKE) --no-print-directory $(if $(REHEARSED),,VENV=.venv/cuda) on-device
 
-on-device: $(if $(GPU_PYTHON),,$(VENV)/$(if $(REHEARSED),dev,gpu))
+on-device: $(if $(GPU_PYTHON),,$(VENV)/dev $(if $(REHEARSED),,$(VENV)/$(CUDA)))
 	@$(ON_DEVICE) -c 'import jax; found = jax.default_backend(); found == "$(DEVICE)" or \
 	  exit(f"make gpu: JAX {jax.__version__} finds no GPU here, only a {found}: DEVICE=cpu rehearses the tests")'
 	$(ON_DEVICE) -m pytest -q -n 4 $(patsubst %,tests/%.py,test_gpu test_steering test_oracle \
   objectives/test_exact objectives/test_penalties objectives/test_effective_reward \
   followers/test_gradient followers/test_best_response engine/test_sweep)
-
-$(VENV)/gpu: $(VENV)/dev
-	$(BIN)/pip install --quiet --disable-pip-version-check -c $(PINS) 'jax[$(CUDA)]'
-	@touch $@

@@ -1,0 +1,177 @@
+"""What `make` installs is pinned and hashed, and is what pyproject.toml asks for."""
+
+import hashlib
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.helpers import ROOT
+
+SETS = {"oldest": "3.11", "newest": "3.13"}
+"""With the Python that tests each."""
+LOCKS = sorted(ROOT.glob("locks/**/*.txt"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+# What `make` installs for an extra: these locks on top of each other.
+LAYERS = {
+    "": ["runtime"],
+    "dev": ["runtime", "dev"],
+    "notebooks": ["runtime", "notebooks"],
+    "llm": ["runtime", "dev", "llm"],
+    "llm-test": ["runtime", "dev", "llm", "torch"],
+}
+LEFT_OUT = {"promise", "toml", *PROJECT["tool"]["uv"]["exclude-dependencies"]}
+
+
+def pins(*paths):
+    """Pinned versions by name, for the Python that is tested; every line is a comment, a pin or a hash."""
+    found = {}
+    for path in paths:
+        entries = re.sub(r"\\\n", "", path.read_text(encoding="utf-8")).splitlines()
+        for entry in (line for line in entries if line and not line.lstrip().startswith("#")):
+            pin, *hashes = entry.split(" --hash=")
+            requirement = Requirement(pin)
+            (specifier,) = requirement.specifier
+            assert specifier.operator == "==", entry
+            assert "*" not in specifier.version, entry
+            assert requirement.url is None
+            assert hashes, f"{path}: {requirement.name} has no hash"
+            assert all(re.fullmatch(r"sha256:[0-9a-f]{64}\s*", one) for one in hashes), entry
+            python = SETS.get(path.parent.name, "3.11")
+            its = {"python_version": python, "python_full_version": f"{python}.0"}
+            if not requirement.marker or requirement.marker.evaluate(its):
+                assert found.setdefault(requirement.name, specifier.version) == specifier.version, entry
+    return found
+
+
+def layered(versions, extra):
+    return pins(*(ROOT / "locks" / versions / f"{layer}.txt" for layer in LAYERS[extra]))
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: str(path.relative_to(ROOT / "locks")))
+def test_every_pin_has_hashes_and_no_file_names_an_index(path):
+    assert pins(path)
+    assert "://" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("versions", SETS)
+def test_a_package_has_one_version_in_all_locks_that_are_installed_together(versions):
+    folder = ROOT / "locks" / versions
+    assert {path.stem for path in folder.iterdir()} == {
+        layer for names in LAYERS.values() for layer in names
+    } | {
+        "torch-cpu",
+        "cuda12",
+        "cuda13",
+    }
+    pins(*(folder / f"{name}.txt" for name in ("runtime", "dev", "notebooks", "llm", "torch")))
+    for cuda in ("cuda12", "cuda13"):
+        found = pins(*(folder / f"{name}.txt" for name in ("runtime", "dev", cuda)))
+        assert found[f"jax-{cuda}-plugin"] == found[f"jax-{cuda}-pjrt"] == found["jaxlib"]
+
+
+@pytest.mark.parametrize("extra", LAYERS)
+@pytest.mark.parametrize("versions", SETS)
+def test_locks_have_all_that_is_asked_for_in_versions_that_are_allowed(versions, extra):
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert set(LAYERS) == {"", *extras}
+    asked = PROJECT["project"]["dependencies"] + PROJECT["build-system"]["requires"] + extras.get(extra, [])
+    found = layered(versions, extra)
+    for requirement in map(Requirement, asked):
+        if requirement.name != "fpo-jax":
+            name = canonicalize_name(requirement.name)
+            assert requirement.specifier.contains(found[name]), f"{requirement} is pinned at {found[name]}"
+
+
+@pytest.mark.parametrize("extra", LAYERS)
+def test_locks_have_what_packages_need_of_each_other(extra):
+    found = layered("oldest" if sys.version_info < (3, 12) else "newest", extra)
+    installed = {canonicalize_name(one.name): one for one in importlib.metadata.distributions()}
+    at_hand = [
+        name for name, version in found.items() if name in installed and installed[name].version == version
+    ]
+    assert at_hand
+    for requirement in (Requirement(text) for name in at_hand for text in installed[name].requires or []):
+        needed = canonicalize_name(requirement.name)
+        if (not requirement.marker or requirement.marker.evaluate({"extra": ""})) and needed not in LEFT_OUT:
+            assert requirement.specifier.contains(found[needed]), (
+                f"{requirement} is pinned at {found[needed]}"
+            )
+
+
+@pytest.mark.parametrize("versions", SETS)
+def test_what_nobody_maintains_is_left_out(versions):
+    assert {"hf-transfer", "tensorflow-datasets"} <= LEFT_OUT
+    for path in (ROOT / "locks" / versions).iterdir():
+        assert not LEFT_OUT & set(pins(path))
+
+
+def test_versions_that_are_chosen_by_hand_are_those_of_the_locks():
+    chosen = (ROOT / "locks/oldest.in").read_text(encoding="utf-8").split("\n", 1)[1].split()
+    found = layered("oldest", "llm")
+    assert {line.split("==")[0]: found[line.split("==")[0]] for line in chosen} == dict(
+        line.split("==") for line in chosen
+    )
+    for versions in SETS:
+        (torch,) = pins(ROOT / "locks" / versions / "torch-cpu.txt").items()
+        assert torch == ("torch", layered(versions, "llm-test")["torch"] + "+cpu")
+
+
+@pytest.fixture
+def make(tmp_path):
+    """`make install` of a package of one module, with a lock that has the hash that is given."""
+    wheel = tmp_path / "tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny.py", "")
+        archive.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+        archive.writestr(
+            "tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("tiny-1.0.dist-info/RECORD", "")
+    pip = tmp_path / "venv/bin/pip"
+    pip.parent.mkdir(parents=True)
+    install = f'exec {sys.executable} -m pip "$@" --target {tmp_path}/installed'
+    # The project itself, which is installed last, is left out.
+    pip.write_text(f'#!/bin/sh\n[ "${{*%-e .}}" != "$*" ] || {install}\n', encoding="utf-8")
+    pip.chmod(0o755)
+    for name in ("pyproject.toml", "venv/created"):
+        (tmp_path / name).touch()
+
+    def run(sha256):
+        (tmp_path / "runtime.txt").write_text(f"tiny==1.0 --hash=sha256:{sha256}\n", encoding="utf-8")
+        return subprocess.run(
+            ["make", "-f", ROOT / "Makefile", "VENV=venv", "LOCKS=.", "install"],
+            cwd=tmp_path,
+            env=os.environ
+            | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_CONFIG_FILE": os.devnull},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+        )
+
+    run.sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    run.installed = tmp_path / "installed/tiny.py"
+    run.done = tmp_path / "venv/runtime"
+    return run
+
+
+def test_make_refuses_a_file_whose_hash_is_not_in_the_lock(make):
+    made = make("0" * 64)
+    assert made.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in made.stderr
+    assert not make.installed.exists()
+    assert not make.done.exists()
+
+
+def test_make_installs_a_file_whose_hash_is_in_the_lock(make):
+    made = make(make.sha256)
+    assert made.returncode == 0, made.stderr
+    assert make.installed.exists()
+    assert make.done.exists()
