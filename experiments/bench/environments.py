@@ -35,6 +35,24 @@ class BenchArguments(Protocol):
     out: Path | None
 
 
+def chosen_environments(asked: BenchArguments) -> tuple[str, ...]:
+    """Return the environments to measure, once all that is asked of them is known to be right.
+
+    Raises:
+        InputError: names an unknown environment or objective.
+    """
+    environments = tuple(dict.fromkeys(asked.only)) or tuple(ENVIRONMENTS)
+    for name in environments:
+        require_known("only", name, ENVIRONMENTS)
+    for name in asked.objectives:
+        require_known("objectives", name, OBJECTIVES)
+    if not asked.objectives:
+        raise InputError("objectives", "nothing", "one or more")
+    if asked.iterations is not None:
+        require("iterations", asked.iterations, count(1, "iterations that are timed"))
+    return environments
+
+
 def bench_environments(asked: BenchArguments, command: str) -> dict[str, Any]:
     """Measure, print the table unless JSON is asked for, write the folder if one is, and return the JSON.
 
@@ -43,16 +61,7 @@ def bench_environments(asked: BenchArguments, command: str) -> dict[str, Any]:
     Raises:
         InputError: names an unknown environment or objective, or a folder that cannot be written.
     """
-    environments = tuple(dict.fromkeys(asked.only)) or tuple(ENVIRONMENTS)
-    objectives = tuple(dict.fromkeys(asked.objectives))
-    for name in environments:
-        require_known("only", name, ENVIRONMENTS)
-    for name in objectives:
-        require_known("objectives", name, OBJECTIVES)
-    if not objectives:
-        raise InputError("objectives", "nothing", "one or more")
-    if asked.iterations is not None:
-        require("iterations", asked.iterations, count(1, "iterations that are timed"))
+    environments, objectives = chosen_environments(asked), tuple(dict.fromkeys(asked.objectives))
     if asked.out is not None:
         require_writable(asked.out)
     repeats = min(asked.repeats, MOST_REPEATS)

@@ -11,9 +11,11 @@ from fpo_jax.experiments.bench.result import Benchmark, as_json
 
 def lines(bench: Benchmark) -> Iterator[str]:
     """Yield the table that people read."""
-    machine, cpu = as_json(bench)["machine"], jax.default_backend() == "cpu"
+    told, cpu = as_json(bench), jax.default_backend() == "cpu"
+    machine, versions = told["machine"], told["versions"]
     yield f"every environment by its recipe, {bench.precision}, {jax.default_backend()}"
     yield f"{machine['processor']}, {machine['cores']} cores, {machine['devices']} devices"
+    yield f"Python {versions['python']}, JAX {versions['jax']}, jaxlib {versions['jaxlib']}"
     for name, what in (("flops", "GFLOP/s of matrix products"), ("transcendentals", "G/s of exp or log")):
         rate = getattr(bench.peak, name)
         yield f"peak: {rate.wall / 1e9:.3g} {what}" + f", {rate.cpu / 1e9:.3g} in a CPU second" * cpu

@@ -35,6 +35,9 @@ class BenchOptions:
     """Precision of every environment."""
     cold: Literal["none", "last", "all"] = "last"
     """Cold starts of every environment: none, under the last of the objectives, or under all."""
+    against: str | None = None
+    """Another Python, such as .venv/newest/bin/python: measure every environment by either, in turns, and
+    print the ratio."""
     json: bool = False
     """End with one JSON object on standard output, in place of the table of all environments."""
     out: Path | None = None
@@ -73,7 +76,15 @@ def bench_command(arguments: Sequence[str]) -> int:
     require("repeats", given.repeats, count(9, "timed repetitions"))
     if "environments" not in given.which and (given.json or given.out is not None):
         raise InputError("which", " ".join(given.which), "environments among others, for --json or --out")
+    if given.against is not None and (given.which != ("environments",) or given.out is not None):
+        raise InputError("against", given.against, "left out beside --out and beside other benchmarks")
     report = None
+    if given.against is not None:
+        from fpo_jax.experiments.bench.against import bench_against
+        from fpo_jax.experiments.bench.environments import chosen_environments
+
+        bench_against(given.against, chosen_environments(given), given)
+        return 0
     if "environments" in given.which:
         from fpo_jax.experiments.bench.environments import bench_environments
 

@@ -2,13 +2,15 @@
 
 import csv
 import json
+import sys
 
 import jax
 import pytest
 
 from fpo_jax.experiments.bench import peak_rates
+from fpo_jax.experiments.bench.against import Compared, compared, lines
 from fpo_jax.experiments.bench.figures import draw
-from tests.helpers import call
+from tests.helpers import ROOT, call
 
 TINY = ["--only", "linear", "--batches", "2", "--iterations", "16", "--repeats", "1", "--cold", "none"]
 
@@ -61,7 +63,38 @@ BAD = {
     "folder": (["--out", "."], "out = .", "another folder"),
     "nothing to write": (["linear", "--json"], "which = linear", "environments among others"),
     "cold": (["--cold", "most"], "most", "none"),
+    "no Python": (["--against", "./python9"], "against = ./python9", "No such file"),
+    "no Python of ours": (["--against", "/bin/false"], "against = /bin/false", "it says nothing"),
+    "of others": (["linear", "--against", "python"], "against = python", "left out beside"),
 }
+
+
+def test_two_pythons_are_compared_turn_by_turn():
+    def report(*cpu):
+        named = zip(("myopic", "exact"), cpu, strict=True)
+        of = {"environment": "linear"}
+        rows = [
+            of | {"objective": name, "seconds_per_seed": {"256": {"wall": 9.0, "cpu": x}}}
+            for name, x in named
+        ]
+        return {"rows": rows}
+
+    mine, other = compared([(report(1.0, 4.0), report(2.0, 4.0)), (report(3.0, 4.0), report(3.0, 8.0))])
+    # medians: 2 here and 2.5 there, ratios of the turns 2 and 1; 4 here and 6 there, 1 and 2
+    assert mine == Compared("linear", "myopic", 256, 2.0, 2.5, 1.25, 1.0, 2.0)
+    assert other == Compared("linear", "exact", 256, 4.0, 6.0, 1.5, 1.0, 2.0)
+    assert [*lines([mine], {"here": "Python 3.11"})][-1].split()[2:6] == ["256", "2.0e+00", "2.5e+00", "1.25"]
+
+
+@pytest.mark.slow
+def test_a_python_is_compared_with_itself(capsys, monkeypatch):
+    """Its turn takes some seconds, most of them to start and to compile."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    status, out, err = call(capsys, "bench", *TINY[:-2], "--against", sys.executable, "--json")
+    assert status == 0, err
+    report = json.loads(out)
+    assert report["here"] == report["there"]
+    assert all(row["low"] <= row["high"] and row["here"] > 0 for row in report["rows"])
 
 
 @pytest.mark.parametrize("case", BAD)
