@@ -1,7 +1,6 @@
 """How much memory programs and runs take, and how much is free: estimated before anything is allocated."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,31 +13,31 @@ from fpo_jax.errors import InputError
 FREE_SHARE = 0.8
 """Share of the free memory that what is computed at once may take."""
 STATES = 2
-"""How often a program holds the states and instances of its runs: as they come in, and as they go out.
-
-What it holds between is not seen by shapes. On default sizes XLA asks for 1.6 to 2.6 times the shapes under
-labels with a tabular policy by LU, with the linear and the neural environment; 5 to 10 times where a solve is
-iterative or all texts are enumerated; 60 times, 0.4 MB a seed, where preferences compare all pairs. So runs
-that take more than `LARGE` of what is free are compiled before they begin, and XLA is asked.
-"""
+"""How often a program holds the states and instances of its runs: as they come in, and as they go out."""
 HOST_TRACES = 3
 """How often the host holds the entries of runs that are watched: part by part, together, and those reported."""
 LARGE = 0.01
-"""Share of the free memory beyond which the shapes of a run are not trusted, and XLA is asked."""
+"""Share of the memory beyond which a kept program is compiled to ask XLA, though its call compiles it again."""
 UNLIMITED = 2**60
 """A control group that says more has no limit."""
 
 
 class Prepared(NamedTuple):
-    """A program before it is called.
+    """A program that is lowered for arguments; JAX keeps its compilation for the call.
 
     Attributes:
         shapes: of what it returns.
-        lower: lowers it; the compilation that follows is the one that its call would need.
+        lowered: by JAX.
+        is_kept: whether it is one of `fpo_jax.engine.kept_programs`, whose call compiles it again.
     """
 
     shapes: Any
-    lower: Callable[[], Any]
+    lowered: Any
+    is_kept: bool = False
+
+    def compiled_bytes(self) -> int:
+        """Return what it takes on one device while it runs, as XLA says."""
+        return program_bytes(self.lowered.compile())
 
 
 class Need(NamedTuple):
@@ -53,14 +52,10 @@ class Need(NamedTuple):
     entry: float
 
 
-LEAST = Need(seed=16, entry=5)
-"""What every run takes: its key; a metric in float32 and whether all was finite."""
-
-
 def prepared(program: Any, *arguments: Any, **static: Any) -> Prepared:
-    """Return a program before it is called with these arguments, of which shapes will do."""
-    shapes = program.jitted.eval_shape(*arguments, **static)
-    return Prepared(shapes, partial(program.jitted.lower, *arguments, **static))
+    """Return a program, lowered for these arguments, of which shapes will do."""
+    lowered = program.jitted.lower(*arguments, **static)
+    return Prepared(lowered.out_info, lowered)
 
 
 def tree_bytes(tree: PyTree) -> int:
@@ -116,6 +111,8 @@ class Asked(NamedTuple):
         seeds, entries: how many; an entry of the state before any update comes besides.
         every: iterations from one entry to the next.
         watched: whether they run part by part, and the host gathers what they write down.
+        devices: how many of them compute.
+        room: bytes that can be used on all of them.
     """
 
     environment: str
@@ -123,50 +120,51 @@ class Asked(NamedTuple):
     entries: int
     every: int
     watched: bool
+    devices: int
+    room: float
 
-    def require(self, need: Need, devices: Sequence[jax.Device], least: str = "") -> None:
-        """Check that these runs fit into memory; `least` is a word for complaints, where they need more.
+    def require(self, need: Need) -> None:
+        """Check that these runs fit into memory.
 
         Raises:
             InputError: says how many seeds fit, or how many iterations of one seed.
         """
-        room = usable_bytes(devices)
-        one = need.seed + need.entry * (self.entries + 1)
+        room, one = self.room, need.seed + need.entry * (self.entries + 1)
         if self.seeds * one <= room:
             return
         can = f"{_shown(room)} can be used"
         if one <= room:
-            allowed = f"at most {int(room // one)}: a run takes {least}{_shown(one)} a seed, and {can}"
+            allowed = f"at most {int(room // one)}: a run takes {_shown(one)} a seed, and {can}"
             raise InputError("seeds", self.seeds, allowed)
         fitting = int((room - need.seed) // need.entry) - 1 if need.entry else 0
         if fitting >= 1:
-            entry = f"an entry takes {least}{_shown(need.entry)}"
+            entry = f"an entry takes {_shown(need.entry)}"
             allowed = f"at most {fitting * self.every} with one seed: {entry}, and {can}"
             raise InputError("steps", self.entries * self.every, allowed)
-        allowed = f"smaller: one run takes {least}{_shown(one)}, and {can}"
+        allowed = f"smaller: one run takes {_shown(one)}, and {can}"
         raise InputError(self.environment, "of these sizes", allowed)
 
-    def require_programs(
-        self, begins: Prepared, goes_on: Prepared, part: int, devices: Sequence[jax.Device]
-    ) -> None:
+    def require_programs(self, begins: Prepared, goes_on: Prepared, part: int) -> None:
         """Check that the runs fit as these programs run them, of which the second takes `part` entries.
 
-        By shapes alone; where these are more than a little of what is free, the programs are compiled, and
-        XLA is asked. The runs need that compilation, too, and no second one.
+        By shapes alone first, so that nothing is compiled in vain. Shapes do not see what a program holds
+        between: XLA asks for 1.6 to 2.6 times the shapes in most environments, but for 5 to 10 times where a
+        solve is iterative or all texts are enumerated, and for 60 times where preferences compare all pairs.
+        So it is asked as well; of kept programs only where runs take more than `LARGE` of what can be used.
         """
         trace = goes_on.shapes[1]
         lanes = len(trace.finite)
         entry = tree_bytes(trace) / lanes / (part + 1)
         kept = entry * (HOST_TRACES if self.watched else 1)
         held = STATES * tree_bytes(begins.shapes) / lanes
-        self.require(Need(held, kept), devices)
-        if self.seeds * (held + kept * self.entries) <= LARGE * usable_bytes(devices):
+        self.require(Need(held, kept))
+        if begins.is_kept and self.seeds * (held + kept * self.entries) <= LARGE * self.room:
             return
         with jax.enable_x64(True):
-            most = program_bytes(begins.lower().compile())
-        most = max(most, program_bytes(goes_on.lower().compile()))
+            most = begins.compiled_bytes()
+        most = max(most, goes_on.compiled_bytes())
         written = 0 if self.watched else entry * (part + 1)  # within the program
-        self.require(Need(most * len(devices) / lanes - written, kept), devices)
+        self.require(Need(most * self.devices / lanes - written, kept))
 
 
 def _left_to_groups(groups: Path, own: Path) -> Iterator[float]:

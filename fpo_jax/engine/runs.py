@@ -12,7 +12,7 @@ from fpo_jax.engine.checks import call_program, check_beginning, check_players, 
 from fpo_jax.engine.compilation import OLDER, Compiled, is_traced
 from fpo_jax.engine.initial import Beginning, as_reals, begin_runs, in_double
 from fpo_jax.engine.lanes import first_lane, in_lanes, padded, placed
-from fpo_jax.engine.memory import LEAST, Asked, Prepared, prepared
+from fpo_jax.engine.memory import Asked, Prepared, prepared, usable_bytes
 from fpo_jax.engine.segments import OnEntry, Partway, Watch, entry_by_entry, in_segments, segment_lengths
 from fpo_jax.errors import InputError
 from fpo_jax.hyperparameters import kebab
@@ -139,13 +139,14 @@ def run_by(
     `prepare` prepares the programs as `call` calls them, so that memory is estimated before anything is drawn.
     """
     environment, leader, follower = as_reals((environment, leader, follower))
-    check_players(environment, leader, follower, keys, steps, every, initial)
     traced = is_traced((environment, leader, follower, keys, initial))
     if watch is not None and traced:
         allowed = "None within a function that JAX traces (jit, vmap, grad): there are no numbers yet to see"
         raise InputError("on_entry", "given", allowed)
     how = {"steps": steps, "record": record, "every": every, "keep_states": keep_states}
-    if not traced:
+    if traced:
+        check_players(environment, leader, follower, keys, steps, every, initial)
+    else:
         estimated = {"devices": devices, "initial": initial, "watched": watch is not None, "prepare": prepare}
         require_memory(environment, leader, follower, keys, **how, **estimated)
     used = tuple(devices[: len(keys)])
@@ -189,18 +190,18 @@ def require_memory(
     prepare: Callable[..., Prepared] = prepared,
     **how: Any,
 ) -> None:
-    """Check that such runs, as `run_by` runs them, fit into memory; keys may be a shape.
+    """Check the players, and that such runs, as `run_by` runs them, fit into memory; keys may be a shape.
 
     Nothing is allocated.
 
     Raises:
-        InputError: says how many seeds, or iterations, fit.
+        InputError: as `check_players`, or says how many seeds, or iterations, fit.
     """
     environment, leader, follower = as_reals((environment, leader, follower))
     check_players(environment, leader, follower, keys, steps, every, initial)
     used = tuple(devices[: keys.shape[0]])
-    asked = Asked(kebab(type(environment).__name__), keys.shape[0], steps // every, every, watched)
-    asked.require(LEAST, used, "at least ")
+    sizes = keys.shape[0], steps // every, every, watched
+    asked = Asked(kebab(type(environment).__name__), *sizes, len(used), usable_bytes(used))
     with in_double((environment, follower, initial)) as precision:
         begins = prepare(begin_runs, environment, follower, keys, initial, devices=used, precision=precision)
     beginning = placed(begins.shapes, used)
@@ -215,7 +216,7 @@ def require_memory(
             entries=part,
             **how,
         )
-    asked.require_programs(begins, goes_on, part, used)
+    asked.require_programs(begins, goes_on, part)
 
 
 def first_divergence(trace: Trace) -> np.ndarray:
