@@ -67,7 +67,7 @@ class Neural(Peak):
         widths = self.rm_hidden.split(",")
         read = [int(width) if _is_count(width.strip()) else 0 for width in widths]
         if len(widths) > MOST_LAYERS or not all(0 < width <= LARGEST for width in read):
-            allowed = f"{MOST_LAYERS} or fewer integers >= 1 and <= {LARGEST}, separated by commas"
+            allowed = f"integers >= 1, separated by commas; at most {MOST_LAYERS}, each <= {LARGEST}"
             raise InputError("rm_hidden", self.rm_hidden, allowed)
 
     @property

@@ -144,10 +144,15 @@ class Asked(NamedTuple):
         allowed = f"smaller: one run takes {_shown(one)}, and {can}"
         raise InputError(self.environment, "of these sizes", allowed)
 
-    def require_programs(self, begins: Prepared, goes_on: Prepared, part: int) -> None:
-        """Check that the runs fit as these programs run them, of which the second takes `part` entries.
+    def require_programs(self, begins: Prepared, first: Prepared, goes_on: Prepared, part: int) -> None:
+        """Check that the runs fit as these programs run them.
 
-        By shapes alone first, so that nothing is compiled in vain. Shapes do not see what a program holds
+        Args:
+            begins: how all of them begin.
+            first: what the first run responds, and its data: an iteration holds as much of every run.
+            goes_on: `part` entries of all of them.
+
+        By shapes alone first, so that nothing is compiled in vain. Shapes do not see all that a program holds
         between: XLA asks for 1.6 to 2.6 times the shapes in most environments, but for 5 to 10 times where a
         solve is iterative or all texts are enumerated, and for 60 times where preferences compare all pairs.
         So it is asked as well; of kept programs only where runs take more than `LARGE` of what can be used.
@@ -156,7 +161,7 @@ class Asked(NamedTuple):
         lanes = len(trace.finite)
         entry = tree_bytes(trace) / lanes / (part + 1)
         kept = entry * (HOST_TRACES if self.watched else 1)
-        held = STATES * tree_bytes(begins.shapes) / lanes
+        held = STATES * tree_bytes(begins.shapes) / lanes + tree_bytes(first.shapes)
         self.require(Need(held, kept))
         if begins.is_kept and self.seeds * (held + kept * self.entries) <= LARGE * self.room:
             return

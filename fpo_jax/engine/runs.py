@@ -8,7 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from fpo_jax.engine.checks import call_program, check_beginning, check_players, named_if_not_differentiable
+from fpo_jax.engine.checks import (
+    call_program,
+    check_beginning,
+    check_players,
+    first_run,
+    named_if_not_differentiable,
+)
 from fpo_jax.engine.compilation import OLDER, Compiled, is_traced
 from fpo_jax.engine.initial import Beginning, as_reals, begin_runs, in_double
 from fpo_jax.engine.lanes import first_lane, in_lanes, padded, placed
@@ -205,6 +211,7 @@ def require_memory(
     with in_double((environment, follower, initial)) as precision:
         begins = prepare(begin_runs, environment, follower, keys, initial, devices=used, precision=precision)
     beginning = placed(begins.shapes, used)
+    first = prepare(first_run, beginning, follower, keys)
     part = segment_lengths(steps // every)[0] if watched else steps // every
     with named_if_not_differentiable(follower):
         goes_on = prepare(
@@ -216,7 +223,7 @@ def require_memory(
             entries=part,
             **how,
         )
-    asked.require_programs(begins, goes_on, part)
+    asked.require_programs(begins, first, goes_on, part)
 
 
 def first_divergence(trace: Trace) -> np.ndarray:
