@@ -28,6 +28,7 @@ test-slow: $(VENV)/dev
 # Tests of the extra for language models, which installs some gigabytes.
 test-llm: $(VENV)/llm
 	$(BIN)/pytest -q -n 2 --dist loadscope tests/experiments/llm tests/experiments/judging/llm
+	$(BIN)/pytest -q -m slow tests/experiments/judging/llm
 
 # Plants faults, one at a time, and shows which of them no test sees.
 MUTANTS ?= 20

@@ -50,9 +50,14 @@ def real(
     return _declared(default, kind=float, help=help, low=low, high=high, open=open, options=options)
 
 
-def count(default: int | None, help: str, *, low: int = 1, high: float = math.inf) -> Any:
-    """Declare an integer in [low, high], such as a number of steps: static, since shapes depend on it."""
-    return _declared(default, kind=int, help=help, low=low, high=high)
+def count(
+    default: int | None, help: str, *, low: int = 1, high: float = math.inf, options: Collection[str] = ()
+) -> Any:
+    """Declare an integer in [low, high], such as a number of steps: static, since shapes depend on it.
+
+    `options` are words that may stand in place of a number.
+    """
+    return _declared(default, kind=int, help=help, low=low, high=high, options=options)
 
 
 def choice(default: str | None, help: str, options: Collection[str]) -> Any:
@@ -132,7 +137,7 @@ def _accepts(field: dataclasses.Field, value: Any) -> bool:
     if kind is int:
         high = meta["high"] if math.isfinite(meta["high"]) else LARGEST
         return isinstance(value, int) and meta["low"] <= value <= high
-    if kind is str or np.asarray(value).dtype.kind not in "iuf":
+    if kind is str or isinstance(value, list | tuple | dict) or np.asarray(value).dtype.kind not in "iuf":
         return False
     values = np.asarray(value, dtype=float)
     above = values > meta["low"] if meta["open"] else values >= meta["low"]

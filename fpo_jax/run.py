@@ -66,15 +66,13 @@ def play(
     """Return the final state and the trace of a run, or of a part of it: a function to be traced.
 
     Args:
-        game, leader, follower: one instance, and the two players.
+        game, leader, follower, key: one instance, the two players, the key of the run.
         state: before iteration `first`.
-        key: of the run.
         steps: iterations T of the whole run.
         record: what an entry of the trace holds, a function of (game, follower, state, key).
         every: iterations from one entry to the next; it divides T.
         keep_states: also record θ and the reward model at every entry.
-        first: the iteration at which this part begins; the first entry of the trace is of `state`.
-        entries: further entries of this part; those of the whole run by default.
+        first, entries: where this part begins, with an entry of `state`, and how many follow; by default all.
     """
 
     def entry(state: State, done: Array) -> Trace:
@@ -87,5 +85,4 @@ def play(
         iteration_key = jax.random.fold_in(named_key(key, "iterations"), done)
         return iterate(game, leader, follower, state, iteration_key, done / steps)
 
-    number = steps // every if entries is None else entries
-    return trajectory(iteration, entry, state, first, number, every)
+    return trajectory(iteration, entry, state, first, steps // every if entries is None else entries, every)

@@ -91,7 +91,7 @@ def test_every_command_is_accepted(folder, monkeypatch, capsys):
         monkeypatch.setattr(work, accepted)
     monkeypatch.setattr(sweep, "_join", lambda given: None)  # no other process is there
     monkeypatch.setattr(
-        "fpo_jax.experiments.core.files.require_writable", lambda out: None
+        "fpo_jax.experiments.core.result_folder.require_writable", lambda out: None
     )  # my_sweep is there already
     for command in ALL:
         try:

@@ -14,7 +14,7 @@ from fpo_jax.experiments.sweeps.files import save
 from fpo_jax.experiments.sweeps.grid import make_grid
 from tests.helpers import ROOT
 
-PATHS = {name: ROOT / name for name in ("README.md", "CONTRIBUTING.md")}
+PATHS = {name: ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")}
 PATHS |= {path.relative_to(ROOT).as_posix(): path for path in ROOT.glob("docs/*.md")}
 PAGES = {name: path.read_text(encoding="utf-8") for name, path in PATHS.items()}
 BLOCKS = {name: re.findall(r"```python\n(.*?)```", page, re.S) for name, page in PAGES.items()}

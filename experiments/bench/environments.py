@@ -13,7 +13,7 @@ from fpo_jax.experiments.bench.peak_rates import peak_rates
 from fpo_jax.experiments.bench.result import Benchmark, as_json
 from fpo_jax.experiments.bench.rows import Row, measure
 from fpo_jax.experiments.bench.table import lines
-from fpo_jax.experiments.core.files import require_writable
+from fpo_jax.experiments.core.result_folder import require_writable
 from fpo_jax.hyperparameters import count, require
 from fpo_jax.objectives import OBJECTIVES
 

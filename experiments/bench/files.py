@@ -8,7 +8,8 @@ from typing import Any
 from fpo_jax import plotting
 from fpo_jax.experiments.bench.figures import draw
 from fpo_jax.experiments.bench.result import Benchmark, as_json
-from fpo_jax.experiments.core.files import replacing, write_json
+from fpo_jax.experiments.core.files import write_json
+from fpo_jax.experiments.core.result_folder import replacing
 
 
 def write(out: Path, bench: Benchmark) -> None:

@@ -20,8 +20,9 @@ def decompose_command(arguments: Sequence[str]) -> int:
     from fpo_jax.experiments.cli.run_options import parse_settings
 
     settings, own = parse_settings(arguments, "decompose", decompose_command.__doc__, [*MORE, *OUTPUT])
-    from fpo_jax.experiments.core.files import provenance, require_writable
+    from fpo_jax.experiments.core.files import provenance
     from fpo_jax.experiments.core.progress import Progress
+    from fpo_jax.experiments.core.result_folder import require_writable
     from fpo_jax.experiments.core.wording import counted
     from fpo_jax.experiments.ladder.decompose import decompose
     from fpo_jax.experiments.ladder.files import write

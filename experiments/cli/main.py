@@ -114,6 +114,12 @@ def _main(arguments: Sequence[str] | None) -> int:
         return complain(str(error))
     except MemoryError:
         return complain(OUT_OF_MEMORY)
+    except OSError as error:
+        from fpo_jax.errors import visible
+
+        if error.filename is None:
+            raise
+        return complain(visible(f"{error.filename}: {error.strerror}"))
     except FloatingPointError as error:  # as JAX_DEBUG_NANS asks for
         error.add_note(
             "A metric that is undefined, such as a cosine with zero, is NaN; --record outcome has none."

@@ -6,6 +6,7 @@ import keyword
 import re
 import shlex
 import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
@@ -16,6 +17,8 @@ import tyro
 from fpo_jax.experiments.cli.options import options, parse
 
 TEMPLATE = "environment.py.template"
+LONGEST = 64
+"""Letters of a name."""
 NAMING = "a free name in lower case that Python takes for a variable, such as my_env"
 
 
@@ -49,9 +52,7 @@ def write_template(name: str, out: Path | None = None) -> Path:
     from fpo_jax import envs
     from fpo_jax.errors import InputError
 
-    spelt = name.isidentifier() and name == name.lower() and not name.startswith("_")
-    if not spelt or keyword.iskeyword(name):
-        raise InputError("name", name or "nothing", NAMING)
+    _check_spelling(name)
     here = Path("envs") if _is_found(Path("envs")) else Path()
     folder = here if out is None else out
     path = folder / f"{name}.py"
@@ -76,6 +77,17 @@ def write_template(name: str, out: Path | None = None) -> Path:
     except OSError as error:
         raise InputError("out", folder, f"a folder that can be written ({error.strerror})") from error
     return path
+
+
+def _check_spelling(name: str) -> None:
+    from fpo_jax.errors import InputError
+
+    spelt = name.isidentifier() and name == name.lower() and not name.startswith("_")
+    as_read = unicodedata.normalize("NFKC", name)  # by Python
+    if not spelt or name != as_read or keyword.iskeyword(name):
+        raise InputError("name", name or "nothing", NAMING)
+    if len(name) > LONGEST:
+        raise InputError("name", name, f"{NAMING}, with at most {LONGEST} letters")
 
 
 def class_name(name: str) -> str:

@@ -33,7 +33,7 @@ def run_command(arguments: Sequence[str]) -> int:
     settings, own = parse_settings(arguments, "run", run_command.__doc__, [*MORE, *OUTPUT])
     out: Path | None = own["out"]
     from fpo_jax.errors import InputError
-    from fpo_jax.experiments.core.files import finished, require_writable
+    from fpo_jax.experiments.core.result_folder import finished, require_writable
     from fpo_jax.experiments.core.unfinished import Unfinished
     from fpo_jax.experiments.runs.unfinished import UnfinishedRun, require_room
 

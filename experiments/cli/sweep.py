@@ -127,7 +127,7 @@ def _wishes(given: SweepOptions, own_name: str | None) -> dict[str, Any]:
 
 def _is_done(given: SweepOptions, grid: Any) -> bool:
     """Say whether a sweep that is to be resumed is finished already, and show its summary."""
-    from fpo_jax.experiments.core.files import finished
+    from fpo_jax.experiments.core.result_folder import finished
     from fpo_jax.experiments.sweeps.unfinished import UnfinishedSweep
 
     if not given.resume or given.out is None or grid is None or UnfinishedSweep(given.out).exists:

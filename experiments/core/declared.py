@@ -59,7 +59,7 @@ def as_written(field: dataclasses.Field, value: Any) -> Any:
         return tuple(str(one) if isinstance(one, Path) else one for one in value)
     if isinstance(value, str) and read:
         return read(value)
-    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    is_integer = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1023
     return str(value) if isinstance(value, Path) else float(value) if kind is float and is_integer else value
 
 

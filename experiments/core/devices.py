@@ -12,6 +12,7 @@ import platformdirs
 
 from fpo_jax.engine import kept_programs
 from fpo_jax.engine.compilation import OLDER
+from fpo_jax.engine.private_folder import make_private
 from fpo_jax.errors import InputError
 from fpo_jax.internals import knows_flag, refused_flags, setting
 
@@ -113,7 +114,8 @@ def collect_rarely() -> None:
 def keep_compiled() -> None:
     """Keep compiled programs in the user's cache folder, and let JAX do so unless it was told where.
 
-    A folder for each machine, since a program is compiled for the processor that it runs on. JAX's own
+    A folder for each machine, since a program is compiled for the processor that it runs on; and one into
+    which nobody else can write, since whoever writes there says what later commands compute. JAX's own
     settings decide: `JAX_ENABLE_COMPILATION_CACHE=false` keeps nothing, `JAX_COMPILATION_CACHE_DIR` is where
     JAX keeps its part. What cannot be kept, or read again, is compiled again, and nothing is said of it.
     """
@@ -122,9 +124,9 @@ def keep_compiled() -> None:
     warnings.filterwarnings("ignore", "Error (read|writ)ing persistent compilation cache entry")
     try:
         folder = platformdirs.user_cache_path("fpo-jax") / platform.node()
-        if not folder.is_absolute():  # as in an older platformdirs, where the user has no home
+        # as in an older platformdirs, where the user has no home
+        if not folder.is_absolute() or not make_private(folder):
             return
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except (OSError, RuntimeError):  # it cannot be written, or the user has no home
         return
     kept_programs.keep_in(folder / "exported")

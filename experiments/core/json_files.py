@@ -92,11 +92,10 @@ def raw_lines(path: Path, most: int = MOST_BYTES) -> Iterator[tuple[int, bytes]]
         number = 0
         while line := file.readline(most + 1):
             number += 1
-            rest = line
-            while not rest.endswith(b"\n") and (rest := file.readline(most)):
-                pass
             if line.strip():
-                yield number, line
+                yield number, line  # before the rest is read, which may have no end, as that of /dev/zero
+            while not line.endswith(b"\n") and (line := file.readline(most)):
+                pass
 
 
 def json_lines(path: Path, what: str) -> Iterator[JsonLine]:

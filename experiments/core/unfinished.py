@@ -6,11 +6,10 @@ A file's arrays carry checksums, so that a damaged one is noticed, and computed 
 import importlib.metadata
 import json
 import os
+import re
+import secrets
 import shutil
 import sys
-import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,19 +24,17 @@ from fpo_jax.engine.memory import host_bytes
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core import env_files
 from fpo_jax.experiments.core.files import write_json
+from fpo_jax.experiments.core.npz_files import Damaged, read_npz
+from fpo_jax.experiments.core.result_folder import new_folder
 from fpo_jax.experiments.core.settings import load
 
 DIGEST = "env_digest"
 """What the file of a user's own environment held when the work began."""
-DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What reading an archive of arrays raises when it is not what was written."""
 CONFIG, LOCK = "config.json", "lock"
 ASIDE = ".aside-"
 """How the names of files begin that are being written; a killed process leaves one behind."""
-
-
-class Damaged(Exception):
-    """A file is not what was written."""
+OURS = re.compile(rf"{CONFIG}|{LOCK}|{ASIDE}.*|(state|\d+(-\d+)+)\.npz|verdicts\.jsonl", re.S)
+"""Names of the files that unfinished work writes."""
 
 
 class Unfinished:
@@ -63,7 +60,7 @@ class Unfinished:
             InputError: when another is at work here, the folder holds what is not ours, or it cannot be
                 written.
         """
-        ours = not self.folder.exists()
+        new = not self.folder.exists()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -72,19 +69,28 @@ class Unfinished:
             ) from error
         try:
             with filelock.FileLock(self.folder / LOCK, timeout=0):
-                for aside in self.folder.glob(f"{ASIDE}*"):
-                    aside.unlink()
-                foreign = [] if self.exists else sorted({p.name for p in self.folder.iterdir()} - {LOCK})
-                if foreign:
-                    allowed = f"free for the {self.work}'s work (it holds {foreign[0]})"
-                    raise InputError("out", self.folder, allowed)
+                self._check_entries()
                 try:
                     yield
                 finally:
-                    if ours and self.folder.exists() and not self.exists:
-                        shutil.rmtree(self.folder)
+                    if new and self.folder.exists() and not self.exists:
+                        self.finish()
         except filelock.Timeout as error:
             raise InputError("out", self.folder, f"free: another {self.work} is writing it") from error
+
+    def _check_entries(self) -> None:
+        """Remove what a killed process left half-written, and refuse what is not ours.
+
+        A link is never ours: what we write would go where it leads.
+        """
+        for aside in self.folder.glob(f"{ASIDE}*"):
+            aside.unlink()
+        entries = sorted(self.folder.iterdir())
+        foreign = [path.name for path in entries if path.is_symlink()]
+        foreign += [] if self.exists else [path.name for path in entries if path.name != LOCK]
+        if foreign:
+            allowed = f"free for the {self.work}'s work (it holds {foreign[0]})"
+            raise InputError("out", self.folder, allowed)
 
     def require_free(self) -> None:
         """Raise an InputError when work was interrupted here."""
@@ -148,31 +154,39 @@ class Unfinished:
             Damaged: when they are not what was written.
         """
         try:
-            with (self.folder / name).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                return {array: stored[array] for array in stored.files}
-        except DAMAGED as error:
-            raise Damaged(name) from error
+            return read_npz(self.folder / name)
+        except Damaged as error:
+            raise Damaged(f"{name} ({error})") from error
 
     def finish(self) -> None:
-        """Remove the folder, all at once, since the results stand elsewhere."""
-        gone = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}-", dir=self.folder.parent))
-        os.replace(self.folder, gone / self.folder.name)
-        shutil.rmtree(gone)
+        """Remove the work, all at once, since the results stand elsewhere; what is not ours stays."""
+        gone = new_folder(self.folder) / self.folder.name
+        os.replace(self.folder, gone)
+        entries = [*gone.iterdir()]
+        for path in entries:
+            if OURS.fullmatch(path.name) and not path.is_dir():
+                path.unlink()
+        if any(gone.iterdir()):
+            os.replace(gone, self.folder)
+            sys.stderr.write(f"{self.folder} stays: it holds {min(self.folder.iterdir()).name}\n")
+        else:
+            gone.rmdir()
+        gone.parent.rmdir()
 
-    def _put(self, name: str, save: Callable[[Path], None]) -> None:
+    def _put(self, name: str, save: Callable[[Path], object]) -> None:
         put(self.folder / name, save)
 
 
-def put(path: Path, save: Callable[[Path], None]) -> None:
+def put(path: Path, save: Callable[[Path], object]) -> None:
     """Let `save` write a file aside, and put it in its place when it is whole."""
-    handle, aside = tempfile.mkstemp(prefix=ASIDE, dir=path.parent)
+    aside = path.with_name(f"{ASIDE}{secrets.token_hex(4)}")
     try:
-        save(Path(aside))
-        os.fsync(handle)
+        save(aside)
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
         os.replace(aside, path)
     finally:
-        os.close(handle)
-        Path(aside).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
 
 
 def room(folder: Path | None) -> dict[str, float]:

@@ -32,6 +32,8 @@ def read_answers(path: Path) -> list[AnswerLine]:
     Raises:
         InputError: when the file cannot be read, or names the first line that is no answer.
     """
+    if "\0" in str(path):
+        raise InputError("answers", path, "the name of a file")
     answers = [_answer(line) for line in json_lines(path, "answers")]
     if not answers:
         raise InputError("answers", path, "one JSON object a line; it holds none")

@@ -1,99 +1,33 @@
 """A model behind any OpenAI-compatible endpoint as the judge; it needs the optional extra `llm`.
 
-Requests, their time limits and their repetition are the `openai` package's: what was refused for a while
-(408, 409, 429, 5xx) or was lost on the way is asked again, after as long as `Retry-After` says or twice as
-long each time. The key stands in the request and nowhere else: every text that comes back is cleared of it.
+Requests and their repetition are the `openai` package's: what was refused for a while (408, 409, 429, 5xx)
+or was lost on the way is asked again, after as long as `Retry-After` says or twice as long each time. How
+they are sent and what is read of an answer is `llm.client`'s. The key stands in the request and nowhere else:
+every text that comes back is cleared of it.
 """
 
 import asyncio
-import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from fpo_jax.errors import InputError, shortened
 from fpo_jax.experiments.core.wording import EXTRA
+from fpo_jax.experiments.judging.access import ADDRESS, ApiKey
 from fpo_jax.experiments.judging.answer_files import AnswerPair
-from fpo_jax.experiments.judging.question import fill, understand
-from fpo_jax.experiments.judging.verdicts import DISAGREED, Verdict
+from fpo_jax.experiments.judging.question import fill
+from fpo_jax.experiments.judging.reply import NotReply, Reply, read_reply, understand
+from fpo_jax.experiments.judging.verdicts import DISAGREED, LONGEST_REPLY, Verdict
 
-LONGEST_REPLY = 2000
-"""Characters of a reply that are kept."""
-_NO_COMPLETION = "the answer is no chat completion"
 HOPELESS = {401: "key_variable", 403: "key_variable", 404: "judge_model"}
 """What to correct when an endpoint answers with such a status, since no other pair will fare better."""
 
 
 class _Failed(Exception):
     """A request that brought no reply."""
-
-
-class ApiKey:
-    """The key to an endpoint, or none; it hides in texts, and does not show itself."""
-
-    def __init__(self, secret: str = "", variable: str = ""):
-        self.secret, self.variable = secret, variable
-        escaped = secret.replace("\\", "\\\\")
-        spelled = {
-            secret,
-            json.dumps(secret)[1:-1],
-            escaped,
-            escaped.replace("'", "\\'"),
-            quote(secret, safe=""),
-        }
-        self._spelled = sorted(spelled - {""}, key=len, reverse=True)
-
-    def hidden_in(self, text: str) -> str:
-        """Return text with every occurrence of the key, however it is spelled, taken out."""
-        for spelling in self._spelled:
-            text = text.replace(spelling, "[key]")
-        return text
-
-    @classmethod
-    def from_environment(cls, variable: str) -> "ApiKey":
-        """Read the key from this environment variable; an empty name stands for an endpoint without a key.
-
-        Raises:
-            InputError: when it is not the name of a variable, and might be the key itself, which is not
-                shown; when no key stands there, or none that can be sent.
-        """
-        if variable == "":
-            return cls()
-        if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", variable):
-            allowed = "the name of an environment variable, in capital letters, not the key itself"
-            raise InputError("key_variable", "something else (not shown)", allowed)
-        secret = os.environ.get(variable, "").strip()
-        if not secret:
-            allowed = 'an environment variable that holds the key: set it, or say --key-variable "" for none'
-            raise InputError("key_variable", variable, allowed)
-        if not re.fullmatch(r"[!-~]+", secret):
-            allowed = "an environment variable with a key of printable ASCII characters, without blanks"
-            raise InputError("key_variable", variable, allowed)
-        return cls(secret, variable)
-
-
-def require_url(url: str) -> str:
-    """Return the address of an endpoint, without a slash at its end.
-
-    Raises:
-        InputError: when it is no http address, or carries what may be secret, which is not shown.
-    """
-    try:
-        parts = urlsplit(url)
-        hidden = parts.username or parts.password or parts.query or parts.fragment
-        whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port)
-    except ValueError:
-        hidden, whole = None, False
-    if hidden:
-        allowed = "without user, password, query and fragment: a key comes from --key-variable alone"
-        raise InputError("endpoint", f"{parts.scheme}://{parts.hostname} and more (not shown)", allowed)
-    if not whole:
-        raise InputError("endpoint", url, "an address such as https://api.openai.com/v1")
-    return url.rstrip("/")
 
 
 def openai() -> Any:
@@ -117,11 +51,12 @@ class Endpoint(NamedTuple):
         url, model, key: whom to ask.
         template: the question, with {prompt}, {first} and {second}.
         temperature: of the judge; None leaves it to the server.
+        max_tokens: after which a reply is cut; None leaves it to the server.
         both_orders: ask twice, and call it a tie where the two replies disagree.
         seed: of the coin that says, for each pair, which answer stands first.
         parallel: requests under way at once.
         retries: of one request.
-        timeout: of one attempt, in seconds.
+        timeout: of one attempt, in seconds, from the first byte sent to the last one read.
     """
 
     url: str
@@ -129,11 +64,30 @@ class Endpoint(NamedTuple):
     key: ApiKey
     template: str
     temperature: float | None = 0.0
+    max_tokens: int | None = None
     both_orders: bool = False
     seed: int = 0
     parallel: int = 4
     retries: int = 5
     timeout: float = 60.0
+
+    def check(self) -> None:
+        """Check, before anything is written, that the endpoint can be asked.
+
+        Raises:
+            InputError: when the extra is not there, or the address or the model's name cannot be sent.
+        """
+        openai()
+        import httpx2  # which it brings
+
+        try:
+            httpx2.URL(self.url)
+        except httpx2.InvalidURL as error:
+            raise InputError("endpoint", self.url, f"{ADDRESS} ({error})") from error
+        try:
+            self.model.encode()
+        except UnicodeEncodeError as error:
+            raise InputError("judge_model", self.model, "text in UTF-8") from error
 
     def first(self, index: int) -> str:
         """Return which answer of a pair stands first, "a" or "b": a fair coin, the same each time."""
@@ -152,18 +106,16 @@ class Endpoint(NamedTuple):
 
     async def _judge(self, pairs: Mapping[int, AnswerPair], record: Callable[[Verdict], None]) -> None:
         package, left = openai(), iter(pairs.items())
+        from fpo_jax.experiments.judging.llm.client import BoundedClient  # which needs the package
 
         async def work(client: Any, left: Iterator[tuple[int, AnswerPair]]) -> None:
             for index, pair in left:
                 record(await self._verdict(client, index, pair))
 
+        sender = BoundedClient(urlsplit(self.url).hostname or "", self.key.secret, self.timeout)
+        asked = {"base_url": self.url, "max_retries": self.retries, "timeout": self.timeout}
         async with (
-            package.AsyncOpenAI(
-                base_url=self.url,
-                api_key=self.key.secret or "none",
-                max_retries=self.retries,
-                timeout=self.timeout,
-            ) as client,
+            package.AsyncOpenAI(api_key="sent by the client", http_client=sender, **asked) as client,
             asyncio.TaskGroup() as tasks,
         ):
             for _ in range(min(self.parallel, len(pairs))):
@@ -181,10 +133,10 @@ class Endpoint(NamedTuple):
                 reply = await self._reply(client, fill(self.template, pair.prompt, *answers))
             except _Failed as failure:
                 return Verdict(index, "error", str(failure), detail)
-            detail["replies"].append(shortened(self.key.hidden_in(reply), LONGEST_REPLY))
+            detail["replies"].append(self._cleaned(reply.text, LONGEST_REPLY))
             meant = understand(reply)
             if meant is None:
-                return Verdict(index, "error", "a reply that names none of A, B and C, or several", detail)
+                return Verdict(index, "error", self._nothing_in(reply), detail)
             detail["meant"].append(meant)
             outcomes.add(
                 meant if meant == "tie" else "win" if (meant == "first") == (order == "a") else "loss"
@@ -193,31 +145,47 @@ class Endpoint(NamedTuple):
             return Verdict(index, "tie", DISAGREED, detail)
         return Verdict(index, outcomes.pop(), "", detail)
 
-    async def _reply(self, client: Any, question: str) -> str:
+    def _nothing_in(self, reply: Reply) -> str:
+        """Say why no verdict was found in a reply."""
+        if reply.cut:
+            after = "" if self.max_tokens is None else f" after {self.max_tokens} tokens (--max-tokens)"
+            return f"a reply that was cut{after} before it named A, B or C"
+        return "a reply that names none of A, B and C at its end, or several"
+
+    def _cleaned(self, text: object, most: int = 300) -> str:
+        """Return text of others as it may be kept: without the key, on one line, of bounded length."""
+        whole = str(text).encode(errors="replace").decode()
+        return shortened(self.key.hidden_in(whole), most)
+
+    def _wishes(self) -> dict[str, Any]:
+        """Return what is asked besides the question; OpenAI's own models know another name of the limit."""
+        limit = "max_completion_tokens" if urlsplit(self.url).hostname == "api.openai.com" else "max_tokens"
+        wishes = {"temperature": self.temperature, limit: self.max_tokens}
+        return {name: value for name, value in wishes.items() if value is not None}
+
+    async def _reply(self, client: Any, question: str) -> Reply:
         package = openai()
-        asked: dict[str, Any] = {} if self.temperature is None else {"temperature": self.temperature}
-        asked |= {} if self.key.secret else {"extra_headers": {"Authorization": package.Omit()}}
         try:
-            completion = await client.chat.completions.create(
-                model=self.model, messages=[{"role": "user", "content": question}], **asked
+            answer = await client.chat.completions.with_raw_response.create(
+                model=self.model, messages=[{"role": "user", "content": question}], **self._wishes()
             )
+            return read_reply(answer.content)
         except package.APIStatusError as error:
-            status = error.status_code
-            if status in (401, 403):  # what such an answer says of the key, even masked, is kept nowhere
-                allowed = f"a variable with a key that {self.url} accepts (HTTP {status})"
-                raise InputError("key_variable", self.key.variable or "none", allowed) from None
-            message = re.sub(r"^Error code: \d+( - )?", "", str(error.message))
-            reason = f"HTTP {status}: {shortened(self.key.hidden_in(message))}".removesuffix(": ")
-            if status in HOPELESS:
-                allowed = f"a model that {self.url} has ({reason})"
-                raise InputError(HOPELESS[status], self.model, allowed) from None
-            raise _Failed(reason) from None
-        except package.OpenAIError as error:
+            raise self._refused(error) from None
+        except (package.OpenAIError, NotReply) as error:
             cause = "" if error.__cause__ is None else f" ({error.__cause__})"
-            raise _Failed(shortened(self.key.hidden_in(f"{error}{cause}"))) from None
-        except ValueError:  # answered in something else than JSON
-            raise _Failed(_NO_COMPLETION) from None
-        try:
-            return str(completion.choices[0].message.content or "")
-        except (AttributeError, IndexError, TypeError):
-            raise _Failed(_NO_COMPLETION) from None
+            raise _Failed(self._cleaned(f"{error}{cause}")) from None
+        except Exception as error:  # whatever the package makes of an answer
+            raise _Failed(self._cleaned(f"{type(error).__name__}: {error}")) from None
+
+    def _refused(self, error: Any) -> Exception:
+        """Return what to raise where an endpoint answers that it will not: for this pair, or for all."""
+        status = error.status_code
+        if status in (401, 403):  # what such an answer says of the key, even masked, is kept nowhere
+            allowed = f"a variable with a key that {self.url} accepts (HTTP {status})"
+            return InputError("key_variable", self.key.variable or "none", allowed)
+        message = re.sub(r"^Error code: \d+( - )?", "", str(error.message))
+        reason = f"HTTP {status}: {self._cleaned(message)}".removesuffix(": ")
+        if status in HOPELESS:
+            return InputError(HOPELESS[status], self.model, f"a model that {self.url} has ({reason})")
+        return _Failed(reason)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from fpo_jax import plotting
-from fpo_jax.experiments.core.files import replacing, write_json
+from fpo_jax.experiments.core.files import write_json
+from fpo_jax.experiments.core.result_folder import replacing
 from fpo_jax.experiments.judging.figures import draw
 from fpo_jax.experiments.judging.page import section_of
 from fpo_jax.experiments.judging.verdicts import FILE, Verdict

@@ -5,11 +5,13 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any
 
-from fpo_jax.experiments.core.files import provenance, require_writable
+from fpo_jax.experiments.core.files import provenance
+from fpo_jax.experiments.core.result_folder import require_writable
 from fpo_jax.experiments.core.wording import as_text
+from fpo_jax.experiments.judging.access import ApiKey, require_private, require_url
 from fpo_jax.experiments.judging.answer_files import matched, pairs_digest
 from fpo_jax.experiments.judging.counts import assess, parse_counts
-from fpo_jax.experiments.judging.endpoint import ApiKey, Endpoint, openai, require_url
+from fpo_jax.experiments.judging.endpoint import Endpoint
 from fpo_jax.experiments.judging.pairwise import Judge, judge_pairs
 from fpo_jax.experiments.judging.question import load_template
 from fpo_jax.experiments.judging.scorer import Scorer, load_score
@@ -38,22 +40,7 @@ def of_files(
     config = {**settings.as_dict(), "answers_sha256": pairs_digest(pairs)}
     judge: Judge
     if settings.endpoint:
-        config["endpoint"] = require_url(settings.endpoint)
-        template = load_template(None if settings.template is None else Path(settings.template))
-        config["template_sha256"] = hashlib.sha256(template.encode()).hexdigest()
-        judge = Endpoint(
-            config["endpoint"],
-            settings.judge_model or "",
-            ApiKey.from_environment(requests.key_variable),
-            template,
-            None if isinstance(settings.temperature, str) else settings.temperature,
-            settings.both_orders,
-            settings.seed,
-            requests.parallel,
-            requests.retries,
-            requests.timeout,
-        )
-        openai()  # before anything is written
+        judge = _endpoint(settings, requests, config)
     else:
         judge = Scorer(load_score(settings.scorer or ""), settings.tie_margin or 0.0)
     reported: dict[str, Any] = {}
@@ -70,6 +57,30 @@ def of_files(
     if given.out is None:
         finish(verdicts)
     return reported
+
+
+def _endpoint(settings: JudgeSettings, requests: Requests, config: dict[str, Any]) -> Endpoint:
+    """Return the endpoint, once it can be asked, and write down what verdicts rest on."""
+    config["endpoint"] = require_url(settings.endpoint or "")
+    template = load_template(None if settings.template is None else Path(settings.template))
+    config["template_sha256"] = hashlib.sha256(template.encode()).hexdigest()
+    key = ApiKey.from_environment(requests.key_variable)
+    require_private(config["endpoint"], key)
+    endpoint = Endpoint(
+        config["endpoint"],
+        settings.judge_model or "",
+        key,
+        template,
+        None if isinstance(settings.temperature, str) else settings.temperature,
+        None if isinstance(settings.max_tokens, str) else settings.max_tokens,
+        settings.both_orders,
+        settings.seed,
+        requests.parallel,
+        requests.retries,
+        requests.timeout,
+    )
+    endpoint.check()
+    return endpoint
 
 
 def _report(settings: JudgeSettings, verdicts: list[Verdict], command: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fpo_jax.experiments.judging.counts import HEAD, LEGEND, cell, cells, probability, remarks
 from fpo_jax.experiments.judging.figures import outcomes, win_rates
-from fpo_jax.experiments.report.parts import Section, View, markdown_table
+from fpo_jax.experiments.report.parts import Section, View, code, markdown_table
 
 SAID = (
     "Bars: pairs that A wins, blue, that are ties, grey, and that it loses, red. Dots: its win rate among "
@@ -30,8 +30,10 @@ def section_of(report: Mapping[str, Any], pictures: Sequence[Path]) -> tuple[str
             ("ties", str(first["ties"]), f"as half: {cell(first['win_rate_ties_half'])}"),
             ("errors", str(first["errors"]), "in no figure"),
         ]
-    names = " against ".join(f"`{name}`" for name in report.get("answers", ()))
-    claim = f"{names}, judged by `{report['judge']}`." if names else "Counts of comparisons made elsewhere."
+    names = " against ".join(map(code, report.get("answers", ())))
+    claim = (
+        f"{names}, judged by {code(report['judge'])}." if names else "Counts of comparisons made elsewhere."
+    )
     table = markdown_table(HEAD, [cells(row) for row in rows])
     notes = [f"{remark[0].upper()}{remark[1:]}." for remark in remarks(report)]
     legend = f"{LEGEND[0].upper()}{LEGEND[1:]}."

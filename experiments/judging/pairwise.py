@@ -1,6 +1,5 @@
 """Two files of answers, judged pair by pair into a folder: resumable, and whole or not there when done."""
 
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,9 +8,9 @@ from typing import Any, Protocol, TextIO
 from tqdm import tqdm
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.core.files import require_writable
+from fpo_jax.experiments.core.result_folder import require_writable
 from fpo_jax.experiments.core.settings import load
-from fpo_jax.experiments.core.unfinished import Unfinished
+from fpo_jax.experiments.core.unfinished import Unfinished, on_a_full_disk
 from fpo_jax.experiments.judging.answer_files import AnswerPair
 from fpo_jax.experiments.judging.verdicts import FILE, IDENTICAL, Verdict, read_verdicts
 
@@ -60,7 +59,7 @@ def judge_pairs(
     require_writable(out)
     unfinished = Unfinished(out, "judging", "judge")
     with unfinished.locked():
-        _begin(unfinished, out, config, resume)
+        _begin(unfinished, out, config, resume, len(pairs))
         path = unfinished.folder / FILE
         kept = {i: v for i, v in read_verdicts(path, len(pairs)).items() if v.outcome != "error"}
         try:
@@ -83,14 +82,14 @@ def judge_pairs(
     return verdicts
 
 
-def _begin(unfinished: Unfinished, out: Path, config: Mapping[str, Any], resume: bool) -> None:
+def _begin(unfinished: Unfinished, out: Path, config: Mapping[str, Any], resume: bool, pairs: int) -> None:
     """Write down what is judged, or check that what is resumed is the same."""
     if not resume:
         unfinished.require_free()
         unfinished.begin(config)
         return
     finished = not unfinished.exists
-    if finished and not (out / FILE).exists():
+    if finished and not (out / FILE).is_file():
         raise InputError("resume", unfinished.folder, "there: nothing was interrupted")
     earlier = load((out if finished else unfinished.folder) / "config.json")
     for name, value in config.items():
@@ -100,8 +99,10 @@ def _begin(unfinished: Unfinished, out: Path, config: Mapping[str, Any], resume:
                 raise InputError(what, config[what], "the same as when it began: its contents differ")
             raise InputError(name, value, f"{earlier.get(name)}, as in what is to be resumed")
     if finished:
-        shutil.copyfile(out / FILE, unfinished.folder / FILE)
-        unfinished.begin(config)
+        with on_a_full_disk(out, "the finished result stays as it is"):
+            lines = (verdict.line() for verdict in read_verdicts(out / FILE, pairs).values())
+            (unfinished.folder / FILE).write_text("".join(lines), encoding="utf-8")
+            unfinished.begin(config)
 
 
 def _judged(

@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -49,7 +50,7 @@ def load_score(named: str) -> Score:
     Raises:
         InputError: says what is not there or no reward model, or that a folder needs the extra.
     """
-    if Path(named).is_dir():
+    if os.path.isdir(named):
         try:
             llm.require_extra()
         except llm.MissingExtra as error:
@@ -62,7 +63,7 @@ def load_score(named: str) -> Score:
         raise InputError("scorer", named, KINDS)
     here = str(Path.cwd())
     if here not in sys.path:
-        sys.path.insert(0, here)
+        sys.path.append(here)  # last, so that no file that lies here stands in for a module of others
     try:
         found = getattr(importlib.import_module(module), function, None)
     except Exception as error:  # whatever a user's module may raise

@@ -1,6 +1,8 @@
 """What a comparison of answers is: settings, resolved and checked before anybody is asked."""
 
 import dataclasses
+import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,11 +11,14 @@ from fpo_jax.engine.initial import SEED_LIMIT
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.declared import Declared, standing_in
 from fpo_jax.experiments.core.settings import load
+from fpo_jax.experiments.judging.access import ADDRESS, is_name, require_url
 from fpo_jax.hyperparameters import count, flag, real, several, text
 
-OF_ENDPOINTS = ("judge_model", "both_orders", "template", "temperature", "seed")
+OF_ENDPOINTS = ("judge_model", "both_orders", "template", "temperature", "max_tokens", "seed")
 ALONE = ("endpoint", "scorer", "counts")
 """Who judges: one of these."""
+KEY_VARIABLE = "OPENAI_API_KEY"
+MOST_TOKENS = 2048
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,7 +37,7 @@ class JudgeSettings(Declared):
         None,
         "OpenAI-compatible endpoint whose model judges, such as https://api.openai.com/v1 or "
         "http://localhost:8000/v1; needs the extra `llm`",
-        naming="an address such as https://api.openai.com/v1",
+        naming=ADDRESS,
     )
     judge_model: str | None = text(
         None,
@@ -54,13 +59,19 @@ class JudgeSettings(Declared):
     template: str | None = text(
         None,
         "file with the question in place of ours; it must hold {prompt}, {first} and {second}, and ask for "
-        "the letter A, B or C (tie)",
+        "the letter A, B or C (tie); {mark} in it is a mark that no answer knows, for tags around answers",
         naming="a file",
     )
     temperature: float | str | None = real(
         None,
         "of the judge; 0 when not given; server sends none, for models that accept none",
         low=0.0,
+        options=("server",),
+    )
+    max_tokens: int | str | None = count(
+        None,
+        f"after which the judge's reply is cut; {MOST_TOKENS} when not given; server sends none",
+        high=2**31 - 1,
         options=("server",),
     )
     seed: int = count(
@@ -73,11 +84,13 @@ class Requests(Declared):
     """How an endpoint is asked, which changes no verdict."""
 
     key_variable: str = text(
-        "OPENAI_API_KEY", 'environment variable that holds the key; "" for an endpoint without one'
+        KEY_VARIABLE, 'environment variable that holds the key; "" for an endpoint without one'
     )
     parallel: int = count(4, "requests under way at once")
     retries: int = count(5, "how often a request is repeated that was refused for a while or lost", low=0)
-    timeout: float = real(60.0, "seconds to wait for one reply", low=0.0, open=True)
+    timeout: float = real(
+        60.0, "seconds that one request may take, its whole reply included", low=0.0, open=True
+    )
     give_up: int = count(8, "errors in a row after which to stop")
 
 
@@ -85,6 +98,7 @@ class JudgeArguments(Protocol):
     """Where a comparison comes from, and where it goes: options of `fpo-jax judge` besides its settings."""
 
     config: Path | None
+    key_variable: str | None
     out: Path | None
     resume: bool
 
@@ -105,9 +119,29 @@ def settings_of(asked: Mapping[str, Any], given: JudgeArguments) -> JudgeSetting
         earlier = {name: value for name, value in earlier.items() if name in kept}
     settings = JudgeSettings.of({**earlier, **asked})
     _check(settings.as_dict(), asked, given)
+    _require_again(earlier, asked, given)
     temperature = 0.0 if settings.endpoint and settings.temperature is None else settings.temperature
     margin = 0.0 if settings.scorer and settings.tie_margin is None else settings.tie_margin
-    return dataclasses.replace(settings, temperature=temperature, tie_margin=margin)
+    tokens = MOST_TOKENS if settings.endpoint and settings.max_tokens is None else settings.max_tokens
+    return dataclasses.replace(settings, temperature=temperature, max_tokens=tokens, tie_margin=margin)
+
+
+def _require_again(earlier: Mapping[str, Any], asked: Mapping[str, Any], given: JudgeArguments) -> None:
+    """Check that what runs code or sends something elsewhere stands on the command line, too.
+
+    Raises:
+        InputError: says what to type.
+    """
+    scorer, endpoint = earlier.get("scorer"), earlier.get("endpoint")
+    if scorer and "scorer" not in asked and not os.path.isdir(scorer):
+        again = f"--scorer {shlex.quote(scorer)}"
+        raise InputError("scorer", scorer, f"given again, as {again}: settings alone run no code")
+    if endpoint and not ("endpoint" in asked and given.key_variable is not None):
+        url, variable = require_url(asked.get("endpoint", endpoint)), given.key_variable
+        variable = KEY_VARIABLE if variable is None or not is_name(variable) else variable
+        again = f"--endpoint {shlex.quote(url)} --key-variable {variable}"
+        allowed = f'given again, as {again} ("" for no key): settings alone send nothing, and no key'
+        raise InputError("endpoint", url, allowed)
 
 
 def _check(settings: Mapping[str, Any], asked: Mapping[str, Any], given: JudgeArguments) -> None:

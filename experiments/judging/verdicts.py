@@ -1,14 +1,20 @@
 """What was said of each pair, kept line by line as it is said, so that nothing is asked twice."""
 
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.json_files import NotJson, parsed, raw_lines
 from fpo_jax.experiments.judging.counts import Counts, assess
 
 FILE = "verdicts.jsonl"
+LONGEST_REPLY = 2000
+"""Characters of a reply that are kept."""
+MOST_BYTES = 2**16
+"""Bytes of a line, more than two replies take, whatever their characters."""
 OUTCOMES = {"win": "wins", "loss": "losses", "tie": "ties", "error": "errors"}
 """What can become of a pair, seen from A, and what such pairs are count_verdicts as."""
 
@@ -43,22 +49,56 @@ def read_verdicts(path: Path, pairs: int) -> dict[int, Verdict]:
     """Return the last verdict on each pair; lines that are none, such as one cut short, are passed over.
 
     Raises:
-        InputError: when the file is there and cannot be read.
+        InputError: when something is there that cannot be read, or that is no plain file.
     """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise InputError("out", path, "a plain file")
+    kept: dict[int, Verdict] = {}
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
+        for _, line in raw_lines(path, MOST_BYTES) if path.exists() else ():
+            if (verdict := _verdict(line, pairs)) is not None:
+                kept[verdict.pair] = verdict
     except OSError as error:
         raise InputError("out", path, f"a file that can be read ({error.strerror})") from error
-    kept: dict[int, Verdict] = {}
-    for line in lines:
-        try:
-            fields = json.loads(line)
-            pair, outcome = fields.pop("pair"), fields.pop("outcome")
-        except (ValueError, KeyError, AttributeError, TypeError):
-            continue
-        if isinstance(pair, int) and 0 <= pair < pairs and outcome in OUTCOMES:
-            kept[pair] = Verdict(pair, outcome, fields.pop("reason", ""), fields)
     return kept
+
+
+def _verdict(line: bytes, pairs: int) -> Verdict | None:
+    """Return the verdict of a line; None where it is not one that is written here."""
+    try:
+        fields = parsed(line) if len(line) <= MOST_BYTES else None
+    except NotJson:
+        return None
+    if not isinstance(fields, dict):
+        return None
+    pair, outcome, reason = fields.get("pair"), fields.get("outcome"), fields.get("reason", "")
+    detail = {name: fields[name] for name in _DETAIL if name in fields}
+    if not (type(pair) is int and 0 <= pair < pairs and isinstance(outcome, str) and outcome in OUTCOMES):
+        return None
+    if not (_is_text(reason) and all(_is_list(value, _DETAIL[name]) for name, value in detail.items())):
+        return None
+    return Verdict(pair, outcome, reason, detail)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST_REPLY
+
+
+def _is_score(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
+_DETAIL: Mapping[str, Callable[[Any], bool]] = {
+    "scores": _is_score,
+    "first": lambda value: value in ("a", "b"),
+    "meant": lambda value: value in ("first", "second", "tie"),
+    "replies": _is_text,
+}
+"""What may stand in a verdict besides, a list of at most two, and what is in it."""
+
+
+def _is_list(value: Any, of: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and len(value) <= 2 and all(map(of, value))
 
 
 def count_verdicts(verdicts: Iterable[Verdict]) -> Counts:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fpo_jax.experiments.core.files import replacing, write_json
+from fpo_jax.experiments.core.files import write_json
+from fpo_jax.experiments.core.result_folder import replacing
 from fpo_jax.experiments.ladder.figures import draw
 from fpo_jax.experiments.ladder.page import section_of
 from fpo_jax.experiments.ladder.result import Decomposed

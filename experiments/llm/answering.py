@@ -1,7 +1,6 @@
 """Answers of a checkpoint, with or without an adapter, for a judge to compare."""
 
 import json
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from jaxtyping import Array, Int
 from tqdm import tqdm
 
 from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.json_files import json_lines
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.core.unfinished import put
 from fpo_jax.experiments.llm import adapter, checkpoint
@@ -39,6 +39,8 @@ def answer(settings: AnswerSettings, out: Path) -> int:
     """
     if out.is_dir() or not out.parent.is_dir():
         raise InputError("out", out, "a file in a folder that is there")
+    if out.exists() and not _are_answers(out):
+        raise InputError("out", out, "a free name, or that of earlier answers, which it replaces")
     folder = Path(settings.model)
     config = read_config(folder, "model")
     texts = read_prompts(Path(settings.prompts))
@@ -58,12 +60,16 @@ def answer(settings: AnswerSettings, out: Path) -> int:
             entry = {"prompt": prompt.text, "response": tokenizer.response(tokens)}
             lines.append(json.dumps(entry, ensure_ascii=False))
 
-    def save(aside: Path) -> None:
-        aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.chmod(aside, 0o644)
-
     try:
-        put(out, save)
+        put(out, lambda aside: aside.write_text("\n".join(lines) + "\n", encoding="utf-8"))
     except OSError as error:
         raise InputError("out", out, f"a file that can be written ({error.strerror})") from error
     return len(lines)
+
+
+def _are_answers(path: Path) -> bool:
+    """Say whether a file holds what `answer` writes, and nothing else."""
+    try:
+        return all({*line.fields} == {"prompt", "response"} for line in json_lines(path, "out"))
+    except InputError:
+        return False

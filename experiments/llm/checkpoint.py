@@ -135,7 +135,9 @@ def require_room(
     taken, room = size * (len(devices) if replicate else 1), usable_bytes(devices)
     if taken > room:
         where = f"on {len(devices)} devices" if len(devices) > 1 else "in memory"
-        allowed = f"smaller: its weights take {taken / 1e9:.3g} GB {where}, and {room / 1e9:.3g} GB can be used"
+        allowed = (
+            f"smaller: its weights take {taken / 1e9:.3g} GB {where}, and {room / 1e9:.3g} GB can be used"
+        )
         raise InputError(what, folder, allowed)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from fpo_jax import plotting
-from fpo_jax.experiments.core.files import provenance, replacing, write_json
+from fpo_jax.experiments.core.files import provenance, write_json
+from fpo_jax.experiments.core.result_folder import replacing
 from fpo_jax.experiments.llm import adapter
 from fpo_jax.experiments.llm.checkpoint import BIAS, SCORE
 from fpo_jax.experiments.llm.figures import OBJECTIVE_OF, draw

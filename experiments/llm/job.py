@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from tqdm import tqdm
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.core.files import require_writable
+from fpo_jax.experiments.core.result_folder import require_writable
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.core.unfinished import on_a_full_disk
 from fpo_jax.experiments.llm import files

@@ -48,7 +48,9 @@ def inside(folder: Path, name: str, what: str) -> Path:
         raise InputError(what, folder, f"a folder whose {name} can be read") from error
     blobs = home.parent.parent / "blobs"
     if path.parent != home and not (home.parent.name == "snapshots" and path.parent == blobs):
-        raise InputError(what, folder, f"a folder whose files lie in it: {name} is a link that leads out of it")
+        raise InputError(
+            what, folder, f"a folder whose files lie in it: {name} is a link that leads out of it"
+        )
     return path
 
 

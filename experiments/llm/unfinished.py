@@ -9,7 +9,8 @@ import jax
 import numpy as np
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.core.unfinished import DAMAGED, Unfinished
+from fpo_jax.experiments.core.npz_files import Damaged, read_npz
+from fpo_jax.experiments.core.unfinished import Unfinished
 from fpo_jax.experiments.llm.step import TrainState
 
 STATE = "state.npz"
@@ -81,8 +82,7 @@ class UnfinishedTraining(Unfinished):
         if not path.exists():
             return start
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
+            arrays = read_npz(path)
             leaves, structure = jax.tree.flatten(start.state)
             loaded = [arrays.pop(f"state/{i}") for i in range(len(leaves))]
             if any(a.shape != b.shape or a.dtype != b.dtype for a, b in zip(loaded, leaves, strict=True)):
@@ -91,7 +91,7 @@ class UnfinishedTraining(Unfinished):
             named = {name.removeprefix("written/"): values for name, values in arrays.items()}
             if len(seconds) != steps or any(len(values) != steps for values in named.values()):
                 raise ValueError("not all steps are there")
-        except (*DAMAGED, TypeError) as error:
+        except (Damaged, KeyError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             allowed = f"readable ({reason}); remove {self.folder} and begin again"
             raise InputError("resume", path, allowed) from error

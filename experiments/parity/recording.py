@@ -12,6 +12,7 @@ import numpy as np
 
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.json_files import NotJson, parsed
+from fpo_jax.experiments.core.npz_files import Damaged, read_npz
 
 
 class Recording:
@@ -20,11 +21,9 @@ class Recording:
     def __init__(self, path: Path):
         self.path = path
         try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                self.arrays = {name: file[name] for name in file.files}
-        except Exception as error:  # zipfile, zlib and numpy each complain in a way of their own
-            reason = str(error).splitlines()[0]
-            raise InputError("recording", path, f"a readable npz file ({reason})") from error
+            self.arrays = read_npz(path)
+        except Damaged as error:
+            raise InputError("recording", path, f"a readable npz file ({error})") from error
         described = str(self.array("hyperparameters", ()))
         try:
             self.settings = parsed(described)

@@ -1,5 +1,6 @@
 """Charts on a page: what `plotting.charts` describes, as JSON that `charts.js` draws with plotly."""
 
+import html
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,7 +65,8 @@ def _axis(axis: Axis) -> Drawn:
     if axis.limits is not None:
         drawn["limits"] = list(axis.limits)
     if axis.ticks is not None:
-        drawn |= {"places": numbers(list(axis.ticks)), "names": list(axis.ticks.values())}
+        names = [html.escape(name, quote=False) for name in axis.ticks.values()]  # plotly reads links in them
+        drawn |= {"places": numbers(list(axis.ticks)), "names": names}
     return drawn
 
 

@@ -1,5 +1,6 @@
 """What a page is made of: sections of prose, tables and figures, each with charts and panels to look at."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,6 +106,20 @@ def share(value: float) -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
+    """Return a table in Markdown, in which every cell is shown as it is."""
+    lines = [[*map(plain, head)], ["---"] * len(head), *([*map(plain, row)] for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def plain(text: str) -> str:
+    """Return Markdown that shows a text as it is, on one line: no link, no picture, no code."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
+
+
+def code(text: str) -> str:
+    """Return Markdown that shows a text as code, on one line, whatever backticks it has."""
+    line = " ".join(text.split())
+    longest = max(map(len, re.findall("`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    apart = " " if longest or not line else ""
+    return f"{fence}{apart}{line}{apart}{fence}"

@@ -7,8 +7,9 @@ from typing import Any, Protocol
 
 from fpo_jax.errors import require_known
 from fpo_jax.experiments.core.devices import suit_short_runs
-from fpo_jax.experiments.core.files import provenance, replacing, write_json
+from fpo_jax.experiments.core.files import provenance, write_json
 from fpo_jax.experiments.core.progress import Progress
+from fpo_jax.experiments.core.result_folder import replacing
 from fpo_jax.experiments.core.settings import General
 from fpo_jax.experiments.report.parts import Section
 from fpo_jax.experiments.runs.execution import few_seeds

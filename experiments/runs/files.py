@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from fpo_jax.experiments.core.files import replacing, write_json
+from fpo_jax.experiments.core.files import write_json
+from fpo_jax.experiments.core.result_folder import replacing
 from fpo_jax.experiments.report import page
 from fpo_jax.experiments.runs import figures, states
 from fpo_jax.experiments.runs.page import section_of

@@ -1,7 +1,8 @@
 """A run that is kept while it goes on, so that a killed one can be resumed from where it stood."""
 
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -9,10 +10,11 @@ from typing import Any, Self
 import jax
 import numpy as np
 
-from fpo_jax.engine.segments import Partway
+from fpo_jax.engine.segments import Partway, segment_lengths
 from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.npz_files import Damaged
 from fpo_jax.experiments.core.settings import Settings
-from fpo_jax.experiments.core.unfinished import Damaged, Unfinished, conditions, on_a_full_disk, room
+from fpo_jax.experiments.core.unfinished import Unfinished, conditions, on_a_full_disk, room
 from fpo_jax.experiments.runs import states
 from fpo_jax.experiments.runs.result import Diverged
 from fpo_jax.types import State, Trace
@@ -61,15 +63,19 @@ class UnfinishedRun(Unfinished):
         """Return where to go on, or None where nothing is kept; what follows a damaged file is lost."""
         if not self.exists:
             return None
-        like, _ = states.initial_shape(self.settings)
+        one, _ = states.initial_shape(self.settings)
+        seeds, entries = self.settings.seeds, self.settings.steps + 1
+        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((seeds, *leaf.shape), leaf.dtype), one)
         pieces: list[Partway] = []
         files = {name.stem.split("-")[0]: name for name in self.folder.glob("*-*.npz")}
         while (path := files.pop(str(pieces[-1].done if pieces else 0), None)) is not None:
             try:
-                pieces.append(_from_arrays(self.read_arrays(path.name), like))
-            except (Damaged, KeyError):
+                piece = _from_arrays(self.read_arrays(path.name), like)
+                _check(piece, like, pieces, entries)
+            except (Damaged, KeyError, TypeError, ValueError):
                 path.unlink()
                 break
+            pieces.append(piece)
         for path in files.values():
             path.unlink()
         if not pieces:
@@ -131,12 +137,38 @@ def _arrays(partway: Partway) -> dict[str, np.ndarray]:
 
 
 def _from_arrays(arrays: dict[str, np.ndarray], like: State) -> Partway:
+    if arrays["done"].dtype.kind not in "iu":
+        raise Damaged("of no number of entries")
     done, entries = map(int, arrays["done"])
     kept = _within("states", arrays)
     metrics: dict[str, Any] = _within("metrics", arrays)
     trace: Any = metrics, states.from_named(kept, like) if kept else None, arrays["finite"]
     state = states.from_named(_within("state", arrays), like)
     return Partway(done, entries, state, Trace(*trace))
+
+
+def _check(piece: Partway, like: State, earlier: Sequence[Partway], entries: int) -> None:
+    """Raise a Damaged where arrays are not those of the entries that follow the earlier ones."""
+    trace, seeds = piece.trace, len(piece.trace.finite)
+    count = piece.done - (earlier[-1].done if earlier else 0)
+    of_entry = [((seeds, count, *shape[1:]), dtype) for shape, dtype in _shapes(like)]
+    rows = [*trace.metrics.values(), trace.finite]
+    first = earlier[0].trace if earlier else trace
+    whole = (
+        piece.entries == entries
+        and piece.done - 1 in itertools.accumulate(segment_lengths(entries - 1))
+        and _shapes(piece.state) == _shapes(like)
+        and (trace.state is None or _shapes(trace.state) == of_entry)
+        and all(row.shape == (seeds, count) for row in rows)
+        and all(row.dtype.kind in "fb" for row in rows)
+        and len({jax.tree.structure(one) for one in (trace, first)}) == 1
+    )
+    if not whole:
+        raise Damaged("of other entries")
+
+
+def _shapes(tree: Any) -> list[tuple[tuple[int, ...], Any]]:
+    return [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]
 
 
 def _under(place: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

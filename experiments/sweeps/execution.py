@@ -13,10 +13,11 @@ from jax.experimental import multihost_utils
 
 from fpo_jax.engine.sweep import Cell, Chunk, LaneResults, Sweep
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.core.files import require_writable
+from fpo_jax.experiments.core.npz_files import Damaged
 from fpo_jax.experiments.core.progress import Tell, silent
+from fpo_jax.experiments.core.result_folder import require_writable
 from fpo_jax.experiments.core.settings import RECORDS, in_precision
-from fpo_jax.experiments.core.unfinished import Damaged, conditions, on_a_full_disk, room
+from fpo_jax.experiments.core.unfinished import conditions, on_a_full_disk, room
 from fpo_jax.experiments.core.wording import counted
 from fpo_jax.experiments.sweeps import dataset as data
 from fpo_jax.experiments.sweeps.grid import Grid, divisors, make_grid

@@ -6,9 +6,10 @@ import numpy as np
 import xarray as xr
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.core.files import replacing, write_json
+from fpo_jax.experiments.core.files import write_json
+from fpo_jax.experiments.core.npz_files import Damaged, read_npz
+from fpo_jax.experiments.core.result_folder import replacing
 from fpo_jax.experiments.core.settings import load
-from fpo_jax.experiments.core.unfinished import DAMAGED
 from fpo_jax.experiments.report import page
 from fpo_jax.experiments.sweeps import dataset as data
 from fpo_jax.experiments.sweeps import figures
@@ -57,17 +58,19 @@ def load_sweep(folder: Path | str) -> xr.Dataset:
     """
     folder = Path(folder)
     try:
-        with np.load(folder / "metrics.npz", allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except DAMAGED as error:
-        raise InputError("folder", folder, f"one that holds a finished sweep ({error})") from error
-    if AXES not in arrays:  # written before the file named its axes
-        grid = make_grid(load(folder / "config.json"))
-        arrays |= {name: np.array(values) for name, values in grid.axes.items()}
-        arrays |= {AXES: np.array([*grid.axes, "seed", "step"]), CELL: grid.index, **attributes(grid)}
-    axes = arrays.pop(AXES).tolist()
-    attrs = {name: str(arrays.pop(name)) for name in ATTRIBUTES}
-    coordinates = {axis: arrays.pop(axis) for axis in axes}
-    dims = {CELL: axes[:-2], **dict.fromkeys(PER_SEED, axes[:-1])}
-    variables = {name: (dims.get(name, axes), values) for name, values in arrays.items()}
-    return xr.Dataset(variables, coordinates, attrs)
+        arrays = read_npz(folder / "metrics.npz")
+        if AXES not in arrays:  # written before the file named its axes
+            grid = make_grid(load(folder / "config.json"))
+            arrays |= {name: np.array(values) for name, values in grid.axes.items()}
+            arrays |= {AXES: np.array([*grid.axes, "seed", "step"]), CELL: grid.index, **attributes(grid)}
+        axes = arrays.pop(AXES).tolist()
+        attrs = {name: str(arrays.pop(name)) for name in ATTRIBUTES}
+        coordinates = {axis: arrays.pop(axis) for axis in axes}
+        dims = {CELL: axes[:-2], **dict.fromkeys(PER_SEED, axes[:-1])}
+        variables = {name: (dims.get(name, axes), values) for name, values in arrays.items()}
+        return xr.Dataset(variables, coordinates, attrs)
+    except InputError:
+        raise
+    except (Damaged, KeyError, TypeError, ValueError) as error:
+        allowed = f"one that holds a finished sweep ({str(error).splitlines()[0]})"
+        raise InputError("folder", folder, allowed) from error

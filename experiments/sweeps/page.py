@@ -17,6 +17,7 @@ from fpo_jax.experiments.report.parts import (
     View,
     markdown_table,
     numbers,
+    plain,
     share,
 )
 from fpo_jax.experiments.runs.history import shown_iterations
@@ -51,7 +52,8 @@ def section_of(
 
     extremes = "Every run diverged."
     if len(ranked):
-        extremes = f"Best cell: {cell(ranked.iloc[-1])}. Worst: {cell(ranked.iloc[0])}."
+        best, worst = (plain(cell(ranked.iloc[place])) for place in (-1, 0))
+        extremes = f"Best cell: {best}. Worst: {worst}."
     story = (
         f"{counted(len(grid.cells), 'cell')} × {counted(grid.seeds, 'seed')} over "
         f"{counted(grid.steps, 'iteration')}, varying "

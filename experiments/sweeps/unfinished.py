@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from fpo_jax.engine.sweep import Chunk, LaneResults
-from fpo_jax.experiments.core.unfinished import DAMAGED, Damaged, Unfinished
+from fpo_jax.experiments.core.npz_files import Damaged
+from fpo_jax.experiments.core.unfinished import Unfinished
 
 
 class UnfinishedSweep(Unfinished):
@@ -32,7 +33,7 @@ class UnfinishedSweep(Unfinished):
             lanes = LaneResults(finite=arrays.pop("finite"), optimum=arrays.pop("optimum"), metrics={})
             if {len(values) for values in (*arrays.values(), *lanes[1:])} != {chunk.stop - chunk.start}:
                 raise ValueError
-        except DAMAGED as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise Damaged(path.name) from error
         metrics = {name.removeprefix("metrics/"): values for name, values in arrays.items()}
         return lanes._replace(metrics=metrics)

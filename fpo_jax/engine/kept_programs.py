@@ -9,13 +9,17 @@ our sources, those of every other module that was loaded when it had been traced
 packages, the parts and static settings of the run, the shapes of its arguments, the devices, and JAX's
 settings. What code reads from data files is not looked at. Only the command line keeps programs, where all
 parts are found by name in files; what is defined in a notebook or at a prompt is always traced.
+
+A file holds a digest, one line of JSON, and the program as JAX serializes it. To read it runs no code, but a
+program computes whatever it was made to compute. So files are read and written only in a folder into which
+nobody but the user can have put them.
 """
 
 import contextlib
 import functools
 import hashlib
+import json
 import os
-import pickle
 import sys
 import sysconfig
 import tempfile
@@ -31,6 +35,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import fpo_jax
 from fpo_jax import internals
 from fpo_jax.engine.memory import Prepared, prepared
+from fpo_jax.engine.private_folder import is_own, make_private
+from fpo_jax.engine.tree_text import Unknown, described, restored
 
 MOST = 300
 """Exported programs that are kept, of about 0.1 MB each; those unused for longest go first."""
@@ -45,11 +51,18 @@ _loaded: dict[str, tuple[Any, Any]] = {}
 
 
 def keep_in(folder: Path | None) -> None:
-    """Keep programs in this folder from now on, or none; the user's own, since what is kept is unpickled."""
+    """Keep programs in this folder from now on; none where it is None, or others could write there."""
     global _folder
-    _folder = folder
+    _folder = folder if folder is not None and _is_private(folder) else None
     _loaded.clear()
     _surroundings.cache_clear()
+
+
+def _is_private(folder: Path) -> bool:
+    try:
+        return make_private(folder)
+    except OSError:  # it cannot be made: then nothing is kept
+        return False
 
 
 def call_kept(
@@ -167,9 +180,9 @@ def _export(path: Path, function: Any, tree: Any, leaves: list[Any], static: dic
         return jax.tree.leaves(result)
 
     exported = jax.export.export(jax.jit(flat))(*leaves)
-    with contextlib.suppress(OSError):  # a folder that cannot be written: then nothing is kept
-        content = pickle.dumps((_digests(_foreign()), exported.serialize(), shape[0]))
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.suppress(OSError, Unknown):  # the folder takes nothing, or the result cannot be told
+        head = json.dumps({"foreign": _digests(_foreign()), "shape": described(shape[0])}).encode()
+        content = b"\n".join([head, exported.serialize()])
         with tempfile.TemporaryDirectory(dir=path.parent) as aside:
             (Path(aside) / path.name).write_bytes(hashlib.sha256(content).digest() + content)
             os.replace(Path(aside) / path.name, path)
@@ -180,19 +193,25 @@ def _export(path: Path, function: Any, tree: Any, leaves: list[Any], static: dic
 
 
 def _read(path: Path) -> _Kept | None:
-    """Return what was kept, or None where there is nothing, nothing whole, or a module has changed since."""
+    """Return what was kept; None where nothing can be read, or a module has changed since."""
     try:
-        written = path.read_bytes()
-        digest, content = written[:32], written[32:]
+        with path.open("rb") as file:
+            if not is_own(os.fstat(file.fileno())):
+                return None
+            digest, content = file.read(32), file.read()
         if hashlib.sha256(content).digest() != digest:
             return None
-        foreign, serialized, shape = pickle.loads(content)
-        if _digests(map(Path, foreign)) != foreign:
+        head, serialized = content.split(b"\n", 1)
+        told = json.loads(head)
+        if _digests(map(Path, told["foreign"])) != told["foreign"]:
             return None
+        shape = restored(told["shape"])
+        exported = jax.export.deserialize(bytearray(serialized))
         os.utime(path)
-    except OSError:
+    except (
+        Exception
+    ):  # of an older version, say; JSON, JAX and flatbuffers each complain in a way of their own
         return None
-    exported = jax.export.deserialize(serialized)
     if b"lapack" in exported.mlir_module_serialized:
         # JAX makes LAPACK's routines known when it lowers a call of one; what is exported is lowered already
         jax.jit(jnp.linalg.cholesky).lower(jax.ShapeDtypeStruct((1, 1), float))

@@ -80,6 +80,9 @@ def in_segments(
 
     Returns:
         The final state, and all entries, in the host's memory.
+
+    Raises:
+        InputError: when what is kept of the entries is not what is recorded now.
     """
     parts, done, entries = [], 0, sum(lengths) + 1
     ends = list(itertools.accumulate(lengths))
@@ -94,6 +97,8 @@ def in_segments(
         awaited((state, trace))
         repeated = int(start > 0)  # a segment begins with the entry with which the last one ended
         parts.append(jax.tree.map(lambda leaf: leaf[:seeds, repeated:], _on_host(trace)))  # noqa: B023
+        if len({jax.tree.structure(part) for part in parts}) > 1:
+            raise InputError("partway", "entries of another record", "what is recorded now")
         watch(Partway(start + length + 1, entries, state, parts[-1]))
     return (
         jax.tree.map(lambda leaf: leaf[:seeds], _on_host(state)),

@@ -1,5 +1,7 @@
 """Programs kept between processes: found again when nothing has changed, made anew when anything has."""
 
+import hashlib
+import pickle
 import sys
 from functools import partial
 
@@ -103,6 +105,63 @@ def test_what_is_not_whole_is_made_anew_and_a_folder_that_cannot_be_written_does
     folder.write_text("a file where the folder should be", encoding="utf-8")
     forget(folder)
     np.testing.assert_array_equal(kept_programs.call_kept("one", solved, *ARGUMENTS, power=2)[0], expected)
+
+
+class Trap:
+    """What runs a function as soon as it is unpickled."""
+
+    def __reduce__(self):
+        return spring, (1,)
+
+
+SPRUNG = []
+
+
+def spring(number):
+    SPRUNG.append(number)
+
+
+def test_what_somebody_else_has_put_there_runs_nothing(folder):
+    expected, _ = kept_programs.call_kept("one", solved, *ARGUMENTS, power=2)
+    (kept,) = folder.iterdir()
+    whole = kept.read_bytes()[32:]
+    head, program = whole.split(b"\n", 1)
+    trap = pickle.dumps(({}, b"", Trap()))
+    pickle.loads(trap)
+    assert SPRUNG.pop()  # so it would have run
+    contents = {
+        "a pickle": trap,
+        "no JSON": b"{" * 10**5 + b"\n" + program,
+        "another structure": head.replace(b"tuple", b"tuplf") + b"\n" + program,
+        "no program": head + b"\n" + program[: len(program) // 2],
+        "nothing": b"",
+    }
+    for name, content in contents.items():
+        kept.write_bytes(hashlib.sha256(content).digest() + content)
+        forget(folder)
+        found, _ = kept_programs.call_kept("one", solved, *ARGUMENTS, power=2)
+        np.testing.assert_array_equal(found, expected, err_msg=name)
+        assert TRACED == [2], name
+    assert not SPRUNG
+    kept.chmod(0o666)  # others could have written it
+    forget(folder)
+    kept_programs.call_kept("one", solved, *ARGUMENTS, power=2)
+    assert TRACED == [2]
+
+
+def test_nothing_is_kept_where_others_can_write(tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    forget(shared / "kept")
+    try:
+        for _ in range(2):
+            kept_programs.call_kept("one", solved, *ARGUMENTS, power=2)
+            jax.clear_caches()
+        assert TRACED == [2, 2]
+        assert not [path for path in shared.rglob("*") if path.is_file()]
+    finally:
+        forget(None)
 
 
 @pytest.fixture

@@ -45,7 +45,9 @@ def own(tmp_path):
 def test_the_least_of_all_groups_above_counts_in_version_2(tmp_path, own):
     root = tmp_path / "fs"
     group(root / "a" / "b", memory_DOT_max="max", memory_DOT_current=5)
-    group(root / "a", memory_DOT_max=1000, memory_DOT_current=900, memory_DOT_stat="anon 1\ninactive_file 300")
+    group(
+        root / "a", memory_DOT_max=1000, memory_DOT_current=900, memory_DOT_stat="anon 1\ninactive_file 300"
+    )
     group(root, memory_DOT_max=5000, memory_DOT_current=1000)
     assert host_bytes(root, own("0::/a/b\n")) == 1000 - (900 - 300)  # files in the cache give way
     assert host_bytes(root, own("0::/elsewhere/on/the/host\n")) == 4000  # as within a container

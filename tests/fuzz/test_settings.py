@@ -10,7 +10,7 @@ from fpo_jax.envs.gridworld import SIGNS, Gridworld, read_map
 from fpo_jax.experiments.core.settings import load, resolve
 from fpo_jax.experiments.llm.settings import AnswerSettings, TrainSettings
 from fpo_jax.experiments.sweeps.grid import make_grid
-from tests.fuzz.inputs import ODD_TEXT, VALUES, damaged, mutated, one_line, thousands
+from tests.fuzz.inputs import FUZZED, ODD, TEXT, damaged, mutated, tried
 
 pytestmark = pytest.mark.slow
 
@@ -28,54 +28,68 @@ RUNS = [
     )
 ]
 GRIDS = [
-    {"environment": "linear", "objective": ["relaxed"], "grid": {"weight": [0.0, 0.1]}, "seeds": 2, "steps": 4},
+    {
+        "environment": "linear",
+        "objective": ["relaxed"],
+        "grid": {"weight": [0.0, 0.1]},
+        "seeds": 2,
+        "steps": 4,
+    },
     {"environment": "bandit", "objective": "relaxed,exact", "grid": {"alpha": "0.1:1:3"}, "every": 1},
     {"environment": "gridworld", "objective": "myopic", "grid": {"rows": "3,4", "slip": "0.01:1:3:log"}},
 ]
 LLM = {"model": "a", "prompts": "b", "steps": 3, "lora_modules": ["q_proj"], "temperature": 0.5, "chat": True}
 
 
-@thousands()
+@FUZZED
 @given(some.one_of(*map(mutated, RUNS)))
 def test_runs(wishes):
-    settings = one_line(lambda: resolve(wishes))
+    settings = tried(lambda: resolve(wishes))
     if settings is not None:
         assert resolve(settings.as_dict()) == settings
 
 
-@thousands()
-@given(some.one_of(VALUES, *map(mutated, GRIDS), mutated({"grid": {}, "environment": "linear"})))
+@FUZZED
+@given(some.one_of(ODD, *map(mutated, GRIDS), mutated({"grid": {}, "environment": "linear"})))
 def test_grids(wishes):
     if isinstance(wishes, dict):
-        grid = one_line(lambda: make_grid(wishes))
+        grid = tried(lambda: make_grid(wishes))
         assert grid is None or grid.steps % grid.every == 0
 
 
-@thousands()
+@FUZZED
 @given(mutated(LLM))
 def test_language_models(wishes):
     for kind in (TrainSettings, AnswerSettings):
-        settings = one_line(lambda kind=kind: kind.of(wishes))
+        settings = tried(lambda kind=kind: kind.of(wishes))
         if settings is not None:
             assert kind.of(settings.as_dict()) == settings
 
 
-@thousands()
-@given(some.one_of(some.binary(max_size=60), *(damaged(json.dumps(run).encode()) for run in RUNS[:3])))
+@FUZZED
+@given(
+    some.one_of(some.binary(max_size=60), *(damaged(some.just(json.dumps(run).encode())) for run in RUNS[:3]))
+)
 def test_files(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "config.json"
     path.write_bytes(content)
-    loaded = one_line(lambda: load(path, "run", "decompose"))
+    loaded = tried(lambda: load(path, "run", "decompose"))
     if loaded is not None:
-        one_line(lambda: resolve(loaded))
+        tried(lambda: resolve(loaded))
 
 
 SIGN = some.sampled_from([*SIGNS, "/", "\n", " ", "x"])
 
 
-@thousands()
-@given(some.one_of(ODD_TEXT, some.text(SIGN, max_size=60), damaged(b"S..#G/.#.../..D.#").map(lambda b: b.decode("latin-1"))))
+@FUZZED
+@given(
+    some.one_of(
+        TEXT,
+        some.text(SIGN, max_size=60),
+        damaged(some.just(b"S..#G/.#.../..D.#")).map(lambda b: b.decode("latin-1")),
+    )
+)
 def test_maps(text):
-    written = one_line(lambda: read_map(text))
+    written = tried(lambda: read_map(text))
     if written is not None:
-        one_line(lambda: Gridworld(map=written).check())
+        tried(lambda: Gridworld(map=written).check())

@@ -56,7 +56,9 @@ def test_under_a_limit(case, tmp_path):
     assert not (tmp_path / "out.partial").exists()
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")]
+)
 def test_where_the_estimate_was_too_low_one_line_says_so(error, monkeypatch, capsys):
     def command(options):
         raise error

@@ -97,6 +97,9 @@ def test_bad_names_and_folders_are_one_line_and_leave_all_as_it_was(tmp_path, ca
         "": "name = nothing",
         "bandit": "there is one of this name already",
         "mine": "there is one of this name already",
+        "os": "Python has a module of this name",
+        "a" * 300: "with at most 64 letters",
+        "\ufb01eld": "name = \ufb01eld",  # which Python reads as field
     }
     for name, complaint in refused.items():
         assert main(["new-env", name, "--out", str(tmp_path)]) == 2

@@ -1,6 +1,7 @@
 """JSON of others: what is read, and the few words in which the rest is refused."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +65,9 @@ def test_a_broken_line_is_named(tmp_path):
     said = r'answers = .*line 3: must be one JSON object, and it is \{"b": \\x1b\[31m\} \(Expecting value'
     with pytest.raises(InputError, match=said):
         next(lines)
+
+
+def test_a_line_without_an_end_is_refused():
+    """A file of settings may name /dev/zero as a file of answers."""
+    with pytest.raises(InputError, match="/dev/zero, line 1: must be one JSON object"):
+        [*json_lines(Path("/dev/zero"), "answers")]

@@ -48,3 +48,9 @@ def test_a_line_ends_where_json_says(tmp_path):
     path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
     assert "\u2028" in path.read_text(encoding="utf-8")
     assert matched(path, path) == [(said, said, said), ("next", "one", "one")]
+
+
+def test_a_name_that_no_file_has(tmp_path):
+    """A configuration can name what no command line can."""
+    with pytest.raises(InputError, match="the name of a file"):
+        matched(tmp_path / "a\0b", tmp_path / "b")

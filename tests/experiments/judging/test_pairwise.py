@@ -42,7 +42,8 @@ def test_a_scorer_decides(folder, capsys):
     assert [verdict["outcome"] for verdict in kept] == ["loss", "win", "loss", "tie", "win", "win"]
     assert kept[0]["scores"] == [1, 2]
     # the settings that were written run again
-    status, again, _ = call(capsys, "judge", "--config", "result/config.json", "--json")
+    named = ["--scorer", "scorers:length"]  # a function is given again
+    status, again, _ = call(capsys, "judge", "--config", "result/config.json", *named, "--json")
     assert json.loads(again)["comparisons"] == report["comparisons"]
 
 
@@ -146,3 +147,37 @@ def test_one_at_a_time(folder, capsys):
         status, _, err = call(capsys, *SCORED, "scorers:length", "--out", "result")
     assert status == 2
     assert "another judging is writing it" in err
+
+
+def test_no_link_is_written_through(folder, capsys, numbers_alone):
+    """A folder of somebody else's may hold a link in place of its verdicts."""
+    status, _, _ = call(capsys, *SCORED, "scorers:interrupted", "--out", "result")
+    assert status == 130
+    kept = folder / "result.partial" / "verdicts.jsonl"
+    kept.unlink()
+    (folder / "mine.txt").write_text("mine", encoding="utf-8")
+    kept.symlink_to(folder / "mine.txt")
+    status, out, err = call(capsys, *SCORED, "scorers:interrupted", "--out", "result", "--resume")
+    assert (status, out) == (2, "")
+    assert "free for the judging's work (it holds verdicts.jsonl)" in err
+    assert (folder / "mine.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_verdicts_of_others_are_asked_again_where_they_are_none(folder, capsys, numbers_alone):
+    call(capsys, *SCORED, "scorers:length", "--out", "result")
+    path = folder / "again.partial" / "verdicts.jsonl"
+    path.parent.mkdir()
+    for name in ("config.json", "verdicts.jsonl"):
+        (folder / "result" / name).rename(path.with_name(name))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    lines[0] = "[" * 200_000
+    lines[1] = '{"pair": 1, "outcome": "win", "meant": 5}'
+    lines[2] = '{"pair": 2, "outcome": []}'
+    path.write_text("\n".join(lines), encoding="utf-8")
+    seen = sys.modules["scorers"].seen
+    seen.clear()
+    status, out, _ = call(capsys, *SCORED, "scorers:length", "--out", "again", "--resume", "--json")
+    assert status == 0
+    (row,) = json.loads(out)["comparisons"]
+    assert (row["wins"], row["losses"], row["ties"], row["errors"]) == (3, 2, 1, 0)
+    assert {*seen} == {"prompt 0", "prompt 1", "prompt 2"}

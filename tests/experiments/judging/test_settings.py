@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from fpo_jax.errors import InputError
 from fpo_jax.experiments.cli.judge import judge_options
 from fpo_jax.experiments.cli.options import asked_settings, parse
 from fpo_jax.experiments.judging.settings import JudgeSettings, settings_of
@@ -12,7 +13,7 @@ from tests.helpers import SCORED, call
 
 def test_a_zero_beside_an_earlier_configuration_counts(folder, capsys, numbers_alone):
     call(capsys, *SCORED, "scorers:length", "--tie-margin", "2", "--out", "result")
-    again = ["judge", "--config", "result/config.json", "--json"]
+    again = ["judge", "--config", "result/config.json", "--scorer", "scorers:length", "--json"]
     # with the margin of 2 that was written, and without: differences of length −1, 3, −4, 0, 2, 3
     for wish, wanted in (([], (2, 1, 3)), (["--tie-margin", "0"], (3, 2, 1))):
         _, out, _ = call(capsys, *again, *wish)
@@ -23,7 +24,8 @@ def test_a_zero_beside_an_earlier_configuration_counts(folder, capsys, numbers_a
     (folder / "config.json").write_text(json.dumps(earlier), encoding="utf-8")
 
     def settled(*wishes):
-        words = ["--config", "config.json", "--out", "other", *wishes]
+        words = ["--config", "config.json", "--out", "other", "--endpoint", "http://h/v1", *wishes]
+        words += ["--key-variable", ""]
         given = parse(judge_options(), words, "judge")
         return settings_of(asked_settings(given, JudgeSettings), given).as_dict()
 
@@ -60,6 +62,14 @@ BAD = {
     "temperature": ([*FILES, *ASKED, "--temperature", "-1"], "temperature = -1.0", ">= 0"),
     "parallel": ([*FILES, *ASKED, "--parallel", "0"], "parallel = 0", ">= 1"),
     "time": ([*FILES, *ASKED, "--timeout", "nan"], "timeout = nan", "> 0"),
+    "tokens": ([*FILES, *ASKED, "--max-tokens", "0"], "max_tokens = 0", ">= 1"),
+    "tokens of a scorer": (
+        [*SCORED, "scorers:length", "--max-tokens", "9"],
+        "max_tokens = 9",
+        "of --endpoint",
+    ),
+    "a folder as a template": ([*FILES, *ASKED, "--template", "."], "template = .", "can be read"),
+    "a scorer with a long name": ([*SCORED, "s" * 300], "scorer = sss", "module:function"),
     "no template": ([*FILES, *ASKED, "--template", "none.txt"], "none.txt", "can be read"),
     "half a template": ([*FILES, *ASKED, "--template", "scorers.py"], "scorers.py", "{prompt} is missing"),
     "no such module": ([*SCORED, "nosuch:length"], "scorer = nosuch:length", "No module named"),
@@ -91,6 +101,11 @@ def test_configurations_of_others_are_refused(folder, capsys):
         '{"scorers": "x"}': "nearest: scorer",
         '{"answers": 3, "scorer": "scorers:length"}': "answers = 3",
         '{"scorer": "scorers:length", "answers": ["a.jsonl", "b.jsonl"], "seed": -1}': "seed = -1",
+        '{"tie_margin": [1.0, 2.0]}': "tie_margin = [1.0, 2.0]: must be a finite number",
+        '{"tie_margin": [null, []]}': "tie_margin = [None, []]: must be a finite number",
+        f'{{"tie_margin": {10**400}}}': "must be a finite number",
+        '{"scorer": "s", "answers": ["a\\u0000b", "b.jsonl"]}': "given again, as --scorer s",
+        "[" * 200_000: "config = config.json: must be a readable JSON file",
     }
     for content, complaint in contents.items():
         (folder / "config.json").write_text(content, encoding="utf-8")
@@ -98,3 +113,59 @@ def test_configurations_of_others_are_refused(folder, capsys):
         assert status == 2
         assert complaint in err
         assert err.count("\n") == 1
+
+
+def settled(folder, config, *words):
+    """The settings of a configuration, with these words on the command line."""
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    given = parse(judge_options(), ["--config", "config.json", "--out", "other", *words], "judge")
+    return settings_of(asked_settings(given, JudgeSettings), given)
+
+
+def test_a_configuration_runs_no_code(folder, capsys):
+    """A function that scores is given again on the command line, as an environment's file is."""
+    (folder / "harm.py").write_text(
+        "open('harm', 'w').close()\ndef score(p, r): return 0\n", encoding="utf-8"
+    )
+    config = {"scorer": "harm:score", "answers": ["a.jsonl", "b.jsonl"]}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    status, out, err = call(capsys, "judge", "--config", "config.json")
+    assert (status, out) == (2, "")
+    again = "scorer = harm:score: must be given again, as --scorer harm:score: settings alone run no code"
+    assert err == f"fpo-jax: error: {again}\n"
+    assert not (folder / "harm").exists()
+    assert settled(folder, config, "--scorer", "scorers:length").scorer == "scorers:length"
+    (folder / "model").mkdir()  # a folder holds numbers
+    assert settled(folder, config | {"scorer": "model"}).scorer == "model"
+
+
+def test_a_configuration_sends_nothing(folder):
+    """An endpoint is given again on the command line, and the key that goes there."""
+    config = {"endpoint": "https://elsewhere/v1", "judge_model": "m", "answers": ["a.jsonl", "b.jsonl"]}
+    both = "given again, as --endpoint https://elsewhere/v1 --key-variable "
+    for words, variable in (
+        ([], "OPENAI_API_KEY"),
+        (["--endpoint", "https://elsewhere/v1"], "OPENAI_API_KEY"),
+        (["--key-variable", "MY_KEY"], "MY_KEY"),
+        (["--key-variable", "sk-secret"], "OPENAI_API_KEY"),
+    ):
+        with pytest.raises(InputError, match=both + variable) as refused:
+            settled(folder, config, *words)
+        assert "secret" not in str(refused.value)
+    words = ["--endpoint", "https://elsewhere/v1", "--key-variable", "MY_KEY"]
+    assert settled(folder, config, *words).endpoint == "https://elsewhere/v1"
+    assert settled(folder, config, *words).max_tokens == 2048
+    # who judges instead needs no key, and what was said of the endpoint is gone
+    assert settled(folder, config, "--scorer", "scorers:length").judge_model is None
+    with pytest.raises(InputError, match="not shown") as refused:
+        settled(folder, config | {"endpoint": "https://me:secret@elsewhere"})
+    assert "secret" not in str(refused.value)
+
+
+def test_a_key_is_not_sent_over_http(folder, capsys, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    asked = ["--endpoint", "http://h.example/v1", "--judge-model", "m", "--out", "result"]
+    status, out, err = call(capsys, *FILES, *asked)
+    assert (status, out) == (2, "")
+    assert err.startswith("fpo-jax: error: endpoint = http://h.example/v1: must be https")
+    assert not (folder / "result.partial").exists()

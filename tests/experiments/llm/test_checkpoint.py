@@ -123,7 +123,8 @@ def test_checkpoints(case, checkpoint, prompts, tmp_path, capsys):
 
 
 def test_what_is_not_there(checkpoint, prompts, reward_model, tmp_path, capsys):
-    told = ["--model", checkpoint, "--prompts", prompts, "--precision", "float32"]
+    told, notes = ["--model", checkpoint, "--prompts", prompts, "--precision", "float32"], tmp_path / "notes"
+    notes.write_text("mine", encoding="utf-8")
     for words, wanted in {
         ("llm", "--prompts", prompts): "model = nothing",
         ("llm", "--model", checkpoint): "prompts = nothing",
@@ -142,10 +143,11 @@ def test_what_is_not_there(checkpoint, prompts, reward_model, tmp_path, capsys):
         ("answer", *told): "out = nothing",
         ("answer", *told, "--out", tmp_path / "none" / "a.jsonl"): "a file in a folder that is there",
         ("answer", *told, "--out", tmp_path / "a.jsonl", "--adapter", tmp_path): "no adapter_config.json",
+        ("answer", *told, "--out", notes): "a free name, or that of earlier answers",
         ("llm", "--dry-run", "--model", "llama-7"): "one of llama-3.2-1b",
     }.items():
         assert wanted in refused(capsys, words), words
-    assert not list(tmp_path.iterdir())
+    assert [path.read_text(encoding="utf-8") for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_a_reward_model_of_another_tokenizer(checkpoint, reward_model, prompts, tmp_path, capsys):
@@ -169,7 +171,7 @@ def test_answers_on_a_full_disk(checkpoint, prompts, tmp_path, monkeypatch, caps
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "chmod", full)
+    monkeypatch.setattr(os, "replace", full)
     told = ["--model", checkpoint, "--prompts", prompts, "--precision", "float32", "--tokens", 2]
     assert main([str(word) for word in ["answer", *told, "--out", tmp_path / "a.jsonl"]]) == 2
     assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]

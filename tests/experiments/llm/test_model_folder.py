@@ -10,7 +10,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.llm import adapter, checkpoint as checkpoints, model_folder
+from fpo_jax.experiments.llm import adapter, model_folder
+from fpo_jax.experiments.llm import checkpoint as checkpoints
 from fpo_jax.experiments.llm.model_folder import INDEX, WEIGHTS, digest, inside, shards
 from fpo_jax.experiments.llm.prompts import Tokenizer
 from fpo_jax.experiments.llm.sizes import read_config
@@ -32,7 +33,11 @@ def test_code_of_a_folder_is_neither_run_nor_asked_for(copy, prompts, capsys, mo
     (copy / "mine.py").write_text(
         f"import pathlib\npathlib.Path({str(ran)!r}).touch()\nclass Mine: pass\n", encoding="utf-8"
     )
-    change(copy / "tokenizer_config.json", tokenizer_class="Mine", auto_map={"AutoTokenizer": ["mine.Mine", None]})
+    change(
+        copy / "tokenizer_config.json",
+        tokenizer_class="Mine",
+        auto_map={"AutoTokenizer": ["mine.Mine", None]},
+    )
     change(copy / "config.json", auto_map={"AutoConfig": "mine.Mine"}, model_type="llama")
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("it asks"))
     monkeypatch.setattr("transformers.dynamic_module_utils.TIME_OUT_REMOTE_CODE", 0)
@@ -132,7 +137,14 @@ def test_sizes_without_measure_end_in_one_line(field, value, dry, copy, prompts,
     stored.pop("rope_parameters" if field == "rope_theta" else "", None)
     (copy / "config.json").write_text(json.dumps(stored | {field: value}), encoding="utf-8")
     (copy / "generation_config.json").unlink(missing_ok=True)
-    command = ["llm", "--model", copy, "--prompts", prompts, *(["--dry-run"] if dry else ["--out", tmp_path / "o"])]
+    command = [
+        "llm",
+        "--model",
+        copy,
+        "--prompts",
+        prompts,
+        *(["--dry-run"] if dry else ["--out", tmp_path / "o"]),
+    ]
     began = time.monotonic()
     assert field in refused(capsys, command)
     assert time.monotonic() - began < 5
@@ -140,12 +152,17 @@ def test_sizes_without_measure_end_in_one_line(field, value, dry, copy, prompts,
 
 def test_weights_that_do_not_fit_are_not_loaded(copy, monkeypatch):
     monkeypatch.setattr(checkpoints, "usable_bytes", lambda devices: 1000.0)
-    with pytest.raises(InputError, match="smaller: its weights take .* GB in memory, and 1e-06 GB can be used"):
+    with pytest.raises(
+        InputError, match="smaller: its weights take .* GB in memory, and 1e-06 GB can be used"
+    ):
         net(copy)
 
 
 TEMPLATES = {
-    "no end": ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "ends within"),
+    "no end": (
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "ends within",
+    ),
     "much": ("{% for i in range(99999) %}{{ 'many words ' * 10 }}{% endfor %}", "characters of"),
     "a long range": ("{% for i in range(10 ** 9) %}{% endfor %}", "Range too big"),
     "the sandbox": ("{{ ''.__class__.__mro__ }}", "access to attribute '__class__'"),
@@ -168,7 +185,12 @@ def test_chat_templates_are_bounded(case, copy, monkeypatch):
 
 def test_a_tokenizer_that_is_damaged_or_huge_ends_in_one_line(copy, monkeypatch):
     whole = (copy / "tokenizer.json").read_bytes()
-    for damaged in (whole[:-9], b"{}", b"[" * 100_000, b'{"model": {"type": "BPE", "vocab": {"a": 99999999999}}}'):
+    for damaged in (
+        whole[:-9],
+        b"{}",
+        b"[" * 100_000,
+        b'{"model": {"type": "BPE", "vocab": {"a": 99999999999}}}',
+    ):
         (copy / "tokenizer.json").write_bytes(damaged)
         with pytest.raises(InputError, match="one whose tokenizer can be read"):
             Tokenizer(copy, read_config(copy, "model"))
@@ -196,5 +218,3 @@ def test_weights_of_an_adapter_lie_in_its_folder(copy, tmp_path):
     os.symlink(copy / WEIGHTS, folder / adapter.WEIGHTS)
     with pytest.raises(InputError, match="a link that leads out of it"):
         adapter.load(folder, read_config(copy, "model"))
-
-

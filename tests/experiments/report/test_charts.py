@@ -60,3 +60,10 @@ def test_axes_keep_their_names_and_ends():
     axis = Axis("share", log=True, limits=(1.0, None), ticks={1.0: "one"})
     drawn = as_data(Chart("", [Level(1.0)], axis), {})["x_axis"]
     assert drawn == {"title": "share", "log": True, "limits": [1.0, None], "places": [1.0], "names": ["one"]}
+
+
+def test_the_name_of_a_file_is_no_link_in_a_chart():
+    """Plotly takes <a href=…> in a label for a link."""
+    axis = Axis("", ticks={0.0: '<a href="https://elsewhere">A & B</a>'})
+    data = as_data(Chart("", [Points(X[:1], X[:1], plotting.EXACT)], axis), METHODS)
+    assert data["x_axis"]["names"] == ['&lt;a href="https://elsewhere"&gt;A &amp; B&lt;/a&gt;']

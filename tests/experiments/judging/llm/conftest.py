@@ -71,7 +71,7 @@ def said(reply):
 
 def longer(_, question):
     """A judge that prefers the longer answer, wherever it stands."""
-    first, second = (len(x) for x in re.findall(r"<answer_[AB]>\n(x+)\n</answer_[AB]>", question))
+    first, second = (len(x) for x in re.findall(r"<answer_[AB]_\w+>\n(x+)\n</answer_[AB]_\w+>", question))
     return said("A" if first > second else "B")
 
 
@@ -91,7 +91,9 @@ def serve(tmp_path, monkeypatch):
     """Start an endpoint that behaves as told; two files of answers stand in the working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # a loopback host has none
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
     for column, name in enumerate("ab"):
         lines = [
             json.dumps({"prompt": f"prompt {i}", "response": "x" * n[column]}) for i, n in enumerate(LENGTHS)

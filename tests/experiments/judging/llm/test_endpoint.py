@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 pytest.importorskip("openai")
-from fpo_jax.experiments.judging.endpoint import ApiKey, Endpoint
+from fpo_jax.experiments.judging.access import ApiKey
+from fpo_jax.experiments.judging.endpoint import Endpoint
 from tests.experiments.judging.llm.conftest import (
     KEY,
     LENGTHS,

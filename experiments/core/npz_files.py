@@ -1,0 +1,53 @@
+"""Archives of arrays, as they come from others: no pickles, and no array larger than its archive says."""
+
+import math
+import zipfile
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import psutil
+
+SHARE = 3
+"""An archive may take this part of the memory that is free, one in so many."""
+
+
+class Damaged(Exception):
+    """A file is not what was written; says why in a few words."""
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of an archive.
+
+    What an array claims to hold is compared with the archive's directory before anything is allocated, and
+    that with the memory that is free.
+
+    Raises:
+        Damaged: when it cannot be read, is no archive of arrays, or is too large; says why.
+    """
+    try:
+        with path.open("rb") as file:
+            _check(file)
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
+    except Exception as error:  # zipfile, zlib and numpy each complain in a way of their own
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise Damaged(str(reason).splitlines()[0]) from error
+
+
+def _check(file: BinaryIO) -> None:
+    most = psutil.virtual_memory().available // SHARE
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        if (size := sum(member.file_size for member in members)) > most:
+            raise ValueError(f"it holds {size / 1e9:.3g} GB, and {most / 1e9:.3g} GB can be used")
+        for member in members:
+            with archive.open(member) as stream:
+                major, _ = np.lib.format.read_magic(stream)
+                read = (
+                    np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = read(stream)
+            if dtype.hasobject or math.prod(shape) * dtype.itemsize > member.file_size:
+                raise ValueError(f"{member.filename} claims more than it holds")

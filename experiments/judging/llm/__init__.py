@@ -1,0 +1,1 @@
+"""What talks to endpoints, and needs the optional extra `llm`."""

@@ -1,0 +1,47 @@
+"""Folders into which nobody but the user can have put anything."""
+
+import grp
+import os
+import pwd
+import stat
+from pathlib import Path
+
+
+def make_private(folder: Path) -> bool:
+    """Make a folder for the user alone, and return whether nobody else can put anything into it.
+
+    It must be the user's own, and nobody else may write into it or rename a folder on the way to it: those
+    belong to the user or to root, and others write there only where, as in /tmp, all leave alone what is not
+    theirs. Root itself can write everywhere.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = folder.resolve()
+    return is_own(folder.stat()) and all(map(_is_safe_way, folder.parents))
+
+
+def is_own(found: os.stat_result) -> bool:
+    """Say whether a file or a folder is the user's, and nobody else may write to it."""
+    return found.st_uid == os.geteuid() and not _others_write(found)
+
+
+def _is_safe_way(folder: Path) -> bool:
+    found = folder.stat()
+    nobody_renames = not _others_write(found) or bool(found.st_mode & stat.S_ISVTX)
+    return found.st_uid in (0, os.geteuid()) and nobody_renames
+
+
+def _others_write(found: os.stat_result) -> bool:
+    others, group = found.st_mode & stat.S_IWOTH, found.st_mode & stat.S_IWGRP
+    return bool(others) or (bool(group) and not _is_own_group(found.st_gid))
+
+
+def _is_own_group(number: int) -> bool:
+    """Say whether a group has one member, the user whose name it has, as many systems give to everybody."""
+    try:
+        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(number)
+    except KeyError:
+        return False
+    return number == user.pw_gid and group.gr_name == user.pw_name and {*group.gr_mem} <= {user.pw_name}

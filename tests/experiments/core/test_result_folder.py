@@ -1,0 +1,163 @@
+"""A result's folder is replaced without loss: what is not as we wrote it stops the replacement."""
+
+import errno
+import hashlib
+import json
+import os
+
+import pytest
+
+from fpo_jax import InputError
+from fpo_jax.experiments.core.result_folder import MANIFEST, finished, replacing, require_writable
+
+
+def write(out, content, meanwhile=lambda: None):
+    with replacing(out) as folder:
+        (folder / "figures").mkdir()
+        (folder / "figures" / "one.txt").write_text(content, encoding="utf-8")
+        (folder / "page.md").write_text(content, encoding="utf-8")
+        meanwhile()
+
+
+def files(folder):
+    found = [path for path in folder.rglob("*.*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in found}
+
+
+def edit(out, name="page.md"):
+    (out / name).write_text("mine", encoding="utf-8")
+
+
+def link(out):
+    """Let a link to a file elsewhere stand where a file of ours stood."""
+    elsewhere = out.parent / "elsewhere"
+    (out / "page.md").rename(elsewhere)
+    (out / "page.md").symlink_to(elsewhere)
+
+
+@pytest.fixture
+def out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "result", "old")
+    return tmp_path / "result"
+
+
+def test_a_result_takes_the_place_of_an_earlier_one(out):
+    write(out, "new")
+    assert (out / "page.md").read_text(encoding="utf-8") == "new"
+    assert [path.name for path in out.parent.iterdir()] == ["result"]
+    listed = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["files"]
+    assert listed == dict.fromkeys(["figures/one.txt", "page.md"], hashlib.sha256(b"new").hexdigest())
+
+
+FOREIGN = {
+    "a note": (lambda out: edit(out, "note.txt"), "note.txt"),
+    "a page that was edited": (edit, "page.md, which has changed"),
+    "an empty folder": (lambda out: (out / "mine").mkdir(), "mine"),
+    "a link to a file": (lambda out: (out / "link").symlink_to(out / "page.md"), "link, a link"),
+    "a link to a folder": (lambda out: (out / "figures" / "link").symlink_to("/"), "figures/link, a link"),
+    "a link in the place of a file": (link, "page.md, a link"),
+    "a pipe": (lambda out: os.mkfifo(out / "pipe"), "pipe"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_what_is_somebody_elses_stays(name, meanwhile, out):
+    """Whether it is there before, or is added while the new result is written."""
+    add, said = FOREIGN[name]
+    if meanwhile:
+        with pytest.raises(InputError, match=f"it now holds {said}.*the new result stands in .*result.new$"):
+            write(out, "new", lambda: add(out))
+        assert files(out.with_name("result.new"))["page.md"] == "new"
+    else:
+        add(out)
+        with pytest.raises(InputError, match=f"it holds {said}"):
+            write(out, "new")
+    assert "new" not in files(out).values()
+    assert not [path for path in out.parent.iterdir() if path.name.startswith(".")]
+
+
+def test_a_file_that_is_named_in_a_manifest_of_somebodys_hand_stays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "thesis"
+    out.mkdir()
+    (out / "thesis.tex").write_text("years of work", encoding="utf-8")
+    for listed in (["thesis.tex"], {"thesis.tex": None}, {"thesis.tex": "0" * 64}, "thesis.tex", 7):
+        (out / MANIFEST).write_text(json.dumps({"files": listed}), encoding="utf-8")
+        with pytest.raises(InputError, match=r"it holds thesis\.tex"):
+            require_writable(out)
+
+
+@pytest.mark.parametrize("content", ["[" * 200_000, "null", '{"files": {"..": "x"}}', "\x00", ""])
+def test_a_manifest_that_is_none_lists_nothing(content, out):
+    (out / MANIFEST).write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match="it holds figures"):
+        require_writable(out)
+    assert finished(out, {}) is None
+
+
+def failing(monkeypatch, *numbers):
+    """Let renames of these numbers, from 1, fail as on a full disk."""
+    count, replace = iter(range(1, 100)), os.replace
+
+    def rename(source, target):
+        if next(count) in numbers:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", rename)
+
+
+def test_a_disk_that_refuses_the_second_rename_loses_neither(out, monkeypatch):
+    failing(monkeypatch, 2)
+    with pytest.raises(
+        InputError, match=r"No space left on device\); the new result stands in .*result.new$"
+    ):
+        write(out, "new")
+    assert files(out)["page.md"] == "old"
+    assert files(out.with_name("result.new"))["page.md"] == "new"
+    assert sorted(path.name for path in out.parent.iterdir()) == ["result", "result.new"]
+
+
+def test_a_disk_that_refuses_every_rename_from_the_second_on_is_told_where_both_are(out, monkeypatch):
+    failing(monkeypatch, *range(2, 100))
+    with pytest.raises(InputError) as error:
+        write(out, "new")
+    said = str(error.value)
+    new, old = (word.rstrip(",") for word in said.split() if "/." in word)
+    assert "the new result stands in" in said
+    assert "what result held in" in said
+    with open(f"{new}/page.md", encoding="utf-8") as page:
+        assert page.read() == "new"
+    with open(f"{old}/page.md", encoding="utf-8") as page:
+        assert page.read() == "old"
+
+
+def test_an_earlier_failure_is_not_overwritten_either(out, monkeypatch):
+    for number in range(2):
+        with pytest.raises(InputError, match=r"result\.new"):
+            write(out, f"new {number}", lambda: edit(out, "note.txt"))
+        (out / "note.txt").unlink()
+    kept = {path.name: files(path)["page.md"] for path in out.parent.iterdir() if path != out}
+    assert kept == {"result.new": "new 0", "result.new-2": "new 1"}
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o022, 0o002])
+def test_who_may_read_is_the_users_affair(mask, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = os.umask(mask)
+    try:
+        write(tmp_path / "result", "new")
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "result").rglob("*.*")}
+    assert modes == {0o666 & ~mask}
+    assert (tmp_path / "result").stat().st_mode & 0o777 == 0o777 & ~mask
+
+
+def test_a_name_that_the_disk_does_not_take_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"File name too long"):
+        require_writable(tmp_path / ("a" * 300))
+    write(tmp_path / ("a" * 255), "new")  # the longest that it takes

@@ -1,0 +1,79 @@
+"""Replies of any kind: a verdict, none, or one line that says why there is nothing."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fpo_jax.experiments.judging.reply import NotReply, Reply, read_reply, understand
+from tests.fuzz.inputs import DEEP, FUZZED, JSON, TEXT, as_json, damaged
+
+PIECES = (
+    "[[A]]",
+    "[[B]]",
+    "[[tie]]",
+    "A",
+    "b",
+    "tie",
+    "tİe",
+    "TıE",
+    "<think>",
+    "</think>",
+    " ",
+    ".",
+    "**",
+    "or",
+    "'",
+)
+SAID = st.lists(st.sampled_from(PIECES) | TEXT, max_size=8).map("".join)
+
+
+@pytest.mark.slow
+@FUZZED
+@given(SAID | st.text(), st.booleans())
+def test_any_reply_is_understood_or_not(text, cut):
+    meant = understand(Reply(text, cut))
+    assert meant in ("first", "second", "tie", None)
+    rest = re.split("</think>", text, flags=re.I | re.A)[-1]
+    if meant is not None:  # the end of what was said after thinking says so
+        assert "<think>" not in rest.lower()
+        last = re.findall(r"(?ai:a|b|c|tie)", rest)[-1].lower()
+        assert {"a": "first", "b": "second"}.get(last, "tie") == meant
+        assert not re.search(r"\w", rest[rest.lower().rindex(last) + len(last) :].replace("_", ""))
+
+
+def framed(content, name, value):
+    message = {"role": "assistant", "content": content}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    whole = {"id": "x", "choices": [choice]}
+    {"message": message, "choice": choice, "whole": whole}[name[0]][name[1]] = value
+    return as_json(whole)
+
+
+PLACES = [
+    ("message", "content"),
+    ("choice", "message"),
+    ("choice", "finish_reason"),
+    ("whole", "choices"),
+    ("whole", "error"),
+]
+FRAMED = st.builds(framed, SAID, st.sampled_from(PLACES), JSON)
+
+
+@pytest.mark.slow
+@FUZZED
+@given(st.one_of(st.binary(), DEEP, JSON.map(as_json), FRAMED, damaged(FRAMED)))
+def test_any_answer_of_an_endpoint_is_read(content):
+    try:
+        reply = read_reply(content)
+    except NotReply as error:
+        said = str(error)
+        assert said.startswith("the answer is no chat completion")
+        assert len(said) < 300
+        assert said.isprintable()
+        return
+    assert isinstance(reply.text, str)
+    assert isinstance(reply.cut, bool)
+    reply.text.encode()  # no halves of surrogate pairs
+    understand(reply)
