@@ -45,8 +45,8 @@ AT_ONCE = ("list", "completion")
 LARGE = ("llm", "answer")
 """Commands of large arrays and long runs, for which the compiler is left as it is."""
 OUT_OF_MEMORY = (
-    "memory = used up: must be enough for all that is computed at once: ask for fewer seeds, a smaller --width, "
-    "fewer entries or smaller sizes; nothing was written"
+    "memory = used up: must be enough for all that is computed at once: ask for fewer seeds, a smaller "
+    "--width, fewer entries or smaller sizes; nothing was written"
 )
 """What is said where an estimate was too low: as a last resort."""
 BY_ENVIRONMENT = ("run", "decompose")

@@ -223,8 +223,8 @@ def _join(given: SweepOptions) -> None:
     import jax
 
     # JAX would listen on all addresses of the machine
-    bind = {"coordinator_bind_address": _bindable(str(coordinator))} if process == 0 else {}
-    jax.distributed.initialize(coordinator, processes, process, **bind)
+    bind = _bindable(str(coordinator)) if process == 0 else None
+    jax.distributed.initialize(coordinator, processes, process, coordinator_bind_address=bind)
 
 
 def _bindable(address: str) -> str:

@@ -1,8 +1,8 @@
 """The folder of a model that somebody else made: the one place through which its files are reached.
 
-Nothing in it is trusted. Only files of known names are opened, and the weights that its index names; each lies
-in the folder itself. What libraries load, they load from a view that holds these files and nothing else, so
-that what is loaded, what is checked and what a run's digest covers are the same.
+Nothing in it is trusted. Only files of known names are opened, and the weights that its index names; each
+lies in the folder itself. What libraries load, they load from a view that holds these files and nothing
+else, so that what is loaded, what is checked and what a run's digest covers are the same.
 """
 
 import contextlib

@@ -57,7 +57,7 @@ def check_players(
     environment: Environment | Game,
     leader: Leader,
     follower: Follower,
-    keys: Key,
+    keys: Key | jax.ShapeDtypeStruct,
     steps: int,
     every: int = 1,
     initial: tuple[Theta, Phi] | None = None,
@@ -125,7 +125,9 @@ def check_beginning(
         raise InputError("follower", type(follower).__name__, allowed)
 
 
-def _check_initial(environment: Environment | Game, keys: Key, initial: tuple[Theta, Phi]) -> None:
+def _check_initial(
+    environment: Environment | Game, keys: Key | jax.ShapeDtypeStruct, initial: tuple[Theta, Phi]
+) -> None:
     own = jax.eval_shape(lambda keys: environment.draw(keys[0]).init(keys[0]), keys)
     for name, given, expected in zip(("theta", "phi"), initial, own, strict=True):
         shapes = jax.tree.map(jnp.shape, given), jax.tree.map(jnp.shape, expected)

@@ -13,11 +13,11 @@ from fpo_jax.errors import InputError
 FREE_SHARE = 0.8
 """Share of the free memory that what is computed at once may take."""
 STATES = 2
-"""How often a program holds the states and instances of its runs: as they come in, and as they go out."""
+"""How often a program holds states and instances of its runs: as they come in, and as they go out."""
 HOST_TRACES = 3
-"""How often the host holds the entries of runs that are watched: part by part, together, and those reported."""
+"""How often the host holds the entries of watched runs: part by part, together, and those reported."""
 LARGE = 0.01
-"""Share of the memory beyond which a kept program is compiled to ask XLA, though its call compiles it again."""
+"""Share of the memory beyond which a kept program is compiled to ask XLA; its call compiles it again."""
 UNLIMITED = 2**60
 """A control group that says more has no limit."""
 

@@ -142,18 +142,23 @@ def run_by(
     lies in the host's memory. From `partway`, which it saw in an earlier run of the same arguments, the run
     goes on: its trace holds all entries up to there, its other arrays the seeds alone.
 
-    `prepare` prepares the programs as `call` calls them, so that memory is estimated before anything is drawn.
+    `prepare` prepares the programs that `call` calls, so that memory is estimated before anything is drawn.
     """
     environment, leader, follower = as_reals((environment, leader, follower))
     traced = is_traced((environment, leader, follower, keys, initial))
     if watch is not None and traced:
         allowed = "None within a function that JAX traces (jit, vmap, grad): there are no numbers yet to see"
         raise InputError("on_entry", "given", allowed)
-    how = {"steps": steps, "record": record, "every": every, "keep_states": keep_states}
+    how: dict[str, Any] = {"steps": steps, "record": record, "every": every, "keep_states": keep_states}
     if traced:
         check_players(environment, leader, follower, keys, steps, every, initial)
     else:
-        estimated = {"devices": devices, "initial": initial, "watched": watch is not None, "prepare": prepare}
+        estimated: dict[str, Any] = {
+            "devices": devices,
+            "initial": initial,
+            "watched": watch is not None,
+            "prepare": prepare,
+        }
         require_memory(environment, leader, follower, keys, **how, **estimated)
     used = tuple(devices[: len(keys)])
     with in_double((environment, follower, keys, initial)) as precision:

@@ -105,10 +105,10 @@ def test_what_is_said_to_fit_fits(monkeypatch):
     assert np.all(np.isfinite(final.theta))
 
 
-@pytest.mark.parametrize("seeds, steps", [(10**9, 20), (2, 2**31 - 1)])
+@pytest.mark.parametrize(("seeds", "steps"), [(10**9, 20), (2, 2**31 - 1)])
 def test_runs_without_end_are_refused_by_shapes_alone(seeds, steps):
     taken = psutil.Process().memory_info().rss
-    with pytest.raises(InputError, match="(seeds|steps) = .*: must be at most .* can be used"):
+    with pytest.raises(InputError, match=r"(seeds|steps) = .*: must be at most .* can be used"):
         runs.require_memory(*BANDIT, keys_of(seeds), steps=steps, **HOW)
     assert psutil.Process().memory_info().rss - taken < 5e8
 

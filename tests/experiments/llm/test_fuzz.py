@@ -1,4 +1,4 @@
-"""Files of models of any content: sizes, tokenizers' settings, adapters, weights; read, or refused in one line."""
+"""Files of models of any content: sizes, settings of tokenizers, adapters, weights."""
 
 import json
 import shutil

@@ -51,7 +51,7 @@ def test_weights_that_an_index_names_elsewhere_are_refused(name, copy, tmp_path)
     for place in (tmp_path / "outside.safetensors", copy / "sub" / "one.safetensors"):
         shutil.copy(copy / WEIGHTS, place)
     change(copy / INDEX, weight_map={"model.norm.weight": name})
-    with pytest.raises(InputError, match="model = .*: must be a folder whose files lie in it, not in"):
+    with pytest.raises(InputError, match=r"model = .*: must be a folder whose files lie in it, not in"):
         shards(copy, "model")
     with pytest.raises(InputError, match="whose files lie in it"):
         digest(copy, "model")
@@ -116,7 +116,7 @@ def test_a_tensor_that_stands_in_two_files_is_refused(copy):
 
 
 @pytest.mark.parametrize(
-    "field, value",
+    ("field", "value"),
     [
         ("num_hidden_layers", 10**9),
         ("vocab_size", 10**12),
@@ -153,7 +153,7 @@ def test_sizes_without_measure_end_in_one_line(field, value, dry, copy, prompts,
 def test_weights_that_do_not_fit_are_not_loaded(copy, monkeypatch):
     monkeypatch.setattr(checkpoints, "usable_bytes", lambda devices: 1000.0)
     with pytest.raises(
-        InputError, match="smaller: its weights take .* GB in memory, and 1e-06 GB can be used"
+        InputError, match=r"smaller: its weights take .* GB in memory, and 1e-06 GB can be used"
     ):
         net(copy)
 
@@ -196,11 +196,11 @@ def test_a_tokenizer_that_is_damaged_or_huge_ends_in_one_line(copy, monkeypatch)
             Tokenizer(copy, read_config(copy, "model"))
     (copy / "tokenizer.json").write_bytes(whole)
     monkeypatch.setattr(model_folder, "MOST_BYTES", 1000)
-    with pytest.raises(InputError, match="one whose tokenizer.json has at most"):
+    with pytest.raises(InputError, match=r"one whose tokenizer.json has at most"):
         Tokenizer(copy, read_config(copy, "model"))
 
 
-@pytest.mark.parametrize("field, value", [("r", 10**9), ("lora_alpha", 10**400), ("r", True)])
+@pytest.mark.parametrize(("field", "value"), [("r", 10**9), ("lora_alpha", 10**400), ("r", True)])
 def test_an_adapter_without_measure(field, value, copy, tmp_path):
     folder = tmp_path / "adapter"
     folder.mkdir()
