@@ -58,8 +58,7 @@ def read_map(written: str) -> str:
             drawn = file.read(2 * MOST_CELLS + 1)  # more are refused by their number
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no text"
-        _lines(written, f"; nor is it a file that can be read ({reason})")
-        raise
+        return "/".join(_lines(written, f"; nor is it a file that can be read ({reason})"))
     return "/".join(_lines(drawn, f", in {written}"))
 
 

@@ -44,8 +44,9 @@ def inside(folder: Path, name: str, what: str) -> Path:
         raise InputError(what, folder, f"a folder whose files lie in it, not in {name!r}")
     try:
         home, path = folder.resolve(), (folder / name).resolve()
-    except (OSError, RuntimeError) as error:  # links in a circle
-        raise InputError(what, folder, f"a folder whose {name} can be read") from error
+        path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a name too long or no text
+        raise InputError(what, folder, f"a folder whose {name[:80]!r} can be read") from error
     blobs = home.parent.parent / "blobs"
     if path.parent != home and not (home.parent.name == "snapshots" and path.parent == blobs):
         raise InputError(

@@ -156,6 +156,8 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
     given = {"steps": usual.steps, "every": 1, **given}
     made = Grid(**given)
     steps = made.points[0].steps  # resolving the points checks every cell
+    if every is not None and (type(every) is not int or every < 1 or steps % every):
+        raise InputError("every", every, f"an integer >= 1 that divides the {steps} iterations")
     if every is None:
         every = max(d for d in divisors(steps) if d == 1 or steps // d >= ENTRIES)
     return dataclasses.replace(made, every=every)
