@@ -89,7 +89,7 @@ def test_what_does_not_fit_is_said_with_what_would():
         ASKED.require(Need(seed=1e3, entry=2e4))
     said = "steps = 500: must be at most 240 with one seed: an entry takes 20 kB, and 1 MB can be used"
     assert str(error.value) == said
-    with pytest.raises(InputError, match="bandit = of these sizes: must be smaller: one run takes 3.1 MB"):
+    with pytest.raises(InputError, match=r"bandit = of these sizes: must be smaller: one run takes 3\.1 MB"):
         ASKED.require(Need(seed=3e6, entry=1e3))
 
 
