@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, Int
-from scipy.ndimage import label
+from scipy.ndimage import distance_transform_edt, label
 
 from fpo_jax.envs.parts.tabular import COLLAPSING, Pair, Process, TabularGame
 from fpo_jax.envs.parts.transitions import Branches
@@ -39,6 +39,9 @@ RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 """The eight cells around a cell, in order; sides and corners alternate."""
 SIGNS = {"S": "start", "G": "goal", "D": "decoy", "#": "wall", ".": "free"}
 
+MOST_CELLS = 2**20
+"""Most cells of a grid: tables of them are made before memory can be estimated."""
+
 Mask = Float[Array, "rows columns"]
 
 
@@ -51,11 +54,11 @@ def read_map(written: str) -> str:
     if set(written) <= {*SIGNS, "/", " ", "\n"}:
         return written
     try:
-        drawn = Path(written).read_text(encoding="utf-8")
+        with Path(written).open(encoding="utf-8") as file:
+            drawn = file.read(2 * MOST_CELLS + 1)  # more are refused by their number
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no text"
-        _lines(written, f"; nor is it a file that can be read ({reason})")
-        raise
+        return "/".join(_lines(written, f"; nor is it a file that can be read ({reason})"))
     return "/".join(_lines(drawn, f", in {written}"))
 
 
@@ -127,6 +130,7 @@ class Gridworld(Process):
     def check(self) -> None:
         """Raise an InputError when the map is not one, or when the decoys do not fit on the grid."""
         super().check()
+        self._require_few()
         drawn = self._drawn()
         for sign in "SG":
             if not np.any(drawn == sign):
@@ -136,9 +140,9 @@ class Gridworld(Process):
             ("G", "S", "one whose G can be reached from S"),
             ("S", "G", "one from whose S a G can be reached"),
         ):
-            for row, column in np.argwhere(drawn == sign):
-                if regions[row, column] not in regions[drawn == other]:
-                    raise InputError(f"map line {row + 1}", "".join(drawn[row]), allowed)
+            reached = np.isin(regions, regions[drawn == other])
+            for row, _ in np.argwhere((drawn == sign) & ~reached)[:1]:
+                raise InputError(f"map line {row + 1}", "".join(drawn[row]), allowed)
         room = np.sum(drawn == ".")
         if not np.any(drawn == "D") and self.decoys > room:
             raise InputError("decoys", self.decoys, f"an integer <= {room}, the number of free cells")
@@ -159,6 +163,14 @@ class Gridworld(Process):
             is_covered=(1.0 - decoy) * (1.0 - wall),
         )
         return GridworldGame(**vars(game), layout=layout)
+
+    def _require_few(self) -> None:
+        """Check that there are not too many cells, before any is made."""
+        if not self.map and self.rows * self.columns > MOST_CELLS:
+            sizes = f"{self.rows} x {self.columns}"
+            raise InputError("rows x columns", sizes, f"at most {MOST_CELLS} cells")
+        if len(self.map) > 2 * MOST_CELLS:
+            raise InputError("map", f"{self.map[:20]}…", f"at most {MOST_CELLS} cells")
 
     def _drawn(self) -> np.ndarray:
         """Return the map as [rows, columns] signs."""
@@ -205,9 +217,8 @@ class Gridworld(Process):
 
     def _squared_distance(self) -> Float[Array, " cells"]:
         """Return the squared distance of each cell to the nearest goal."""
-        drawn = self._drawn()
-        cells, goals = np.argwhere(drawn != ""), np.argwhere(drawn == "G")
-        return jnp.asarray(np.min(np.sum((cells[:, None] - goals[None]) ** 2, axis=2), axis=1))
+        straight = np.asarray(distance_transform_edt(self._drawn() != "G"))
+        return jnp.asarray(np.rint(straight.ravel() ** 2).astype(int))
 
     def _branches(self, wall: Mask) -> Branches:
         """Return the four places where each move may lead, with the probabilities of slipping there."""

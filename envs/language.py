@@ -49,12 +49,12 @@ class Language:
     smoothing: float = real(0.5, "count added to every pair of words of the corpus", low=0.0, open=True)
     prompts: int = count(2, "number of prompts")
     vocabulary: int = count(8, "number of words V", low=6)
-    length: int = count(4, "words of an answer L", low=2)
+    length: int = count(4, "words of an answer L", low=2, high=1000)
     responses: int = count(0, "answers sampled to each prompt; 0: all V^L, enumerated", low=0)
     corpus: int = count(64, "offline answers to each prompt")
     features: int = count(8, "width of the frozen encoder, d")
     width: int = count(16, "width of the policy's transformer")
-    layers: int = count(1, "layers of the policy's transformer, and of the encoder")
+    layers: int = count(1, "layers of the policy's transformer, and of the encoder", high=100)
     heads: int = count(2, "heads of each layer")
 
     def check(self) -> None:

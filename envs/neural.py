@@ -13,11 +13,14 @@ from jaxtyping import Array, Float
 
 from fpo_jax.envs.parts.peak import Peak, Vector
 from fpo_jax.errors import InputError
-from fpo_jax.hyperparameters import choice, count, real, text
+from fpo_jax.hyperparameters import LARGEST, choice, count, real, text
 from fpo_jax.numerics.keys import normal
 from fpo_jax.numerics.mlp import ACTIVATIONS, MLP, reward_and_norm, tangent_kernel
 from fpo_jax.numerics.schedule import annealed
 from fpo_jax.types import Key, Phi, Recipe, Responses, Scalar
+
+MOST_LAYERS = 100
+"""Most hidden layers of the reward model: each stands in the program on its own."""
 
 
 @struct.dataclass
@@ -62,8 +65,10 @@ class Neural(Peak):
         """Raise an InputError when the sizes do not fit together."""
         super().check()
         widths = self.rm_hidden.split(",")
-        if not all(width.strip().isdecimal() and int(width) > 0 for width in widths):
-            raise InputError("rm_hidden", self.rm_hidden, "integers >= 1, separated by commas")
+        read = [int(width) if _is_count(width.strip()) else 0 for width in widths]
+        if len(widths) > MOST_LAYERS or not all(0 < width <= LARGEST for width in read):
+            allowed = f"integers >= 1, separated by commas; at most {MOST_LAYERS}, each <= {LARGEST}"
+            raise InputError("rm_hidden", self.rm_hidden, allowed)
 
     @property
     def model(self) -> MLP:
@@ -104,3 +109,7 @@ class Neural(Peak):
     def tangent_kernel(self, phi: Phi, y: Vector, other: Vector) -> Scalar:
         """Return ⟨∇_φ r_φ(y), ∇_φ r_φ(y')⟩ in closed form."""
         return tangent_kernel(self.model, phi, y, other)
+
+
+def _is_count(word: str) -> bool:
+    return word.isascii() and word.isdecimal() and len(word) < 20

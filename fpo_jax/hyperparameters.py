@@ -28,6 +28,8 @@ from flax import struct
 from fpo_jax.errors import InputError, suggestion
 from fpo_jax.internals import is_tracer
 
+LARGEST = 2**31 - 1
+"""The largest count: what is counted is counted in 32 bits."""
 REQUIRED: Any = dataclasses.MISSING
 """In place of a default: the value has to be given. With a default of None, it may be left out."""
 
@@ -133,7 +135,8 @@ def _accepts(field: dataclasses.Field, value: Any) -> bool:
     if isinstance(value, str):
         return value in options if options else kind is str and bool(value or not meta.get("naming"))
     if kind is int:
-        return isinstance(value, int) and meta["low"] <= value <= meta["high"]
+        high = meta["high"] if math.isfinite(meta["high"]) else LARGEST
+        return isinstance(value, int) and meta["low"] <= value <= high
     if kind is str or isinstance(value, list | tuple | dict) or np.asarray(value).dtype.kind not in "iuf":
         return False
     values = np.asarray(value, dtype=float)
@@ -155,7 +158,9 @@ def require(name: str, value: Any, field: dataclasses.Field) -> None:
         value = next(iter(_strange(field, value)), value)
     near = suggestion(value, field.metadata["options"]) if isinstance(value, str) else ""
     shown = "nothing" if isinstance(value, str | tuple) and not value else value
-    raise InputError(name, shown, allowed_values(field) + near)
+    is_large = isinstance(value, int) and value > LARGEST and math.isinf(field.metadata.get("high", 0))
+    allowed = f"{allowed_values(field)} and <= {LARGEST}" if is_large else allowed_values(field)
+    raise InputError(name, shown, allowed + near)
 
 
 def require_allowed(owner: Any) -> None:

@@ -44,6 +44,11 @@ AT_ONCE = ("list", "completion")
 """Commands that answer without JAX."""
 LARGE = ("llm", "answer")
 """Commands of large arrays and long runs, for which the compiler is left as it is."""
+OUT_OF_MEMORY = (
+    "memory = used up: must be enough for all that is computed at once: ask for fewer seeds, a smaller "
+    "--width, fewer entries or smaller sizes; nothing was written"
+)
+"""What is said where an estimate was too low: as a last resort."""
 BY_ENVIRONMENT = ("run", "decompose")
 """Commands whose options depend on the environment, so that even their help needs it."""
 
@@ -107,6 +112,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         if error.name != "jax":
             raise
         return complain(str(error))
+    except MemoryError:
+        return complain(OUT_OF_MEMORY)
     except OSError as error:
         from fpo_jax.errors import visible
 
@@ -128,6 +135,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         if isinstance(error, Diverged):
             sys.stderr.write(f"{PROGRAM}: error: {error}\n")
             return 1
+        if "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error):
+            return complain(OUT_OF_MEMORY)
         named = os.environ.get("JAX_PLATFORMS")
         if named and backend() is None:
             return complain(f"JAX_PLATFORMS = {named}: must be what JAX finds here ({GPU_HINT}), or not set")

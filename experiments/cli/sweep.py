@@ -222,4 +222,34 @@ def _join(given: SweepOptions) -> None:
         raise InputError("process", process, f"an integer >= 0 and < {processes}")
     import jax
 
-    jax.distributed.initialize(coordinator, processes, process)
+    # JAX would listen on all addresses of the machine
+    bind = _bindable(str(coordinator)) if process == 0 else None
+    jax.distributed.initialize(coordinator, processes, process, coordinator_bind_address=bind)
+
+
+def _bindable(address: str) -> str:
+    """Return the address on which the first process listens: the one that it was told, and no other.
+
+    Raises:
+        InputError: when it is none of this machine's, or something else listens there.
+    """
+    import socket
+
+    from fpo_jax.errors import InputError
+
+    host, _, port = address.rpartition(":")
+    allowed = "HOST:PORT, an address of the machine of process 0 that is free"
+    try:
+        if not 0 < int(port) < 2**16:
+            raise InputError("coordinator", address, f"{allowed}: a port is in 1 … 65535")
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError("coordinator", address, f"{allowed} ({reason})") from error
+    shown = f"[{place[0]}]" if family == socket.AF_INET6 else place[0]
+    return f"{shown}:{port}"

@@ -5,6 +5,7 @@ differentiator and the follower has a name of its own. They are what stands in `
 command line offers, and what a sweep will vary.
 """
 
+import contextlib
 import dataclasses
 import shlex
 import sys
@@ -47,9 +48,15 @@ class Names(Declared):
 
     def __post_init__(self) -> None:
         file = f"{self.environment}.py"
-        if self.environment not in [*ENVIRONMENTS] and Path(file).is_file():
+        if self.environment not in [*ENVIRONMENTS] and _is_file(file):
             raise InputError("environment", self.environment, f"given by its file, --env {file}")
         super().__post_init__()
+
+
+def _is_file(name: str) -> bool:
+    with contextlib.suppress(OSError, ValueError):  # no name of a file
+        return Path(name).is_file()
+    return False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,9 @@ from typing import Any
 import filelock
 import jax
 import numpy as np
-import psutil
 
 import fpo_jax
+from fpo_jax.engine.memory import host_bytes
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core import env_files
 from fpo_jax.experiments.core.files import write_json
@@ -194,7 +194,7 @@ def room(folder: Path | None) -> dict[str, float]:
 
     They are gathered, put in order and written, and stand on the disk twice: kept so far, and whole.
     """
-    places = {"in memory": psutil.virtual_memory().available / 3}
+    places = {"in memory": host_bytes() / 3}
     if folder is not None:
         there = next(place for place in (folder, *folder.resolve().parents) if place.exists())
         places["on the disk"] = shutil.disk_usage(there).free / 2

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from fpo_jax.engine.checks import call_program
-from fpo_jax.engine.initial import begin_runs, seed_keys
+from fpo_jax.engine.initial import begin_runs, keys_of, seed_keys
 from fpo_jax.engine.runs import iterations as program_of
-from fpo_jax.engine.runs import run_by
+from fpo_jax.engine.runs import require_memory, run_by
 from fpo_jax.errors import InputError, require_known
 from fpo_jax.experiments.core.progress import Tell, silent, telling
 from fpo_jax.experiments.core.settings import Settings, in_precision
@@ -53,17 +53,17 @@ def decompose(
         require_known("only", label, ladder)
     shown = np.arange(0, settings.steps + 1, every)
     with in_precision(settings.precision):
-        keys, devices = seed_keys(settings.seeds, settings.seed), jax.local_devices()
+        devices = jax.local_devices()
+        how = {"devices": devices, "steps": settings.steps, "record": outcome, "keep_states": True}
+        require_memory(environment, leader, follower, keys_of(settings.seeds), **how)
+        keys = seed_keys(settings.seeds, settings.seed)
         running = f"running {settings.names.objective}"
         iterations = f"the iterations of {settings.names.objective}"
         words = {begin_runs: "how runs begin", program_of(len(keys), devices): iterations}
         beginning, _, trace = run_by(
             telling(call_program, tell, words, then=running),
             *(environment, leader, follower, keys),
-            devices=devices,
-            steps=settings.steps,
-            record=outcome,
-            keep_states=True,
+            **how,
             watch=lambda partway: tell(running, partway.done / partway.entries),
         )
         states = jax.tree.map(lambda leaf: jnp.asarray(leaf[:, shown]), trace.state)

@@ -15,10 +15,11 @@ from safetensors.numpy import save_file
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.files import write_json
 from fpo_jax.experiments.llm.model import Config, Lora, adapter_graph
+from fpo_jax.experiments.llm.model_folder import inside, read_json
 from fpo_jax.experiments.llm.settings import LORA_MODULES
-from fpo_jax.experiments.llm.sizes import read_json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+MOST_RANK, MOST_ALPHA = 2**16, 1e30
 
 
 def _names(config: Config, lora: Lora) -> Iterator[tuple[str, bool, tuple[int, ...]]]:
@@ -69,7 +70,7 @@ def load(folder: Path, config: Config) -> tuple[PyTree, Lora]:
     """
     if not folder.is_dir():
         raise InputError("adapter", folder, f"a folder with {CONFIG} and {WEIGHTS}")
-    stored = read_json(folder / CONFIG, "adapter")
+    stored = read_json(folder, CONFIG, "adapter")
     modules = stored.get("target_modules")
     plain = stored.get("peft_type") == "LORA" and not stored.get("use_dora") and not stored.get("use_rslora")
     if not plain or not isinstance(modules, list) or not all(name in LORA_MODULES for name in modules):
@@ -83,14 +84,14 @@ def load(folder: Path, config: Config) -> tuple[PyTree, Lora]:
     if stored.get("bias", "none") != "none":
         raise InputError(f"adapter: bias in {CONFIG}", stored["bias"], "none")
     rank, alpha = stored.get("r"), stored.get("lora_alpha")
-    if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
-        raise InputError(f"adapter: r in {CONFIG}", rank, "an integer >= 1")
-    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 <= alpha < math.inf:
+    if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= MOST_RANK:
+        raise InputError(f"adapter: r in {CONFIG}", rank, f"an integer >= 1 and <= {MOST_RANK}")
+    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 <= alpha <= MOST_ALPHA:
         raise InputError(f"adapter: lora_alpha in {CONFIG}", alpha, "a finite number >= 0")
     ordered = tuple(name for name in LORA_MODULES if name in modules)
     lora = Lora(rank, float(alpha), ordered)
     try:
-        with safe_open(folder / WEIGHTS, framework="flax") as file:  # NumPy has no bfloat16
+        with safe_open(inside(folder, WEIGHTS, "adapter"), framework="flax") as file:  # NumPy has no bfloat16
             stored = {name: np.asarray(file.get_tensor(name), np.float32) for name in [*file.keys()]}
     except (OSError, SafetensorError) as error:
         allowed = f"one whose {WEIGHTS} can be read ({str(error).splitlines()[0]})"

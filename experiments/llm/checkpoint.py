@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +16,16 @@ from safetensors import SafetensorError, safe_open
 from tunix.models import safetensors_loader
 from tunix.models.llama3 import params as tunix_params
 
+from fpo_jax.engine.memory import usable_bytes
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.llm.model import Config, Llama, Net, plain_graph
-from fpo_jax.experiments.llm.sizes import read_config, read_json
+from fpo_jax.experiments.llm.model_folder import shards, weights_view
+from fpo_jax.experiments.llm.sizes import read_config
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.types import Key
 
-INDEX, WEIGHTS = "model.safetensors.index.json", "model.safetensors"
+STORED = ("BF16", "F16", "F32", "F64")
+"""Types of numbers that are read."""
 SCORE, BIAS = "score.weight", "score.bias"
 
 
@@ -39,6 +43,7 @@ class Head(NamedTuple):
 
 def random_weights(config: Config, precision: Any, mesh: Mesh, key: Key) -> Net:
     """Return a model of these sizes with weights that were drawn: N(0, 0.02²), and 1 in norms."""
+    require_room(config, precision, mesh, True, "these sizes", "model")
     graph, shapes = plain_graph(config)
 
     def leaf(path: Any, shape: jax.ShapeDtypeStruct) -> jax.Array:
@@ -51,38 +56,19 @@ def random_weights(config: Config, precision: Any, mesh: Mesh, key: Key) -> Net:
     return Net(graph, config, weights)
 
 
-def shards(folder: Path, what: str) -> list[Path]:
-    """Return the weight files of a checkpoint.
-
-    Raises:
-        InputError: when one that the index names is missing, or there is none at all.
-    """
-    if (folder / INDEX).exists():
-        stored = read_json(folder / INDEX, what).get("weight_map")
-        if not isinstance(stored, dict) or not all(isinstance(name, str) for name in stored.values()):
-            raise InputError(what, folder, f"whole: weight_map in {INDEX} names no files; download it again")
-        names = sorted({*stored.values()})
-        missing = [name for name in names if not (folder / name).is_file()]
-        if missing or not names:
-            lacks = f"it lacks {len(missing)} of {len(names)} shards, {missing[:1]}"
-            raise InputError(what, folder, f"whole: {lacks}; download them again")
-        return [folder / name for name in names]
-    if not (folder / WEIGHTS).is_file():
-        raise InputError(what, folder, f"whole: it has neither {WEIGHTS} nor {INDEX}; download it again")
-    return [folder / WEIGHTS]
-
-
 def tensors(folder: Path, what: str) -> dict[str, tuple[Path, tuple[int, ...]]]:
     """Return where every tensor of a checkpoint stands, and its shape, without reading it.
 
     Raises:
-        InputError: when a file is cut short or no safetensors file.
+        InputError: when a file is cut short or no safetensors file, or two hold a tensor of one name.
     """
-    found = {}
+    found: dict[str, tuple[Path, tuple[int, ...]]] = {}
     for path in shards(folder, what):
         try:
             with safe_open(path, framework="numpy") as file:
                 for name in [*file.keys()]:
+                    if name in found:
+                        raise InputError(what, folder, f"whole: {name} is in two of its files")
                     found[name] = (path, tuple(file.get_slice(name).get_shape()))
         except (SafetensorError, OSError) as error:
             allowed = f"whole: {path.name} is cut short or damaged ({error}); download it again"
@@ -118,8 +104,8 @@ def check(folder: Path, config: Config, what: str, trunk_only: bool = False) -> 
     Raises:
         InputError: names the first that is missing or misshapen.
     """
-    found = tensors(folder, what)
-    for name, shape in expected(config).items():
+    found, wanted = tensors(folder, what), expected(config)
+    for name, shape in wanted.items():
         if trunk_only and name == "lm_head.weight":
             continue
         if name not in found:
@@ -127,7 +113,32 @@ def check(folder: Path, config: Config, what: str, trunk_only: bool = False) -> 
         if found[name][1] != shape:
             allowed = f"{list(shape)}, as its config.json says, and not {list(found[name][1])}"
             raise InputError(f"{what}: shape of {name}", folder, allowed)
+    for path, names in _by_file(found).items():
+        with safe_open(path, framework="numpy") as file:
+            for name in names:
+                kind = file.get_slice(name).get_dtype()
+                if name in wanted and kind not in STORED:
+                    raise InputError(f"{what}: type of {name}", kind, f"one of {', '.join(STORED)}")
     return found
+
+
+def require_room(
+    config: Config, precision: Any, mesh: Mesh, replicate: bool, folder: Path | str, what: str
+) -> None:
+    """Check that weights of these sizes fit into memory, before any is made.
+
+    Raises:
+        InputError: says how much they take.
+    """
+    numbers = sum(math.prod(shape) for shape in expected(config).values())
+    size, devices = numbers * jnp.dtype(precision).itemsize, list(mesh.devices.flat)
+    taken, room = size * (len(devices) if replicate else 1), usable_bytes(devices)
+    if taken > room:
+        where = f"on {len(devices)} devices" if len(devices) > 1 else "in memory"
+        allowed = (
+            f"smaller: its weights take {taken / 1e9:.3g} GB {where}, and {room / 1e9:.3g} GB can be used"
+        )
+        raise InputError(what, folder, allowed)
 
 
 def load(
@@ -150,9 +161,11 @@ def load(
     found = check(folder, config, what, trunk_only)
     if trunk_only and "lm_head.weight" not in found and not config.weight_tying:
         config = _without_lm_head(config)
-    with _quiet():
+    require_room(config, precision, mesh, replicate, folder, what)
+    # tunix loads all weight files of a folder, whatever its index names
+    with _quiet(), weights_view(shards(folder, what)) as view:
         module = safetensors_loader.load_and_create_model(
-            str(folder),
+            str(view),
             Llama,
             config,
             tunix_params._get_key_and_transform_mapping,
@@ -197,11 +210,19 @@ def _without_lm_head(config: Config) -> Config:
 
 def _uniform(found: Mapping[str, tuple[Path, tuple[int, ...]]]) -> bool:
     """Say whether each file holds tensors of one dtype, which tunix's quick loader takes for granted."""
-    kinds: dict[Path, set[str]] = {}
-    for name, (path, _) in found.items():
+    for path, names in _by_file(found).items():
         with safe_open(path, framework="numpy") as file:
-            kinds.setdefault(path, set()).add(file.get_slice(name).get_dtype())
-    return all(len(kind) == 1 for kind in kinds.values())
+            if len({file.get_slice(name).get_dtype() for name in names}) > 1:
+                return False
+    return True
+
+
+def _by_file(found: Mapping[str, tuple[Path, tuple[int, ...]]]) -> dict[Path, list[str]]:
+    """Return the names of tensors by the file in which they stand."""
+    names: dict[Path, list[str]] = {}
+    for name, (path, _) in found.items():
+        names.setdefault(path, []).append(name)
+    return names
 
 
 @contextlib.contextmanager

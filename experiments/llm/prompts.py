@@ -1,8 +1,11 @@
 """Prompts: read from a JSONL file, put into a chat template, cut to the limit, padded to buckets."""
 
+import contextlib
 import hashlib
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +15,7 @@ from transformers import AutoTokenizer
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.json_files import json_lines
 from fpo_jax.experiments.llm.model import Config
-from fpo_jax.experiments.llm.sizes import read_json
+from fpo_jax.experiments.llm.model_folder import has, read_json, tokenizer_view
 
 SMALLEST_BUCKET = 32
 """Tokens of the shortest padded prompt; lengths double from there, so that few programs are compiled."""
@@ -20,6 +23,10 @@ SPARE_ROWS = 1024
 """Most rows of an embedding that a tokenizer may leave unused: published models are padded by fewer."""
 DATE = "26 Jul 2024"
 """What Llama's chat template is told instead of today's date, so that a run is the same on another day."""
+MOST_SECONDS = 5.0
+"""Seconds that a chat template may take for one prompt."""
+MOST_ADDED, MOST_COPIES = 100_000, 10
+"""Characters that a chat template may put around a prompt, and how often it may say the prompt."""
 
 
 class Prompt(NamedTuple):
@@ -40,39 +47,40 @@ class Tokenizer:
     """The tokenizer of a checkpoint, and what ends a response."""
 
     def __init__(self, folder: Path, config: Config, chat: bool = True, what: str = "model"):
-        if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model")):
+        if not any(has(folder, name, what) for name in ("tokenizer.json", "tokenizer.model")):
             raise InputError(what, folder, "a folder with a tokenizer: it has no tokenizer.json")
-        try:
-            self.inner: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except Exception as error:  # transformers and tokenizers each complain in a way of their own
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            allowed = f"one whose tokenizer can be read ({reason}); download it again"
-            raise InputError(what, folder, allowed) from error
-        size, rows = len(self.inner), config.vocab_size
+        with readable(folder, what), tokenizer_view(folder, what) as view:
+            self.inner: Any = AutoTokenizer.from_pretrained(
+                view, local_files_only=True, trust_remote_code=False
+            )
+            size = len(self.inner)
+        rows, self.folder, self.what = config.vocab_size, folder, what
         if not rows - SPARE_ROWS <= size <= rows:
             allowed = f"one whose tokenizer fits its {rows} embeddings: this one has {size} tokens"
             raise InputError(what, folder, allowed)
-        stored = read_json(folder / "config.json", what)
+        stored = read_json(folder, "config.json", what)
+        if not isinstance(stored.get("bos_token_id"), int | None):
+            raise InputError(f"{what}: bos_token_id in config.json", stored["bos_token_id"], "an integer")
         if {self.inner.bos_token_id, stored.get("bos_token_id")} - {None, self.inner.bos_token_id}:
             allowed = (
                 f"one whose tokenizer starts with token {stored['bos_token_id']}, as its config.json says"
             )
             raise InputError(what, folder, f"{allowed}, and not {self.inner.bos_token_id}")
         self.chat = chat and self.inner.chat_template is not None
-        self.ends = _ends(folder, stored, self.inner.eos_token_id)
-        if not all(0 <= end < rows for end in self.ends):
-            raise InputError(f"{what}: eos_token_id", list(self.ends), f"tokens below {rows}")
+        self.ends = read_ends(folder, stored, self.inner.eos_token_id, rows, what)
 
     def render(self, text: str) -> list[int]:
         """Return the tokens of a prompt, as a user's turn where the model has a chat template."""
         if not self.chat:
             return list(self.inner(text)["input_ids"])
         turn = [{"role": "user", "content": text}]
-        return list(
-            self.inner.apply_chat_template(
-                turn, add_generation_prompt=True, date_string=DATE, tokenize=True, return_dict=False
+        with readable(self.folder, self.what, "chat template"), _in_time(self.folder, self.what):
+            shown = self.inner.apply_chat_template(
+                turn, add_generation_prompt=True, date_string=DATE, tokenize=False
             )
-        )
+            if len(shown) > MOST_ADDED + len(text) * MOST_COPIES:
+                raise ValueError(f"it makes {len(shown)} characters of {len(text)}")
+            return list(self.inner(shown, add_special_tokens=False)["input_ids"])
 
     def encode(self, text: str, limit: int) -> Prompt:
         """Return a prompt of at most `limit` tokens, cut at the end of its text, not of its template.
@@ -113,15 +121,60 @@ class Bytes:
         return bytes(int(token) % 256 for token in tokens).decode(errors="replace")
 
 
-def _ends(folder: Path, stored: dict[str, Any], own: int | None) -> tuple[int, ...]:
-    """Return the tokens that end a response: those of generation_config.json, config.json, the tokenizer."""
-    generation = folder / "generation_config.json"
-    told = read_json(generation, "model").get("eos_token_id") if generation.exists() else None
+def read_ends(
+    folder: Path, stored: Mapping[str, Any], own: int | None, rows: int, what: str
+) -> tuple[int, ...]:
+    """Return the tokens that end a response: those of generation_config.json, config.json, the tokenizer.
+
+    Raises:
+        InputError: when they are no tokens of the model.
+    """
+    name = "generation_config.json"
+    told = read_json(folder, name, what).get("eos_token_id") if has(folder, name, what) else None
     told = stored.get("eos_token_id") if told is None else told
     told = own if told is None else told
     if told is None:
         return ()
-    return tuple(told) if isinstance(told, list) else (int(told),)
+    ends = told if isinstance(told, list) else [told]
+    if not all(type(end) is int and 0 <= end < rows for end in ends):
+        raise InputError(f"{what}: eos_token_id", told, f"tokens, integers >= 0 and < {rows}")
+    return tuple(ends)
+
+
+@contextlib.contextmanager
+def readable(folder: Path, what: str, part: str = "tokenizer") -> Iterator[None]:
+    """Say in one line what libraries make of a folder's tokenizer that they cannot use.
+
+    Raises:
+        InputError: whatever they raise; `tokenizers` has panics, which are no exceptions of Python's.
+    """
+    try:
+        yield
+    except (InputError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        allowed = f"one whose {part} can be read ({reason}); download it again"
+        raise InputError(what, folder, allowed) from error
+
+
+@contextlib.contextmanager
+def _in_time(folder: Path, what: str) -> Iterator[None]:
+    """End a chat template that goes on for too long, where a signal can be had: in the main thread."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        raise InputError(what, folder, f"one whose chat template ends within {MOST_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, MOST_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def read_prompts(path: Path) -> list[str]:

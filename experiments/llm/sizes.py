@@ -1,33 +1,16 @@
 """The sizes of a model: by its name, or from the config.json of a checkpoint in the Hugging Face layout."""
 
-import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.core.json_files import NotJson, document
 from fpo_jax.experiments.llm.model import KNOWN, Config, Rope
+from fpo_jax.experiments.llm.model_folder import read_json
 
-
-def read_json(path: Path, what: str) -> dict[str, Any]:
-    """Read one JSON object of a checkpoint.
-
-    Raises:
-        InputError: when it is missing or broken.
-    """
-    try:
-        content = document(path)
-    except FileNotFoundError:
-        allowed = f"a folder in the Hugging Face layout: it has no {path.name}"
-        raise InputError(what, path.parent, allowed) from None
-    except (OSError, NotJson) as error:
-        reason = getattr(error, "strerror", None) or error
-        allowed = f"one whose {path.name} is readable JSON ({reason}): download it again"
-        raise InputError(what, path.parent, allowed) from error
-    if not isinstance(content, dict):
-        raise InputError(what, path.parent, f"one whose {path.name} is a JSON object")
-    return content
+MOST_LAYERS, LARGEST = 1000, 2**24
+"""Most layers of a model, and its largest other size; the largest Llama has 126 layers and 128 256 tokens."""
 
 
 def read_config(folder: Path, what: str) -> Config:
@@ -41,7 +24,7 @@ def read_config(folder: Path, what: str) -> Config:
             "a folder with a checkpoint, or with --dry-run a known size; `docs/llm.md` says where to get one"
         )
         raise InputError(what, folder, allowed)
-    stored = read_json(folder / "config.json", what)
+    stored = read_json(folder, "config.json", what)
 
     def require(holds: bool, name: str, allowed: str) -> None:
         if not holds:
@@ -62,9 +45,11 @@ def read_config(folder: Path, what: str) -> Config:
         "intermediate_size",
         "num_attention_heads",
     ):
-        require(_is_count(stored.get(name)), name, "an integer >= 1")
+        most = MOST_LAYERS if name == "num_hidden_layers" else LARGEST
+        require(_is_count(stored.get(name), most), name, f"an integer >= 1 and <= {most}")
     for name in ("num_key_value_heads", "head_dim"):  # published files have null where the default is meant
-        require(stored.get(name) is None or _is_count(stored[name]), name, "an integer >= 1")
+        allowed = f"an integer >= 1 and <= {LARGEST}"
+        require(stored.get(name) is None or _is_count(stored[name], LARGEST), name, allowed)
     heads = stored["num_attention_heads"]
     keys = stored.get("num_key_value_heads") or heads
     require(heads % keys == 0, "num_key_value_heads", f"a divisor of {heads}, the number of heads")
@@ -114,12 +99,12 @@ def _rope(stored: Mapping[str, Any], what: str) -> Rope:
     )
 
 
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value > 0
+def _is_count(value: Any, most: int) -> bool:
+    return type(value) is int and 0 < value <= most
 
 
 def _is_positive(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value < math.inf
+    return type(value) in (int, float) and 0 < value <= sys.float_info.max
 
 
 def sizes(model: str, what: str = "model") -> Config:

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from fpo_jax.engine import kept_programs
-from fpo_jax.engine.initial import begin_runs, seed_keys
-from fpo_jax.engine.runs import first_divergence, iterations, run_by, run_seeds
+from fpo_jax.engine.initial import begin_runs, keys_of, seed_keys
+from fpo_jax.engine.runs import first_divergence, iterations, require_memory, run_by, run_seeds
 from fpo_jax.engine.segments import Partway, Watch
 from fpo_jax.experiments.core.progress import Tell, silent, telling
 from fpo_jax.experiments.core.settings import RECORDS, Settings, in_precision
@@ -57,8 +57,17 @@ def execute(
     """
     environment, leader, follower = settings.build()
     with in_precision(settings.precision):
-        keys = seed_keys(settings.seeds, settings.seed)
+        keep_states = save_states or (keep_states and worth_keeping(settings))
         objective, devices = settings.names.objective, jax.local_devices()
+        how: dict[str, Any] = {
+            "devices": devices,
+            "steps": settings.steps,
+            "record": RECORDS[settings.record],
+            "keep_states": keep_states,
+            "prepare": partial(kept_programs.prepare_kept, settings.static()),
+        }
+        require_memory(environment, leader, follower, keys_of(settings.seeds), **how)
+        keys = seed_keys(settings.seeds, settings.seed)
         running = f"running {objective}"
         words = {
             begin_runs: "how runs begin",
@@ -71,14 +80,10 @@ def execute(
                 watch(partway)
             tell(running, partway.done / partway.entries)
 
-        keep_states = save_states or (keep_states and worth_keeping(settings))
         beginning, final, trace = run_by(
             call,
             *(environment, leader, follower, keys),
-            devices=devices,
-            steps=settings.steps,
-            record=RECORDS[settings.record],
-            keep_states=keep_states,
+            **how,
             watch=watching,
             partway=partway,
         )

@@ -20,8 +20,11 @@ from fpo_jax.experiments.core.settings import RECORDS, in_precision
 from fpo_jax.experiments.core.unfinished import conditions, on_a_full_disk, room
 from fpo_jax.experiments.core.wording import counted
 from fpo_jax.experiments.sweeps import dataset as data
-from fpo_jax.experiments.sweeps.grid import Grid, make_grid
+from fpo_jax.experiments.sweeps.grid import Grid, divisors, make_grid
 from fpo_jax.experiments.sweeps.unfinished import UnfinishedSweep
+
+LEAST_ENTRY = 5
+"""Bytes of an entry that has one metric in float32, and says whether all was finite."""
 
 
 def run_grid(grid: Grid, width: int | None = None, tell: Tell = silent) -> xr.Dataset:
@@ -84,9 +87,26 @@ def sweep_into(
 
 
 def _sweep_of(grid: Grid, width: int | None, tell: Tell) -> Sweep:
+    _require_few_runs(grid)
     cells = [Cell(*settings.build()) for settings in grid.cells]
     seeds, record = grid.seed + np.arange(grid.seeds), RECORDS[grid.record]
     return Sweep(cells, seeds, steps=grid.steps, record=record, every=grid.every, width=width, tell=tell)
+
+
+def _require_few_runs(grid: Grid) -> None:
+    """Check, before seeds or cells are made, that at least one number of each entry of each run fits.
+
+    Raises:
+        InputError: says how many seeds fit at most, or that one does not.
+    """
+    cells, entries = len(grid.cells), grid.steps // grid.every + 1
+    a_seed, most = LEAST_ENTRY * cells * entries, room(None)["in memory"]
+    if a_seed > most:
+        allowed = f"larger: {entries} entries of {counted(cells, 'cell')} take more than {most / 1e9:.3g} GB"
+        raise InputError("every", grid.every, allowed)
+    if grid.seeds * a_seed > most:
+        allowed = f"at most {int(most // a_seed)}, of which results fit into the {most / 1e9:.3g} GB for them"
+        raise InputError("seeds", grid.seeds, allowed)
 
 
 def _description(grid: Grid, sweep: Sweep) -> dict[str, Any]:
@@ -160,8 +180,7 @@ def _require_room(grid: Grid, sweep: Sweep, folder: Path | None) -> None:
     for place, most in room(folder).items():
         if size > most:
             entry = size / (grid.steps // grid.every + 1)
-            rarer = [d for d in range(1, grid.steps + 1) if not grid.steps % d]
-            fitting = [d for d in rarer if entry * (grid.steps // d + 1) <= most]
+            fitting = [d for d in divisors(grid.steps) if entry * (grid.steps // d + 1) <= most]
             way = f"--every {fitting[0]} fits" if fitting else "fewer cells or seeds are needed"
             raise InputError("results", f"{size / 1e9:.3g} GB", f"at most {most / 1e9:.3g} GB {place}: {way}")
 

@@ -19,6 +19,8 @@ from fpo_jax.hyperparameters import allowed_values
 
 RESERVED = ("axes", "cell", "command", "diverged_at", "file", "objective", "optimum", "own", "seed", "step")
 """Names that results have for something else, so that no axis can have them."""
+MOST_POINTS = 100_000
+"""Most points of a grid, and most values of an axis: each is looked at before anything runs."""
 ENTRIES = 50
 """A run of a sweep writes down at least so many entries, unless told otherwise or too short."""
 DEFAULTS = {"precision": "float32", "record": "outcome"}
@@ -145,16 +147,26 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
             raise InputError(f"grid {name}", f"{twice[0]} twice", "each value once")
         if not values:
             raise InputError(f"grid {name}", "nothing", VALUES)
+    points = math.prod([len(objectives), *map(len, grid.values())])
+    if points > MOST_POINTS:
+        raise InputError("grid", f"{points} points", f"of at most {MOST_POINTS} points")
     usual = resolve({name: given.get(name) for name in ("environment", "follower", "feedback")})
     given |= {"follower": usual.names.follower, "feedback": usual.names.feedback}
     given |= {"objective": tuple(objectives), "grid": grid}
     given = {"steps": usual.steps, "every": 1, **given}
     made = Grid(**given)
     steps = made.points[0].steps  # resolving the points checks every cell
+    if every is not None and (type(every) is not int or every < 1 or steps % every):
+        raise InputError("every", every, f"an integer >= 1 that divides the {steps} iterations")
     if every is None:
-        divisors = [d for d in range(1, steps + 1) if steps % d == 0]
-        every = max(d for d in divisors if d == 1 or steps // d >= ENTRIES)
+        every = max(d for d in divisors(steps) if d == 1 or steps // d >= ENTRIES)
     return dataclasses.replace(made, every=every)
+
+
+def divisors(number: int) -> list[int]:
+    """Return the divisors of a number, in order."""
+    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
+    return sorted({*small, *(number // d for d in small)})
 
 
 def _values(name: str, given: Any, field: dataclasses.Field) -> tuple[Any, ...]:
@@ -191,8 +203,9 @@ def _range(name: str, given: str, kind: type) -> tuple[Any, ...]:
         raise InputError(field, given, RANGE) from error
     if spacing not in ([], ["log"]) or not math.isfinite(high - low):
         raise InputError(field, given, RANGE)
-    if count < 2:
-        raise InputError(field, given, f"{RANGE}, with a count >= 2, since both ends belong")
+    if not 2 <= count <= MOST_POINTS:
+        allowed = f"{RANGE}, with a count >= 2, since both ends belong, and <= {MOST_POINTS}"
+        raise InputError(field, given, allowed)
     if spacing and min(low, high) <= 0:
         raise InputError(
             field, given, "low:high:count:log with a low > 0, since its values are in equal ratios"

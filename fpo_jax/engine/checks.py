@@ -16,7 +16,7 @@ from fpo_jax.engine.initial import Beginning, as_reals, begin_runs, in_double
 from fpo_jax.engine.lanes import first_lane
 from fpo_jax.errors import InputError
 from fpo_jax.expect import check_shapes, check_weights
-from fpo_jax.hyperparameters import validate
+from fpo_jax.hyperparameters import LARGEST, validate
 from fpo_jax.leader import Leader
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.numerics.linear_solve import STATIONARY_ENOUGH
@@ -57,7 +57,7 @@ def check_players(
     environment: Environment | Game,
     leader: Leader,
     follower: Follower,
-    keys: Key,
+    keys: Key | jax.ShapeDtypeStruct,
     steps: int,
     every: int = 1,
     initial: tuple[Theta, Phi] | None = None,
@@ -78,8 +78,8 @@ def check_players(
             raise InputError("class", owner.__name__, f"an instance, such as {owner.__name__}()")
         require_new_methods(owner)
         validate(owner)
-    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
-        raise InputError("steps", steps, "an integer >= 1")
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or not 1 <= steps <= LARGEST:
+        raise InputError("steps", steps, f"an integer >= 1 and <= {LARGEST}")
     if isinstance(every, bool) or not isinstance(every, int) or every < 1 or steps % every:
         raise InputError("every", every, f"an integer >= 1 that divides the {steps} iterations")
     if initial is not None:
@@ -125,7 +125,9 @@ def check_beginning(
         raise InputError("follower", type(follower).__name__, allowed)
 
 
-def _check_initial(environment: Environment | Game, keys: Key, initial: tuple[Theta, Phi]) -> None:
+def _check_initial(
+    environment: Environment | Game, keys: Key | jax.ShapeDtypeStruct, initial: tuple[Theta, Phi]
+) -> None:
     own = jax.eval_shape(lambda keys: environment.draw(keys[0]).init(keys[0]), keys)
     for name, given, expected in zip(("theta", "phi"), initial, own, strict=True):
         shapes = jax.tree.map(jnp.shape, given), jax.tree.map(jnp.shape, expected)

@@ -53,6 +53,11 @@ def seed_keys(seeds: int, first_seed: int = 0) -> Key:
     return _keys(np.arange(first_seed, first_seed + seeds, dtype=np.int32))
 
 
+def keys_of(seeds: int) -> jax.ShapeDtypeStruct:
+    """Return the shape of the keys of so many seeds, where nothing is to be allocated yet."""
+    return cast(jax.ShapeDtypeStruct, jax.eval_shape(_keys.jitted, jax.ShapeDtypeStruct((seeds,), np.int32)))
+
+
 @partial(Compiled, options=LIGHTLY)
 def _keys(seeds: Int[Array, " n"]) -> Key:
     return jax.vmap(jax.random.key)(seeds)

@@ -34,6 +34,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import fpo_jax
 from fpo_jax import internals
+from fpo_jax.engine.memory import Prepared, prepared
 from fpo_jax.engine.private_folder import is_own, make_private
 from fpo_jax.engine.tree_text import Unknown, described, restored
 
@@ -46,7 +47,7 @@ INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstd
 Program = Callable[..., list[jax.Array]]
 _Kept = tuple[jax.export.Exported, Any]
 _folder: Path | None = None
-_loaded: dict[str, tuple[Program, Any]] = {}
+_loaded: dict[str, tuple[Any, Any]] = {}
 
 
 def keep_in(folder: Path | None) -> None:
@@ -77,19 +78,45 @@ def call_kept(
         function: jitted, of pytrees; a function of a module. XLA is told what its `compiler_options` are.
         arguments, static: what it is called with.
     """
-    if _folder is None:
+    found = _found(identity, function, arguments, static)
+    if found is None:
         return function(*arguments, **static)
+    program, shape = found
+    return jax.tree.unflatten(jax.tree.structure(shape), program(*jax.tree.leaves(arguments)))
+
+
+def prepare_kept(
+    identity: object,
+    function: Callable[..., Any],
+    *arguments: Any,
+    **static: Any,
+) -> Prepared:
+    """Return the program that `call_kept` calls, before it is called; shapes of arguments will do."""
+    found = _found(identity, function, arguments, static)
+    if found is None:
+        return prepared(function, *arguments, **static)
+    (program, shape), leaves = found, jax.tree.leaves(arguments)
+    lowered = program.lower(*leaves)
+    return Prepared(jax.tree.unflatten(jax.tree.structure(shape), lowered.out_info), lowered, is_kept=True)
+
+
+def _found(
+    identity: object, function: Callable[..., Any], arguments: tuple[Any, ...], static: dict[str, Any]
+) -> tuple[Any, Any] | None:
+    """Return a kept program and the form of its result; None where none is kept."""
+    if _folder is None:
+        return None
     leaves, tree = jax.tree.flatten(arguments)
     try:
         name = _name(function, (identity, str(tree)), leaves, static)
     except OSError:  # a source that cannot be read: then nothing can be said of what has changed
-        return function(*arguments, **static)
+        return None
     if name not in _loaded:
         path = _folder / name
         exported, shape = _read(path) or _export(path, function, tree, leaves, static)
-        _loaded[name] = _callable(exported, leaves, getattr(function, "compiler_options", None)), shape
-    program, shape = _loaded[name]
-    return jax.tree.unflatten(jax.tree.structure(shape), program(*leaves))
+        options = getattr(function, "compiler_options", None)
+        _loaded[name] = _callable(exported, leaves, options), shape
+    return _loaded[name]
 
 
 def _name(function: Any, identity: object, leaves: list[Any], static: dict[str, Any]) -> str:
@@ -97,9 +124,9 @@ def _name(function: Any, identity: object, leaves: list[Any], static: dict[str, 
     parts = (
         f"{function.__module__}.{function.__qualname__}",
         identity,
-        [str(jax.typeof(leaf)) for leaf in leaves],
+        [_type(leaf) for leaf in leaves],
         getattr(function, "compiler_options", None),
-        {name: getattr(value, "__qualname__", value) for name, value in static.items()},
+        sorted((name, getattr(value, "__qualname__", value)) for name, value in static.items()),
         [device.device_kind for device in jax.local_devices()],
         str(jnp.result_type(float)),
         sorted((name, str(value)) for name, value in internals.settings().items() if "cache" not in name),
@@ -108,6 +135,12 @@ def _name(function: Any, identity: object, leaves: list[Any], static: dict[str, 
         _surroundings(),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _type(leaf: Any) -> str:
+    """Return the type of an array, or of an array of this shape."""
+    abstract = isinstance(leaf, jax.ShapeDtypeStruct)
+    return str(jax.core.ShapedArray(leaf.shape, leaf.dtype) if abstract else jax.typeof(leaf))
 
 
 @functools.cache
@@ -190,6 +223,6 @@ def _callable(exported: jax.export.Exported, leaves: list[Any], options: dict[st
         return jax.jit(exported.call, compiler_options=options)
     devices = jax.local_devices()[: exported.nr_devices]
     everywhere = NamedSharding(Mesh(devices, "devices"), PartitionSpec())
-    shardings = [getattr(leaf, "sharding", everywhere) for leaf in leaves]
+    shardings = [getattr(leaf, "sharding", None) or everywhere for leaf in leaves]
     placed = tuple(place if place.num_devices > 1 else everywhere for place in shardings)
     return jax.jit(exported.call, in_shardings=placed, compiler_options=options)

@@ -42,6 +42,14 @@ def along_lanes(devices: Sequence[jax.Device]) -> NamedSharding:
     return NamedSharding(Mesh(devices, LANES), PartitionSpec(LANES))
 
 
+def placed(shapes: PyTree, devices: Sequence[jax.Device]) -> PyTree:
+    """Return shapes of arrays with a leading axis of lanes, which is divided among the devices."""
+    if len(devices) == 1:
+        return shapes
+    along = along_lanes(devices)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=along), shapes)
+
+
 def first_lane(tree: PyTree) -> PyTree:
     """Return the first lane of a pytree, on its own."""
     return jax.tree.map(lambda leaf: leaf[0], tree)

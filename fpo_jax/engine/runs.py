@@ -8,12 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from fpo_jax.engine.checks import call_program, check_beginning, check_players, named_if_not_differentiable
+from fpo_jax.engine.checks import (
+    call_program,
+    check_beginning,
+    check_players,
+    first_run,
+    named_if_not_differentiable,
+)
 from fpo_jax.engine.compilation import OLDER, Compiled, is_traced
 from fpo_jax.engine.initial import Beginning, as_reals, begin_runs, in_double
-from fpo_jax.engine.lanes import first_lane, in_lanes, padded
+from fpo_jax.engine.lanes import first_lane, in_lanes, padded, placed
+from fpo_jax.engine.memory import Asked, Prepared, prepared, usable_bytes
 from fpo_jax.engine.segments import OnEntry, Partway, Watch, entry_by_entry, in_segments, segment_lengths
 from fpo_jax.errors import InputError
+from fpo_jax.hyperparameters import kebab
 from fpo_jax.leader import Leader
 from fpo_jax.record import Record, full_record
 from fpo_jax.run import play
@@ -123,6 +131,7 @@ def run_by(
     initial: tuple[Theta, Phi] | None = None,
     watch: Watch | None = None,
     partway: Partway | None = None,
+    prepare: Callable[..., Prepared] = prepared,
 ) -> tuple[Beginning, State, Trace]:
     """Run as `run_seeds`, by programs that `call` calls, and also return how the runs began.
 
@@ -132,12 +141,25 @@ def run_by(
     With `watch` the iterations run segment by segment; it sees each when it is done, and what is returned
     lies in the host's memory. From `partway`, which it saw in an earlier run of the same arguments, the run
     goes on: its trace holds all entries up to there, its other arrays the seeds alone.
+
+    `prepare` prepares the programs that `call` calls, so that memory is estimated before anything is drawn.
     """
     environment, leader, follower = as_reals((environment, leader, follower))
-    check_players(environment, leader, follower, keys, steps, every, initial)
-    if watch is not None and is_traced((environment, leader, follower, keys, initial)):
+    traced = is_traced((environment, leader, follower, keys, initial))
+    if watch is not None and traced:
         allowed = "None within a function that JAX traces (jit, vmap, grad): there are no numbers yet to see"
         raise InputError("on_entry", "given", allowed)
+    how: dict[str, Any] = {"steps": steps, "record": record, "every": every, "keep_states": keep_states}
+    if traced:
+        check_players(environment, leader, follower, keys, steps, every, initial)
+    else:
+        estimated: dict[str, Any] = {
+            "devices": devices,
+            "initial": initial,
+            "watched": watch is not None,
+            "prepare": prepare,
+        }
+        require_memory(environment, leader, follower, keys, **how, **estimated)
     used = tuple(devices[: len(keys)])
     with in_double((environment, follower, keys, initial)) as precision:
         beginning = call(begin_runs, environment, follower, keys, initial, devices=used, precision=precision)
@@ -150,11 +172,8 @@ def run_by(
                 program,
                 *(leader, follower, beginning.game, state, keys, jnp.asarray(first)),
                 devices=used,
-                steps=steps,
-                record=record,
-                every=every,
-                keep_states=keep_states,
                 entries=entries,
+                **how,
             )
         return cast(tuple[State, Trace], found)
 
@@ -166,6 +185,50 @@ def run_by(
         lengths = segment_lengths(steps // every)
         final, trace = in_segments(advance, beginning.state, len(keys), lengths, every, watch, partway)
     return beginning, final, trace
+
+
+def require_memory(
+    environment: Environment | Game,
+    leader: Leader,
+    follower: Follower,
+    keys: Key | jax.ShapeDtypeStruct,
+    *,
+    devices: Sequence[jax.Device],
+    steps: int,
+    every: int = 1,
+    initial: tuple[Theta, Phi] | None = None,
+    watched: bool = True,
+    prepare: Callable[..., Prepared] = prepared,
+    **how: Any,
+) -> None:
+    """Check the players, and that such runs, as `run_by` runs them, fit into memory; keys may be a shape.
+
+    Nothing is allocated.
+
+    Raises:
+        InputError: as `check_players`, or says how many seeds, or iterations, fit.
+    """
+    environment, leader, follower = as_reals((environment, leader, follower))
+    check_players(environment, leader, follower, keys, steps, every, initial)
+    used = tuple(devices[: keys.shape[0]])
+    sizes = keys.shape[0], steps // every, every, watched
+    asked = Asked(kebab(type(environment).__name__), *sizes, len(used), usable_bytes(used))
+    with in_double((environment, follower, initial)) as precision:
+        begins = prepare(begin_runs, environment, follower, keys, initial, devices=used, precision=precision)
+    beginning = placed(begins.shapes, used)
+    first = prepare(first_run, beginning, follower, keys)
+    part = segment_lengths(steps // every)[0] if watched else steps // every
+    with named_if_not_differentiable(follower):
+        goes_on = prepare(
+            iterations(keys.shape[0], devices),
+            *(leader, follower, beginning.game, beginning.state, keys, jnp.asarray(0)),
+            devices=used,
+            steps=steps,
+            every=every,
+            entries=part,
+            **how,
+        )
+    asked.require_programs(begins, first, goes_on, part)
 
 
 def first_divergence(trace: Trace) -> np.ndarray:

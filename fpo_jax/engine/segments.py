@@ -50,9 +50,10 @@ def segment_lengths(entries: int) -> list[int]:
     """
     if entries < FEWEST * SHORTEST:
         candidates = range(min(entries, SHORTEST), min(entries, 2 * SHORTEST) + 1)
+        length = max(candidates, key=lambda length: (entries % length == 0, length))
     else:
-        candidates = range(-(-entries // MOST), entries // FEWEST + 1)
-    length = max(candidates, key=lambda length: (entries % length == 0, length))
+        parts = next((n for n in range(FEWEST, MOST + 1) if entries % n == 0), FEWEST)
+        length = entries // parts
     whole, rest = divmod(entries, length)
     return [length] * whole + [rest] * (rest > 0)
 

@@ -23,19 +23,17 @@ from fpo_jax.engine.cells import Cell, cell_of, in_one_form, structures
 from fpo_jax.engine.checks import check_run, named_if_not_differentiable
 from fpo_jax.engine.compilation import LIGHTLY, Compiled
 from fpo_jax.engine.initial import Beginning, at_precision, begin_run, in_double, seed_keys
-from fpo_jax.engine.lanes import along_lanes, in_lanes
-from fpo_jax.engine.memory import free_bytes, program_bytes
+from fpo_jax.engine.lanes import along_lanes, in_lanes, placed
+from fpo_jax.engine.memory import FREE_SHARE, free_bytes, program_bytes
 from fpo_jax.engine.segments import awaited
 from fpo_jax.errors import InputError
-from fpo_jax.hyperparameters import kebab
+from fpo_jax.hyperparameters import LARGEST, kebab
 from fpo_jax.internals import programs_of
 from fpo_jax.record import Record, outcome
 from fpo_jax.run import play
 
 WIDTH = 1024
 """Most lanes of a chunk for each device, unless told otherwise: the benchmark of sweeps shows why."""
-FREE_SHARE = 0.8
-"""Share of the free memory that one chunk may take."""
 
 
 class LaneResults(NamedTuple):
@@ -187,7 +185,7 @@ class Sweep:
             of = f"of {methods} (program {number + 1} of {len(self._structures)})"
             self._tell(f"compiling how runs begin {of}")
             with in_double(()) as precision:
-                arguments = self._arguments(Chunk(number, 0, 1), width)
+                arguments = self._shapes(number, width)
                 beginning = _begin_lanes.jitted.lower(*arguments, **self._static(number), precision=precision)
                 needed.append(program_bytes(beginning.compile()))
             self._tell(f"compiling the iterations {of}")
@@ -208,20 +206,26 @@ class Sweep:
             )
         return structure.shared, lanes
 
+    def _shapes(self, program: int, width: int) -> tuple[Any, Any]:
+        """Return the shapes of `_arguments` for so many lanes, of which few are made."""
+        shared, lanes = self._arguments(Chunk(program, 0, 1), len(self._devices))
+
+        def wide(leaf: Any) -> jax.ShapeDtypeStruct:
+            sharding = getattr(leaf, "sharding", None)
+            return jax.ShapeDtypeStruct((width, *leaf.shape[1:]), leaf.dtype, sharding=sharding)
+
+        return shared, jax.tree.map(wide, lanes)
+
     def _lowered(self, program: int, width: int) -> Any:
-        chunk, structure = Chunk(program, 0, 1), self._structures[program]
+        structure = self._structures[program]
         with in_double(()) as precision:
             beginning = jax.eval_shape(
                 partial(_begin_lanes, **self._static(program), precision=precision),
-                *self._arguments(chunk, width),
+                *self._shapes(program, width),
             )
-        if len(self._devices) > 1:
-            along = along_lanes(self._devices)
-            beginning = jax.tree.map(
-                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=along), beginning
-            )
+        beginning = placed(beginning, self._devices)
         with named_if_not_differentiable(self._followers[structure.cells[0]]):
-            arguments = *self._arguments(chunk, width), beginning
+            arguments = *self._shapes(program, width), beginning
             return _run_lanes.lower(*arguments, treedef=structure.treedef, **self._options)
 
     def _static(self, program: int) -> dict[str, Any]:
@@ -237,7 +241,10 @@ class Sweep:
             raise InputError("width", asked, "an integer >= 1")
         else:
             width = -(-asked // devices) * devices
-        needed, room = self._needed(width), FREE_SHARE * free_bytes()
+        room = FREE_SHARE * free_bytes()
+        if width > LARGEST:
+            raise InputError("width", asked, f"an integer >= 1 and <= {LARGEST}")
+        needed = self._needed(width)
         if needed <= room:
             return width
         fitting = int(width * room / needed) // devices * devices

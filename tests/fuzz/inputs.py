@@ -1,5 +1,6 @@
 """Inputs of any kind, and what a complaint must be."""
 
+import copy
 import json
 
 from hypothesis import HealthCheck, settings
@@ -62,6 +63,28 @@ def damaged(draw, whole):
                     st.sampled_from([b"NaN", b"1e999", b"9" * 5000, b"\\ud800", b"\xed\xa0\x80"])
                 )
     return bytes(content)
+
+
+ODD = st.one_of(
+    JSON,
+    st.integers(),
+    st.sampled_from([2**31 - 1, 2**31, 2**63, 10**12]),
+    st.sampled_from(["../x", "/etc/passwd", "a/b", "nan", "1e999", "x" * 5000, "0:1:3", "1,2"]),
+)
+"""Values that a setting, a size or a name may have."""
+
+
+def mutated(right):
+    """An object, some of whose fields are dropped or replaced, or joined by others."""
+
+    def apply(changes, more, dropped):
+        made = {name: value for name, value in copy.deepcopy(right).items() if name not in dropped}
+        return {**made, **dict(changes), **more}
+
+    names = st.sampled_from(sorted(right))
+    changes = st.lists(st.tuples(names, ODD), max_size=3)
+    more = st.one_of(st.just({}), st.dictionaries(TEXT, ODD, max_size=2))
+    return st.builds(apply, changes, more, st.lists(names, max_size=1))
 
 
 def is_one_line(complaint):

@@ -1,6 +1,13 @@
 """`fpo-jax sweep`: its options, what it prints, and one clear line for bad input."""
 
+import ipaddress
+import socket
+import subprocess
+import sys
+import time
+
 import jax.numpy as jnp
+import psutil
 import pytest
 
 from fpo_jax.envs.linear import Linear
@@ -44,6 +51,13 @@ BAD = {
         ["--coordinator", "here:1", "--processes", "2", "--process", "2"],
         "process = 2: must be an integer >= 0 and < 2",
     ),
+    "another's address": (
+        ["--coordinator", "192.0.2.1:7777", "--processes", "2", "--process", "0"],
+        "coordinator = 192.0.2.1:7777: must be HOST:PORT, an address of the machine of process 0",
+    ),
+    "no port": (["--coordinator", "localhost:99999", "--processes", "1", "--process", "0"], "in 1 … 65535"),
+    "too many points": (["--grid", "weight=0:1:1000000000"], "a count >= 2", "and <= 100000"),
+    "too wide": (["--width", "1000000000000"], "width = 1000000000000: must be an integer >= 1 and <= "),
     "resume without folder": (["--resume"], "out = nothing: must be a folder, that of the sweep to resume"),
 }  # fmt: skip
 
@@ -80,3 +94,24 @@ def test_a_utility_beyond_its_optimum_is_said(capsys, monkeypatch):
         assert status == 0
         assert told in err
         assert "warning: 2 seeds: with fewer than 16 a 95 % interval may cover far less" in err
+
+
+def test_the_first_process_listens_where_it_was_told_and_nowhere_else(tmp_path):
+    """It waits for another process meanwhile, which never comes."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    cluster = ["--coordinator", f"localhost:{port}", "--processes", "2", "--process", "0"]
+    command = [sys.executable, "-m", "fpo_jax", "sweep", "linear", "--out", tmp_path / "out", *cluster]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        listening, until = [], time.monotonic() + 60
+        while not listening and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+            found = psutil.Process(process.pid).net_connections("tcp")
+            listening = [one.laddr for one in found if one.status == psutil.CONN_LISTEN]
+    finally:
+        process.kill()
+        process.wait()
+    assert [place.port for place in listening] == [port]
+    assert ipaddress.ip_address(listening[0].ip.removeprefix("::ffff:")).is_loopback
