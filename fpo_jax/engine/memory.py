@@ -175,7 +175,7 @@ class Asked(NamedTuple):
 def _left_to_groups(groups: Path, own: Path) -> Iterator[float]:
     """Yield what is left to each control group of this process, up to the root; nothing without limits."""
     try:
-        lines = own.read_text().splitlines()
+        lines = own.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     for line in lines:
@@ -198,14 +198,17 @@ def _left_to_groups(groups: Path, own: Path) -> Iterator[float]:
 def _left_to(group: Path, limit: str, usage: str, cache: str) -> float | None:
     """Return what is left to one group, or None where it has no limit; files in its cache give way."""
     try:
-        most = (group / limit).read_text().strip()
+        most = (group / limit).read_text(encoding="utf-8", errors="replace").strip()
         if not most.isdecimal() or int(most) >= UNLIMITED:
             return None
-        used = int((group / usage).read_text())
+        used = int((group / usage).read_text(encoding="utf-8", errors="replace"))
     except (OSError, ValueError):
         return None
     try:
-        stats = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        stats = dict(
+            line.split()
+            for line in (group / "memory.stat").read_text(encoding="utf-8", errors="replace").splitlines()
+        )
         used -= min(used, int(stats.get(cache, 0)))
     except (OSError, ValueError):
         pass
