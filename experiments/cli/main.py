@@ -117,9 +117,10 @@ def _main(arguments: Sequence[str] | None) -> int:
     except OSError as error:
         from fpo_jax.errors import visible
 
-        if error.filename is None:
+        if error.strerror is None:
             raise
-        return complain(visible(f"{error.filename}: {error.strerror}"))
+        where = "" if error.filename is None else f"{error.filename}: "
+        return complain(visible(f"{where}{error.strerror}"))
     except FloatingPointError as error:  # as JAX_DEBUG_NANS asks for
         error.add_note(
             "A metric that is undefined, such as a cosine with zero, is NaN; --record outcome has none."

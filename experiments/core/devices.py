@@ -125,12 +125,13 @@ def keep_compiled() -> None:
     try:
         folder = platformdirs.user_cache_path("fpo-jax") / platform.node()
         # as in an older platformdirs, where the user has no home
-        if not folder.is_absolute() or not make_private(folder):
+        private = make_private(folder) if folder.is_absolute() else None
+        if private is None:
             return
     except (OSError, RuntimeError):  # it cannot be written, or the user has no home
         return
-    kept_programs.keep_in(folder / "exported")
+    kept_programs.keep_in(private / "exported")
     if setting("jax_compilation_cache_dir") is None:
-        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_compilation_cache_dir", str(private))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         jax.config.update("jax_compilation_cache_max_size", 2**30)

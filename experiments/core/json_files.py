@@ -5,13 +5,18 @@ traceback later: deep nesting in a RecursionError, half a surrogate pair in an e
 document that nobody can read.
 """
 
+import errno
+import io
 import json
+import math
+import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from fpo_jax.errors import InputError
+from fpo_jax.errors import InputError, shortened
 
 MOST_BYTES = 2**26
 """Bytes of a document, and of a line in a file of lines."""
@@ -46,7 +51,7 @@ def parsed(text: str | bytes) -> Any:
     """
     try:
         text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
-        found = json.loads(text, parse_constant=_refuse)
+        found = json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except UnicodeDecodeError:
         raise NotJson("it is not UTF-8") from None
     except RecursionError:
@@ -65,6 +70,19 @@ def parsed(text: str | bytes) -> Any:
     return found
 
 
+def open_plain(path: Path) -> io.BufferedReader:
+    """Open a file to be read; no pipe, at which a reader would wait, and no device, which may have no end.
+
+    Raises:
+        OSError: it cannot be read, or is no plain file.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    return file
+
+
 def document(path: Path, most: int = MOST_BYTES) -> Any:
     """Return the value of a file with one JSON text, of at most so many bytes.
 
@@ -72,7 +90,7 @@ def document(path: Path, most: int = MOST_BYTES) -> Any:
         NotJson: says why.
         OSError: the file cannot be read.
     """
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise NotJson(f"it has more than {most} bytes")
@@ -88,7 +106,7 @@ def raw_lines(path: Path, most: int = MOST_BYTES) -> Iterator[tuple[int, bytes]]
     Raises:
         OSError: the file cannot be read.
     """
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         number = 0
         while line := file.readline(most + 1):
             number += 1
@@ -129,6 +147,13 @@ def json_lines(path: Path, what: str) -> Iterator[JsonLine]:
 
 def _refuse(constant: str) -> NoReturn:
     raise NotJson(f"{constant} is no number in JSON")
+
+
+def _finite(written: str) -> float:
+    number = float(written)
+    if math.isinf(number):
+        raise NotJson(f"{shortened(written, 20)} is no number that can be held")
+    return number
 
 
 def _is_shallow(found: Any) -> bool:

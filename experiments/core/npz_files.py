@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import psutil
+from numpy.lib import format as npy
+
+from fpo_jax.engine.memory import host_bytes
+from fpo_jax.errors import shortened
+from fpo_jax.experiments.core.json_files import open_plain
 
 SHARE = 3
 """An archive may take this part of the memory that is free, one in so many."""
@@ -26,28 +30,28 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         Damaged: when it cannot be read, is no archive of arrays, or is too large; says why.
     """
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             _check(file)
             file.seek(0)
             with np.load(file, allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
     except Exception as error:  # zipfile, zlib and numpy each complain in a way of their own
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise Damaged(str(reason).splitlines()[0]) from error
+        raise Damaged(shortened(str(reason))) from error
 
 
 def _check(file: BinaryIO) -> None:
-    most = psutil.virtual_memory().available // SHARE
+    most = host_bytes() / SHARE
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if (size := sum(member.file_size for member in members)) > most:
             raise ValueError(f"it holds {size / 1e9:.3g} GB, and {most / 1e9:.3g} GB can be used")
         for member in members:
             with archive.open(member) as stream:
-                major, _ = np.lib.format.read_magic(stream)
-                read = (
-                    np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-                )
+                major, _ = npy.read_magic(stream)
+                read = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
                 shape, _, dtype = read(stream)
-            if dtype.hasobject or math.prod(shape) * dtype.itemsize > member.file_size:
+            # an array of items without size claims any number of them
+            size = math.prod(shape) * max(dtype.itemsize, 1)
+            if dtype.hasobject or size > member.file_size:
                 raise ValueError(f"{member.filename} claims more than it holds")

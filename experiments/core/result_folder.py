@@ -1,8 +1,8 @@
 """The folder of a result: written aside, put in its place by a rename, and replaced without loss.
 
-A manifest lists every file that was written, with its SHA-256. A folder is replaced only if it holds nothing
-but these files, each as it was written: a page that was edited since, a note that was laid beside it, a link
-and an empty folder are somebody's own, and stop the replacement.
+A manifest lists every file that was written, with its size and its SHA-256. A folder is replaced only if it
+holds nothing but these files, each as it was written: a page that was edited since, a note that was laid
+beside it, a link and an empty folder are somebody's own, and stop the replacement.
 """
 
 import contextlib
@@ -10,18 +10,23 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import secrets
 import shutil
+import stat
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fpo_jax.errors import InputError
+from fpo_jax.errors import InputError, visible
 from fpo_jax.experiments.core.files import write_json
-from fpo_jax.experiments.core.json_files import NotJson, document
+from fpo_jax.experiments.core.json_files import NotJson, document, open_plain
 
 MANIFEST = ".fpo-jax.json"
-"""Lists the files of a result and their SHA-256."""
+"""Lists the files of a result, their sizes and their SHA-256."""
+Mark = dict[str, Any]
+"""By what a file is known again: its `bytes` and their `sha256`."""
 
 
 def require_writable(out: Path) -> None:
@@ -36,11 +41,14 @@ def require_writable(out: Path) -> None:
             raise InputError("out", out, "a folder, or a name that is free")
         if Path.cwd().is_relative_to(out.resolve()):
             raise InputError("out", out, "another folder than the working directory or one above it")
+        if left := _left_by_a_kill(out):
+            allowed = f"as it was: its earlier result stands in {left}, left by a command that was killed"
+            raise InputError("out", out, f"{allowed}; move it back, or remove it")
         if foreign := _foreign(out):
             raise InputError("out", out, f"empty, new, or an earlier result (it holds {foreign[0]})")
         parent = next(folder for folder in out.resolve().parents if folder.exists())
         new_folder(parent / "try").rmdir()
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the latter of links in a circle
         raise _unwritable(out, error) from error
 
 
@@ -73,7 +81,7 @@ def replacing(out: Path) -> Iterator[Path]:
         raise _unwritable(out, error) from error
     try:
         yield aside
-        write_json(aside / MANIFEST, {"files": _digests(aside)})
+        write_json(aside / MANIFEST, {"files": _marks(aside)})
     except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
         if isinstance(error, OSError):
@@ -92,20 +100,43 @@ def _put_in_place(aside: Path, out: Path) -> None:
     try:
         foreign = _foreign(out)  # again, since hours may have passed
         if out.exists() and not foreign:
+            aside.chmod(stat.S_IMODE(out.stat().st_mode))
             os.replace(out, old)
             foreign = _foreign(old, content=False)  # again, where nobody finds it to add anything
         if foreign:
             raise InputError("out", out, f"left alone meanwhile (it now holds {foreign[0]})")
         os.replace(aside, out)
-    except (OSError, InputError) as error:
+    except BaseException as error:
+        where = _brought_back(aside, out, holder)
+        if not isinstance(error, OSError | InputError):
+            sys.stderr.write(visible(f"interrupted: {where}") + "\n")
+            raise
         reason = error.allowed if isinstance(error, InputError) else f"writable ({error.strerror})"
-        back = _moved(old, out)
-        earlier = f", and what {out.name} held in {back}" if back.exists() and back != out else ""
-        new = _moved(aside, _free(f"{out}.new"))
-        with contextlib.suppress(OSError):
-            holder.rmdir()
-        raise InputError("out", out, f"{reason}; the new result stands in {new}{earlier}") from error
-    shutil.rmtree(holder)
+        raise InputError("out", out, f"{reason}; {where}") from error
+    try:
+        shutil.rmtree(holder)
+    except OSError as error:
+        said = f"{out} is written; what it held before could not be removed from {holder} ({error.strerror})"
+        sys.stderr.write(visible(said) + "\n")
+
+
+def _brought_back(aside: Path, out: Path, holder: Path) -> str:
+    """Move back what was moved already, and say where the new result stands, and what could not be moved."""
+    back = _moved(holder / out.name, out)
+    earlier = f", and what {out.name} held in {back}" if back.exists() and back != out else ""
+    new = _moved(aside, _free(f"{out}.new")) if aside.exists() else out
+    with contextlib.suppress(OSError):
+        holder.rmdir()
+    return f"the new result stands in {new}{earlier}"
+
+
+def _left_by_a_kill(out: Path) -> Path | None:
+    """Return where a result stands that was moved aside by a command that was killed then."""
+    out = out.resolve()
+    if out.exists() or not out.parent.is_dir():
+        return None
+    holders = (path for path in out.parent.iterdir() if re.fullmatch(_hidden(out) + "[0-9a-f]{8}", path.name))
+    return next((path / out.name for path in holders if (path / out.name).is_dir()), None)
 
 
 def _moved(source: Path, target: Path) -> Path:
@@ -136,6 +167,11 @@ def new_folder(beside: Path) -> Path:
     return folder
 
 
+def _hidden(out: Path) -> str:
+    """Return how names of hidden folders beside a path begin, for a search."""
+    return re.escape(f".{out.name[:100]}-")
+
+
 def _foreign(out: Path, content: bool = True) -> list[str]:
     """Return what a folder holds besides the files of its manifest; if `content`, those that differ, too."""
     if not out.exists():
@@ -151,7 +187,7 @@ def _foreign(out: Path, content: bool = True) -> list[str]:
             found += [] if name in folders else [name]
         elif not path.is_file() or name not in {*listed, MANIFEST}:
             found.append(name)
-        elif content and name != MANIFEST and _digest(path) != listed[name]:
+        elif content and name != MANIFEST and not _is_still(path, listed[name]):
             found.append(f"{name}, which has changed")
     return sorted(found)
 
@@ -170,24 +206,31 @@ def _entries(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in (*folders, *files))
 
 
-def _listed(out: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file that the manifest of a folder lists; nothing where there is none."""
+def _listed(out: Path) -> dict[str, Mark]:
+    """Return by what each file is known that the manifest of a folder lists; nothing where there is none."""
     try:
         files = document(out / MANIFEST)["files"]
-        return {name: digest for name, digest in files.items() if isinstance(digest, str)}
+        return {name: mark for name, mark in files.items() if isinstance(mark, dict)}
     except (OSError, NotJson, TypeError, KeyError, AttributeError):
         return {}
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def _is_still(path: Path, mark: Mark) -> bool:
+    """Say whether a file is as it was written; of another size, or larger than its disk, it is not read."""
+    size, disk = path.stat().st_size, shutil.disk_usage(path.parent).total
+    return size == mark.get("bytes") and not 0 < disk < size and _mark(path) == mark
+
+
+def _marks(folder: Path) -> dict[str, Mark]:
     files = [path for path in _entries(folder) if path.is_file()]
-    return {str(path.relative_to(folder)): _digest(path) for path in sorted(files)}
+    return {str(path.relative_to(folder)): _mark(path) for path in sorted(files)}
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _mark(path: Path) -> Mark:
+    with open_plain(path) as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def _unwritable(out: Path, error: OSError) -> InputError:
-    return InputError("out", out, f"a folder that can be written ({error.strerror})")
+def _unwritable(out: Path, error: OSError | RuntimeError) -> InputError:
+    reason = getattr(error, "strerror", None) or error
+    return InputError("out", out, f"a folder that can be written ({reason})")

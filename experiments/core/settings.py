@@ -205,6 +205,8 @@ def resolve(wishes: Mapping[str, Any]) -> Settings:
     return settings
 
 
+MOST_BYTES = 2**22
+"""Bytes of a file of settings."""
 OF_COMMANDS = {
     "decompose": "decompose",
     "policy_steps": "run",
@@ -226,7 +228,7 @@ def load(path: Path, *commands: str) -> dict[str, Any]:
         InputError: when the file is missing, is not one JSON object, or is that of another command.
     """
     try:
-        loaded = document(path)
+        loaded = document(path, MOST_BYTES)
     except (OSError, NotJson) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError("config", path, f"a readable JSON file ({reason})") from error

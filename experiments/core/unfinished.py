@@ -3,6 +3,7 @@
 A file's arrays carry checksums, so that a damaged one is noticed, and computed again.
 """
 
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -15,13 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import filelock
 import jax
 import numpy as np
 
 import fpo_jax
 from fpo_jax.engine.memory import host_bytes
-from fpo_jax.errors import InputError
+from fpo_jax.errors import InputError, shortened, visible
 from fpo_jax.experiments.core import env_files
 from fpo_jax.experiments.core.files import write_json
 from fpo_jax.experiments.core.npz_files import Damaged, read_npz
@@ -33,7 +33,7 @@ DIGEST = "env_digest"
 CONFIG, LOCK = "config.json", "lock"
 ASIDE = ".aside-"
 """How the names of files begin that are being written; a killed process leaves one behind."""
-OURS = re.compile(rf"{CONFIG}|{LOCK}|{ASIDE}.*|(state|\d+(-\d+)+)\.npz|verdicts\.jsonl", re.S)
+OURS = re.compile(rf"{CONFIG}|{LOCK}|{ASIDE}[0-9a-f]{{8}}|(state|done(-\d+)+)\.npz|verdicts\.jsonl")
 """Names of the files that unfinished work writes."""
 
 
@@ -60,34 +60,60 @@ class Unfinished:
             InputError: when another is at work here, the folder holds what is not ours, or it cannot be
                 written.
         """
-        new = not self.folder.exists()
+        new = not os.path.lexists(self.folder)
         try:
+            if self.folder.is_symlink():
+                raise InputError("out", self.folder, f"free for the {self.work}'s work, and no link")
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._check_entries()
+            lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
         except OSError as error:
-            raise InputError(
-                "out", self.folder, f"a folder that can be written ({error.strerror})"
-            ) from error
+            allowed = f"a folder that can be written ({error.strerror})"
+            raise InputError("out", self.folder, allowed) from error
         try:
-            with filelock.FileLock(self.folder / LOCK, timeout=0):
-                self._check_entries()
-                try:
-                    yield
-                finally:
-                    if new and self.folder.exists() and not self.exists:
-                        self.finish()
-        except filelock.Timeout as error:
-            raise InputError("out", self.folder, f"free: another {self.work} is writing it") from error
+            self._take(lock)
+            for aside in self.folder.glob(f"{ASIDE}*"):
+                if OURS.fullmatch(aside.name):
+                    aside.unlink()
+            try:
+                yield
+            finally:
+                if new and self._holds(lock) and not self.exists:
+                    self.finish()
+        finally:
+            os.close(lock)  # its file is not removed: another may have made a folder of this name meanwhile
+
+    def _take(self, lock: int) -> None:
+        """Lock an open file, if it is still the one in the folder.
+
+        Raises:
+            InputError: when another has done so.
+        """
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            taken = False
+        else:
+            taken = self._holds(lock)
+        if not taken:
+            raise InputError("out", self.folder, f"free: another {self.work} is writing it")
+
+    def _holds(self, lock: int) -> bool:
+        """Say whether an open file is the lock of the folder that is there now."""
+        try:
+            return os.path.samestat(os.fstat(lock), os.stat(self.folder / LOCK))
+        except OSError:
+            return False
 
     def _check_entries(self) -> None:
-        """Remove what a killed process left half-written, and refuse what is not ours.
+        """Check that a folder is ours: that of this command, or one in which nothing was begun yet.
 
         A link is never ours: what we write would go where it leads.
         """
-        for aside in self.folder.glob(f"{ASIDE}*"):
-            aside.unlink()
         entries = sorted(self.folder.iterdir())
         foreign = [path.name for path in entries if path.is_symlink()]
-        foreign += [] if self.exists else [path.name for path in entries if path.name != LOCK]
+        if not self.exists:
+            foreign += [path.name for path in entries if not _is_left_behind(path)]
         if foreign:
             allowed = f"free for the {self.work}'s work (it holds {foreign[0]})"
             raise InputError("out", self.folder, allowed)
@@ -134,8 +160,8 @@ class Unfinished:
                 raise InputError(name, value, f"{earlier.get(name)}, as in the {self.work} to be resumed")
         for name, value in now.items():
             if then[name] != value and jax.process_index() == 0:
-                changed = f"begun with {name} {then[name]}, resumed with {value}"
-                sys.stderr.write(f"{changed}: results may differ in their last digits\n")
+                changed = f"begun with {name} {shortened(str(then[name]))}, resumed with {value}"
+                sys.stderr.write(visible(f"{changed}: results may differ in their last digits") + "\n")
         return earlier
 
     def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
@@ -162,19 +188,26 @@ class Unfinished:
         """Remove the work, all at once, since the results stand elsewhere; what is not ours stays."""
         gone = new_folder(self.folder) / self.folder.name
         os.replace(self.folder, gone)
-        entries = [*gone.iterdir()]
-        for path in entries:
+        for path in [*gone.iterdir()]:
             if OURS.fullmatch(path.name) and not path.is_dir():
                 path.unlink()
-        if any(gone.iterdir()):
+        left = sorted(path.name for path in gone.iterdir())
+        if left:
             os.replace(gone, self.folder)
-            sys.stderr.write(f"{self.folder} stays: it holds {min(self.folder.iterdir()).name}\n")
+            sys.stderr.write(visible(f"{self.folder} stays: it holds {left[0]}") + "\n")
         else:
             gone.rmdir()
         gone.parent.rmdir()
 
     def _put(self, name: str, save: Callable[[Path], object]) -> None:
         put(self.folder / name, save)
+
+
+def _is_left_behind(path: Path) -> bool:
+    """Say whether work leaves this that was killed before it began: a lock, or a file half-written."""
+    plain = path.is_file() and not path.is_symlink()
+    empty = path.name == LOCK and plain and path.stat().st_size == 0
+    return empty or (plain and path.name.startswith(ASIDE) and OURS.fullmatch(path.name) is not None)
 
 
 def put(path: Path, save: Callable[[Path], object]) -> None:

@@ -51,6 +51,9 @@ def folded(line: str, indent: int) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table as text, its first column to the left; in a narrow terminal, a block of lines a row."""
+    from fpo_jax.errors import visible  # which imports JAX
+
+    rows = [[*map(visible, row)] for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
 
     def line(row: Sequence[str]) -> str:

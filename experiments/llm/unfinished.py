@@ -87,7 +87,7 @@ class UnfinishedTraining(Unfinished):
             loaded = [arrays.pop(f"state/{i}") for i in range(len(leaves))]
             if any(a.shape != b.shape or a.dtype != b.dtype for a, b in zip(loaded, leaves, strict=True)):
                 raise ValueError("of another shape")
-            steps, seconds = int(arrays.pop("steps")), tuple(arrays.pop("seconds").tolist())
+            steps, seconds = int(arrays.pop("steps")), arrays.pop("seconds")
             named = {name.removeprefix("written/"): values for name, values in arrays.items()}
             if len(seconds) != steps or any(len(values) != steps for values in named.values()):
                 raise ValueError("not all steps are there")
@@ -97,4 +97,4 @@ class UnfinishedTraining(Unfinished):
             raise InputError("resume", path, allowed) from error
         placed = [jax.device_put(a, b.sharding) for a, b in zip(loaded, leaves, strict=True)]
         written = tuple({name: values[i] for name, values in named.items()} for i in range(steps))
-        return TrainProgress(jax.tree.unflatten(structure, placed), steps, written, seconds)
+        return TrainProgress(jax.tree.unflatten(structure, placed), steps, written, tuple(seconds.tolist()))

@@ -1,6 +1,7 @@
 """A run that is kept while it goes on, so that a killed one can be resumed from where it stood."""
 
 import itertools
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -64,24 +65,28 @@ class UnfinishedRun(Unfinished):
         if not self.exists:
             return None
         one, _ = states.initial_shape(self.settings)
-        seeds, entries = self.settings.seeds, self.settings.steps + 1
+        seeds = self.settings.seeds
         like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((seeds, *leaf.shape), leaf.dtype), one)
         pieces: list[Partway] = []
-        files = {name.stem.split("-")[0]: name for name in self.folder.glob("*-*.npz")}
-        while (path := files.pop(str(pieces[-1].done if pieces else 0), None)) is not None:
-            try:
-                piece = _from_arrays(self.read_arrays(path.name), like)
-                _check(piece, like, pieces, entries)
-            except (Damaged, KeyError, TypeError, ValueError):
-                path.unlink()
-                break
+        while (piece := self._next(pieces, like)) is not None:
             pieces.append(piece)
-        for path in files.values():
-            path.unlink()
         if not pieces:
             return None
         trace = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *(p.trace for p in pieces))
         return pieces[-1]._replace(trace=trace)
+
+    def _next(self, earlier: Sequence[Partway], like: State) -> Partway | None:
+        """Return the longest piece that follows the earlier ones and is whole, or None where none is."""
+        done = earlier[-1].done if earlier else 0
+        names = (re.fullmatch(rf"done-{done}-(\d+)\.npz", path.name) for path in self.folder.iterdir())
+        for name in sorted(filter(None, names), key=lambda name: -int(name[1])):
+            try:
+                piece = _from_arrays(self.read_arrays(name[0]), like)
+                _check(piece, like, earlier, self.settings.steps + 1)
+            except (Damaged, KeyError, TypeError, ValueError):
+                continue
+            return piece
+        return None
 
     def watch(self, partway: Partway) -> None:
         """See a segment that is done, and write it down when it is time."""
@@ -102,7 +107,7 @@ class UnfinishedRun(Unfinished):
             if not self.exists:
                 self.begin(self._asked() | conditions())
             arrays = _arrays(last._replace(state=state, trace=trace))
-            self.write_arrays(f"{first}-{last.done}.npz", arrays)
+            self.write_arrays(f"done-{first}-{last.done}.npz", arrays)
         del self._pieces[: len(pieces)]
         now = time.monotonic()
         self._when = now + KEEP_EVERY + 10.0 * (now - began)  # writing takes a tenth at most

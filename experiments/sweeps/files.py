@@ -18,6 +18,9 @@ from fpo_jax.experiments.sweeps.grid import Grid, make_grid
 from fpo_jax.experiments.sweeps.page import section_of
 from fpo_jax.plotting import save_all
 
+MOST_AXES = 100
+"""Axes of a sweep's arrays."""
+
 
 def write(out: Path, grid: Grid, result: xr.Dataset) -> None:
     """Write a sweep's folder.
@@ -63,6 +66,8 @@ def load_sweep(folder: Path | str) -> xr.Dataset:
             grid = make_grid(load(folder / "config.json"))
             arrays |= {name: np.array(values) for name, values in grid.axes.items()}
             arrays |= {AXES: np.array([*grid.axes, "seed", "step"]), CELL: grid.index, **attributes(grid)}
+        if arrays[AXES].ndim != 1 or arrays[AXES].size > MOST_AXES:
+            raise ValueError("its axes are none")
         axes = arrays.pop(AXES).tolist()
         attrs = {name: str(arrays.pop(name)) for name in ATTRIBUTES}
         coordinates = {axis: arrays.pop(axis) for axis in axes}

@@ -40,4 +40,4 @@ class UnfinishedSweep(Unfinished):
 
 
 def _name(chunk: Chunk) -> str:
-    return f"{chunk.program}-{chunk.start}-{chunk.stop}.npz"
+    return f"done-{chunk.program}-{chunk.start}-{chunk.stop}.npz"

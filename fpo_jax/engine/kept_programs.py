@@ -53,16 +53,16 @@ _loaded: dict[str, tuple[Any, Any]] = {}
 def keep_in(folder: Path | None) -> None:
     """Keep programs in this folder from now on; none where it is None, or others could write there."""
     global _folder
-    _folder = folder if folder is not None and _is_private(folder) else None
+    _folder = None if folder is None else _private(folder)
     _loaded.clear()
     _surroundings.cache_clear()
 
 
-def _is_private(folder: Path) -> bool:
+def _private(folder: Path) -> Path | None:
     try:
         return make_private(folder)
     except OSError:  # it cannot be made: then nothing is kept
-        return False
+        return None
 
 
 def call_kept(

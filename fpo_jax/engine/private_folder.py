@@ -7,19 +7,20 @@ import stat
 from pathlib import Path
 
 
-def make_private(folder: Path) -> bool:
-    """Make a folder for the user alone, and return whether nobody else can put anything into it.
+def make_private(folder: Path) -> Path | None:
+    """Make a folder for the user alone; return where it is, or None where others can put anything into it.
 
     It must be the user's own, and nobody else may write into it or rename a folder on the way to it: those
     belong to the user or to root, and others write there only where, as in /tmp, all leave alone what is not
-    theirs. Root itself can write everywhere.
+    theirs. Root itself can write everywhere. The path that is returned has no links, which somebody could
+    let lead elsewhere later.
 
     Raises:
         OSError: it cannot be made.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder = folder.resolve()
-    return is_own(folder.stat()) and all(map(_is_safe_way, folder.parents))
+    return folder if is_own(folder.stat()) and all(map(_is_safe_way, folder.parents)) else None
 
 
 def is_own(found: os.stat_result) -> bool:

@@ -42,6 +42,22 @@ def test_nor_one_that_others_can_take_away(home):
     assert not make_private(home / "link" / "programs")
 
 
+def test_where_it_is_has_no_links(home):
+    """Whoever owns a link can let it lead elsewhere later."""
+    (home / "link").symlink_to(home)
+    assert make_private(home / "link" / "programs") == (home / "programs").resolve()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_nor_one_in_a_folder_of_somebody_elses(home):
+    """Its owner can put another in its place."""
+    stranger = home / "stranger"
+    (stranger / "programs").mkdir(parents=True)
+    assert make_private(stranger / "programs")
+    os.chown(stranger, 12345, -1)
+    assert not make_private(stranger / "programs")
+
+
 def test_nor_one_that_is_somebody_elses(home, monkeypatch):
     folder = home / "programs"
     folder.mkdir(mode=0o700)

@@ -23,6 +23,10 @@ class Pair(NamedTuple):
     right: object
 
 
+class Plain:
+    """A class that is no node of a tree."""
+
+
 TREES = {
     "leaf": 1.0,
     "none": None,
@@ -51,6 +55,7 @@ def test_what_cannot_be_told_is_not_told_wrong(tree):
         ["builtins:object", {}],
         ["subprocess:Popen", {"args": 0}],
         ["not_loaded_yet:Node", {}],
+        ["tests.engine.test_tree_text:Plain", {}],
         ["tests.engine.test_tree_text:Node", {"child": 0}],
         ["tests.engine.test_tree_text:Node.__init__", {}],
         ["tuple", 3],

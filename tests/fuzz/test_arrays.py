@@ -123,7 +123,7 @@ def test_any_result_of_a_sweep(folder, content):
 def test_any_chunk_of_an_unfinished_sweep(folder, content):
     work, chunk = UnfinishedSweep(folder / "sweep"), Chunk(0, 4, 6)
     work.folder.mkdir(exist_ok=True)
-    (work.folder / "0-4-6.npz").write_bytes(content)
+    (work.folder / "done-0-4-6.npz").write_bytes(content)
     try:
         lanes = work.read(chunk)
     except Damaged as error:
@@ -150,12 +150,11 @@ PARTS = ["done", "finite", "metrics/true_utility", "state/theta", "state/phi", "
 @FUZZED
 @given(archives(st.sampled_from(PARTS), [PIECES]))
 def test_any_piece_of_an_unfinished_run(run, content):
-    (run.folder / f"0-{FIRST}.npz").write_bytes(content)
+    (run.folder / f"done-0-{FIRST}.npz").write_bytes(content)
     partway = run.partway()
     if partway is not None:
         assert (partway.done, partway.entries) == (FIRST, STEPS + 1)
         assert partway.trace.finite.shape == (2, FIRST)
-    assert partway is not None or not [*run.folder.glob("*.npz")]  # what is damaged is removed
 
 
 @pytest.fixture(scope="module")

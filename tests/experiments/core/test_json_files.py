@@ -1,6 +1,7 @@
 """JSON of others: what is read, and the few words in which the rest is refused."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ REFUSED = {
     "nothing": ("", "Expecting value, character 1"),
     "no number": ('{"a": NaN}', "NaN is no number in JSON"),
     "no end": ("[-Infinity]", "-Infinity is no number in JSON"),
+    "too large": ("[1e999]", "1e999 is no number that can be held"),
     "half a pair": (r'{"a": ["\ud83d"]}', "half a surrogate pair"),
     "half a pair as a name": (r'{"\ud83d": 1}', "half a surrogate pair"),
     "thousands of digits": ("9" * 5000, "Exceeds the limit"),
@@ -45,10 +47,16 @@ def test_a_document_has_a_size(tmp_path):
     assert document(path, most=6) == [1, 2]
     with pytest.raises(NotJson, match="more than 5 bytes"):
         document(path, most=5)
-    path.unlink()
-    path.symlink_to("/dev/zero")  # which never ends
-    with pytest.raises(NotJson, match="more than 100 bytes"):
-        document(path, most=100)
+
+
+def test_what_is_no_plain_file_is_not_waited_for(tmp_path):
+    """A pipe has no end before somebody writes, /dev/zero has none; a file of settings may name both."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), Path("/dev/null")):
+        with pytest.raises(OSError, match="it is no plain file"):
+            document(path)
+        with pytest.raises(InputError, match=r"answers = .*a file that can be read \(it is no plain file\)"):
+            [*json_lines(path, "answers")]
 
 
 def test_of_a_long_line_only_the_beginning_is_held(tmp_path):
@@ -65,9 +73,3 @@ def test_a_broken_line_is_named(tmp_path):
     said = r'answers = .*line 3: must be one JSON object, and it is \{"b": \\x1b\[31m\} \(Expecting value'
     with pytest.raises(InputError, match=said):
         next(lines)
-
-
-def test_a_line_without_an_end_is_refused():
-    """A file of settings may name /dev/zero as a file of answers."""
-    with pytest.raises(InputError, match="/dev/zero, line 1: must be one JSON object"):
-        [*json_lines(Path("/dev/zero"), "answers")]

@@ -1,12 +1,13 @@
 """Archives of arrays of others: no pickle, nothing larger than it says, one line of complaint."""
 
 import io
+import os
 import zipfile
 
 import numpy as np
-import psutil
 import pytest
 
+from fpo_jax.experiments.core import npz_files
 from fpo_jax.experiments.core.npz_files import Damaged, read_npz
 
 
@@ -57,8 +58,7 @@ def test_an_array_that_claims_more_than_there_is_is_not_allocated(shape, path):
 def test_an_archive_that_grows_beyond_memory_is_not_unpacked(path, monkeypatch):
     archive(path, a=header("(1000000,)") + b"\0" * 8_000_000)
     assert path.stat().st_size < 20_000
-    free = psutil.virtual_memory()._replace(available=3 * 7_900_000)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    monkeypatch.setattr(npz_files, "host_bytes", lambda: 3 * 7_900_000.0)
     with pytest.raises(Damaged, match=r"it holds 0\.008 GB, and 0\.0079 GB can be used"):
         read_npz(path)
 
@@ -75,3 +75,15 @@ def test_what_is_no_archive_is_said_to_be_none(content, path):
     with pytest.raises(Damaged) as error:
         read_npz(path)
     assert "\n" not in str(error.value)
+
+
+def test_items_without_size_are_not_counted_by_the_million(path):
+    archive(path, a=header("(300000000,)", "'<U0'"))
+    with pytest.raises(Damaged, match=r"a\.npy claims more than it holds"):
+        read_npz(path)
+
+
+def test_a_pipe_is_not_waited_for(path):
+    os.mkfifo(path)
+    with pytest.raises(Damaged, match="it is no plain file"):
+        read_npz(path)

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+from unittest.mock import ANY
 
 import pytest
 
@@ -47,7 +48,8 @@ def test_a_result_takes_the_place_of_an_earlier_one(out):
     assert (out / "page.md").read_text(encoding="utf-8") == "new"
     assert [path.name for path in out.parent.iterdir()] == ["result"]
     listed = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["files"]
-    assert listed == dict.fromkeys(["figures/one.txt", "page.md"], hashlib.sha256(b"new").hexdigest())
+    mark = {"bytes": 3, "sha256": hashlib.sha256(b"new").hexdigest()}
+    assert listed == {"figures/one.txt": mark, "page.md": mark}
 
 
 FOREIGN = {
@@ -83,7 +85,9 @@ def test_a_file_that_is_named_in_a_manifest_of_somebodys_hand_stays(tmp_path, mo
     out = tmp_path / "thesis"
     out.mkdir()
     (out / "thesis.tex").write_text("years of work", encoding="utf-8")
-    for listed in (["thesis.tex"], {"thesis.tex": None}, {"thesis.tex": "0" * 64}, "thesis.tex", 7):
+    marks = {"bytes": 13, "sha256": "0" * 64}, {"sha256": hashlib.sha256(b"years of work").hexdigest()}
+    named = [{"thesis.tex": mark} for mark in (None, "0" * 64, *marks)]
+    for listed in (["thesis.tex"], *named, "thesis.tex", 7):
         (out / MANIFEST).write_text(json.dumps({"files": listed}), encoding="utf-8")
         with pytest.raises(InputError, match=r"it holds thesis\.tex"):
             require_writable(out)
@@ -161,3 +165,87 @@ def test_a_name_that_the_disk_does_not_take_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"File name too long"):
         require_writable(tmp_path / ("a" * 300))
     write(tmp_path / ("a" * 255), "new")  # the longest that it takes
+
+
+def test_what_is_added_at_the_last_moment_stays(out, monkeypatch):
+    """Between the look at the folder and its rename."""
+    replace = os.replace
+
+    def rename(source, target):
+        if source == out:
+            edit(out, "note.txt")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", rename)
+    with pytest.raises(InputError, match=r"it now holds note\.txt.*result\.new$"):
+        write(out, "new")
+    assert files(out) == {"page.md": "old", "figures/one.txt": "old", "note.txt": "mine", MANIFEST: ANY}
+    assert files(out.with_name("result.new"))["page.md"] == "new"
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_interruption_while_it_takes_its_place_loses_neither(number, out, monkeypatch, capsys):
+    count, replace = iter(range(1, 100)), os.replace
+
+    def rename(source, target):
+        if next(count) == number:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", rename)
+    with pytest.raises(KeyboardInterrupt):
+        write(out, "new")
+    assert files(out)["page.md"] == "old"
+    assert files(out.with_name("result.new"))["page.md"] == "new"
+    assert capsys.readouterr().err == f"interrupted: the new result stands in {out}.new\n"
+    assert sorted(path.name for path in out.parent.iterdir()) == ["result", "result.new"]
+
+
+def test_what_a_kill_between_the_renames_left_is_named(out):
+    holder = out.with_name(".result-0123abcd")
+    holder.mkdir()
+    out.rename(holder / "result")
+    with pytest.raises(
+        InputError, match=r"its earlier result stands in .*/\.result-0123abcd/result.*move it back"
+    ):
+        write(out, "new")
+    (holder / "result").rename(out)
+    holder.rmdir()
+    write(out, "new")
+
+
+def test_a_private_folder_stays_so(out):
+    out.chmod(0o700)
+    write(out, "new")
+    assert out.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_file_that_is_larger_than_its_disk_is_not_read(out):
+    """A file with holes of some terabytes takes no room, and hours to read."""
+    listed = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    listed["files"]["page.md"] = {"bytes": 2**43, "sha256": "0" * 64}
+    (out / MANIFEST).write_text(json.dumps(listed), encoding="utf-8")
+    os.truncate(out / "page.md", 2**43)
+    with pytest.raises(InputError, match=r"it holds page\.md, which has changed"):
+        require_writable(out)
+
+
+def test_what_fails_while_it_is_written_leaves_nothing(out):
+    with pytest.raises(ZeroDivisionError):
+        write(out, "new", lambda: 1 / 0)
+    assert [path.name for path in out.parent.iterdir()] == ["result"]
+
+
+def test_links_in_a_circle_are_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    with pytest.raises(InputError, match=r"out = .*circle: must be a folder that can be written"):
+        require_writable(tmp_path / "circle")
+
+
+def test_a_pipe_in_the_place_of_a_manifest_is_not_waited_for(out):
+    (out / MANIFEST).unlink()
+    os.mkfifo(out / MANIFEST)
+    with pytest.raises(InputError, match="it holds "):
+        require_writable(out)
+    assert finished(out, {}) is None

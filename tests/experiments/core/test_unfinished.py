@@ -16,7 +16,7 @@ def work(tmp_path):
 
 def begin(work):
     work.begin({"policy_steps": 1})
-    work.write_arrays("0-5.npz", {"a": np.arange(3)})
+    work.write_arrays("done-0-5.npz", {"a": np.arange(3)})
 
 
 def test_what_is_done_is_removed_whole(work):
@@ -26,7 +26,9 @@ def test_what_is_done_is_removed_whole(work):
     assert not [*work.folder.parent.iterdir()]
 
 
-@pytest.mark.parametrize("name", ["note.txt", "model.npz", "figures", "..data", "0-5.npz.bak"])
+@pytest.mark.parametrize(
+    "name", ["note.txt", "model.npz", "figures", "..data", "done-0-5.npz.bak", "2024-2025.npz", "my-data.npz"]
+)
 def test_what_a_user_has_added_stays(name, work, capsys):
     with work.locked():
         begin(work)
@@ -73,3 +75,52 @@ def test_what_cannot_be_saved_leaves_nothing(tmp_path):
     with pytest.raises(OSError):  # noqa: PT011
         put(tmp_path / "file", save)
     assert [path.read_text(encoding="utf-8") for path in tmp_path.iterdir()] == ["whole"]
+
+
+def test_a_link_in_the_place_of_the_folder_is_refused(work, tmp_path):
+    """What stands where it leads is somebody's, whatever its name."""
+    (tmp_path / "mine").mkdir()
+    for name in ("config.json", "lock", ".aside-0123abcd", "done-0-5.npz"):
+        (tmp_path / "mine" / name).write_text("mine", encoding="utf-8")
+    work.folder.symlink_to(tmp_path / "mine")
+    with pytest.raises(InputError, match="free for the run's work, and no link"), work.locked():
+        raise AssertionError("it is taken")
+    assert len([*(tmp_path / "mine").iterdir()]) == 4
+
+
+@pytest.mark.parametrize("name", ["lock", ".aside-notes", "note.txt"])
+def test_a_folder_of_somebodys_is_left_as_it_is(name, work):
+    work.folder.mkdir()
+    (work.folder / name).write_text("mine", encoding="utf-8")
+    with pytest.raises(InputError, match="free for the run's work"), work.locked():
+        raise AssertionError("it is taken")
+    assert [path.read_text(encoding="utf-8") for path in work.folder.iterdir()] == ["mine"]
+
+
+def test_only_one_is_at_work_also_where_another_has_just_ended(work):
+    first, second, third = (Unfinished(work.folder.with_suffix(""), "run") for _ in range(3))
+    with first.locked():
+        begin(first)
+        with pytest.raises(InputError, match="another run is writing it"), second.locked():
+            raise AssertionError("it is taken")
+        first.finish()
+        taken = second.locked()
+        taken.__enter__()  # in a folder of its own, though the first still holds its lock
+    with pytest.raises(InputError, match="another run is writing it"), third.locked():
+        raise AssertionError("it is taken")
+    taken.__exit__(None, None, None)
+
+
+def test_nothing_of_a_configuration_acts_on_a_terminal(work, capsys):
+    with work.locked():
+        work.begin({"policy_steps": 1, "device": "\x1b]0;mine\x07" + "a" * 10**6})
+        work.resumed({"policy_steps": 1})
+    said = capsys.readouterr().err
+    assert "\x1b" not in said
+    assert len(said) < 2000
+    assert r"begun with device \x1b]0;mine\x07aaa" in said
+
+
+def test_no_pickle_is_written(work):
+    with work.locked(), pytest.raises(ValueError, match="Object arrays cannot be saved"):
+        work.write_arrays("done-0-5.npz", {"a": np.array([{}], dtype=object)})

@@ -28,5 +28,5 @@ def finished(tmp_path_factory):
         assert main([*LONG_RUN, "--save-states", "--out", str(cut)]) == 130
     assert {path.name for path in folder.iterdir()} == {"whole", "cut.partial"}
     pieces = {path.name for path in cut.with_name("cut.partial").glob("*.npz")}
-    assert pieces == {"0-11.npz", *(f"{start}-{start + 10}.npz" for start in range(11, 61, 10))}
+    assert pieces == {"done-0-11.npz", *(f"done-{start}-{start + 10}.npz" for start in range(11, 61, 10))}
     return folder

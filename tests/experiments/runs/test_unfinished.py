@@ -19,7 +19,7 @@ def unfinished(finished, tmp_path):
     return tmp_path / "cut"
 
 
-@pytest.mark.parametrize("damaged", [None, "21-31.npz"])
+@pytest.mark.parametrize("damaged", [None, "done-21-31.npz"])
 def test_an_interrupted_run_is_resumed_to_the_last_bit(damaged, unfinished, finished, monkeypatch, capsys):
     if damaged is not None:  # what follows it is lost
         path = unfinished.with_name("cut.partial") / damaged

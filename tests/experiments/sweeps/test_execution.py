@@ -12,13 +12,13 @@ import sys
 import time
 from collections import namedtuple
 
-import filelock
 import numpy as np
 import pytest
 
 from fpo_jax.engine.sweep import Sweep
 from fpo_jax.experiments.core import unfinished as unfinished_folder
 from fpo_jax.experiments.core.settings import resolve
+from fpo_jax.experiments.core.unfinished import Unfinished
 from fpo_jax.experiments.runs.execution import execute
 from fpo_jax.experiments.sweeps import execution
 from fpo_jax.experiments.sweeps.grid import make_grid
@@ -103,7 +103,7 @@ def test_unfinished_sweeps_are_not_overwritten_or_confused(unfinished, capsys, t
     assert "seeds = 6: must be 5, as in the sweep to be resumed" in complaint(capsys, *some)
     told = complaint(capsys, "run", "linear", "--resume", "--out", unfinished)
     assert "must be settings of run; these are for `fpo-jax sweep" in told
-    with filelock.FileLock(unfinished.with_name("cut.partial") / "lock"):
+    with Unfinished(unfinished, "sweep").locked():
         told = complaint(capsys, "sweep", "--resume", "--out", unfinished)
     assert "cut.partial: must be free: another sweep is writing it" in told
     assert len(list(tmp_path.glob("cut.partial/*.npz"))) == 3
@@ -161,7 +161,7 @@ def test_resumed_where_nothing_was_begun(finished, capsys, monkeypatch, tmp_path
     partial = tmp_path / "cut.partial"
     partial.mkdir()
     (partial / "lock").touch()
-    (partial / ".aside-k2x").write_text("{", encoding="utf-8")
+    (partial / ".aside-0123abcd").write_text("{", encoding="utf-8")
 
     def killed(sweep, chunk):
         raise KeyboardInterrupt
@@ -169,8 +169,7 @@ def test_resumed_where_nothing_was_begun(finished, capsys, monkeypatch, tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(Sweep, "compute", killed)
         assert call(capsys, *SWEEP, "--resume", "--out", tmp_path / "cut")[0] == 130
-    # no chunk is done; filelock removes its file on leaving, or not
-    assert {path.name for path in partial.iterdir()} - {"lock"} == {"config.json"}
+    assert {path.name for path in partial.iterdir()} == {"lock", "config.json"}  # no chunk is done
     status, _, err = call(capsys, "sweep", "--resume", "--out", tmp_path / "cut")
     assert status == 0, err
     require_equal(tmp_path / "cut", finished)
