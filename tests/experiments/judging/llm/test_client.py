@@ -137,6 +137,39 @@ class Dripping:
             connection.close()
 
 
+def test_what_is_sent_too_much_answers_no_other_question(capsys, serve, monkeypatch):
+    """A server keeps its connections, and answers twice, the second time with the other letter."""
+    server, connections = serve(longer), []
+    handler = type("Handler", (server.RequestHandlerClass,), {"protocol_version": "HTTP/1.1"})
+
+    def finish(self):
+        connections.append(self.client_address)
+        handler.__mro__[1].finish(self)
+
+    def twice(number, question):
+        status, headers, right = longer(number, question)
+        letter = right["choices"][0]["message"]["content"]
+        wrong = json.dumps(said("B" if letter == "A" else "A")[2]).encode()
+        right, head = json.dumps(right).encode(), b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+        more = head + b"Content-Length: %d\r\n\r\n" % len(wrong) + wrong
+        return status, headers, Twice(right + more, len(right))
+
+    handler.finish, server.RequestHandlerClass, server.behave = finish, handler, twice
+    status, report, err = judge(capsys, server.url, "--parallel", "1")
+    assert status == 0, err
+    assert counts(report) == (4, 4, 0, 0)
+
+
+def test_of_a_failure_the_beginning_is_read(capsys, serve):
+    """The rest of a long page that says why is not waited for."""
+    serve(longer)
+    server = Dripping(b"HTTP/1.1 400 No\r\nContent-Length: 1000000\r\n\r\n" + b" " * (2**16 + 1))
+    status, _, err = judge(capsys, server.url, "--timeout", "5", "--retries", "0", "--give-up", "1")
+    server.listening.close()
+    assert status == 2
+    assert "1 errors in a row, the last: HTTP 400;" in err or err.rstrip().endswith("HTTP 400"), err
+
+
 @pytest.mark.parametrize(
     "head", [b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"HTTP/1.1 200 OK\r\nX:"]
 )
