@@ -134,17 +134,12 @@ def test_a_line_cut_short_stays_alone(folder, capsys):
 
 def test_the_work_of_another_command_is_not_resumed(folder, capsys):
     config = folder / "result.partial" / "config.json"
-    for before in ("result.partial", "result"):
-        config = folder / before / "config.json"
-        config.parent.mkdir()
-        config.write_text('{"policy_steps": 1, "counts": []}', encoding="utf-8")
-        if before == "result":  # finished
-            (folder / "result.partial").rename(folder / "away")
-            (config.parent / "verdicts.jsonl").touch()
-        status, out, err = call(capsys, *SCORED, "scorers:length", "--out", "result", "--resume")
-        assert (status, out) == (2, "")
-        assert f"settings of judge; these are for `fpo-jax run --config {before}/config.json`" in err
-        assert config.exists()
+    config.parent.mkdir()
+    config.write_text('{"policy_steps": 1, "counts": []}', encoding="utf-8")
+    status, out, err = call(capsys, *SCORED, "scorers:length", "--out", "result", "--resume")
+    assert (status, out) == (2, "")
+    assert "must be settings of judge; these are for `fpo-jax run --config result.partial/config.json`" in err
+    assert config.exists()
 
 
 def test_a_resumed_judging_that_fails_leaves_what_it_found(folder, capsys):

@@ -152,7 +152,7 @@ class Scripts(HTMLParser):
 
 @pytest.mark.parametrize("name", ["</script><script>alert(1)</script>", "<!--<script>", "</SCRIPT >x"])
 def test_a_name_in_the_data_of_a_page_ends_no_script(name, tmp_path):
-    view = View({name: Style("#000000")}, [Chart(name, Axis(name), Axis("y"), [])])
+    view = View({name: Style("#000000")}, [Chart(name, [], Axis(name))])
     section = Section(name, "", view=view)
     page.write(tmp_path / "page.html", name, "", [section], provenance(f"run {name}", "float64"))
     reader = Scripts()

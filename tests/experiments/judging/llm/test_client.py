@@ -15,7 +15,16 @@ import asyncio
 import httpx2
 
 from fpo_jax.experiments.judging.llm import client
-from tests.experiments.judging.llm.conftest import KEY, counts, judge, longer, said, verdicts
+from tests.experiments.judging.llm.conftest import (
+    KEY,
+    Handler,
+    complaint,
+    counts,
+    judge,
+    longer,
+    said,
+    verdicts,
+)
 
 
 def reasons(folder):
@@ -137,27 +146,28 @@ class Dripping:
             connection.close()
 
 
-def test_what_is_sent_too_much_answers_no_other_question(capsys, serve, monkeypatch):
-    """A server keeps its connections, and answers twice, the second time with the other letter."""
-    server, connections = serve(longer), []
-    handler = type("Handler", (server.RequestHandlerClass,), {"protocol_version": "HTTP/1.1"})
+class Twice(Handler):
+    """Keeps its connections, and answers each question twice, the second time with the other letter."""
 
-    def finish(self):
-        connections.append(self.client_address)
-        handler.__mro__[1].finish(self)
+    protocol_version = "HTTP/1.1"
 
-    def twice(number, question):
-        status, headers, right = longer(number, question)
-        letter = right["choices"][0]["message"]["content"]
-        wrong = json.dumps(said("B" if letter == "A" else "A")[2]).encode()
-        right, head = json.dumps(right).encode(), b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-        more = head + b"Content-Length: %d\r\n\r\n" % len(wrong) + wrong
-        return status, headers, Twice(right + more, len(right))
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        (right,) = longer(0, body["messages"][0]["content"])[2]["choices"]
+        letter = right["message"]["content"]
+        bodies = [json.dumps(said(each)[2]).encode() for each in (letter, "BA"["AB".index(letter)])]
+        answers = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body) for body in bodies]
+        self.server.requests.append(self.client_address)
+        self.wfile.write(b"".join(answers))
 
-    handler.finish, server.RequestHandlerClass, server.behave = finish, handler, twice
+
+def test_what_is_sent_too_much_answers_no_other_question(serve, capsys):
+    server = serve(None)
+    server.RequestHandlerClass = Twice
     status, report, err = judge(capsys, server.url, "--parallel", "1")
     assert status == 0, err
     assert counts(report) == (4, 4, 0, 0)
+    assert len({*server.requests}) == 8
 
 
 def test_of_a_failure_the_beginning_is_read(capsys, serve):
@@ -167,7 +177,7 @@ def test_of_a_failure_the_beginning_is_read(capsys, serve):
     status, _, err = judge(capsys, server.url, "--timeout", "5", "--retries", "0", "--give-up", "1")
     server.listening.close()
     assert status == 2
-    assert "1 errors in a row, the last: HTTP 400;" in err or err.rstrip().endswith("HTTP 400"), err
+    assert complaint(err).endswith("1 errors in a row, the last: HTTP 400")
 
 
 @pytest.mark.parametrize(
