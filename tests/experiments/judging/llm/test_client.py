@@ -17,6 +17,7 @@ import httpx2
 from fpo_jax.experiments.judging.llm import client
 from tests.experiments.judging.llm.conftest import (
     KEY,
+    LENGTHS,
     Handler,
     complaint,
     counts,
@@ -161,13 +162,15 @@ class Twice(Handler):
         self.wfile.write(b"".join(answers))
 
 
-def test_what_is_sent_too_much_answers_no_other_question(serve, capsys):
+def test_what_is_sent_too_much_answers_no_other_question(serve, capsys, tmp_path):
     server = serve(None)
     server.RequestHandlerClass = Twice
     status, report, err = judge(capsys, server.url, "--parallel", "1")
     assert status == 0, err
+    told = [verdict["outcome"] for verdict in verdicts(tmp_path / "result")]
+    assert told == ["win" if a > b else "loss" for a, b in LENGTHS]
     assert counts(report) == (4, 4, 0, 0)
-    assert len({*server.requests}) == 8
+    assert len({*server.requests}) == 8  # connections
 
 
 def test_of_a_failure_the_beginning_is_read(capsys, serve):
