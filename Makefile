@@ -60,11 +60,12 @@ $(VENV)/dev $(VENV)/notebooks $(VENV)/cuda12 $(VENV)/cuda13: $(VENV)/%: $(LOCKS)
 	$(LOCKED) $<
 	@touch $@
 
-# PyTorch for the CPU; only where pip finds none, what the index has, which on Linux brings CUDA along.
+# PyTorch for the CPU; only where pip finds none, what the index has, which on Linux brings CUDA along. `pip` says
+# `ResolutionImpossible` of what it does not find where it is told of constraints. All else, such as a wrong hash, is the end.
 $(VENV)/llm: $(LOCKS)/llm.txt $(LOCKS)/torch.txt $(LOCKS)/torch-cpu.txt $(VENV)/dev
 	$(LOCKED) $<
 	$(LOCKED) $(LOCKS)/torch-cpu.txt 2>$@.said || \
-	  if grep -q 'No matching distribution found' $@.said; then $(LOCKED) $(LOCKS)/torch.txt; \
+	  if grep -qE 'No matching distribution|ResolutionImpossible' $@.said; then $(LOCKED) $(LOCKS)/torch.txt; \
 	  else cat $@.said >&2; exit 1; fi
 	@touch $@
 

@@ -186,15 +186,23 @@ def test_make_installs_a_file_whose_hash_is_in_the_lock(make):
     assert (make.folder / "venv/runtime").exists()
 
 
-FOR_CPU = {"right": "1.0+cpu", "of another hash": None, "not there": "0.9"}
+FOR_CPU = {
+    "right": "1.0+cpu",
+    "of another hash": None,
+    "not there": "0.9",
+    "not there, with constraints": "0.9",
+}
 """PyTorch for the CPU as pip finds it, and which version is installed then, if any."""
 
 
 @pytest.mark.parametrize("found", FOR_CPU)
-def test_another_lock_is_taken_only_where_the_index_has_no_such_version(make, found):
+def test_another_lock_is_taken_only_where_the_index_has_no_such_version(make, found, monkeypatch):
     locks = {"llm": "# nothing\n", "torch": lock_of(tiny_wheel(make.folder, "0.9"), "0.9")}
-    sha256 = "0" * 64 if found == "not there" else tiny_wheel(make.folder, "1.0+cpu")
+    sha256 = tiny_wheel(make.folder, "1.0+cpu") if not found.startswith("not") else "0" * 64
     locks["torch-cpu"] = lock_of("0" * 64 if found == "of another hash" else sha256, "1.0+cpu")
+    if found.endswith("constraints"):  # then pip says otherwise what it does not find
+        monkeypatch.setenv("PIP_CONSTRAINT", str(make.folder / "constraints"))
+        (make.folder / "constraints").write_text("tiny<2", encoding="utf-8")
     made = make("venv/llm", locks, "-o", "venv/dev")
     expected = FOR_CPU[found]
     assert (made.returncode == 0) == (make.folder / "venv/llm").exists() == (expected is not None), (
