@@ -34,7 +34,7 @@ class ApiKey:
         self._spelled = sorted(spelled - {""}, key=len, reverse=True)
 
     def hidden_in(self, text: str) -> str:
-        """Return text with every occurrence of the key, however it is spelled, taken out."""
+        """Return text without the key as it was sent, quoted in JSON or Python or encoded for URLs."""
         for spelling in self._spelled:
             text = text.replace(spelling, "[key]")
         return text

@@ -225,5 +225,5 @@ def test_a_verdict_within_a_reply_does_not_count(serve, capsys, tmp_path):
     _, report, _ = judge(capsys, server.url)
     assert counts(report)[3] == 2
     said_of = reasons(tmp_path)
-    assert all("none of A, B and C at its end" in said_of[i] for i in (0, 1))
+    assert all("none of A, B and C alone on its last line" in said_of[i] for i in (0, 1))
     assert verdicts(tmp_path / "result")[2]["meant"] == ["first"]
