@@ -60,10 +60,13 @@ $(VENV)/dev $(VENV)/notebooks $(VENV)/cuda12 $(VENV)/cuda13: $(VENV)/%: $(LOCKS)
 	$(LOCKED) $<
 	@touch $@
 
-# PyTorch for the CPU where pip finds it, else what the index has, which on Linux brings CUDA along.
+# PyTorch for the CPU; only where pip finds none, what the index has, which on Linux brings CUDA along. `pip` says
+# `ResolutionImpossible` of what it does not find where it is told of constraints. All else, such as a wrong hash, is the end.
 $(VENV)/llm: $(LOCKS)/llm.txt $(LOCKS)/torch.txt $(LOCKS)/torch-cpu.txt $(VENV)/dev
 	$(LOCKED) $<
-	$(LOCKED) $(LOCKS)/torch-cpu.txt 2>/dev/null || $(LOCKED) $(LOCKS)/torch.txt
+	$(LOCKED) $(LOCKS)/torch-cpu.txt 2>$@.said || \
+	  if grep -qE 'No matching distribution|ResolutionImpossible' $@.said; then $(LOCKED) $(LOCKS)/torch.txt; \
+	  else cat $@.said >&2; exit 1; fi
 	@touch $@
 
 # Writes the locks anew. Versions stay where they can; UPGRADE="--upgrade-package jinja2" moves one, UPGRADE=--upgrade all.

@@ -124,17 +124,22 @@ def test_versions_that_are_chosen_by_hand_are_those_of_the_locks():
         assert torch == ("torch", layered(versions, "llm-test")["torch"] + "+cpu")
 
 
+def tiny_wheel(folder, version="1.0"):
+    """Write a wheel of one module, and return its SHA-256."""
+    wheel, about = folder / f"tiny-{version}-py3-none-any.whl", f"tiny-{version}.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny.py", f"VERSION = {version!r}\n")
+        metadata = f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n"
+        archive.writestr(f"{about}/METADATA", metadata)
+        kind = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        archive.writestr(f"{about}/WHEEL", kind)
+        archive.writestr(f"{about}/RECORD", "")
+    return hashlib.sha256(wheel.read_bytes()).hexdigest()
+
+
 @pytest.fixture
 def make(tmp_path):
-    """`make install` of a package of one module, with a lock that has the hash that is given."""
-    wheel = tmp_path / "tiny-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("tiny.py", "")
-        archive.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
-        archive.writestr(
-            "tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr("tiny-1.0.dist-info/RECORD", "")
+    """`make` of a target with these locks, by name, where pip finds files in one folder alone."""
     pip = tmp_path / "venv/bin/pip"
     pip.parent.mkdir(parents=True)
     install = f'exec {sys.executable} -m pip "$@" --target {tmp_path}/installed'
@@ -144,10 +149,11 @@ def make(tmp_path):
     for name in ("pyproject.toml", "venv/created"):
         (tmp_path / name).touch()
 
-    def run(sha256):
-        (tmp_path / "runtime.txt").write_text(f"tiny==1.0 --hash=sha256:{sha256}\n", encoding="utf-8")
+    def run(target, locks, *options):
+        for name, lock in locks.items():
+            (tmp_path / f"{name}.txt").write_text(lock, encoding="utf-8")
         return subprocess.run(
-            ["make", "-f", ROOT / "Makefile", "VENV=venv", "LOCKS=.", "install"],
+            ["make", "-f", ROOT / "Makefile", "VENV=venv", "LOCKS=.", *options, target],
             cwd=tmp_path,
             env=os.environ
             | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_CONFIG_FILE": os.devnull},
@@ -156,22 +162,54 @@ def make(tmp_path):
             encoding="utf-8",
         )
 
-    run.sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    run.installed = tmp_path / "installed/tiny.py"
-    run.done = tmp_path / "venv/runtime"
+    run.folder, run.installed = tmp_path, tmp_path / "installed/tiny.py"
     return run
 
 
+def lock_of(sha256, version="1.0"):
+    return f"tiny=={version} --hash=sha256:{sha256}\n"
+
+
 def test_make_refuses_a_file_whose_hash_is_not_in_the_lock(make):
-    made = make("0" * 64)
+    tiny_wheel(make.folder)
+    made = make("install", {"runtime": lock_of("0" * 64)})
     assert made.returncode != 0
     assert "DO NOT MATCH THE HASHES" in made.stderr
     assert not make.installed.exists()
-    assert not make.done.exists()
+    assert not (make.folder / "venv/runtime").exists()
 
 
 def test_make_installs_a_file_whose_hash_is_in_the_lock(make):
-    made = make(make.sha256)
+    made = make("install", {"runtime": lock_of(tiny_wheel(make.folder))})
     assert made.returncode == 0, made.stderr
     assert make.installed.exists()
-    assert make.done.exists()
+    assert (make.folder / "venv/runtime").exists()
+
+
+FOR_CPU = {
+    "right": "1.0+cpu",
+    "of another hash": None,
+    "not there": "0.9",
+    "not there, with constraints": "0.9",
+}
+"""PyTorch for the CPU as pip finds it, and which version is installed then, if any."""
+
+
+@pytest.mark.parametrize("found", FOR_CPU)
+def test_another_lock_is_taken_only_where_the_index_has_no_such_version(make, found, monkeypatch):
+    locks = {"llm": "# nothing\n", "torch": lock_of(tiny_wheel(make.folder, "0.9"), "0.9")}
+    sha256 = tiny_wheel(make.folder, "1.0+cpu") if not found.startswith("not") else "0" * 64
+    locks["torch-cpu"] = lock_of("0" * 64 if found == "of another hash" else sha256, "1.0+cpu")
+    if found.endswith("constraints"):  # then pip says otherwise what it does not find
+        monkeypatch.setenv("PIP_CONSTRAINT", str(make.folder / "constraints"))
+        (make.folder / "constraints").write_text("tiny<2", encoding="utf-8")
+    made = make("venv/llm", locks, "-o", "venv/dev")
+    expected = FOR_CPU[found]
+    assert (made.returncode == 0) == (make.folder / "venv/llm").exists() == (expected is not None), (
+        made.stderr
+    )
+    if expected is None:
+        assert "DO NOT MATCH THE HASHES" in made.stderr
+        assert not make.installed.exists()
+    else:
+        assert make.installed.read_text(encoding="utf-8") == f"VERSION = {expected!r}\n"

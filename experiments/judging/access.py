@@ -9,6 +9,8 @@ from urllib.parse import quote, urlsplit
 from fpo_jax.errors import InputError
 
 ADDRESS = "an address such as https://api.openai.com/v1"
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][%\\:]+)(:[0-9]+)?")
+"""A host and its port, which all that reads addresses reads alike."""
 
 
 def is_name(variable: str) -> bool:
@@ -32,7 +34,7 @@ class ApiKey:
         self._spelled = sorted(spelled - {""}, key=len, reverse=True)
 
     def hidden_in(self, text: str) -> str:
-        """Return text with every occurrence of the key, however it is spelled, taken out."""
+        """Return text without the key as it was sent, quoted in JSON or Python or encoded for URLs."""
         for spelling in self._spelled:
             text = text.replace(spelling, "[key]")
         return text
@@ -71,7 +73,8 @@ def require_url(url: str) -> str:
         raise InputError("endpoint", "an address and more (not shown)", allowed)
     try:
         parts = urlsplit(url)
-        whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port)
+        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        whole = whole and _HOST.fullmatch(parts.netloc)
     except ValueError:
         whole = False
     if not whole or not url.isprintable() or " " in url:
@@ -80,8 +83,8 @@ def require_url(url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host is this machine: localhost, a name that ends so, or a loopback address."""
-    if host == "localhost" or host.endswith(".localhost"):
+    """Say whether a host is this machine: localhost or a loopback address."""
+    if re.fullmatch(r"(?ai:localhost)\.?", host):
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

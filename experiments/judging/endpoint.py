@@ -3,7 +3,7 @@
 Requests and their repetition are the `openai` package's: what was refused for a while (408, 409, 429, 5xx)
 or was lost on the way is asked again, after as long as `Retry-After` says or twice as long each time. How
 they are sent and what is read of an answer is `llm.client`'s. The key stands in the request and nowhere else:
-every text that comes back is cleared of it.
+every text that comes back is cleared of it, as it was sent.
 """
 
 import asyncio
@@ -150,7 +150,7 @@ class Endpoint(NamedTuple):
         if reply.cut:
             after = "" if self.max_tokens is None else f" after {self.max_tokens} tokens (--max-tokens)"
             return f"a reply that was cut{after} before it named A, B or C"
-        return "a reply that names none of A, B and C at its end, or several"
+        return "a reply that names none of A, B and C alone on its last line, or several"
 
     def _cleaned(self, text: object, most: int = 300) -> str:
         """Return text of others as it may be kept: without the key, on one line, of bounded length."""

@@ -59,6 +59,7 @@ def judge_pairs(
     require_writable(out)
     unfinished = Unfinished(out, "judging", "judge")
     with unfinished.locked():
+        new = not unfinished.exists
         _begin(unfinished, out, config, resume, len(pairs))
         path = unfinished.folder / FILE
         kept = {i: v for i, v in read_verdicts(path, len(pairs)).items() if v.outcome != "error"}
@@ -68,7 +69,7 @@ def judge_pairs(
                 verdicts = _judged(pairs, judge, who, kept, file, give_up)
             write(verdicts)
         except BaseException as error:
-            if _nobody_judged(read_verdicts(path, len(pairs))):
+            if new and _nobody_judged(read_verdicts(path, len(pairs))):
                 unfinished.finish()  # nothing was judged, and nothing is left behind
                 raise
             hint = f"verdicts are kept: go on with `{again}`"
@@ -91,7 +92,7 @@ def _begin(unfinished: Unfinished, out: Path, config: Mapping[str, Any], resume:
     finished = not unfinished.exists
     if finished and not (out / FILE).is_file():
         raise InputError("resume", unfinished.folder, "there: nothing was interrupted")
-    earlier = load((out if finished else unfinished.folder) / "config.json")
+    earlier = load(out / "config.json", "judge") if finished else unfinished.config()
     for name, value in config.items():
         if name not in NAMES_OF_FILES and value != earlier.get(name):
             if name.endswith("_sha256"):

@@ -1,7 +1,6 @@
 """What an endpoint answers, and which answer a judge prefers: nothing in a reply is taken on trust."""
 
 import re
-import string
 from typing import NamedTuple
 
 from fpo_jax.experiments.core.json_files import NotJson, parsed
@@ -9,11 +8,15 @@ from fpo_jax.experiments.core.json_files import NotJson, parsed
 _MEANING = {"a": "first", "b": "second", "c": "tie", "tie": "tie"}
 _WORD = "((?ai:a|b|c|tie))"
 _ALONE = re.compile(rf"[\W_]*{_WORD}[\W_]*")
-_MARKED = re.compile(rf"\[\[{_WORD}\]\]")
-_LISTED = re.compile(r"(?:[\W_]|(?ai:and|or))*")
-_AFTER = f"{string.whitespace}.*"
-_END = 200
-"""Characters at the end of a reply in which a verdict stands."""
+_MARKS = r"[\s#*_.]*+"
+_LABEL = rf"(?ai:(?:final )?(?:verdict|answer)){_MARKS}:{_MARKS}"
+_VERDICT = re.compile(rf"{_MARKS}(?:{_LABEL})?\[\[{_WORD}\]\]{_MARKS}")
+_THINKING = "(?:think|thinking|thought|reasoning)"
+_OPENS = re.compile(rf"(?ai)<\s*+{_THINKING}\b|\[\s*+think\s*+\]|<\|channel\|>")
+_CLOSES = re.compile(
+    rf"(?ai)<\s*+/\s*+{_THINKING}\b[^<>]*+>|\[\s*+/\s*+think\s*+\]|<\|channel\|>\s*+final\s*+<\|message\|>"
+)
+"""Marks of thinking, as models write them: tags, Mistral's, and the channels of gpt-oss."""
 
 
 class NotReply(ValueError):
@@ -49,24 +52,17 @@ def read_reply(content: bytes) -> Reply:
 def understand(reply: Reply) -> str | None:
     """Return which answer a reply prefers, "first", "second" or "tie"; None where it does not say.
 
-    A reply is one letter, A, B or C, or "tie", with any marks around it; or it ends with such a letter in
-    double square brackets, [[A]], after which only blanks, full stops and asterisks may stand. A list of
-    such letters names none, and what was cut short has no end. Thinking, up to the last </think>, is no part
-    of a reply, and thinking that is not finished has none behind it.
+    A reply is one letter, A, B or C, or "tie", with any marks around it; or its last line that is not blank
+    is such a letter in double square brackets, [[A]], with nothing beside it but blanks, marks of Markdown,
+    full stops and a label such as "Verdict:". Where another line names another letter so, it names none, and
+    what was cut short has no end. Thinking, up to the last mark that closes it, is no part of a reply, and
+    thinking that is not finished has none behind it.
     """
-    answer = re.split("</think>", reply.text, flags=re.I | re.A)[-1]
-    if re.search("<think>", answer, flags=re.I | re.A):
+    answer = _CLOSES.split(reply.text)[-1]
+    if _OPENS.search(answer):
         return None
     if alone := _ALONE.fullmatch(answer):
         return _MEANING[alone[1].lower()]
-    end = answer.rstrip(_AFTER)[-_END:]
-    marked = [*_MARKED.finditer(end)]
-    if reply.cut or not marked or marked[-1].end() != len(end):
-        return None
-    meant = _MEANING[marked[-1][1].lower()]
-    for one, other in zip(marked[-2::-1], marked[::-1], strict=False):
-        if not _LISTED.fullmatch(end, one.end(), other.start()):
-            break
-        if _MEANING[one[1].lower()] != meant:
-            return None
-    return meant
+    lines = [_VERDICT.fullmatch(line) for line in answer.rstrip().split("\n")]
+    meant = {_MEANING[found[1].lower()] for found in lines if found}
+    return meant.pop() if lines[-1] and len(meant) == 1 and not reply.cut else None

@@ -1,6 +1,7 @@
 """Answers of a checkpoint, with or without an adapter, for a judge to compare."""
 
 import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,7 @@ def answer(settings: AnswerSettings, out: Path) -> int:
     """
     if out.is_dir() or not out.parent.is_dir():
         raise InputError("out", out, "a file in a folder that is there")
-    if out.exists() and not _are_answers(out):
+    if os.path.lexists(out) and not _are_answers(out):
         raise InputError("out", out, "a free name, or that of earlier answers, which it replaces")
     folder = Path(settings.model)
     config = read_config(folder, "model")
@@ -68,8 +69,11 @@ def answer(settings: AnswerSettings, out: Path) -> int:
 
 
 def _are_answers(path: Path) -> bool:
-    """Say whether a file holds what `answer` writes, and nothing else."""
+    """Say whether this is a plain file that holds what `answer` writes, and nothing else."""
+    if path.is_symlink() or not path.is_file():
+        return False
     try:
-        return all({*line.fields} == {"prompt", "response"} for line in json_lines(path, "out"))
+        found = [{*line.fields} == {"prompt", "response"} for line in json_lines(path, "out")]
     except InputError:
         return False
+    return bool(found) and all(found)

@@ -20,6 +20,14 @@ PIECES = (
     "TıE",
     "<think>",
     "</think>",
+    "<thinking >",
+    "[THINK]",
+    "[/think]",
+    "<|channel|>",
+    "final<|message|>",
+    "Verdict:",
+    "not ",
+    "\n",
     " ",
     ".",
     "**",
@@ -35,12 +43,12 @@ SAID = st.lists(st.sampled_from(PIECES) | TEXT, max_size=8).map("".join)
 def test_any_reply_is_understood_or_not(text, cut):
     meant = understand(Reply(text, cut))
     assert meant in ("first", "second", "tie", None)
-    rest = re.split("</think>", text, flags=re.I | re.A)[-1]
-    if meant is not None:  # the end of what was said after thinking says so
-        assert "<think>" not in rest.lower()
-        last = re.findall(r"(?ai:a|b|c|tie)", rest)[-1].lower()
-        assert {"a": "first", "b": "second"}.get(last, "tie") == meant
-        assert not re.search(r"\w", rest[rest.lower().rindex(last) + len(last) :].replace("_", ""))
+    if meant is not None:  # the last line of what was said after thinking says so, and nothing else
+        rest = re.split(r"(?ai)</think>|\[/think\]|<\|channel\|>\s*final\s*<\|message\|>", text)[-1]
+        assert not re.search(r"(?ai)<think|\[think\]|<\|channel", rest)
+        last = re.sub("(?ai)^[^a-z]*verdict", "", rest.strip().split("\n")[-1])
+        (word,) = re.findall("[^\\W_]+", last)
+        assert {"a": "first", "b": "second", "c": "tie", "tie": "tie"}[word.lower()] == meant
 
 
 def framed(content, name, value):

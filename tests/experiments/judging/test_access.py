@@ -18,6 +18,18 @@ def test_a_key_hides(monkeypatch):
     assert "sk-a" not in f"{key} {key!r}"
 
 
+# what one reader of addresses takes for another host than the next
+UNLIKE = (
+    "http://localhost\\.evil.example/v1",
+    "http://evil.example\\/v1",
+    "http://127.0.0.1%2eevil.example/v1",
+    "http://%6cocalhost/v1",
+    "http://[::1%25eth0]/v1",
+    "http://[::1]evil.example/v1",
+    "http://h:/v1",
+)
+
+
 def test_addresses():
     assert require_url("http://localhost:8000/v1/") == "http://localhost:8000/v1"
     for url in (
@@ -31,17 +43,27 @@ def test_addresses():
         with pytest.raises(InputError, match="not shown") as refused:
             require_url(url)
         assert "secret" not in str(refused.value)
-    for url in ("localhost:8000", "ftp://host", "http://", "http://host:port", "http://h/a b", "http://h\n"):
+    for url in (
+        "localhost:8000",
+        "ftp://host",
+        "http://",
+        "http://host:port",
+        "http://h/a b",
+        "http://h\n",
+        *UNLIKE,
+    ):
         with pytest.raises(InputError, match="an address such as"):
             require_url(url)
 
 
 def test_a_key_goes_over_https_or_stays_here():
-    here = ("localhost", "my.localhost", "127.0.0.1", "127.9.9.9", "[::1]")
+    here = ("localhost", "LocalHost", "localhost.", "127.0.0.1", "127.9.9.9", "[::1]")
     elsewhere = (
         "h",
         "localhost.evil.example",
         "notlocalhost",
+        "my.localhost",
+        "localhost..",
         "10.0.0.1",
         "0.0.0.0",
         "[2001:db8::1]",
@@ -55,4 +77,4 @@ def test_a_key_goes_over_https_or_stays_here():
         with pytest.raises(InputError, match=r'must be https, .* or --key-variable "" to send none'):
             require_private(f"http://{host}/v1", ApiKey("sk"))
     assert is_loopback("::1")
-    assert not is_loopback("")
+    assert not any(map(is_loopback, ("", "localho\u017ft", "localhost\n")))

@@ -113,6 +113,48 @@ def test_interrupted_and_resumed(folder, capsys, numbers_alone):
     assert not partial.parent.exists()
 
 
+def test_a_line_cut_short_stays_alone(folder, capsys):
+    """What is judged next begins a line of its own, and is there after one more interruption."""
+    wishes = [*SCORED, "scorers:interrupted", "--out", "result"]
+    call(capsys, *wishes)
+    partial, scorers = folder / "result.partial" / "verdicts.jsonl", sys.modules["scorers"]
+    with partial.open("a", encoding="utf-8") as file:
+        file.write('{"pair": 4, "outc')
+
+    def later(prompt, response):
+        if prompt == "prompt 5":
+            raise KeyboardInterrupt
+        return len(response)
+
+    scorers.interrupted = later
+    status, _, _ = call(capsys, *wishes, "--resume")
+    assert status == 130
+    assert [*read_verdicts(partial, 6)] == [3, 0, 1, 2, 4]
+
+
+def test_the_work_of_another_command_is_not_resumed(folder, capsys):
+    config = folder / "result.partial" / "config.json"
+    config.parent.mkdir()
+    config.write_text('{"policy_steps": 1, "counts": []}', encoding="utf-8")
+    status, out, err = call(capsys, *SCORED, "scorers:length", "--out", "result", "--resume")
+    assert (status, out) == (2, "")
+    assert "must be settings of judge; these are for `fpo-jax run --config result.partial/config.json`" in err
+    assert config.exists()
+
+
+def test_a_resumed_judging_that_fails_leaves_what_it_found(folder, capsys):
+    """Lines that do not parse are somebody's all the same."""
+    wishes = [*SCORED, "scorers:interrupted", "--out", "result"]
+    call(capsys, *wishes)
+    kept, scorers = folder / "result.partial" / "verdicts.jsonl", sys.modules["scorers"]
+    kept.write_text("of a later version\n", encoding="utf-8")
+    scorers.interrupted = lambda *_: float("nan")
+    status, _, err = call(capsys, *wishes, "--resume")
+    assert status == 2
+    assert "nothing but errors" in err
+    assert kept.read_text(encoding="utf-8").startswith("of a later version\n")
+
+
 def test_a_judge_that_only_fails_is_given_up(folder, capsys):
     (folder / "broken.py").write_text(
         "def score(prompt, response):\n    raise OSError('no disk\\nno score')\n", encoding="utf-8"

@@ -29,7 +29,9 @@ def test_tags_carry_a_mark_that_answers_cannot_know():
     assert "<answer_A>" not in TEMPLATE
     # the same each time, so that a resumed judging asks the same; another for the other order
     assert known == mark("p", "x", "y")
-    assert len({known, mark("p", "y", "x"), mark("q", "x", "y"), mark("px", "", "y")}) == 4
+    assert (
+        len({known, mark("p", "y", "x"), mark("q", "x", "y"), mark("p", "x", "z"), mark("px", "", "y")}) == 5
+    )
 
 
 def test_templates_are_bounded_files(tmp_path):

@@ -15,10 +15,17 @@ def test_replies_are_read():
         "Tie": "tie",
         "<think>[[A]] or B?</think>\nB": "second",
         "<think>so</think> [[A]]?</think> [[B]]": "second",
-        "The second is shorter. [[B]]": "second",
-        "The second is shorter.\n\n**[[tie]]**. \n": "tie",
-        "[[A]], yes: [[A]]": "first",
-        "It says '[[A]]' and gives me orders, so that the other is better: [[B]]": "second",
+        "The second is shorter.\n[[B]]": "second",
+        "The second is shorter.\r\n\r\n**[[tie]]**. \r\n": "tie",
+        "It says '[[A]]' and gives me orders, so that the other is better.\n\nVerdict: [[B]]": "second",
+        "It is shorter.\n### **Final verdict:** [[a]]": "first",
+        "It is shorter.\n**Answer**: **[[C]]**\n": "tie",
+        "[[A]]\nAs I said:\n[[A]]": "first",
+        "<thinking>maybe [[B]]</thinking>\n[[A]]": "first",
+        '<think effort="high">[[B]]\n</ think >A': "first",
+        "<reasoning>[[B]]</reasoning><thought>or C</thought>A": "first",
+        "[THINK]\n[[B]]\n[/THINK]\n[[A]]": "first",
+        "<|channel|>analysis<|message|>[[B]]<|end|><|start|>assistant<|channel|>final<|message|>A": "first",
     }
     assert {reply: understand(Reply(reply)) for reply in meant} == meant
 
@@ -35,11 +42,32 @@ SILENT = {
     "thinking": "<think>[[B]]",
     "thinking again": "<think>well</think> <THINK> [[B]]",
     "thinking within": "A </think> <think> B",
+    "a thinking tag": "<thinking>maybe\n[[B]]",
+    "a blank in the tag": "<think >\n[[B]]",
+    "a line in the tag": "<\nthink\n>[[B]]",
+    "attributes": '<Thought n="1">[[B]]',
+    "reasoning": "</reasoning>A<reasoning>\nB",
+    "brackets": "[THINK] [[B]]",
+    "brackets, once more": "[THINK]A[/THINK][think]\n[[B]]",
+    "a channel": "<|channel|>analysis<|message|>\n[[B]]",
+    "a channel after another": "<|channel|>final<|message|>A<|channel|>commentary<|message|>\n[[B]]",
+    "half a mark": "<think\n[[B]]",
+    "orders": "The second answer tries to tell me to say [[A]].",
+    "not": "not [[A]]",
+    "not, in short": "I think about it.\n≠ [[A]]",
+    "a quotation": "It ends so:\n> [[A]]",
+    "a quotation in marks": 'It ends so:\n"[[A]]"',
+    "a label of another kind": "It says:\nThe second answer: [[A]]",
+    "an end before the last line": "[[A]]\nNo, I cannot say.",
+    "a line that is none": "It says\u2028[[A]]",
     "a list": "[[A]] [[B]]",
     "the question": "I am to say [[A]], [[B]] or [[C]].",
+    "the question in lines": "I am to say one of\n[[A]]\n[[B]]\n[[C]]",
     "a letter like another": "tİe",
     "another like it": "TıE",
     "blanks and more": "[[A]]" + " " * 10**6 + "not",
+    "blanks within a mark": "so <" + " " * 10**6 + "/" + " " * 10**6 + "[[A]]",
+    "many marks": "<think " * 10**5 + "</think " * 10**5,
 }
 
 
@@ -49,8 +77,8 @@ def test_replies_that_name_none(case):
 
 
 def test_what_was_cut_short_has_no_end():
-    assert understand(Reply("It says [[A]]", cut=True)) is None
-    assert understand(Reply("It says [[A]]")) == "first"
+    assert understand(Reply("It says\n[[A]]", cut=True)) is None
+    assert understand(Reply("It says\n[[A]]")) == "first"
     assert understand(Reply("B", cut=True)) == "second"  # all that was allowed
 
 

@@ -167,6 +167,20 @@ def test_a_reward_model_of_another_tokenizer(checkpoint, reward_model, prompts, 
     assert [path.name for path in tmp_path.iterdir()] == ["reward"]
 
 
+def test_answers_replace_nothing_but_answers(tmp_path, capsys):
+    """What stands there is looked at before the model and the prompts, which are not there."""
+    answers, words = '{"prompt": "p", "response": "r"}\n', ["answer", "--model", "none", "--prompts", "none"]
+    for name, text in {"empty": "", "blank": "\n\n", "more": answers + "{}\n", "answers": answers}.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "link").symlink_to("answers")
+    (tmp_path / "dangling").symlink_to("nothing")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("empty", "blank", "more", "link", "dangling", "pipe"):
+        error = refused(capsys, [*words, "--out", tmp_path / name])
+        assert "a free name, or that of earlier answers" in error, name
+    assert "model = none" in refused(capsys, [*words, "--out", tmp_path / "answers"])
+
+
 def test_answers_on_a_full_disk(checkpoint, prompts, tmp_path, monkeypatch, capsys):
     def full(*_):
         raise OSError(28, "No space left on device")

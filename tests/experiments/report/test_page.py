@@ -14,10 +14,11 @@ from fpo_jax.experiments.cli.main import main
 from fpo_jax.experiments.core.files import provenance
 from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.experiments.report import charts, page
-from fpo_jax.experiments.report.parts import numbers
+from fpo_jax.experiments.report.parts import Section, View, numbers
 from fpo_jax.experiments.runs.execution import execute
 from fpo_jax.experiments.runs.experiment import Experiment
 from fpo_jax.experiments.runs.history import run_again, shown_iterations
+from fpo_jax.plotting import Axis, Chart, Style
 
 SMALL = {"environment": "bandit", "ordinary": 3, "planted": 2, "steps": 12, "record": "outcome"}
 METHODS = {"RLHF": SMALL | {"objective": "myopic"}, "relaxed 0.3": SMALL | {"objective": "relaxed"}}
@@ -127,6 +128,39 @@ def test_pages_refer_to_nothing_outside_and_are_listed(pages):
         "data:image/png;base64,",
     ):
         assert shown in run
+
+
+class Scripts(HTMLParser):
+    """Collects what stands in the scripts of a page, by their names."""
+
+    def __init__(self):
+        super().__init__()
+        self.within, self.found = None, []
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "script":
+            self.within = dict(attributes).get("id")
+            self.found.append([self.within, ""])
+
+    def handle_endtag(self, tag):
+        self.within = self.within if tag != "script" else None
+
+    def handle_data(self, text):
+        if self.within:
+            self.found[-1][1] += text
+
+
+@pytest.mark.parametrize("name", ["</script><script>alert(1)</script>", "<!--<script>", "</SCRIPT >x"])
+def test_a_name_in_the_data_of_a_page_ends_no_script(name, tmp_path):
+    view = View({name: Style("#000000")}, [Chart(name, [], Axis(name))])
+    section = Section(name, "", view=view)
+    page.write(tmp_path / "page.html", name, "", [section], provenance(f"run {name}", "float64"))
+    reader = Scripts()
+    reader.feed((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert [script for script, _ in reader.found] == ["data", "plotly", None]
+    (drawn,) = json.loads(reader.found[0][1])
+    assert [*drawn["methods"]] == [name]
+    assert drawn["charts"][0]["title"] == name
 
 
 def test_in_all_sizes_and_lights(tab):

@@ -15,7 +15,17 @@ import asyncio
 import httpx2
 
 from fpo_jax.experiments.judging.llm import client
-from tests.experiments.judging.llm.conftest import KEY, counts, judge, longer, said, verdicts
+from tests.experiments.judging.llm.conftest import (
+    KEY,
+    LENGTHS,
+    Handler,
+    complaint,
+    counts,
+    judge,
+    longer,
+    said,
+    verdicts,
+)
 
 
 def reasons(folder):
@@ -137,6 +147,42 @@ class Dripping:
             connection.close()
 
 
+class Twice(Handler):
+    """Keeps its connections, and answers each question twice, the second time with the other letter."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        (right,) = longer(0, body["messages"][0]["content"])[2]["choices"]
+        letter = right["message"]["content"]
+        bodies = [json.dumps(said(each)[2]).encode() for each in (letter, "BA"["AB".index(letter)])]
+        answers = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body) for body in bodies]
+        self.server.requests.append(self.client_address)
+        self.wfile.write(b"".join(answers))
+
+
+def test_what_is_sent_too_much_answers_no_other_question(serve, capsys, tmp_path):
+    server = serve(None)
+    server.RequestHandlerClass = Twice
+    status, report, err = judge(capsys, server.url, "--parallel", "1")
+    assert status == 0, err
+    told = [verdict["outcome"] for verdict in verdicts(tmp_path / "result")]
+    assert told == ["win" if a > b else "loss" for a, b in LENGTHS]
+    assert counts(report) == (4, 4, 0, 0)
+    assert len({*server.requests}) == 8  # connections
+
+
+def test_of_a_failure_the_beginning_is_read(capsys, serve):
+    """The rest of a long page that says why is not waited for."""
+    serve(longer)
+    server = Dripping(b"HTTP/1.1 400 No\r\nContent-Length: 1000000\r\n\r\n" + b" " * (2**16 + 1))
+    status, _, err = judge(capsys, server.url, "--timeout", "5", "--retries", "0", "--give-up", "1")
+    server.listening.close()
+    assert status == 2
+    assert complaint(err).endswith("1 errors in a row, the last: HTTP 400")
+
+
 @pytest.mark.parametrize(
     "head", [b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"HTTP/1.1 200 OK\r\nX:"]
 )
@@ -179,5 +225,5 @@ def test_a_verdict_within_a_reply_does_not_count(serve, capsys, tmp_path):
     _, report, _ = judge(capsys, server.url)
     assert counts(report)[3] == 2
     said_of = reasons(tmp_path)
-    assert all("none of A, B and C at its end" in said_of[i] for i in (0, 1))
+    assert all("none of A, B and C alone on its last line" in said_of[i] for i in (0, 1))
     assert verdicts(tmp_path / "result")[2]["meant"] == ["first"]
