@@ -73,8 +73,8 @@ def require_url(url: str) -> str:
         raise InputError("endpoint", "an address and more (not shown)", allowed)
     try:
         parts = urlsplit(url)
-        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        whole = whole and _HOST.fullmatch(parts.netloc)
+        named = parts.hostname and parts.port != 0 and _HOST.fullmatch(parts.netloc)
+        whole = parts.scheme in ("http", "https") and named
     except ValueError:
         whole = False
     if not whole or not url.isprintable() or " " in url:
