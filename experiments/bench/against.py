@@ -110,7 +110,9 @@ def _report(python: str, environment: str, asked: AgainstArguments) -> Report:
 def _run(python: str, words: Sequence[str]) -> str:
     """Return what a command of ours prints by a Python."""
     try:
-        done = subprocess.run([python, "-m", "fpo_jax", *words], capture_output=True, text=True)
+        done = subprocess.run(
+            [python, "-m", "fpo_jax", *words], capture_output=True, encoding="utf-8", errors="replace"
+        )
     except OSError as error:
         raise InputError("against", python, f"a Python that can be run ({error.strerror})") from error
     if done.returncode:
