@@ -3,17 +3,23 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
 from fpo_jax.engine.initial import seed_keys
-from fpo_jax.engine.memory import program_bytes
+from fpo_jax.engine.memory import Prepared, program_bytes
 from fpo_jax.engine.runs import run_by
 from fpo_jax.experiments.core.settings import Settings, in_precision
 from fpo_jax.experiments.core.timing import Times, timed
 from fpo_jax.internals import forget_compiled, setting
 from fpo_jax.record import outcome
+
+
+class _Timed(NamedTuple):
+    """A lowered program whose compilation is timed."""
+
+    compile: Callable[[], Any]
 
 
 class CompiledRun:
@@ -27,13 +33,22 @@ class CompiledRun:
         self.stages = dict.fromkeys(("trace", "lower", "compile"), Times(0.0, 0.0))
         with in_precision(settings.precision):
             players, keys = settings.build(), seed_keys(width)
-            run_by(self._compiled, *players, keys, devices=jax.local_devices(), steps=steps, record=outcome)
+            how = {"devices": jax.local_devices(), "steps": steps, "record": outcome}
+            run_by(self._called, *players, keys, **how, prepare=self._prepared)
         self.bytes = program_bytes(self._iterations) * min(width, jax.local_device_count())
 
-    def _compiled(self, program: Any, *arguments: Any, **static: Any) -> Any:
-        """Compile a program and run it; the last one is that of the iterations."""
+    def _prepared(self, program: Any, *arguments: Any, **static: Any) -> Prepared:
+        """Trace and lower a program, and compile it where its memory is asked for."""
         traced = self._timed("trace", partial(program.jitted.trace, *arguments, **static))
-        self._iterations = self._timed("compile", self._timed("lower", traced.lower).compile)
+        lowered = self._timed("lower", traced.lower)
+        return Prepared(lowered.out_info, _Timed(partial(self._timed, "compile", lowered.compile)))
+
+    def _called(self, program: Any, *arguments: Any, **static: Any) -> Any:
+        """Compile a program and run it; the last one is that of the iterations.
+
+        What was prepared before is not traced, lowered or compiled again.
+        """
+        self._iterations = self._prepared(program, *arguments, **static).lowered.compile()
         self._arguments = arguments
         return self._iterations(*arguments)
 

@@ -33,6 +33,7 @@ def test_a_tiny_benchmark(capsys, tmp_path, monkeypatch):
     assert (mine["environment"], mine["objective"], mine["iterations"]) == ("linear", "myopic", 300)
     assert list(mine["seconds_per_seed"]) == ["2"]
     assert mine["over_myopic"] == {"2": 1.0}
+    assert min(mine[f"{stage}_seconds"]["wall"] for stage in ("trace", "lower", "compile")) > 1e-3
     ratio = practical["seconds_per_seed"]["2"]["cpu"] / mine["seconds_per_seed"]["2"]["cpu"]
     assert practical["over_myopic"]["2"] == pytest.approx(ratio)
     assert mine["bytes"] >= 2 * 17 * 6 * 4  # two seeds, 17 entries of six metrics, float32
