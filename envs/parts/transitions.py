@@ -16,6 +16,7 @@ from flax import struct
 from jax.scipy.sparse.linalg import gmres
 from jaxtyping import Array, Float, Int
 
+from fpo_jax.numerics.small_systems import solve_dominant
 from fpo_jax.types import Key, Scalar
 
 States = Float[Array, " states"]
@@ -77,10 +78,10 @@ class Table(Transitions):
     def solve(
         self, policy: Policy, discount: float | Scalar, right: States, transpose: bool = False
     ) -> States:
-        """Return (I − γ P_π)⁻¹ right, or its transpose's, by LU."""
+        """Return (I − γ P_π)⁻¹ right, or its transpose's, by elimination."""
         under_policy = jnp.sum(policy[:, :, None] * self.probabilities, axis=1)
         matrix = jnp.eye(right.size, dtype=right.dtype) - discount * under_policy
-        return jnp.linalg.solve(matrix.T if transpose else matrix, right)
+        return solve_dominant(matrix.T if transpose else matrix, right)
 
     def successor(self, key: Key, state: State, action: State) -> State:
         """Draw s' ~ P(· | s, a)."""
