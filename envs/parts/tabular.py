@@ -206,7 +206,7 @@ class Process:
     episode_length: int = count(0, "steps of an episode, averaged over with weights γᵗ; 0: no end", low=0)
     occupancy_solver: str = choice(
         "direct",
-        "how occupancies are solved: LU of an S × S matrix, or iterative without one",
+        "how occupancies are solved: by elimination in an S × S matrix, or iteratively without one",
         ("direct", "iterative"),
     )
 

@@ -2,7 +2,7 @@
 
 Both answer the same questions, of which the first defines the others: what is expected one step ahead,
 (P V)(s, a) = Σ_s' P(s' | s, a) V(s')? Under a policy this is the linear map V ↦ P_π V, and its transpose
-moves a distribution over states one step on. A table is solved by one LU factorisation. Branches never form
+moves a distribution over states one step on. A table is solved by elimination. Branches never form
 an S × S matrix: their solve is iterative, and costs as much as there are transitions times the iterations.
 """
 
@@ -63,7 +63,7 @@ class Transitions(ABC):
 
 @struct.dataclass
 class Table(Transitions):
-    """All probabilities in one array; a solve is one LU factorisation, S³ operations.
+    """All probabilities in one array; a solve is one elimination, S³ operations.
 
     Attributes:
         probabilities: [states, actions, states] P[s, a, s'], rows summing to 1.
@@ -95,7 +95,7 @@ class Branches(Transitions):
     Memory and the cost of an iteration grow with S · A · B, the number of transitions. GMRES is followed by
     the contraction d ← (1 − γ)ρ + γ P_πᵀ d, which needs 2.3 / (1 − γ) iterations a digit but always
     converges. The solution is right to 100 roundings of its norm, not of each entry: what is far below the
-    norm, such as the visits to a cell that is hardly ever reached, keeps fewer digits than by LU.
+    norm, such as the visits to a cell that is hardly ever reached, keeps fewer digits than by elimination.
 
     Attributes:
         successors: [states, actions, branches] where a pair may lead; a state may stand there twice.
