@@ -29,7 +29,7 @@ def solve_dominant(matrix: Matrix, right: Vector) -> Vector:
     """
     if right.size > MOST:
         return jnp.linalg.solve(matrix, right)
-    inverse = _inverse(jax.lax.stop_gradient(matrix))
+    inverse = _traced_once(jax.lax.stop_gradient(matrix))
     return jax.lax.custom_linear_solve(
         lambda v: matrix @ v,
         right,
@@ -58,6 +58,10 @@ def _(lanes: int, batched: list[bool], matrices: Float[Array, "lanes n n"]) -> t
         matrices, cpu=_inverses, default=lambda matrices: jax.vmap(jnp.linalg.inv)(matrices)
     )
     return found, True
+
+
+_traced_once = jax.jit(_inverse)
+"""So that the same inverse, wherever it is asked for, is one operation, which `scan` computes once."""
 
 
 def _inverses(matrices: Float[Array, "lanes n n"]) -> Float[Array, "lanes n n"]:

@@ -46,7 +46,8 @@ def test_any_reply_is_understood_or_not(text, cut):
     if meant is not None:  # the last line of what was said after thinking says so, and nothing else
         rest = re.split(r"(?ai)</think>|\[/think\]|<\|channel\|>\s*final\s*<\|message\|>", text)[-1]
         assert not re.search(r"(?ai)<think|\[think\]|<\|channel", rest)
-        last = re.sub("(?ai)^[^a-z]*verdict", "", rest.strip().split("\n")[-1])
+        *_, last = (line for line in rest.split("\n") if re.search("[^\\W_]", line))
+        last = re.sub("(?ai)^[^a-z]*verdict", "", last)
         (word,) = re.findall("[^\\W_]+", last)
         assert {"a": "first", "b": "second", "c": "tie", "tie": "tie"}[word.lower()] == meant
 
