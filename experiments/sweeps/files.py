@@ -7,6 +7,7 @@ import xarray as xr
 
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.files import write_json
+from fpo_jax.experiments.core.json_files import parsed
 from fpo_jax.experiments.core.npz_files import Damaged, read_npz
 from fpo_jax.experiments.core.result_folder import replacing
 from fpo_jax.experiments.core.settings import load
@@ -70,6 +71,7 @@ def load_sweep(folder: Path | str) -> xr.Dataset:
             raise ValueError("its axes are none")
         axes = arrays.pop(AXES).tolist()
         attrs = {name: str(arrays.pop(name)) for name in ATTRIBUTES}
+        parsed(attrs["own"])  # which tables read
         coordinates = {axis: arrays.pop(axis) for axis in axes}
         dims = {CELL: axes[:-2], **dict.fromkeys(PER_SEED, axes[:-1])}
         variables = {name: (dims.get(name, axes), values) for name, values in arrays.items()}
