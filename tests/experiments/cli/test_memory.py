@@ -19,6 +19,8 @@ TOO_LARGE = {
     "run, cells": ["run", "gridworld", "--rows", "100000", "--columns", "100000"],
     "run, cells that are allowed": ["run", "gridworld", "--rows", "1000", "--columns", "1000"],
     "run, states": ["run", "garnet", "--states", "2147483647"],
+    "run, moves": ["run", "corridor", "--long", "2147483647"],
+    "run, moves that are allowed": ["run", "corridor", "--long", "1000000"],
     "run, arms": ["run", "bandit", "--ordinary", "1000000000"],
     "run, answers": ["run", "language", "--responses", "2000000000", "--seeds", "1"],
     "run, layers": ["run", "language", "--layers", "1000000000"],
@@ -46,7 +48,7 @@ def test_under_a_limit(case, tmp_path):
         preexec_fn=limit,
         env={**os.environ, "JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(tmp_path / "cache")},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=120,
     )
     lines = [line for line in done.stderr.splitlines() if line.startswith("fpo-jax: error: ")]
