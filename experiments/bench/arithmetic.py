@@ -78,12 +78,12 @@ def _tabular(settings: Settings, states: int, actions: int) -> Work:
     policy = (
         _softmax(states, actions)
         + Work(2 * pairs * states + 2 * states**2)  # I − γ P_π, P_π = Σ_a π P
-        + Work(lapack=2 / 3 * states**3 + 2 * states**2)  # d by LU, forward and back
+        + Work(2 * states**2, lapack=2 / 3 * states**3)  # d by elimination, forward and back
         + Work(2 * states + pairs)  # d / Σ d,  w = d π
     )
     chain = (
         Work(2 * pairs)  # v_π = Σ_a π v
-        + Work(lapack=2 * states**2)  # V = (I − γ P_π)⁻¹ v_π, by the same factors
+        + Work(2 * states**2)  # V = (I − γ P_π)⁻¹ v_π, by the same elimination
         + Work(2 * pairs * states + 2 * pairs)  # Q = v + γ P V
         + Work(2 * pairs)  # w (Q − V)
     )

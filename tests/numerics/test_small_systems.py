@@ -32,9 +32,6 @@ def test_solutions_are_those_of_lapack(n, lanes, discount, transpose):
     # either is off by so many roundings of the condition, which is at most 2 / (1 − γ)
     scale = np.abs(expected).max(axis=1, keepdims=True)
     assert np.abs(found - expected).max() <= (10.0 * n * EPS * 2.0 / (1.0 - discount) * scale).max()
-    residual = np.einsum("lij,lj->li", matrices, found) - right
-    size = np.abs(matrices).sum(axis=2).max(axis=1) * np.abs(found).max(axis=1) + np.abs(right).max(axis=1)
-    assert (np.abs(residual).max(axis=1) <= 4.0 * n * EPS * size).all()  # backward stable
 
 
 def test_any_layout_gives_the_same():
