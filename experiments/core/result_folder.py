@@ -87,15 +87,17 @@ def replacing(out: Path) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise _unwritable(out, error) from error
         raise
-    try:
-        _put_in_place(aside, out)
-    except OSError as error:
-        raise _unwritable(out, error) from error
+    _put_in_place(aside, out)
 
 
 def _put_in_place(aside: Path, out: Path) -> None:
     """Rename a whole result to `out`; what stood there is removed if it is still as we wrote it."""
-    holder = new_folder(out)
+    try:
+        holder = new_folder(out)
+    except OSError as error:
+        new = _moved(aside, _free(f"{out}.new"))
+        allowed = f"writable ({error.strerror}); the new result stands in {new}"
+        raise InputError("out", out, allowed) from error
     old = holder / out.name
     try:
         foreign = _foreign(out)  # again, since hours may have passed

@@ -9,6 +9,7 @@ from unittest.mock import ANY
 import pytest
 
 from fpo_jax import InputError
+from fpo_jax.experiments.core import result_folder
 from fpo_jax.experiments.core.result_folder import MANIFEST, finished, replacing, require_writable
 
 
@@ -249,3 +250,16 @@ def test_a_pipe_in_the_place_of_a_manifest_is_not_waited_for(out):
     with pytest.raises(InputError, match="it holds "):
         require_writable(out)
     assert finished(out, {}) is None
+
+
+def test_a_disk_on_which_nothing_can_be_made_any_more_keeps_the_new_result(out, monkeypatch):
+    def refuse(beside):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def full():
+        monkeypatch.setattr(result_folder, "new_folder", refuse)
+
+    with pytest.raises(InputError, match=r"No space left .*; the new result stands in .*result\.new$"):
+        write(out, "new", full)
+    assert files(out)["page.md"] == "old"
+    assert files(out.with_name("result.new"))["page.md"] == "new"
