@@ -37,7 +37,7 @@ def require_writable(out: Path) -> None:
             lies in a place that cannot be written.
     """
     try:
-        if out.exists() and not out.is_dir():
+        if (out.exists() and not out.is_dir()) or out.resolve().is_symlink():  # the latter leads to itself
             raise InputError("out", out, "a folder, or a name that is free")
         if Path.cwd().is_relative_to(out.resolve()):
             raise InputError("out", out, "another folder than the working directory or one above it")

@@ -208,9 +208,7 @@ def _read(path: Path) -> _Kept | None:
         shape = restored(told["shape"])
         exported = jax.export.deserialize(bytearray(serialized))
         os.utime(path)
-    except (
-        Exception
-    ):  # of an older version, say; JSON, JAX and flatbuffers each complain in a way of their own
+    except Exception:  # JSON, JAX and flatbuffers each complain in a way of their own
         return None
     if b"lapack" in exported.mlir_module_serialized:
         # JAX makes LAPACK's routines known when it lowers a call of one; what is exported is lowered already

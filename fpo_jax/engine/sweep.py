@@ -211,8 +211,8 @@ class Sweep:
         shared, lanes = self._arguments(Chunk(program, 0, 1), len(self._devices))
 
         def wide(leaf: Any) -> jax.ShapeDtypeStruct:
-            sharding = getattr(leaf, "sharding", None)
-            return jax.ShapeDtypeStruct((width, *leaf.shape[1:]), leaf.dtype, sharding=sharding)
+            sharding, kind = getattr(leaf, "sharding", None), jax.typeof(leaf)  # in JAX's precision
+            return jax.ShapeDtypeStruct((width, *kind.shape[1:]), kind.dtype, sharding=sharding)
 
         return shared, jax.tree.map(wide, lanes)
 

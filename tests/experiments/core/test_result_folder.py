@@ -240,7 +240,7 @@ def test_what_fails_while_it_is_written_leaves_nothing(out):
 def test_links_in_a_circle_are_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
-    with pytest.raises(InputError, match=r"out = .*circle: must be a folder that can be written"):
+    with pytest.raises(InputError, match=r"out = .*circle: must be a folder"):
         require_writable(tmp_path / "circle")
 
 
