@@ -137,7 +137,8 @@ def _left_by_a_kill(out: Path) -> Path | None:
     out = out.resolve()
     if out.exists() or not out.parent.is_dir():
         return None
-    holders = (path for path in out.parent.iterdir() if re.fullmatch(_hidden(out) + "[0-9a-f]{8}", path.name))
+    name = re.compile(re.escape(_hidden(out)) + "[0-9a-f]{8}")
+    holders = (path for path in out.parent.iterdir() if name.fullmatch(path.name))
     return next((path / out.name for path in holders if (path / out.name).is_dir()), None)
 
 
@@ -164,14 +165,14 @@ def new_folder(beside: Path) -> Path:
     Raises:
         OSError: it cannot be made.
     """
-    folder = beside.with_name(f".{beside.name[:100]}-{secrets.token_hex(4)}")
+    folder = beside.with_name(f"{_hidden(beside)}{secrets.token_hex(4)}")
     folder.mkdir()
     return folder
 
 
 def _hidden(out: Path) -> str:
-    """Return how names of hidden folders beside a path begin, for a search."""
-    return re.escape(f".{out.name[:100]}-")
+    """Return how names of hidden folders beside a path begin."""
+    return f".{out.name[:100]}-"
 
 
 def _foreign(out: Path, content: bool = True) -> list[str]:
