@@ -37,7 +37,7 @@ def win_rates(rows: Sequence[Mapping[str, Any]]) -> Chart:
     rates = np.array([row["win_rate"] for row in decided])
     low, high = np.reshape([row["win_rate_ci95"] for row in decided], (-1, 2)).T
     farthest = max([0.05, *(0.5 - low), *(high - 0.5)])
-    title = "win rate among the decided, 95 % interval"
+    title = "win rate, 95 % interval"
     x = Axis(title, limits=(0.5 - 1.1 * farthest, 0.5 + 1.1 * farthest))
     dots = Points(rates, places, plotting.EXACT, "", low, high, sideways=True)
     return Chart("", [Level(0.5, vertical=True), dots], x, _names(rows))
