@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fpo_jax import InputError
+from fpo_jax.experiments.core import unfinished
 from fpo_jax.experiments.core.unfinished import Unfinished, put
 
 
@@ -124,3 +125,16 @@ def test_nothing_of_a_configuration_acts_on_a_terminal(work, capsys):
 def test_no_pickle_is_written(work):
     with work.locked(), pytest.raises(ValueError, match="Object arrays cannot be saved"):
         work.write_arrays("done-0-5.npz", {"a": np.array([{}], dtype=object)})
+
+
+def test_a_folder_that_is_taken_away_before_it_is_locked_is_not_taken(work, monkeypatch):
+    """Another ends its work, and removes the folder, between our look at it and our lock."""
+    flock = unfinished.fcntl.flock
+
+    def late(lock, how):
+        work.folder.rename(work.folder.with_name("gone"))
+        flock(lock, how)
+
+    monkeypatch.setattr(unfinished.fcntl, "flock", late)
+    with pytest.raises(InputError, match="another run is writing it"), work.locked():
+        raise AssertionError("it is taken")
