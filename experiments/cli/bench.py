@@ -22,11 +22,11 @@ class BenchOptions:
     limit, and cold starts; linear: beside the oracle by the published protocol; tabular: a gridworld by
     either solve; steering: the implicit gradient as the reward model grows, and the memory of unrolling;
     neural: the published protocol, wide sweeps beside the oracle, and where the time goes; sweep: throughput
-    and memory by batch width; coverage: how often the interval of a mean holds it."""
+    and memory by the number of seeds; coverage: how often the interval of a mean holds it."""
     only: tuple[str, ...] = ()
-    """Environments to measure; all when not given."""
+    """Environments to measure; when not given, all, and four of them by `sweep`."""
     objectives: tuple[str, ...] = ("myopic", "relaxed", "practical", "exact")
-    """Objectives to measure in every environment."""
+    """Objectives to measure in every environment, and by `sweep`."""
     batches: tuple[int, ...] = (1, 16, 256)
     """Numbers of seeds of every environment that run at once."""
     iterations: int | None = None
@@ -46,8 +46,8 @@ class BenchOptions:
     """Numbers of seeds of the linear environment that run at once."""
     neural_widths: tuple[int, ...] = (5, 64, 256)
     """Numbers of seeds of the neural environment that run at once."""
-    sweep_widths: tuple[int, ...] = tuple(4**i for i in range(8))
-    """Widths of a sweep's chunk."""
+    sweep_widths: tuple[int, ...] = (1, 100, 1000, 10_000)
+    """Numbers of seeds that `sweep` runs at once."""
     sides: tuple[int, ...] = (5, 10, 20, 40, 100)
     """Sides of the square gridworlds, rising; LU up to 40."""
     samples: tuple[int, ...] = (4, 8, 16, 32, 64)
@@ -85,6 +85,12 @@ def bench_command(arguments: Sequence[str]) -> int:
 
         bench_against(given.against, chosen_environments(given), given)
         return 0
+    if "sweep" in given.which:
+        from fpo_jax.experiments.bench.environments import chosen_environments
+        from fpo_jax.experiments.bench.sweep import bench_sweep
+
+        chosen = chosen_environments(given) if given.only else ()
+        bench_sweep(chosen, given.objectives, given.sweep_widths, given.repeats)
     if "environments" in given.which:
         from fpo_jax.experiments.bench.environments import bench_environments
 
@@ -106,10 +112,6 @@ def bench_command(arguments: Sequence[str]) -> int:
         from fpo_jax.experiments.bench.neural import bench_neural
 
         bench_neural(given.neural_widths, given.repeats)
-    if "sweep" in given.which:
-        from fpo_jax.experiments.bench.sweep import bench_sweep
-
-        bench_sweep(given.sweep_widths, given.repeats)
     if "coverage" in given.which:
         from fpo_jax.experiments.bench.coverage import bench_coverage
 
