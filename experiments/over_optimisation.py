@@ -42,7 +42,7 @@ def best_of_start(result: Result) -> tuple[np.ndarray, np.ndarray]:
     @jax.vmap
     def points(game: Game) -> list[tuple[jax.Array, jax.Array]]:
         key = jax.random.key(0)
-        theta, reward_model = initial_state(game, follower, key)
+        theta, reward_model, _ = initial_state(game, follower, key)
         responses = game.respond(theta, key)
         scores = reward_scores(game, theta, reward_model.phi, key)
         utility = jax.vmap(game.utility)(responses.y)

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from fpo_jax.responses import Responses
+
 Scalar = Float[Array, ""]
 Key = PRNGKeyArray | jax.Array
 Theta: TypeAlias = Any  # a pytree: policy parameters θ
@@ -28,11 +30,30 @@ class RewardModel(NamedTuple):
     memory: PyTree = ()
 
 
+class Training(NamedTuple):
+    """What a reward model is trained on: L(θ, φ) = E_items[ℓ] + ½ ridge · ‖φ − anchor‖².
+
+    Attributes:
+        items: of the follower's feedback, weighted; their weights sum to 1.
+        ridge: curvature of the regulariser.
+    """
+
+    items: Responses
+    ridge: Scalar | float
+
+
 class State(NamedTuple):
-    """The whole state of iterative RLHF at one iteration: policy parameters θ and the reward model."""
+    """The whole state of iterative RLHF at one iteration: policy parameters θ and the reward model.
+
+    Attributes:
+        theta: of the policy.
+        reward_model: φ and what its follower remembers.
+        earlier: θ of earlier iterations, [n, ...] oldest first, for an objective held to them; else ().
+    """
 
     theta: Theta
     reward_model: RewardModel
+    earlier: PyTree = ()
 
 
 class Trace(NamedTuple):

@@ -9,6 +9,8 @@ from jaxtyping import Array, Float, PyTree
 
 from fpo_jax.errors import InputError
 from fpo_jax.feedback import Labels
+from fpo_jax.numerics.keys import named_key
+from fpo_jax.responses import drawn
 from fpo_jax.types import Feedback, Game, Key, Phi, Response, Responses, Scalar, Theta
 
 LABELS = Labels()
@@ -114,9 +116,19 @@ def follower_loss(game: Game, phi: Phi, data: Responses, feedback: Feedback = LA
 def training_data(
     game: Game, theta: Theta, alpha: float | Scalar, key: Key, feedback: Feedback = LABELS
 ) -> Responses:
-    """Return the follower's data μ_θ: the offline items mixed with fresh ones of π_θ."""
+    """Return the follower's data μ_θ: the offline items mixed with fresh ones of π_θ, by `annotated`."""
     fresh = feedback.gather(game, theta, game.respond(theta, key), key)
-    return mix(feedback.offline(game, key), fresh, alpha)
+    return mix(feedback.offline(game, key), annotated(fresh, feedback, key), alpha)
+
+
+def annotated(items: Responses, feedback: Feedback, key: Key) -> Responses:
+    """Return the items that are annotated: all of them, or as many draws by their weights as labels are paid.
+
+    Draws keep their score ∇ log w as the gradient of their weights.
+    """
+    if feedback.label_budget is None:
+        return items
+    return drawn(items, feedback.label_budget, named_key(key, "annotated draws"))
 
 
 def squared_norm(tree: PyTree) -> Float[Array, ""]:

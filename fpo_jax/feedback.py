@@ -11,7 +11,7 @@ A label that is drawn depends on θ by the probability with which it was drawn. 
 1 with gradient ∇ log P(label). It multiplies what depends on the label, ℓ and the residual, and nothing else.
 """
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +20,14 @@ from flax import struct
 from jaxtyping import Array, ArrayLike, PyTree
 
 from fpo_jax.errors import InputError
-from fpo_jax.hyperparameters import catalogue, choice, real
+from fpo_jax.hyperparameters import catalogue, choice, count, real
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.responses import Responses, paired, scored
 from fpo_jax.types import Feedback, Game, Influence, Key, Phi, Response, Scalar, Theta
+
+
+def _label_budget() -> Any:
+    return count(None, "annotated draws of an update, in place of every item by its weight")
 
 
 @struct.dataclass
@@ -35,6 +39,8 @@ class Labels(Feedback):
 
     scale: ClassVar[float] = 2.0
     quadratic: ClassVar[bool] = True
+
+    label_budget: int | None = _label_budget()
 
     def gather(self, game: Game, theta: Theta, responses: Responses, key: Key) -> Responses:
         """Return the responses themselves."""
@@ -113,6 +119,7 @@ class Preferences(Feedback):
     label_noise: float = real(0.0, "share of preferences that are turned round", low=0.0, high=0.5)
     blind_spot_bias: float = real(0.0, "utility that the annotator adds in the blind spot")
     tie_margin: float = real(0.0, "difference of utility below which it is a tie", low=0.0)
+    label_budget: int | None = _label_budget()
 
     def check(self) -> None:
         """Raise an InputError when soft labels are asked of an annotator who is always certain."""

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
 
 from fpo_jax.data import Key, Phi, Response, Scalar, Theta
 from fpo_jax.errors import InputError
@@ -86,6 +88,13 @@ class Game(ABC):
         """
         reward, gradient = jax.value_and_grad(self.reward)(phi, y)
         return reward, jnp.asarray(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
+
+    def gradient_features(self, phi: Phi, y: Response) -> Float[Array, " d"]:
+        """Return g(y), in whose covariance the reward model's curvature is measured: ∇_φ r_φ(y), flattened.
+
+        A reward model of many parameters gives the gradient by those of its last layer here.
+        """
+        return ravel_pytree(jax.grad(self.reward)(phi, y))[0]
 
     def tangent_kernel(self, phi: Phi, y: Response, other: Response) -> Scalar:
         """Return ⟨∇_φ r_φ(y), ∇_φ r_φ(y')⟩, by which a step on one response moves the other's reward."""

@@ -3,21 +3,31 @@
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jaxtyping import PyTree
 
 from fpo_jax.errors import InputError
-from fpo_jax.hyperparameters import count, part, real
+from fpo_jax.hyperparameters import choice, count, part, real
 from fpo_jax.numerics.differentiators import Autodiff, Differentiator
 from fpo_jax.numerics.schedule import annealed
 from fpo_jax.types import Follower, Game, Key, Objective, RewardModel, Scalar, Theta
+
+RULES = ("gradient", "mirror", "standardised")
+"""How θ may follow the gradient."""
 
 
 @struct.dataclass
 class Leader:
     """The policy's side of the game: what it ascends, how it differentiates, how far it steps.
 
-    θ ← θ + lr(p) · clamp(∇_θ objective), `policy_steps` times at the same reward model, each with noise of
+    θ ← θ + lr(p) · clamp(direction), `policy_steps` times at the same reward model, each with noise of
     its own. lr(p) = policy_lr · (1 − policy_lr_decay · pᵖᵒʷᵉʳ) at progress p, power = policy_lr_power; the
     clamp holds each coordinate to ±gradient_clip (paper, neural environment; the linear one has neither).
+
+    The direction is g = ∇_θ objective by the rule `gradient`. The others are for a policy with one logit for
+    each response, whose advantages are A(y) = g(y) / w(y), so that E[A] = 0 at each prompt or state:
+
+        mirror         A, the natural gradient: π ∝ π · exp(lr · A)
+        standardised   g / √E[A²] at each prompt: group-standardised advantages, in the limit of large groups
     """
 
     objective: Objective
@@ -27,6 +37,7 @@ class Leader:
     policy_lr_decay: float = real(0.0, "share of the learning rate lost by the end", low=0.0, high=1.0)
     policy_lr_power: float = real(4.0, "how late the learning rate is lost", low=0.0, open=True)
     gradient_clip: float = real(0.0, "largest size of a gradient's coordinate; 0: none", low=0.0)
+    rule: str = choice("gradient", "how θ follows the gradient", RULES)
 
     def check(self) -> None:
         """Raise an InputError when U should be detached from a difference, which cannot detach anything."""
@@ -41,6 +52,10 @@ class Leader:
         now = annealed(self.policy_lr, final, self.policy_lr_power, progress)
         return self.replace(policy_lr=now)  # type: ignore[attr-defined]
 
+    def held_to(self, earlier: PyTree) -> "Leader":
+        """Return the leader whose objective is held to these earlier policies."""
+        return self.replace(objective=self.objective.held_to(earlier))  # type: ignore[attr-defined]
+
     def step(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Theta:
@@ -48,6 +63,29 @@ class Leader:
         gradient = self.differentiator.gradient(
             lambda t: self.objective.value(game, follower, t, reward_model, key), theta
         )
+        if self.rule != "gradient":
+            gradient = self._by_advantage(game, theta, gradient, key)
         bound = jnp.where(self.gradient_clip > 0, self.gradient_clip, jnp.inf)
         clamped = jax.tree.map(lambda g: jnp.clip(g, -bound, bound), gradient)
         return jax.tree.map(lambda t, g: t + self.policy_lr * g, theta, clamped)
+
+    def _by_advantage(self, game: Game, theta: Theta, gradient: Theta, key: Key) -> Theta:
+        """Return the direction that the rule makes of a gradient, where θ has a logit for each response.
+
+        Raises:
+            InputError: where it has not.
+        """
+        weights = game.respond(theta, key).w
+        if game.places is None or not isinstance(theta, jax.Array) or theta.size != weights.size:
+            allowed = "gradient, since this policy has no logit of its own for each response"
+            raise InputError("rule", self.rule, allowed)
+        w = weights.reshape(theta.shape)
+        there = w > jnp.finfo(w.dtype).tiny  # a response that is never drawn has no advantage
+        advantage = jnp.where(there, gradient / jnp.where(there, w, 1.0), 0.0)
+        if self.rule == "mirror":
+            return advantage
+        by_prompt = (w.reshape(game.prompts, -1), advantage.reshape(game.prompts, -1))
+        mass = jnp.sum(by_prompt[0], axis=1, keepdims=True)
+        variance = jnp.sum(by_prompt[0] * by_prompt[1] ** 2, axis=1, keepdims=True) / mass
+        deviation = jnp.sqrt(jnp.where(variance > 0, variance, 1.0))
+        return (gradient.reshape(game.prompts, -1) / deviation).reshape(theta.shape)

@@ -5,6 +5,7 @@ objective faces the same instance, the same start and the same noise. Comparison
 """
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array
 
 from fpo_jax.leader import Leader
@@ -15,11 +16,15 @@ from fpo_jax.types import Follower, Game, Key, Phi, State, Theta, Trace
 
 
 def initial_state(
-    game: Game, follower: Follower, key: Key, initial: tuple[Theta, Phi] | None = None
+    game: Game, follower: Follower, key: Key, initial: tuple[Theta, Phi] | None = None, keeps: int = 0
 ) -> State:
-    """Return the state before any update, from the game's own (θ₀, φ₀) or from given ones."""
+    """Return the state before any update, from the game's own (θ₀, φ₀) or from given ones.
+
+    An objective that keeps so many earlier policies is held to the first one until there are others.
+    """
     theta, phi = game.init(named_key(key, "initial parameters")) if initial is None else initial
-    return State(theta, follower.init(game, theta, phi, named_key(key, "initial data")))
+    earlier = jax.tree.map(lambda leaf: jnp.stack([leaf] * keeps), theta) if keeps else ()
+    return State(theta, follower.init(game, theta, phi, named_key(key, "initial data")), earlier)
 
 
 def policy_step(game: Game, leader: Leader, follower: Follower, state: State, key: Key) -> State:
@@ -39,14 +44,15 @@ def iterate(
 
     `progress`, in [0, 1], is the share of the iterations that are over: game and leader may anneal with it.
     """
-    now, leader_now = game.at(progress), leader.at(progress)
+    now, leader_now = game.at(progress), leader.at(progress).held_to(state.earlier)
+    earlier = leader.objective.remember(state.earlier, state.theta)
 
     def step(state: State, step_key: Key) -> tuple[State, None]:
         return policy_step(now, leader_now, follower, state, step_key), None
 
     step_keys = jax.random.split(named_key(key, "policy step"), leader.policy_steps)
     state, _ = scan(step, state, step_keys)
-    return retrain(now, follower, state, named_key(key, "reward-model update"))
+    return retrain(now, follower, state._replace(earlier=earlier), named_key(key, "reward-model update"))
 
 
 def play(

@@ -28,6 +28,7 @@ from fpo_jax.data import (
     State,
     Theta,
     Trace,
+    Training,
 )
 from fpo_jax.errors import InputError
 from fpo_jax.game import Game
@@ -35,6 +36,7 @@ from fpo_jax.hyperparameters import kebab
 from fpo_jax.responses import Responses
 
 __all__ = [
+    "KNOWS",
     "UTILITY_USES",
     "Cost",
     "Environment",
@@ -54,6 +56,7 @@ __all__ = [
     "State",
     "Theta",
     "Trace",
+    "Training",
 ]
 
 
@@ -65,6 +68,7 @@ class Feedback(ABC):
 
     scale: ClassVar[float]  # ∂ℓ/∂m over the residual
     quadratic: ClassVar[bool]  # whether ℓ is quadratic in m, so that one Newton step minimises it
+    label_budget: int | None = None  # annotated draws of an update; None: all items, each by its weight
 
     @abstractmethod
     def gather(self, game: Game, theta: Theta, responses: Responses, key: Key) -> Responses:
@@ -174,6 +178,21 @@ class Follower(ABC):
         """
         return None
 
+    def training(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Training | None:
+        """Return what the next update trains the reward model on, or None, the default, if none can tell.
+
+        It is the loss of a follower that takes a few steps as well as of one that minimises it.
+        """
+        return None
+
+    def faced(self, game: Game) -> Game:
+        """Return the game as leader and follower meet it: by default itself.
+
+        A follower whose reward model is made of several says here how they make one reward. A run does this
+        when it draws its instance.
+        """
+        return game
+
     def remembered(self, reward_model: RewardModel) -> Responses | None:
         """Return the items of its own that the follower keeps between updates, or None if it keeps none."""
         return None
@@ -182,6 +201,18 @@ class Follower(ABC):
         """Return how far φ is from the stationary point that an update promises; 0 if it promises none."""
         return 0.0
 
+
+KNOWS = (
+    "nothing",
+    "the follower's inputs",
+    "the follower's labels",
+    "U at will",
+    "the follower's rule and U",
+    "as its score",
+)
+"""What a leader must know: no more than the reward model; on which responses it is trained, without their
+labels; with them; the true utility of any response; how the reward model is retrained, on U; or what
+its score must know."""
 
 UTILITY_USES = ("differentiated", "detached", "value")
 """How an objective may use U, see `fpo_jax.objectives`."""
@@ -194,11 +225,25 @@ class Objective(ABC):
         horizon: updates of the follower that it foresees, 1 unless it has a field of this name.
         utility: how it uses U: `differentiated`, `detached` or `value` (`fpo_jax.objectives`).
         solves: whether its gradient is found by solving a linear system, which may fail.
+        knows: what the leader must know for it, one of `KNOWS`.
+        requirement: what a run must be given for its value to be finite at the start; "" if nothing.
+        keeps: how many policies of earlier iterations it is held to; 0, the default, for none.
     """
 
     horizon: int = 1
     utility: str = "differentiated"
     solves: ClassVar[bool] = False
+    knows: ClassVar[str] = "the follower's rule and U"
+    requirement: ClassVar[str] = ""
+    keeps: int = 0
+
+    def held_to(self, earlier: PyTree) -> Objective:
+        """Return the objective held to these policies, θ with a leading axis [keeps], oldest first."""
+        return self
+
+    def remember(self, earlier: PyTree, theta: Theta) -> PyTree:
+        """Return what is kept of earlier policies after an iteration that began with this θ."""
+        return earlier
 
     @abstractmethod
     def value(

@@ -8,7 +8,7 @@ from abc import abstractmethod
 
 import jax
 from flax import struct
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from fpo_jax.types import Game, Key, Phi, Response, Responses, Scalar, Theta
 
@@ -66,6 +66,10 @@ class Wrapper(Game):
     def reward_and_norm(self, phi: Phi, y: Response) -> tuple[Scalar, Scalar]:
         """Return r_φ(y) and ‖∇_φ r_φ(y)‖²."""
         return self.game.reward_and_norm(phi, y)
+
+    def gradient_features(self, phi: Phi, y: Response) -> Float[Array, " d"]:
+        """Return g(y)."""
+        return self.game.gradient_features(phi, y)
 
     def tangent_kernel(self, phi: Phi, y: Response, other: Response) -> Scalar:
         """Return ⟨∇_φ r_φ(y), ∇_φ r_φ(y')⟩."""

@@ -16,7 +16,7 @@ from fpo_jax.engine.initial import Beginning, as_reals, begin_runs, in_double
 from fpo_jax.engine.lanes import first_lane
 from fpo_jax.errors import InputError
 from fpo_jax.expect import check_shapes, check_weights
-from fpo_jax.hyperparameters import LARGEST, validate
+from fpo_jax.hyperparameters import LARGEST, kebab, validate
 from fpo_jax.leader import Leader
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.numerics.linear_solve import STATIONARY_ENOUGH
@@ -49,8 +49,9 @@ def check_run(
     check_players(environment, leader, follower, keys, steps, every)
     device = jax.local_devices()[0]
     with in_double((environment, follower, keys)) as precision:
-        beginning = begin_runs(environment, follower, keys, None, devices=(device,), precision=precision)
-    check_beginning(beginning, follower, keys)
+        own = {"devices": (device,), "precision": precision, "keeps": leader.objective.keeps}
+        beginning = begin_runs(environment, follower, keys, None, **own)
+    check_beginning(beginning, leader.objective, follower, keys)
 
 
 def check_players(
@@ -98,16 +99,21 @@ def require_new_methods(player: object) -> None:
 
 
 def check_beginning(
-    beginning: Beginning, follower: Follower, keys: Key, call: Callable[..., Any] = call_program
+    beginning: Beginning,
+    objective: Objective,
+    follower: Follower,
+    keys: Key,
+    call: Callable[..., Any] = call_program,
 ) -> None:
     """Check the values of the first run as it begins, where none of them is traced.
 
     They are those of one program, `first_run`, which is run by `call`.
     """
     require_new_methods(beginning.game)
-    if is_traced((beginning, follower, keys)):
+    if is_traced((beginning, objective, follower, keys)):
         return
-    responses, data, offline, residual = jax.device_get(call(first_run, beginning, follower, keys))
+    found = call(first_run, beginning, checked(objective), follower, keys)
+    responses, data, offline, residual, value = jax.device_get(found)
     check_weights(responses.sample)
     _check_utility("utility(y)", responses.utility)
     if data is not None:
@@ -123,6 +129,13 @@ def check_beginning(
             f"steps (relative gradient at its answer {residual:.1e}, not 0)"
         )
         raise InputError("follower", type(follower).__name__, allowed)
+    if not np.isfinite(value):
+        raise InputError("objective", kebab(type(objective).__name__), objective.requirement)
+
+
+def checked(objective: Objective) -> Objective | None:
+    """Return an objective whose value at the start is checked, or None for one that requires nothing."""
+    return objective if objective.requirement else None
 
 
 def _check_initial(
@@ -166,10 +179,16 @@ class Valued(NamedTuple):
 
 @partial(Compiled, options=LIGHTLY)
 def first_run(
-    beginning: Beginning, follower: Follower, keys: Key
-) -> tuple[Valued, Valued | None, Responses | None, Scalar | float]:
-    """Return the first run's responses, its offline data, the items made of them, the follower's residual."""
-    (game, (theta, reward_model), _), key = first_lane((beginning, keys))
+    beginning: Beginning, objective: Objective | None, follower: Follower, keys: Key
+) -> tuple[Valued, Valued | None, Responses | None, Scalar | float, Scalar | float]:
+    """Return the first run's responses, its offline data, the items made of them, the follower's residual.
+
+    And the value of the objective, 0 where none is to be checked.
+    """
+    (game, (theta, reward_model, earlier), _), key = first_lane((beginning, keys))
+    if follower.feedback.label_budget is not None and game.places is None:
+        allowed = "left out: this environment samples its responses, and a follower draws as many as it needs"
+        raise InputError("label_budget", follower.feedback.label_budget, allowed)
     responses = game.respond(theta, key)
     check_shapes(responses)
     first = jax.tree.map(lambda leaf: leaf[0], responses.y)
@@ -186,4 +205,9 @@ def first_run(
 
     data = game.offline()
     offline = follower.feedback.offline(game, key)
-    return valued(responses), None if data is None else valued(data), offline, jnp.asarray(residual)
+    value = (
+        jnp.zeros(())
+        if objective is None
+        else objective.held_to(earlier).value(game, follower, theta, reward_model, key)
+    )
+    return valued(responses), None if data is None else valued(data), offline, jnp.asarray(residual), value

@@ -74,14 +74,21 @@ def instance(environment: Environment | Game, key: Key) -> Game:
 
 
 def begin_run(
-    environment: Environment | Game, follower: Follower, key: Key, initial: tuple[Theta, Phi] | None = None
+    environment: Environment | Game,
+    follower: Follower,
+    key: Key,
+    initial: tuple[Theta, Phi] | None = None,
+    keeps: int = 0,
 ) -> Beginning:
-    """Return how the run of one key begins, in JAX's present precision."""
-    game = environment.draw(named_key(key, "instance"))
-    return Beginning(game, initial_state(game, follower, key, initial), game.optimum())
+    """Return how the run of one key begins, in JAX's present precision.
+
+    `keeps` is how many earlier policies its objective is held to.
+    """
+    game = follower.faced(environment.draw(named_key(key, "instance")))
+    return Beginning(game, initial_state(game, follower, key, initial, keeps), game.optimum())
 
 
-@partial(Compiled, options=LIGHTLY, static_argnames=("devices", "precision"))
+@partial(Compiled, options=LIGHTLY, static_argnames=("devices", "precision", "keeps"))
 def begin_runs(
     environment: Environment | Game,
     follower: Follower,
@@ -90,6 +97,7 @@ def begin_runs(
     *,
     devices: tuple[jax.Device, ...],
     precision: str,
+    keeps: int = 0,
 ) -> Beginning:
     """Return how the run of every key begins, spread over the devices.
 
@@ -99,7 +107,7 @@ def begin_runs(
 
     def one(common: Any, key: Key) -> Beginning:
         environment, follower, initial = common
-        return begin_run(environment, follower, key, initial)
+        return begin_run(environment, follower, key, initial, keeps)
 
     found = in_lanes(one, devices)(common, padded(keys, devices))
     return cast(Beginning, at_precision(found, precision))

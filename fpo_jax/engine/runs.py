@@ -12,6 +12,7 @@ from fpo_jax.engine.checks import (
     call_program,
     check_beginning,
     check_players,
+    checked,
     first_run,
     named_if_not_differentiable,
 )
@@ -162,8 +163,9 @@ def run_by(
         require_memory(environment, leader, follower, keys, **how, **estimated)
     used = tuple(devices[: len(keys)])
     with in_double((environment, follower, keys, initial)) as precision:
-        beginning = call(begin_runs, environment, follower, keys, initial, devices=used, precision=precision)
-    check_beginning(beginning, follower, keys, call)
+        own = {"devices": used, "precision": precision, "keeps": leader.objective.keeps}
+        beginning = call(begin_runs, environment, follower, keys, initial, **own)
+    check_beginning(beginning, leader.objective, follower, keys, call)
     program = iterations(len(keys), devices)
 
     def advance(state: State, first: int, entries: int) -> tuple[State, Trace]:
@@ -214,9 +216,10 @@ def require_memory(
     sizes = keys.shape[0], steps // every, every, watched
     asked = Asked(kebab(type(environment).__name__), *sizes, len(used), usable_bytes(used))
     with in_double((environment, follower, initial)) as precision:
-        begins = prepare(begin_runs, environment, follower, keys, initial, devices=used, precision=precision)
+        own = {"devices": used, "precision": precision, "keeps": leader.objective.keeps}
+        begins = prepare(begin_runs, environment, follower, keys, initial, **own)
     beginning = placed(begins.shapes, used)
-    first = prepare(first_run, beginning, follower, keys)
+    first = prepare(first_run, beginning, checked(leader.objective), follower, keys)
     part = segment_lengths(steps // every)[0] if watched else steps // every
     with named_if_not_differentiable(follower):
         goes_on = prepare(

@@ -13,7 +13,7 @@ from fpo_jax.expect import follower_loss, squared_norm, training_data
 from fpo_jax.feedback import Labels
 from fpo_jax.hyperparameters import count, flag, part, real
 from fpo_jax.numerics.linear_solve import solve_positive, trust
-from fpo_jax.types import Feedback, Follower, Game, Key, Phi, RewardModel, Scalar, Theta
+from fpo_jax.types import Feedback, Follower, Game, Key, Phi, RewardModel, Scalar, Theta, Training
 
 Loss = Callable[[jax.Array], jax.Array]
 Slope = Callable[[jax.Array], jax.Array]
@@ -85,11 +85,16 @@ class BestResponse(Follower):
         """No single weight stands for a best response: its step size is H⁻¹, not a number."""
         return None
 
+    def training(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Training:
+        """Return offline and fresh items, and the ridge, whose curvature is 2λ."""
+        items = training_data(game, theta, self.alpha, key, self.feedback)
+        return Training(items, 2.0 * self.ridge)
+
     def loss(
         self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[jax.Array], jax.Array]:
         """Return the regularised loss L(θ, ·) as a function of the flattened φ."""
-        data = training_data(game, theta, self.alpha, key, self.feedback)
+        data = self.training(game, theta, reward_model, key).items
         anchor, unravel = ravel_pytree(reward_model.memory)
 
         def loss(phi: jax.Array) -> jax.Array:

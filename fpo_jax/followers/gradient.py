@@ -13,7 +13,7 @@ from fpo_jax.followers.best_response import ALPHA_HELP, BestResponse, relative_s
 from fpo_jax.hyperparameters import count, part, real
 from fpo_jax.numerics.linear_solve import STATIONARY_ENOUGH, largest_curvature
 from fpo_jax.numerics.scan import scan
-from fpo_jax.types import Feedback, Follower, Game, Key, Phi, RewardModel, Theta
+from fpo_jax.types import Feedback, Follower, Game, Key, Phi, RewardModel, Theta, Training
 
 
 def weight_of_steps(follower: Any, horizon: int) -> float:
@@ -42,7 +42,7 @@ class Gradient(Follower):
 
     def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
         """Return φ after `rm_steps` gradient steps on μ_θ; differentiable in θ through every step."""
-        data = training_data(game, theta, self.alpha, key, self.feedback)
+        data = self.training(game, theta, reward_model, key).items
 
         def step(phi: Phi, _: None) -> tuple[Phi, None]:
             gradient = jax.grad(follower_loss, argnums=1)(game, phi, data, self.feedback)
@@ -50,6 +50,13 @@ class Gradient(Follower):
             return decayed, None
 
         return RewardModel(scan(step, reward_model.phi, length=self.rm_steps)[0])
+
+    def training(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Training:
+        """Return offline and fresh items, and the ridge d / lr, by whose descent weight decay d is a step."""
+        items = training_data(game, theta, self.alpha, key, self.feedback)
+        moves = self.rm_lr > 0
+        ridge = jnp.where(moves, self.weight_decay / jnp.where(moves, self.rm_lr, 1.0), 0.0)
+        return Training(items, ridge)
 
     def limit(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
         """Return the best response that the steps approach.

@@ -15,13 +15,13 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Int, PyTree
 
 from fpo_jax.errors import InputError
-from fpo_jax.expect import follower_loss, squared_norm
+from fpo_jax.expect import annotated, follower_loss, squared_norm
 from fpo_jax.feedback import Labels
 from fpo_jax.followers.gradient import weight_of_steps
 from fpo_jax.hyperparameters import choice, count, flag, part, real, text
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.numerics.scan import scan
-from fpo_jax.types import Feedback, Follower, Game, Key, Phi, Responses, RewardModel, Scalar, Theta
+from fpo_jax.types import Feedback, Follower, Game, Key, Phi, Responses, RewardModel, Scalar, Theta, Training
 
 ROUNDLESS = 1e-30
 """Under the root of Adam and its kin: the derivative of √v at v = 0 is then 0 · 1/ROUNDLESS^½, not NaN."""
@@ -162,6 +162,12 @@ class Optax(Follower):
 
         return loss
 
+    def training(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Training:
+        """Return the buffer once fresh draws have entered it, what it is mixed with, and the L2 penalty."""
+        _, data = self._training_data(game, theta, reward_model, key)
+        items = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *data)
+        return Training(items, self.weight_decay)
+
     def calibrated_weight(self, horizon: int) -> float | None:
         """Return scale·lr·α·k for plain descent on fresh draws, k steps in all; None for all else."""
         if self.optimizer != "sgd" or self.replay != "fresh":
@@ -177,7 +183,12 @@ class Optax(Follower):
         """Return the items of independent draws of π_θ, stacked: leading axes [number, n]."""
         responses = game.sample(theta, key, number)
         keys = jax.random.split(named_key(key, "items"), number)
-        return jax.vmap(lambda one, k: self.feedback.gather(game, theta, one, k))(responses, keys)
+
+        def annotated_items(one: Responses, item_key: Key) -> Responses:
+            items = self.feedback.gather(game, theta, one, item_key)
+            return annotated(items, self.feedback, item_key)
+
+        return jax.vmap(annotated_items)(responses, keys)
 
     def _push(self, memory: Memory, fresh: Responses, key: Key) -> Responses:
         """Return the buffer after the fresh draws have entered it."""

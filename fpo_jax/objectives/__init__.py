@@ -14,11 +14,15 @@ from fpo_jax.hyperparameters import catalogue
 from fpo_jax.objectives.best_of_n import BestOf
 from fpo_jax.objectives.effective_reward import EffectiveReward
 from fpo_jax.objectives.exact import Exact, FirstOrder, Limit
+from fpo_jax.objectives.gradient_norm import GradientNorm
+from fpo_jax.objectives.held import ChiSquared, Kl
 from fpo_jax.objectives.implicit import Implicit
+from fpo_jax.objectives.leverage import Leverage, Pessimistic
 from fpo_jax.objectives.myopic import Myopic
 from fpo_jax.objectives.partial_oracle import Informed
 from fpo_jax.objectives.penalties import Fpo, Practical, Proximal, Relaxed, Tracin
 from fpo_jax.objectives.score_function import ScoreFunction
+from fpo_jax.objectives.shaped import Shaped
 from fpo_jax.objectives.zero_order import ZeroOrder
 
 OBJECTIVES = catalogue(
@@ -37,24 +41,37 @@ OBJECTIVES = catalogue(
     Fpo,
     Informed,
     BestOf,
+    Leverage,
+    Pessimistic,
+    Kl,
+    ChiSquared,
+    GradientNorm,
+    Shaped,
 )
-"""The ladder of approximations, from iterative RLHF over the exact routes down to the practical penalty."""
+"""The ladder of approximations, from iterative RLHF over the exact routes down to the practical penalty; then
+what else is in use against an over-optimised reward model."""
 
 __all__ = [
     "OBJECTIVES",
     "BestOf",
+    "ChiSquared",
     "EffectiveReward",
     "Exact",
     "FirstOrder",
     "Fpo",
+    "GradientNorm",
     "Implicit",
     "Informed",
+    "Kl",
+    "Leverage",
     "Limit",
     "Myopic",
+    "Pessimistic",
     "Practical",
     "Proximal",
     "Relaxed",
     "ScoreFunction",
+    "Shaped",
     "Tracin",
     "ZeroOrder",
 ]

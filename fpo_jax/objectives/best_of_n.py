@@ -5,7 +5,7 @@ differentiable in θ, so that its steering term is computed like any other's.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -67,6 +67,8 @@ class BestOf(Objective):
     sampling takes with probability exp(sharpness · (r̃ − max r̃)). For log π_θ(y) stands log w, which differs
     by what does not depend on θ (ours, after best-of-n fine-tuning).
     """
+
+    knows: ClassVar[str] = "as its score"
 
     candidates: int = count(4, "candidates of which one is chosen")
     selection: str = choice("best", "the best candidate, or the first accepted", ("best", "rejection"))

@@ -1,5 +1,7 @@
 """The objective of iterative RLHF, which foresees nothing."""
 
+from typing import ClassVar
+
 from flax import struct
 
 from fpo_jax.expect import evaluate
@@ -11,6 +13,8 @@ from fpo_jax.types import Follower, Game, Key, Objective, RewardModel, Scalar, T
 @struct.dataclass
 class Myopic(Objective):
     """J(θ, φ) at the present φ: iterative RLHF, which drops the steering term (paper)."""
+
+    knows: ClassVar[str] = "nothing"
 
     def value(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key

@@ -1,5 +1,7 @@
 """FPO by what an imperfect oracle knows: the axis between relaxed FPO, which knows U, and practical FPO."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -32,6 +34,8 @@ class Informed(Penalised):
     `buffer`: there is no oracle, only the items that the follower remembers. The residual of a response is
     their mean over the items in which it took part, of opposite sign where it was the other of two.
     """
+
+    knows: ClassVar[str] = "U at will"
 
     weight: float = real(0.1, WEIGHT_HELP, low=0.0)
     source: str = choice("oracle", "who tells the residual", ("oracle", "buffer"))

@@ -5,7 +5,7 @@ Each is one scalar formula in the residual of an item and its influence ⟨∇_�
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 from flax import struct
@@ -16,14 +16,11 @@ from fpo_jax.hyperparameters import choice, real
 from fpo_jax.steering import foresight_keys
 from fpo_jax.types import (
     UTILITY_USES,
-    Feedback,
     Follower,
     Game,
     Influence,
     Key,
     Objective,
-    Phi,
-    Responses,
     RewardModel,
     Scalar,
     Theta,
@@ -33,9 +30,11 @@ from fpo_jax.wrappers import as_known
 Residual = Callable[[PyTree, Scalar, Influence], Scalar]
 
 WEIGHT_HELP = "weight of the penalty; 0 is the myopic objective"
+ORACLE_HELP = "share of the residual that the penalty knows"
 
 
-def _utility_choice() -> Any:
+def utility_choice() -> Any:
+    """Declare how a penalty uses U."""
     return choice("differentiated", "how U enters the penalty's gradient", UTILITY_USES)
 
 
@@ -47,9 +46,9 @@ class Penalised(Objective):
 
     weight: float
 
-    def penalty(self, residual: Scalar, influence: Scalar) -> Scalar:
+    def penalty(self, residual: Scalar, influence: Influence) -> Scalar:
         """Return the penalty on one item, from its residual and its influence on its own reward."""
-        return residual * influence
+        return residual * influence.on_reward
 
     def known(self, game: Game) -> Game:
         """Return the game as the leader knows it, with ∂U/∂y or without."""
@@ -66,10 +65,10 @@ class Penalised(Objective):
         )
 
     def influence_under(
-        self, game: Game, feedback: Feedback, theta: Theta, phi: Phi, responses: Responses
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[PyTree], Influence]:
         """Return the influence of one item as a function of it."""
-        return lambda item: feedback.influence(game, phi, item)
+        return lambda item: follower.feedback.influence(game, reward_model.phi, item)
 
     def value(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
@@ -78,7 +77,7 @@ class Penalised(Objective):
         known, feedback, keys = self.known(game), follower.feedback, foresight_keys(key)
         responses = game.respond(theta, keys.evaluation)
         items = feedback.gather(known, theta, responses, keys.data)
-        influence_of = self.influence_under(game, feedback, theta, reward_model.phi, responses)
+        influence_of = self.influence_under(game, follower, theta, reward_model, key)
         residual_of = self.residuals(game, follower, reward_model)
 
         def effective(item: PyTree) -> Scalar:
@@ -87,7 +86,7 @@ class Penalised(Objective):
             if self.utility == "value":  # nothing of r − U is differentiated, its label's score included
                 fixed = jax.lax.stop_gradient((item, target, influence.margin))
                 of = *fixed[:2], influence._replace(margin=fixed[2])
-            return influence.reward - self.weight * self.penalty(residual_of(*of), influence.on_reward)
+            return influence.reward - self.weight * self.penalty(residual_of(*of), influence)
 
         return expect(effective, items) - game.cost(theta, responses)
 
@@ -99,8 +98,10 @@ class Relaxed(Penalised):
     For labels (r_φ(y) − U(y)) · ‖∇_φ r_φ(y)‖², for preferences (p_φ − p*) ⟨∇r(y), ∇r(y) − ∇r(y')⟩.
     """
 
+    knows: ClassVar[str] = "U at will"
+
     weight: float = real(0.1, WEIGHT_HELP, low=0.0)
-    utility: str = _utility_choice()
+    utility: str = utility_choice()
 
     def as_fpo(self, utility: str) -> Objective | None:
         """Return FPO with the whole residual."""
@@ -114,11 +115,13 @@ class Practical(Penalised):
     For preferences ⟨∇_φ r(y), ∇_φ r(y) − ∇_φ r(y')⟩, which needs no annotator.
     """
 
+    knows: ClassVar[str] = "nothing"
+
     weight: float = real(0.1, WEIGHT_HELP, low=0.0)
 
-    def penalty(self, residual: Scalar, influence: Scalar) -> Scalar:
+    def penalty(self, residual: Scalar, influence: Influence) -> Scalar:
         """Return the influence alone."""
-        return influence
+        return influence.on_reward
 
     def as_fpo(self, utility: str) -> Objective:
         """Return FPO without the residual, so that its use of U does not matter."""
@@ -133,13 +136,15 @@ class Fpo(Penalised):
     paper's three arms are one compiled program, and there is a road between the last two.
     """
 
-    weight: float = real(0.1, WEIGHT_HELP, low=0.0)
-    oracle: float = real(1.0, "share of the residual that the penalty knows", low=0.0, high=1.0)
-    utility: str = _utility_choice()
+    knows: ClassVar[str] = "U at will"
 
-    def penalty(self, residual: Scalar, influence: Scalar) -> Scalar:
+    weight: float = real(0.1, WEIGHT_HELP, low=0.0)
+    oracle: float = real(1.0, ORACLE_HELP, low=0.0, high=1.0)
+    utility: str = utility_choice()
+
+    def penalty(self, residual: Scalar, influence: Influence) -> Scalar:
         """Return (1 − oracle + oracle · residual) · influence."""
-        return (1.0 - self.oracle + self.oracle * residual) * influence
+        return (1.0 - self.oracle + self.oracle * residual) * influence.on_reward
 
     def as_fpo(self, utility: str) -> Objective | None:
         """Return itself."""
@@ -155,10 +160,12 @@ class Proximal(Penalised):
     κ ≥ 0; for preferences the margin falls between m and the one at which p_φ = p* (ours).
     """
 
+    knows: ClassVar[str] = "U at will"
+
     weight: float = real(
         0.1, "step size κ of the implicit reward-model step; 0 is the myopic objective", low=0.0
     )
-    utility: str = _utility_choice()
+    utility: str = utility_choice()
 
     def residuals(self, game: Game, follower: Follower, reward_model: RewardModel) -> Residual:
         """Return the residual after the step, (r − U) / (1 + κ ‖∇_φ r‖²) for labels."""
@@ -177,13 +184,17 @@ class Tracin(Penalised):
     ⟨ḡ, ∇_φ ℓ⟩ / scale = residual · ⟨ḡ, ∇_φ m⟩ with ḡ = E_π[∇_φ r], detached: the effective reward's.
     """
 
+    knows: ClassVar[str] = "U at will"
+
     weight: float = real(0.1, WEIGHT_HELP, low=0.0)
-    utility: str = _utility_choice()
+    utility: str = utility_choice()
 
     def influence_under(
-        self, game: Game, feedback: Feedback, theta: Theta, phi: Phi, responses: Responses
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[PyTree], Influence]:
         """Return the influence of one item on what the whole policy is paid, ⟨ḡ, ∇_φ m⟩."""
+        feedback, phi = follower.feedback, reward_model.phi
+        responses = game.respond(theta, foresight_keys(key).evaluation)
         mean_gradient = jax.lax.stop_gradient(
             jax.grad(lambda p: leader_value(game, theta, p, responses))(phi)
         )

@@ -1,0 +1,153 @@
+"""Objectives that hold the policy to another one: the first, a reference, or that of some iterations ago.
+
+Both policies are weighted samples of the same responses, so that a divergence is a sum over their weights:
+of occupancies in a process, of π(y | x) at prompts whose distribution both share.
+"""
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import PyTree
+
+from fpo_jax.errors import InputError
+from fpo_jax.expect import leader_value
+from fpo_jax.hyperparameters import choice, count, kebab, real
+from fpo_jax.responses import Weights, log_weights
+from fpo_jax.steering import foresight_keys
+from fpo_jax.types import Follower, Game, Key, Objective, Responses, RewardModel, Scalar, Theta
+
+TO = ("start", "reference", "earlier")
+"""The policy θ₀, the game's reference policy, the policy of `lag` iterations ago."""
+
+
+def held_choice() -> Any:
+    """Declare the policy to which an objective is held."""
+    return choice("start", "policy to which this one is held", TO)
+
+
+def lag_count() -> Any:
+    """Declare how far back an earlier policy lies."""
+    return count(10, "iterations back to an earlier policy")
+
+
+class Held(Objective):
+    """An objective that is held to another policy; a subclass has the fields `to`, `lag` and `policy`.
+
+    Attributes:
+        to: which policy, in `TO`.
+        lag: iterations back, where it is an earlier one; the start until there have been so many.
+        policy: θ of that policy, which the loop hands over by `held_to`; None before.
+    """
+
+    knows: ClassVar[str] = "nothing"
+
+    to: str
+    lag: int
+    policy: PyTree
+
+    @property
+    def keeps(self) -> int:  # type: ignore[override]
+        """Return how many earlier policies are kept."""
+        return {"start": 1, "reference": 0, "earlier": self.lag}[self.to]
+
+    def held_to(self, earlier: PyTree) -> Objective:
+        """Return the objective held to the oldest of these policies."""
+        if self.keeps == 0:
+            return self
+        return self.replace(policy=jax.tree.map(lambda leaf: leaf[0], earlier))  # type: ignore[attr-defined]
+
+    def remember(self, earlier: PyTree, theta: Theta) -> PyTree:
+        """Return the policies to keep: the start for ever, or the last `lag`, this one among them."""
+        if self.to != "earlier":
+            return earlier
+        return jax.tree.map(lambda kept, now: jnp.concatenate([kept[1:], now[None]]), earlier, theta)
+
+    def other(self, game: Game, theta: Theta, key: Key) -> Responses:
+        """Return the other policy as a weighted sample, detached.
+
+        Held to nothing yet, as outside of a run, it is the present policy itself.
+
+        Raises:
+            InputError: when there is no reference policy.
+        """
+        if self.to == "reference":
+            reference = game.reference()
+            if reference is None:
+                allowed = "start or earlier, since this environment has no reference policy"
+                raise InputError("to", self.to, allowed)
+            return jax.lax.stop_gradient(reference)
+        policy = theta if self.policy is None else self.policy
+        return game.respond(jax.lax.stop_gradient(policy), key)
+
+
+class _Divergence(Held):
+    """J − weight · D(π_θ, the other policy): a subclass says which divergence."""
+
+    requirement: ClassVar[str] = (
+        "held to another policy, such as start: the reference policy gives a response no weight at all"
+    )
+
+    weight: float
+
+    @abstractmethod
+    def divergence(self, w: Weights, other: Weights) -> Scalar:
+        """Return the divergence between weights of the same responses."""
+        ...
+
+    def value(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Scalar:
+        """Return J(θ, φ) − weight · D.
+
+        Raises:
+            InputError: where the policy is no distribution over responses that are always the same.
+        """
+        if game.places is None:
+            name = kebab(type(self).__name__)
+            raise InputError("objective", name, "another one: this policy has no fixed responses")
+        evaluation = foresight_keys(key).evaluation
+        responses, other = game.respond(theta, evaluation), self.other(game, theta, evaluation)
+        distance = self.divergence(responses.w, other.w)
+        return leader_value(game, theta, reward_model.phi, responses) - self.weight * distance
+
+
+@struct.dataclass
+class Kl(_Divergence):
+    """J − weight · KL(w_θ ‖ w'), w' the weights of the other policy, detached; in nats.
+
+    To the start or a reference it is the usual leash; to the policy of `lag` iterations ago it slows the
+    policy down, as a trust region does, and forbids nothing in the end.
+    """
+
+    weight: float = real(0.1, "β, price of a nat; 0 is the myopic objective", low=0.0)
+    to: str = held_choice()
+    lag: int = lag_count()
+    policy: PyTree = struct.field(default=None, kw_only=True)
+
+    def divergence(self, w: Weights, other: Weights) -> Scalar:
+        """Return Σ w log(w / w'); 0 · log 0 is 0."""
+        logs = log_weights(w)
+        there = jnp.isfinite(logs)
+        return jnp.sum(jnp.where(there, w * (jnp.where(there, logs, 0.0) - jnp.log(other)), 0.0))
+
+
+@struct.dataclass
+class ChiSquared(_Divergence):
+    """J − weight · √χ²(w_θ ‖ w'), χ² = Σ w²/w' − 1, on exact occupancies (Laidlaw et al., arXiv 2403.03185).
+
+    The root has derivative 0 where both policies agree.
+    """
+
+    weight: float = real(0.1, "λ, price of the root of χ²; 0 is the myopic objective", low=0.0)
+    to: str = held_choice()
+    lag: int = lag_count()
+    policy: PyTree = struct.field(default=None, kw_only=True)
+
+    def divergence(self, w: Weights, other: Weights) -> Scalar:
+        """Return √(Σ (w − w')² / w'), which is χ² without its cancellation."""
+        squares = jnp.sum((w - other) ** 2 / other)
+        apart = squares > 0
+        return jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1.0)), 0.0 * squares)
