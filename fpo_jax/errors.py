@@ -20,6 +20,10 @@ class InputError(ValueError):
         super().__init__(visible("{} = {}: must be {}".format(*parts)))
 
 
+class NotDefined(InputError):
+    """A method that is not defined in an environment, whatever its hyperparameters."""
+
+
 def shortened(text: str, most: int = 300) -> str:
     """Return text as one line of at most so many characters."""
     line = " ".join(text[: 4 * most].split())

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import PyTree
 
-from fpo_jax.errors import InputError
+from fpo_jax.errors import InputError, NotDefined
 from fpo_jax.hyperparameters import choice, count, part, real
 from fpo_jax.numerics.differentiators import Autodiff, Differentiator
 from fpo_jax.numerics.schedule import annealed
@@ -73,12 +73,12 @@ class Leader:
         """Return the direction that the rule makes of a gradient, where θ has a logit for each response.
 
         Raises:
-            InputError: where it has not.
+            NotDefined: where it has not.
         """
         weights = game.respond(theta, key).w
         if game.places is None or not isinstance(theta, jax.Array) or theta.size != weights.size:
             allowed = "gradient, since this policy has no logit of its own for each response"
-            raise InputError("rule", self.rule, allowed)
+            raise NotDefined("rule", self.rule, allowed)
         w = weights.reshape(theta.shape)
         there = w > jnp.finfo(w.dtype).tiny  # a response that is never drawn has no advantage
         advantage = jnp.where(there, gradient / jnp.where(there, w, 1.0), 0.0)

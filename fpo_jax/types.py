@@ -137,6 +137,8 @@ class Environment(Protocol):
 class Follower(ABC):
     """How the reward model is retrained: φ⁺(θ), a differentiable function of θ."""
 
+    knows: ClassVar[str] = "nothing"  # what of `KNOWS` it needs beside the labels that it trains on
+
     alpha: float  # share of on-policy data in the training mix
     feedback: Feedback  # what it is trained on
 

@@ -36,7 +36,7 @@ FLOORS = (
     ("experiments.core",),
     ("experiments.report",),
     ("experiments.runs",),
-    ("experiments.sweeps", "experiments.ladder", "experiments.parity"),
+    ("experiments.sweeps", "experiments.ladder", "experiments.parity", "experiments.comparison"),
     ("experiments.reproduce", "experiments.bench", "experiments.judging", "experiments.llm"),
     ("experiments",),  # the claims
     ("experiments.cli",),

@@ -18,6 +18,8 @@ class ReproduceOptions:
     """Seeds of each method, >= 1; the experiment's own number when not given."""
     quick: bool = False
     """A few seeds only, to see that all works."""
+    parts: Path | None = None
+    """Folder of the parts of a long experiment, which is not computed again; OUT.parts when not given."""
     device: Device | None = None
     """Where to compute; where JAX likes best when not given."""
 
@@ -30,5 +32,5 @@ def reproduce_command(arguments: Sequence[str]) -> int:
     from fpo_jax.experiments.reproduce.job import reproduce
 
     use_device(given.device)
-    reproduce(discover(), given.out, given.only, given.seeds, given.quick)
+    reproduce(discover(), given.out, given.only, given.seeds, given.quick, given.parts)
     return 0

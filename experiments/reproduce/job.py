@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from fpo_jax.errors import require_known
 from fpo_jax.experiments.core.devices import suit_short_runs
@@ -43,12 +43,22 @@ class AnyExperiment(Protocol):
         """Run it, write its folder, and return its table and a section of the page."""
 
 
+@runtime_checkable
+class Resumed(Protocol):
+    """What an experiment has besides that goes on where it stopped."""
+
+    def kept_in(self, parts: Path) -> AnyExperiment:
+        """Return the experiment that keeps its parts below this folder."""
+        ...
+
+
 def reproduce(
     known: Mapping[str, AnyExperiment],
     out: Path,
     only: Sequence[str] = (),
     seeds: int | None = None,
     quick: bool = False,
+    parts: Path | None = None,
 ) -> None:
     """Run experiments and write their folder; progress is shown on standard error.
 
@@ -57,7 +67,9 @@ def reproduce(
         out: folder to write; an earlier result there is replaced when all is done, not before.
         only: names of the experiments to run; by default all but those that take long.
         seeds: number of seeds of each method; the experiment's own by default.
-        quick: a few seeds only, to see that all works.
+        quick: a few seeds only, to see that all works; of an experiment with a small form, that.
+        parts: folder in which an experiment that goes on where it stopped keeps its parts, one folder each;
+            OUT.parts when not given.
 
     Raises:
         InputError: unknown experiment, no seeds, unwritable folder.
@@ -66,6 +78,11 @@ def reproduce(
 
     usual = [name for name, experiment in known.items() if not experiment.long]
     chosen = [known[require_known("only", name, known)] for name in (only or usual)]
+    if quick:
+        chosen = [getattr(experiment, "quick", None) or experiment for experiment in chosen]
+    else:
+        kept = out.with_name(f"{out.name}.parts") if parts is None else parts
+        chosen = [e.kept_in(kept) if isinstance(e, Resumed) else e for e in chosen]
     if seeds is not None:
         require("seeds", seeds, General.known()["seeds"])
     if quick or not any(experiment.long for experiment in chosen):
@@ -91,6 +108,7 @@ def reproduce(
             + [f"--only {' '.join(only)}"] * bool(only)
             + [f"--seeds {seeds}"] * (seeds is not None)
             + ["--quick"] * quick
+            + [f"--parts {parts}"] * (parts is not None)
         )
         origin = provenance(command, General.precision)
         write_json(folder / "summary.json", {"tables": tables} | origin)

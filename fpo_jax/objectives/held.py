@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import PyTree
 
-from fpo_jax.errors import InputError
+from fpo_jax.errors import NotDefined
 from fpo_jax.expect import leader_value
 from fpo_jax.hyperparameters import choice, count, kebab, real
 from fpo_jax.responses import Weights, log_weights
@@ -77,7 +77,7 @@ class Held(Objective):
             reference = game.reference()
             if reference is None:
                 allowed = "start or earlier, since this environment has no reference policy"
-                raise InputError("to", self.to, allowed)
+                raise NotDefined("to", self.to, allowed)
             return jax.lax.stop_gradient(reference)
         policy = theta if self.policy is None else self.policy
         return game.respond(jax.lax.stop_gradient(policy), key)
@@ -107,7 +107,7 @@ class _Divergence(Held):
         """
         if game.places is None:
             name = kebab(type(self).__name__)
-            raise InputError("objective", name, "another one: this policy has no fixed responses")
+            raise NotDefined("objective", name, "another one: this policy has no fixed responses")
         evaluation = foresight_keys(key).evaluation
         responses, other = game.respond(theta, evaluation), self.other(game, theta, evaluation)
         distance = self.divergence(responses.w, other.w)

@@ -1,0 +1,1 @@
+"""Many methods in many environments, each at a weight that one rule chooses, on seeds of their own."""

@@ -1,0 +1,100 @@
+"""What is compared: methods, each with one number to tune, and the places where they are put to the test."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from fpo_jax.followers import FOLLOWERS
+from fpo_jax.objectives import OBJECTIVES
+
+KNOWN: Mapping[str, Any] = {**OBJECTIVES, **FOLLOWERS}
+
+
+class Method(NamedTuple):
+    """A method and the one number that is tuned.
+
+    Attributes:
+        label: its name.
+        settings: what makes it, flat names to values.
+        tuned: name of the number; "" where there is none to tune.
+        values: that are tried, rising; none where there is none to tune.
+    """
+
+    label: str
+    settings: Mapping[str, Any]
+    tuned: str = ""
+    values: tuple[float, ...] = ()
+
+    @property
+    def knows(self) -> str:
+        """Return what must be known for it."""
+        settings = self.settings
+        if settings.get("oracle", 0.0) > 0:
+            return "U at will"
+        return str(KNOWN[settings.get("follower", settings.get("objective", "myopic"))].knows)
+
+
+class Place(NamedTuple):
+    """Where methods are compared.
+
+    Attributes:
+        label: its name.
+        settings: of the environment and the players, flat names to values.
+        tuning: how many seeds choose the number that is tuned.
+        seeds: how many others judge the methods.
+    """
+
+    label: str
+    settings: Mapping[str, Any]
+    tuning: int = 64
+    seeds: int = 256
+
+
+def logarithmic(low: int, high: int) -> tuple[float, ...]:
+    """Return powers of ten and their halves on the logarithmic scale, from 10^low to 10^high."""
+    return tuple(float(f"{10 ** (k / 2):.3g}") for k in range(2 * low, 2 * high + 1))
+
+
+WEIGHTS = logarithmic(-3, 3)
+SHARES = tuple(float(f"{10 ** (k / 4):.3g}") for k in range(-12, 1))
+"""As many values in (0, 1]."""
+
+
+def _objective(label: str, name: str, **more: Any) -> Method:
+    return Method(label, {"objective": name, **more}, "weight", WEIGHTS)
+
+
+RLHF = Method("RLHF", {"objective": "myopic"})
+METHODS: tuple[Method, ...] = (
+    RLHF,
+    Method("exact", {"objective": "exact"}),
+    _objective("relaxed FPO", "relaxed"),
+    _objective("TracIn", "tracin"),
+    _objective("proximal FPO", "proximal"),
+    _objective("bounded leverage, oracle", "leverage", form="bounded", oracle=1.0),
+    _objective("practical FPO", "practical"),
+    _objective("leverage", "leverage"),
+    _objective("leverage, root", "leverage", form="root"),
+    _objective("pessimism", "pessimistic"),
+    _objective("KL to the start", "kl"),
+    _objective("KL to 10 iterations ago", "kl", to="earlier"),
+    _objective("χ² to the start", "chi-squared"),
+    _objective("gradient norm", "gradient-norm"),
+    _objective("shaped, sigmoid", "shaped"),
+    _objective("shaped, clipped", "shaped", form="clip"),
+    Method("mirror step", {"objective": "myopic", "rule": "mirror"}, "policy_lr", WEIGHTS),
+    Method("standardised", {"objective": "myopic", "rule": "standardised"}, "policy_lr", WEIGHTS),
+)
+"""In the order of tables: what knows the follower's rule and U, U at will, then less."""
+
+PLACES: tuple[Place, ...] = (
+    Place("bandit", {"environment": "bandit"}),
+    Place("bandit, α = 0.1", {"environment": "bandit", "alpha": 0.1}),
+    Place("gridworld", {"environment": "gridworld"}),
+    Place("garnet", {"environment": "garnet"}),
+    Place("contextual", {"environment": "contextual"}),
+    Place("contextual, gems", {"environment": "contextual", "gems": 1}),
+    Place("linear", {"environment": "linear"}),
+    Place("neural", {"environment": "neural"}),
+    Place("language", {"environment": "language"}, tuning=16, seeds=64),
+)
+"""Every environment in which RLHF collapses by its recipe, and two variants."""

@@ -1,0 +1,122 @@
+"""One method at one place: its number chosen on some seeds, the method judged on others."""
+
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fpo_jax.engine.sweep import Cell, Sweep
+from fpo_jax.errors import NotDefined
+from fpo_jax.experiments.comparison.methods import Method, Place
+from fpo_jax.experiments.core.progress import Tell, silent
+from fpo_jax.experiments.core.settings import Settings, in_precision, resolve
+from fpo_jax.statistics import collapsed, share_gained
+
+FIRST_TUNING = 1000
+"""The seeds that tune begin here; those that judge begin at 0."""
+ENTRIES = 50
+"""Entries of a run, more or less, among which its peak is sought."""
+CHUNKS = 4
+"""The seeds that judge run in so many chunks, all but the first of which are timed."""
+
+
+class Runs(NamedTuple):
+    """Runs of some values on the same seeds; one that diverged gained nothing and collapsed.
+
+    Attributes:
+        gained: [value, seed] share of what was to be gained, at the end.
+        collapsed: [value, seed].
+        blind_spot, utility: [value, seed] at the end; NaN where the run diverged.
+        diverged: how many did.
+        seconds: CPU seconds of a run, without what the first chunk compiles.
+    """
+
+    gained: np.ndarray
+    collapsed: np.ndarray
+    blind_spot: np.ndarray
+    utility: np.ndarray
+    diverged: np.ndarray
+    seconds: np.ndarray
+
+
+class Trial(NamedTuple):
+    """What came out.
+
+    Attributes:
+        values: [value] that were tried; one that is NaN where there is none to tune.
+        tuning: runs of all of them.
+        chosen: which of them the rule chose.
+        judged: runs of that one, on other seeds.
+        undefined: why the method is not defined at the place; "" where it is, and nothing else where not.
+    """
+
+    values: np.ndarray
+    tuning: Runs
+    chosen: int
+    judged: Runs
+    undefined: str = ""
+
+    @property
+    def defined(self) -> bool:
+        """Say whether the method is defined at the place."""
+        return not self.undefined
+
+    def safe_factor(self) -> float:
+        """Return the factor between the ends of the widest range of values at which no tuning seed collapses.
+
+        1 for a single value, 0 where there is none. A value between that fails ends a range.
+        """
+        widest, first = 0.0, float("nan")
+        for value, fell in zip(self.values, np.any(self.tuning.collapsed, axis=1).tolist(), strict=True):
+            first = float("nan") if fell else value if np.isnan(first) else first
+            widest = float(np.fmax(widest, value / first))
+        return widest
+
+
+_NONE = np.zeros((0, 0))
+NOTHING = Runs(_NONE, _NONE, _NONE, _NONE, np.array(0), np.array(np.nan))
+
+
+def wishes(place: Place, method: Method, **more: Any) -> dict[str, Any]:
+    """Return the settings of a method at a place, without the number that is tuned; `more` go first."""
+    return {"precision": "float32", "record": "outcome"} | {**place.settings, **method.settings, **more}
+
+
+def compared(place: Place, method: Method, tell: Tell = silent, **more: Any) -> Trial:
+    """Choose a method's number at a place, and judge it there.
+
+    The rule: the value with the highest mean share gained over the tuning seeds, the smallest of equal ones.
+    """
+    asked, tried = wishes(place, method, **more), np.array(method.values or (np.nan,))
+    try:
+        cells = [resolve(asked | ({method.tuned: float(v)} if method.tuned else {})) for v in tried]
+        tuning = _run(cells, FIRST_TUNING, place.tuning, place, tell)
+        chosen = int(np.argmax(tuning.gained.mean(axis=1)))
+        return Trial(tried, tuning, chosen, _run([cells[chosen]], 0, place.seeds, place, tell))
+    except NotDefined as error:
+        return Trial(np.zeros(0), NOTHING, 0, NOTHING, str(error))
+
+
+def _run(cells: list[Settings], first: int, seeds: int, place: Place, tell: Tell) -> Runs:
+    steps = cells[0].steps
+    every = next(e for e in range(max(steps // ENTRIES, 1), 0, -1) if steps % e == 0)
+    with in_precision(cells[0].precision):
+        built = [Cell(*settings.build()) for settings in cells]
+        width = max(place.seeds // CHUNKS, 1)
+        sweep = Sweep(built, range(first, first + seeds), steps=steps, every=every, width=width, tell=tell)
+        parts, seconds = [], []
+        for number, chunk in enumerate(sweep.chunks):
+            tell(cells[0].names.objective, number / len(sweep.chunks))
+            began = time.process_time()
+            parts.append((chunk, sweep.compute(chunk)))
+            seconds.append((time.process_time() - began) / sweep.width)
+    lanes = sweep.gather(parts)
+    stays = np.asarray(lanes.finite.all(axis=-1))
+    utility = np.where(stays[..., None], lanes.metrics["true_utility"], 0.0)
+    gained = np.where(stays, np.nan_to_num(share_gained(utility, lanes.optimum)[..., -1]), 0.0)
+    fell = np.where(stays, collapsed(utility, lanes.optimum), True)
+    mass, end = (
+        np.where(stays, lanes.metrics[m][..., -1], np.nan) for m in ("blind_spot_mass", "true_utility")
+    )
+    timed = np.array(np.median(seconds[1:] or seconds))
+    return Runs(gained, fell, mass, end, np.array((~stays).sum()), timed)
