@@ -10,8 +10,15 @@ from fpo_jax.experiments.comparison.methods import Method, Place
 from fpo_jax.experiments.comparison.trial import Trial
 from fpo_jax.plotting import Axis, Chart, HeatMap, Points
 
-NO_VALUE = 0.5
+NO_VALUE = 0.4
 """Where a method is drawn that is safe at no value, left of 1, a single one."""
+SAFE = Axis(
+    "safe over a factor",
+    log=True,
+    limits=(0.15, 3e6),
+    ticks={NO_VALUE: "none", 1e1: "10", 1e3: "10³", 1e5: "10⁵"},
+)
+
 Trials = Mapping[str, Mapping[str, Trial]]
 
 
@@ -59,7 +66,7 @@ def safety(places: Sequence[Place], methods: Sequence[Method], trials: Trials, c
                 factor = max(trial.safe_factor(), NO_VALUE)
                 point = np.array([factor]), np.array([trial.judged.gained.mean()])
                 marks.append(Points(*point, styles[method.label], method.label))
-        charts.append(Chart(place.label, marks, Axis("safe over a factor", log=True), Axis("share gained")))
+        charts.append(Chart(place.label, marks, SAFE, Axis("share gained")))
     while len(charts) % columns:
         charts.append(Chart("", []))
     grid = [charts[i : i + columns] for i in range(0, len(charts), columns)]

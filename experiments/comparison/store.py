@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ ABOUT = "about"
 
 def file_of(folder: Path, place: Place, method: Method) -> Path:
     """Return the file of a trial."""
-    name = "".join(c if c.isalnum() else "-" for c in f"{place.label}--{method.label}".replace("χ²", "chi2"))
-    return folder / f"{name}.npz"
+    name = f"{place.label}--{method.label}".replace("χ²", "chi2").replace("α", "alpha")
+    return folder / f"{re.sub('[^a-zA-Z0-9.]', '-', name)}.npz"
 
 
 def asked_of(place: Place, method: Method, **more: Any) -> dict[str, Any]:

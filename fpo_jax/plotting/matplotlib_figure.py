@@ -202,7 +202,8 @@ def _heat_map(ax: Axes, mark: HeatMap) -> Any:
         for (row, column), value in np.ndenumerate(mark.values):
             ink = "white" if value - low > 0.6 * (high - low) else "black"
             x, y = float(mark.x[column]), float(mark.y[row])
-            ax.text(x, y, f"{value:.2f}", ha="center", va="center", size=7, color=ink)
+            shown = f"{value:z.2f}" if np.isfinite(value) else "–"
+            ax.text(x, y, shown, ha="center", va="center", size=7, color=ink)
     return drawn
 
 
