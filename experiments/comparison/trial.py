@@ -118,5 +118,6 @@ def _run(cells: list[Settings], first: int, seeds: int, place: Place, tell: Tell
     mass, end = (
         np.where(stays, lanes.metrics[m][..., -1], np.nan) for m in ("blind_spot_mass", "true_utility")
     )
+    gained, mass, end = (values.astype(np.float32) for values in (gained, mass, end))  # as they were computed
     timed = np.array(np.median(seconds[1:] or seconds))
     return Runs(gained, fell, mass, end, np.array((~stays).sum()), timed)
