@@ -57,6 +57,7 @@ class _Parts:
     follower: str | None = None
     differentiator: str | None = None
     feedback: str | None = None
+    member: str | None = None
     env: str | None = None
     config: Path | None = None
 
@@ -114,6 +115,7 @@ def _setting_fields(chosen: Settings, with_record: bool) -> list[Field]:
     defaults = chosen.as_dict()
     fields = Names.known() | General.known()
     environment = fields.pop("environment")
+    fields = {name: field for name, field in fields.items() if name in defaults}
     fields |= {name: field for name, (field, _) in hyperparameters(chosen.names).items()}
     helps = {name: f"{field.metadata['help']}; {allowed_values(field)}" for name, field in fields.items()}
     if not with_record:

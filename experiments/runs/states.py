@@ -44,7 +44,7 @@ def initial_shape(settings: Settings) -> tuple[State, bool]:
     drawn: list[Game] = []
 
     def start(key: Key) -> State:
-        drawn.append(environment.draw(key))
+        drawn.append(follower.faced(environment.draw(key)))
         return initial_state(drawn[-1], follower, key)
 
     with in_precision(settings.precision):

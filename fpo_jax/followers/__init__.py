@@ -5,11 +5,12 @@ hyperparameters only; what changes between updates is in the `RewardModel` that 
 """
 
 from fpo_jax.followers.best_response import BestResponse, Converged
+from fpo_jax.followers.ensemble import Ensemble
 from fpo_jax.followers.gradient import Gradient
 from fpo_jax.followers.optax import Optax
 from fpo_jax.hyperparameters import catalogue
 
-FOLLOWERS = catalogue(Gradient, Optax, BestResponse, Converged)
+FOLLOWERS = catalogue(Gradient, Optax, BestResponse, Converged, Ensemble)
 """Every follower class by the name a user types."""
 
-__all__ = ["FOLLOWERS", "BestResponse", "Converged", "Gradient", "Optax"]
+__all__ = ["FOLLOWERS", "BestResponse", "Converged", "Ensemble", "Gradient", "Optax"]
