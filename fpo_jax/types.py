@@ -201,6 +201,7 @@ class Follower(ABC):
 
         Their values are known, not traced. By default all can.
         """
+        return
 
     def remembered(self, reward_model: RewardModel) -> Responses | None:
         """Return the items of its own that the follower keeps between updates, or None if it keeps none."""

@@ -169,11 +169,12 @@ class Ensembled(SamePolicy):
 
         mean          mean r_i
         worst         min r_i                                   (Coste et al., arXiv 2310.02743)
-        uncertainty   mean r_i − disagreement · Var_i r_i       (the same; the variance divides by their number)
+        uncertainty   mean r_i − disagreement · Var_i r_i       (the same)
         weights       r of the mean of their parameters         (WARM, arXiv 2401.12187)
 
-    Nothing is detached; where several members are the worst, they share the gradient. Norms and inner products
-    of gradients are those of the combined reward, by the parameters of all members.
+    The variance divides by their number. Nothing is detached; where several members are the worst, they share
+    the gradient. Norms and inner products of gradients are those of the combined reward, by the parameters of
+    all members.
     """
 
     members: int = count(4, "reward models", low=2)
@@ -188,6 +189,10 @@ class Ensembled(SamePolicy):
             return theta, jax.tree.map(lambda leaf: jnp.stack([leaf] * self.members), phi)
         keys = jax.random.split(named_key(key, "members"), self.members)
         return theta, jax.vmap(lambda own: self.game.init(own)[1])(keys)
+
+    def combined(self, combine: str, disagreement: float | Scalar) -> "Ensembled":
+        """Return the same members, whose rewards are combined otherwise."""
+        return self.replace(combine=combine, disagreement=disagreement)  # type: ignore[attr-defined]
 
     def members_rewards(self, phi: Phi, y: Response) -> Float[Array, " members"]:
         """Return r_i(y) of every member."""
@@ -222,4 +227,4 @@ def with_ensembled(game: Game, change: Callable[[Ensembled], Game]) -> Game:
         return change(game)
     if not isinstance(game, Wrapper):
         return game
-    return game.replace(game=with_ensembled(game.game, change))  # type: ignore[attr-defined, no-any-return]
+    return game.replace(game=with_ensembled(game.game, change))  # type: ignore[attr-defined]

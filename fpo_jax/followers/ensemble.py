@@ -12,21 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Int, PyTree, UInt32
+from jaxtyping import Array, PyTree, UInt32
 
 from fpo_jax.errors import InputError
-from fpo_jax.expect import annotated
 from fpo_jax.followers.best_response import BestResponse, Converged
+from fpo_jax.followers.resampled import Resampled
 from fpo_jax.hyperparameters import choice, count, kebab, part, real, validate
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.types import (
     Feedback,
     Follower,
     Game,
-    Influence,
     Key,
     Phi,
-    Response,
     Responses,
     RewardModel,
     Scalar,
@@ -34,85 +32,6 @@ from fpo_jax.types import (
     Training,
 )
 from fpo_jax.wrappers import COMBINED, Ensembled, ensembled, with_ensembled
-
-
-@struct.dataclass
-class Resampled(Feedback):
-    """A member's feedback: every item weighs as much more or less as a draw of Exp(1) says (ours).
-
-    A Bayesian bootstrap, whose weights are not brought to sum to 1 again: their mean is 1. An item of the
-    offline data has the same multiplier at every update. So has an item of a game of fixed responses, that of
-    the offline data if there are as many; elsewhere each update draws anew.
-
-    Attributes:
-        feedback: what all members share; it says which items are annotated.
-        key: of the ensemble, as numbers; fixed for a run.
-        member: number of the member.
-    """
-
-    feedback: Feedback
-    key: UInt32[Array, " words"]
-    member: Int[Array, ""]
-
-    @property
-    def scale(self) -> float:  # type: ignore[override]
-        """Return that of the feedback."""
-        return self.feedback.scale
-
-    @property
-    def quadratic(self) -> bool:  # type: ignore[override]
-        """Return that of the feedback."""
-        return self.feedback.quadratic
-
-    def multipliers(self, w: Array, key: Key | None = None) -> Array:
-        """Return this member's multipliers of so many items, by a key or by the one that is kept."""
-        shared = jax.random.wrap_key_data(self.key) if key is None else key
-        own = jax.random.fold_in(named_key(shared, "multipliers"), self.member)
-        return jax.random.exponential(own, w.shape, w.dtype)
-
-    def gather(self, game: Game, theta: Theta, responses: Responses, key: Key) -> Responses:
-        """Return what is annotated, the same items for every member, at this member's weights."""
-        items = self.feedback.gather(game, theta, responses, key)
-        factors = self.multipliers(items.w, key if game.places is None else None)
-        (y, factors), w = annotated(Responses((items.y, factors), items.w), self.feedback, key)
-        return Responses(y, w * factors)
-
-    def offline(self, game: Game, key: Key) -> Responses | None:
-        """Return the items of the offline data at this member's weights."""
-        items = self.feedback.offline(game, key)
-        return None if items is None else items._replace(w=items.w * self.multipliers(items.w))
-
-    def sides(self, item: PyTree) -> tuple[Response, ...]:
-        """Return the responses of an item."""
-        return self.feedback.sides(item)
-
-    def margin(self, game: Game, phi: Phi, item: PyTree) -> Scalar:
-        """Return m_φ of an item."""
-        return self.feedback.margin(game, phi, item)
-
-    def target(self, game: Game, item: PyTree) -> Scalar:
-        """Return the target of an item."""
-        return self.feedback.target(game, item)
-
-    def score(self, item: PyTree) -> Scalar | float:
-        """Return the score of an item."""
-        return self.feedback.score(item)
-
-    def loss(self, margin: Scalar, target: Scalar) -> Scalar:
-        """Return ℓ."""
-        return self.feedback.loss(margin, target)
-
-    def residual(self, margin: Scalar, target: Scalar) -> Scalar:
-        """Return (∂ℓ/∂m) / scale."""
-        return self.feedback.residual(margin, target)
-
-    def residual_after(self, margin: Scalar, target: Scalar, step: Scalar) -> Scalar:
-        """Return the residual after an implicit step."""
-        return self.feedback.residual_after(margin, target, step)
-
-    def influence(self, game: Game, phi: Phi, item: PyTree) -> Influence:
-        """Return what a step on an item does."""
-        return self.feedback.influence(game, phi, item)
 
 
 class Members(NamedTuple):
@@ -131,11 +50,11 @@ class Members(NamedTuple):
 class Ensemble(Follower):
     """Several reward models in place of one, φ = (φ_1 … φ_n), each retrained by the same follower.
 
-    The leader is paid by what their rewards make together (`Ensembled`). They differ by their `data`, on which
-    each trains at weights of its own (`Resampled`), or by their `start`, φ₀ drawn for each. An update is
-    differentiated through every member; as a loss it has the mean of theirs, ∑_i L_i(φ_i) / n, of which it is
-    a minimiser where each member's is. The penalties measure gradients of the combined reward by all
-    parameters: that of a mean has 1/n of the squared norm that each member's has, if these are alike.
+    The leader is paid by what their rewards make together (`Ensembled`). They differ by their `data`, on
+    which each trains at weights of its own (`Resampled`), or by their `start`, φ₀ drawn for each. An update
+    is differentiated through every member; its loss is the mean of theirs, Σ_i L_i(φ_i) / n. Penalties
+    measure gradients of the combined reward by all parameters: that of a mean has 1/n of the squared norm of
+    each member's, if these are alike.
     """
 
     by_items = False
@@ -152,8 +71,8 @@ class Ensemble(Follower):
             name = kebab(type(self.member).__name__)
             raise InputError("member", name, "an instance of a follower that is no ensemble itself")
         validate(self.member)
-        is_one = isinstance(self.member, BestResponse) and not isinstance(self.member, Converged)
-        if self.differ == "start" and is_one and not self.member.anchored:
+        forgets = isinstance(self.member, BestResponse) and not isinstance(self.member, Converged)
+        if self.differ == "start" and forgets and not getattr(self.member, "anchored", False):
             allowed = "data, unless the members are anchored: a best response forgets where it began"
             raise InputError("differ", self.differ, allowed)
 
@@ -161,7 +80,9 @@ class Ensemble(Follower):
         """Raise an InputError where members that are to differ by their start begin alike."""
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(reward_model.phi)]
         if self.differ == "start" and all(np.all(leaf[:, 1:] == leaf[:, :1]) for leaf in leaves):
-            raise InputError("differ", self.differ, "data: this environment has one φ₀ only, whatever the key")
+            raise InputError(
+                "differ", self.differ, "data: this environment has one φ₀ only, whatever the key"
+            )
 
     @property
     def alpha(self) -> float:  # type: ignore[override]
@@ -228,7 +149,7 @@ class Ensemble(Follower):
         return jnp.max(self._over(game, one, _stacked(reward_model), reward_model.memory.key))
 
     def calibrated_weight(self, horizon: int) -> float | None:
-        """Return the member's weight, times n where the combined reward's squared norms are 1/n of a member's.
+        """Return the member's weight, times n where the combined reward's squared norms are 1/n of its own.
 
         None for `uncertainty`, and where the member has none.
         """
@@ -299,7 +220,9 @@ class Ensemble(Follower):
         training = jax.eval_shape(lambda: self.training(game, theta, model, key))
         if self.differ == "data" and training is not None and self.members > training.items.w.size:
             number = training.items.w.size
-            allowed = f"at most the {number} item{'s' * (number > 1)} of an update, unless members differ by start"
+            allowed = (
+                f"at most the {number} item{'s' * (number > 1)} of an update, unless members differ by start"
+            )
             raise InputError("members", self.members, allowed)
 
 

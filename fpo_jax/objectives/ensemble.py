@@ -14,7 +14,7 @@ from fpo_jax.wrappers import ensembled, with_ensembled
 
 @struct.dataclass
 class Ensemble(Objective):
-    """E[r] − cost, with r what the members of the follower's ensemble make together (Coste et al., 2310.02743).
+    """E[r] − cost, r what the members of the follower's ensemble make together (Coste et al., 2310.02743).
 
         pays mean          mean r_i
              worst         min r_i
@@ -41,7 +41,7 @@ class Ensemble(Objective):
         if ensembled(game) is None:
             name = kebab(type(follower).__name__)
             raise InputError("follower", name, "ensemble, for an objective that combines its members")
-        paid = with_ensembled(game, lambda ours: ours.replace(combine=self.pays, disagreement=self.weight))
+        paid = with_ensembled(game, lambda ours: ours.combined(self.pays, self.weight))
         keys, phi = foresight_keys(key), reward_model.phi
         if self.horizon:
             phi = foresee(game, follower, theta, reward_model, keys.data, self.horizon).phi
