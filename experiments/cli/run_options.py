@@ -133,6 +133,8 @@ def _applicable(earlier: dict[str, Any], wishes: dict[str, Any]) -> dict[str, An
     """Drop from earlier settings what a new choice of parts has no use for."""
     if not earlier or all(earlier.get(k) == wishes.get(k, earlier.get(k)) for k in Names.known()):
         return earlier
+    if wishes.get("follower", earlier.get("follower")) != earlier.get("follower"):
+        earlier = {key: value for key, value in earlier.items() if key != "member"}  # that of an ensemble
     both = earlier | wishes
     names = Names.of({name: both.get(name) for name in Names.known()})
     known = {*Names.known(), *General.known(), *hyperparameters(names)}

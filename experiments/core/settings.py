@@ -205,7 +205,8 @@ class Settings(General):
         environment = self.names.environment
         words = ["fpo-jax run", environment, *env_options(environment), f"--objective {self.names.objective}"]
         usual_names = parts(Names(environment=environment, objective=self.names.objective))[0].as_dict()
-        usual = resolve(self.names.as_dict()).as_dict() | usual_names
+        usual_member = parts(dataclasses.replace(self.names, member=None))[0].member
+        usual = resolve(self.names.as_dict()).as_dict() | usual_names | {"member": usual_member}
         changed = {name: value for name, value in self.as_dict().items() if value != usual[name]}
         return " ".join([*words, *(option(name, value) for name, value in changed.items())])
 

@@ -100,15 +100,17 @@ class Grid(General):
     def command(self) -> str:
         """Return the command that repeats this sweep."""
         own = ("environment", "objective", "grid")
-        chosen = (*own, "follower", "feedback", "member")
-        recipe, usual = (make_grid({n: getattr(self, n) for n in given}) for given in (own[:2], chosen))
+        chosen, member = (*own, "follower", "feedback", "member"), (*own[:2], "follower")
+        recipe, usual, of_member = (
+            make_grid({n: getattr(self, n) for n in given}) for given in (own[:2], chosen, member)
+        )
         words = ["fpo-jax sweep", self.environment, *env_options(self.environment)]
         words += [f"--objective {','.join(self.objective)}"]
         words += [f"--grid {shlex.quote(f'{name}={_written(values)}')}" for name, values in self.grid.items()]
-        for part in ("follower", "feedback", "member"):
-            words += [f"--{part} {getattr(self, part)}"] * (getattr(self, part) != getattr(recipe, part))
-        before = usual.as_dict()
-        words += [option(name, value) for name, value in self.as_dict().items() if value != before[name]]
+        for part, before in (("follower", recipe), ("feedback", recipe), ("member", of_member)):
+            words += [f"--{part} {getattr(self, part)}"] * (getattr(self, part) != getattr(before, part))
+        others = usual.as_dict()
+        words += [option(name, value) for name, value in self.as_dict().items() if value != others[name]]
         return " ".join(words)
 
 

@@ -52,16 +52,12 @@ def test_standard_plus_steering_is_the_gradient_of_F_on_preferences(contextual_s
 
 
 def test_two_labels_of_one_parameter_have_a_closed_form():
-    # r = φ at both arms, of weights w and 1 − w. φ = m / (1 + λ) with m = w y_0 + (1 − w) y_1, and every label
+    # r = φ at both arms, of weights w and 1 − w. φ = m / (1 + λ) with m = w y_0 + (1 − w) y_1, and each label
     # moves by β (φ − y_i): y_0 − y_1 shrinks by 1 − β, and m by 1 − β + β / (1 + λ). After t updates
     # φ_t = (1 − β λ / (1 + λ))^t m_0 / (1 + λ), and y_0 − y_1 = (1 − β)^t (U_0 − U_1).
     game = BanditGame(Arm(jnp.ones((2, 1)), jnp.array([0.2, 0.9]), jnp.zeros(2)), 0.0)
-    follower, key, beta, ridge = (
-        DataSmoothing(ridge=0.25, alpha=1.0, smoothing=0.3),
-        jax.random.key(0),
-        0.3,
-        0.25,
-    )
+    beta, ridge, key = 0.3, 0.25, jax.random.key(0)
+    follower = DataSmoothing(ridge=ridge, alpha=1.0, smoothing=beta)
     theta = jnp.array([0.4, -0.3])
     model = follower.init(game, theta, jnp.zeros(1), key)
     start = np.asarray(jax.nn.softmax(theta)) @ [0.2, 0.9]
@@ -82,12 +78,12 @@ def three_arms():
 
 
 def test_on_three_arms_a_pair_that_is_seldom_seen_is_believed_less():
-    # The paper's hard case in small: arms 0 and 1 are compared often, of arm 2 there are few pairs, which it
-    # wins for certain. By symmetry φ = (−a, −a, 2a), m = 3a. With pairs of both orders, of weight v = 2 · .01 ·
-    # .99 between arm 2 and the others in all, the slope of the loss along (−1, −1, 2) is
+    # After the paper's three arms: two are compared often; the third seldom, and then it wins nearly for
+    # certain. By symmetry φ = (−a, −a, 2a), m = 3a. With pairs of both orders, of weight v = 2 · .01 · .99
+    # between arm 2 and the others in all, the slope of the loss along (−1, −1, 2) is
     #     3 v (σ(3a) − y) + 2 λ · 6 a = 0,
-    # where y = σ(1.5 / .25) is the soft label at first, and y ← (1 − β) y + β σ(3a) after each update. Pairs of
-    # equal arms have label ½ and margin 0 throughout.
+    # where y = σ(1.5 / .25) is the soft label at first, and y ← (1 − β) y + β σ(3a) after each update. Pairs
+    # of equal arms have label ½ and margin 0 throughout.
     game, ridge, beta = three_arms(), 1e-4, 0.5
     follower = DataSmoothing(ridge=ridge, alpha=1.0, smoothing=beta, feedback=Preferences())
     theta, key, v = jnp.log(jnp.array([0.495, 0.495, 0.01])), jax.random.key(0), 2 * 0.01 * 0.99

@@ -69,9 +69,8 @@ def test_the_fit_is_that_of_the_normal_equations_moved(key):
     pi, reference = np.asarray(jax.nn.softmax(theta)), np.asarray(game.offline().w)
     mu = 0.7 * reference + 0.3 * pi
     right = g.T @ (mu * u) - 0.2 * (pi - reference) @ g
-    np.testing.assert_allclose(
-        model.phi, np.linalg.solve((g.T * mu) @ g + 0.1 * np.eye(2), right), rtol=1e-11
-    )
+    left = (g.T * mu) @ g + 0.1 * np.eye(2)
+    np.testing.assert_allclose(model.phi, np.linalg.solve(left, right), rtol=1e-11)
 
 
 def test_without_pessimism_it_is_the_plain_best_response(key):
