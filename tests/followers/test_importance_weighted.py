@@ -35,8 +35,8 @@ def test_standard_plus_steering_is_the_gradient_of_F(alpha, key):
 
 
 def test_without_new_labels_the_policy_steers_by_the_weights_alone():
-    # r = φ at either arm, so that φ⁺ = E_w[U] / (1 + λ) with w = π where no ratio is clipped: F = φ⁺, ∂J/∂θ = 0,
-    # and steering = Σ_i U_i ∂π_i/∂θ_j / (1 + λ) = π_j (U_j − E_π[U]) / (1 + λ).
+    # r = φ at either arm, so that φ⁺ = E_w[U] / (1 + λ) with w = π where no ratio is clipped: F = φ⁺, whose
+    # ∂J/∂θ = 0, and steering = Σ_i U_i ∂π_i/∂θ_j / (1 + λ) = π_j (U_j − E_π[U]) / (1 + λ).
     follower, key = ImportanceWeighted(ridge=0.25, alpha=0.0, clip=10.0), jax.random.key(0)
     theta, u = jnp.array([0.3, -0.2]), np.array([0.2, 0.8])
     model = follower.init(TWO, theta, jnp.zeros(1), key)
