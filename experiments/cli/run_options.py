@@ -116,15 +116,20 @@ def _setting_fields(chosen: Settings, with_record: bool) -> list[Field]:
     fields = Names.known() | General.known()
     environment = fields.pop("environment")
     fields = {name: field for name, field in fields.items() if name in defaults}
-    fields |= {name: field for name, (field, _) in hyperparameters(chosen.names).items()}
+    own = {name: field for name, (field, _) in hyperparameters(chosen.names).items()}
+    fields |= own
     helps = {name: f"{field.metadata['help']}; {allowed_values(field)}" for name, field in fields.items()}
     if not with_record:
         del helps["record"]
+    kinds: dict[str, Any] = {  # some may be left out, which None says
+        name: field.metadata["kind"] | None if name in own and field.default is None else type(defaults[name])
+        for name, field in fields.items()
+    }
     kind = Annotated[str, tyro.conf.Positional, tyro.conf.arg(help=allowed_values(environment))]
     return [
         ("environment", kind, dataclasses.field(default=chosen.names.environment)),
         Option("env", str | None, env_files.HELP, None).field(),
-        *(Option(name, type(defaults[name]), help, defaults[name]).field() for name, help in helps.items()),
+        *(Option(name, kinds[name], help, defaults[name]).field() for name, help in helps.items()),
         Option("config", Path | None, "config.json of an earlier run, to start from", None).field(),
     ]
 
