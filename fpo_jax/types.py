@@ -141,6 +141,9 @@ class Follower(ABC):
 
     alpha: float  # share of on-policy data in the training mix
     feedback: Feedback  # what it is trained on
+    by_items: ClassVar[bool] = True
+    """Whether its loss is E[ℓ] over items of the policy at their weights and others that do not depend on it,
+    and a regulariser: then a response acts on φ⁺ through its own items alone."""
 
     @abstractmethod
     def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
@@ -194,6 +197,13 @@ class Follower(ABC):
         when it draws its instance.
         """
         return game
+
+    def check_start(self, reward_model: RewardModel) -> None:
+        """Raise an InputError where the reward models that runs begin with, [run, ...], cannot serve.
+
+        Their values are known, not traced. By default all can.
+        """
+        return
 
     def remembered(self, reward_model: RewardModel) -> Responses | None:
         """Return the items of its own that the follower keeps between updates, or None if it keeps none."""

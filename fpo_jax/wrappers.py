@@ -5,11 +5,15 @@ responds, and all that follows from it (`sample`, `deployed`, `compare`), is cha
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float
 
+from fpo_jax.hyperparameters import choice, count, real
+from fpo_jax.numerics.keys import named_key
 from fpo_jax.types import Game, Key, Phi, Response, Responses, Scalar, Theta
 
 
@@ -151,3 +155,76 @@ class DetachedUtility(SamePolicy):
 def as_known(game: Game, utility: str) -> Game:
     """Return the game as a leader knows it that uses U so: with ∂U/∂y if "differentiated", else without."""
     return game if utility == "differentiated" else DetachedUtility(game=game)
+
+
+COMBINED = ("mean", "worst", "uncertainty", "weights")
+"""How the rewards of several members make one."""
+
+
+@struct.dataclass
+class Ensembled(SamePolicy):
+    """The same game to a reward model of several members: φ has a leading axis [members] (ours).
+
+    Its reward combines those of the members, r_i:
+
+        mean          mean r_i
+        worst         min r_i                                   (Coste et al., arXiv 2310.02743)
+        uncertainty   mean r_i − disagreement · Var_i r_i       (the same)
+        weights       r of the mean of their parameters         (WARM, arXiv 2401.12187)
+
+    The variance divides by their number. Nothing is detached; where several members are the worst, they share
+    the gradient. Norms and inner products of gradients are those of the combined reward, by the parameters of
+    all members.
+    """
+
+    members: int = count(4, "reward models", low=2)
+    combine: str = choice("mean", "how their rewards make one", COMBINED)
+    disagreement: float = real(1.0, "price of their variance", low=0.0)
+    differ: str = choice("data", "in what they differ", ("data", "start"))
+
+    def init(self, key: Key) -> tuple[Theta, Phi]:
+        """Return θ₀, and φ₀ of every member: the same for all, or drawn anew for each."""
+        theta, phi = self.game.init(key)
+        if self.differ == "data":
+            return theta, jax.tree.map(lambda leaf: jnp.stack([leaf] * self.members), phi)
+        keys = jax.random.split(named_key(key, "members"), self.members)
+        return theta, jax.vmap(lambda own: self.game.init(own)[1])(keys)
+
+    def combined(self, combine: str, disagreement: float | Scalar) -> "Ensembled":
+        """Return the same members, whose rewards are combined otherwise."""
+        return self.replace(combine=combine, disagreement=disagreement)  # type: ignore[attr-defined]
+
+    def members_rewards(self, phi: Phi, y: Response) -> Float[Array, " members"]:
+        """Return r_i(y) of every member."""
+        return jax.vmap(lambda own: self.game.reward(own, y))(phi)
+
+    def reward(self, phi: Phi, y: Response) -> Scalar:
+        """Return what the members' rewards make together."""
+        if self.combine == "weights":
+            return self.game.reward(jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), phi), y)
+        rewards = self.members_rewards(phi, y)
+        if self.combine == "worst":
+            return jnp.min(rewards)
+        if self.combine == "uncertainty":
+            return jnp.mean(rewards) - self.disagreement * jnp.var(rewards)
+        return jnp.mean(rewards)
+
+    reward_and_norm = Game.reward_and_norm
+    gradient_features = Game.gradient_features
+    tangent_kernel = Game.tangent_kernel
+
+
+def ensembled(game: Game) -> Ensembled | None:
+    """Return the ensemble's game in this one, behind whatever else is changed of it, or None."""
+    while isinstance(game, Wrapper) and not isinstance(game, Ensembled):
+        game = game.game
+    return game if isinstance(game, Ensembled) else None
+
+
+def with_ensembled(game: Game, change: Callable[[Ensembled], Game]) -> Game:
+    """Return the game with another in place of the ensemble's in it; without one, the game itself."""
+    if isinstance(game, Ensembled):
+        return change(game)
+    if not isinstance(game, Wrapper):
+        return game
+    return game.replace(game=with_ensembled(game.game, change))  # type: ignore[attr-defined]

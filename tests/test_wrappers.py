@@ -7,13 +7,27 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpo_jax.envs.bandit import Bandit
+from fpo_jax import Exact, Gradient
+from fpo_jax.envs.bandit import Bandit, BanditGame
 from fpo_jax.envs.linear import Linear
+from fpo_jax.followers import Ensemble
 from fpo_jax.types import Game
-from fpo_jax.wrappers import DetachedUtility, OtherPolicy, SamePolicy, Wrapper, as_known
+from fpo_jax.wrappers import (
+    DetachedUtility,
+    Ensembled,
+    OtherPolicy,
+    SamePolicy,
+    Wrapper,
+    as_known,
+    ensembled,
+)
+from tests.helpers import away_from_the_start, draw
 
 HOW_IT_RESPONDS = {"respond", "sample", "deployed", "compare"}
 """Changed together or not at all; and `draw`, which is that of `Game`: one instance is drawn already."""
+
+
+ARMS, ACTION = Bandit(ordinary=5, planted=2), Linear(dimension=4)
 
 
 def public(owner):
@@ -65,3 +79,67 @@ def test_a_leader_knows_the_slope_of_utility_only_where_it_differentiates_it():
     assert as_known(game, "differentiated") is game
     for use in ("detached", "value"):
         assert as_known(game, use) == DetachedUtility(game=game)
+
+
+def test_combined_rewards_are_their_formulas(key):
+    game, phi = draw(ARMS, key), jax.random.normal(key, (3, 2))
+    each = np.asarray(phi) @ np.asarray(game.arms.features).T  # [member, arm]
+    expected = {
+        "mean": each.mean(axis=0),
+        "worst": each.min(axis=0),
+        "uncertainty": each.mean(axis=0) - 0.7 * each.var(axis=0),
+        "weights": np.asarray(phi).mean(axis=0) @ np.asarray(game.arms.features).T,
+    }
+    for combine, rewards in expected.items():
+        faced = Ensemble(members=3, combine=combine, disagreement=0.7).faced(game)
+        found = jax.vmap(lambda y: faced.reward(phi, y))(game.arms)  # noqa: B023
+        np.testing.assert_allclose(found, rewards, rtol=1e-13)
+    np.testing.assert_allclose(
+        faced.members_rewards(phi, jax.tree.map(lambda x: x[4], game.arms)), each[:, 4]
+    )
+
+
+def test_the_worst_of_members_that_are_alike_is_the_plain_reward(key):
+    game, phi = draw(ARMS, key), jnp.array([0.4, -0.3])
+    faced = Ensemble(members=3, combine="worst").faced(game)
+    alike = jnp.stack([phi] * 3)
+    found = jax.vmap(lambda y: faced.reward(alike, y))(game.arms)
+    np.testing.assert_array_equal(found, jax.vmap(lambda y: game.reward(phi, y))(game.arms))
+
+
+def test_norms_and_inner_products_are_those_of_the_combined_reward(key):
+    # ∇_φ_i mean = g/n for each of n members: ‖·‖² = ‖g‖²/n, ⟨·, ·⟩ = g·g'/n, and all of it flattened.
+    game = draw(ARMS, key)
+    faced, phi = Ensemble(members=3).faced(game), jax.random.normal(key, (3, 2))
+    y, other = (jax.tree.map(lambda leaf: leaf[i], game.arms) for i in (1, 6))  # noqa: B023
+    g, h = np.asarray(y.features), np.asarray(other.features)
+    np.testing.assert_allclose(faced.reward_and_norm(phi, y)[1], g @ g / 3, rtol=1e-13)
+    np.testing.assert_allclose(faced.tangent_kernel(phi, y, other), g @ h / 3, rtol=1e-13)
+    np.testing.assert_allclose(faced.gradient_features(phi, y), np.tile(g / 3, 3), rtol=1e-13)
+
+
+def test_a_game_is_faced_once(key):
+    follower, game = Ensemble(members=3), draw(ARMS, key)
+    once = follower.faced(game)
+    again = follower.faced(once)
+    assert isinstance(again.game, BanditGame)
+    assert jax.tree.structure(again) == jax.tree.structure(once)
+    # also behind other wrappers, whose change members see
+    behind = DetachedUtility(game=once)
+    assert ensembled(behind) is once
+    assert not isinstance(follower.faced(behind).game.game, Ensembled)
+    assert ensembled(game) is None
+
+
+def test_members_see_what_else_is_changed_of_the_game(key):
+    # Without ∂U/∂y exact foresight of a continuous action is another gradient; with two members, too.
+    follower = Ensemble(members=2, differ="start", member=Gradient(rm_lr=0.05))
+    game = follower.faced(ACTION)
+    theta, model = away_from_the_start(game, follower, key)
+    known, detached = (
+        Exact(utility=use).estimate(game, follower, theta, model, key).gradient
+        for use in ("differentiated", "detached")
+    )
+    slope = jax.grad(ACTION.utility)(theta)
+    # F = r̄ − 2 lr (r̄ − U) ‖y‖²: the two differ by 2 lr ‖y‖² ∇U
+    np.testing.assert_allclose(known - detached, 2 * 0.05 * (theta @ theta) * slope, rtol=1e-9)

@@ -77,6 +77,7 @@ def _of_environments(known: Mapping[str, Any], extra: Sequence[Option]) -> type:
     def options(environment: str) -> Iterator[tuple[str, Any, Any]]:
         for group, singular in _CHOSEN.items():
             yield singular, Literal[tuple(known[group])], next(iter(known[group]))
+        yield "member", Literal[tuple(known["followers"])], next(iter(known["followers"]))
         yield "env", Path | None, None
         yield "config", Path | None, None
         for option in [*general, *extra]:

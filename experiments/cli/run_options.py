@@ -57,6 +57,7 @@ class _Parts:
     follower: str | None = None
     differentiator: str | None = None
     feedback: str | None = None
+    member: str | None = None
     env: str | None = None
     config: Path | None = None
 
@@ -114,15 +115,21 @@ def _setting_fields(chosen: Settings, with_record: bool) -> list[Field]:
     defaults = chosen.as_dict()
     fields = Names.known() | General.known()
     environment = fields.pop("environment")
-    fields |= {name: field for name, (field, _) in hyperparameters(chosen.names).items()}
+    fields = {name: field for name, field in fields.items() if name in defaults}
+    own = {name: field for name, (field, _) in hyperparameters(chosen.names).items()}
+    fields |= own
     helps = {name: f"{field.metadata['help']}; {allowed_values(field)}" for name, field in fields.items()}
     if not with_record:
         del helps["record"]
+    kinds: dict[str, Any] = {  # some may be left out, which None says
+        name: field.metadata["kind"] | None if name in own and field.default is None else type(defaults[name])
+        for name, field in fields.items()
+    }
     kind = Annotated[str, tyro.conf.Positional, tyro.conf.arg(help=allowed_values(environment))]
     return [
         ("environment", kind, dataclasses.field(default=chosen.names.environment)),
         Option("env", str | None, env_files.HELP, None).field(),
-        *(Option(name, type(defaults[name]), help, defaults[name]).field() for name, help in helps.items()),
+        *(Option(name, kinds[name], help, defaults[name]).field() for name, help in helps.items()),
         Option("config", Path | None, "config.json of an earlier run, to start from", None).field(),
     ]
 
@@ -131,6 +138,8 @@ def _applicable(earlier: dict[str, Any], wishes: dict[str, Any]) -> dict[str, An
     """Drop from earlier settings what a new choice of parts has no use for."""
     if not earlier or all(earlier.get(k) == wishes.get(k, earlier.get(k)) for k in Names.known()):
         return earlier
+    if wishes.get("follower", earlier.get("follower")) != earlier.get("follower"):
+        earlier = {key: value for key, value in earlier.items() if key != "member"}  # that of an ensemble
     both = earlier | wishes
     names = Names.of({name: both.get(name) for name in Names.known()})
     known = {*Names.known(), *General.known(), *hyperparameters(names)}

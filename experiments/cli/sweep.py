@@ -33,6 +33,8 @@ class SweepOptions:
     """How the leader differentiates; autodiff when not given."""
     feedback: str | None = None
     """What the reward model is trained on; the recipe decides when not given."""
+    member: str | None = None
+    """How each model of an ensemble is retrained; the recipe decides when not given."""
     seeds: int | None = None
     """Seeds of each cell, the same in all; an integer >= 1; 64 when not given."""
     seed: int | None = None

@@ -23,7 +23,7 @@ from fpo_jax.experiments.core.declared import Declared, as_written, option
 from fpo_jax.experiments.core.env_files import env_options, origin, without_origin
 from fpo_jax.experiments.core.json_files import NotJson, document
 from fpo_jax.feedback import FEEDBACKS
-from fpo_jax.followers import FOLLOWERS
+from fpo_jax.followers import FOLLOWERS, Ensemble
 from fpo_jax.hyperparameters import REQUIRED, choice, count, declared, validate
 from fpo_jax.leader import Leader
 from fpo_jax.numerics.differentiators import DIFFERENTIATORS
@@ -34,23 +34,33 @@ from fpo_jax.types import Environment, Follower, Recipe
 PRECISIONS = ("float32", "float64")
 RECORDS: dict[str, Record] = {"full": full_record, "outcome": outcome}
 """What a run writes down: the exact steering term besides the outcome, or the outcome alone."""
+MEMBERS = {name: cls for name, cls in FOLLOWERS.items() if not issubclass(cls, Ensemble)}
+"""Followers of which an ensemble may have several."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Names(Declared):
-    """The parts a run is put together from, by name; follower and feedback are the recipe's where None."""
+    """The parts a run is put together from, by name; follower and feedback are the recipe's where None.
+
+    So is the member of an ensemble; without one, there is none.
+    """
 
     environment: str = choice(REQUIRED, "where the policy is trained", ENVIRONMENTS)
     objective: str = choice("myopic", "what the leader, the policy, ascends", OBJECTIVES)
     follower: str | None = choice(None, "how the reward model is retrained", FOLLOWERS)
     differentiator: str = choice("autodiff", "how the leader differentiates", DIFFERENTIATORS)
     feedback: str | None = choice(None, "what the reward model is trained on", FEEDBACKS)
+    member: str | None = choice(None, "how each model of an ensemble is retrained", MEMBERS)
 
     def __post_init__(self) -> None:
         file = f"{self.environment}.py"
         if self.environment not in [*ENVIRONMENTS] and _is_file(file):
             raise InputError("environment", self.environment, f"given by its file, --env {file}")
         super().__post_init__()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the names; without an ensemble, it has no member."""
+        return {name: value for name, value in super().as_dict().items() if (name, value) != ("member", None)}
 
 
 def _is_file(name: str) -> bool:
@@ -73,7 +83,7 @@ class General(Declared):
 
 
 class Parts(NamedTuple):
-    """The classes behind the names."""
+    """The classes behind the names; without an ensemble, it has no member."""
 
     environment: Any
     leader: Any
@@ -81,18 +91,26 @@ class Parts(NamedTuple):
     differentiator: Any
     follower: Any
     feedback: Any
+    member: Any
 
 
 def parts(names: Names) -> tuple[Names, Parts, Recipe]:
     """Look up the classes behind the names.
 
     Returns:
-        The names with follower and feedback filled in, the classes, and the environment's recipe.
+        The names with follower, feedback and member filled in, the classes, and the environment's recipe.
+
+    Raises:
+        InputError: when there is a member and no ensemble.
     """
     environment = ENVIRONMENTS[names.environment]
     recipe: Recipe = environment.recipe
     follower, feedback = names.follower or recipe.follower, names.feedback or recipe.feedback
-    names = dataclasses.replace(names, follower=follower, feedback=feedback)
+    is_ensemble = issubclass(FOLLOWERS[follower], Ensemble)
+    if names.member and not is_ensemble:
+        raise InputError("member", names.member, "left out, unless the follower is an ensemble")
+    member = names.member or recipe.follower if is_ensemble else None
+    names = dataclasses.replace(names, follower=follower, feedback=feedback, member=member)
     found = Parts(
         environment,
         Leader,
@@ -100,6 +118,7 @@ def parts(names: Names) -> tuple[Names, Parts, Recipe]:
         DIFFERENTIATORS[names.differentiator],
         FOLLOWERS[follower],
         FEEDBACKS[feedback],
+        FOLLOWERS[member] if member else None,
     )
     return names, found, recipe
 
@@ -117,12 +136,13 @@ def hyperparameters(names: Names) -> dict[str, tuple[dataclasses.Field, Any]]:
     spoken |= {name: value for name, value in recipe.objective.items() if name in own}
     if names.objective in recipe.weights:
         spoken["weight"] = recipe.weights[names.objective]
-    if names.follower == recipe.follower:
+    trained = classes.member or classes.follower
+    if issubclass(trained, FOLLOWERS[recipe.follower]):
         spoken |= recipe.settings
     if names.feedback == recipe.feedback:
         spoken |= recipe.annotator
     table: dict[str, tuple[dataclasses.Field, Any]] = {}
-    for owner in classes:
+    for owner in filter(None, classes):
         for field in declared(owner):
             if field.name in table:
                 raise InputError(
@@ -165,7 +185,11 @@ class Settings(General):
 
         objective, differentiator = make(classes.objective), make(classes.differentiator)
         leader = make(classes.leader, objective=objective, differentiator=differentiator)
-        follower = make(classes.follower, feedback=make(classes.feedback))
+        feedback = make(classes.feedback)
+        if classes.member:
+            follower = make(classes.follower, member=make(classes.member, feedback=feedback))
+        else:
+            follower = make(classes.follower, feedback=feedback)
         return make(classes.environment), leader, follower
 
     def static(self) -> dict[str, Any]:
@@ -181,7 +205,8 @@ class Settings(General):
         environment = self.names.environment
         words = ["fpo-jax run", environment, *env_options(environment), f"--objective {self.names.objective}"]
         usual_names = parts(Names(environment=environment, objective=self.names.objective))[0].as_dict()
-        usual = resolve(self.names.as_dict()).as_dict() | usual_names
+        usual_member = parts(dataclasses.replace(self.names, member=None))[0].member
+        usual = resolve(self.names.as_dict()).as_dict() | usual_names | {"member": usual_member}
         changed = {name: value for name, value in self.as_dict().items() if value != usual[name]}
         return " ".join([*words, *(option(name, value) for name, value in changed.items())])
 

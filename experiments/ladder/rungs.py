@@ -19,8 +19,8 @@ def ladder_of(recipe: Recipe, horizon: int, scale: float | None) -> dict[str, Ob
         own = {field.name for field in declared(OBJECTIVES[name])}
         return OBJECTIVES[name](**{key: value for key, value in spoken.items() if key in own})
 
-    # nothing to add; another horizon; names for two others; a step that is no gradient of F
-    left_out = ("myopic", "limit", "fpo", "informed", "best-of")
+    # nothing to add; another horizon; names for two others; a step that is no gradient of F; another J
+    left_out = ("myopic", "limit", "fpo", "informed", "best-of", "ensemble")
     ladder = {name: make(name) for name in OBJECTIVES if name not in left_out}
     exact = Exact(horizon=horizon)  # the reference is dF/dθ itself, whatever the leader may know of it
     if ladder["exact"] != exact:

@@ -38,7 +38,7 @@ class Grid(General):
         objective: names of the methods, the first axis.
         grid: values of each hyperparameter that is varied, an axis each. A method that does not have one of
             them is run once, and stands for all of its values.
-        follower, differentiator, feedback: as for a run.
+        follower, differentiator, feedback, member: as for a run.
         every: iterations from one entry to the next.
     """
 
@@ -48,6 +48,7 @@ class Grid(General):
     follower: str
     differentiator: str
     feedback: str
+    member: str | None
     every: int
 
     @property
@@ -91,22 +92,25 @@ class Grid(General):
     def as_dict(self) -> dict[str, Any]:
         """Return all settings, the contents of `config.json`."""
         grid = {name: list(values) for name, values in self.grid.items()}
-        names = {name: getattr(self, name) for name in ("follower", "differentiator", "feedback")}
+        parts = ("follower", "differentiator", "feedback", *(["member"] if self.member else []))
+        names = {name: getattr(self, name) for name in parts}
         own = {"environment": self.environment, "objective": list(self.objective), "grid": grid, **names}
         return own | super().as_dict() | {"every": self.every} | origin(self.environment)
 
     def command(self) -> str:
         """Return the command that repeats this sweep."""
         own = ("environment", "objective", "grid")
-        chosen = (*own, "follower", "feedback")
-        recipe, usual = (make_grid({n: getattr(self, n) for n in given}) for given in (own[:2], chosen))
+        chosen, member = (*own, "follower", "feedback", "member"), (*own[:2], "follower")
+        recipe, usual, of_member = (
+            make_grid({n: getattr(self, n) for n in given}) for given in (own[:2], chosen, member)
+        )
         words = ["fpo-jax sweep", self.environment, *env_options(self.environment)]
         words += [f"--objective {','.join(self.objective)}"]
         words += [f"--grid {shlex.quote(f'{name}={_written(values)}')}" for name, values in self.grid.items()]
-        for part in ("follower", "feedback"):
-            words += [f"--{part} {getattr(self, part)}"] * (getattr(self, part) != getattr(recipe, part))
-        before = usual.as_dict()
-        words += [option(name, value) for name, value in self.as_dict().items() if value != before[name]]
+        for part, before in (("follower", recipe), ("feedback", recipe), ("member", of_member)):
+            words += [f"--{part} {getattr(self, part)}"] * (getattr(self, part) != getattr(before, part))
+        others = usual.as_dict()
+        words += [option(name, value) for name, value in self.as_dict().items() if value != others[name]]
         return " ".join(words)
 
 
@@ -150,8 +154,8 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
     points = math.prod([len(objectives), *map(len, grid.values())])
     if points > MOST_POINTS:
         raise InputError("grid", f"{points} points", f"of at most {MOST_POINTS} points")
-    usual = resolve({name: given.get(name) for name in ("environment", "follower", "feedback")})
-    given |= {"follower": usual.names.follower, "feedback": usual.names.feedback}
+    usual = resolve({name: given.get(name) for name in ("environment", "follower", "feedback", "member")})
+    given |= {name: getattr(usual.names, name) for name in ("follower", "feedback", "member")}
     given |= {"objective": tuple(objectives), "grid": grid}
     given = {"steps": usual.steps, "every": 1, **given}
     made = Grid(**given)

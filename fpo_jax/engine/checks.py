@@ -84,7 +84,7 @@ def check_players(
     if isinstance(every, bool) or not isinstance(every, int) or every < 1 or steps % every:
         raise InputError("every", every, f"an integer >= 1 that divides the {steps} iterations")
     if initial is not None:
-        _check_initial(environment, keys, initial)
+        _check_initial(environment, follower, keys, initial)
 
 
 def require_new_methods(player: object) -> None:
@@ -112,6 +112,7 @@ def check_beginning(
     require_new_methods(beginning.game)
     if is_traced((beginning, objective, follower, keys)):
         return
+    follower.check_start(beginning.state.reward_model)
     found = call(first_run, beginning, checked(objective), follower, keys)
     responses, data, offline, residual, value = jax.device_get(found)
     check_weights(responses.sample)
@@ -139,9 +140,12 @@ def checked(objective: Objective) -> Objective | None:
 
 
 def _check_initial(
-    environment: Environment | Game, keys: Key | jax.ShapeDtypeStruct, initial: tuple[Theta, Phi]
+    environment: Environment | Game,
+    follower: Follower,
+    keys: Key | jax.ShapeDtypeStruct,
+    initial: tuple[Theta, Phi],
 ) -> None:
-    own = jax.eval_shape(lambda keys: environment.draw(keys[0]).init(keys[0]), keys)
+    own = jax.eval_shape(lambda keys: follower.faced(environment.draw(keys[0])).init(keys[0]), keys)
     for name, given, expected in zip(("theta", "phi"), initial, own, strict=True):
         shapes = jax.tree.map(jnp.shape, given), jax.tree.map(jnp.shape, expected)
         if shapes[0] != shapes[1]:

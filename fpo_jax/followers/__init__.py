@@ -5,11 +5,40 @@ hyperparameters only; what changes between updates is in the `RewardModel` that 
 """
 
 from fpo_jax.followers.best_response import BestResponse, Converged
+from fpo_jax.followers.centred import Centred
+from fpo_jax.followers.data_smoothing import DataSmoothing
+from fpo_jax.followers.ensemble import Ensemble
 from fpo_jax.followers.gradient import Gradient
+from fpo_jax.followers.importance_weighted import ImportanceWeighted
 from fpo_jax.followers.optax import Optax
+from fpo_jax.followers.optimistic_fit import OptimisticFit
+from fpo_jax.followers.pessimistic_fit import PessimisticFit
 from fpo_jax.hyperparameters import catalogue
 
-FOLLOWERS = catalogue(Gradient, Optax, BestResponse, Converged)
+FOLLOWERS = catalogue(
+    Gradient,
+    Optax,
+    BestResponse,
+    Converged,
+    ImportanceWeighted,
+    PessimisticFit,
+    OptimisticFit,
+    DataSmoothing,
+    Centred,
+    Ensemble,
+)
 """Every follower class by the name a user types."""
 
-__all__ = ["FOLLOWERS", "BestResponse", "Converged", "Gradient", "Optax"]
+__all__ = [
+    "FOLLOWERS",
+    "BestResponse",
+    "Centred",
+    "Converged",
+    "DataSmoothing",
+    "Ensemble",
+    "Gradient",
+    "ImportanceWeighted",
+    "Optax",
+    "OptimisticFit",
+    "PessimisticFit",
+]

@@ -53,12 +53,16 @@ class BestResponse(Follower):
         anchor = phi if self.anchored else jax.tree.map(jnp.zeros_like, phi)
         return self.update(game, theta, RewardModel(phi, memory=anchor), key)
 
+    def anchor(self, reward_model: RewardModel) -> Phi:
+        """Return φ_a, which is all that is remembered."""
+        return reward_model.memory
+
     @_traced_once
     def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
         """Return the best response to π_θ, whatever φ was before."""
         loss = self.loss(game, theta, reward_model, key)
         if self.feedback.quadratic:
-            start, unravel = ravel_pytree(reward_model.memory)
+            start, unravel = ravel_pytree(self.anchor(reward_model))
             found = _stationary(loss, start, _newton_step)
         else:
             from fpo_jax.numerics import roots
@@ -73,7 +77,7 @@ class BestResponse(Follower):
         Infinite where the Hessian is so near to singular that rounding decides where its minimiser lies.
         """
         loss = self.loss(game, theta, reward_model, key)
-        phi, anchor = (ravel_pytree(p)[0] for p in (reward_model.phi, reward_model.memory))
+        phi, anchor = (ravel_pytree(p)[0] for p in (reward_model.phi, self.anchor(reward_model)))
         relative = relative_slope(jax.grad(loss), phi, anchor)
         return jnp.where(jnp.isfinite(trust(jax.hessian(loss)(anchor))), relative, jnp.inf)
 
@@ -95,7 +99,7 @@ class BestResponse(Follower):
     ) -> Callable[[jax.Array], jax.Array]:
         """Return the regularised loss L(θ, ·) as a function of the flattened φ."""
         data = self.training(game, theta, reward_model, key).items
-        anchor, unravel = ravel_pytree(reward_model.memory)
+        anchor, unravel = ravel_pytree(self.anchor(reward_model))
 
         def loss(phi: jax.Array) -> jax.Array:
             fit = follower_loss(game, unravel(phi), data, self.feedback)

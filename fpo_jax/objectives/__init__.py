@@ -13,6 +13,7 @@ In environments whose responses do not depend on θ (a bandit) the three coincid
 from fpo_jax.hyperparameters import catalogue
 from fpo_jax.objectives.best_of_n import BestOf
 from fpo_jax.objectives.effective_reward import EffectiveReward
+from fpo_jax.objectives.ensemble import Ensemble
 from fpo_jax.objectives.exact import Exact, FirstOrder, Limit
 from fpo_jax.objectives.gradient_norm import GradientNorm
 from fpo_jax.objectives.held import ChiSquared, Kl
@@ -47,6 +48,7 @@ OBJECTIVES = catalogue(
     ChiSquared,
     GradientNorm,
     Shaped,
+    Ensemble,
 )
 """The ladder of approximations, from iterative RLHF over the exact routes down to the practical penalty; then
 what else is in use against an over-optimised reward model."""
@@ -56,6 +58,7 @@ __all__ = [
     "BestOf",
     "ChiSquared",
     "EffectiveReward",
+    "Ensemble",
     "Exact",
     "FirstOrder",
     "Fpo",

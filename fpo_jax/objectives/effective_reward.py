@@ -10,7 +10,9 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
+from fpo_jax.errors import InputError
 from fpo_jax.expect import expect, item_loss
+from fpo_jax.hyperparameters import kebab
 from fpo_jax.objectives.implicit import Implicit, minimised_loss
 from fpo_jax.steering import foresight_keys
 from fpo_jax.types import (
@@ -70,6 +72,9 @@ class EffectiveReward(Implicit):
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> tuple[Callable[[PyTree], Scalar], Cost]:
         """Return r̃ as a function of one item of the follower's feedback, and the cost of the solve."""
+        if not follower.by_items:
+            allowed = "one trained on items of the policy and nothing else of it, for an effective reward"
+            raise InputError("follower", kebab(type(follower).__name__), allowed)
         at = self.linearise(game, follower, theta, reward_model, key)
         feedback = follower.feedback
         share = policy_share(follower, game, theta, reward_model, foresight_keys(key).data)

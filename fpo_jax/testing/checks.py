@@ -62,8 +62,11 @@ def check_game(environment: Environment | Game, key: Key | None = None) -> None:
 
 
 @jax.jit
-def _instance(environment: Environment | Game, key: Key) -> tuple[Game, tuple[Theta, Phi]]:
+def _instance(
+    environment: Environment | Game, key: Key, follower: Follower | None = None
+) -> tuple[Game, tuple[Theta, Phi]]:
     game = at_precision(environment, "float64").draw(named_key(key, "instance"))
+    game = game if follower is None else follower.faced(game)
     return at_precision((game, game.init(named_key(key, "initial parameters"))), "float64")
 
 
@@ -97,7 +100,7 @@ def check_decomposition(
     """
     key = jax.random.key(0) if key is None else key
     with jax.enable_x64(True):
-        game, (theta, phi) = _instance(environment, key)
+        game, (theta, phi) = _instance(environment, key, follower)
         theta = _perturbed(theta, named_key(key, "random theta"))
 
         @jax.jit

@@ -229,3 +229,27 @@ def test_figures_need_no_display(tmp_path):
     environment |= {"MPLBACKEND": "TkAgg", "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True)
     assert {path.name for path in tmp_path.iterdir()} == {"drawn.png", "drawn.pdf"}
+
+
+def test_an_ensemble_runs_again_from_its_folder(capsys, tmp_path):
+    ensemble = ["--follower", "ensemble", "--members", "2", "--combine", "worst", "--label-budget", "9"]
+    wishes = [*ensemble, "--member", "pessimistic-fit", "--steps", "3", "--seeds", "2", "--ordinary", "4"]
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert call(capsys, "run", "bandit", *wishes, "--out", first)[0] == 0
+    written = json.loads((first / "config.json").read_text(encoding="utf-8"))
+    named = {name: written[name] for name in ("follower", "member", "members", "label_budget", "ridge")}
+    assert named == {
+        "follower": "ensemble",
+        "member": "pessimistic-fit",
+        "members": 2,
+        "label_budget": 9,
+        "ridge": 0.1,  # of the recipe
+    }
+    assert call(capsys, "run", "--config", first / "config.json", "--out", second)[0] == 0
+    a, b = np.load(first / "metrics.npz"), np.load(second / "metrics.npz")
+    np.testing.assert_array_equal(a["true_utility"], b["true_utility"])
+    # another follower leaves the members behind
+    status, _, err = call(
+        capsys, "run", "--config", first / "config.json", "--follower", "gradient", "--json"
+    )
+    assert status == 0, err

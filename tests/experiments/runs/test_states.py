@@ -1,6 +1,7 @@
 """States of a run in a file, by name."""
 
 import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -37,5 +38,18 @@ def test_names_of_states_lead_back():
     assert set(named) == {"theta/a", "theta/b/0", "phi", "memory/0", "memory/1/m"}
     as_stored = {n: v.view("V2") if v.dtype == jnp.bfloat16 else v for n, v in named.items()}
     chex.assert_trees_all_equal(states.from_named(as_stored, state), state)
+    held = state._replace(earlier=jax.tree.map(lambda leaf: jnp.stack([leaf] * 2), state.theta))
+    named = states.named(held)
+    assert {"earlier/a", "earlier/b/0"} < set(named)
+    as_stored = {n: v.view("V2") if v.dtype == jnp.bfloat16 else v for n, v in named.items()}
+    chex.assert_trees_all_equal(states.from_named(as_stored, held), held)
     settings = resolve({"environment": "linear", "seeds": 3, "steps": 9, "dimension": 4})
     assert states.size(settings) == 3 * 10 * (4 + 4) * 8
+
+
+def test_the_size_of_states_counts_members_and_earlier_policies():
+    # a policy of 24 arms and two that it is held to; four members of two parameters, whose anchors and a
+    # key of two words of 32 bits are remembered
+    ensemble = {"environment": "bandit", "follower": "ensemble", "seeds": 1, "steps": 1}
+    settings = resolve({**ensemble, "objective": "kl", "to": "earlier", "lag": 2})
+    assert states.size(settings) == 2 * ((24 + 2 * 24 + 4 * 2 + 4 * 2) * 8 + 2 * 4)

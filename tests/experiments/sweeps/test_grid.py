@@ -25,6 +25,19 @@ def test_values_of_an_axis():
     assert quoted.endswith("--grid 'map=S..#G / .#...'")
 
 
+def test_a_sweep_of_an_ensemble_can_be_repeated():
+    wishes = {"environment": "bandit", "follower": "ensemble", "grid": {"combine": ["mean", "worst"]}}
+    grid = make_grid(wishes)
+    assert grid.member == "best-response"
+    assert make_grid(grid.as_dict()).points == grid.points
+    assert [p.build()[2].combine for p in grid.points] == ["mean", "worst"]
+    own = make_grid({**wishes, "member": "gradient"})
+    assert own.as_dict()["member"] == "gradient"
+    assert own.command().endswith("--grid combine=mean,worst --follower ensemble --member gradient")
+    assert "--member" not in grid.command()
+    assert "member" not in make_grid({"environment": "bandit"}).as_dict()
+
+
 @pytest.mark.parametrize(
     ("wishes", "told"),
     [

@@ -1,0 +1,43 @@
+"""A best response to offline data that are weighted as the present policy would have drawn them."""
+
+import jax.numpy as jnp
+from flax import struct
+
+from fpo_jax.errors import InputError
+from fpo_jax.expect import annotated, mix
+from fpo_jax.followers.best_response import BestResponse
+from fpo_jax.hyperparameters import real
+from fpo_jax.types import Game, Key, RewardModel, Theta, Training
+
+
+@struct.dataclass
+class ImportanceWeighted(BestResponse):
+    """The best response to offline data at weights ∝ μ · min(π_θ/μ, clip), which sum to 1 (OCRM, 2507.15507).
+
+    π_θ and μ are weights of items: for preferences of pairs, as the feedback pairs them. What the offline
+    data do not show stays unseen. The weights are differentiated, so that the policy steers the reward model
+    also at α = 0, where no new data are labelled. Where the policy gives the offline items no weight at all
+    they keep their own.
+    """
+
+    by_items = False
+
+    clip: float = real(10.0, "largest ratio of the policy's weight to the offline one", low=0.0, open=True)
+
+    def training(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Training:
+        """Return the offline items at their new weights and fresh ones, and the ridge.
+
+        Raises:
+            InputError: where policy and offline data are not weights of the same items.
+        """
+        feedback = self.feedback
+        fresh = feedback.gather(game, theta, game.respond(theta, key), key)
+        offline = feedback.offline(game, key)
+        if offline is None or game.places is None or offline.w.size != fresh.w.size:
+            allowed = "another one: here the policy gives no weights to the items of the offline data"
+            raise InputError("follower", "importance-weighted", allowed)
+        kept = jnp.minimum(fresh.w, self.clip * offline.w)
+        total = jnp.sum(kept)
+        weights = jnp.where(total > 0, kept / jnp.where(total > 0, total, 1.0), offline.w)
+        items = mix(offline._replace(w=weights), annotated(fresh, feedback, key), self.alpha)
+        return Training(items, 2.0 * self.ridge)
