@@ -48,7 +48,7 @@ def share_interval(flags: np.ndarray, level: float = 0.95) -> Interval:
     finite = np.isfinite(flags)
     n = finite.sum(axis=-1)
     count = np.sum(finite & (flags != 0.0), axis=-1)
-    # the formula of `scipy.stats.binomtest`, since scipy.stats is slow to import and every run sums up with it
+    # the formula of `scipy.stats.binomtest`: scipy.stats is slow to import, and every run sums up with this
     z = ndtri(0.5 + 0.5 * level)
     with np.errstate(invalid="ignore"):
         share = count / n

@@ -1,0 +1,42 @@
+"""How a command starts: what it imports, traces, compiles and keeps."""
+
+import os
+import re
+import subprocess
+import sys
+
+from tests.helpers import ROOT
+
+SLOW = (
+    *("equinox", "jinja2", "lineax", "matplotlib", "optimistix", "pandas", "plotly"),
+    *("scipy.ndimage", "scipy.optimize", "scipy.stats", "xarray"),
+)
+"""Slow to import; a run of the bandit without a folder of results needs none of them."""
+SCRIPT = (
+    "import sys; from fpo_jax.experiments.cli.main import main; status = main(sys.argv[1:]); "
+    f"print([name for name in {SLOW} if name in sys.modules]); sys.exit(status)"
+)
+
+
+def test_a_run_imports_what_it_needs_traces_each_program_once_and_keeps_it(tmp_path):
+    as_users = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    as_users |= {"JAX_ENABLE_COMPILATION_CACHE": "true", "XDG_CACHE_HOME": str(tmp_path)}
+    first, second = (
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT, "run", "bandit", "--seeds", "3", "--steps", "1"],
+            cwd=ROOT,
+            env=as_users | {"JAX_LOG_COMPILES": "true"},
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
+        )
+        for _ in range(2)
+    )
+    for run in (first, second):
+        assert run.stdout.splitlines()[-1] == "[]"
+        # how runs begin, what is checked of it, the iterations; the second run reads them from JAX's cache
+        assert len(re.findall(r"Finished XLA compilation of jit\(call\)", run.stderr)) == 3
+    traced = [len(re.findall(r"Finished tracing .*\bflat for", run.stderr)) for run in (first, second)]
+    assert traced == [3, 0]
+    kept = {path.name.split("-")[0] for path in tmp_path.rglob("jit_*-cache")}
+    assert kept >= {"jit_call", "jit__draws", "jit__intervals"}
