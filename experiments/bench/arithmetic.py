@@ -30,8 +30,8 @@ There ours is a single step of Newton's method, one slope and one Hessian, since
 on the data. XLA counts a slope before the loop and one within, and a Hessian within and one after it: each is
 f columns, of 1.25 slopes each, so that with f = 4 a fit is 2 + 2 · 5 = 12 slopes. XLA's slope is 1.9 of ours,
 since it goes forward and back through both rewards of a pair. A slope is 0.43 of our fit, and
-12 · 1.9 · 0.43 = 9.8. Under exact steering JAX 0.12 forms the Hessian of the theorem anew, and takes an exp for
-each column of it.
+12 · 1.9 · 0.43 = 9.8. Under exact steering JAX 0.12 forms the Hessian of the theorem anew, and takes an exp
+for each column of it.
 """
 
 
