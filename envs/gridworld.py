@@ -24,7 +24,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, Int
-from scipy.ndimage import distance_transform_edt, label
 
 from fpo_jax.envs.parts.tabular import COLLAPSING, Pair, Process, TabularGame
 from fpo_jax.envs.parts.transitions import Branches
@@ -131,6 +130,8 @@ class Gridworld(Process):
         """Raise an InputError when the map is not one, or when the decoys do not fit on the grid."""
         super().check()
         self._require_few()
+        from scipy.ndimage import label  # here, since other environments are imported along with this one
+
         drawn = self._drawn()
         for sign in "SG":
             if not np.any(drawn == sign):
@@ -217,6 +218,8 @@ class Gridworld(Process):
 
     def _squared_distance(self) -> Float[Array, " cells"]:
         """Return the squared distance of each cell to the nearest goal."""
+        from scipy.ndimage import distance_transform_edt  # here, as in `check`
+
         straight = np.asarray(distance_transform_edt(self._drawn() != "G"))
         return jnp.asarray(np.rint(straight.ravel() ** 2).astype(int))
 

@@ -117,3 +117,17 @@ def test_what_xla_has_against_flags_is_said():
     assert internals.knows_flag("xla_disable_hlo_passes")
     assert internals.knows_flag("xla_backend_optimization_level")
     assert not internals.knows_flag("xla_no_such_flag")
+
+
+@pytest.mark.parametrize(
+    ("release", "told"),
+    [("0.9.2", False), ("0.11.0", True), ("0.12.0.1", True), ("0.13.0", False), ("1.0", False)],
+)
+def test_xla_is_told_of_sums_where_it_has_the_library_and_was_tried(monkeypatch, release, told):
+    # tried: 0.9.2, whose XLA makes its own sums, and 0.12; pyproject.toml allows nothing from 0.13 on
+    monkeypatch.setattr(internals.jaxlib, "__version__", release)
+    assert internals.gives_sums_away() == told
+
+
+def test_xla_takes_the_words_on_sums():
+    assert internals.refused_flags("--xla_cpu_experimental_ynn_fusion_type=-reduce") is None

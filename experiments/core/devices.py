@@ -14,7 +14,7 @@ from fpo_jax.engine import kept_programs
 from fpo_jax.engine.compilation import OLDER
 from fpo_jax.engine.private_folder import make_private
 from fpo_jax.errors import InputError
-from fpo_jax.internals import knows_flag, refused_flags, setting
+from fpo_jax.internals import gives_sums_away, knows_flag, refused_flags, setting
 
 FLAGS = {
     # Sums of more than 32 numbers would be split into windows of 32, for the sake of rounding. They are
@@ -24,6 +24,9 @@ FLAGS = {
     "xla_backend_optimization_level": "2",
 }
 """What XLA is told."""
+OWN_SUMS = {"xla_cpu_experimental_ynn_fusion_type": "-reduce"}
+"""What XLA is told where it would give sums to a library. Each is then a call, and so are the terms of some,
+which are written to memory. Small sums take up to three times longer so."""
 GPU_HINT = "`pip install 'jax[cuda12]'` for an NVIDIA GPU"
 
 
@@ -51,6 +54,8 @@ def check_flags() -> None:
 def suit_compiler() -> None:
     """Tell XLA how to compile small arrays, where the user has not said it and XLA knows the flag."""
     tell_xla({name: value for name, value in FLAGS.items() if knows_flag(name)})
+    if gives_sums_away():
+        tell_xla(OWN_SUMS)
 
 
 def suit_short_runs() -> None:

@@ -222,5 +222,9 @@ def _callable(exported: jax.export.Exported, leaves: list[Any], options: dict[st
     devices = jax.local_devices()[: exported.nr_devices]
     everywhere = NamedSharding(Mesh(devices, "devices"), PartitionSpec())
     shardings = [getattr(leaf, "sharding", None) or everywhere for leaf in leaves]
-    placed = tuple(place if place.num_devices > 1 else everywhere for place in shardings)
+    several = [place if place.num_devices > 1 else everywhere for place in shardings]
+    # an array of nothing lies wherever XLA leaves it, and its shape alone does not say where
+    placed = tuple(
+        place if getattr(leaf, "size", 1) else None for place, leaf in zip(several, leaves, strict=True)
+    )
     return jax.jit(exported.call, in_shardings=placed, compiler_options=options)

@@ -30,6 +30,7 @@ import sys
 from functools import partial
 from pathlib import Path
 import jax, numpy
+from flax import struct
 from fpo_jax.envs.linear import Linear
 from fpo_jax.engine import kept_programs
 from fpo_jax import Gradient, Leader, Myopic, run_seeds, seed_keys
@@ -43,6 +44,16 @@ kept_programs.keep_in(Path(sys.argv[1]))
 call = partial(kept_programs.call_kept, "two")
 beginning, _, two = run_by(call, *players, seed_keys(2), devices=devices, steps=20)
 assert beginning.optimum.sharding.num_devices == 2
+
+@struct.dataclass
+class WithNothing(Linear):
+    nothing: jax.Array = struct.field(default_factory=lambda: jax.numpy.zeros((5, 0)), kw_only=True)
+
+empty = WithNothing(dimension=6), *players[1:]
+prepare = partial(kept_programs.prepare_kept, "two")
+_, _, same = run_by(call, *empty, seed_keys(2), devices=devices, steps=20, prepare=prepare)
+for name, values in same.metrics.items():
+    numpy.testing.assert_array_equal(values, two.metrics[name])
 numpy.savez(sys.argv[2], **{f"{number} {name}": values
     for number, trace in ((4, four), (2, two)) for name, values in trace.metrics.items()})
 """
@@ -50,7 +61,7 @@ numpy.savez(sys.argv[2], **{f"{number} {name}": values
 
 def test_three_devices_give_what_one_gives(tmp_path):
     # Four seeds on three devices: two are padded, and taken off again. Two seeds, by kept programs, on two of
-    # them. Vector loops may round differently.
+    # them. Vector loops may round differently. An array of nothing changes nothing.
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "3"}
     path = tmp_path / "three.npz"
     subprocess.run(
