@@ -39,12 +39,14 @@ class Place(NamedTuple):
     Attributes:
         label: its name.
         settings: of the environment and the players, flat names to values.
+        differ: in what the members of an ensemble differ.
         tuning: how many seeds choose the number that is tuned.
         seeds: how many others judge the methods.
     """
 
     label: str
     settings: Mapping[str, Any]
+    differ: str = "data"
     tuning: int = 64
     seeds: int = 256
 
@@ -81,6 +83,13 @@ METHODS: tuple[Method, ...] = (
     _objective("gradient norm", "gradient-norm"),
     _objective("shaped, sigmoid", "shaped"),
     _objective("shaped, clipped", "shaped", form="clip"),
+    Method("ensemble of 4, mean", {"follower": "ensemble"}),
+    Method("ensemble of 4, worst", {"follower": "ensemble", "combine": "worst"}),
+    _objective("ensemble of 4, uncertainty", "ensemble", follower="ensemble"),
+    Method("pessimistic fit", {"follower": "pessimistic-fit"}, "pessimism", WEIGHTS),
+    Method("centred fit", {"follower": "centred"}, "centring", WEIGHTS),
+    Method("data smoothing", {"follower": "data-smoothing"}, "smoothing", SHARES),
+    Method("importance weights", {"follower": "importance-weighted"}, "clip", WEIGHTS),
     Method("mirror step", {"objective": "myopic", "rule": "mirror"}, "policy_lr", WEIGHTS),
     Method("standardised", {"objective": "myopic", "rule": "standardised"}, "policy_lr", WEIGHTS),
 )
@@ -93,8 +102,8 @@ PLACES: tuple[Place, ...] = (
     Place("garnet", {"environment": "garnet"}),
     Place("contextual", {"environment": "contextual"}),
     Place("contextual, gems", {"environment": "contextual", "gems": 1}),
-    Place("linear", {"environment": "linear"}),
-    Place("neural", {"environment": "neural"}),
+    Place("linear", {"environment": "linear"}, differ="start"),
+    Place("neural", {"environment": "neural"}, differ="start"),
     Place("language", {"environment": "language"}, tuning=16, seeds=64),
 )
 """Every environment in which RLHF collapses by its recipe, and two variants."""

@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fpo_jax.engine.sweep import Cell, Sweep
+from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.errors import NotDefined
 from fpo_jax.experiments.comparison.methods import Method, Place
 from fpo_jax.experiments.core.progress import Tell, silent
 from fpo_jax.experiments.core.settings import Settings, in_precision, resolve
+from fpo_jax.followers import FOLLOWERS
 from fpo_jax.statistics import collapsed, share_gained
 
 FIRST_TUNING = 1000
@@ -79,7 +81,17 @@ NOTHING = Runs(_NONE, _NONE, _NONE, _NONE, np.array(0), np.array(np.nan))
 
 def wishes(place: Place, method: Method, **more: Any) -> dict[str, Any]:
     """Return the settings of a method at a place, without the number that is tuned; `more` go first."""
-    return {"precision": "float32", "record": "outcome"} | {**place.settings, **method.settings, **more}
+    usual = {"precision": "float32", "record": "outcome"}
+    if method.settings.get("follower") == "ensemble":
+        usual |= {"differ": place.differ}
+    return usual | {**place.settings, **method.settings, **more}
+
+
+def _require_kind(asked: dict[str, Any]) -> None:
+    """Raise NotDefined where a method retrains another kind of follower than the place has."""
+    name, usual = asked.get("follower", "ensemble"), ENVIRONMENTS[asked["environment"]].recipe.follower
+    if name != "ensemble" and not issubclass(FOLLOWERS[name], FOLLOWERS[usual]):
+        raise NotDefined("follower", name, f"a kind of {usual}, by which the reward model is retrained here")
 
 
 def compared(place: Place, method: Method, tell: Tell = silent, **more: Any) -> Trial:
@@ -89,6 +101,7 @@ def compared(place: Place, method: Method, tell: Tell = silent, **more: Any) -> 
     """
     asked, tried = wishes(place, method, **more), np.array(method.values or (np.nan,))
     try:
+        _require_kind(asked)
         cells = [resolve(asked | ({method.tuned: float(v)} if method.tuned else {})) for v in tried]
         tuning = _run(cells, FIRST_TUNING, place.tuning, place, tell)
         chosen = int(np.argmax(tuning.gained.mean(axis=1)))

@@ -9,7 +9,7 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
-from fpo_jax.errors import InputError
+from fpo_jax.errors import InputError, NotDefined
 from fpo_jax.expect import expect, squared_norm
 from fpo_jax.followers.best_response import BestResponse
 from fpo_jax.hyperparameters import real
@@ -61,7 +61,7 @@ class DataSmoothing(BestResponse):
         """
         if game.places is None:
             allowed = "another one: this environment has no fixed responses, whose labels could be kept"
-            raise InputError("follower", "data-smoothing", allowed)
+            raise NotDefined("follower", "data-smoothing", allowed)
         anchor = phi if self.anchored else jax.tree.map(jnp.zeros_like, phi)
         items = self.training(game, theta, RewardModel(phi), key).items
         labels = jax.vmap(lambda item: self.feedback.target(game, item))(items.y)

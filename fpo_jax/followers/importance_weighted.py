@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from flax import struct
 
-from fpo_jax.errors import InputError
+from fpo_jax.errors import NotDefined
 from fpo_jax.expect import annotated, mix
 from fpo_jax.followers.best_response import BestResponse
 from fpo_jax.hyperparameters import real
@@ -35,7 +35,7 @@ class ImportanceWeighted(BestResponse):
         offline = feedback.offline(game, key)
         if offline is None or game.places is None or offline.w.size != fresh.w.size:
             allowed = "another one: here the policy gives no weights to the items of the offline data"
-            raise InputError("follower", "importance-weighted", allowed)
+            raise NotDefined("follower", "importance-weighted", allowed)
         kept = jnp.minimum(fresh.w, self.clip * offline.w)
         total = jnp.sum(kept)
         weights = jnp.where(total > 0, kept / jnp.where(total > 0, total, 1.0), offline.w)

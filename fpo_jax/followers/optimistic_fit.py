@@ -8,7 +8,7 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 from jax.scipy.special import logsumexp
 
-from fpo_jax.errors import InputError
+from fpo_jax.errors import NotDefined
 from fpo_jax.followers.best_response import Converged
 from fpo_jax.hyperparameters import real
 from fpo_jax.types import Game, Key, RewardModel, Theta
@@ -43,7 +43,7 @@ class OptimisticFit(Converged):
         """
         if game.places is None:
             allowed = "another one: this environment has no fixed responses, of which one were the best"
-            raise InputError("follower", "optimistic-fit", allowed)
+            raise NotDefined("follower", "optimistic-fit", allowed)
         fit = Converged.loss(self, game, theta, reward_model, key)
         responses = jax.lax.stop_gradient(game.respond(theta, key))
         prompts = jnp.sum(responses.w.reshape(game.prompts, -1), axis=1)

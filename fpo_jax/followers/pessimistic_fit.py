@@ -6,7 +6,7 @@ import jax
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
-from fpo_jax.errors import InputError
+from fpo_jax.errors import NotDefined
 from fpo_jax.expect import expect
 from fpo_jax.followers.best_response import BestResponse
 from fpo_jax.hyperparameters import real
@@ -38,7 +38,7 @@ class PessimisticFit(BestResponse):
         _, unravel = ravel_pytree(reward_model.phi)
         if reference is None:
             allowed = "another one: this environment has no reference policy"
-            raise InputError("follower", "pessimistic-fit", allowed)
+            raise NotDefined("follower", "pessimistic-fit", allowed)
 
         def loss(phi: jax.Array) -> jax.Array:
             ours, theirs = (
