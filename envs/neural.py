@@ -15,7 +15,7 @@ from fpo_jax.envs.parts.peak import Peak, Vector
 from fpo_jax.errors import InputError
 from fpo_jax.hyperparameters import LARGEST, choice, count, real, text
 from fpo_jax.numerics.keys import normal
-from fpo_jax.numerics.mlp import ACTIVATIONS, MLP, reward_and_norm, tangent_kernel
+from fpo_jax.numerics.mlp import ACTIVATIONS, MLP, last_layer_gradient, reward_and_norm, tangent_kernel
 from fpo_jax.numerics.schedule import annealed
 from fpo_jax.types import Key, Phi, Recipe, Responses, Scalar
 
@@ -105,6 +105,10 @@ class Neural(Peak):
     def reward_and_norm(self, phi: Phi, y: Vector) -> tuple[Scalar, Scalar]:
         """Return r_φ(y), and ‖∇_φ r_φ(y)‖² in closed form."""
         return reward_and_norm(self.model, phi, y)
+
+    def gradient_features(self, phi: Phi, y: Vector) -> Float[Array, " d"]:
+        """Return the gradient by the last layer's parameters: the last hidden activations, and 1."""
+        return last_layer_gradient(self.model, phi, y)
 
     def tangent_kernel(self, phi: Phi, y: Vector, other: Vector) -> Scalar:
         """Return ⟨∇_φ r_φ(y), ∇_φ r_φ(y')⟩ in closed form."""

@@ -26,8 +26,10 @@ class Leader:
     The direction is g = ∇_θ objective by the rule `gradient`. The others are for a policy with one logit for
     each response, whose advantages are A(y) = g(y) / w(y), so that E[A] = 0 at each prompt or state:
 
-        mirror         A, the natural gradient: π ∝ π · exp(lr · A)
-        standardised   g / √E[A²] at each prompt: group-standardised advantages, in the limit of large groups
+        mirror         A: π ∝ π · exp(lr · A), the natural gradient F⁺ g but for a constant at each prompt or
+                       state, which moves no probability (F the Fisher matrix of π under w)
+        standardised   g / √E[A² | x] at each prompt x, or over all of a process: group-standardised
+                       advantages (GRPO) in the limit of large groups; the cost is a part of A
     """
 
     objective: Objective
@@ -77,7 +79,7 @@ class Leader:
         """
         weights = game.respond(theta, key).w
         if game.places is None or not isinstance(theta, jax.Array) or theta.size != weights.size:
-            allowed = "gradient, since this policy has no logit of its own for each response"
+            allowed = "gradient: this policy has no logit of its own for each response"
             raise InputError("rule", self.rule, allowed)
         w = weights.reshape(theta.shape)
         there = w > jnp.finfo(w.dtype).tiny  # a response that is never drawn has no advantage

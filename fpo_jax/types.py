@@ -68,7 +68,7 @@ class Feedback(ABC):
 
     scale: ClassVar[float]  # ∂ℓ/∂m over the residual
     quadratic: ClassVar[bool]  # whether ℓ is quadratic in m, so that one Newton step minimises it
-    label_budget: int | None = None  # annotated draws of an update; None: all items, each by its weight
+    label_budget: int | None = None  # items drawn at an update; None: all of them, each by its weight
 
     @abstractmethod
     def gather(self, game: Game, theta: Theta, responses: Responses, key: Key) -> Responses:
@@ -225,7 +225,7 @@ class Objective(ABC):
         horizon: updates of the follower that it foresees, 1 unless it has a field of this name.
         utility: how it uses U: `differentiated`, `detached` or `value` (`fpo_jax.objectives`).
         solves: whether its gradient is found by solving a linear system, which may fail.
-        knows: what the leader must know for it, one of `KNOWS`.
+        knows: what the leader must know for it at its defaults, one of `KNOWS`.
         requirement: what a run must be given for its value to be finite at the start; "" if nothing.
         keeps: how many policies of earlier iterations it is held to; 0, the default, for none.
     """

@@ -1,4 +1,4 @@
-"""The states of runs as arrays with names: θ, φ, and what the follower remembers."""
+"""The states of runs as arrays with names: θ, φ, what the follower remembers, and earlier policies."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,17 +35,17 @@ def from_named(arrays: Mapping[str, np.ndarray], like: State) -> State:
         for leaf, (_, of) in zip(leaves, paths, strict=True)
     ]
     parts = jax.tree.unflatten(structure, typed)
-    return State(parts["theta"], RewardModel(parts["phi"], parts["memory"]))
+    return State(parts["theta"], RewardModel(parts["phi"], parts["memory"]), parts["earlier"])
 
 
 def initial_shape(settings: Settings) -> tuple[State, bool]:
     """Return the shapes of the state of one run, and whether its responses have places to be shown on."""
-    environment, _, follower = settings.build()
+    environment, leader, follower = settings.build()
     drawn: list[Game] = []
 
     def start(key: Key) -> State:
-        drawn.append(environment.draw(key))
-        return initial_state(drawn[-1], follower, key)
+        drawn.append(follower.faced(environment.draw(key)))
+        return initial_state(drawn[-1], follower, key, keeps=leader.objective.keeps)
 
     with in_precision(settings.precision):
         return jax.eval_shape(start, jax.random.key(0)), drawn[-1].places is not None
@@ -71,7 +71,7 @@ def write(folder: Path, states: State, seeds: np.ndarray, iterations: np.ndarray
 
 def _parts(state: State) -> dict[str, PyTree]:
     model = state.reward_model
-    return {"theta": state.theta, "phi": model.phi, "memory": model.memory}
+    return {"theta": state.theta, "phi": model.phi, "memory": model.memory, "earlier": state.earlier}
 
 
 def _name(path: Any) -> str:

@@ -187,7 +187,7 @@ def first_run(
     """
     (game, (theta, reward_model, earlier), _), key = first_lane((beginning, keys))
     if follower.feedback.label_budget is not None and game.places is None:
-        allowed = "left out: this environment samples its responses, and a follower draws as many as it needs"
+        allowed = "left out: this environment has no table of responses to draw from (`Game.places`)"
         raise InputError("label_budget", follower.feedback.label_budget, allowed)
     responses = game.respond(theta, key)
     check_shapes(responses)
