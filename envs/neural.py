@@ -46,7 +46,7 @@ class Neural(Peak):
             "buffer_size": 50,
         },
         weights={"relaxed": 0.005, "practical": 0.005, "fpo": 0.005},
-        objective={"utility": "detached"},
+        objective={"utility": "detached", "damping": 0.1},  # in float32 the weight decay alone is too little
     )
 
     utility_rate: float = real(0.2, "how fast utility falls with squared distance", low=0.0)

@@ -42,7 +42,9 @@ class Shaped(Held):
         baselines = self.baselines(game, phi, self.other(game, theta, evaluation))
         responses = game.respond(theta, evaluation)
         each = jnp.repeat(baselines, responses.w.size // game.prompts)
-        paid = expect(lambda y: self.paid(game.reward(phi, y[0]), y[1]), Responses((responses.y, each), responses.w))
+        paid = expect(
+            lambda y: self.paid(game.reward(phi, y[0]), y[1]), Responses((responses.y, each), responses.w)
+        )
         return paid - game.cost(theta, responses)
 
     def baselines(self, game: Game, phi: Phi, other: Responses) -> Float[Array, " prompts"]:
