@@ -58,6 +58,13 @@ class Leader:
         """Return the leader whose objective is held to these earlier policies."""
         return self.replace(objective=self.objective.held_to(earlier))  # type: ignore[attr-defined]
 
+    def prepared(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> "Leader":
+        """Return the leader whose objective is prepared for the policy steps of one iteration."""
+        objective = self.objective.prepared(game, follower, theta, reward_model, key)
+        return self.replace(objective=objective)  # type: ignore[attr-defined]
+
     def step(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Theta:

@@ -210,9 +210,7 @@ KNOWS = (
     "the follower's rule and U",
     "as its score",
 )
-"""What a leader must know: no more than the reward model; on which responses it is trained, without their
-labels; with them; the true utility of any response; how the reward model is retrained, on U; or what
-its score must know."""
+"""What a leader must know beyond the reward model; `fpo-jax list` says what each means."""
 
 UTILITY_USES = ("differentiated", "detached", "value")
 """How an objective may use U, see `fpo_jax.objectives`."""
@@ -239,6 +237,15 @@ class Objective(ABC):
 
     def held_to(self, earlier: PyTree) -> Objective:
         """Return the objective held to these policies, θ with a leading axis [keeps], oldest first."""
+        return self
+
+    def prepared(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Objective:
+        """Return the objective for the policy steps of one iteration, with what is computed once for them all.
+
+        The iteration begins with this θ and this reward model. By default nothing is prepared.
+        """
         return self
 
     def remember(self, earlier: PyTree, theta: Theta) -> PyTree:

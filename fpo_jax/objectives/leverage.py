@@ -6,8 +6,9 @@ The curvature is H = ∂²L/∂φ² of the follower's whole training loss at the
 
 which is exact where the reward is affine in φ. Gradients are `Game.gradient_features`: by all of φ, except
 that an MLP, as in the neural environment, takes those by its last layer alone, the last hidden activations
-and 1, so that H is of that layer's parameters. θ, φ, the items and H are held fixed within H; a response that
-is paid for is differentiated.
+and 1, so that H is of that layer's parameters. θ, φ and the items are held fixed within H; a response that is
+paid for is differentiated. In a run H is that of the policy with which an iteration begins, for all of its
+policy steps.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from jaxtyping import Array, Float, PyTree
 from fpo_jax.errors import InputError
 from fpo_jax.expect import expect
 from fpo_jax.hyperparameters import choice, kebab, real
-from fpo_jax.numerics.linear_solve import solve_positive
+from fpo_jax.numerics.linear_solve import cholesky, whitened
 from fpo_jax.numerics.square_root import square_root
 from fpo_jax.objectives.penalties import ORACLE_HELP, WEIGHT_HELP, Penalised, utility_choice
 from fpo_jax.steering import foresight_keys
@@ -40,6 +41,7 @@ from fpo_jax.types import (
 )
 
 Vector = Float[Array, " d"]
+Matrix = Float[Array, "d d"]
 DAMPING_HELP = "added to the curvature's diagonal"
 REQUIREMENT = "given a damping > 0, or a larger one: the curvature of the follower's loss is singular here"
 
@@ -77,26 +79,41 @@ def curvature(
     return jax.lax.stop_gradient(gram + ridge)
 
 
-def inner_product(
-    game: Game,
-    follower: Follower,
-    theta: Theta,
-    reward_model: RewardModel,
-    key: Key,
-    damping: float | Scalar,
-) -> Callable[[Vector, Vector], Scalar]:
-    """Return ⟨a, (H + damping)⁻¹ b⟩ as a function of a and b; NaN where H + damping is singular.
+class _Curved(Objective):
+    """An objective in the metric of H + damping; a subclass has the fields `damping` and `factor`.
 
-    Raises:
-        InputError: as `curvature`.
+    Attributes:
+        damping: added to the diagonal of H.
+        factor: L with H + damping = L Lᵀ, which the loop hands over by `prepared`; None before.
     """
-    matrix = curvature(game, follower, theta, reward_model, foresight_keys(key).data)
-    damped = matrix + jnp.asarray(damping, matrix.dtype) * jnp.eye(matrix.shape[0], dtype=matrix.dtype)
-    return lambda a, b: jnp.vdot(a, solve_positive(damped, b), precision="highest")
+
+    damping: float
+    factor: Matrix | None
+
+    def prepared(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Objective:
+        """Return the objective with the H that an iteration begins with, for all of its policy steps."""
+        found = self.factored(game, follower, theta, reward_model, key)
+        return self.replace(factor=found)  # type: ignore[attr-defined]
+
+    def factored(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Matrix:
+        """Return L, that of the iteration, or else of the H at this θ; NaN where H + damping is singular.
+
+        Raises:
+            InputError: as `curvature`.
+        """
+        if self.factor is not None:
+            return self.factor
+        matrix = curvature(game, follower, theta, reward_model, foresight_keys(key).data)
+        damping = jnp.asarray(self.damping, matrix.dtype)
+        return cholesky(matrix + damping * jnp.eye(matrix.shape[0], dtype=matrix.dtype))
 
 
 @struct.dataclass
-class Leverage(Penalised):
+class Leverage(_Curved, Penalised):
     """J − weight · E[(1 − oracle + oracle · residual) · ℓ], leverage ℓ(y) = ⟨∇r(y), (H + δ)⁻¹ ∇m⟩ (ours).
 
     Practical FPO in the metric of the reward model's own curvature. For a best response on labels, ℓ is what
@@ -118,20 +135,21 @@ class Leverage(Penalised):
     damping: float = real(0.0, DAMPING_HELP, low=0.0)
     form: str = choice("square", "how leverage enters the penalty", ("square", "root", "bounded"))
     utility: str = utility_choice()
+    factor: Matrix | None = struct.field(default=None, kw_only=True)
 
     def influence_under(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[PyTree], Influence]:
         """Return the influence of one item in that metric."""
-        inner = inner_product(game, follower, theta, reward_model, key, self.damping)
+        lower = self.factored(game, follower, theta, reward_model, key)
         feedback, phi = follower.feedback, reward_model.phi
 
         def influence(item: PyTree) -> Influence:
-            first = feedback.sides(item)[0]
-            of_margin = margin_features(game, feedback, phi, item)
-            on_reward = inner(game.gradient_features(phi, first), of_margin)
-            rewards = game.reward(phi, first), feedback.margin(game, phi, item)
-            return Influence(*rewards, on_reward, inner(of_margin, of_margin))
+            first, *others = feedback.sides(item)
+            of_margin = whitened(lower, margin_features(game, feedback, phi, item))
+            of_reward = whitened(lower, game.gradient_features(phi, first)) if others else of_margin
+            products = (jnp.vdot(side, of_margin, precision="highest") for side in (of_reward, of_margin))
+            return Influence(game.reward(phi, first), feedback.margin(game, phi, item), *products)
 
         return influence
 
@@ -147,7 +165,7 @@ class Leverage(Penalised):
 
 
 @struct.dataclass
-class Pessimistic(Objective):
+class Pessimistic(_Curved):
     """E[r − weight · √(∇rᵀ (H + δ)⁻¹ ∇r)] − cost: a lower confidence bound on the reward (offline RL).
 
     A negative weight is optimism, as in LinUCB. For preferences the width is that of the reward itself, not
@@ -159,16 +177,18 @@ class Pessimistic(Objective):
 
     weight: float = real(0.3, "β, widths below the reward; negative: above it; 0 is the myopic objective")
     damping: float = real(0.0, DAMPING_HELP, low=0.0)
+    factor: Matrix | None = struct.field(default=None, kw_only=True)
 
     def value(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Scalar:
         """Return the expectation of the bound, less the cost."""
-        inner = inner_product(game, follower, theta, reward_model, key, self.damping)
+        lower = self.factored(game, follower, theta, reward_model, key)
         responses, phi = game.respond(theta, foresight_keys(key).evaluation), reward_model.phi
 
         def bound(y: Response) -> Scalar:
-            gradient = game.gradient_features(phi, y)
-            return game.reward(phi, y) - self.weight * square_root(inner(gradient, gradient))
+            gradient = whitened(lower, game.gradient_features(phi, y))
+            width = square_root(jnp.vdot(gradient, gradient, precision="highest"))
+            return game.reward(phi, y) - self.weight * width
 
         return expect(bound, responses) - game.cost(theta, responses)

@@ -16,14 +16,15 @@ from fpo_jax.types import Follower, Game, Key, Phi, Responses, RewardModel, Scal
 
 @struct.dataclass
 class Shaped(Held):
-    """E[r₀ + shape(r − r₀)] − cost, r₀ = E[r | x] of the policy that it is held to at the same prompt, detached.
+    """E[r₀ + shape(r − r₀)] − cost, r₀ the mean reward at the same prompt of the policy that it is held to.
 
         form sigmoid    (4/k) (σ(k (r − r₀)) − ½)       of slope 1 at r₀, and within ±2/k
              clip       r − r₀ held to ±1/k
 
     With k = weight; at 0 the reward itself, the myopic objective. The sigmoid at k = 1 is PAR (arXiv
     2502.18770) up to its scale of ¼ and a constant; PAR averages it over rewards of reference responses, here
-    their mean stands in it. In a process r₀ is one number, the mean over the other policy's occupancy.
+    their mean stands in it. In a process r₀ is one number, the mean over the other policy's occupancy. r₀ is
+    detached.
     """
 
     weight: float = real(1.0, "sharpness k; 0 is the myopic objective", low=0.0)
@@ -48,7 +49,7 @@ class Shaped(Held):
         return paid - game.cost(theta, responses)
 
     def baselines(self, game: Game, phi: Phi, other: Responses) -> Float[Array, " prompts"]:
-        """Return the mean reward of a policy at each prompt, detached; 0 at a prompt where it has no response."""
+        """Return a policy's mean reward at each prompt, detached; 0 at a prompt where it has no response."""
         rewards = jax.vmap(lambda y: game.reward(phi, y))(other.y)
         w, rewarded = (x.reshape(game.prompts, -1) for x in (other.w, other.w * rewards))
         mass = jnp.sum(w, axis=1)

@@ -1,11 +1,10 @@
-"""Leverage and pessimism: the curvature they are measured in, what leverage is the derivative of, their forms."""
+"""Leverage and pessimism: the curvature they are measured in, what leverage is the derivative of, forms."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import struct
-from jax.flatten_util import ravel_pytree
 from scipy.special import expit
 
 from fpo_jax import (
@@ -19,14 +18,14 @@ from fpo_jax import (
     RewardModel,
     run_seed,
 )
-from fpo_jax.envs.bandit import Bandit
-from fpo_jax.envs.contextual import Contextual
 from fpo_jax.envs.linear import Linear
 from fpo_jax.envs.neural import Neural
 from fpo_jax.followers import Optax
 from fpo_jax.objectives import Leverage, Pessimistic
 from fpo_jax.objectives.leverage import curvature
+from fpo_jax.run import iterate
 from fpo_jax.steering import foresight_keys
+from fpo_jax.types import State
 from fpo_jax.wrappers import SamePolicy
 from tests.helpers import CONTEXTUAL, SMALL, at_random, compilations, pairs_by_hand, require_named
 
@@ -192,6 +191,18 @@ def test_a_response_is_differentiated_and_the_curvature_is_not(key):
     solved = np.linalg.solve(2.0 * np.outer(y, y) + 4.0 * np.eye(3), y)
     np.testing.assert_allclose(leverage, phi - 0.2 * y - 1.4 * solved, rtol=1e-10)
     np.testing.assert_allclose(pessimistic, phi - 0.2 * y - 0.7 * solved / np.sqrt(y @ solved), rtol=1e-10)
+
+
+def test_in_a_run_the_curvature_is_that_of_the_policy_with_which_an_iteration_begins(key):
+    # two policy steps of r − w·yᵀH⁻¹y by hand, H = 2 y₀ y₀ᵀ + 4 I at both: θ' = θ + lr (φ − 0.2 θ − 2 w H⁻¹ θ)
+    game, follower = Linear(dimension=3), Gradient(rm_lr=0.05, weight_decay=0.2)
+    y, phi = jnp.array([1.0, -2.0, 0.5]), jnp.array([0.3, 0.2, 0.1])
+    leader = Leader(Leverage(weight=0.7), policy_lr=0.1, policy_steps=2)
+    after = jax.jit(iterate)(game, leader, follower, State(y, RewardModel(phi)), key, 0.0)
+    H, theta = 2.0 * np.outer(y, y) + 4.0 * np.eye(3), np.asarray(y)
+    for _ in range(2):
+        theta = theta + 0.1 * (np.asarray(phi) - 0.2 * theta - 1.4 * np.linalg.solve(H, theta))
+    np.testing.assert_allclose(after.theta, theta, rtol=1e-12)
 
 
 def test_the_root_has_derivative_0_at_no_leverage(key):

@@ -83,7 +83,7 @@ def test_a_reference_that_is_not_there_is_refused(key):
 
 def test_a_reference_without_a_bit_of_some_response_will_do(key):
     # the bandit's reference is its offline data, which lack the planted arms: a mean reward all the same
-    game, theta, model = at_random(SMALL["bandit"], FOLLOWER, key)
+    game, _, model = at_random(SMALL["bandit"], FOLLOWER, key)
     w = np.asarray(game.offline().w)
     rewards = np.asarray(game.arms.features) @ np.asarray(model.phi)
     found = Shaped(to="reference").baselines(game, model.phi, game.reference())

@@ -39,3 +39,11 @@ def test_names_of_states_lead_back():
     chex.assert_trees_all_equal(states.from_named(as_stored, state), state)
     settings = resolve({"environment": "linear", "seeds": 3, "steps": 9, "dimension": 4})
     assert states.size(settings) == 3 * 10 * (4 + 4) * 8
+
+
+def test_earlier_policies_are_kept_with_the_state_of_a_run_held_to_them():
+    held = {"environment": "bandit", "objective": "kl", "to": "earlier", "lag": 3, "seeds": 2, "steps": 4}
+    like, _ = states.initial_shape(resolve(held))
+    assert like.earlier.shape == (3, 24)
+    state = State(jnp.ones(24), RewardModel(jnp.ones(2), jnp.zeros(2)), jnp.full((3, 24), 0.1))
+    chex.assert_trees_all_equal(states.from_named(states.named(state), like), state)
