@@ -58,11 +58,11 @@ class Leader:
         """Return the leader whose objective is held to these earlier policies."""
         return self.replace(objective=self.objective.held_to(earlier))  # type: ignore[attr-defined]
 
-    def prepared(
+    def for_iteration(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> "Leader":
-        """Return the leader whose objective is prepared for the policy steps of one iteration."""
-        objective = self.objective.prepared(game, follower, theta, reward_model, key)
+        """Return the leader whose objective is that for the policy steps of one iteration."""
+        objective = self.objective.for_iteration(game, follower, theta, reward_model, key)
         return self.replace(objective=objective)  # type: ignore[attr-defined]
 
     def step(

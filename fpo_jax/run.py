@@ -45,7 +45,7 @@ def iterate(
     `progress`, in [0, 1], is the share of the iterations that are over: game and leader may anneal with it.
     """
     now, held = game.at(progress), leader.at(progress).held_to(state.earlier)
-    leader_now = held.prepared(now, follower, *state[:2], named_key(key, "prepared"))
+    leader_now = held.for_iteration(now, follower, *state[:2], named_key(key, "what an iteration fixes"))
     earlier = leader.objective.remember(state.earlier, state.theta)
 
     def step(state: State, step_key: Key) -> tuple[State, None]:

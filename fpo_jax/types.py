@@ -239,12 +239,12 @@ class Objective(ABC):
         """Return the objective held to these policies, θ with a leading axis [keeps], oldest first."""
         return self
 
-    def prepared(
+    def for_iteration(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Objective:
-        """Return the objective for the policy steps of one iteration, with what is computed once for them all.
+        """Return the objective for the policy steps of one iteration, with what it computes once for all.
 
-        The iteration begins with this θ and this reward model. By default nothing is prepared.
+        The iteration begins with this θ and this reward model. By default it is itself.
         """
         return self
 

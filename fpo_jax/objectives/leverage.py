@@ -84,13 +84,13 @@ class _Curved(Objective):
 
     Attributes:
         damping: added to the diagonal of H.
-        factor: L with H + damping = L Lᵀ, which the loop hands over by `prepared`; None before.
+        factor: L with H + damping = L Lᵀ, which the loop hands over by `for_iteration`; None before.
     """
 
     damping: float
     factor: Matrix | None
 
-    def prepared(
+    def for_iteration(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Objective:
         """Return the objective with the H that an iteration begins with, for all of its policy steps."""

@@ -194,7 +194,7 @@ def test_a_response_is_differentiated_and_the_curvature_is_not(key):
 
 
 def test_in_a_run_the_curvature_is_that_of_the_policy_with_which_an_iteration_begins(key):
-    # two policy steps of r − w·yᵀH⁻¹y by hand, H = 2 y₀ y₀ᵀ + 4 I at both: θ' = θ + lr (φ − 0.2 θ − 2 w H⁻¹ θ)
+    # two policy steps of r − w·yᵀH⁻¹y by hand, H = 2 y₀ y₀ᵀ + 4 I in both: θ + lr (φ − 0.2 θ − 2 w H⁻¹ θ)
     game, follower = Linear(dimension=3), Gradient(rm_lr=0.05, weight_decay=0.2)
     y, phi = jnp.array([1.0, -2.0, 0.5]), jnp.array([0.3, 0.2, 0.1])
     leader = Leader(Leverage(weight=0.7), policy_lr=0.1, policy_steps=2)
