@@ -55,7 +55,7 @@ def margin_features(game: Game, feedback: Feedback, phi: Phi, item: PyTree) -> V
 def curvature(
     game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
 ) -> Float[Array, "d d"]:
-    """Return H of the loss that the follower trains on next, at the present φ; detached (ours).
+    """Return H of the loss that the follower trains on next, at the present φ; θ and φ are detached (ours).
 
     Raises:
         InputError: where the follower cannot tell what it trains on.
@@ -76,7 +76,7 @@ def curvature(
     weighted = (training.items.w * bends)[:, None] * rows
     gram = jnp.matmul(rows.T, weighted, precision="highest")
     ridge = jnp.asarray(training.ridge, gram.dtype) * jnp.eye(gram.shape[0], dtype=gram.dtype)
-    return jax.lax.stop_gradient(gram + ridge)
+    return gram + ridge
 
 
 class _Curved(Objective):

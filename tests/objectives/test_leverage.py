@@ -1,5 +1,7 @@
 """Leverage and pessimism: the curvature they are measured in, what leverage is the derivative of, forms."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -155,19 +157,18 @@ def test_forms_by_hand(opponent, contextual_state, key):
         "root": np.sqrt(on_margin),
         "bounded": on_reward / (1.0 + 0.7 * on_margin),
     }
-    for form, leverage in forms.items():
-        for oracle in (0.0, 0.4):
-            objective = Leverage(weight=0.7, oracle=oracle, damping=0.05, form=form)
-            expected = w @ (reward - 0.7 * (1.0 - oracle + oracle * residual) * leverage) - cost
-            found = objective.value(game, follower, theta, model, key)
-            np.testing.assert_allclose(found, expected, rtol=1e-10, err_msg=f"{form}, oracle {oracle}")
+    objectives, expected = [], []
+    for (form, leverage), oracle in itertools.product(forms.items(), (0.0, 0.4)):
+        objectives.append(Leverage(weight=0.7, oracle=oracle, damping=0.05, form=form))
+        expected.append(w @ (reward - 0.7 * (1.0 - oracle + oracle * residual) * leverage) - cost)
     policy = game.respond(theta, key)
     psi = np.asarray(policy.y.features)
     width = np.sqrt(np.sum(psi @ metric * psi, axis=1))
     for weight in (0.7, -0.7):
-        bound = np.asarray(policy.w) @ (psi @ np.asarray(model.phi) - weight * width) - cost
-        found = Pessimistic(weight=weight, damping=0.05).value(game, follower, theta, model, key)
-        np.testing.assert_allclose(found, bound, rtol=1e-10)
+        objectives.append(Pessimistic(weight=weight, damping=0.05))
+        expected.append(np.asarray(policy.w) @ (psi @ np.asarray(model.phi) - weight * width) - cost)
+    found = jax.jit(lambda: [o.value(game, follower, theta, model, key) for o in objectives])()
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
 def test_with_the_residual_the_bounded_form_in_a_plain_metric_is_the_proximal_penalty(key):
