@@ -15,7 +15,7 @@ from fpo_jax.envs.parts.peak import Peak, Vector
 from fpo_jax.errors import InputError
 from fpo_jax.hyperparameters import LARGEST, choice, count, real, text
 from fpo_jax.numerics.keys import normal
-from fpo_jax.numerics.mlp import ACTIVATIONS, MLP, reward_and_norm, tangent_kernel
+from fpo_jax.numerics.mlp import ACTIVATIONS, MLP, last_layer_gradient, reward_and_norm, tangent_kernel
 from fpo_jax.numerics.schedule import annealed
 from fpo_jax.types import Key, Phi, Recipe, Responses, Scalar
 
@@ -46,7 +46,7 @@ class Neural(Peak):
             "buffer_size": 50,
         },
         weights={"relaxed": 0.005, "practical": 0.005, "fpo": 0.005},
-        objective={"utility": "detached"},
+        objective={"utility": "detached", "damping": 0.1},  # in float32 the weight decay alone is too little
     )
 
     utility_rate: float = real(0.2, "how fast utility falls with squared distance", low=0.0)
@@ -105,6 +105,10 @@ class Neural(Peak):
     def reward_and_norm(self, phi: Phi, y: Vector) -> tuple[Scalar, Scalar]:
         """Return r_φ(y), and ‖∇_φ r_φ(y)‖² in closed form."""
         return reward_and_norm(self.model, phi, y)
+
+    def gradient_features(self, phi: Phi, y: Vector) -> Float[Array, " d"]:
+        """Return the gradient by the last layer's parameters: the last hidden activations, and 1."""
+        return last_layer_gradient(self.model, phi, y)
 
     def tangent_kernel(self, phi: Phi, y: Vector, other: Vector) -> Scalar:
         """Return ⟨∇_φ r_φ(y), ∇_φ r_φ(y')⟩ in closed form."""

@@ -27,7 +27,7 @@ from fpo_jax.types import Feedback, Game, Influence, Key, Phi, Response, Scalar,
 
 
 def _label_budget() -> Any:
-    return count(None, "annotated draws of an update, in place of every item by its weight")
+    return count(None, "items drawn and annotated of a sample of the policy, in place of all by weight")
 
 
 @struct.dataclass
@@ -107,7 +107,8 @@ class Preferences(Feedback):
 
     or calls it a tie, p* = ½, where |Ũ(y) − Ũ(y')| < tie_margin. Soft labels are p*; hard ones are drawn by
     p* for every pair anew at each update, and keep their score as gradient. y' comes from the reference
-    policy (paper), or from the policy itself, which then carries gradient on both sides (ours).
+    policy (paper), or from the policy itself, which then carries gradient on both sides (ours). Under a label
+    budget, a pair that is drawn twice at an update has one label.
     """
 
     scale: ClassVar[float] = 1.0

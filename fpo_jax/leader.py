@@ -3,13 +3,12 @@
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import PyTree
 
 from fpo_jax.errors import InputError, NotDefined
 from fpo_jax.hyperparameters import choice, count, part, real
 from fpo_jax.numerics.differentiators import Autodiff, Differentiator
 from fpo_jax.numerics.schedule import annealed
-from fpo_jax.types import Follower, Game, Key, Objective, RewardModel, Scalar, Theta
+from fpo_jax.types import Follower, Game, Key, Objective, RewardModel, Scalar, State, Theta
 
 RULES = ("gradient", "mirror", "standardised")
 """How θ may follow the gradient."""
@@ -26,8 +25,10 @@ class Leader:
     The direction is g = ∇_θ objective by the rule `gradient`. The others are for a policy with one logit for
     each response, whose advantages are A(y) = g(y) / w(y), so that E[A] = 0 at each prompt or state:
 
-        mirror         A, the natural gradient: π ∝ π · exp(lr · A)
-        standardised   g / √E[A²] at each prompt: group-standardised advantages, in the limit of large groups
+        mirror         A: π ∝ π · exp(lr · A), the natural gradient F⁺ g but for a constant at each prompt or
+                       state, which moves no probability (F the Fisher matrix of π under w)
+        standardised   g / √E[A² | x] at each prompt x, or over all of a process: group-standardised
+                       advantages (GRPO) in the limit of large groups; the cost is a part of A
     """
 
     objective: Objective
@@ -52,9 +53,10 @@ class Leader:
         now = annealed(self.policy_lr, final, self.policy_lr_power, progress)
         return self.replace(policy_lr=now)  # type: ignore[attr-defined]
 
-    def held_to(self, earlier: PyTree) -> "Leader":
-        """Return the leader whose objective is held to these earlier policies."""
-        return self.replace(objective=self.objective.held_to(earlier))  # type: ignore[attr-defined]
+    def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> "Leader":
+        """Return the leader whose objective is that for the policy steps of one iteration."""
+        objective = self.objective.for_iteration(game, follower, state, key)
+        return self.replace(objective=objective)  # type: ignore[attr-defined]
 
     def step(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
@@ -77,7 +79,7 @@ class Leader:
         """
         weights = game.respond(theta, key).w
         if game.places is None or not isinstance(theta, jax.Array) or theta.size != weights.size:
-            allowed = "gradient, since this policy has no logit of its own for each response"
+            allowed = "gradient: this policy has no logit of its own for each response"
             raise NotDefined("rule", self.rule, allowed)
         w = weights.reshape(theta.shape)
         there = w > jnp.finfo(w.dtype).tiny  # a response that is never drawn has no advantage

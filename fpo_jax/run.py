@@ -44,7 +44,8 @@ def iterate(
 
     `progress`, in [0, 1], is the share of the iterations that are over: game and leader may anneal with it.
     """
-    now, leader_now = game.at(progress), leader.at(progress).held_to(state.earlier)
+    now, once = game.at(progress), named_key(key, "what an iteration fixes")
+    leader_now = leader.at(progress).for_iteration(now, follower, state, once)
     earlier = leader.objective.remember(state.earlier, state.theta)
 
     def step(state: State, step_key: Key) -> tuple[State, None]:

@@ -68,7 +68,7 @@ class Feedback(ABC):
 
     scale: ClassVar[float]  # ∂ℓ/∂m over the residual
     quadratic: ClassVar[bool]  # whether ℓ is quadratic in m, so that one Newton step minimises it
-    label_budget: int | None = None  # annotated draws of an update; None: all items, each by its weight
+    label_budget: int | None = None  # items drawn at an update; None: all of them, each by its weight
 
     @abstractmethod
     def gather(self, game: Game, theta: Theta, responses: Responses, key: Key) -> Responses:
@@ -222,9 +222,7 @@ KNOWS = (
     "the follower's rule and U",
     "as its score",
 )
-"""What a leader must know: no more than the reward model; on which responses it is trained, without their
-labels; with them; the true utility of any response; how the reward model is retrained, on U; or what
-its score must know."""
+"""What a leader must know beyond the reward model; `fpo-jax list` says what each means."""
 
 UTILITY_USES = ("differentiated", "detached", "value")
 """How an objective may use U, see `fpo_jax.objectives`."""
@@ -237,7 +235,7 @@ class Objective(ABC):
         horizon: updates of the follower that it foresees, 1 unless it has a field of this name.
         utility: how it uses U: `differentiated`, `detached` or `value` (`fpo_jax.objectives`).
         solves: whether its gradient is found by solving a linear system, which may fail.
-        knows: what the leader must know for it, one of `KNOWS`.
+        knows: what the leader must know for it at its defaults, one of `KNOWS`.
         requirement: what a run must be given for its value to be finite at the start; "" if nothing.
         keeps: how many policies of earlier iterations it is held to; 0, the default, for none.
     """
@@ -249,8 +247,12 @@ class Objective(ABC):
     requirement: ClassVar[str] = ""
     keeps: int = 0
 
-    def held_to(self, earlier: PyTree) -> Objective:
-        """Return the objective held to these policies, θ with a leading axis [keeps], oldest first."""
+    def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
+        """Return the objective for the policy steps of an iteration that begins with this state.
+
+        It is held to the earlier policies that stand there, [keeps, ...] oldest first, and has what it computes
+        once for all steps. By default it is itself.
+        """
         return self
 
     def remember(self, earlier: PyTree, theta: Theta) -> PyTree:

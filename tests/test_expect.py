@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpo_jax import InputError, Responses
+from fpo_jax import BestResponse, Gradient, InputError, Leader, Myopic, Responses, run_seed
 from fpo_jax.envs.bandit import Bandit
 from fpo_jax.envs.linear import Linear
 from fpo_jax.expect import check_weights, expect, item_loss, mix, squared_norm, training_data
 from fpo_jax.feedback import Comparison, Labels, Preferences
+from fpo_jax.followers import Optax
+from tests.helpers import CONTEXTUAL, SMALL, at_random, require_named
 
 
 @settings(max_examples=50, deadline=None)
@@ -64,3 +66,63 @@ def test_the_loss_on_a_pair_carries_the_score_of_its_label(key):
     found = item_loss(Linear(dimension=2), jnp.array([1.0, 5.0]), pair, Preferences())
     sigma = 1.0 / (1.0 + np.exp(-1.0))
     np.testing.assert_allclose(found, 3.0 * (-0.25 * np.log(sigma) - 0.75 * np.log(1.0 - sigma)), rtol=1e-12)
+
+
+BUDGETS = {
+    "labels": (SMALL["bandit"], Gradient(rm_lr=0.2, alpha=0.3, feedback=Labels(label_budget=4))),
+    "preferences": (CONTEXTUAL, Gradient(rm_lr=0.2, alpha=0.3, feedback=Preferences(label_budget=4))),
+    "buffer": (
+        SMALL["bandit"],
+        Optax(
+            optimizer="sgd", rm_lr=0.2, alpha=0.3, draws=1, replay="fresh", feedback=Labels(label_budget=4)
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BUDGETS)
+def test_what_is_annotated_under_a_budget_stands_for_all_of_it(case, key):
+    # One step of descent is linear in the weights of its data: over keys, φ⁺ of four draws has the mean φ⁺ of
+    # all items, and its derivative, which is the score's, the mean dφ⁺/dθ. Within 5 standard errors.
+    environment, follower = BUDGETS[case]
+    whole = follower.replace(feedback=follower.feedback.replace(label_budget=None))
+    game, theta, model = at_random(environment, whole, key)
+    models = {True: follower.init(game, theta, model.phi, key), False: model}
+    direction = jax.random.normal(key, theta.shape)
+
+    def update(player, k):
+        own = models[player is follower]
+        go = lambda t: player.update(game, t, own, k).phi  # noqa: E731
+        return jnp.concatenate(jax.jvp(go, (theta,), (direction,)))
+
+    keys = jax.random.split(key, 20_000)
+    found, expected = jax.jit(lambda: (jax.vmap(lambda k: update(follower, k))(keys), update(whole, key)))()
+    error = np.std(found, axis=0) / np.sqrt(len(keys))
+    assert np.all(error > 0)
+    assert np.max(np.abs(np.mean(found, axis=0) - expected) / error) < 5.0
+    assert np.min(np.abs(expected) / error) > 10.0  # which is more than nothing
+
+
+def test_as_many_items_are_annotated_as_are_paid_for(key):
+    game, theta, _ = at_random(SMALL["bandit"], BestResponse(ridge=0.1, alpha=0.3), key)
+    data = training_data(game, theta, 0.3, key, Labels(label_budget=5))
+    assert data.w.shape == (7 + 5,)  # offline data are known already
+    np.testing.assert_allclose(data.w[7:], 0.3 / 5, rtol=1e-14)
+    other = training_data(game, theta, 0.3, jax.random.key(1), Labels(label_budget=5))
+    assert not np.array_equal(data.y.features[7:], other.y.features[7:])
+
+
+@pytest.mark.parametrize(
+    ("environment", "budget", "said"),
+    [
+        (SMALL["bandit"], 0, "label_budget = 0: must be an integer >= 1"),
+        (
+            Linear(dimension=3),
+            5,
+            "label_budget = 5: must be left out: this environment has no table",
+        ),
+    ],
+)
+def test_a_budget_that_buys_nothing_is_refused(environment, budget, said, key):
+    follower = Gradient(feedback=Labels(label_budget=budget))
+    require_named(said, lambda: run_seed(environment, Leader(Myopic()), follower, key, steps=1))

@@ -31,11 +31,15 @@ def catalogue() -> dict[str, dict[str, dict[str, Any]]]:
         "differentiators": DIFFERENTIATORS,
     }
 
-    def entry(cls: Any) -> dict[str, Any]:
+    def entry(cls: Any, group: dict[str, Any]) -> dict[str, Any]:
         fields = {
             f.name: {"default": f.default, "help": f.metadata["help"], "allowed": allowed_values(f)}
             for f in declared(cls)
         }
-        return {"about": (cls.__doc__ or "").strip().splitlines()[0], "hyperparameters": fields}
+        about = {"about": (cls.__doc__ or "").strip().splitlines()[0], "hyperparameters": fields}
+        return about | ({"knows": cls.knows} if group is OBJECTIVES else {})
 
-    return {group: {name: entry(cls) for name, cls in classes.items()} for group, classes in groups.items()}
+    return {
+        group: {name: entry(cls, classes) for name, cls in classes.items()}
+        for group, classes in groups.items()
+    }

@@ -6,6 +6,13 @@ from collections.abc import Sequence
 from fpo_jax.experiments.cli.catalogue import catalogue, catalogue_at_once
 from fpo_jax.experiments.cli.options import options, parse
 
+KNOWS = (
+    "knows: what the policy's side must know for it, at its defaults. nothing: no more than the reward "
+    "model. the follower's inputs: the responses that the reward model is trained on. the follower's labels: "
+    "what was said of them, too. U at will: the true utility of any response. the follower's rule and U: how "
+    "the reward model is retrained, besides. as its score: as the objective by which it ranks."
+)
+
 
 @options
 class ListOptions:
@@ -32,8 +39,12 @@ def list_command(arguments: Sequence[str]) -> int:
 
     for group, entries in groups.items():
         print(group)
+        if group == "objectives":
+            print(folded(f"  {KNOWS}", 2))
         for name, entry in entries.items():
             print(folded(f"  {name:20s} {entry['about']}", 4))
+            if "knows" in entry:
+                print(f"      knows {entry['knows']}")
             for parameter, described in entry["hyperparameters"].items():
                 meaning = f"{described['help']}; {described['allowed']}"
                 print(folded(f"      {parameter} = {described['default']}: {meaning}", 10))

@@ -116,15 +116,11 @@ def _setting_fields(chosen: Settings, with_record: bool) -> list[Field]:
     fields = Names.known() | General.known()
     environment = fields.pop("environment")
     fields = {name: field for name, field in fields.items() if name in defaults}
-    own = {name: field for name, (field, _) in hyperparameters(chosen.names).items()}
-    fields |= own
+    fields |= {name: field for name, (field, _) in hyperparameters(chosen.names).items()}
     helps = {name: f"{field.metadata['help']}; {allowed_values(field)}" for name, field in fields.items()}
+    kinds = {name: _kind(fields[name], default) for name, default in defaults.items() if name in fields}
     if not with_record:
         del helps["record"]
-    kinds: dict[str, Any] = {  # some may be left out, which None says
-        name: field.metadata["kind"] | None if name in own and field.default is None else type(defaults[name])
-        for name, field in fields.items()
-    }
     kind = Annotated[str, tyro.conf.Positional, tyro.conf.arg(help=allowed_values(environment))]
     return [
         ("environment", kind, dataclasses.field(default=chosen.names.environment)),
@@ -132,6 +128,11 @@ def _setting_fields(chosen: Settings, with_record: bool) -> list[Field]:
         *(Option(name, kinds[name], help, defaults[name]).field() for name, help in helps.items()),
         Option("config", Path | None, "config.json of an earlier run, to start from", None).field(),
     ]
+
+
+def _kind(field: dataclasses.Field, default: Any) -> Any:
+    """Return the type of an option: that of its default, or of its setting where that is left out."""
+    return type(default) if default is not None else field.metadata["kind"] | None
 
 
 def _applicable(earlier: dict[str, Any], wishes: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,17 @@ from fpo_jax.objectives import OBJECTIVES, Exact
 from fpo_jax.objectives.implicit import Implicit
 from fpo_jax.types import Objective, Recipe
 
+LEFT_OUT = (
+    "myopic",  # nothing to add
+    "limit",  # another horizon
+    *("fpo", "informed"),  # names for others
+    "best-of",  # a step that is no gradient of F
+    # what makes J safer by itself, and approximates no steering term
+    *("pessimistic", "kl", "chi-squared", "gradient-norm", "shaped"),
+    "ensemble",  # another J
+)
+"""Objectives that are no route to dF/dθ. Leverage is one: the self-influence of (13), with H⁻¹ kept."""
+
 
 def ladder_of(recipe: Recipe, horizon: int, scale: float | None) -> dict[str, Objective]:
     """Return the routes to compare, by label: every objective with an answer of its own, and variants.
@@ -19,9 +30,8 @@ def ladder_of(recipe: Recipe, horizon: int, scale: float | None) -> dict[str, Ob
         own = {field.name for field in declared(OBJECTIVES[name])}
         return OBJECTIVES[name](**{key: value for key, value in spoken.items() if key in own})
 
-    # nothing to add; another horizon; names for two others; a step that is no gradient of F; another J
-    left_out = ("myopic", "limit", "fpo", "informed", "best-of", "ensemble")
-    ladder = {name: make(name) for name in OBJECTIVES if name not in left_out}
+    ladder = {name: make(name) for name in OBJECTIVES if name not in LEFT_OUT}
+    ladder["leverage, U known"] = ladder["leverage"].replace(oracle=1.0)  # type: ignore[attr-defined]
     exact = Exact(horizon=horizon)  # the reference is dF/dθ itself, whatever the leader may know of it
     if ladder["exact"] != exact:
         ladder |= {"exact": exact, f"exact, U {ladder['exact'].utility}": ladder["exact"]}

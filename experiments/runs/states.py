@@ -1,4 +1,4 @@
-"""The states of runs as arrays with names: θ, φ, what the follower remembers, what the leader is held to."""
+"""The states of runs as arrays with names: θ, φ, what the follower remembers, and earlier policies."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,7 +35,7 @@ def from_named(arrays: Mapping[str, np.ndarray], like: State) -> State:
         for leaf, (_, of) in zip(leaves, paths, strict=True)
     ]
     parts = jax.tree.unflatten(structure, typed)
-    return State(parts["theta"], RewardModel(parts["phi"], parts["memory"]), parts.get("earlier", ()))
+    return State(parts["theta"], RewardModel(parts["phi"], parts["memory"]), parts["earlier"])
 
 
 def initial_shape(settings: Settings) -> tuple[State, bool]:
@@ -71,8 +71,7 @@ def write(folder: Path, states: State, seeds: np.ndarray, iterations: np.ndarray
 
 def _parts(state: State) -> dict[str, PyTree]:
     model = state.reward_model
-    parts = {"theta": state.theta, "phi": model.phi, "memory": model.memory}
-    return parts | ({"earlier": state.earlier} if jax.tree.leaves(state.earlier) else {})
+    return {"theta": state.theta, "phi": model.phi, "memory": model.memory, "earlier": state.earlier}
 
 
 def _name(path: Any) -> str:

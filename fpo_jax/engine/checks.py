@@ -20,7 +20,19 @@ from fpo_jax.hyperparameters import LARGEST, kebab, validate
 from fpo_jax.leader import Leader
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.numerics.linear_solve import STATIONARY_ENOUGH
-from fpo_jax.types import Environment, Feedback, Follower, Game, Key, Objective, Phi, Responses, Scalar, Theta
+from fpo_jax.types import (
+    Environment,
+    Feedback,
+    Follower,
+    Game,
+    Key,
+    Objective,
+    Phi,
+    Responses,
+    Scalar,
+    State,
+    Theta,
+)
 
 GONE = {
     "noise": "left out: `respond`, `sample` and `update` draw by the key that they are given",
@@ -191,7 +203,7 @@ def first_run(
     """
     (game, (theta, reward_model, earlier), _), key = first_lane((beginning, keys))
     if follower.feedback.label_budget is not None and game.places is None:
-        allowed = "left out: this environment samples its responses, and a follower draws as many as it needs"
+        allowed = "left out: this environment has no table of responses to draw from (`Game.places`)"
         raise InputError("label_budget", follower.feedback.label_budget, allowed)
     responses = game.respond(theta, key)
     check_shapes(responses)
@@ -209,9 +221,8 @@ def first_run(
 
     data = game.offline()
     offline = follower.feedback.offline(game, key)
-    value = (
-        jnp.zeros(())
-        if objective is None
-        else objective.held_to(earlier).value(game, follower, theta, reward_model, key)
-    )
+    value = jnp.zeros(())
+    if objective is not None:
+        started = objective.for_iteration(game, follower, State(theta, reward_model, earlier), key)
+        value = started.value(game, follower, theta, reward_model, key)
     return valued(responses), None if data is None else valued(data), offline, jnp.asarray(residual), value

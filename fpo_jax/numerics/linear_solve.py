@@ -103,30 +103,63 @@ def _solver(matrix: Float[Array, "n n"]) -> tuple[Solve, Scalar]:
             )
 
         return solved, jnp.sum(inverse**2 * diagonal[None, :])
-    rows: list[list[Array]] = []
-    for i in range(n):
-        row: list[Array] = []
-        for j in range(i):
-            row.append((matrix[i, j] - _dot(row, rows[j])) / rows[j][j])
-        row.append(jnp.sqrt(matrix[i, i] - _dot(row, row)))
-        rows.append(row)
-
-    def lower(b: list[Array] | Array) -> list[Array]:
-        found: list[Array] = []
-        for i, row in enumerate(rows):
-            found.append((b[i] - _dot(row, found)) / row[i])
-        return found
+    rows = _factored(matrix)
 
     def substituted(b: Vector) -> Vector:
-        forward, backward = lower(b), list[Array]()
+        forward, backward = _forward(rows, b), list[Array]()
         for i in reversed(range(n)):
             column = [rows[k][i] for k in reversed(range(i + 1, n))]
             backward.append((forward[i] - _dot(column, backward)) / rows[i][i])
         return jnp.stack(backward[::-1])
 
-    columns = [lower(list(unit)) for unit in jnp.eye(n, dtype=matrix.dtype)]
+    columns = [_forward(rows, list(unit)) for unit in jnp.eye(n, dtype=matrix.dtype)]
     squares = [sum(x**2 for x in column) * diagonal[j] for j, column in enumerate(columns)]
     return substituted, jnp.asarray(sum(squares))
+
+
+def _factored(matrix: Float[Array, "n n"]) -> list[list[Array]]:
+    """Return the rows of L, H = L Lᵀ, up to their diagonal, written out."""
+    rows: list[list[Array]] = []
+    for i in range(matrix.shape[0]):
+        row: list[Array] = []
+        for j in range(i):
+            row.append((matrix[i, j] - _dot(row, rows[j])) / rows[j][j])
+        row.append(jnp.sqrt(matrix[i, i] - _dot(row, row)))
+        rows.append(row)
+    return rows
+
+
+def _forward(rows: list[list[Array]], b: list[Array] | Array) -> list[Array]:
+    """Return L⁻¹ b, written out."""
+    found: list[Array] = []
+    for i, row in enumerate(rows):
+        found.append((b[i] - _dot(row, found)) / row[i])
+    return found
+
+
+def cholesky(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """Return L, lower triangular, with H = L Lᵀ, detached: for many products ⟨a, H⁻¹ b⟩ by `whitened`.
+
+    NaN where H is not positive definite, or so nearly singular that rounding spoils a solution, as far as the
+    pivots tell: they bound tr(H⁻¹) from below, Σ_j 1 / L_jj². Up to `UNROLLED` rows it is written out.
+    """
+    fixed = jax.lax.stop_gradient(matrix)
+    n, diagonal = matrix.shape[0], jnp.diagonal(fixed)
+    if n > UNROLLED:
+        lower = jnp.linalg.cholesky(fixed)
+    else:
+        zero = jnp.zeros_like(fixed[0, 0])
+        lower = jnp.stack([jnp.stack([*row, *[zero] * (n - len(row))]) for row in _factored(fixed)])
+    return lower * _trust(fixed, jnp.sum(diagonal / jnp.diagonal(lower) ** 2))
+
+
+def whitened(lower: Float[Array, "n n"], b: Vector) -> Vector:
+    """Return L⁻¹ b, so that ⟨whitened a, whitened b⟩ = ⟨a, H⁻¹ b⟩ for the L of `cholesky`."""
+    n = b.size
+    chex.assert_shape(lower, (n, n))
+    if n <= UNROLLED:
+        return jnp.stack(_forward([[lower[i, j] for j in range(i + 1)] for i in range(n)], b))
+    return jax.lax.linalg.triangular_solve(lower, b[:, None], left_side=True, lower=True)[:, 0]
 
 
 def largest_curvature(product: Product, like: Vector) -> Scalar:

@@ -105,6 +105,12 @@ def reward_and_norm(model: MLP, phi: Phi, y: Vector) -> tuple[Scalar, Scalar]:
     return reward, _inner(factors, factors)
 
 
+def last_layer_gradient(model: MLP, phi: Phi, y: Vector) -> Vector:
+    """Return the gradient of r(y) by the last layer's parameters: the last hidden activations, and 1."""
+    (*_, (activations, _)) = _pass(phi["params"], y, model.activation)[1]
+    return jnp.append(activations, jnp.ones_like(activations, shape=1))
+
+
 def tangent_kernel(model: MLP, phi: Phi, y: Vector, other: Vector) -> Scalar:
     """Return ⟨∇_φ r(y), ∇_φ r(y')⟩: how far a step on one response moves the reward of another."""
     mine, theirs = (_pass(phi["params"], at, model.activation)[1] for at in (y, other))

@@ -1,7 +1,7 @@
 """Objectives that hold the policy to another one: the first, a reference, or that of some iterations ago.
 
-Both policies are weighted samples of the same responses, so that a divergence is a sum over their weights:
-of occupancies in a process, of π(y | x) at prompts whose distribution both share.
+A divergence is of weighted samples of the same responses, a sum over their weights: of occupancies in a
+process, of π(y | x) at prompts whose distribution both share.
 """
 
 from abc import abstractmethod
@@ -10,14 +10,15 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import PyTree
+from jaxtyping import Array, Bool, PyTree
 
 from fpo_jax.errors import NotDefined
 from fpo_jax.expect import leader_value
 from fpo_jax.hyperparameters import choice, count, kebab, real
+from fpo_jax.numerics.square_root import square_root
 from fpo_jax.responses import Weights, log_weights
 from fpo_jax.steering import foresight_keys
-from fpo_jax.types import Follower, Game, Key, Objective, Responses, RewardModel, Scalar, Theta
+from fpo_jax.types import Follower, Game, Key, Objective, Responses, RewardModel, Scalar, State, Theta
 
 TO = ("start", "reference", "earlier")
 """The policy θ₀, the game's reference policy, the policy of `lag` iterations ago."""
@@ -39,7 +40,7 @@ class Held(Objective):
     Attributes:
         to: which policy, in `TO`.
         lag: iterations back, where it is an earlier one; the start until there have been so many.
-        policy: θ of that policy, which the loop hands over by `held_to`; None before.
+        policy: θ of that policy, which the loop hands over by `for_iteration`; None before.
     """
 
     knows: ClassVar[str] = "nothing"
@@ -52,6 +53,10 @@ class Held(Objective):
     def keeps(self) -> int:  # type: ignore[override]
         """Return how many earlier policies are kept."""
         return {"start": 1, "reference": 0, "earlier": self.lag}[self.to]
+
+    def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
+        """Return the objective held to the policy of the state."""
+        return self.held_to(state.earlier)
 
     def held_to(self, earlier: PyTree) -> Objective:
         """Return the objective held to the oldest of these policies."""
@@ -84,7 +89,11 @@ class Held(Objective):
 
 
 class _Divergence(Held):
-    """J − weight · D(π_θ, the other policy): a subclass says which divergence."""
+    """J − weight · D(π_θ, the other policy): a subclass says which divergence.
+
+    The value is −∞ where this policy gives weight to a response to which the other gives none. A run refuses
+    that at its start; where a weight of an earlier policy underflows later, that response adds nothing to ∇D.
+    """
 
     requirement: ClassVar[str] = (
         "held to another policy, such as start: the reference policy gives a response no weight at all"
@@ -93,8 +102,8 @@ class _Divergence(Held):
     weight: float
 
     @abstractmethod
-    def divergence(self, w: Weights, other: Weights) -> Scalar:
-        """Return the divergence between weights of the same responses."""
+    def divergence(self, w: Weights, other: Weights, covered: Bool[Array, " n"]) -> Scalar:
+        """Return the divergence between weights of the same responses, over those that the other covers."""
         ...
 
     def value(
@@ -106,12 +115,14 @@ class _Divergence(Held):
             InputError: where the policy is no distribution over responses that are always the same.
         """
         if game.places is None:
-            name = kebab(type(self).__name__)
-            raise NotDefined("objective", name, "another one: this policy has no fixed responses")
+            allowed = "another one: this policy is no table of fixed responses (`Game.places`)"
+            raise NotDefined("objective", kebab(type(self).__name__), allowed)
         evaluation = foresight_keys(key).evaluation
         responses, other = game.respond(theta, evaluation), self.other(game, theta, evaluation)
-        distance = self.divergence(responses.w, other.w)
-        return leader_value(game, theta, reward_model.phi, responses) - self.weight * distance
+        mine, theirs = (jnp.isfinite(log_weights(w)) for w in (responses.w, other.w))
+        beyond = jnp.where(jnp.any(mine & ~theirs), jnp.inf, 0.0).astype(other.w.dtype)
+        distance = self.divergence(responses.w, other.w, theirs)
+        return leader_value(game, theta, reward_model.phi, responses) - self.weight * distance - beyond
 
 
 @struct.dataclass
@@ -119,7 +130,8 @@ class Kl(_Divergence):
     """J − weight · KL(w_θ ‖ w'), w' the weights of the other policy, detached; in nats.
 
     To the start or a reference it is the usual leash; to the policy of `lag` iterations ago it slows the
-    policy down, as a trust region does, and forbids nothing in the end.
+    policy down, as a trust region does, and forbids nothing in the end. In a process w is the occupancy of
+    state-action pairs, so that it counts where the policy goes as well.
     """
 
     weight: float = real(0.1, "β, price of a nat; 0 is the myopic objective", low=0.0)
@@ -127,11 +139,12 @@ class Kl(_Divergence):
     lag: int = lag_count()
     policy: PyTree = struct.field(default=None, kw_only=True)
 
-    def divergence(self, w: Weights, other: Weights) -> Scalar:
+    def divergence(self, w: Weights, other: Weights, covered: Bool[Array, " n"]) -> Scalar:
         """Return Σ w log(w / w'); 0 · log 0 is 0."""
-        logs = log_weights(w)
-        there = jnp.isfinite(logs)
-        return jnp.sum(jnp.where(there, w * (jnp.where(there, logs, 0.0) - jnp.log(other)), 0.0))
+        mine, theirs = log_weights(w), log_weights(other)
+        there = covered & jnp.isfinite(mine)
+        ratio = jnp.where(there, mine, 0.0) - jnp.where(there, theirs, 0.0)
+        return jnp.sum(jnp.where(there, w * ratio, 0.0))
 
 
 @struct.dataclass
@@ -146,8 +159,7 @@ class ChiSquared(_Divergence):
     lag: int = lag_count()
     policy: PyTree = struct.field(default=None, kw_only=True)
 
-    def divergence(self, w: Weights, other: Weights) -> Scalar:
-        """Return √(Σ (w − w')² / w'), which is χ² without its cancellation."""
-        squares = jnp.sum((w - other) ** 2 / other)
-        apart = squares > 0
-        return jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1.0)), 0.0 * squares)
+    def divergence(self, w: Weights, other: Weights, covered: Bool[Array, " n"]) -> Scalar:
+        """Return √(Σ (w − w')² / w'), which is χ² without its cancellation; 0 / 0 is 0."""
+        squares = (w - other) ** 2 / jnp.where(covered, other, 1.0)
+        return square_root(jnp.sum(jnp.where(covered, squares, 0.0)))

@@ -4,8 +4,11 @@ The curvature is H = ∂²L/∂φ² of the follower's whole training loss at the
 
     H = Σ_i w_i ℓ''(m_i) ∇m_i ∇m_iᵀ + ridge · I        over the items that the next update trains on,
 
-which is exact where the reward is affine in φ. An MLP takes the gradients ∇ by its last layer
-(`Game.gradient_features`). θ, φ, the items and H are held fixed; a response is differentiated.
+which is exact where the reward is affine in φ. Gradients are `Game.gradient_features`: by all of φ, except
+that an MLP, as in the neural environment, takes those by its last layer alone, the last hidden activations
+and 1, so that H is of that layer's parameters. θ, φ and the items are held fixed within H; a response that is
+paid for is differentiated. In a run H is that of the policy with which an iteration begins, for all of its
+policy steps.
 """
 
 from collections.abc import Callable
@@ -17,13 +20,29 @@ from flax import struct
 from jaxtyping import Array, Float, PyTree
 
 from fpo_jax.errors import InputError
+from fpo_jax.expect import expect
 from fpo_jax.hyperparameters import choice, kebab, real
-from fpo_jax.numerics.linear_solve import solve_positive
+from fpo_jax.numerics.linear_solve import cholesky, whitened
+from fpo_jax.numerics.square_root import square_root
 from fpo_jax.objectives.penalties import ORACLE_HELP, WEIGHT_HELP, Penalised, utility_choice
 from fpo_jax.steering import foresight_keys
-from fpo_jax.types import Feedback, Follower, Game, Influence, Key, Phi, RewardModel, Scalar, Theta
+from fpo_jax.types import (
+    Feedback,
+    Follower,
+    Game,
+    Influence,
+    Key,
+    Objective,
+    Phi,
+    Response,
+    RewardModel,
+    Scalar,
+    State,
+    Theta,
+)
 
 Vector = Float[Array, " d"]
+Matrix = Float[Array, "d d"]
 DAMPING_HELP = "added to the curvature's diagonal"
 REQUIREMENT = "given a damping > 0, or a larger one: the curvature of the follower's loss is singular here"
 
@@ -37,7 +56,7 @@ def margin_features(game: Game, feedback: Feedback, phi: Phi, item: PyTree) -> V
 def curvature(
     game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
 ) -> Float[Array, "d d"]:
-    """Return H of the loss that the follower trains on next, at the present φ; detached (ours).
+    """Return H of the loss that the follower trains on next, at the present φ; θ and φ are detached (ours).
 
     Raises:
         InputError: where the follower cannot tell what it trains on.
@@ -58,43 +77,53 @@ def curvature(
     weighted = (training.items.w * bends)[:, None] * rows
     gram = jnp.matmul(rows.T, weighted, precision="highest")
     ridge = jnp.asarray(training.ridge, gram.dtype) * jnp.eye(gram.shape[0], dtype=gram.dtype)
-    return jax.lax.stop_gradient(gram + ridge)
+    return gram + ridge
 
 
-def root(x: Scalar) -> Scalar:
-    """Return √x with derivative 0 at 0, where it has none."""
-    positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), jnp.where(x < 0, jnp.nan, 0.0 * x))
+class _Curved(Objective):
+    """An objective in the metric of H + damping; a subclass has the fields `damping` and `factor`.
 
-
-class _Curved(Penalised):
-    """A penalty by inner products ⟨·, (H + damping)⁻¹ ·⟩ in place of plain ones."""
+    Attributes:
+        damping: added to the diagonal of H.
+        factor: L with H + damping = L Lᵀ, which the loop hands over by `for_iteration`; None before.
+    """
 
     damping: float
+    factor: Matrix | None
 
-    def metric(
+    def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
+        """Return the objective with the H that an iteration begins with, for all of its policy steps."""
+        found = self.factored(game, follower, state.theta, state.reward_model, key)
+        return self.replace(factor=found)  # type: ignore[attr-defined]
+
+    def factored(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
-    ) -> Callable[[Vector, Vector], Scalar]:
-        """Return the inner product."""
+    ) -> Matrix:
+        """Return L, that of the iteration, or else of the H at this θ; NaN where H + damping is singular.
+
+        Raises:
+            InputError: as `curvature`.
+        """
+        if self.factor is not None:
+            return self.factor
         matrix = curvature(game, follower, theta, reward_model, foresight_keys(key).data)
-        damped = matrix + jnp.asarray(self.damping, matrix.dtype) * jnp.eye(
-            matrix.shape[0], dtype=matrix.dtype
-        )
-        return lambda a, b: jnp.vdot(a, solve_positive(damped, b), precision="highest")
+        damping = jnp.asarray(self.damping, matrix.dtype)
+        return cholesky(matrix + damping * jnp.eye(matrix.shape[0], dtype=matrix.dtype))
 
 
 @struct.dataclass
-class Leverage(_Curved):
+class Leverage(_Curved, Penalised):
     """J − weight · E[(1 − oracle + oracle · residual) · ℓ], leverage ℓ(y) = ⟨∇r(y), (H + δ)⁻¹ ∇m⟩ (ours).
 
     Practical FPO in the metric of the reward model's own curvature. For a best response on labels, ℓ is what
     relabelling y does to its own reward: ∂r_φ⁺(y)/∂U(y) = 2 μ(y) ℓ(y), with μ(y) its weight in the training
-    mix. With `oracle` 0 it needs the inputs that the follower trains on; with 1 it is relaxed FPO in that
-    metric.
+    mix, as long as δ = 0. With `oracle` 0 it needs the inputs that the follower trains on; with 1 it is
+    relaxed FPO in that metric.
 
         form square     ℓ
-             root       √(∇mᵀ (H + δ)⁻¹ ∇m), the width of a confidence interval
-             bounded    ℓ / (1 + weight · ∇mᵀ (H + δ)⁻¹ ∇m), the proximal penalty in that metric
+             root       √(∇mᵀ (H + δ)⁻¹ ∇m), the width of a confidence interval of the margin
+             bounded    ℓ / (1 + weight · ∇mᵀ (H + δ)⁻¹ ∇m); with `oracle` 1 and labels, where both inner
+                        products are ℓ, it is the proximal penalty in that metric
     """
 
     knows: ClassVar[str] = "the follower's inputs"
@@ -105,20 +134,21 @@ class Leverage(_Curved):
     damping: float = real(0.0, DAMPING_HELP, low=0.0)
     form: str = choice("square", "how leverage enters the penalty", ("square", "root", "bounded"))
     utility: str = utility_choice()
+    factor: Matrix | None = struct.field(default=None, kw_only=True)
 
     def influence_under(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[PyTree], Influence]:
         """Return the influence of one item in that metric."""
-        metric = self.metric(game, follower, theta, reward_model, key)
+        lower = self.factored(game, follower, theta, reward_model, key)
         feedback, phi = follower.feedback, reward_model.phi
 
         def influence(item: PyTree) -> Influence:
-            first = feedback.sides(item)[0]
-            of_margin = margin_features(game, feedback, phi, item)
-            on_reward = metric(game.gradient_features(phi, first), of_margin)
-            rewards = game.reward(phi, first), feedback.margin(game, phi, item)
-            return Influence(*rewards, on_reward, metric(of_margin, of_margin))
+            first, *others = feedback.sides(item)
+            of_margin = whitened(lower, margin_features(game, feedback, phi, item))
+            of_reward = whitened(lower, game.gradient_features(phi, first)) if others else of_margin
+            products = (jnp.vdot(side, of_margin, precision="highest") for side in (of_reward, of_margin))
+            return Influence(game.reward(phi, first), feedback.margin(game, phi, item), *products)
 
         return influence
 
@@ -127,7 +157,7 @@ class Leverage(_Curved):
         if self.form == "square":
             leverage = influence.on_reward
         elif self.form == "root":
-            leverage = root(influence.on_margin)
+            leverage = square_root(influence.on_margin)
         else:
             leverage = influence.on_reward / (1.0 + self.weight * influence.on_margin)
         return (1.0 - self.oracle + self.oracle * residual) * leverage
@@ -146,22 +176,18 @@ class Pessimistic(_Curved):
 
     weight: float = real(0.3, "β, widths below the reward; negative: above it; 0 is the myopic objective")
     damping: float = real(0.0, DAMPING_HELP, low=0.0)
+    factor: Matrix | None = struct.field(default=None, kw_only=True)
 
-    def influence_under(
+    def value(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
-    ) -> Callable[[PyTree], Influence]:
-        """Return ∇rᵀ (H + δ)⁻¹ ∇r of an item's response for its influence."""
-        metric = self.metric(game, follower, theta, reward_model, key)
-        feedback, phi = follower.feedback, reward_model.phi
+    ) -> Scalar:
+        """Return the expectation of the bound, less the cost."""
+        lower = self.factored(game, follower, theta, reward_model, key)
+        responses, phi = game.respond(theta, foresight_keys(key).evaluation), reward_model.phi
 
-        def influence(item: PyTree) -> Influence:
-            first = feedback.sides(item)[0]
-            of_reward = game.gradient_features(phi, first)
-            width = metric(of_reward, of_reward)
-            return Influence(game.reward(phi, first), feedback.margin(game, phi, item), width, width)
+        def bound(y: Response) -> Scalar:
+            gradient = whitened(lower, game.gradient_features(phi, y))
+            width = square_root(jnp.vdot(gradient, gradient, precision="highest"))
+            return game.reward(phi, y) - self.weight * width
 
-        return influence
-
-    def penalty(self, residual: Scalar, influence: Influence) -> Scalar:
-        """Return the width."""
-        return root(influence.on_reward)
+        return expect(bound, responses) - game.cost(theta, responses)

@@ -5,23 +5,26 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import PyTree
+from jaxtyping import Array, Float, PyTree
 
 from fpo_jax.expect import expect
 from fpo_jax.hyperparameters import choice, real
 from fpo_jax.objectives.held import Held, held_choice, lag_count
 from fpo_jax.steering import foresight_keys
-from fpo_jax.types import Follower, Game, Key, RewardModel, Scalar, Theta
+from fpo_jax.types import Follower, Game, Key, Phi, Responses, RewardModel, Scalar, Theta
 
 
 @struct.dataclass
 class Shaped(Held):
-    """E[shape(r − r₀)] − cost, r₀ = E[r] of the policy that it is held to, detached (PAR, arXiv 2502.18770).
+    """E[r₀ + shape(r − r₀)] − cost, r₀ the mean reward at the same prompt of the policy that it is held to.
 
         form sigmoid    (4/k) (σ(k (r − r₀)) − ½)       of slope 1 at r₀, and within ±2/k
              clip       r − r₀ held to ±1/k
 
-    With k = weight; at 0 it is r − r₀, the myopic objective. PAR is the sigmoid at k = 1, up to its scale.
+    With k = weight; at 0 the reward itself, the myopic objective. The sigmoid at k = 1 is PAR (arXiv
+    2502.18770) up to its scale of ¼ and a constant; PAR averages it over rewards of reference responses, here
+    their mean stands in it. In a process r₀ is one number, the mean over the other policy's occupancy. r₀ is
+    detached.
     """
 
     weight: float = real(1.0, "sharpness k; 0 is the myopic objective", low=0.0)
@@ -37,18 +40,27 @@ class Shaped(Held):
     ) -> Scalar:
         """Return the expectation of the shaped reward, less the cost."""
         evaluation, phi = foresight_keys(key).evaluation, reward_model.phi
-        other = self.other(game, theta, evaluation)
-        baseline = jax.lax.stop_gradient(expect(lambda y: game.reward(phi, y), other))
+        baselines = self.baselines(game, phi, self.other(game, theta, evaluation))
         responses = game.respond(theta, evaluation)
-        shaped = expect(lambda y: self.shape(game.reward(phi, y) - baseline), responses)
-        return shaped - game.cost(theta, responses)
+        each = jnp.repeat(baselines, responses.w.size // game.prompts)
+        paid = expect(
+            lambda y: self.paid(game.reward(phi, y[0]), y[1]), Responses((responses.y, each), responses.w)
+        )
+        return paid - game.cost(theta, responses)
 
-    def shape(self, gain: Scalar) -> Scalar:
-        """Return what is paid for a reward so far above the other policy's."""
-        sharp = self.weight > 0
+    def baselines(self, game: Game, phi: Phi, other: Responses) -> Float[Array, " prompts"]:
+        """Return a policy's mean reward at each prompt, detached; 0 at a prompt where it has no response."""
+        rewards = jax.vmap(lambda y: game.reward(phi, y))(other.y)
+        w, rewarded = (x.reshape(game.prompts, -1) for x in (other.w, other.w * rewards))
+        mass = jnp.sum(w, axis=1)
+        return jax.lax.stop_gradient(jnp.sum(rewarded, axis=1) / jnp.where(mass > 0, mass, 1.0))
+
+    def paid(self, reward: Scalar, baseline: Scalar) -> Scalar:
+        """Return what is paid for a reward beside the other policy's."""
+        sharp, gain = self.weight > 0, reward - baseline
         k = jnp.where(sharp, self.weight, 1.0).astype(gain.dtype)
         if self.form == "sigmoid":
-            bounded = 4.0 / k * (jax.nn.sigmoid(k * gain) - 0.5)
+            bounded = 2.0 / k * jnp.tanh(0.5 * k * gain)  # which is the sigmoid's, and exact for small k
         else:
             bounded = jnp.clip(gain, -1.0 / k, 1.0 / k)
-        return jnp.where(sharp, bounded, gain)
+        return jnp.where(sharp, baseline + bounded, reward)

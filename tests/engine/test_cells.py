@@ -31,7 +31,7 @@ class Squared(Relaxed):
 
     def penalty(self, residual, influence):
         """Return another penalty."""
-        return (residual * influence) ** 2
+        return (residual * influence.on_reward) ** 2
 
 
 def test_a_subclass_with_a_penalty_of_its_own_is_not_taken_for_its_base():

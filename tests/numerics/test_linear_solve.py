@@ -8,7 +8,7 @@ import pytest
 from fpo_jax import BestResponse, RewardModel
 from fpo_jax.engine.initial import at_precision
 from fpo_jax.envs.bandit import Arm, BanditGame
-from fpo_jax.numerics.linear_solve import Limits, solve, solve_positive
+from fpo_jax.numerics.linear_solve import Limits, cholesky, solve, solve_positive, whitened
 from fpo_jax.objectives import Implicit
 from fpo_jax.steering import steering
 
@@ -142,3 +142,18 @@ def test_conjugate_gradients_refuse_a_nearly_singular_system_whatever_its_scale(
         v, cost = solve("cg", lambda v, H=hessian: H @ v, jnp.array([1.0, 1.0]), limits)
         assert cost.residual < 1e-6  # CG itself sees nothing amiss
         assert np.all(np.isnan(v))
+
+
+@pytest.mark.parametrize("n", [3, 6])  # written out, and by LAPACK
+def test_whitened_products_are_those_with_the_inverse(n):
+    rng = np.random.default_rng(n)
+    root = rng.normal(size=(n, n))
+    matrix, a, b = root @ root.T + np.eye(n), rng.normal(size=n), rng.normal(size=n)
+    lower = cholesky(jnp.asarray(matrix))
+    np.testing.assert_allclose(lower, np.linalg.cholesky(matrix), rtol=1e-11, atol=1e-14)
+    product = whitened(lower, jnp.asarray(a)) @ whitened(lower, jnp.asarray(b))
+    np.testing.assert_allclose(product, a @ np.linalg.solve(matrix, b), rtol=1e-11)
+    for weakest in (0.0, 1e-15):  # singular, or nearly: along the last direction of an orthonormal basis
+        basis = np.linalg.qr(root)[0]
+        spoilt = (basis * np.append(np.ones(n - 1), weakest)) @ basis.T
+        assert np.all(np.isnan(np.diagonal(cholesky(jnp.asarray(spoilt)))))

@@ -37,6 +37,10 @@ def test_shortcuts_equal_automatic_differentiation(hidden, activation, key):
         def squared(x):
             return jnp.sum(ravel_pytree(gradient(phi, x))[0] ** 2)
 
+        def by_last_layer(x):
+            of_all, last = gradient(phi, x)["params"], len(hidden)
+            return jnp.concatenate([of_all[f"kernel_{last}"][:, 0], of_all[f"bias_{last}"]])
+
         reward, norm = game.reward_and_norm(phi, y)
         inner = jnp.vdot(ravel_pytree(gradient(phi, y))[0], ravel_pytree(gradient(phi, other))[0])
         return [
@@ -45,6 +49,11 @@ def test_shortcuts_equal_automatic_differentiation(hidden, activation, key):
             # as the penalties use it, differentiated in y
             (jax.grad(lambda x: game.reward_and_norm(phi, x)[1])(y), jax.grad(squared)(y)),
             (tangent_kernel(game.model, phi, y, other), inner),
+            (game.gradient_features(phi, y), by_last_layer(y)),
+            (
+                jax.jacobian(lambda x: game.gradient_features(phi, x))(y),
+                jax.jacobian(by_last_layer)(y),
+            ),
         ]
 
     for ours, theirs in pairs():

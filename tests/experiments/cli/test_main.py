@@ -13,6 +13,8 @@ import pytest
 import fpo_jax
 from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.experiments.sweeps.grid import make_grid
+from fpo_jax.objectives import OBJECTIVES
+from fpo_jax.types import KNOWS
 from tests.helpers import FAST, call
 
 
@@ -24,6 +26,15 @@ def test_help_and_list(capsys):
     assert status == 0
     names = ("bandit", "linear", "myopic", "exact", "relaxed", "practical", "gradient", "best-response")
     assert all(f"  {name} " in out for name in names)
+    objectives = out.partition("\nobjectives\n")[2].partition("\nfollowers\n")[0]
+    assert objectives.count("U at will: the true utility of any response") == 1  # what a word means, once
+    assert "      knows the follower's inputs\n      weight" in objectives.partition("  leverage ")[2]
+    status, out, _ = call(capsys, "list", "--json")
+    listed = json.loads(out)["objectives"]
+    assert {name: entry["knows"] for name, entry in listed.items()} == {
+        name: objective.knows for name, objective in OBJECTIVES.items()
+    }
+    assert {entry["knows"] for entry in listed.values()} <= set(KNOWS)
     for command in ("run", "list", "parity", "reproduce", "bench"):
         status, out, _ = call(capsys, command, "--help")
         assert status == 0
@@ -47,6 +58,21 @@ BAD = {
     ),
     "nearly an option": (["run", "bandit", "--alhpa", "1"], "--alhpa", "nearest: alpha"),
     "device": (["run", "linear", "--device", "tpu"], "device = tpu", "what JAX finds here: cpu"),
+    "a label budget of nothing": (
+        ["run", "bandit", "--label-budget", "0"],
+        "label_budget = 0",
+        "an integer >= 1",
+    ),
+    "a label budget where responses are sampled": (
+        ["run", "linear", "--label-budget", "5"],
+        "label_budget = 5",
+        "must be left out: this environment has no table of responses",
+    ),
+    "leverage in a singular metric": (
+        ["run", *FAST, "linear", "--objective", "leverage", "--weight-decay", "0"],
+        "objective = leverage",
+        "must be given a damping > 0",
+    ),
     "shell": (["completion", "csh"], "'csh'", "('bash', 'zsh')"),
     "not a number": (["run", "linear", "--policy-lr", "fast"], "--policy-lr", "'fast'"),
     "zero seeds": (["run", "linear", "--seeds", "0"], "seeds = 0", "an integer >= 1"),

@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from fpo_jax.envs.linear import Linear
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.cli.main import main
 from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.experiments.ladder.decompose import decompose
 from fpo_jax.experiments.ladder.files import arrays
+from fpo_jax.experiments.ladder.rungs import ladder_of
 from fpo_jax.experiments.ladder.table import rows
 
 LINEAR = {"environment": "linear", "dimension": 5, "steps": 6, "seeds": 2, "weight_decay": 0.0}
@@ -112,3 +114,19 @@ def test_recipes_that_detach_u_are_compared_with_the_gradient_itself():
     assert np.all(errors["exact"] == 0.0)
     assert np.all(errors["zero-order"] < 1e-6)
     assert np.all(errors["exact, U detached"][:, -1] > 1e-3)
+
+
+def test_leverage_is_a_rung_with_and_without_what_is_known_of_utility():
+    ladder = ladder_of(Linear.recipe, 1, None)
+    assert {"leverage", "leverage, U known"} <= set(ladder)
+    assert not {"pessimistic", "kl", "chi-squared", "gradient-norm", "shaped"} & set(ladder)
+    assert ladder["leverage"].oracle == 0.0
+    assert ladder["leverage, U known"].oracle == 1.0
+
+
+def test_a_run_that_is_held_to_its_start_is_taken_apart():
+    held = {"environment": "bandit", "objective": "kl", "ordinary": 4, "planted": 2, "steps": 4, "seeds": 2}
+    decomposed = decompose(resolve(held), every=2, only=("leverage, U known",))
+    route = decomposed.routes["leverage, U known"]
+    assert not np.any(route.failed)
+    assert route.best_weight > 0

@@ -53,3 +53,11 @@ def test_the_size_of_states_counts_members_and_earlier_policies():
     ensemble = {"environment": "bandit", "follower": "ensemble", "seeds": 1, "steps": 1}
     settings = resolve({**ensemble, "objective": "kl", "to": "earlier", "lag": 2})
     assert states.size(settings) == 2 * ((24 + 2 * 24 + 4 * 2 + 4 * 2) * 8 + 2 * 4)
+
+
+def test_earlier_policies_are_kept_with_the_state_of_a_run_held_to_them():
+    held = {"environment": "bandit", "objective": "kl", "to": "earlier", "lag": 3, "seeds": 2, "steps": 4}
+    like, _ = states.initial_shape(resolve(held))
+    assert like.earlier.shape == (3, 24)
+    state = State(jnp.ones(24), RewardModel(jnp.ones(2), jnp.zeros(2)), jnp.full((3, 24), 0.1))
+    chex.assert_trees_all_equal(states.from_named(states.named(state), like), state)
