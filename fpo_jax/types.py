@@ -250,8 +250,8 @@ class Objective(ABC):
     def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
         """Return the objective for the policy steps of an iteration that begins with this state.
 
-        It is held to the earlier policies that stand there, [keeps, ...] oldest first, and has what it computes
-        once for all steps. By default it is itself.
+        It is held to the earlier policies that stand there, [keeps, ...] oldest first, and has what it
+        computes once for all steps. By default it is itself.
         """
         return self
 
