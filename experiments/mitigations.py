@@ -7,7 +7,9 @@ import numpy as np
 from fpo_jax import plotting
 from fpo_jax.experiments.comparison import figures
 from fpo_jax.experiments.comparison.experiment import Comparison, Trials
-from fpo_jax.experiments.comparison.methods import METHODS, PLACES, logarithmic
+from fpo_jax.experiments.comparison.methods import METHODS, PLACES, RLHF, logarithmic
+from fpo_jax.experiments.comparison.trial import Trial
+from fpo_jax.experiments.core.wording import NONE
 
 
 def draw_figures(trials: Trials) -> Mapping[str, plotting.Picture]:
@@ -21,15 +23,34 @@ def draw_figures(trials: Trials) -> Mapping[str, plotting.Picture]:
 
 
 def findings(trials: Trials) -> str:
-    """Say which method gains most at each place, and which of those that know nothing does."""
-    lines = ["| place | most gained | most gained by a method that does not know U |", "|---|---|---|"]
-    knows = {method.label: method.knows for method in METHODS}
-    for place, by_method in trials.items():
-        means = {label: float(np.mean(t.judged.gained)) for label, t in by_method.items() if t.defined}
-        blind = {label: mean for label, mean in means.items() if "U" not in knows[label]}
-        best, own = (max(each, key=lambda label: each[label]) for each in (means, blind))
-        lines.append(f"| {place} | {best}: {means[best]:.2f} | {own}: {blind[own]:.2f} |")
-    return "\n".join(lines)
+    """Return the table of methods by places: the share gained, and the share of seeds that collapse."""
+    head = ["method", "knows", *trials, "time over RLHF"]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for method in METHODS:
+        found = [by_method[method.label] for by_method in trials.values() if method.label in by_method]
+        if len(found) < len(trials):
+            continue
+        costs = [
+            float(trial.judged.seconds / by_method[RLHF.label].judged.seconds)
+            for trial, by_method in zip(found, trials.values(), strict=True)
+            if trial.defined
+        ]
+        cells = [method.label, method.knows, *map(_cell, found), f"{np.median(costs):.1f}" if costs else NONE]
+        lines.append(f"| {' | '.join(cells)} |")
+    said = (
+        "Share gained of what was to be gained, (U − U₀) / (U* − U₀), mean over the seeds that judge. In "
+        "brackets: the share of them that collapse, where any does. –: not defined. Time: CPU seconds over "
+        "those of RLHF, the median over places."
+    )
+    return "\n".join([*lines, "", said])
+
+
+def _cell(trial: Trial) -> str:
+    if not trial.defined:
+        return NONE
+    fell = float(np.mean(trial.judged.collapsed))
+    few = f"{100 * fell:.0f} %" if fell >= 0.01 else "< 1 %"
+    return f"{np.mean(trial.judged.gained):z.2f}" + (f" ({few})" if fell else "")
 
 
 EXPERIMENT = Comparison(
