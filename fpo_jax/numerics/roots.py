@@ -21,7 +21,8 @@ def convex(slope: Slope, start: Vector) -> Vector:
     NaN if it is not reached, or if the curvature there is so near to singular that rounding decides it.
     """
     digits = 100.0 * float(jnp.finfo(start.dtype).eps)
-    solver: Any = TrustedNewton(rtol=digits, atol=digits, linear_solver=DenseSolver(solve_positive))
+    newton: Any = TrustedNewton
+    solver = newton(rtol=digits, atol=digits, linear_solver=DenseSolver(solve_positive))
     found: Any = optx.least_squares(lambda p, _: slope(p), solver, start, max_steps=100, throw=False)
     near = jnp.where(found.result == optx.RESULTS.successful, found.value, jnp.nan)
     return near - solve_positive(jax.jacfwd(slope)(near), slope(near))
