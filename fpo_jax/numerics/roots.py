@@ -9,7 +9,7 @@ import lineax as lx
 import optimistix as optx
 from jaxtyping import Array, Float
 
-from fpo_jax.numerics.linear_solve import solve_positive, trust
+from fpo_jax.numerics.linear_solve import solve_positive
 
 Vector = Float[Array, " n"]
 Slope = Callable[[Vector], Vector]

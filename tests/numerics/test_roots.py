@@ -30,7 +30,7 @@ def test_the_root_of_a_convex_slope_or_not_a_number():
 
 
 def test_a_convex_root_is_reached_to_the_last_digit_from_next_to_it():
-    # the slope at the start, 1e-14, is below the tolerance of 2.2e-14; the root is 1e-11 away, a step of Newton's
+    # the slope at the start, 1e-14, is below the tolerance of 2.2e-14; the root is 1e-11 away
     found = jax.jit(lambda start: convex(lambda p: 1e-3 * (p - 1.0), start))(jnp.full(2, 1.0 + 1e-11))
     np.testing.assert_allclose(found, 1.0, rtol=1e-15)
 
