@@ -9,7 +9,7 @@ import lineax as lx
 import optimistix as optx
 from jaxtyping import Array, Float
 
-from fpo_jax.numerics.linear_solve import solve_positive, trust
+from fpo_jax.numerics.linear_solve import solve_positive
 
 Vector = Float[Array, " n"]
 Slope = Callable[[Vector], Vector]
@@ -21,10 +21,11 @@ def convex(slope: Slope, start: Vector) -> Vector:
     NaN if it is not reached, or if the curvature there is so near to singular that rounding decides it.
     """
     digits = 100.0 * float(jnp.finfo(start.dtype).eps)
-    solver: optx.Dogleg = optx.Dogleg(rtol=digits, atol=digits, linear_solver=DenseSolver(solve_positive))
-    found: Any = optx.root_find(lambda p, _: slope(p), solver, start, max_steps=100, throw=False)
-    root = jnp.where(found.result == optx.RESULTS.successful, found.value, jnp.nan)
-    return root * trust(jax.jacfwd(slope)(found.value))
+    newton: Any = TrustedNewton
+    solver = newton(rtol=digits, atol=digits, linear_solver=DenseSolver(solve_positive))
+    found: Any = optx.least_squares(lambda p, _: slope(p), solver, start, max_steps=100, throw=False)
+    near = jnp.where(found.result == optx.RESULTS.successful, found.value, jnp.nan)
+    return near - solve_positive(jax.jacfwd(slope)(near), slope(near))
 
 
 def polished(slope: Slope, start: Vector, digits: Any) -> Vector:
@@ -51,6 +52,22 @@ def bracketed(
         max_steps=200,
         throw=False,
     ).value
+
+
+class TrustedNewton(optx.Dogleg):
+    """Dogleg that ends one step of Newton's before a root, or where rounding lets it come no nearer.
+
+    Dogleg itself takes that step, and refuses it for as long as rounding makes the slope there no smaller.
+    """
+
+    def terminate(
+        self, fn: Any, y: Vector, args: Any, options: dict[str, Any], state: Any, tags: frozenset[object]
+    ) -> tuple[Array, Any]:
+        """Say whether the next step is within the tolerance, or one was refused from a slope that is."""
+        step, slope = state.descent_state.newton, state.f_info.residual
+        arrived = self.norm(step / (self.atol + self.rtol * jnp.abs(y))) < 1.0
+        stuck = (state.num_steps_since_acceptance > 0) & (self.norm(slope) < self.atol)
+        return ~state.first_step & (arrived | stuck), state.result
 
 
 class DenseSolver(lx.AbstractLinearSolver):
