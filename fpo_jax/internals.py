@@ -111,6 +111,11 @@ def detaches(equation: JaxprEqn) -> bool:
     return equation.primitive.name == "stop_gradient"
 
 
+def stands_in(equation: JaxprEqn, scope: str) -> bool:
+    """Say whether an operation was traced within a `jax.named_scope` of this name."""
+    return any(scope in str(part) for part in equation.source_info.name_stack.stack)
+
+
 def rewritten(equation: JaxprEqn, rewrite: Callable[[ClosedJaxpr], ClosedJaxpr]) -> JaxprEqn:
     """Return an operation with every loop's body and every branch of it rewritten; any other as it is."""
     if equation.primitive.name not in ("scan", "while", "cond"):

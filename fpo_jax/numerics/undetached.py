@@ -9,15 +9,25 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+from jaxtyping import PyTree
 
 from fpo_jax import internals
+
+CONSTANT = "constant"
+"""The scope in which something is detached for good."""
+
+
+def constant(tree: PyTree) -> PyTree:
+    """Return what is detached for good: it only serves a solve whose derivative has a rule of its own."""
+    with jax.named_scope(CONSTANT):
+        return jax.lax.stop_gradient(tree)
 
 
 def undetached(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function, in whose derivatives `jax.lax.stop_gradient` is the identity (ours).
 
     Its values are the same. Functions that it calls jitted, loops and conditions are looked into; a function
-    with a derivative of its own keeps that.
+    with a derivative of its own keeps that, and so does a `constant`.
     """
 
     def free(*arguments: Any) -> Any:
@@ -34,7 +44,7 @@ def _evaluate(traced: Any, arguments: Sequence[Any]) -> list[Any]:
         operands = [internals.value(atom, values) for atom in equation.invars]
         function = internals.called(equation)
         with internals.located(equation):
-            if internals.detaches(equation):
+            if internals.detaches(equation) and not internals.stands_in(equation, CONSTANT):
                 results = operands
             elif function is not None:
                 results = _evaluate(function, operands)

@@ -30,7 +30,8 @@ class _Distribution(Performative):
 
 @struct.dataclass
 class PrevalenceBandit(_Distribution):
-    """Arms whose payoff falls with how often they are pulled: φ⁺_i = v_i − λπ_i; no entropy, so that arms drop out.
+    """Arms whose payoff falls with how often they are pulled, φ⁺_i = v_i − λπ_i; without entropy, so that
+    arms drop out.
 
     Stable: no arm pays more than those pulled, v_i − λπ_i = c where π_i > 0 and v_i <= c elsewhere.
     F = Σ π_i (v_i − λπ_i) is concave and greatest where v_i − 2λπ_i = c in the same way. Either is
@@ -78,7 +79,7 @@ class PrevalenceBandit(_Distribution):
 
 @struct.dataclass
 class Audit(_Distribution):
-    """Two responses, of which the second is the good one, U = (0, 1), and is audited the more often it is given.
+    """Two responses; the second is the good one, U = (0, 1), and is audited the more, the more often it comes.
 
     Its label is 1 − κπ, π its probability, the first one's is 0: φ⁺(θ) = (0, 1 − κπ). With d = π(1 − π) the
     derivative of π in its logit,
