@@ -45,7 +45,7 @@ def _evaluate(traced: Any, arguments: Sequence[Any]) -> list[Any]:
         function = internals.called(equation)
         with internals.located(equation):
             if internals.detaches(equation) and not internals.stands_in(equation, CONSTANT):
-                results = operands
+                results: Sequence[Any] = operands
             elif function is not None:
                 results = _evaluate(function, operands)
             else:

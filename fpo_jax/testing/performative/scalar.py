@@ -1,10 +1,9 @@
 """Performative problems in which θ is a number, each a few lines of algebra."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array
 
 from fpo_jax.hyperparameters import real
 from fpo_jax.leader import Leader
@@ -190,6 +189,5 @@ def retraining(game: Number) -> Leader:
 
     Newton's step is a gradient step of length 1/(−∂²J/∂θ²).
     """
-    curvature = game.curvature()
-    assert curvature is not None
+    curvature: Any = game.curvature()
     return Leader(Myopic(), policy_lr=1.0 / curvature)

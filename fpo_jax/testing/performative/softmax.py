@@ -79,7 +79,7 @@ class PrevalenceBandit(_Distribution):
 
 @struct.dataclass
 class Audit(_Distribution):
-    """Two responses; the second is the good one, U = (0, 1), and is audited the more, the more often it comes.
+    """Two responses; the second is the good one, U = (0, 1), and is audited the more, the more it comes.
 
     Its label is 1 − κπ, π its probability, the first one's is 0: φ⁺(θ) = (0, 1 − κπ). With d = π(1 − π) the
     derivative of π in its logit,
