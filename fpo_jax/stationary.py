@@ -84,6 +84,7 @@ class Search:
     ):
         flat, self.unravel = ravel_pytree(theta)
         self.players, self.start, self.repelling = players, np.asarray(flat), repelling
+        self.least = directions.FLAT
         self.kind = directions.kind(players.game, theta, players.key)
         self.shape = np.shape(theta) if self.kind == "logits" else (flat.size,)
         ends = (-np.inf, np.inf) if bounds is None else bounds
@@ -101,7 +102,7 @@ class Search:
         elif self.kind == "action":
             found = directions.of_action(free)
         else:
-            found = directions.of_parameters(np.asarray(self._scores(theta)))
+            found = directions.of_parameters(np.asarray(self._scores(theta)), self.least)
         residual, steepest = np.linalg.norm(found.pull @ field), np.max(np.abs(field[free]), initial=0.0)
         return Point(theta, field, weights, free, found, float(residual), float(steepest))
 
@@ -232,6 +233,7 @@ def find(search: Search, tolerance: float) -> tuple[Point, int]:
 
 
 def _flow(search: Search) -> tuple[Point, int]:
+    search.least = directions.FAINT
     point = search.at(search.start)
     length = 0.5 / max(point.steepest, 1e-12)
     for step in range(MOST_STEPS):
@@ -239,7 +241,10 @@ def _flow(search: Search) -> tuple[Point, int]:
             allowed = "finite: the follower has no limit at this policy, or the objective no gradient"
             raise InputError("residual", point.residual, allowed)
         if point.residual <= NEAR[0] and point.steepest <= NEAR[1]:
-            return point, step
+            if search.least <= directions.FLAT or search.kind != "parameters":
+                return point, step
+            search.least = max(search.least / 10.0, directions.FLAT)
+            point = search.at(point.theta)
         point, length = _longer(search, point, length)
     return point, MOST_STEPS
 

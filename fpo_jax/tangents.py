@@ -25,8 +25,9 @@ SEEN = 1e-30
 """Least share of a state or prompt whose policy is asked for."""
 MOST_PARAMETERS = 2000
 """Most parameters of which derivatives in all directions are made."""
-FLAT = 1e-7
-"""Length, relative to the longest, of a change of log-probabilities that is taken for none."""
+FLAT, FAINT = 1e-3, 1e-2
+"""Length, relative to the longest, of a change of log-probabilities that is taken for none; while a start is
+far, where metrics change fast along weak directions, the larger one."""
 
 
 class Tangents(NamedTuple):
@@ -113,9 +114,12 @@ def scores(game: Game, theta: Theta, key: Key) -> Array:
     return jnp.exp(0.5 * logs(flat))[:, None] * jax.jacfwd(logs)(flat)
 
 
-def of_parameters(root_fisher: np.ndarray) -> Tangents:
-    """Return the tangents of a policy by the singular vectors of √w ∂ log w / ∂θ, F = its square."""
+def of_parameters(root_fisher: np.ndarray, least: float = FLAT) -> Tangents:
+    """Return the tangents of a policy by the singular vectors of √w ∂ log w / ∂θ, F = its square.
+
+    `least` is the length of the shortest, relative to the longest.
+    """
     _, lengths, right = np.linalg.svd(root_fisher, full_matrices=False)
-    moves = lengths > FLAT * lengths[0]
+    moves = lengths > least * lengths[0]
     right, lengths = right[moves], lengths[moves, None]
     return Tangents((right / lengths).T, right * lengths, right / lengths)
