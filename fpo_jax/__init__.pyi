@@ -1,5 +1,6 @@
 from .engine.initial import seed_keys
 from .engine.runs import run_seed, run_seeds
+from .equilibria import Equilibrium, equilibrium, largest_stable_step
 from .errors import InputError
 from .expect import follower_loss, leader_value
 from .feedback import Labels, Preferences
@@ -38,6 +39,7 @@ __all__ = [
     "Decomposition",
     "EffectiveReward",
     "Environment",
+    "Equilibrium",
     "Exact",
     "FirstOrder",
     "Follower",
@@ -66,9 +68,11 @@ __all__ = [
     "Trace",
     "Tracin",
     "ZeroOrder",
+    "equilibrium",
     "follower_loss",
     "foresighted_value",
     "full_record",
+    "largest_stable_step",
     "leader_value",
     "outcome",
     "run_seed",

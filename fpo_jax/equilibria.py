@@ -87,6 +87,7 @@ def equilibrium(
     starts: Sequence[Theta] = (),
     bounds: tuple[Theta, Theta] | None = None,
     repelling: bool = False,
+    finest: float = 1e-2,
     tolerance: float = 1e-9,
 ) -> Equilibrium:
     """Return the equilibrium to which the flow of the leader's direction leads from θ, and what it is like.
@@ -102,6 +103,8 @@ def equilibrium(
         starts: further ones.
         bounds: least and greatest θ of an action, shaped like it; a step beyond them ends there.
         repelling: take long steps at once, which lead to equilibria near by that the flow leaves, too.
+        finest: of a policy whose parameters are no logits, how much a unit of the weakest direction in which
+            it has to rest changes log-probabilities, relative to the strongest.
         tolerance: largest residual.
 
     Raises:
@@ -111,7 +114,7 @@ def equilibrium(
     players = _players(game, leader, follower, theta, key)
     found: list[Equilibrium] = []
     for number, start in enumerate((theta, *starts)):
-        search = Search(players, start, bounds, repelling)
+        search = Search(players, start, bounds, repelling, finest)
         point, steps = find(search, tolerance)
         same = [i for i, one in enumerate(found) if _same(search, one, point)]
         if same:

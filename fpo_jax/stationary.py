@@ -81,10 +81,11 @@ class Search:
         theta: Theta,
         bounds: tuple[Theta, Theta] | None = None,
         repelling: bool = False,
+        finest: float = directions.FLAT,
     ):
         flat, self.unravel = ravel_pytree(theta)
         self.players, self.start, self.repelling = players, np.asarray(flat), repelling
-        self.least = directions.FLAT
+        self.least = self.finest = finest
         self.kind = directions.kind(players.game, theta, players.key)
         self.shape = np.shape(theta) if self.kind == "logits" else (flat.size,)
         ends = (-np.inf, np.inf) if bounds is None else bounds
@@ -233,7 +234,7 @@ def find(search: Search, tolerance: float) -> tuple[Point, int]:
 
 
 def _flow(search: Search) -> tuple[Point, int]:
-    search.least = directions.FAINT
+    search.least = max(directions.FLAT, search.finest)
     point = search.at(search.start)
     length = 0.5 / max(point.steepest, 1e-12)
     for step in range(MOST_STEPS):
@@ -241,9 +242,9 @@ def _flow(search: Search) -> tuple[Point, int]:
             allowed = "finite: the follower has no limit at this policy, or the objective no gradient"
             raise InputError("residual", point.residual, allowed)
         if point.residual <= NEAR[0] and point.steepest <= NEAR[1]:
-            if search.least <= directions.FLAT or search.kind != "parameters":
+            if search.least <= search.finest or search.kind != "parameters":
                 return point, step
-            search.least = max(search.least / 10.0, directions.FLAT)
+            search.least = max(search.least / 10.0, search.finest)
             point = search.at(point.theta)
         point, length = _longer(search, point, length)
     return point, MOST_STEPS

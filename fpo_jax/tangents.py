@@ -25,9 +25,9 @@ SEEN = 1e-30
 """Least share of a state or prompt whose policy is asked for."""
 MOST_PARAMETERS = 2000
 """Most parameters of which derivatives in all directions are made."""
-FLAT, FAINT = 1e-3, 1e-2
-"""Length, relative to the longest, of a change of log-probabilities that is taken for none; while a start is
-far, where metrics change fast along weak directions, the larger one."""
+FLAT = 1e-2
+"""Length of a change of log-probabilities, relative to the longest, that counts as a direction from afar: the
+metric changes fast along weak ones."""
 
 
 class Tangents(NamedTuple):
@@ -114,7 +114,7 @@ def scores(game: Game, theta: Theta, key: Key) -> Array:
     return jnp.exp(0.5 * logs(flat))[:, None] * jax.jacfwd(logs)(flat)
 
 
-def of_parameters(root_fisher: np.ndarray, least: float = FLAT) -> Tangents:
+def of_parameters(root_fisher: np.ndarray, least: float) -> Tangents:
     """Return the tangents of a policy by the singular vectors of √w ∂ log w / ∂θ, F = its square.
 
     `least` is the length of the shortest, relative to the longest.

@@ -233,7 +233,7 @@ def test_the_linear_environment_rests_where_its_run_does():
 def test_policies_without_logits_of_their_own(policy):
     sizes = {"prompts": 2, "trapped": 1, "ordinary": 3, "traps": 1, "topics": 1}
     game = Contextual(policy=policy, **sizes).draw(KEY)
-    found = equilibrium(game, Leader(Myopic()), FOLLOWER, game.init(KEY)[0], KEY)
+    found = equilibrium(game, Leader(Myopic()), FOLLOWER, game.init(KEY)[0], KEY, finest=1e-7)
     assert found.residual < 1e-9
     if policy == "mlp":  # which gives any policy here, so that the equilibrium is that of logits
         tabular = Contextual(policy="tabular", **sizes).draw(KEY)
@@ -263,3 +263,17 @@ def test_what_has_no_equilibrium_says_why():
         require_named(
             "precision = float32", lambda: equilibrium(GAME, mirror(Myopic()), FOLLOWER, theta, KEY)
         )
+
+
+@slow
+def test_an_autoregressive_policy_rests_in_its_parameters():
+    game = Language(prompts=1, vocabulary=6, length=2, corpus=16, features=4, width=4, heads=2).draw(KEY)
+    theta = game.init(KEY)[0]
+    leader = Leader(Myopic(), policy_lr=0.5)
+    found = equilibrium(game, leader, BestResponse(alpha=0.1, ridge=0.01), theta, KEY)
+    assert found.residual < 1e-9
+    assert found.spectral_radius < 1.0
+    state = State(found.theta, found.reward_model)
+    after = iterate(game, leader, BestResponse(alpha=0.1, ridge=0.01), state, KEY, 0.0)
+    was, now = (outcome(game, FOLLOWER, s, KEY)["true_utility"] for s in (state, after))
+    assert abs(float(was - now)) < 1e-6
