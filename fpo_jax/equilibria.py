@@ -20,12 +20,13 @@ from jaxtyping import Array, PyTree
 from scipy.optimize import brentq
 
 from fpo_jax.errors import InputError
+from fpo_jax.field import Players, answer, field_of, gradient_at
 from fpo_jax.leader import Leader
 from fpo_jax.numerics.undetached import undetached
 from fpo_jax.record import outcome
 from fpo_jax.run import initial_state
 from fpo_jax.stability import eigenvalues
-from fpo_jax.stationary import Players, Point, Search, answer, field_of, find, gradient_at
+from fpo_jax.stationary import Point, Search, find
 from fpo_jax.steering import steering
 from fpo_jax.types import Follower, Game, Key, RewardModel, State, Theta
 

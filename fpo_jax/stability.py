@@ -9,9 +9,10 @@ from jaxtyping import Array
 from scipy.sparse.linalg import LinearOperator, eigs
 
 from fpo_jax import tangents as directions
+from fpo_jax.field import Players
 from fpo_jax.numerics.undetached import undetached
 from fpo_jax.run import iterate
-from fpo_jax.stationary import Players, Point, Search
+from fpo_jax.stationary import Point, Search
 from fpo_jax.types import RewardModel, State, Theta
 
 DENSE = 600

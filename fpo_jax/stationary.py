@@ -8,9 +8,8 @@ down to e⁻³⁰⁰ is held there, off the support, and so is an action at a bo
 conditions of optimality are A = 0 on the support and A <= 0 off it.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
@@ -18,11 +17,9 @@ from jaxtyping import Array
 
 from fpo_jax import tangents as directions
 from fpo_jax.errors import InputError
-from fpo_jax.leader import Leader, advantages
-from fpo_jax.numerics import roots
-from fpo_jax.numerics.undetached import undetached
+from fpo_jax.field import Players, derivative_of, field_of, polished_by_newton, weights_of
 from fpo_jax.tangents import FLOOR, Tangents
-from fpo_jax.types import Follower, Game, Key, RewardModel, Theta
+from fpo_jax.types import Theta
 
 MOST_STEPS = 400
 """Most implicit steps."""
@@ -32,22 +29,6 @@ FARTHEST = 0.5
 """Longest step, in the Fisher metric, of a policy whose parameters are no logits."""
 FAINT = 1e-6
 """Probability below which a response is tried off the support."""
-
-
-class Players(NamedTuple):
-    """One instance and its players.
-
-    Attributes:
-        game, leader, follower: the leader as it is held to its earlier policies.
-        model: from which the follower's limit begins.
-        key: of everything that might be drawn, though nothing may.
-    """
-
-    game: Game
-    leader: Leader
-    follower: Follower
-    model: RewardModel
-    key: Key
 
 
 class Point(NamedTuple):
@@ -60,7 +41,7 @@ class Point(NamedTuple):
         free: [d] which coordinates are not held; all of them where θ is parameters.
         tangents: directions within those.
         residual: length of the gradient along them, √(gᵀF⁺g).
-        steepest: largest |field| that is free.
+        steepest: largest |field| that is free; where θ is parameters, the residual.
     """
 
     theta: np.ndarray
@@ -104,7 +85,8 @@ class Search:
             found = directions.of_action(free)
         else:
             found = directions.of_parameters(np.asarray(self._scores(theta)), self.least)
-        residual, steepest = np.linalg.norm(found.pull @ field), np.max(np.abs(field[free]), initial=0.0)
+        residual = np.linalg.norm(found.pull @ field)
+        steepest = residual if self.kind == "parameters" else np.max(np.abs(field[free]), initial=0.0)
         return Point(theta, field, weights, free, found, float(residual), float(steepest))
 
     def as_theta(self, flat: np.ndarray) -> Theta:
@@ -156,69 +138,6 @@ class Search:
         return pull @ along.T @ vectors
 
 
-@jax.jit
-def weights_of(players: Players, theta: Theta) -> Array:
-    """Return the weights of the policy's responses."""
-    return players.game.respond(theta, players.key).w
-
-
-def answer(players: Players, theta: Theta) -> RewardModel:
-    """Return φ*(θ), the follower's limit."""
-    return players.follower.limit(players.game, theta, players.model, players.key)
-
-
-def gradient_at(players: Players, theta: Theta, model: RewardModel) -> Theta:
-    """Return the gradient that the leader follows at this reward model."""
-    game, leader, follower, _, key = players
-    return leader.differentiator.gradient(
-        lambda t: leader.objective.value(game, follower, t, model, key), theta
-    )
-
-
-def _field(players: Players, theta: Theta, logits: bool) -> tuple[Array, Array]:
-    gradient = ravel_pytree(gradient_at(players, theta, answer(players, theta)))[0]
-    weights = players.game.respond(theta, players.key).w
-    return (advantages(gradient, weights) if logits else gradient), weights
-
-
-field_of = jax.jit(_field, static_argnums=2)
-"""Return the field at a policy, flattened, and the weights of its responses."""
-
-
-def _derivative(players: Players, theta: Theta, along: Any, natural: Array, kind: str) -> Array:
-    flat, unravel = ravel_pytree(theta)
-
-    def field(x: Array) -> Array:
-        here = _field(players, unravel(x), kind == "logits")[0]
-        if kind != "parameters":
-            return here
-        # the natural gradient n = F⁺g changes by F⁺(∂g − ∂(F n)), n held: a small probability hides no gain
-        return here - directions.fisher_product(players.game, unravel(x), natural, players.key)
-
-    free = undetached(field)
-    return jax.vmap(lambda direction: jax.jvp(free, (flat,), (direction,))[1])(along)
-
-
-derivative_of = jax.jit(_derivative, static_argnums=4)
-"""Return the field's derivative along each row of [m, d] directions, [m, d]; in parameters, the derivative of
-the natural gradient times F."""
-
-
-def _polished(players: Players, theta: Theta, vectors: Array, pull: Array, logits: bool) -> Array:
-    flat, unravel = ravel_pytree(theta)
-    spare = jnp.where(jnp.any(vectors != 0, axis=0), 0.0, 1.0)
-
-    def slope(along: Array) -> Array:
-        return pull @ _field(players, unravel(flat + vectors @ along), logits)[0] + spare * along
-
-    return flat + vectors @ roots.polished(undetached(slope), jnp.zeros(vectors.shape[1]), 1e-13)
-
-
-polished_by_newton = jax.jit(_polished, static_argnums=4)
-"""Return θ after Newton's method (optimistix) within θ + span(vectors); columns of zeros count for nothing.
-"""
-
-
 def find(search: Search, tolerance: float) -> tuple[Point, int]:
     """Return the stationary point to which the flow leads from the start, and how many steps it took.
 
@@ -226,7 +145,8 @@ def find(search: Search, tolerance: float) -> tuple[Point, int]:
         InputError: with the residual reached, where it leads to none.
     """
     point, steps = _flow(search)
-    point = _off_the_support(search, _newton(search, point), tolerance)
+    if steps < MOST_STEPS:
+        point = _off_the_support(search, _newton(search, point), tolerance)
     if not point.residual <= tolerance or not point.steepest <= max(NEAR[1], tolerance):
         allowed = f"<= {tolerance:g}: start nearer, such as at a run's last policy, or elsewhere"
         raise InputError(f"residual after {steps} steps", f"{point.residual:.3g}", allowed)
