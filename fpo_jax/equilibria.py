@@ -172,7 +172,7 @@ def _players(game: Game, leader: Leader, follower: Follower, theta: Theta, key: 
         if leader.objective.remember(state.earlier, theta) is not state.earlier:
             raise InputError("to", "earlier", "start or reference: it has no part in where a run ends")
         leader = leader.held_to(state.earlier)
-    players = Players(game, leader, follower, state.reward_model, key)
+    players = Players(game, leader, follower, state.reward_model, key, state.earlier)
     other = players._replace(key=jax.random.fold_in(key, 1))
     once, again = (np.asarray(field_of(one, theta, False)[0]) for one in (players, other))
     if not np.allclose(once, again, rtol=1e-9, atol=1e-12, equal_nan=True):
@@ -212,7 +212,7 @@ def _described(search: Search, point: Point, steps: int) -> Equilibrium:
 
 @jax.jit
 def _outcome(players: Players, theta: Theta) -> tuple[RewardModel, dict[str, Array], PyTree]:
-    game, _, follower, _, key = players
+    game, _, follower, _, key, _ = players
     model = answer(players, theta)
     parts = steering(game, follower, theta, model, key)
     return model, outcome(game, follower, State(theta, model), key), parts.steering

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from fpo_jax import tangents as directions
 from fpo_jax.leader import Leader, advantages
@@ -21,6 +21,7 @@ class Players(NamedTuple):
         game, leader, follower: the leader as it is held to its earlier policies.
         model: from which the follower's limit begins.
         key: of everything that might be drawn, though nothing may.
+        earlier: the policies to which the leader is held.
     """
 
     game: Game
@@ -28,6 +29,7 @@ class Players(NamedTuple):
     follower: Follower
     model: RewardModel
     key: Key
+    earlier: PyTree = ()
 
 
 @jax.jit
@@ -43,7 +45,7 @@ def answer(players: Players, theta: Theta) -> RewardModel:
 
 def gradient_at(players: Players, theta: Theta, model: RewardModel) -> Theta:
     """Return the gradient that the leader follows at this reward model."""
-    game, leader, follower, _, key = players
+    game, leader, follower, _, key, _ = players
     return leader.differentiator.gradient(
         lambda t: leader.objective.value(game, follower, t, model, key), theta
     )

@@ -26,12 +26,12 @@ def pushed(
     players: Players, theta: Theta, model: RewardModel, along: tuple[Array, Array]
 ) -> tuple[Array, tuple[Array, Array]]:
     """Return the flattened θ⁺, and the changes of (θ⁺, φ⁺) along each of [m, d + p] changes of (θ, φ)."""
-    game, leader, follower, _, key = players
+    game, leader, follower, _, key, earlier = players
     flat, unravel = ravel_pytree(theta)
     phi, unravel_phi = ravel_pytree(model.phi)
 
     def once(x: Array, p: Array) -> tuple[Array, Array]:
-        state = State(unravel(x), RewardModel(unravel_phi(p), model.memory))
+        state = State(unravel(x), RewardModel(unravel_phi(p), model.memory), earlier)
         after = iterate(game, leader, follower, state, key, 0.0)
         return ravel_pytree(after.theta)[0], ravel_pytree(after.reward_model.phi)[0]
 

@@ -111,6 +111,16 @@ def test_arms_drop_out_where_the_conditions_say(values):
 
 
 @slow
+def test_a_leash_to_the_start_is_the_temperature():
+    """KL to the uniform policy by an objective, or as the game's own cost: J differs by nothing."""
+    held = GAME.replace(temperature=0.05)
+    found = equilibrium(GAME, mirror(Kl(weight=0.03)), FOLLOWER, jnp.zeros(6), KEY)  # its own is 0.02
+    same = equilibrium(held, mirror(Myopic()), FOLLOWER, jnp.zeros(6), KEY)
+    np.testing.assert_allclose(softmax(found.theta), softmax(same.theta), atol=1e-9)
+    np.testing.assert_allclose(found.eigenvalues, same.eigenvalues, atol=1e-9)
+
+
+@slow
 def test_foresight_halves_what_an_audit_punishes():
     found = [equilibrium(Audit(), mirror(o), World(), jnp.zeros(2), KEY) for o in (Myopic(), Exact())]
     utility = [one.metrics["true_utility"] for one in found]
