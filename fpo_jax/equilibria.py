@@ -28,6 +28,7 @@ from fpo_jax.run import initial_state
 from fpo_jax.stability import eigenvalues
 from fpo_jax.stationary import Point, Search, find
 from fpo_jax.steering import steering
+from fpo_jax.tangents import kind
 from fpo_jax.types import Follower, Game, Key, RewardModel, State, Theta
 
 LEVEL = 1e-9
@@ -174,7 +175,8 @@ def _players(game: Game, leader: Leader, follower: Follower, theta: Theta, key: 
         leader = leader.held_to(state.earlier)
     players = Players(game, leader, follower, state.reward_model, key, state.earlier)
     other = players._replace(key=jax.random.fold_in(key, 1))
-    once, again = (np.asarray(field_of(one, theta, False)[0]) for one in (players, other))
+    logits = kind(game, theta, key) == "logits"
+    once, again = (np.asarray(field_of(one, theta, logits)[0]) for one in (players, other))
     if not np.allclose(once, again, rtol=1e-9, atol=1e-12, equal_nan=True):
         allowed = "one whose iteration draws nothing: all responses enumerated, every label paid for"
         raise InputError("game", type(game).__name__, allowed)

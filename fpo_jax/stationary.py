@@ -25,6 +25,8 @@ MOST_STEPS = 400
 """Most implicit steps."""
 NEAR = 1e-7, 1e-5
 """Residual and largest field at which Newton's method takes over."""
+THERE = 1e-11
+"""Residual at which the steps end in parameters, whose metric changes with them: the last are Newton's own."""
 FARTHEST = 0.5
 """Longest step, in the Fisher metric, of a policy whose parameters are no logits."""
 FAINT = 1e-6
@@ -161,7 +163,8 @@ def _flow(search: Search) -> tuple[Point, int]:
         if not np.isfinite(point.residual):
             allowed = "finite: the follower has no limit at this policy, or the objective no gradient"
             raise InputError("residual", point.residual, allowed)
-        if point.residual <= NEAR[0] and point.steepest <= NEAR[1]:
+        near = THERE if search.kind == "parameters" else NEAR[0]
+        if point.residual <= near and point.steepest <= NEAR[1]:
             if search.least <= search.finest or search.kind != "parameters":
                 return point, step
             search.least = max(search.least / 10.0, search.finest)
@@ -200,11 +203,10 @@ def _longer(search: Search, point: Point, length: float) -> tuple[Point, float]:
 def _newton(search: Search, point: Point) -> Point:
     """Return the point after Newton's method, or as it was where that leads nowhere better."""
     vectors, _, pull = point.tangents
-    if vectors.shape[1] == 0:
+    if vectors.shape[1] == 0 or search.kind == "parameters":
         return point
-    if search.kind != "parameters":  # one shape, and so one program, whatever is held
-        spare = point.theta.size - vectors.shape[1]
-        vectors, pull = np.pad(vectors, ((0, 0), (0, spare))), np.pad(pull, ((0, spare), (0, 0)))
+    spare = point.theta.size - vectors.shape[1]  # one shape, and so one program, whatever is held
+    vectors, pull = np.pad(vectors, ((0, 0), (0, spare))), np.pad(pull, ((0, spare), (0, 0)))
     theta = search.as_theta(point.theta)
     found = polished_by_newton(search.players, theta, vectors, pull, search.kind == "logits")
     new = search.at(np.asarray(found))
