@@ -26,7 +26,9 @@ MOST_STEPS = 400
 NEAR = 1e-7, 1e-5
 """Residual and largest field at which Newton's method takes over."""
 THERE = 1e-11
-"""Residual at which the steps end in parameters, whose metric changes with them: the last are Newton's own."""
+"""Residual at which steps end in parameters, whose metric changes with them: the last are Newton's own."""
+PADDED = 16
+"""To a multiple of so many directions, lest a program be compiled for every number of them."""
 FARTHEST = 0.5
 """Longest step, in the Fisher metric, of a policy whose parameters are no logits."""
 FAINT = 1e-6
@@ -134,7 +136,9 @@ class Search:
         vectors, _, pull = point.tangents
         theta, natural = self.as_theta(point.theta), vectors @ (pull @ point.field)
         if self.kind == "parameters":
-            return pull @ np.asarray(derivative_of(self.players, theta, vectors.T, natural, "parameters")).T
+            along = np.pad(vectors.T, ((0, -len(pull) % PADDED), (0, 0)))
+            pushed = np.asarray(derivative_of(self.players, theta, along, natural, "parameters"))
+            return pull @ pushed[: len(pull)].T
         unit = np.eye(point.theta.size)
         along = np.asarray(derivative_of(self.players, theta, unit, natural, self.kind))
         return pull @ along.T @ vectors
