@@ -29,7 +29,7 @@ from fpo_jax.stability import eigenvalues
 from fpo_jax.stationary import Point, Search, find
 from fpo_jax.steering import steering
 from fpo_jax.tangents import kind
-from fpo_jax.types import Follower, Game, Key, RewardModel, State, Theta
+from fpo_jax.types import Follower, Game, Key, Responses, RewardModel, State, Theta
 
 LEVEL = 1e-9
 """Curvature, relative to the largest, that is taken for none."""
@@ -174,19 +174,29 @@ def _players(game: Game, leader: Leader, follower: Follower, theta: Theta, key: 
             raise InputError("to", "earlier", "start or reference: it has no part in where a run ends")
         leader = leader.held_to(state.earlier)
     players = Players(game, leader, follower, state.reward_model, key, state.earlier)
-    other = players._replace(key=jax.random.fold_in(key, 1))
     logits = kind(game, theta, key) == "logits"
-    once, again = (np.asarray(field_of(one, theta, logits)[0]) for one in (players, other))
-    if not np.allclose(once, again, rtol=1e-9, atol=1e-12, equal_nan=True):
+
+    def seen(one: Key) -> list[Array]:
+        field = field_of(players._replace(key=one), theta, logits)[0]
+        return jax.tree.leaves((field, responses_of(game, theta, one)))
+
+    pairs = zip(seen(key), seen(jax.random.fold_in(key, 1)), strict=True)
+    if not all(np.allclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True) for a, b in pairs):
         allowed = "one whose iteration draws nothing: all responses enumerated, every label paid for"
         raise InputError("game", type(game).__name__, allowed)
     return players
 
 
+@jax.jit
+def responses_of(game: Game, theta: Theta, key: Key) -> Responses:
+    """Return the policy's responses."""
+    return game.respond(theta, key)
+
+
 def _same(search: Search, one: Equilibrium, point: Point) -> bool:
     if search.kind == "action":
         return bool(np.allclose(ravel_pytree(one.theta)[0], point.theta, rtol=SAME, atol=SAME))
-    weights = search.players.game.respond(one.theta, search.players.key).w
+    weights = responses_of(search.players.game, one.theta, search.players.key).w
     return float(np.sum(np.abs(np.asarray(weights) - point.weights))) < SAME
 
 

@@ -15,6 +15,7 @@ from fpo_jax.envs.garnet import Garnet
 from fpo_jax.envs.gridworld import Gridworld
 from fpo_jax.envs.language import Language
 from fpo_jax.envs.linear import Linear
+from fpo_jax.envs.neural import Neural
 from fpo_jax.equilibria import equilibrium, largest_stable_step
 from fpo_jax.feedback import Preferences
 from fpo_jax.objectives import Kl, Leverage
@@ -266,6 +267,9 @@ def test_what_has_no_equilibrium_says_why():
     sampled = Language(responses=2, length=2, width=4, features=4, corpus=8).draw(KEY)
     start = sampled.init(KEY)[0]
     require_named("game = LanguageGame", lambda: equilibrium(sampled, Leader(Myopic()), FOLLOWER, start, KEY))
+    neural = Neural(dimension=4).draw(KEY)
+    still = neural.init(KEY)[0]
+    require_named("game = Neural", lambda: equilibrium(neural, Leader(Myopic()), FOLLOWER, still, KEY))
     unbounded = ConcaveTrap()
     far = Leader(Exact())
     with pytest.raises(ValueError, match="residual"):  # F = 0.3 θ² has no maximum
