@@ -117,14 +117,17 @@ def equilibrium(
     found: list[Equilibrium] = []
     for number, start in enumerate((theta, *starts)):
         search = Search(players, start, bounds, repelling, finest)
-        point, steps = find(search, tolerance)
-        same = [i for i, one in enumerate(found) if _same(search, one, point)]
-        if same:
-            one = found[same[0]]
-            found[same[0]] = one._replace(starts=(*one.starts, number))
-        else:
-            found.append(_described(search, point, steps)._replace(starts=(number,)))
+        _add(found, number, search, *find(search, tolerance))
     return found[0]._replace(others=tuple(found[1:]))
+
+
+def _add(found: list[Equilibrium], number: int, search: Search, point: Point, steps: int) -> None:
+    """Add the point that a start leads to, or the start to the equilibrium that it is."""
+    for place, one in enumerate(found):
+        if _same(search, one, point):
+            found[place] = one._replace(starts=(*one.starts, number))
+            return
+    found.append(_described(search, point, steps)._replace(starts=(number,)))
 
 
 def largest_stable_step(

@@ -61,7 +61,9 @@ def eigenvalues(search: Search, point: Point, model: RewardModel) -> np.ndarray:
         values = np.linalg.eigvals(matrix[:, : r + p])
     else:
         after, _ = push(np.zeros((r + p, 1)))
-        operator: Any = LinearOperator((r + p, r + p), matvec=lambda v: push(v.reshape(-1, 1))[1][:, 0])
+        operator: Any = LinearOperator(
+            (r + p, r + p), matvec=lambda v: push(v.reshape(-1, 1))[1][:, 0], dtype=vectors.dtype
+        )
         values = eigs(operator, k=LEADING, return_eigenvectors=False, v0=np.ones(r + p))
     values = np.concatenate([values, _factors(search, point, after)])
     return values[np.argsort(-np.abs(values), kind="stable")]

@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from fpo_jax import BestResponse, Exact, Gradient, Leader, Limit, Myopic, Optax, Relaxed, outcome, run_seeds
+from fpo_jax import (
+    BestResponse,
+    Exact,
+    Gradient,
+    Leader,
+    Limit,
+    Myopic,
+    Optax,
+    Relaxed,
+    outcome,
+    run_seeds,
+    stability,
+)
 from fpo_jax.engine.initial import instance
 from fpo_jax.engine.runs import run_seed
 from fpo_jax.envs.bandit import Bandit
@@ -165,6 +177,16 @@ def test_eigenvalues_are_those_of_a_matrix_of_differences(leader, follower):
     assert np.max(np.min(gaps, axis=0)) < 1e-6
     assert np.max(np.min(gaps, axis=1)) < 1e-6
     assert found.spectral_radius == pytest.approx(np.max(np.abs(expected)), abs=1e-6)
+
+
+@slow
+def test_leading_eigenvalues_are_found_without_a_matrix(monkeypatch):
+    leader = Leader(Leverage(weight=0.3), policy_lr=1.0)
+    whole = equilibrium(GAME, leader, FOLLOWER, GAME.init(KEY)[0], KEY)
+    monkeypatch.setattr(stability, "DENSE", 3)
+    monkeypatch.setattr(stability, "LEADING", 3)
+    leading = equilibrium(GAME, leader, FOLLOWER, GAME.init(KEY)[0], KEY)
+    np.testing.assert_allclose(leading.eigenvalues, whole.eigenvalues[:3], rtol=1e-9)
 
 
 def test_collapse_is_no_accident_of_the_path():
