@@ -1,5 +1,6 @@
 from .engine.initial import seed_keys
 from .engine.runs import run_seed, run_seeds
+from .equilibria import Equilibrium, equilibrium, largest_stable_step
 from .errors import InputError
 from .expect import follower_loss, leader_value
 from .feedback import Labels, Preferences
@@ -45,6 +46,7 @@ __all__ = [
     "Decomposition",
     "EffectiveReward",
     "Environment",
+    "Equilibrium",
     "Exact",
     "FirstOrder",
     "Follower",
@@ -78,9 +80,11 @@ __all__ = [
     "Trace",
     "Tracin",
     "ZeroOrder",
+    "equilibrium",
     "follower_loss",
     "foresighted_value",
     "full_record",
+    "largest_stable_step",
     "leader_value",
     "outcome",
     "run_seed",

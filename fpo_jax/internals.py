@@ -7,7 +7,7 @@ a new release has broken.
 import os
 import subprocess
 import sys
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -105,6 +105,33 @@ def applied(equation: JaxprEqn, operands: Sequence[Any]) -> Sequence[Any]:
     with equation.ctx.manager:
         results = equation.primitive.bind(*operands, **parameters)
     return results if equation.primitive.multiple_results else [results]
+
+
+def detaches(equation: JaxprEqn) -> bool:
+    """Say whether an operation is `jax.lax.stop_gradient`."""
+    return equation.primitive.name == "stop_gradient"
+
+
+def stands_in(equation: JaxprEqn, scope: str) -> bool:
+    """Say whether an operation was traced within a `jax.named_scope` of this name."""
+    return any(scope in str(part) for part in equation.source_info.name_stack.stack)
+
+
+def rewritten(equation: JaxprEqn, rewrite: Callable[[ClosedJaxpr], ClosedJaxpr]) -> JaxprEqn:
+    """Return an operation with every loop's body and every branch of it rewritten; any other as it is."""
+    if equation.primitive.name not in ("scan", "while", "cond"):
+        return equation
+    parameters = {
+        name: jax.tree.map(
+            lambda leaf: rewrite(leaf) if isinstance(leaf, ClosedJaxpr) else leaf,
+            value,
+            is_leaf=lambda leaf: leaf is None or isinstance(leaf, ClosedJaxpr),
+        )
+        if name in ("jaxpr", "body_jaxpr", "branches")
+        else value
+        for name, value in equation.params.items()
+    }
+    return equation.replace(params=parameters)
 
 
 @contextmanager

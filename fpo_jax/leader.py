@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jaxtyping import Array
 
 from fpo_jax.errors import InputError, NotDefined
 from fpo_jax.hyperparameters import choice, count, part, real
@@ -12,6 +13,12 @@ from fpo_jax.types import Follower, Game, Key, Objective, RewardModel, Scalar, S
 
 RULES = ("gradient", "mirror", "standardised")
 """How θ may follow the gradient."""
+
+
+def advantages(gradient: Array, w: Array) -> Array:
+    """Return A(y) = g(y) / w(y); 0 for a response that is never drawn, which has none."""
+    there = w > jnp.finfo(w.dtype).tiny
+    return jnp.where(there, gradient / jnp.where(there, w, 1.0), 0.0)
 
 
 @struct.dataclass
@@ -82,8 +89,7 @@ class Leader:
             allowed = "gradient: this policy has no logit of its own for each response"
             raise NotDefined("rule", self.rule, allowed)
         w = weights.reshape(theta.shape)
-        there = w > jnp.finfo(w.dtype).tiny  # a response that is never drawn has no advantage
-        advantage = jnp.where(there, gradient / jnp.where(there, w, 1.0), 0.0)
+        advantage = advantages(gradient, w)
         if self.rule == "mirror":
             return advantage
         by_prompt = (w.reshape(game.prompts, -1), advantage.reshape(game.prompts, -1))

@@ -96,6 +96,11 @@ def test_statistics(capsys):
 
 
 @pytest.mark.slow
+def test_equilibria(capsys):
+    run_page("docs/equilibria.md", {}, capsys)
+
+
+@pytest.mark.slow
 def test_your_own_and_its_notebook(capsys):
     namespace = {}
     run_page("docs/extend.md", namespace, capsys)
@@ -106,6 +111,7 @@ def test_every_page_and_notebook_is_run():
     """By one of the tests above."""
     assert {page for page in BLOCKS if BLOCKS[page]} == {
         "README.md",
+        "docs/equilibria.md",
         "docs/extend.md",
         "docs/statistics.md",
         "docs/sweeps.md",

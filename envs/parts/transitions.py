@@ -17,6 +17,7 @@ from jax.scipy.sparse.linalg import gmres
 from jaxtyping import Array, Float, Int
 
 from fpo_jax.numerics.small_systems import solve_dominant
+from fpo_jax.numerics.undetached import constant
 from fpo_jax.types import Key, Scalar
 
 States = Float[Array, " states"]
@@ -119,7 +120,7 @@ class Branches(Transitions):
             return x - discount * step(policy, x)
 
         # the same iteration solves the transposed system, for a gradient
-        iterate = partial(_iterate, discount=jax.lax.stop_gradient(discount))
+        iterate = partial(_iterate, discount=constant(discount))
         return jax.lax.custom_linear_solve(one_less_discounted, right, iterate, iterate)
 
     def successor(self, key: Key, state: State, action: State) -> State:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from fpo_jax.numerics.undetached import constant
 from fpo_jax.types import Cost, Scalar
 
 Vector = Float[Array, " n"]
@@ -71,10 +72,10 @@ def trust(matrix: Float[Array, "n n"]) -> Scalar:
 
 
 def _trust(matrix: Float[Array, "n n"], trace: Scalar) -> Scalar:
-    fixed = jax.lax.stop_gradient(matrix)
+    fixed = constant(matrix)
     scale = jax.lax.rsqrt(jnp.diagonal(fixed))
     norm = jnp.max(jnp.sum(jnp.abs(fixed * scale[:, None] * scale[None, :]), axis=0))
-    return _trusted(norm * jax.lax.stop_gradient(trace)).astype(matrix.dtype)
+    return _trusted(norm * constant(trace)).astype(matrix.dtype)
 
 
 def _trusted(condition: Scalar) -> Scalar:
@@ -88,7 +89,7 @@ def _solver(matrix: Float[Array, "n n"]) -> tuple[Solve, Scalar]:
     """
     n, diagonal = matrix.shape[0], jnp.diagonal(matrix)
     if n > UNROLLED:
-        factor = jnp.linalg.cholesky(jax.lax.stop_gradient(matrix))
+        factor = jnp.linalg.cholesky(constant(matrix))
         inverse = jax.lax.linalg.triangular_solve(
             factor, jnp.eye(n, dtype=matrix.dtype), left_side=True, lower=True
         )

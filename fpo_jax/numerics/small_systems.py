@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
+from fpo_jax.numerics.undetached import constant
+
 MOST = 64
 """Unknowns of a system that is solved here; LAPACK takes the larger ones."""
 FEWEST = 8
@@ -29,7 +31,7 @@ def solve_dominant(matrix: Matrix, right: Vector) -> Vector:
     """
     if right.size > MOST:
         return jnp.linalg.solve(matrix, right)
-    inverse = _traced_once(jax.lax.stop_gradient(matrix))
+    inverse = _traced_once(constant(matrix))
     return jax.lax.custom_linear_solve(
         lambda v: matrix @ v,
         right,

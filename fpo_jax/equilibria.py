@@ -1,0 +1,254 @@
+"""Equilibria of the game: where iterative RLHF comes to rest, and whether it stays there.
+
+A run iterates (θ, φ) ↦ (θ⁺, φ⁺): policy steps at the present reward model, then retraining. Its fixed points
+are the policies at which the leader's direction vanishes once the follower has answered for good,
+`fpo_jax.stationary`. One attracts where the derivative of a whole iteration has no eigenvalue of size 1 or
+more in any direction in which the policy or the reward model can move, `fpo_jax.stability`.
+
+In performative prediction a fixed point of the myopic leader is a performatively stable point; of those of
+the exact leader, the best is the performatively optimal one (Perdomo et al. 2020).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, PyTree
+from scipy.optimize import brentq
+
+from fpo_jax.errors import InputError
+from fpo_jax.field import Players, answer, field_of, gradient_at
+from fpo_jax.leader import Leader
+from fpo_jax.numerics.undetached import undetached
+from fpo_jax.record import outcome
+from fpo_jax.run import initial_state
+from fpo_jax.stability import eigenvalues
+from fpo_jax.stationary import Point, Search, find
+from fpo_jax.steering import steering
+from fpo_jax.tangents import kind
+from fpo_jax.types import Follower, Game, Key, Responses, RewardModel, State, Theta
+
+LEVEL = 1e-9
+"""Curvature, relative to the largest, that is taken for none."""
+SAME = 1e-6
+"""Distance of policies, or of actions, that are the same equilibrium."""
+
+
+class Equilibrium(NamedTuple):
+    """A fixed point of iterative RLHF.
+
+    Attributes:
+        theta: the policy; θ is one of many that make the same policy.
+        reward_model: the follower's limit there.
+        residual: √(gᵀF⁺g), the leader's gradient in the Fisher metric of the policy.
+        eigenvalues: of the derivative of one iteration, largest first; of very many only the leading ones.
+        spectral_radius: the largest size of one: by it errors shrink from one iteration to the next.
+        stable: whether it is below 1.
+        steering: dF/dθ − ∂J/∂θ there, the residual steering gradient, shaped like θ.
+        steering_norm: its length in the Fisher metric.
+        metrics: E[U], E[r], their gap, blind-spot mass and what else a run records of an outcome.
+        second_order: `maximum`, `minimum` or `saddle` of what the leader ascends at this reward model, along
+            the directions that are not held; `flat` where one has no curvature.
+        support: which coordinates of θ are free: of logits, the responses that are given at all.
+        steps: implicit steps from the start.
+        starts: which of the starts lead here, by number.
+        others: the other equilibria to which the further starts lead.
+    """
+
+    theta: Theta
+    reward_model: RewardModel
+    residual: float
+    eigenvalues: np.ndarray
+    spectral_radius: float
+    stable: bool
+    steering: PyTree
+    steering_norm: float
+    metrics: dict[str, float]
+    second_order: str
+    support: np.ndarray
+    steps: int
+    starts: tuple[int, ...] = (0,)
+    others: tuple["Equilibrium", ...] = ()
+
+    @property
+    def multiplicity(self) -> int:
+        """Return how many equilibria were found from all starts."""
+        return 1 + len(self.others)
+
+
+def equilibrium(
+    game: Game,
+    leader: Leader,
+    follower: Follower,
+    theta: Theta,
+    key: Key,
+    *,
+    starts: Sequence[Theta] = (),
+    bounds: tuple[Theta, Theta] | None = None,
+    repelling: bool = False,
+    finest: float = 1e-2,
+    tolerance: float = 1e-9,
+) -> Equilibrium:
+    """Return the equilibrium to which the flow of the leader's direction leads from θ, and what it is like.
+
+    G(θ) = ∇_θ objective(θ, φ) at φ = φ*(θ), the follower's limit; found where √(GᵀF⁺G) is at most the
+    tolerance, off the support where no response would pay. Nothing of it depends on the leader's step but the
+    eigenvalues.
+
+    Args:
+        game, leader, follower: one instance and its players, in float64, whose iteration draws nothing.
+        theta: where the flow begins, such as the game's first policy or the last of a run.
+        key: as of a run.
+        starts: further ones.
+        bounds: least and greatest θ of an action, shaped like it; a step beyond them ends there.
+        repelling: take long steps at once, which lead to equilibria near by that the flow leaves, too.
+        finest: of a policy whose parameters are no logits, how much a unit of the weakest direction in which
+            it has to rest changes log-probabilities, relative to the strongest.
+        tolerance: largest residual.
+
+    Raises:
+        InputError: for a game or follower that draws, a follower without a limit, an objective that remembers
+            earlier policies, too many parameters, or where no equilibrium is reached.
+    """
+    players = _players(game, leader, follower, theta, key)
+    found: list[Equilibrium] = []
+    for number, start in enumerate((theta, *starts)):
+        search = Search(players, start, bounds, repelling, finest)
+        _add(found, number, search, *find(search, tolerance))
+    return found[0]._replace(others=tuple(found[1:]))
+
+
+def _add(found: list[Equilibrium], number: int, search: Search, point: Point, steps: int) -> None:
+    """Add the point that a start leads to, or the start to the equilibrium that it is."""
+    for place, one in enumerate(found):
+        if _same(search, one, point):
+            found[place] = one._replace(starts=(*one.starts, number))
+            return
+    found.append(_described(search, point, steps)._replace(starts=(number,)))
+
+
+def largest_stable_step(
+    game: Game, leader: Leader, follower: Follower, at: Equilibrium, key: Key, most: float = 1e6
+) -> float:
+    """Return the largest policy_lr up to which the equilibrium attracts; 0 for none, `most` for any.
+
+    The spectral radius of one iteration is 1 there for the first time, by Brent's method on its logarithm.
+    """
+    players = _players(game, leader, follower, at.theta, key)._replace(model=at.reward_model)
+    search = Search(players, at.theta)
+    point = search.at(search.start)
+
+    def excess(log_step: float) -> float:
+        paced = leader.replace(policy_lr=jnp.exp(log_step))  # type: ignore[attr-defined]
+        search.players = players._replace(leader=paced)
+        values = eigenvalues(search, point, at.reward_model)
+        return float(np.max(np.abs(values), initial=0.0)) - 1.0
+
+    low, high = np.log(1e-6), np.log(most)
+    if excess(low) >= 0.0:
+        return 0.0
+    while low < high:
+        after = min(low + np.log(4.0), high)
+        if excess(after) > 0.0:
+            return float(np.exp(brentq(excess, low, after, xtol=1e-13)))
+        low = after
+    return most
+
+
+def _players(game: Game, leader: Leader, follower: Follower, theta: Theta, key: Key) -> Players:
+    """Return the players as reals, the leader held to its first policy if it is held to one.
+
+    Raises:
+        InputError: where an equilibrium of them is not defined.
+    """
+    if not jax.config.read("jax_enable_x64"):
+        raise InputError("precision", "float32", 'float64: jax.config.update("jax_enable_x64", True)')
+    game, leader, follower, theta = jax.tree.map(
+        lambda leaf: jnp.asarray(leaf, float) if isinstance(leaf, float) else jnp.asarray(leaf),
+        (game, leader, follower, theta),
+    )
+    keeps = leader.objective.keeps
+    state = initial_state(game, follower, key, (theta, game.init(key)[1]), keeps)
+    if keeps:
+        if leader.objective.remember(state.earlier, theta) is not state.earlier:
+            raise InputError("to", "earlier", "start or reference: it has no part in where a run ends")
+        leader = leader.for_iteration(game, follower, state, key)
+    players = Players(game, leader, follower, state.reward_model, key, state.earlier)
+    logits = kind(game, theta, key) == "logits"
+
+    def seen(one: Key) -> list[Array]:
+        field = field_of(players._replace(key=one), theta, logits)[0]
+        return jax.tree.leaves((field, responses_of(game, theta, one)))
+
+    pairs = zip(seen(key), seen(jax.random.fold_in(key, 1)), strict=True)
+    if not all(np.allclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True) for a, b in pairs):
+        allowed = "one whose iteration draws nothing: all responses enumerated, every label paid for"
+        raise InputError("game", type(game).__name__, allowed)
+    return players
+
+
+@jax.jit
+def responses_of(game: Game, theta: Theta, key: Key) -> Responses:
+    """Return the policy's responses."""
+    return game.respond(theta, key)
+
+
+def _same(search: Search, one: Equilibrium, point: Point) -> bool:
+    if search.kind == "action":
+        return bool(np.allclose(ravel_pytree(one.theta)[0], point.theta, rtol=SAME, atol=SAME))
+    weights = responses_of(search.players.game, one.theta, search.players.key).w
+    return float(np.sum(np.abs(np.asarray(weights) - point.weights))) < SAME
+
+
+def _described(search: Search, point: Point, steps: int) -> Equilibrium:
+    """Return what an equilibrium is like."""
+    theta = search.as_theta(point.theta)
+    model, metrics, steer = _outcome(search.players, theta)
+    values = eigenvalues(search, point, model)
+    radius = float(np.max(np.abs(values), initial=0.0))
+    return Equilibrium(
+        theta,
+        model,
+        point.residual,
+        values,
+        radius,
+        radius < 1.0,
+        steer,
+        float(np.linalg.norm(point.tangents.vectors.T @ np.asarray(ravel_pytree(steer)[0]))),
+        {name: float(value) for name, value in metrics.items()},
+        _second_order(search, point, model),
+        point.free,
+        steps,
+    )
+
+
+@jax.jit
+def _outcome(players: Players, theta: Theta) -> tuple[RewardModel, dict[str, Array], PyTree]:
+    game, _, follower, _, key, _ = players
+    model = answer(players, theta)
+    parts = steering(game, follower, theta, model, key)
+    return model, outcome(game, follower, State(theta, model), key), parts.steering
+
+
+def _second_order(search: Search, point: Point, model: RewardModel) -> str:
+    """Return the kind of stationary point that it is of what the leader ascends, φ held fixed."""
+    vectors = point.tangents.vectors
+    if vectors.shape[1] == 0:
+        return "maximum"  # what is held loses by any move
+    bend = np.asarray(_curvature(search.players, search.as_theta(point.theta), model, vectors))
+    values = np.linalg.eigvalsh(0.5 * (bend + bend.T))
+    largest = np.max(np.abs(values))
+    if np.min(np.abs(values)) <= LEVEL * largest:
+        return "flat"
+    return "maximum" if np.all(values < 0) else "minimum" if np.all(values > 0) else "saddle"
+
+
+@jax.jit
+def _curvature(players: Players, theta: Theta, model: RewardModel, vectors: Array) -> Array:
+    flat, unravel = ravel_pytree(theta)
+    slope = undetached(lambda x: ravel_pytree(gradient_at(players, unravel(x), model))[0])
+    along = jax.vmap(lambda v: jax.jvp(slope, (flat,), (v,))[1])(vectors.T)
+    return along @ vectors

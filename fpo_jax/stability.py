@@ -1,0 +1,80 @@
+"""The derivative of one whole iteration of a run at a point where it rests, and its eigenvalues."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array
+from scipy.sparse.linalg import LinearOperator, eigs
+
+from fpo_jax import tangents as directions
+from fpo_jax.field import Players
+from fpo_jax.numerics.undetached import undetached
+from fpo_jax.run import iterate
+from fpo_jax.stationary import Point, Search
+from fpo_jax.types import RewardModel, State, Theta
+
+DENSE = 600
+"""Most directions whose derivatives make a matrix; beyond, Arnoldi's method finds the leading eigenvalues."""
+LEADING = 8
+"""How many it finds."""
+
+
+@jax.jit
+def pushed(
+    players: Players, theta: Theta, model: RewardModel, along: tuple[Array, Array]
+) -> tuple[Array, tuple[Array, Array]]:
+    """Return the flattened θ⁺, and the changes of (θ⁺, φ⁺) along each of [m, d + p] changes of (θ, φ)."""
+    game, leader, follower, _, key, earlier = players
+    flat, unravel = ravel_pytree(theta)
+    phi, unravel_phi = ravel_pytree(model.phi)
+
+    def once(x: Array, p: Array) -> tuple[Array, Array]:
+        state = State(unravel(x), RewardModel(unravel_phi(p), model.memory), earlier)
+        after = iterate(game, leader, follower, state, key, 0.0)
+        return ravel_pytree(after.theta)[0], ravel_pytree(after.reward_model.phi)[0]
+
+    after = once(flat, phi)[0]
+    return after, jax.vmap(lambda v: jax.jvp(undetached(once), (flat, phi), v)[1])(along)
+
+
+def eigenvalues(search: Search, point: Point, model: RewardModel) -> np.ndarray:
+    """Return the eigenvalues of one iteration along the policy's tangents and in φ, largest first.
+
+    For a response that is held off the support: the factor by which an iteration changes its probability.
+    """
+    vectors, covectors, _ = point.tangents
+    d, r = vectors.shape
+    p = ravel_pytree(model.phi)[0].size
+    theta = search.as_theta(point.theta)
+
+    def push(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        along = (vectors @ columns[:r]).T, columns[r:].T
+        after, (by_theta, by_phi) = pushed(search.players, theta, model, along)
+        return np.asarray(after), np.concatenate([covectors @ np.asarray(by_theta).T, np.asarray(by_phi).T])
+
+    if r + p <= DENSE:
+        columns = r + p if search.kind == "parameters" else d + p  # one program, whatever is held
+        wide = np.eye(r + p, columns)
+        after, matrix = push(wide)
+        values = np.linalg.eigvals(matrix[:, : r + p])
+    else:
+        after, _ = push(np.zeros((r + p, 1)))
+        operator: Any = LinearOperator(
+            (r + p, r + p), matvec=lambda v: push(v.reshape(-1, 1))[1][:, 0], dtype=vectors.dtype
+        )
+        values = eigs(operator, k=LEADING, return_eigenvectors=False, v0=np.ones(r + p))
+    values = np.concatenate([values, _factors(search, point, after)])
+    return values[np.argsort(-np.abs(values), kind="stable")]
+
+
+def _factors(search: Search, point: Point, after: np.ndarray) -> np.ndarray:
+    """Return p⁺ / p of each response that is held off the support, in a state or prompt that is seen."""
+    if search.kind != "logits":
+        return np.zeros(0)
+    logs, share = directions.log_policy(point.weights, search.shape)
+    change = (after - point.theta).reshape(logs.shape)
+    mean = np.sum(np.exp(logs) * change, axis=1, keepdims=True)  # all that are given change alike
+    held = ~point.free.reshape(logs.shape) & (share > directions.SEEN)[:, None]
+    return np.exp(change - mean)[held]

@@ -1,0 +1,230 @@
+"""Finding where a leader comes to rest against the answer of its follower.
+
+G(θ) = ∇_θ objective(θ, φ) at φ = φ*(θ), the follower's limit, which the leader takes for given in so far as
+its objective does. In logits the field is the advantage A = g / w rather than G, which vanishes wherever a
+probability does. Implicit steps along the flow of the field, ever longer ones, lead from the start to where a
+run would go in small steps; Newton's method (optimistix) ends them. A response whose advantage is negative
+down to e⁻³⁰⁰ is held there, off the support, and so is an action at a bound that it pushes against: the
+conditions of optimality are A = 0 on the support and A <= 0 off it.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array
+
+from fpo_jax import tangents as directions
+from fpo_jax.errors import InputError
+from fpo_jax.field import Players, derivative_of, field_of, polished_by_newton, weights_of
+from fpo_jax.tangents import FLOOR, Tangents
+from fpo_jax.types import Theta
+
+MOST_STEPS = 400
+"""Most implicit steps."""
+NEAR = 1e-7, 1e-5
+"""Residual and largest field at which Newton's method takes over."""
+THERE = 1e-11
+"""Residual at which steps end in parameters, whose metric changes with them: the last are Newton's own."""
+PADDED = 16
+"""To a multiple of so many directions, lest a program be compiled for every number of them."""
+FARTHEST = 0.5
+"""Longest step, in the Fisher metric, of a policy whose parameters are no logits."""
+FAINT = 1e-6
+"""Probability below which a response is tried off the support."""
+
+
+class Point(NamedTuple):
+    """What holds at one θ.
+
+    Attributes:
+        theta: flattened, [d].
+        field: [d] advantages where θ is logits, else the gradient.
+        weights: [n] of the responses.
+        free: [d] which coordinates are not held; all of them where θ is parameters.
+        tangents: directions within those.
+        residual: length of the gradient along them, √(gᵀF⁺g).
+        steepest: largest |field| that is free; where θ is parameters, the residual.
+    """
+
+    theta: np.ndarray
+    field: np.ndarray
+    weights: np.ndarray
+    free: np.ndarray
+    tangents: Tangents
+    residual: float
+    steepest: float
+
+
+class Search:
+    """The players, θ's form and bounds, and what is known of a point: on the host."""
+
+    def __init__(
+        self,
+        players: Players,
+        theta: Theta,
+        bounds: tuple[Theta, Theta] | None = None,
+        repelling: bool = False,
+        finest: float = directions.FLAT,
+    ):
+        flat, self.unravel = ravel_pytree(theta)
+        self.players, self.start, self.repelling = players, np.asarray(flat), repelling
+        self.least = self.finest = finest
+        self.kind = directions.kind(players.game, theta, players.key)
+        self.shape = np.shape(theta) if self.kind == "logits" else (flat.size,)
+        ends = (-np.inf, np.inf) if bounds is None else bounds
+        self.bounds = [np.broadcast_to(np.asarray(ravel_pytree(end)[0]), flat.shape) for end in ends]
+
+    def at(self, theta: np.ndarray) -> Point:
+        """Return what holds at θ, whose held coordinates are put where they are held."""
+        theta = self.allowed(theta)
+        field, weights = map(np.asarray, field_of(self.players, self.as_theta(theta), self.kind == "logits"))
+        free = self._free(theta, field, weights)
+        if not np.all(np.isfinite(field)):
+            return Point(theta, field, weights, free, directions.of_action(~free & free), np.nan, np.nan)
+        if self.kind == "logits":
+            found = directions.of_logits(weights, free, self.shape)
+        elif self.kind == "action":
+            found = directions.of_action(free)
+        else:
+            found = directions.of_parameters(np.asarray(self._scores(theta)), self.least)
+        residual = np.linalg.norm(found.pull @ field)
+        steepest = residual if self.kind == "parameters" else np.max(np.abs(field[free]), initial=0.0)
+        return Point(theta, field, weights, free, found, float(residual), float(steepest))
+
+    def as_theta(self, flat: np.ndarray) -> Theta:
+        """Return θ as the game has it."""
+        return self.unravel(jnp.asarray(flat))
+
+    def allowed(self, theta: np.ndarray) -> np.ndarray:
+        """Return θ within its bounds; of logits, log-probabilities no lower than the floor."""
+        if self.kind != "logits":
+            return np.clip(theta, *self.bounds)
+        weights = np.asarray(weights_of(self.players, self.as_theta(theta)))
+        logs, share = directions.log_policy(weights, self.shape)
+        low = np.where(share[:, None] > directions.SEEN, np.maximum(FLOOR - logs, 0.0), 0.0)
+        return theta + low.reshape(-1)
+
+    def step(self, point: Point, along: np.ndarray) -> Point:
+        """Return the point at this distance along the tangents, or nearer where that leads too far.
+
+        In logits a probability must not underflow before it is lifted; in parameters a metric changes.
+        """
+        change = point.tangents.vectors @ along
+        if self.kind == "logits":
+            change *= min(1.0, -0.5 * FLOOR / max(np.max(np.abs(change), initial=0.0), 1.0))
+        elif self.kind == "parameters":
+            change *= min(1.0, FARTHEST / max(float(np.linalg.norm(along)), FARTHEST))
+        return self.at(point.theta + change)
+
+    def _free(self, theta: np.ndarray, field: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        if self.kind == "parameters":
+            return np.ones(theta.shape, bool)
+        if self.kind == "action":
+            low, high = self.bounds
+            return ~((theta <= low) & (field <= 0) | (theta >= high) & (field >= 0))
+        logs, share = directions.log_policy(weights, self.shape)
+        off = (logs.reshape(-1) <= FLOOR + 1e-6) & (field <= 0)
+        return ~off & np.repeat(share > directions.SEEN, self.shape[-1])
+
+    def _scores(self, theta: np.ndarray) -> Array:
+        return directions.scores(self.players.game, self.as_theta(theta), self.players.key)
+
+    def jacobian(self, point: Point) -> np.ndarray:
+        """Return the derivative of the field's components along the tangents, [r, r]."""
+        vectors, _, pull = point.tangents
+        theta, natural = self.as_theta(point.theta), vectors @ (pull @ point.field)
+        if self.kind == "parameters":
+            along = np.pad(vectors.T, ((0, -len(pull) % PADDED), (0, 0)))
+            pushed = np.asarray(derivative_of(self.players, theta, along, natural, "parameters"))
+            return pull @ pushed[: len(pull)].T
+        unit = np.eye(point.theta.size)
+        along = np.asarray(derivative_of(self.players, theta, unit, natural, self.kind))
+        return pull @ along.T @ vectors
+
+
+def find(search: Search, tolerance: float) -> tuple[Point, int]:
+    """Return the stationary point to which the flow leads from the start, and how many steps it took.
+
+    Raises:
+        InputError: with the residual reached, where it leads to none.
+    """
+    point, steps = _flow(search)
+    if steps < MOST_STEPS:
+        point = _off_the_support(search, _newton(search, point), tolerance)
+    if not point.residual <= tolerance or not point.steepest <= max(NEAR[1], tolerance):
+        allowed = f"<= {tolerance:g}: start nearer, such as at a run's last policy, or elsewhere"
+        raise InputError(f"residual after {steps} steps", f"{point.residual:.3g}", allowed)
+    return point, steps
+
+
+def _flow(search: Search) -> tuple[Point, int]:
+    search.least = max(directions.FLAT, search.finest)
+    point = search.at(search.start)
+    length = 0.5 / max(point.steepest, 1e-12)
+    for step in range(MOST_STEPS):
+        if not np.isfinite(point.residual):
+            allowed = "finite: the follower has no limit at this policy, or the objective no gradient"
+            raise InputError("residual", point.residual, allowed)
+        near = THERE if search.kind == "parameters" else NEAR[0]
+        if point.residual <= near and point.steepest <= NEAR[1]:
+            if search.least <= search.finest or search.kind != "parameters":
+                return point, step
+            search.least = max(search.least / 10.0, search.finest)
+            point = search.at(point.theta)
+        point, length = _longer(search, point, length)
+    return point, MOST_STEPS
+
+
+def _longer(search: Search, point: Point, length: float) -> tuple[Point, float]:
+    """Return the point after an implicit step of at most this length, and the length of the next.
+
+    Where the flow parts, a step longer than that takes would lead back to where it parts.
+    """
+    jacobian, components = search.jacobian(point), point.tangents.pull @ point.field
+    unit = np.eye(components.size)
+    if components.size and not search.repelling:
+        parting = np.max(np.linalg.eigvals(jacobian).real)
+        length = min(length, 0.5 / parting) if parting > 0 else length
+    for _ in range(40):
+        try:
+            along = np.linalg.solve(unit / length - jacobian, components)
+        except np.linalg.LinAlgError:
+            length /= 4.0
+            continue
+        new = search.step(point, along)
+        if new.residual <= 1.5 * point.residual or new.steepest <= 0.5 * point.steepest:
+            return new, length * (4.0 if new.residual <= 0.5 * point.residual else 2.0)
+        length /= 4.0
+    raise InputError(
+        "Jacobian",
+        f"singular at residual {point.residual:.3g}",
+        "regular: start elsewhere, or change a setting",
+    )
+
+
+def _newton(search: Search, point: Point) -> Point:
+    """Return the point after Newton's method, or as it was where that leads nowhere better."""
+    vectors, _, pull = point.tangents
+    if vectors.shape[1] == 0 or search.kind == "parameters":
+        return point
+    spare = point.theta.size - vectors.shape[1]  # one shape, and so one program, whatever is held
+    vectors, pull = np.pad(vectors, ((0, 0), (0, spare))), np.pad(pull, ((0, spare), (0, 0)))
+    theta = search.as_theta(point.theta)
+    found = polished_by_newton(search.players, theta, vectors, pull, search.kind == "logits")
+    new = search.at(np.asarray(found))
+    return new if new.residual <= point.residual and new.steepest <= max(point.steepest, NEAR[1]) else point
+
+
+def _off_the_support(search: Search, point: Point, tolerance: float) -> Point:
+    """Return the point without those faint responses without which the conditions hold as well."""
+    if search.kind != "logits":
+        return point
+    logs, _ = directions.log_policy(point.weights, search.shape)
+    faint = point.free & (logs.reshape(-1) < np.log(FAINT))
+    if not np.any(faint):
+        return point
+    without = search.at(np.where(faint, point.theta + FLOOR - logs.reshape(-1), point.theta))
+    holds = without.residual <= max(point.residual, tolerance) and np.all(without.field[faint] <= tolerance)
+    return _newton(search, without) if holds else point

@@ -1,0 +1,125 @@
+"""The directions in which a policy can move, in its Fisher metric: the same for every parametrisation.
+
+Logits are the wrong coordinates for a policy: a constant added to those of one state or prompt moves nothing,
+and gradients vanish where a probability does. With weights w of the responses and log-probabilities ℓ,
+⟨u, v⟩ = Σ_y w(y) ∂_u ℓ(y) ∂_v ℓ(y), and what changes no probability is no direction. An action that is its
+own parameter has no such metric; its directions are Euclidean.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array
+
+from fpo_jax.errors import InputError
+from fpo_jax.responses import log_weights
+from fpo_jax.types import Game, Key, Theta
+
+FLOOR = -300.0
+"""Log-probability of a response that a policy never gives: e⁻³⁰⁰ is a number, and so is its advantage."""
+SEEN = 1e-30
+"""Least share of a state or prompt whose policy is asked for."""
+MOST_PARAMETERS = 2000
+"""Most parameters of which derivatives in all directions are made."""
+FLAT = 1e-2
+"""Length of a change of log-probabilities, relative to the longest, that counts as a direction from afar: the
+metric changes fast along weak ones."""
+
+
+class Tangents(NamedTuple):
+    """Orthonormal directions at a policy, r of them in d parameters.
+
+    Attributes:
+        vectors: [d, r] as changes of the flattened θ.
+        covectors: [r, d] by which a change of θ is measured along each; what moves no policy measures 0.
+        pull: [r, d] from the field to its components: from advantages, where θ is logits, else a gradient.
+    """
+
+    vectors: np.ndarray
+    covectors: np.ndarray
+    pull: np.ndarray
+
+
+def kind(game: Game, theta: Theta, key: Key) -> str:
+    """Return what θ is: `logits`, one for each response; `parameters` of a policy; an `action`.
+
+    Raises:
+        InputError: when there are too many parameters.
+    """
+    flat = ravel_pytree(theta)[0]
+    if flat.size > MOST_PARAMETERS:
+        raise InputError("parameters of the policy", flat.size, f"<= {MOST_PARAMETERS}")
+    weights = jax.eval_shape(game.respond, theta, key).w
+    if game.places is None:
+        return "action"
+    return "logits" if isinstance(theta, jax.Array) and theta.size == weights.size else "parameters"
+
+
+def log_policy(weights: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return log π and the share of each row, [rows, n] and [rows], by weights of logits of this shape."""
+    rows = np.asarray(weights).reshape(-1, shape[-1])
+    share = np.sum(rows, axis=1)
+    tiny = np.finfo(rows.dtype).tiny
+    ratio = np.maximum(rows, tiny) / np.maximum(share, tiny)[:, None]
+    return np.log(ratio), share
+
+
+def of_logits(weights: np.ndarray, free: np.ndarray, shape: tuple[int, ...]) -> Tangents:
+    """Return the tangents of softmax policies, one for each row of logits, within the free responses.
+
+    With z = √w · v, ⟨u, v⟩ is Euclidean and a constant in one row is along √w.
+    """
+    rows = np.asarray(weights).reshape(-1, shape[-1])
+    columns, size = [], rows.size
+    for number, (w, is_free) in enumerate(zip(rows, free.reshape(rows.shape), strict=True)):
+        places = np.flatnonzero(is_free)
+        if places.size < 2:
+            continue
+        across = np.linalg.qr(np.sqrt(w[places])[:, None], mode="complete")[0][:, 1:]
+        block = np.zeros((size, places.size - 1))
+        block[number * shape[-1] + places] = across
+        columns.append(block)
+    across = np.concatenate(columns, axis=1) if columns else np.zeros((size, 0))
+    root = np.sqrt(np.maximum(rows, np.finfo(rows.dtype).tiny)).reshape(-1, 1)
+    return Tangents(across / root, (across * root).T, (across * root).T)
+
+
+def of_action(free: np.ndarray) -> Tangents:
+    """Return the coordinates that are free."""
+    unit = np.eye(free.size)[:, free]
+    return Tangents(unit, unit.T, unit.T)
+
+
+def _logs(game: Game, theta: Theta, key: Key) -> tuple[Array, Callable[[Array], Array]]:
+    """Return the flattened θ, and log w of it."""
+    flat, unravel = ravel_pytree(theta)
+    return flat, lambda x: log_weights(game.respond(unravel(x), key).w)
+
+
+def fisher_product(game: Game, theta: Theta, vector: Array, key: Key) -> Array:
+    """Return F v, flattened, F = Σ_y w ∂ log w ∂ log wᵀ."""
+    flat, logs = _logs(game, theta, key)
+    values, pull = jax.vjp(logs, flat)
+    return pull(jnp.exp(values) * jax.jvp(logs, (flat,), (vector,))[1])[0]
+
+
+@jax.jit
+def scores(game: Game, theta: Theta, key: Key) -> Array:
+    """Return √w ∂ log w / ∂θ, [n, d]: of π, where the distribution of prompts is fixed."""
+    flat, logs = _logs(game, theta, key)
+    return jnp.exp(0.5 * logs(flat))[:, None] * jax.jacfwd(logs)(flat)
+
+
+def of_parameters(root_fisher: np.ndarray, least: float) -> Tangents:
+    """Return the tangents of a policy by the singular vectors of √w ∂ log w / ∂θ, F = its square.
+
+    `least` is the length of the shortest, relative to the longest.
+    """
+    _, lengths, right = np.linalg.svd(root_fisher, full_matrices=False)
+    moves = lengths > least * lengths[0]
+    right, lengths = right[moves], lengths[moves, None]
+    return Tangents((right / lengths).T, right * lengths, right / lengths)
