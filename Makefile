@@ -99,6 +99,6 @@ gpu:
 on-device: $(if $(GPU_PYTHON),,$(VENV)/dev $(if $(REHEARSED),,$(VENV)/$(CUDA)))
 	@$(ON_DEVICE) -c 'import jax; found = jax.default_backend(); found == "$(DEVICE)" or \
 	  exit(f"make gpu: JAX {jax.__version__} finds no GPU here, only a {found}: DEVICE=cpu rehearses the tests")'
-	$(ON_DEVICE) -m pytest -q -n 4 $(patsubst %,tests/%.py,test_gpu test_steering test_oracle \
+	$(ON_DEVICE) -m pytest -q -n 4 -p no:benchmark $(patsubst %,tests/%.py,test_gpu test_steering test_oracle \
   objectives/test_exact objectives/test_penalties objectives/test_effective_reward \
   followers/test_gradient followers/test_best_response engine/test_sweep)

@@ -10,7 +10,9 @@ import tyro
 
 from fpo_jax.experiments.cli.options import PROGRAM, Device, options, parse
 
-BenchmarkName = Literal["environments", "linear", "tabular", "steering", "neural", "sweep", "coverage"]
+BenchmarkName = Literal[
+    "environments", "linear", "tabular", "steering", "neural", "sweep", "kernels", "seeds-last", "coverage"
+]
 
 
 @options
@@ -22,7 +24,8 @@ class BenchOptions:
     limit, and cold starts; linear: beside the oracle by the published protocol; tabular: a gridworld by
     either solve; steering: the implicit gradient as the reward model grows, and the memory of unrolling;
     neural: the published protocol, wide sweeps beside the oracle, and where the time goes; sweep: throughput
-    and memory by the number of seeds; coverage: how often the interval of a mean holds it."""
+    and memory by the number of seeds; kernels: what takes the time within the iterations; seeds-last: a
+    prototype of policy steps; coverage: how often the interval of a mean holds it."""
     only: tuple[str, ...] = ()
     """Environments to measure; when not given, all, and four of them by `sweep`."""
     objectives: tuple[str, ...] = ("myopic", "relaxed", "practical", "exact")
@@ -112,6 +115,15 @@ def bench_command(arguments: Sequence[str]) -> int:
         from fpo_jax.experiments.bench.neural import bench_neural
 
         bench_neural(given.neural_widths, given.repeats)
+    if "kernels" in given.which:
+        from fpo_jax.experiments.bench.environments import chosen_environments
+        from fpo_jax.experiments.bench.kernels import bench_kernels
+
+        bench_kernels(chosen_environments(given), given.objectives, given.batches)
+    if "seeds-last" in given.which:
+        from fpo_jax.experiments.bench.seeds_last import bench_seeds_last
+
+        bench_seeds_last()
     if "coverage" in given.which:
         from fpo_jax.experiments.bench.coverage import bench_coverage
 
