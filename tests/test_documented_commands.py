@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import sys
 
 import pytest
 
@@ -33,11 +34,14 @@ WORK = (  # what commands do once their options are understood
     "fpo_jax.experiments.cli.completion._of_environments",
     *(
         f"fpo_jax.experiments.bench.{name}.bench_{name}"
-        for name in ("environments", "linear", "tabular", "steering", "neural", "sweep", "coverage")
+        for name in (
+            *("against", "environments", "linear", "tabular", "steering", "neural"),
+            *("sweep", "kernels", "seeds_last", "coverage"),
+        )
     ),
 )
 EXTEND = re.findall(r"```python\n(.*?)```", PAGES["extend.md"], re.S)
-STANDS_FOR = {"ENV": "bandit", "K": "2", "NAME": "mine"}
+STANDS_FOR = {"ENV": "bandit", "K": "2", "NAME": "mine", "PYTHON": sys.executable}
 
 
 def commands(page):
