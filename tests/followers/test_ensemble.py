@@ -189,6 +189,7 @@ def test_the_limit_of_an_ensemble_is_that_of_its_members(key):
     )
 
 
+@pytest.mark.slow
 def test_what_members_remember_and_train_on_is_the_mean_of_their_weights(key):
     follower = Ensemble(members=2, member=Optax(rm_lr=0.01, draws=3, buffer_size=4, replay="fifo"))
     game = follower.faced(ACTION)

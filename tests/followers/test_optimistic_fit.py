@@ -55,6 +55,7 @@ def test_the_bonus_is_what_the_best_response_to_each_prompt_is_paid(contextual_s
     np.testing.assert_allclose(bonus(1e-7), rho @ rewards.max(axis=1), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_without_optimism_it_is_the_plain_stationary_point(key):
     plain, ours = (
         at_random(ARMS, of(ridge=0.1, alpha=0.3, **more), key)[2].phi

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from fpo_jax import BestResponse, Labels
 from fpo_jax.envs.bandit import Arm, BanditGame
@@ -57,6 +58,7 @@ def test_multipliers_are_a_bayesian_bootstrap(key):
     assert abs((c > 1.0).mean() - np.exp(-1.0)) < 5 * 0.0038
 
 
+@pytest.mark.slow
 def test_where_responses_are_not_fixed_an_update_draws_its_multipliers(key):
     # A step at one action y moves a member by −lr · c · 2 (r − U) y: with the same φ₀, by its multiplier.
     follower = Ensemble(members=2, member=Optax(optimizer="sgd", rm_lr=0.01, draws=3, buffer_size=3))

@@ -13,7 +13,9 @@ from tests.helpers import SMALL, at_random
 FOLLOWER = BestResponse(ridge=0.1, alpha=0.3)
 
 
-@pytest.mark.parametrize("environment", [SMALL["bandit"], Gridworld(map="S.D / ..G")])
+@pytest.mark.parametrize(
+    "environment", [SMALL["bandit"], pytest.param(Gridworld(map="S.D / ..G"), marks=pytest.mark.slow)]
+)
 def test_the_gradient_is_that_of_a_central_difference(environment, key):
     game, theta, model = at_random(environment, FOLLOWER, key)
     objective = GradientNorm(weight=0.7)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fpo_jax.experiments.cli.main import main
-from tests.helpers import FAST, ROOT, arrays, call
+from tests.helpers import FAST, ROOT, call
 
 
 def test_run_json(capsys):
@@ -22,19 +22,6 @@ def test_run_json(capsys):
     assert report["calibrated_weight"] == 0.01  # 2 · 0.005 · 1 step
     assert report["weight"] == 0.1
     assert "5 iterations, 3 seeds" in err
-
-
-def test_a_count_that_may_be_left_out_is_an_option_and_is_written_down(capsys, tmp_path):
-    size = ["--ordinary", "5", "--planted", "2", "--seeds", "2", "--steps", "3", "--record", "outcome"]
-    budgeted = [*size, "--label-budget", "5", "--out", tmp_path / "first"]
-    assert call(capsys, "run", "bandit", *budgeted)[0] == 0
-    config = tmp_path / "first" / "config.json"
-    assert json.loads(config.read_text(encoding="utf-8"))["label_budget"] == 5
-    assert call(capsys, "run", "--config", config, "--out", tmp_path / "second")[0] == 0
-    assert call(capsys, "run", "bandit", *size, "--out", tmp_path / "whole")[0] == 0
-    first, second, whole = (arrays(tmp_path / name)["true_utility"] for name in ("first", "second", "whole"))
-    np.testing.assert_array_equal(first, second)
-    assert np.all(first[:, 1:] != whole[:, 1:])
 
 
 def test_run_without_json_prints_a_table(capsys):
