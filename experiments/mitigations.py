@@ -6,9 +6,9 @@ import numpy as np
 
 from fpo_jax import plotting
 from fpo_jax.experiments.comparison import figures
-from fpo_jax.experiments.comparison.experiment import Comparison, Trials
+from fpo_jax.experiments.comparison.experiment import Comparison
 from fpo_jax.experiments.comparison.methods import METHODS, PLACES, RLHF, logarithmic
-from fpo_jax.experiments.comparison.trial import Trial
+from fpo_jax.experiments.comparison.trial import Trial, Trials
 from fpo_jax.experiments.core.wording import NONE
 
 

@@ -212,6 +212,63 @@ class Preferences(Feedback):
         return Influence(reward, reward - other_reward, norm - inner, norm - 2.0 * inner + other_norm)
 
 
+@struct.dataclass
+class OtherFeedback(Feedback):
+    """A feedback behind another one: all of it but what a subclass changes."""
+
+    feedback: Feedback
+
+    @property
+    def scale(self) -> float:  # type: ignore[override]
+        """Return that of the feedback."""
+        return self.feedback.scale
+
+    @property
+    def quadratic(self) -> bool:  # type: ignore[override]
+        """Return that of the feedback."""
+        return self.feedback.quadratic
+
+    def gather(self, game: Game, theta: Theta, responses: Responses, key: Key) -> Responses:
+        """Return the items that the feedback makes of responses."""
+        return self.feedback.gather(game, theta, responses, key)
+
+    def offline(self, game: Game, key: Key) -> Responses | None:
+        """Return the items of the offline data."""
+        return self.feedback.offline(game, key)
+
+    def sides(self, item: PyTree) -> tuple[Response, ...]:
+        """Return the responses of an item."""
+        return self.feedback.sides(item)
+
+    def margin(self, game: Game, phi: Phi, item: PyTree) -> Scalar:
+        """Return m_φ of an item."""
+        return self.feedback.margin(game, phi, item)
+
+    def target(self, game: Game, item: PyTree) -> Scalar:
+        """Return the target of an item."""
+        return self.feedback.target(game, item)
+
+    def score(self, item: PyTree) -> Scalar | float:
+        """Return the score of an item."""
+        return self.feedback.score(item)
+
+    def loss(self, margin: Scalar, target: Scalar) -> Scalar:
+        """Return ℓ."""
+        return self.feedback.loss(margin, target)
+
+    def residual(self, margin: Scalar, target: Scalar) -> Scalar:
+        """Return (∂ℓ/∂m) / scale."""
+        return self.feedback.residual(margin, target)
+
+    def residual_after(self, margin: Scalar, target: Scalar, step: Scalar) -> Scalar:
+        """Return the residual after an implicit step."""
+        return self.feedback.residual_after(margin, target, step)
+
+    def influence(self, game: Game, phi: Phi, item: PyTree) -> Influence:
+        """Return what a step on an item does."""
+        return self.feedback.influence(game, phi, item)
+
+
 def recorded(first: PyTree, second: PyTree, preferred: ArrayLike) -> Responses:
     """Return comparisons made by hand as data for a game's `comparisons`, each of the same weight.
 

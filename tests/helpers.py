@@ -2,7 +2,7 @@
 
 import json
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import jax
@@ -27,6 +27,8 @@ from fpo_jax.internals import STAGES
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.record import outcome
 from fpo_jax.run import initial_state, iterate
+from fpo_jax.steering import foresighted_value, steering
+from fpo_jax.testing.checks import central_difference
 
 ROOT = Path(__file__).resolve().parent.parent
 FAST = ["--steps", "5", "--seeds", "3", "--dimension", "6"]
@@ -162,6 +164,14 @@ def at_random(environment, follower, key):
     """A game, and a state away from any special point."""
     game = draw(environment, key)
     return game, *jax.jit(away_from_the_start)(game, follower, key)
+
+
+@partial(jax.jit, static_argnames="horizon")
+def parts_and_difference(game, follower, theta, model, key, horizon=1):
+    """Both parts of dF/dθ, and the central difference of F."""
+    parts = steering(game, follower, theta, model, key, horizon)
+    value = lambda t: foresighted_value(game, follower, t, model, key, horizon)  # noqa: E731
+    return parts, central_difference(value, theta)
 
 
 def pairs_by_hand(game, theta, opponent):

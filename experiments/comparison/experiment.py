@@ -10,12 +10,9 @@ from fpo_jax import plotting
 from fpo_jax.experiments.comparison import store
 from fpo_jax.experiments.comparison.methods import Method, Place
 from fpo_jax.experiments.comparison.table import COLUMNS, markdown, rows
-from fpo_jax.experiments.comparison.trial import Trial, compared
+from fpo_jax.experiments.comparison.trial import Trial, Trials, compared
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.report.parts import Section
-
-Trials = Mapping[str, Mapping[str, Trial]]
-"""By the label of the place, then of the method."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """Figures of a comparison: methods by places, and safety range against what was gained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from fpo_jax import plotting
 from fpo_jax.experiments.comparison.methods import Method, Place
-from fpo_jax.experiments.comparison.trial import Trial
+from fpo_jax.experiments.comparison.trial import Trials
 from fpo_jax.plotting import Axis, Chart, HeatMap, Points
 
 NO_VALUE = 0.4
@@ -18,8 +18,6 @@ SAFE = Axis(
     limits=(0.15, 3e6),
     ticks={NO_VALUE: "none", 1e1: "10", 1e3: "10³", 1e5: "10⁵"},
 )
-
-Trials = Mapping[str, Mapping[str, Trial]]
 
 
 def by_place(places: Sequence[Place], methods: Sequence[Method], trials: Trials) -> Figure:

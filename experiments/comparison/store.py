@@ -1,7 +1,6 @@
 """Trials on disk: one small file each, so that an interrupted comparison goes on where it stopped."""
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from fpo_jax.experiments.comparison.trial import Runs, Trial, wishes
 from fpo_jax.experiments.core.files import provenance
 from fpo_jax.experiments.core.json_files import NotJson, parsed
 from fpo_jax.experiments.core.npz_files import Damaged, read_npz
+from fpo_jax.experiments.core.unfinished import put
 
 ABOUT = "about"
 """JSON beside the arrays: what was asked, and by which versions it was computed."""
@@ -39,10 +39,12 @@ def asked_of(place: Place, method: Method, **more: Any) -> dict[str, Any]:
 def write(path: Path, trial: Trial, asked: dict[str, Any], command: str) -> None:
     """Write a trial, whole or not at all."""
     about = json.dumps({"asked": asked, **provenance(command, asked["settings"]["precision"])})
-    aside = path.with_suffix(".new")
-    with aside.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **_flat(trial), **{ABOUT: np.array(about)})
-    os.replace(aside, path)
+
+    def save(aside: Path) -> None:
+        with aside.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **_flat(trial), **{ABOUT: np.array(about)})
+
+    put(path, save)
 
 
 def _flat(trial: Trial) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """One method at one place: its number chosen on some seeds, the method judged on others."""
 
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,13 +12,12 @@ from fpo_jax.errors import NotDefined
 from fpo_jax.experiments.comparison.methods import Method, Place
 from fpo_jax.experiments.core.progress import Tell, silent
 from fpo_jax.experiments.core.settings import Settings, in_precision, resolve
+from fpo_jax.experiments.sweeps.grid import between_entries
 from fpo_jax.followers import FOLLOWERS
 from fpo_jax.statistics import collapsed, share_gained
 
 FIRST_TUNING = 1000
 """The seeds that tune begin here; those that judge begin at 0."""
-ENTRIES = 50
-"""Entries of a run, more or less, among which its peak is sought."""
 CHUNKS = 4
 """The seeds that judge run in so many chunks, all but the first of which are timed."""
 
@@ -75,6 +75,8 @@ class Trial(NamedTuple):
         return widest
 
 
+Trials = Mapping[str, Mapping[str, Trial]]
+"""By the label of the place, then of the method."""
 _NONE = np.zeros((0, 0))
 NOTHING = Runs(_NONE, _NONE, _NONE, _NONE, np.array(0), np.array(np.nan))
 
@@ -112,7 +114,7 @@ def compared(place: Place, method: Method, tell: Tell = silent, **more: Any) -> 
 
 def _run(cells: list[Settings], first: int, seeds: int, place: Place, tell: Tell) -> Runs:
     steps = cells[0].steps
-    every = next(e for e in range(max(steps // ENTRIES, 1), 0, -1) if steps % e == 0)
+    every = between_entries(steps)
     with in_precision(cells[0].precision):
         built = [Cell(*settings.build()) for settings in cells]
         width = max(place.seeds // CHUNKS, 1)

@@ -163,8 +163,13 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
     if every is not None and (type(every) is not int or every < 1 or steps % every):
         raise InputError("every", every, f"an integer >= 1 that divides the {steps} iterations")
     if every is None:
-        every = max(d for d in divisors(steps) if d == 1 or steps // d >= ENTRIES)
+        every = between_entries(steps)
     return dataclasses.replace(made, every=every)
+
+
+def between_entries(steps: int) -> int:
+    """Return the iterations from one entry to the next by which a run has `ENTRIES` or more, if it can."""
+    return max(d for d in divisors(steps) if d == 1 or steps // d >= ENTRIES)
 
 
 def divisors(number: int) -> list[int]:

@@ -2,15 +2,16 @@
 
 import jax
 from flax import struct
-from jaxtyping import Array, Int, PyTree, UInt32
+from jaxtyping import Array, Int, UInt32
 
 from fpo_jax.expect import annotated
+from fpo_jax.feedback import OtherFeedback
 from fpo_jax.numerics.keys import named_key
-from fpo_jax.types import Feedback, Game, Influence, Key, Phi, Response, Responses, Scalar, Theta
+from fpo_jax.types import Game, Key, Responses, Theta
 
 
 @struct.dataclass
-class Resampled(Feedback):
+class Resampled(OtherFeedback):
     """A member's feedback: every item weighs as much more or less as a draw of Exp(1) says (ours).
 
     A Bayesian bootstrap, whose weights are not brought to sum to 1 again: their mean is 1. An item of the
@@ -23,19 +24,8 @@ class Resampled(Feedback):
         member: number of the member.
     """
 
-    feedback: Feedback
     key: UInt32[Array, " words"]
     member: Int[Array, ""]
-
-    @property
-    def scale(self) -> float:  # type: ignore[override]
-        """Return that of the feedback."""
-        return self.feedback.scale
-
-    @property
-    def quadratic(self) -> bool:  # type: ignore[override]
-        """Return that of the feedback."""
-        return self.feedback.quadratic
 
     def multipliers(self, w: Array, key: Key | None = None) -> Array:
         """Return this member's multipliers of so many items, by a key or by the one that is kept."""
@@ -54,35 +44,3 @@ class Resampled(Feedback):
         """Return the items of the offline data at this member's weights."""
         items = self.feedback.offline(game, key)
         return None if items is None else items._replace(w=items.w * self.multipliers(items.w))
-
-    def sides(self, item: PyTree) -> tuple[Response, ...]:
-        """Return the responses of an item."""
-        return self.feedback.sides(item)
-
-    def margin(self, game: Game, phi: Phi, item: PyTree) -> Scalar:
-        """Return m_φ of an item."""
-        return self.feedback.margin(game, phi, item)
-
-    def target(self, game: Game, item: PyTree) -> Scalar:
-        """Return the target of an item."""
-        return self.feedback.target(game, item)
-
-    def score(self, item: PyTree) -> Scalar | float:
-        """Return the score of an item."""
-        return self.feedback.score(item)
-
-    def loss(self, margin: Scalar, target: Scalar) -> Scalar:
-        """Return ℓ."""
-        return self.feedback.loss(margin, target)
-
-    def residual(self, margin: Scalar, target: Scalar) -> Scalar:
-        """Return (∂ℓ/∂m) / scale."""
-        return self.feedback.residual(margin, target)
-
-    def residual_after(self, margin: Scalar, target: Scalar, step: Scalar) -> Scalar:
-        """Return the residual after an implicit step."""
-        return self.feedback.residual_after(margin, target, step)
-
-    def influence(self, game: Game, phi: Phi, item: PyTree) -> Influence:
-        """Return what a step on an item does."""
-        return self.feedback.influence(game, phi, item)

@@ -12,20 +12,17 @@ from jaxtyping import Array, Float, PyTree
 
 from fpo_jax.errors import InputError
 from fpo_jax.expect import expect, item_loss
+from fpo_jax.feedback import OtherFeedback
 from fpo_jax.hyperparameters import kebab
 from fpo_jax.objectives.implicit import Implicit, minimised_loss
 from fpo_jax.steering import foresight_keys
 from fpo_jax.types import (
     Cost,
     Estimate,
-    Feedback,
     Follower,
     Game,
-    Influence,
     Key,
     Objective,
-    Phi,
-    Response,
     Responses,
     RewardModel,
     Scalar,
@@ -111,13 +108,12 @@ class EffectiveReward(Implicit):
 
 
 @struct.dataclass
-class _Counting(Feedback):
+class _Counting(OtherFeedback):
     """A feedback by which a loss counts its items, those of the policy with other weights."""
 
     scale: ClassVar[float] = 1.0
     quadratic: ClassVar[bool] = True
 
-    feedback: Feedback
     factor: float  # of the weights of the policy's items
     each: float  # that an item costs
     own: float  # share of its own loss that it costs besides
@@ -126,17 +122,8 @@ class _Counting(Feedback):
         items = self.feedback.gather(game, theta, responses, key)
         return items._replace(w=self.factor * items.w)
 
-    def offline(self, game: Game, key: Key) -> Responses | None:
-        return self.feedback.offline(game, key)
-
-    def sides(self, item: PyTree) -> tuple[Response, ...]:
-        return self.feedback.sides(item)
-
-    def margin(self, game: Game, phi: Phi, item: PyTree) -> Scalar:
-        return self.feedback.margin(game, phi, item)
-
-    def target(self, game: Game, item: PyTree) -> Scalar:
-        return self.feedback.target(game, item)
+    def score(self, item: PyTree) -> float:
+        return 1.0
 
     def loss(self, margin: Scalar, target: Scalar) -> Scalar:
         return self.each + self.own * self.feedback.loss(margin, target)
@@ -146,9 +133,6 @@ class _Counting(Feedback):
 
     def residual_after(self, margin: Scalar, target: Scalar, step: Scalar) -> Scalar:
         return self.own * self.feedback.residual_after(margin, target, self.own * step)
-
-    def influence(self, game: Game, phi: Phi, item: PyTree) -> Influence:
-        return self.feedback.influence(game, phi, item)
 
 
 def policy_share(follower: Follower, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar:

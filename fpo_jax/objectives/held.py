@@ -5,7 +5,7 @@ process, of π(y | x) at prompts whose distribution both share.
 """
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -24,18 +24,9 @@ TO = ("start", "reference", "earlier")
 """The policy θ₀, the game's reference policy, the policy of `lag` iterations ago."""
 
 
-def held_choice() -> Any:
-    """Declare the policy to which an objective is held."""
-    return choice("start", "policy to which this one is held", TO)
-
-
-def lag_count() -> Any:
-    """Declare how far back an earlier policy lies."""
-    return count(10, "iterations back to an earlier policy")
-
-
+@struct.dataclass
 class Held(Objective):
-    """An objective that is held to another policy; a subclass has the fields `to`, `lag` and `policy`.
+    """An objective that is held to another policy.
 
     Attributes:
         to: which policy, in `TO`.
@@ -45,9 +36,9 @@ class Held(Objective):
 
     knows: ClassVar[str] = "nothing"
 
-    to: str
-    lag: int
-    policy: PyTree
+    to: str = choice("start", "policy to which this one is held", TO)
+    lag: int = count(10, "iterations back to an earlier policy")
+    policy: PyTree = struct.field(default=None, kw_only=True)
 
     @property
     def keeps(self) -> int:  # type: ignore[override]
@@ -135,9 +126,6 @@ class Kl(_Divergence):
     """
 
     weight: float = real(0.1, "β, price of a nat; 0 is the myopic objective", low=0.0)
-    to: str = held_choice()
-    lag: int = lag_count()
-    policy: PyTree = struct.field(default=None, kw_only=True)
 
     def divergence(self, w: Weights, other: Weights, covered: Bool[Array, " n"]) -> Scalar:
         """Return Σ w log(w / w'); 0 · log 0 is 0."""
@@ -155,9 +143,6 @@ class ChiSquared(_Divergence):
     """
 
     weight: float = real(0.1, "λ, price of the root of χ²; 0 is the myopic objective", low=0.0)
-    to: str = held_choice()
-    lag: int = lag_count()
-    policy: PyTree = struct.field(default=None, kw_only=True)
 
     def divergence(self, w: Weights, other: Weights, covered: Bool[Array, " n"]) -> Scalar:
         """Return √(Σ (w − w')² / w'), which is χ² without its cancellation; 0 / 0 is 0."""

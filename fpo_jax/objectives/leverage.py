@@ -43,7 +43,6 @@ from fpo_jax.types import (
 
 Vector = Float[Array, " d"]
 Matrix = Float[Array, "d d"]
-DAMPING_HELP = "added to the curvature's diagonal"
 REQUIREMENT = "given a damping > 0, or a larger one: the curvature of the follower's loss is singular here"
 
 
@@ -80,16 +79,17 @@ def curvature(
     return gram + ridge
 
 
+@struct.dataclass
 class _Curved(Objective):
-    """An objective in the metric of H + damping; a subclass has the fields `damping` and `factor`.
+    """An objective in the metric of H + damping.
 
     Attributes:
         damping: added to the diagonal of H.
         factor: L with H + damping = L Lᵀ, which the loop hands over by `for_iteration`; None before.
     """
 
-    damping: float
-    factor: Matrix | None
+    damping: float = real(0.0, "added to the curvature's diagonal", low=0.0)
+    factor: Matrix | None = struct.field(default=None, kw_only=True)
 
     def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
         """Return the objective with the H that an iteration begins with, for all of its policy steps."""
@@ -131,10 +131,8 @@ class Leverage(_Curved, Penalised):
 
     weight: float = real(0.3, WEIGHT_HELP, low=0.0)
     oracle: float = real(0.0, ORACLE_HELP, low=0.0, high=1.0)
-    damping: float = real(0.0, DAMPING_HELP, low=0.0)
     form: str = choice("square", "how leverage enters the penalty", ("square", "root", "bounded"))
     utility: str = utility_choice()
-    factor: Matrix | None = struct.field(default=None, kw_only=True)
 
     def influence_under(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
@@ -175,8 +173,6 @@ class Pessimistic(_Curved):
     requirement: ClassVar[str] = REQUIREMENT
 
     weight: float = real(0.3, "β, widths below the reward; negative: above it; 0 is the myopic objective")
-    damping: float = real(0.0, DAMPING_HELP, low=0.0)
-    factor: Matrix | None = struct.field(default=None, kw_only=True)
 
     def value(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key

@@ -5,11 +5,11 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 from fpo_jax.expect import expect
 from fpo_jax.hyperparameters import choice, real
-from fpo_jax.objectives.held import Held, held_choice, lag_count
+from fpo_jax.objectives.held import Held
 from fpo_jax.steering import foresight_keys
 from fpo_jax.types import Follower, Game, Key, Phi, Responses, RewardModel, Scalar, Theta
 
@@ -29,9 +29,6 @@ class Shaped(Held):
 
     weight: float = real(1.0, "sharpness k; 0 is the myopic objective", low=0.0)
     form: str = choice("sigmoid", "how the reward is bounded", ("sigmoid", "clip"))
-    to: str = held_choice()
-    lag: int = lag_count()
-    policy: PyTree = struct.field(default=None, kw_only=True)
 
     knows: ClassVar[str] = "nothing"
 

@@ -7,9 +7,8 @@ import numpy as np
 from fpo_jax import BestResponse, Preferences
 from fpo_jax.envs.bandit import Bandit
 from fpo_jax.followers import Centred
-from fpo_jax.steering import foresighted_value, norm, steering
-from fpo_jax.testing.checks import central_difference
-from tests.helpers import at_random, pairs_by_hand, relative_error
+from fpo_jax.steering import norm
+from tests.helpers import at_random, pairs_by_hand, parts_and_difference, relative_error
 
 ARMS = Bandit(ordinary=5, planted=2)
 
@@ -18,12 +17,7 @@ def test_standard_plus_steering_is_the_gradient_of_F(key):
     follower = Centred(ridge=0.1, alpha=0.3, centring=0.4)
     game, theta, model = at_random(ARMS, follower, key)
 
-    @jax.jit
-    def both():
-        parts = steering(game, follower, theta, model, key)
-        return parts, central_difference(lambda t: foresighted_value(game, follower, t, model, key), theta)
-
-    parts, difference = both()
+    parts, difference = parts_and_difference(game, follower, theta, model, key)
     assert norm(parts.steering) > 1e-3
     assert relative_error(parts.gradient, difference) < 1e-6
     assert follower.residual(game, theta, model, key) < 1e-12

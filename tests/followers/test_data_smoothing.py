@@ -14,7 +14,7 @@ from fpo_jax.followers import DataSmoothing
 from fpo_jax.hyperparameters import validate
 from fpo_jax.steering import foresighted_value, norm, steering
 from fpo_jax.testing.checks import central_difference
-from tests.helpers import at_random, relative_error, require_named
+from tests.helpers import at_random, parts_and_difference, relative_error, require_named
 
 ARMS = Bandit(ordinary=5, planted=2)
 
@@ -41,14 +41,9 @@ def test_standard_plus_steering_is_the_gradient_of_F(horizon, key):
 def test_standard_plus_steering_is_the_gradient_of_F_on_preferences(contextual_state, key):
     game, theta, _ = contextual_state
     follower = DataSmoothing(ridge=0.1, alpha=0.3, smoothing=0.3, feedback=Preferences())
-
-    @jax.jit
-    def both():
-        model = follower.init(game, theta, jnp.zeros(3), key)
-        total = steering(game, follower, theta, model, key, 2).gradient
-        return total, central_difference(lambda t: foresighted_value(game, follower, t, model, key, 2), theta)
-
-    assert relative_error(*both()) < 1e-6
+    model = jax.jit(follower.init)(game, theta, jnp.zeros(3), key)
+    parts, difference = parts_and_difference(game, follower, theta, model, key, horizon=2)
+    assert relative_error(parts.gradient, difference) < 1e-6
 
 
 def test_two_labels_of_one_parameter_have_a_closed_form():

@@ -9,9 +9,8 @@ from fpo_jax import BestResponse, Leader, Myopic, Preferences, run_seed
 from fpo_jax.envs.bandit import Arm, Bandit, BanditGame
 from fpo_jax.envs.linear import Linear
 from fpo_jax.followers import ImportanceWeighted
-from fpo_jax.steering import foresighted_value, norm, steering
-from fpo_jax.testing.checks import central_difference
-from tests.helpers import at_random, relative_error, require_named
+from fpo_jax.steering import norm, steering
+from tests.helpers import at_random, parts_and_difference, relative_error, require_named
 
 ARMS = Bandit(ordinary=5, planted=2)
 TWO = BanditGame(Arm(jnp.ones((2, 1)), jnp.array([0.2, 0.8]), jnp.zeros(2)), 0.0)
@@ -23,12 +22,7 @@ def test_standard_plus_steering_is_the_gradient_of_F(alpha, key):
     follower = ImportanceWeighted(ridge=0.1, alpha=alpha, clip=1.3)
     game, theta, model = at_random(ARMS, follower, key)
 
-    @jax.jit
-    def both():
-        parts = steering(game, follower, theta, model, key)
-        return parts, central_difference(lambda t: foresighted_value(game, follower, t, model, key), theta)
-
-    parts, difference = both()
+    parts, difference = parts_and_difference(game, follower, theta, model, key)
     assert norm(parts.steering) > 1e-3
     assert relative_error(parts.gradient, difference) < 1e-6
     assert follower.residual(game, theta, model, key) < 1e-12
