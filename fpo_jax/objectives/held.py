@@ -16,6 +16,7 @@ from fpo_jax.errors import NotDefined
 from fpo_jax.expect import leader_value
 from fpo_jax.hyperparameters import choice, count, kebab, real
 from fpo_jax.numerics.square_root import square_root
+from fpo_jax.objectives.penalties import WEIGHT_HELP
 from fpo_jax.responses import Weights, log_weights
 from fpo_jax.steering import foresight_keys
 from fpo_jax.types import Follower, Game, Key, Objective, Responses, RewardModel, Scalar, State, Theta
@@ -36,6 +37,7 @@ class Held(Objective):
 
     knows: ClassVar[str] = "nothing"
 
+    weight: float = real(0.1, WEIGHT_HELP, low=0.0)  # said again by what has its own words for it
     to: str = choice("start", "policy to which this one is held", TO)
     lag: int = count(10, "iterations back to an earlier policy")
     policy: PyTree = struct.field(default=None, kw_only=True)
@@ -89,8 +91,6 @@ class _Divergence(Held):
     requirement: ClassVar[str] = (
         "held to another policy, such as start: the reference policy gives a response no weight at all"
     )
-
-    weight: float
 
     @abstractmethod
     def divergence(self, w: Weights, other: Weights, covered: Bool[Array, " n"]) -> Scalar:

@@ -88,6 +88,7 @@ class _Curved(Objective):
         factor: L with H + damping = L Lᵀ, which the loop hands over by `for_iteration`; None before.
     """
 
+    weight: float = real(0.3, WEIGHT_HELP, low=0.0)
     damping: float = real(0.0, "added to the curvature's diagonal", low=0.0)
     factor: Matrix | None = struct.field(default=None, kw_only=True)
 
@@ -129,7 +130,6 @@ class Leverage(_Curved, Penalised):
     knows: ClassVar[str] = "the follower's inputs"
     requirement: ClassVar[str] = REQUIREMENT
 
-    weight: float = real(0.3, WEIGHT_HELP, low=0.0)
     oracle: float = real(0.0, ORACLE_HELP, low=0.0, high=1.0)
     form: str = choice("square", "how leverage enters the penalty", ("square", "root", "bounded"))
     utility: str = utility_choice()
