@@ -28,7 +28,7 @@ FLOORS = (
     ("envs",),  # beside the theory: they know what stands below them, and nothing above knows them
     ("steering",),
     ("objectives", "followers"),
-    ("leader", "record", "run", "tangents", "field", "stationary", "stability", "equilibria"),
+    ("leader", "record", "run", "tangents", "field", "stationary", "stability", "equilibria", "path", "walk", "continuation"),
     ("statistics", "plotting"),
     ("engine",),
     ("testing",),
