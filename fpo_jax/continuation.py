@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import bisect
 
-from fpo_jax.equilibria import Equilibrium, checked_players, described
+from fpo_jax.equilibria import Equilibrium, checked_players, described, equilibrium
 from fpo_jax.errors import InputError
 from fpo_jax.hyperparameters import declared, require_allowed
 from fpo_jax.path import Family, Path
@@ -127,6 +127,33 @@ def continued(
     walk = Walk(path, ends, 1.0 / (points - 1), MOST * points)
     back = walk.follow(origin._replace(place=place.reversed()))
     return _joined(*back, *walk.follow(origin))
+
+
+def passed(
+    branch: Branch, players_at: Family, value: float, key: Key, *, bounds: tuple[Theta, Theta] | None = None
+) -> tuple[Equilibrium, ...]:
+    """Return the equilibria of a branch at one value, in its order: more than one where it folds back.
+
+    Each is found from the nearer of two neighbouring points between which the value lies. Of an objective with
+    a leash, the leash is to that point.
+
+    Args:
+        branch, players_at, key, bounds: what `continued` returned, and was given.
+        value: of the hyperparameter.
+
+    Raises:
+        InputError: as `equilibrium`.
+    """
+    found = []
+    for number, (here, there) in enumerate(pairwise(branch.values)):
+        if here == value or (here - value) * (there - value) < 0.0:
+            nearer = number + int(abs(there - value) < abs(here - value))
+            theta = branch.equilibria[nearer].theta
+            players = players_at(jnp.asarray(value, float))
+            found.append(equilibrium(*players, theta, key, bounds=bounds, repelling=True))
+    if branch.values[-1] == value:
+        found.append(branch.equilibria[-1])
+    return tuple(found)
 
 
 def _joined(back: list[Stop], first_end: str, on: list[Stop], last_end: str) -> Branch:
