@@ -1,4 +1,4 @@
-"""Claim: alignment collapse is where the equilibrium goes; where it folds, it depends on the start as well."""
+"""Claim: alignment collapse is where the equilibrium goes, and where it folds, the start decides as well."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,8 @@ from jax.tree_util import Partial
 from jaxtyping import Array
 
 from fpo_jax import plotting
-from fpo_jax.continuation import Branch, continued, passed
+from fpo_jax.continuation import Branch, branches, passed
 from fpo_jax.envs.bandit import Bandit, BanditGame
-from fpo_jax.equilibria import Equilibrium
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.report.parts import Section
 from fpo_jax.followers import BestResponse
@@ -85,7 +84,7 @@ class Traced(NamedTuple):
     Attributes:
         branches: no two alike.
         values: [n] at which there are runs.
-        finals: [n, starts, arms] final policies of the runs; utilities: [n, starts].
+        utilities: [n, starts] final true utility of the runs.
         apart: [n, starts] the distance of each from the nearest equilibrium of the branches, ½ Σ |π − π'|.
         off: [n, starts] the distance from that in true utility.
         where: [n, starts] whether that one is stable.
@@ -93,7 +92,6 @@ class Traced(NamedTuple):
 
     branches: tuple[Branch, ...]
     values: np.ndarray
-    finals: np.ndarray
     utilities: np.ndarray
     apart: np.ndarray
     off: np.ndarray
@@ -144,16 +142,11 @@ def traced(panel: Panel, method: str, points: int, runs: int, steps: int) -> Tra
         [jnp.zeros_like(arms.quality), *(8.0 * jax.nn.one_hot(i, arms.quality.size) for i in sharp)]
     )
     at = family(panel, method, game)
-    branches = list[Branch]()
-    for start in (panel.low, panel.high):
-        for theta in thetas:
-            new = continued(at, panel.low, panel.high, theta, key, start=start, points=points)
-            if not any(_same(new, old) for old in branches):
-                branches.append(new)
+    found_branches = branches(at, panel.low, panel.high, list(thetas), key, points=points)
     values = np.linspace(panel.low, panel.high, runs)
     finals = np.asarray(finals_of(at, jnp.asarray(values), thetas, key, steps))
     utilities = finals @ np.asarray(arms.quality)
-    found = [[one for branch in branches for one in passed(branch, at, float(v), key)] for v in values]
+    found = [[one for branch in found_branches for one in passed(branch, at, float(v), key)] for v in values]
     apart, off, where = (np.zeros(finals.shape[:2]) for _ in range(3))
     for i, ends in enumerate(found):
         policies = np.array([jax.nn.softmax(end.theta) for end in ends])
@@ -161,24 +154,10 @@ def traced(panel: Panel, method: str, points: int, runs: int, steps: int) -> Tra
         for j, nearest in enumerate(np.argmin(far, axis=1)):
             apart[i, j], where[i, j] = far[j, nearest], ends[nearest].stable
             off[i, j] = abs(utilities[i, j] - ends[nearest].metrics["true_utility"])
-    return Traced(tuple(branches), values, finals, utilities, apart, off, where)
+    return Traced(found_branches, values, utilities, apart, off, where)
 
 
-def _same(one: Branch, other: Branch) -> bool:
-    """Say whether two branches end at the same equilibria."""
-
-    def ends(branch: Branch) -> np.ndarray:
-        found = [(branch.values[i], *_policy(branch.equilibria[i])) for i in (0, -1)]
-        return np.array(sorted(found, key=lambda row: (row[0], np.argmax(row[1:]))))
-
-    return bool(np.max(np.abs(ends(one) - ends(other))) < 1e-6)
-
-
-def _policy(one: Equilibrium) -> np.ndarray:
-    return np.asarray(jax.nn.softmax(one.theta))
-
-
-def chart(panel: Panel, found: Mapping[str, Traced], metric: str, title: str) -> Chart:
+def chart(panel: Panel, found: Mapping[str, Traced]) -> Chart:
     """Return one bifurcation diagram: lines are equilibria, dashed where not stable; dots are runs."""
     marks: list[Any] = []
     turns: list[tuple[float, float]] = []
@@ -186,7 +165,7 @@ def chart(panel: Panel, found: Mapping[str, Traced], metric: str, title: str) ->
         color = METHODS[method][1]
         named = False
         for branch in one.branches:
-            x, y = panel.shown(branch.values), branch.metric(metric)
+            x, y = panel.shown(branch.values), branch.metric("true_utility")
             for part, stable in branch.stretches():
                 label = "" if named or not stable else method
                 named |= stable
@@ -197,11 +176,13 @@ def chart(panel: Panel, found: Mapping[str, Traced], metric: str, title: str) ->
         at = panel.shown(one.values)
         for j, start in enumerate(STARTS):
             style = Style(color, DASHES if start == "strongest decoy" else ())
-            if metric == "true_utility":
-                marks.append(Points(at, one.utilities[:, j], style, size=4.0))
+            marks.append(Points(at, one.utilities[:, j], style, size=4.0))
     if turns:
-        marks.append(Points(*np.array(turns).T, IDEAL._replace(dashes=()), "fold or crossing", size=7.0))
-    return Chart(panel.title, marks, Axis(AXES[panel.vary], log=panel.log), Axis(title, limits=(0.0, None)))
+        x, y = np.array(turns).T
+        marks.append(Points(x, y, IDEAL._replace(dashes=()), "fold or crossing", size=7.0))
+    return Chart(
+        panel.title, marks, Axis(AXES[panel.vary], log=panel.log), Axis("true utility", limits=(0.0, None))
+    )
 
 
 def rows(found: Mapping[str, Mapping[str, Traced]]) -> list[dict[str, Any]]:
@@ -210,33 +191,31 @@ def rows(found: Mapping[str, Mapping[str, Traced]]) -> list[dict[str, Any]]:
     for name, by_method in found.items():
         panel = PANELS[name]
         for method, one in by_method.items():
-            events = [event for branch in one.branches for event in branch.events]
             places = {
-                kind: sorted(float(panel.shown(np.array(e.value))) for e in events if e.kind == kind)
+                kind: sorted(
+                    float(panel.shown(np.array(event.value)))
+                    for branch in one.branches
+                    for event in branch.events
+                    if event.kind == kind
+                )
                 for kind in ("fold", "crossing")
             }
-            table.append(
-                {
-                    "panel": f"{panel.title}, along {panel.vary}",
-                    "method": method,
-                    "branches": len(one.branches),
-                    "points": sum(len(branch.values) for branch in one.branches),
-                    "folds": ", ".join(f"{at:.6f}" for at in places["fold"]),
-                    "crossings": ", ".join(f"{at:.6f}" for at in places["crossing"]),
-                    "runs": one.apart.size,
-                    "at_stable": int(np.sum(one.where)),
-                    "apart_median": float(np.median(one.apart)),
-                    "apart_most": float(np.max(one.apart)),
-                    "utility_off_most": float(np.max(one.off)),
-                }
-            )
+            row: dict[str, Any] = {"panel": f"{panel.title}, along {panel.vary}", "method": method}
+            row |= {
+                "branches": len(one.branches),
+                "runs": one.apart.size,
+                "at_stable": int(np.sum(one.where)),
+            }
+            row |= {f"{kind}s": ", ".join(f"{at:.6f}" for at in ats) for kind, ats in places.items()}
+            row |= {"apart_median": float(np.median(one.apart)), "apart_most": float(np.max(one.apart))}
+            table.append(row | {"utility_off_most": float(np.max(one.off))})
     return table
 
 
 def markdown(table: Sequence[Mapping[str, Any]]) -> str:
     """Return the table, distances as powers of ten."""
-    head = "panel | method | branches | folds | crossings | runs | end at a stable one | distance, median | most | in U"
-    lines = [f"| {head} |", "|---" * 10 + "|"]
+    head = "panel | method | branches | folds | crossings | runs | at a stable one | distance, median | most"
+    lines = [f"| {head} | in U |", "|---" * 10 + "|"]
     for row in table:
         far = " | ".join(f"{row[name]:.1e}" for name in ("apart_median", "apart_most", "utility_off_most"))
         cells = [
@@ -259,9 +238,9 @@ class Bifurcation(NamedTuple):
 
     name: str = "bifurcation"
     claim: str = (
-        "True utility of the equilibrium along one hyperparameter: solid where it attracts, dashed where it does "
-        "not. RLHF collapses because its equilibrium does; where a branch folds, two equilibria attract, and the "
-        "start decides. Foresight has one branch throughout. Runs, the dots, end on the solid lines."
+        "True utility of the equilibrium along one hyperparameter: solid where it attracts, dashed where it "
+        "does not. RLHF collapses because its equilibrium does; where it folds, two equilibria attract, "
+        "and the start decides. Foresight has one branch throughout. Runs, the dots, end on the solid lines."
     )
     seeds: int = 16
     points: int = 60
@@ -280,7 +259,7 @@ class Bifurcation(NamedTuple):
         return [f"{name}: {method}" for name in self.panels for method in PANELS[name].methods] + ["figures"]
 
     def write(self, folder: Path, seeds: int, progress: Progress) -> tuple[list[dict[str, Any]], Section]:
-        """Follow and run all, write numbers, table and figure, and return the table and a section of a page."""
+        """Follow and run all, write table and figure, and return the table and a section of a page."""
         found: dict[str, dict[str, Traced]] = {}
         with jax.enable_x64(True):
             for name in self.panels:
@@ -295,7 +274,7 @@ class Bifurcation(NamedTuple):
             writer = csv.DictWriter(file, [*table[0]])
             writer.writeheader()
             writer.writerows(table)
-        charts = [chart(PANELS[name], one, "true_utility", "true utility") for name, one in found.items()]
+        charts = [chart(PANELS[name], one) for name, one in found.items()]
         side = [charts[i : i + 2] for i in range(0, len(charts), 2)]
         heading = (
             "equilibria: solid attracts, dashed does not; dots: final points of runs, hollow from the decoy"

@@ -6,15 +6,16 @@ crossing, where the spectral radius of an iteration passes 1, and with it stabil
 enters the support or leaves it, or an action that comes to a bound or leaves one.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import bisect
 
-from fpo_jax.equilibria import Equilibrium, checked_players, described, equilibrium
+from fpo_jax.equilibria import SAME, Equilibrium, checked_players, described, equilibrium
 from fpo_jax.errors import InputError
 from fpo_jax.hyperparameters import declared, require_allowed
 from fpo_jax.path import Family, Path
@@ -129,13 +130,41 @@ def continued(
     return _joined(*back, *walk.follow(origin))
 
 
+def branches(
+    players_at: Family, low: float, high: float, thetas: Sequence[Theta], key: Key, **options: Any
+) -> tuple[Branch, ...]:
+    """Return the branches to which these policies lead at either end of the range, no two with the same ends.
+
+    Args:
+        players_at, low, high, key, options: as of `continued`.
+        thetas: where the searches for a first equilibrium begin, at `low` and at `high`.
+
+    Raises:
+        InputError: as `continued`.
+    """
+    found: list[Branch] = []
+    for start in (low, high):
+        for theta in thetas:
+            new = continued(players_at, low, high, theta, key, start=start, **options)
+            if not any(np.allclose(_ends(new), _ends(old), rtol=SAME, atol=SAME) for old in found):
+                found.append(new)
+    return tuple(found)
+
+
+def _ends(branch: Branch) -> np.ndarray:
+    """Return what its ends are like, whichever comes first."""
+    names = ("true_utility", "proxy_reward", "spectral_radius")
+    rows = [(branch.values[i], *(branch.metric(name)[i] for name in names)) for i in (0, -1)]
+    return np.array(sorted(rows, key=lambda row: tuple(round(x, 5) for x in row)))
+
+
 def passed(
     branch: Branch, players_at: Family, value: float, key: Key, *, bounds: tuple[Theta, Theta] | None = None
 ) -> tuple[Equilibrium, ...]:
     """Return the equilibria of a branch at one value, in its order: more than one where it folds back.
 
-    Each is found from the nearer of two neighbouring points between which the value lies. Of an objective with
-    a leash, the leash is to that point.
+    Each is found from the nearer of two neighbouring points between which the value lies. An objective with a
+    leash is held to that point.
 
     Args:
         branch, players_at, key, bounds: what `continued` returned, and was given.

@@ -8,7 +8,8 @@ import numpy as np
 from scipy.optimize import brentq
 
 from fpo_jax.equilibria import Equilibrium, described
-from fpo_jax.path import Path, Place
+from fpo_jax.frame import Place
+from fpo_jax.path import Path
 
 SHORTEST = 1e-7
 """Shortest step; where even that leads nowhere, the branch ends."""
@@ -70,7 +71,7 @@ class Walk:
             if (
                 apart < length
                 and farthest > 4.0 * length
-                and self.path.cosine(stop.place, stops[-1].place) > 0.5
+                and self.path.ruler.cosine(stop.place, stops[-1].place) > 0.5
             ):
                 return stops, f"{stops[-1].place.value:g}, where the branch closes"
             farthest = max(farthest, apart)
@@ -83,7 +84,7 @@ class Walk:
 
     def _apart(self, one: Stop, other: Stop) -> float:
         first, last = one.place, other.place
-        return self.path.distance(first.value, first.point, last.value, last.point)
+        return self.path.ruler.distance(first.value, first.point, last.value, last.point)
 
     def _on(self, stop: Stop, length: float) -> list[Stop]:
         """Return the stops of a step of this length.
