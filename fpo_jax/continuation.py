@@ -71,9 +71,13 @@ class Branch(NamedTuple):
 
     def stretches(self) -> list[tuple[np.ndarray, bool]]:
         """Return the points from each event to the next, by number, and whether they are stable between."""
-        cuts = sorted({0, len(self.values) - 1, *(event.place for event in self.events)})
-        parts = [np.arange(a, b + 1) for a, b in pairwise(cuts)]
-        return [(part, self.equilibria[part[len(part) // 2]].stable) for part in parts]
+        happens = {event.place for event in self.events}  # there it is neither
+        found = []
+        for first, last in pairwise(sorted({0, len(self.values) - 1} | happens)):
+            part = np.arange(first, last + 1)
+            inner = [number for number in part if number not in happens] or part
+            found.append((part, self.equilibria[inner[len(inner) // 2]].stable))
+        return found
 
 
 def continued(

@@ -93,20 +93,23 @@ class Walk:
             Lost: where a shorter one has to be tried.
         """
         place = stop.place
-        if self.path.search.kind == "logits" and (found := self._dropped(stop, length)):
-            return found
         (end, _), ahead = self.ends[place.rate > 0.0], place.value + length * place.rate
         if (ahead - end) * place.rate >= 0.0:
             step: Step = lambda s: self.path.to_value(place, place.value + s * (end - place.value))  # noqa: E731
         else:
+            if self.path.search.kind == "logits" and (found := self._dropped(stop, length)):
+                return found
             step = lambda s: self.path.advance(place, s * length)  # noqa: E731
         new = _there(step(1.0))
-        if not self.ends[0][0] <= new.value <= self.ends[1][0]:
+        if not self._within(new):
             raise Lost
         broken = np.flatnonzero(self.slack(new) < -PAYS)
         if broken.size:
             return self._switched(stop, step, broken)
         return [*self._between(stop, step, last := self.stop(new)), last]
+
+    def _within(self, place: Place) -> bool:
+        return self.ends[0][0] <= place.value <= self.ends[1][0]
 
     def slack(self, place: Place) -> np.ndarray:
         """Return by how much each coordinate is as its support says, [d]: below 0 it is not."""
@@ -195,6 +198,8 @@ class Walk:
                 edge = edge.reversed()
             elif (new := self.path.advance(edge, 0.25 * length)) is None:
                 continue
+            if not (self._within(edge) and self._within(new)):
+                raise Lost
             at, then = self.stop(edge), self.stop(new)
             return [
                 self._told(stop, at, then, ("leaves", number, None), stop.place.rate * new.rate < 0.0),
