@@ -142,13 +142,8 @@ def by_hand(game, theta, model, opponent=None):
         H = 0.3 * (margin.T * (w * chosen * (1 - chosen))) @ margin
         H += 0.7 * (rows.T * (np.asarray(offline.w) * seen * (1 - seen))) @ rows
     metric = np.linalg.inv(H + (0.2 + 0.05) * np.eye(phi.size))  # ridge 0.1 · ‖φ‖² curves by 0.2
-    return (
-        w,
-        psi @ phi,
-        (margin @ phi, p),
-        *(np.sum(side @ metric * margin, axis=1) for side in (psi, margin)),
-        metric,
-    )
+    products = (np.sum(side @ metric * margin, axis=1) for side in (psi, margin))
+    return w, psi @ phi, (margin @ phi, p), *products, metric
 
 
 @pytest.mark.parametrize("opponent", [None, "reference"])
