@@ -69,7 +69,7 @@ def test_what_a_terminal_does_not_have_is_spelled():
 )
 @needs_shell
 def test_commands_speak_in_every_locale(environment, listed, usage, given):
-    status, out, err = started(["list"], **environment)
+    status, out, err = started(["list", "contextual"], **environment)
     assert (status, listed in out, err) == (0, True, b"")
     status, out, err = started(["--help"], **environment)
     assert (status, usage in out, err) == (0, True, b"")
