@@ -69,7 +69,7 @@ def _told(group: str, entries: Group, whole: bool) -> str:
         lines.append(folded(f"  {KNOWS}", 2))
     for name, entry in entries.items():
         knows = f" [{entry['knows']}]" if "knows" in entry else ""
-        lines.append(folded(f"  {name:20s} {entry['about']}{knows}", 23))
+        lines.append(folded(f"  {name:17s} {entry['about']}{knows}", 20))
         for parameter, described in entry["hyperparameters"].items() if whole else ():
             meaning = f"{described['help']}; {described['allowed']}"
             lines.append(folded(f"      {parameter} = {described['default']}: {meaning}", 10))
