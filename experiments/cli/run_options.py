@@ -4,7 +4,7 @@ Arguments are read twice: first for the parts alone, then for everything, with t
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -17,10 +17,20 @@ from fpo_jax.experiments.cli.options import PROGRAM, Option, parse
 from fpo_jax.experiments.core import env_files
 from fpo_jax.experiments.core.declared import standing_in
 from fpo_jax.experiments.core.devices import use_device
-from fpo_jax.experiments.core.settings import General, Names, Settings, hyperparameters, load, resolve
-from fpo_jax.hyperparameters import allowed_values
+from fpo_jax.experiments.core.settings import (
+    General,
+    Names,
+    Settings,
+    hyperparameters,
+    load,
+    parts,
+    resolve,
+)
+from fpo_jax.hyperparameters import allowed_values, declared
 
 HELP = ("-h", "--help")
+ENVIRONMENT = "of_environment"
+"""Which group has the environment's hyperparameters; help shows it under the environment's name."""
 Field = tuple[str, Any, Any]
 """A field of a dataclass of options: name, type, default."""
 
@@ -37,12 +47,14 @@ def parse_settings(
     with standing_in(wanted.config):
         chosen = resolve(_applicable(wanted.earlier, wanted.parts) | wanted.parts)
     own = [option._replace(default=wanted.besides.get(option.name, option.default)) for option in extra]
-    fields = [*_setting_fields(chosen, with_record=command == "run"), *(option.field() for option in own)]
-    names = [name for name, *_ in fields]
+    panels = _panels(chosen, own, with_record=command == "run")
+    names = ["environment", *(name for fields in panels.values() for name, *_ in fields)]
     _require_single(names, chosen)
     _require_options(arguments, names, f"{chosen.names.environment} and {chosen.names.objective}")
-    kind = dataclasses.make_dataclass("Options", fields)
-    values = vars(parse(kind, arguments, command, description=description))
+    given = vars(parse(_of_panels(chosen, panels), arguments, command, description=description))
+    values = {"environment": given.pop("environment")}
+    for panel in given.values():
+        values |= vars(panel)
     del values["config"], values["env"]
     besides = {option.name: values.pop(option.name) for option in extra}
     use_device(besides["device"])
@@ -110,24 +122,52 @@ def _environment(arguments: Sequence[str], extra: Sequence[Option]) -> str | Non
     return next(iter([*known, *first]), None)
 
 
-def _setting_fields(chosen: Settings, with_record: bool) -> list[Field]:
-    """Return an option for each setting of a run; a comparison records what it compares."""
-    defaults = chosen.as_dict()
-    fields = Names.known() | General.known()
-    environment = fields.pop("environment")
-    fields = {name: field for name, field in fields.items() if name in defaults}
-    fields |= {name: field for name, (field, _) in hyperparameters(chosen.names).items()}
-    helps = {name: f"{field.metadata['help']}; {allowed_values(field)}" for name, field in fields.items()}
-    kinds = {name: _kind(fields[name], default) for name, default in defaults.items() if name in fields}
-    if not with_record:
-        del helps["record"]
-    kind = Annotated[str, tyro.conf.Positional, tyro.conf.arg(help=allowed_values(environment))]
-    return [
-        ("environment", kind, dataclasses.field(default=chosen.names.environment)),
+def _panels(chosen: Settings, own: Sequence[Option], with_record: bool) -> dict[str, list[Field]]:
+    """Return the options of a command in the groups in which its help shows them, common ones first.
+
+    A setting of a run is an option; a comparison records what it compares.
+    """
+    defaults, names = chosen.as_dict(), Names.known()
+    of = parts(chosen.names)[1]
+    table = {name: field for name, (field, _) in hyperparameters(chosen.names).items()}
+    fields = names | General.known() | table
+
+    def settings(wanted: Iterable[str]) -> list[Field]:
+        shown = [name for name in wanted if name in defaults]
+        helps = {name: f"{fields[name].metadata['help']}; {allowed_values(fields[name])}" for name in shown}
+        return [
+            Option(name, _kind(fields[name], defaults[name]), help, defaults[name]).field()
+            for name, help in helps.items()
+        ]
+
+    def of_parts(*owners: Any) -> list[Field]:
+        return settings(field.name for owner in filter(None, owners) for field in declared(owner))
+
+    recorded = ["record"] if with_record else []
+    files = [
         Option("env", str | None, env_files.HELP, None).field(),
-        *(Option(name, kinds[name], help, defaults[name]).field() for name, help in helps.items()),
         Option("config", Path | None, "config.json of an earlier run, to start from", None).field(),
     ]
+    usual = [name for name in names if name != "environment"]
+    return {
+        "run": settings([*usual, "steps", "seeds", "seed"]),
+        ENVIRONMENT: of_parts(of.environment),
+        "leader": of_parts(of.objective, of.leader, of.differentiator),
+        "reward_model": of_parts(of.follower, of.member, of.feedback),
+        "output": [*settings(["precision", *recorded]), *(option.field() for option in own), *files],
+    }
+
+
+def _of_panels(chosen: Settings, panels: dict[str, list[Field]]) -> type:
+    """Return the class of a command's options: the environment, and a class for each group."""
+    allowed = tyro.conf.arg(help=allowed_values(Names.known()["environment"]))
+    kind = Annotated[str, tyro.conf.Positional, allowed]
+    fields: list[Field] = [("environment", kind, dataclasses.field(default=chosen.names.environment))]
+    for name, its in panels.items():
+        panel = dataclasses.make_dataclass(name, its)
+        title = tyro.conf.arg(name=chosen.names.environment if name == ENVIRONMENT else name)
+        fields.append((name, Annotated[panel, title], dataclasses.field(default_factory=panel)))
+    return dataclasses.make_dataclass("Options", fields)
 
 
 def _kind(field: dataclasses.Field, default: Any) -> Any:
