@@ -113,7 +113,7 @@ def equilibrium(
         InputError: for a game or follower that draws, a follower without a limit, an objective that remembers
             earlier policies, too many parameters, or where no equilibrium is reached.
     """
-    players = _players(game, leader, follower, theta, key)
+    players = checked_players(game, leader, follower, theta, key)
     found: list[Equilibrium] = []
     for number, start in enumerate((theta, *starts)):
         search = Search(players, start, bounds, repelling, finest)
@@ -127,7 +127,7 @@ def _add(found: list[Equilibrium], number: int, search: Search, point: Point, st
         if _same(search, one, point):
             found[place] = one._replace(starts=(*one.starts, number))
             return
-    found.append(_described(search, point, steps)._replace(starts=(number,)))
+    found.append(described(search, point, steps)._replace(starts=(number,)))
 
 
 def largest_stable_step(
@@ -137,7 +137,7 @@ def largest_stable_step(
 
     The spectral radius of one iteration is 1 there for the first time, by Brent's method on its logarithm.
     """
-    players = _players(game, leader, follower, at.theta, key)._replace(model=at.reward_model)
+    players = checked_players(game, leader, follower, at.theta, key)._replace(model=at.reward_model)
     search = Search(players, at.theta)
     point = search.at(search.start)
 
@@ -158,14 +158,8 @@ def largest_stable_step(
     return most
 
 
-def _players(game: Game, leader: Leader, follower: Follower, theta: Theta, key: Key) -> Players:
-    """Return the players as reals, the leader held to its first policy if it is held to one.
-
-    Raises:
-        InputError: where an equilibrium of them is not defined.
-    """
-    if not jax.config.read("jax_enable_x64"):
-        raise InputError("precision", "float32", 'float64: jax.config.update("jax_enable_x64", True)')
+def players_of(game: Game, leader: Leader, follower: Follower, theta: Theta, key: Key) -> Players:
+    """Return the players as reals, the leader held to θ if it is held to its first policy."""
     game, leader, follower, theta = jax.tree.map(
         lambda leaf: jnp.asarray(leaf, float) if isinstance(leaf, float) else jnp.asarray(leaf),
         (game, leader, follower, theta),
@@ -173,10 +167,23 @@ def _players(game: Game, leader: Leader, follower: Follower, theta: Theta, key: 
     keeps = leader.objective.keeps
     state = initial_state(game, follower, key, (theta, game.init(key)[1]), keeps)
     if keeps:
-        if leader.objective.remember(state.earlier, theta) is not state.earlier:
-            raise InputError("to", "earlier", "start or reference: it has no part in where a run ends")
         leader = leader.for_iteration(game, follower, state, key)
-    players = Players(game, leader, follower, state.reward_model, key, state.earlier)
+    return Players(game, leader, follower, state.reward_model, key, state.earlier)
+
+
+def checked_players(game: Game, leader: Leader, follower: Follower, theta: Theta, key: Key) -> Players:
+    """Return `players_of` them.
+
+    Raises:
+        InputError: where an equilibrium of them is not defined.
+    """
+    if not jax.config.read("jax_enable_x64"):
+        raise InputError("precision", "float32", 'float64: jax.config.update("jax_enable_x64", True)')
+    players = players_of(game, leader, follower, theta, key)
+    objective = leader.objective
+    if objective.keeps and objective.remember(players.earlier, theta) is not players.earlier:
+        raise InputError("to", "earlier", "start or reference: it has no part in where a run ends")
+    game, theta = players.game, jax.tree.map(jnp.asarray, theta)
     logits = kind(game, theta, key) == "logits"
 
     def seen(one: Key) -> list[Array]:
@@ -203,7 +210,7 @@ def _same(search: Search, one: Equilibrium, point: Point) -> bool:
     return float(np.sum(np.abs(np.asarray(weights) - point.weights))) < SAME
 
 
-def _described(search: Search, point: Point, steps: int) -> Equilibrium:
+def described(search: Search, point: Point, steps: int) -> Equilibrium:
     """Return what an equilibrium is like."""
     theta = search.as_theta(point.theta)
     model, metrics, steer = _outcome(search.players, theta)

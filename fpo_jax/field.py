@@ -51,21 +51,22 @@ def gradient_at(players: Players, theta: Theta, model: RewardModel) -> Theta:
     )
 
 
-def _field(players: Players, theta: Theta, logits: bool) -> tuple[Array, Array]:
+def direction_of(players: Players, theta: Theta, logits: bool) -> tuple[Array, Array]:
+    """Return the field at a policy, flattened, and the weights of its responses."""
     gradient = ravel_pytree(gradient_at(players, theta, answer(players, theta)))[0]
     weights = players.game.respond(theta, players.key).w
     return (advantages(gradient, weights) if logits else gradient), weights
 
 
-field_of = jax.jit(_field, static_argnums=2)
-"""Return the field at a policy, flattened, and the weights of its responses."""
+field_of = jax.jit(direction_of, static_argnums=2)
+"""`direction_of`, compiled."""
 
 
 def _derivative(players: Players, theta: Theta, along: Any, natural: Array, kind: str) -> Array:
     flat, unravel = ravel_pytree(theta)
 
     def field(x: Array) -> Array:
-        here = _field(players, unravel(x), kind == "logits")[0]
+        here = direction_of(players, unravel(x), kind == "logits")[0]
         if kind != "parameters":
             return here
         # the natural gradient n = F⁺g changes by F⁺(∂g − ∂(F n)), n held: a small probability hides no gain
@@ -85,7 +86,7 @@ def _polished(players: Players, theta: Theta, vectors: Array, pull: Array, logit
     spare = jnp.where(jnp.any(vectors != 0, axis=0), 0.0, 1.0)
 
     def slope(along: Array) -> Array:
-        return pull @ _field(players, unravel(flat + vectors @ along), logits)[0] + spare * along
+        return pull @ direction_of(players, unravel(flat + vectors @ along), logits)[0] + spare * along
 
     return flat + vectors @ roots.polished(undetached(slope), jnp.zeros(vectors.shape[1]), 1e-13)
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
+from scipy.special import logsumexp
 
 from fpo_jax import tangents as directions
 from fpo_jax.errors import InputError
@@ -76,11 +77,14 @@ class Search:
         ends = (-np.inf, np.inf) if bounds is None else bounds
         self.bounds = [np.broadcast_to(np.asarray(ravel_pytree(end)[0]), flat.shape) for end in ends]
 
-    def at(self, theta: np.ndarray) -> Point:
-        """Return what holds at θ, whose held coordinates are put where they are held."""
-        theta = self.allowed(theta)
+    def at(self, theta: np.ndarray, free: np.ndarray | None = None) -> Point:
+        """Return what holds at θ, whose held coordinates are put where they are held.
+
+        `free` says which are not, where that is known; else it follows from θ and the field.
+        """
+        theta = self.allowed(theta) if free is None else self._held(theta, free)
         field, weights = map(np.asarray, field_of(self.players, self.as_theta(theta), self.kind == "logits"))
-        free = self._free(theta, field, weights)
+        free = self._free(theta, field, weights) if free is None else free
         if not np.all(np.isfinite(field)):
             return Point(theta, field, weights, free, directions.of_action(~free & free), np.nan, np.nan)
         if self.kind == "logits":
@@ -105,6 +109,15 @@ class Search:
         logs, share = directions.log_policy(weights, self.shape)
         low = np.where(share[:, None] > directions.SEEN, np.maximum(FLOOR - logs, 0.0), 0.0)
         return theta + low.reshape(-1)
+
+    def _held(self, theta: np.ndarray, free: np.ndarray) -> np.ndarray:
+        """Return θ with the logits that are held at the floor, and no other bound."""
+        if self.kind != "logits" or np.all(free):
+            return theta
+        rows, given = theta.reshape(-1, self.shape[-1]), free.reshape(-1, self.shape[-1])
+        level = logsumexp(np.where(given, rows, -np.inf), axis=1, keepdims=True)
+        seen = np.isfinite(level)  # a row of which nothing is free is one that is never seen
+        return np.where(given | ~seen, rows, FLOOR + np.where(seen, level, 0.0)).reshape(-1)
 
     def step(self, point: Point, along: np.ndarray) -> Point:
         """Return the point at this distance along the tangents, or nearer where that leads too far.

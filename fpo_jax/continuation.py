@@ -1,0 +1,228 @@
+"""Branches of equilibria along one hyperparameter, through folds, with what happens to them on the way.
+
+`continued` follows the equilibrium that a policy leads to, by the steps of `fpo_jax.path`. Between two points
+of a branch, `fpo_jax.walk` finds events by Brent's method (scipy): a fold, where the hyperparameter turns; a
+crossing, where the spectral radius of an iteration passes 1, and with it stability changes; a response that
+enters the support or leaves it, or an action that comes to a bound or leaves one.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.optimize import bisect
+
+from fpo_jax.equilibria import SAME, Equilibrium, checked_players, described, equilibrium
+from fpo_jax.errors import InputError
+from fpo_jax.hyperparameters import declared, require_allowed
+from fpo_jax.path import Family, Path
+from fpo_jax.stationary import Search, find
+from fpo_jax.types import Key, Theta
+from fpo_jax.walk import Stop, Walk
+
+MOST = 40
+"""Most steps for each point that is asked for."""
+
+
+class Event(NamedTuple):
+    """What happens to a branch at one of its points.
+
+    Attributes:
+        kind: `fold`, the hyperparameter turns; `crossing`, the spectral radius passes 1; `enters` and
+            `leaves`, a response is given from here on, or no longer, in the order of the branch; an action's
+            coordinate enters when it leaves a bound.
+        place: number of the point.
+        value: of the hyperparameter.
+        which: number of the response, or of the action's coordinate; None of a fold or crossing.
+        eigenvalue: of a crossing, the one of size 1: 1 where another branch may part from this one or a run
+            grows away, −1 where a run alternates, else one of a pair with which it circles.
+    """
+
+    kind: str
+    place: int
+    value: float
+    which: int | None = None
+    eigenvalue: complex | None = None
+
+
+class Branch(NamedTuple):
+    """Equilibria along one hyperparameter, in the order in which the branch passes them.
+
+    Attributes:
+        values: [points] of the hyperparameter; they rise and fall where the branch folds.
+        equilibria: at each value; of each the metrics, the residual, whether it is stable ...
+        events: folds, crossings, and changes of the support, in the same order; each is a point as well.
+        ends: why the branch ends where its first point is, and where its last one is.
+    """
+
+    values: np.ndarray
+    equilibria: tuple[Equilibrium, ...]
+    events: tuple[Event, ...]
+    ends: tuple[str, str]
+
+    def metric(self, name: str) -> np.ndarray:
+        """Return a metric, or a number such as `spectral_radius`, at each point."""
+        return np.array(
+            [one.metrics[name] if name in one.metrics else getattr(one, name) for one in self.equilibria]
+        )
+
+    def stretches(self) -> list[tuple[np.ndarray, bool]]:
+        """Return the points from each event to the next, by number, and whether they are stable between."""
+        happens = {event.place for event in self.events}  # there it is neither
+        found = []
+        for first, last in pairwise(sorted({0, len(self.values) - 1} | happens)):
+            part = np.arange(first, last + 1)
+            inner = [number for number in part if number not in happens] or part
+            found.append((part, self.equilibria[inner[len(inner) // 2]].stable))
+        return found
+
+
+def continued(
+    players_at: Family,
+    low: float,
+    high: float,
+    theta: Theta,
+    key: Key,
+    *,
+    start: float | None = None,
+    points: int = 50,
+    bounds: tuple[Theta, Theta] | None = None,
+    repelling: bool = False,
+    finest: float = 1e-2,
+    tolerance: float = 1e-9,
+) -> Branch:
+    """Return the branch of the equilibrium to which θ leads at `start`, in both directions up to the ends.
+
+    Args:
+        players_at: the game, leader and follower at a value of the hyperparameter; traceable.
+        low, high: range of the hyperparameter.
+        theta: where the search for the first equilibrium begins; a leash is to it.
+        key: as of a run.
+        start: value at which it begins, in the range; `low` by default.
+        points: how many there would be if nothing but the hyperparameter changed; where the policy changes
+            there are more.
+        bounds, repelling, finest, tolerance: as of `equilibrium`.
+
+    Raises:
+        InputError: for a range that is none, a start that leads to no equilibrium, and as `equilibrium`.
+    """
+    first = low if start is None else start
+    if not low < high or not low <= first <= high:
+        raise InputError(
+            "range", f"{low:g} to {high:g}, start {first:g}", "from less to more, the start within"
+        )
+    if points < 2:
+        raise InputError("points", points, ">= 2")
+    _require(players_at, first)
+    players = checked_players(*players_at(jnp.asarray(first, float)), theta, key)
+    search = Search(players, theta, bounds, repelling, finest)
+    point, steps = find(search, tolerance)
+    path = Path(players_at, jax.tree.map(jnp.asarray, theta), key, search, high - low, tolerance)
+    place = path.directed(first, path.at(point.theta, first, point.free))
+    if place is None:
+        allowed = (
+            "regular: start at another value, or break the symmetry that makes it many equilibria in one"
+        )
+        raise InputError(f"Jacobian at {first:g}", "singular", allowed)
+    origin = Stop(place, described(search, place.point, steps))
+    ends = _allowed(players_at, first, low), _allowed(players_at, first, high)
+    walk = Walk(path, ends, 1.0 / (points - 1), MOST * points)
+    back = walk.follow(origin._replace(place=place.reversed()))
+    return _joined(*back, *walk.follow(origin))
+
+
+def branches(
+    players_at: Family, low: float, high: float, thetas: Sequence[Theta], key: Key, **options: Any
+) -> tuple[Branch, ...]:
+    """Return the branches to which these policies lead at either end of the range, no two with the same ends.
+
+    Args:
+        players_at, low, high, key, options: as of `continued`.
+        thetas: where the searches for a first equilibrium begin, at `low` and at `high`.
+
+    Raises:
+        InputError: as `continued`.
+    """
+    found: list[Branch] = []
+    for start in (low, high):
+        for theta in thetas:
+            new = continued(players_at, low, high, theta, key, start=start, **options)
+            if not any(np.allclose(_ends(new), _ends(old), rtol=SAME, atol=SAME) for old in found):
+                found.append(new)
+    return tuple(found)
+
+
+def _ends(branch: Branch) -> np.ndarray:
+    """Return what its ends are like, whichever comes first."""
+    names = ("true_utility", "proxy_reward", "spectral_radius")
+    rows = [(branch.values[i], *(branch.metric(name)[i] for name in names)) for i in (0, -1)]
+    return np.array(sorted(rows, key=lambda row: tuple(round(x, 5) for x in row)))
+
+
+def passed(
+    branch: Branch, players_at: Family, value: float, key: Key, *, bounds: tuple[Theta, Theta] | None = None
+) -> tuple[Equilibrium, ...]:
+    """Return the equilibria of a branch at one value, in its order: more than one where it folds back.
+
+    Each is found from the nearer of two neighbouring points between which the value lies. An objective with a
+    leash is held to that point.
+
+    Args:
+        branch, players_at, key, bounds: what `continued` returned, and was given.
+        value: of the hyperparameter.
+
+    Raises:
+        InputError: as `equilibrium`.
+    """
+    found = []
+    for number, (here, there) in enumerate(pairwise(branch.values)):
+        if here == value or (here - value) * (there - value) < 0.0:
+            nearer = number + int(abs(there - value) < abs(here - value))
+            theta = branch.equilibria[nearer].theta
+            players = players_at(jnp.asarray(value, float))
+            found.append(equilibrium(*players, theta, key, bounds=bounds, repelling=True))
+    if branch.values[-1] == value:
+        found.append(branch.equilibria[-1])
+    return tuple(found)
+
+
+def _joined(back: list[Stop], first_end: str, on: list[Stop], last_end: str) -> Branch:
+    """Return the branch whose halves both begin at the same stop."""
+    turned = {"enters": "leaves", "leaves": "enters"}
+    events, stops = [], [*back[:0:-1], *on]
+    for number, stop in enumerate(stops):
+        for kind, which, eigenvalue in stop.events:
+            told = turned.get(kind, kind) if number < len(back) - 1 else kind
+            events.append(Event(told, number, stop.place.value, which, eigenvalue))
+    values = np.array([stop.place.value for stop in stops])
+    return Branch(values, tuple(stop.equilibrium for stop in stops), tuple(events), (first_end, last_end))
+
+
+def _require(players_at: Family, value: float) -> None:
+    """Raise an InputError unless the hyperparameter, and with it every other, is in its allowed range."""
+    game, leader, follower = players_at(value)  # type: ignore[arg-type]
+    for owner in (game, leader.objective, leader, follower, follower.feedback):
+        if declared(owner):
+            require_allowed(owner)
+
+
+def _allowed(players_at: Family, first: float, end: float) -> tuple[float, str]:
+    """Return the last value on the way to an end of the range that is allowed, and why it is the last."""
+
+    def refused(value: float) -> InputError | None:
+        try:
+            _require(players_at, value)
+        except InputError as error:
+            return error
+        return None
+
+    error = refused(end)
+    if error is None:
+        return end, f"{end:g}, the end of the range"
+    near = bisect(lambda value: -1.0 if refused(value) else 1.0, first, end, xtol=1e-12 * abs(end - first))
+    inner = near + 2e-12 * (first - end)
+    last = next(value for value in (*(round(near, digits) for digits in (6, 9)), inner) if not refused(value))
+    return last, f"{last:g}, the end of what is allowed: {error}"
