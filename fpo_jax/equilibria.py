@@ -142,7 +142,8 @@ def largest_stable_step(
     point = search.at(search.start)
 
     def excess(log_step: float) -> float:
-        paced = leader.replace(policy_lr=jnp.exp(log_step))  # type: ignore[attr-defined]
+        step = jnp.exp(jnp.asarray(log_step, float))  # an array, as it was found with: no other program
+        paced = leader.replace(policy_lr=step)  # type: ignore[attr-defined]
         search.players = players._replace(leader=paced)
         values = eigenvalues(search, point, at.reward_model)
         return float(np.max(np.abs(values), initial=0.0)) - 1.0

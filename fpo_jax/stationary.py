@@ -36,6 +36,14 @@ FAINT = 1e-6
 """Probability below which a response is tried off the support."""
 
 
+class NoEquilibrium(InputError):
+    """A start from which the search reaches no equilibrium; `residual` is how near it came (ours)."""
+
+    def __init__(self, field: str, value: object, allowed: str, residual: float):
+        super().__init__(field, value, allowed)
+        self.residual = residual
+
+
 class Point(NamedTuple):
     """What holds at one θ.
 
@@ -169,7 +177,9 @@ def find(search: Search, tolerance: float) -> tuple[Point, int]:
         point = _off_the_support(search, _newton(search, point), tolerance)
     if not point.residual <= tolerance or not point.steepest <= max(NEAR[1], tolerance):
         allowed = f"<= {tolerance:g}: start nearer, such as at a run's last policy, or elsewhere"
-        raise InputError(f"residual after {steps} steps", f"{point.residual:.3g}", allowed)
+        raise NoEquilibrium(
+            f"residual after {steps} steps", f"{point.residual:.3g}", allowed, point.residual
+        )
     return point, steps
 
 
@@ -180,7 +190,7 @@ def _flow(search: Search) -> tuple[Point, int]:
     for step in range(MOST_STEPS):
         if not np.isfinite(point.residual):
             allowed = "finite: the follower has no limit at this policy, or the objective no gradient"
-            raise InputError("residual", point.residual, allowed)
+            raise NoEquilibrium("residual", point.residual, allowed, point.residual)
         near = THERE if search.kind == "parameters" else NEAR[0]
         if point.residual <= near and point.steepest <= NEAR[1]:
             if search.least <= search.finest or search.kind != "parameters":
@@ -211,10 +221,11 @@ def _longer(search: Search, point: Point, length: float) -> tuple[Point, float]:
         if new.residual <= 1.5 * point.residual or new.steepest <= 0.5 * point.steepest:
             return new, length * (4.0 if new.residual <= 0.5 * point.residual else 2.0)
         length /= 4.0
-    raise InputError(
+    raise NoEquilibrium(
         "Jacobian",
         f"singular at residual {point.residual:.3g}",
         "regular: start elsewhere, or change a setting",
+        point.residual,
     )
 
 

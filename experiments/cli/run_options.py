@@ -4,8 +4,9 @@ Arguments are read twice: first for the parts alone, then for everything, with t
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
 import tyro
@@ -37,16 +38,77 @@ def parse_settings(
     with standing_in(wanted.config):
         chosen = resolve(_applicable(wanted.earlier, wanted.parts) | wanted.parts)
     own = [option._replace(default=wanted.besides.get(option.name, option.default)) for option in extra]
-    fields = [*_setting_fields(chosen, with_record=command == "run"), *(option.field() for option in own)]
+    fields = _setting_fields([chosen], with_record=command == "run")
+    values, besides = _read_all(arguments, command, description, own, fields, [chosen])
+    return resolve(values), besides
+
+
+def parse_methods(
+    arguments: Sequence[str],
+    command: str,
+    description: str | None,
+    extra: Sequence[Option],
+    left_open: Mapping[str, str],
+    usual: Callable[[Settings], Mapping[str, Any]],
+) -> tuple[list[Settings], dict[str, Any]]:
+    """Return the settings of each objective of a list, `myopic,exact`, and the rest as `parse_settings`.
+
+    An objective is without the settings that only another one has. Where the recipe has a value for each, it
+    stands unless another one is said. `left_open` are settings that this command chooses otherwise than the
+    recipe, with what their help says of it; `usual` returns them, by the first of the methods.
+
+    Raises:
+        InputError: as `parse_settings`, and for an objective that is named twice.
+    """
+    wanted = _read_parts(arguments, command, extra)
+    objectives = _objectives(wanted.parts.get("objective", wanted.earlier.get("objective", "myopic")))
+    with standing_in(wanted.config):
+        each = [wanted.parts | {"objective": one} for one in objectives]
+        chosen = [resolve(_applicable(wanted.earlier, parts) | parts) for parts in each]
+    own = [option._replace(default=wanted.besides.get(option.name, option.default)) for option in extra]
+    left_open = {name: said for name, said in left_open.items() if name not in wanted.earlier}
+    fields = _setting_fields(chosen, with_record=False, left_open=left_open)
+    values, besides = _read_all(arguments, command, description, own, fields, chosen)
+    said = {name: value for name, value in values.items() if value is not None}
+    asked = [
+        {name: value for name, value in said.items() if name in one.as_dict()}
+        | {"objective": one.names.objective}
+        for one in chosen
+    ]
+    others = {n: v for n, v in usual(resolve(asked[0])).items() if n in left_open}
+    return [resolve(others | one) for one in asked], besides
+
+
+def _objectives(named: Any) -> list[str]:
+    words = named.split(",") if isinstance(named, str) else named
+    if isinstance(words, list | tuple):
+        objectives = [str(word).strip() for word in words]
+        if objectives and all(objectives) and len({*objectives}) == len(objectives):
+            return objectives
+    raise InputError("objective", named, "names, separated by commas, each once")
+
+
+def _read_all(
+    arguments: Sequence[str],
+    command: str,
+    description: str | None,
+    own: Sequence[Option],
+    settings: Sequence[Field],
+    chosen: Sequence[Settings],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the values of the options for settings, and of those that the command has besides."""
+    fields = [*settings, *(option.field() for option in own)]
     names = [name for name, *_ in fields]
-    _require_single(names, chosen)
-    _require_options(arguments, names, f"{chosen.names.environment} and {chosen.names.objective}")
+    for one in chosen:
+        _require_single(names, one)
+    methods = ", ".join(one.names.objective for one in chosen)
+    _require_options(arguments, names, f"{chosen[0].names.environment} and {methods}")
     kind = dataclasses.make_dataclass("Options", fields)
     values = vars(parse(kind, arguments, command, description=description))
     del values["config"], values["env"]
-    besides = {option.name: values.pop(option.name) for option in extra}
+    besides = {option.name: values.pop(option.name) for option in own}
     use_device(besides["device"])
-    return resolve(values), besides
+    return values, besides
 
 
 @dataclasses.dataclass
@@ -85,9 +147,11 @@ def _read_parts(arguments: Sequence[str], command: str, extra: Sequence[Option])
     own_name = env_files.load_environment(which.env) if which.env else None
     earlier = load(which.config, command, "run", "decompose") if which.config else {}
     earlier = env_files.without_origin(earlier)
-    besides = earlier.pop("decompose", {})
-    if not isinstance(besides, dict):
-        raise InputError("decompose", besides, f"an object of options; it stands in {which.config}")
+    options = {name: earlier.pop(name, {}) for name in ("decompose", "equilibria")}
+    for name, besides in options.items():
+        if not isinstance(besides, dict):
+            raise InputError(name, besides, f"an object of options; it stands in {which.config}")
+    besides = options.get(command, {})
     besides = {name: tuple(value) if isinstance(value, list) else value for name, value in besides.items()}
     named = {k: v for k, v in vars(which).items() if k not in ("config", "env") and v is not None}
     environment = _environment(arguments, extra)
@@ -110,20 +174,32 @@ def _environment(arguments: Sequence[str], extra: Sequence[Option]) -> str | Non
     return next(iter([*known, *first]), None)
 
 
-def _setting_fields(chosen: Settings, with_record: bool) -> list[Field]:
-    """Return an option for each setting of a run; a comparison records what it compares."""
-    defaults = chosen.as_dict()
+def _setting_fields(
+    chosen: Sequence[Settings], with_record: bool, left_open: Mapping[str, str] = MappingProxyType({})
+) -> list[Field]:
+    """Return an option for each setting of these methods; a comparison records what it compares.
+
+    One that differs between them, or is left open, is None where nothing is said.
+    """
     fields = Names.known() | General.known()
     environment = fields.pop("environment")
+    defaults: dict[str, Any] = {}
+    for one in chosen:
+        fields |= {name: field for name, (field, _) in hyperparameters(one.names).items()}
+        for name, value in one.as_dict().items():
+            agreed = defaults.setdefault(name, value) == value and name not in left_open
+            defaults[name] = value if agreed else None
+    defaults["objective"] = ",".join(one.names.objective for one in chosen)
     fields = {name: field for name, field in fields.items() if name in defaults}
-    fields |= {name: field for name, (field, _) in hyperparameters(chosen.names).items()}
     helps = {name: f"{field.metadata['help']}; {allowed_values(field)}" for name, field in fields.items()}
+    for name in (name for name in helps if defaults[name] is None and len(chosen) + len(left_open) > 1):
+        helps[name] += f"; {left_open.get(name, 'as the recipe has it for each objective')} when not given"
     kinds = {name: _kind(fields[name], default) for name, default in defaults.items() if name in fields}
     if not with_record:
         del helps["record"]
     kind = Annotated[str, tyro.conf.Positional, tyro.conf.arg(help=allowed_values(environment))]
     return [
-        ("environment", kind, dataclasses.field(default=chosen.names.environment)),
+        ("environment", kind, dataclasses.field(default=chosen[0].names.environment)),
         Option("env", str | None, env_files.HELP, None).field(),
         *(Option(name, kinds[name], help, defaults[name]).field() for name, help in helps.items()),
         Option("config", Path | None, "config.json of an earlier run, to start from", None).field(),

@@ -1,0 +1,93 @@
+"""`fpo-jax equilibria`: where each objective comes to rest, what that is worth, whether it stays there."""
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, Option
+
+MORE = [
+    Option(
+        "starts",
+        tuple[str, ...],
+        "where searches begin: first (the first policy), best (the best one), run (the last one of a run of "
+        "--steps iterations), drawn:N; first when empty, and run for an action",
+        (),
+    ),
+    Option("repelling", bool, "take long steps at once: to equilibria near by that runs leave, too", False),
+    Option("vary", str | None, "NAME=LOW:HIGH:POINTS: follow the equilibria along a hyperparameter", None),
+]
+"""Options besides those of a run."""
+RULE = {"rule": "mirror, for a policy without logits of its own gradient,"}
+"""How the help says what this command has in place of a recipe's rule."""
+
+
+def equilibria_command(arguments: Sequence[str]) -> int:
+    """Find where each objective comes to rest and whether it stays there; follow it along a hyperparameter."""
+    from fpo_jax.experiments.cli.run_options import parse_methods
+    from fpo_jax.experiments.equilibria.solve import usual_rule
+
+    more = [*MORE, *OUTPUT]
+    methods, own = parse_methods(arguments, "equilibria", equilibria_command.__doc__, more, RULE, usual_rule)
+    from fpo_jax.experiments.core.progress import Progress
+    from fpo_jax.experiments.core.result_folder import require_writable
+    from fpo_jax.experiments.core.wording import counted
+    from fpo_jax.experiments.equilibria.solve import solve
+
+    if own["out"] is not None:
+        require_writable(own["out"])
+    command = _command(methods, own)
+    first = methods[0]
+    sys.stderr.write(f"{command}\n{counted(first.seeds, 'instance')}; {first.precision} …\n")
+    with Progress() as progress:
+        found = solve(methods, own["starts"], own["repelling"], tell=progress.tell)
+    _warn(found)
+    _finish(found, own, command)
+    return 0
+
+
+def _command(methods: Sequence[Any], own: Mapping[str, Any]) -> str:
+    """Return the command that repeats this one."""
+    from fpo_jax.experiments.core.env_files import env_options
+
+    environment = methods[0].names.environment
+    objectives = ",".join(one.names.objective for one in methods)
+    words = [f"{PROGRAM} equilibria", environment, *env_options(environment), f"--objective {objectives}"]
+    words += dict.fromkeys(option for one in methods for option in one.options())
+    words += [f"--starts {shlex.join(own['starts'])}"] if own["starts"] else []
+    words += ["--repelling"] if own["repelling"] else []
+    words += [f"--vary {shlex.quote(own['vary'])}"] if own["vary"] else []
+    return " ".join(words)
+
+
+def _warn(found: Any) -> None:
+    """Say which instances have no equilibrium, and how near the search came."""
+    for label, one in found.reached.items():
+        for start, name in enumerate(found.starts):
+            failed = [point for point in one.failures if point.start == start]
+            if failed:
+                seeds = ", ".join(str(one.settings.seed + point.seed) for point in failed[:10])
+                more = f" and {len(failed) - 10} more" if len(failed) > 10 else ""
+                sys.stderr.write(
+                    f"{PROGRAM}: warning: {label} from {name}: no equilibrium reached on {len(failed)} of "
+                    f"{len(one.points)} instances, seeds {seeds}{more}, left out; the first: "
+                    f"{failed[0].reason}\n"
+                )
+
+
+def _finish(found: Any, own: Mapping[str, Any], command: str) -> None:
+    """Write the folder, and print the table or the summary."""
+    from fpo_jax.experiments.core.files import provenance
+    from fpo_jax.experiments.equilibria.table import ideals, rows, show
+
+    table = rows(found)
+    report = {"environment": found.settings.names.environment, **table[0], **ideals(found), "rows": table}
+    origin = provenance(command, found.settings.precision)
+    if own["out"] is not None:
+        from fpo_jax.experiments.equilibria.files import write
+
+        write(own["out"], found, report | origin, {name: own[name] for name, *_ in MORE})
+        sys.stderr.write(f"written to {own['out']}\n")
+    print(json.dumps(report | origin, allow_nan=False) if own["json"] else show(found))

@@ -1,0 +1,109 @@
+"""The table of equilibria, as numbers and as text."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from fpo_jax.experiments.core.wording import NONE, folded, table, with_interval
+from fpo_jax.experiments.equilibria.result import METRICS, Equilibria
+from fpo_jax.statistics import mean_interval
+
+MEASURES = (*METRICS, "residual", "spectral_radius", "stable", "steering_norm")
+"""Numbers of an equilibrium of which there are means."""
+KINDS = ("maximum", "minimum", "saddle", "flat")
+
+
+def rows(found: Equilibria) -> list[dict[str, Any]]:
+    """Return the table: for each objective and start the means over instances, with their intervals."""
+    return [_row(found, name, start) for name in found.reached for start in range(len(found.starts))]
+
+
+def _row(found: Equilibria, objective: str, start: int) -> dict[str, Any]:
+    one = found.reached[objective]
+    row: dict[str, Any] = {"objective": objective, "start": found.starts[start]}
+    values = {name: one.values(name)[:, start] for name in MEASURES}
+    values |= {"share_gained": found.gained(objective)[:, start]}
+    values |= {name: one.values(name)[:, start] for name in ("to_optimal", "to_best")}
+    for name, numbers in values.items():
+        estimate = mean_interval(numbers)
+        row[name] = _number(estimate.mean)
+        row[f"{name}_ci95"] = [_number(estimate.low), _number(estimate.high)]
+    steps = one.values("step")[:, start]
+    row["largest_stable_step"] = _number(np.median(steps[np.isfinite(steps)])) if np.isfinite(steps).any() else None
+    kinds = Counter(p.found.second_order for p in (r[start] for r in one.points) if p.found is not None)
+    row["second_order"] = {kind: kinds[kind] for kind in KINDS if kinds[kind]}
+    row["multiplicity"] = float(np.mean(one.multiplicity))
+    row["multiplicity_most"] = int(np.max(one.multiplicity))
+    failed = [p for p in one.failures if p.start == start]
+    row["instances"] = len(one.points) - len(failed)
+    row["not_reached"] = [
+        {"seed": found.settings.seed + p.seed, "residual": _number(p.residual), "reason": p.reason}
+        for p in failed
+    ]
+    return row
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def ideals(found: Equilibria) -> dict[str, Any]:
+    """Return the mean true utilities of what equilibria are compared with."""
+    told = {}
+    for name, values in found.ideals._asdict().items():
+        told[f"true_utility_{name}"] = _number(mean_interval(values).mean)
+    return told
+
+
+def cells(row: dict[str, Any]) -> dict[str, str]:
+    """Return a row as text, by the heads of the columns."""
+
+    def cell(name: str, form: str) -> str:
+        return NONE if row[name] is None else format(row[name], form)
+
+    ends = row["true_utility_ci95"]
+    known = [np.nan if end is None else end for end in ends]
+    utility = NONE if row["true_utility"] is None else with_interval(row["true_utility"], *known)
+    kinds = ", ".join(f"{kind} {number}" for kind, number in row["second_order"].items())
+    only = next(iter(row["second_order"]), NONE) if len(row["second_order"]) < 2 else kinds
+    return {
+        "objective": row["objective"],
+        "from": row["start"],
+        "utility": utility,
+        "gained": cell("share_gained", ".3f"),
+        "proxy": cell("proxy_reward", ".3f"),
+        "blind spot": cell("blind_spot_mass", "z.3f"),
+        "residual": cell("residual", ".0e"),
+        "radius": cell("spectral_radius", ".4f"),
+        "stable": cell("stable", ".2f"),
+        "step": cell("largest_stable_step", ".3g"),
+        "steering": cell("steering_norm", ".4f"),
+        "kind": only,
+        "found": f"{row['multiplicity']:.3g}",
+        "to optimal": cell("to_optimal", ".3f"),
+        "to best": cell("to_best", ".3f"),
+        "n": str(row["instances"]),
+    }
+
+
+def show(found: Equilibria) -> str:
+    """Return the table as text."""
+    shown = [cells(row) for row in rows(found)]
+    return f"{table([*shown[0]], [[*row.values()] for row in shown])}\n{folded(legend(found), 0)}"
+
+
+def legend(found: Equilibria) -> str:
+    """Say what the columns are."""
+    told = ideals(found)
+    best, optimal, first, optimum = (
+        NONE if told[f"true_utility_{name}"] is None else f"{told[f'true_utility_{name}']:.3f}"
+        for name in ("best", "optimal", "first", "optimum")
+    )
+    distances = "|Δθ|" if found.is_action else "total variation of the policy"
+    return (
+        f"means over n instances; gained: from the first policy, {first}, to the most, {optimum}; stable: share "
+        f"whose spectral radius is below 1; step: largest stable policy_lr, median; found: equilibria from all "
+        f"starts; to optimal, to best: {distances} from the performatively optimal equilibrium, utility {optimal}, "
+        f"and from the policy that ascends E[U] − cost, {best}"
+    )
