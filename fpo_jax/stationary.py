@@ -177,9 +177,7 @@ def find(search: Search, tolerance: float) -> tuple[Point, int]:
         point = _off_the_support(search, _newton(search, point), tolerance)
     if not point.residual <= tolerance or not point.steepest <= max(NEAR[1], tolerance):
         allowed = f"<= {tolerance:g}: start nearer, such as at a run's last policy, or elsewhere"
-        raise NoEquilibrium(
-            f"residual after {steps} steps", f"{point.residual:.3g}", allowed, point.residual
-        )
+        raise NoEquilibrium(f"residual after {steps} steps", f"{point.residual:.3g}", allowed, point.residual)
     return point, steps
 
 

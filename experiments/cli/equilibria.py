@@ -34,17 +34,22 @@ def equilibria_command(arguments: Sequence[str]) -> int:
     from fpo_jax.experiments.core.progress import Progress
     from fpo_jax.experiments.core.result_folder import require_writable
     from fpo_jax.experiments.core.wording import counted
+    from fpo_jax.experiments.equilibria.branches import follow, vary_of
     from fpo_jax.experiments.equilibria.solve import solve
+    from fpo_jax.experiments.equilibria.table import unreached
 
     if own["out"] is not None:
         require_writable(own["out"])
+    vary = vary_of(own["vary"], methods) if own["vary"] else None
     command = _command(methods, own)
     first = methods[0]
     sys.stderr.write(f"{command}\n{counted(first.seeds, 'instance')}; {first.precision} …\n")
     with Progress() as progress:
         found = solve(methods, own["starts"], own["repelling"], tell=progress.tell)
-    _warn(found)
-    _finish(found, own, command)
+        branches = None if vary is None else follow(vary, methods, found, tell=progress.tell)
+    for warning in unreached(found) + (branches.reasons if branches else []):
+        sys.stderr.write(f"{PROGRAM}: warning: {warning}\n")
+    _finish(found, branches, own, command)
     return 0
 
 
@@ -62,32 +67,25 @@ def _command(methods: Sequence[Any], own: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
-def _warn(found: Any) -> None:
-    """Say which instances have no equilibrium, and how near the search came."""
-    for label, one in found.reached.items():
-        for start, name in enumerate(found.starts):
-            failed = [point for point in one.failures if point.start == start]
-            if failed:
-                seeds = ", ".join(str(one.settings.seed + point.seed) for point in failed[:10])
-                more = f" and {len(failed) - 10} more" if len(failed) > 10 else ""
-                sys.stderr.write(
-                    f"{PROGRAM}: warning: {label} from {name}: no equilibrium reached on {len(failed)} of "
-                    f"{len(one.points)} instances, seeds {seeds}{more}, left out; the first: "
-                    f"{failed[0].reason}\n"
-                )
-
-
-def _finish(found: Any, own: Mapping[str, Any], command: str) -> None:
-    """Write the folder, and print the table or the summary."""
+def _finish(found: Any, branches: Any, own: Mapping[str, Any], command: str) -> None:
+    """Write the folder, and print the tables or the summary."""
     from fpo_jax.experiments.core.files import provenance
+    from fpo_jax.experiments.equilibria.branch_table import branch_rows, show_branches
     from fpo_jax.experiments.equilibria.table import ideals, rows, show
 
     table = rows(found)
     report = {"environment": found.settings.names.environment, **table[0], **ideals(found), "rows": table}
+    report |= {} if branches is None else {"branches": branch_rows(branches)}
     origin = provenance(command, found.settings.precision)
     if own["out"] is not None:
         from fpo_jax.experiments.equilibria.files import write
 
-        write(own["out"], found, report | origin, {name: own[name] for name, *_ in MORE})
+        options = {name: own[name] for name, *_ in MORE}
+        write(own["out"], found, branches, report | origin, options)
         sys.stderr.write(f"written to {own['out']}\n")
-    print(json.dumps(report | origin, allow_nan=False) if own["json"] else show(found))
+    if own["json"]:
+        print(json.dumps(report | origin, allow_nan=False))
+        return
+    print(show(found))
+    if branches is not None:
+        print(f"\n{show_branches(branches)}")

@@ -7,6 +7,7 @@ import numpy as np
 from fpo_jax.equilibria import Equilibrium
 from fpo_jax.experiments.core.settings import Settings
 from fpo_jax.statistics import share_gained
+from fpo_jax.types import Theta
 
 METRICS = ("true_utility", "proxy_reward", "blind_spot_mass")
 """Metrics of an outcome that are shown."""
@@ -92,12 +93,14 @@ class Equilibria(NamedTuple):
         reached: by objective.
         starts: names of the starts.
         ideals: of the instances.
+        thetas: the starts on the first instance, by objective.
         is_action: whether distances are those of actions, |Δθ|, and else in total variation of policies.
     """
 
     reached: dict[str, Reached]
     starts: tuple[str, ...]
     ideals: Ideals
+    thetas: dict[str, list[Theta]]
     is_action: bool
 
     @property

@@ -80,7 +80,7 @@ def solve(
         for seed in range(first.seeds):
             tell("the best policy and the optimal equilibrium of each instance", seed / first.seeds)
             instances.append(_instance(first, keys[seed]))
-        reached = {}
+        reached, first_thetas = {}, {}
         for method in methods:
             label = method.names.objective
             if "run" in names:
@@ -90,9 +90,10 @@ def solve(
             for seed, one in enumerate(instances):
                 tell(f"{label}: equilibria", seed / first.seeds)
                 thetas = [_start(one, name, form, ends and ends(seed)) for name in names]
+                first_thetas.setdefault(label, thetas)
                 points.append(_points(method, one, seed, thetas, repelling))
             reached[label] = Reached(method, points)
-    found = Equilibria(reached, names, _ideals(instances), form == "action")
+    found = Equilibria(reached, names, _ideals(instances), first_thetas, form == "action")
     _require_any(found)
     return found
 
@@ -117,9 +118,7 @@ def _instance(settings: Settings, key: Key) -> Instance:
     game, theta = begun.game, begun.state.theta
     best = best_policy(game, theta, key)
     optimal = optimal_policy(game, follower, [theta] if best is None else [best, theta], key)
-    utilities = [
-        np.nan if one is None else float(_utility(game, one, key)) for one in (theta, best, optimal)
-    ]
+    utilities = [np.nan if one is None else float(_utility(game, one, key)) for one in (theta, best, optimal)]
     return Instance(key, game, theta, best, optimal, (utilities[0], float(begun.optimum), *utilities[1:]))
 
 
@@ -155,7 +154,9 @@ def _points(
         except NoEquilibrium as error:
             points.append(Point(seed, start, None, residual=error.residual, reason=str(error)))
             continue
-        same = [p for p in distinct if p.found and distance(one.game, p.found.theta, found.theta, one.key) < NEAR]
+        same = [
+            p for p in distinct if p.found and distance(one.game, p.found.theta, found.theta, one.key) < NEAR
+        ]
         if same:
             points.append(same[0]._replace(start=start))
             continue

@@ -11,6 +11,8 @@ from fpo_jax.statistics import mean_interval
 
 MEASURES = (*METRICS, "residual", "spectral_radius", "stable", "steering_norm")
 """Numbers of an equilibrium of which there are means."""
+NAMED = 10
+"""Most seeds that a warning names."""
 KINDS = ("maximum", "minimum", "saddle", "flat")
 
 
@@ -30,7 +32,9 @@ def _row(found: Equilibria, objective: str, start: int) -> dict[str, Any]:
         row[name] = _number(estimate.mean)
         row[f"{name}_ci95"] = [_number(estimate.low), _number(estimate.high)]
     steps = one.values("step")[:, start]
-    row["largest_stable_step"] = _number(np.median(steps[np.isfinite(steps)])) if np.isfinite(steps).any() else None
+    row["largest_stable_step"] = (
+        _number(np.median(steps[np.isfinite(steps)])) if np.isfinite(steps).any() else None
+    )
     kinds = Counter(p.found.second_order for p in (r[start] for r in one.points) if p.found is not None)
     row["second_order"] = {kind: kinds[kind] for kind in KINDS if kinds[kind]}
     row["multiplicity"] = float(np.mean(one.multiplicity))
@@ -46,6 +50,22 @@ def _row(found: Equilibria, objective: str, start: int) -> dict[str, Any]:
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def unreached(found: Equilibria) -> list[str]:
+    """Say which instances have no equilibrium, and how near the search came."""
+    told = []
+    for label, one in found.reached.items():
+        for start, name in enumerate(found.starts):
+            failed = [point for point in one.failures if point.start == start]
+            if failed:
+                seeds = ", ".join(str(one.settings.seed + point.seed) for point in failed[:NAMED])
+                more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
+                told.append(
+                    f"{label} from {name}: no equilibrium reached on {len(failed)} of {len(one.points)} "
+                    f"instances, left out, seed {seeds}{more}; the first: {failed[0].reason}"
+                )
+    return told
 
 
 def ideals(found: Equilibria) -> dict[str, Any]:
@@ -89,8 +109,21 @@ def cells(row: dict[str, Any]) -> dict[str, str]:
 
 def show(found: Equilibria) -> str:
     """Return the table as text."""
-    shown = [cells(row) for row in rows(found)]
+    shown = [cells(row) for row in _once(rows(found))]
     return f"{table([*shown[0]], [[*row.values()] for row in shown])}\n{folded(legend(found), 0)}"
+
+
+def _once(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row for an objective that comes to the same equilibria from every start."""
+    kept = []
+    for row in table:
+        own = [other for other in table if other["objective"] == row["objective"]]
+        if len(own) > 1 and row["multiplicity_most"] == 1 and not any(other["not_reached"] for other in own):
+            if row is own[0]:
+                kept.append(row | {"start": "each start"})
+        else:
+            kept.append(row)
+    return kept
 
 
 def legend(found: Equilibria) -> str:
