@@ -25,7 +25,7 @@ RULE = {"rule": "mirror, for a policy without logits of its own gradient,"}
 
 
 def equilibria_command(arguments: Sequence[str]) -> int:
-    """Find where each objective comes to rest and whether it stays there; follow it along a hyperparameter."""
+    """Find where each objective comes to rest, what that is worth, and whether it stays there."""
     from fpo_jax.experiments.cli.run_options import parse_methods
     from fpo_jax.experiments.equilibria.solve import usual_rule
 

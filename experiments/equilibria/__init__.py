@@ -1,1 +1,1 @@
-"""Equilibria of each objective, instance by instance: where runs end, what that is worth, whether it stays."""
+"""Equilibria of each objective, instance by instance: where runs end, and whether they stay."""

@@ -126,9 +126,9 @@ def _followed(
     found = equilibrium(game, leader, follower, theta, key)
     for branch in known:
         for value, other in zip(branch.values, branch.equilibria, strict=True):
-            if np.isclose(value, end, rtol=0.0, atol=1e-9 * (vary.high - vary.low)):
-                if distance(game, found.theta, other.theta, key) < SAME:
-                    return []
+            is_there = np.isclose(value, end, rtol=0.0, atol=1e-9 * (vary.high - vary.low))
+            if is_there and distance(game, found.theta, other.theta, key) < SAME:
+                return []
     return [continued(family, vary.low, vary.high, found.theta, key, start=end, points=vary.points)]
 
 

@@ -1,4 +1,4 @@
-"""Charts and figures of equilibria: eigenvalues in the unit circle, utility against what is said of stability."""
+"""Charts and figures of equilibria: eigenvalues in the unit circle, utility, branches."""
 
 from collections.abc import Mapping
 
@@ -20,7 +20,7 @@ def draw(found: Equilibria, branches: Branches | None = None) -> Mapping[str, Fi
     settings = found.settings
     heading = f"{settings.names.environment}: equilibria of {settings.seeds} instances"
     drawn = {
-        "eigenvalues": plotting.figure([[eigenvalues(found)]], heading, size=(5.2, 3.9), legend="beside"),
+        "eigenvalues": plotting.figure([[eigenvalues(found)]], heading, size=(4.0, 4.6)),
         "utility": plotting.figure([utility(found)], heading, size=(7.2, 3.1), share="y"),
     }
     if branches is not None:
@@ -38,10 +38,14 @@ def eigenvalues(found: Equilibria) -> Chart:
     """Return the eigenvalues of one iteration, of all instances and starts, and the unit circle."""
     angle = np.linspace(0.0, 2.0 * np.pi, 201)
     marks: list[Mark] = [Line(np.cos(angle), np.sin(angle), plotting.IDEAL, width=0.8)]
+    farthest = 1.0
     for name, style in method_styles(found).items():
         values = _eigenvalues(found.reached[name])
+        farthest = max(farthest, np.max(np.abs(values), initial=0.0))
         marks.append(Points(values.real, values.imag, Style(style.color), name, size=3.5))
-    return Chart("eigenvalues of one iteration", marks, Axis("real part"), Axis("imaginary part"))
+    ends = (-1.1 * farthest, 1.1 * farthest)
+    axes = Axis("real part", limits=ends), Axis("imaginary part", limits=ends)
+    return Chart("eigenvalues of one iteration, and the unit circle", marks, *axes)
 
 
 def _eigenvalues(one: Reached) -> np.ndarray:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
 from fpo_jax.experiments.core.files import write_json
 from fpo_jax.experiments.core.result_folder import replacing
@@ -80,8 +80,8 @@ def _padded(one: Reached) -> dict[str, np.ndarray]:
     """Return eigenvalues, θ and φ of every point, [seed, start, …], filled up with NaN."""
     of = {
         "eigenvalues": lambda e: np.asarray(e.eigenvalues, complex),
-        "theta": lambda e: np.asarray(ravel_pytree(e.theta)[0]),
-        "phi": lambda e: np.asarray(ravel_pytree(e.reward_model.phi)[0]),
+        "theta": lambda e: _flat(e.theta),
+        "phi": lambda e: _flat(e.reward_model.phi),
     }
     filled = {}
     for name, read in of.items():
@@ -96,6 +96,11 @@ def _padded(one: Reached) -> dict[str, np.ndarray]:
     return filled
 
 
+def _flat(tree: Any) -> np.ndarray:
+    """Return all numbers of a pytree in double precision, which JAX has left by now."""
+    return np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(tree)])
+
+
 def branch_arrays(branches: Branches | None) -> dict[str, np.ndarray]:
     """Return the numbers of each branch as `objective/branch N/name`, [point]."""
     if branches is None:
@@ -104,6 +109,6 @@ def branch_arrays(branches: Branches | None) -> dict[str, np.ndarray]:
     for label, followed in branches.followed.items():
         for number, branch in enumerate(followed):
             own = {branches.name: branch.values, **{name: branch.metric(name) for name in SHOWN}}
-            own["theta"] = np.array([ravel_pytree(one.theta)[0] for one in branch.equilibria])
+            own["theta"] = np.array([_flat(one.theta) for one in branch.equilibria])
             named |= {f"{label}/branch {number + 1}/{name}": values for name, values in own.items()}
     return named

@@ -17,9 +17,9 @@ def section_of(found: Equilibria, branches: Branches | None, pictures: Sequence[
     settings = found.settings
     environment = settings.names.environment
     story = (
-        f"Where the leader of each objective comes to rest on {counted(settings.seeds, 'instance')}, what that "
-        "is worth, and whether it stays there: an equilibrium attracts where its spectral radius, that of one "
-        "iteration, is below 1."
+        f"Where the leader of each objective comes to rest on {counted(settings.seeds, 'instance')}, what "
+        "that is worth, and whether it stays there: an equilibrium attracts where its spectral radius, that "
+        "of one iteration, is below 1."
     )
     shown = [cells(row) for row in rows(found)]
     tables = [markdown_table([*shown[0]], [[*row.values()] for row in shown]), plain(legend(found) + ".")]
@@ -32,8 +32,8 @@ def section_of(found: Equilibria, branches: Branches | None, pictures: Sequence[
             markdown_table([*part[0]], [[*row.values()] for row in part]) for part in (points, events) if part
         ]
     caption = (
-        "Each point is an equilibrium of one instance, or an eigenvalue of one. Along a hyperparameter a line "
-        "is solid where the equilibrium attracts, dashed where it does not; points are folds and crossings."
+        "Each point is an equilibrium of one instance, or an eigenvalue of one. Along a hyperparameter a "
+        "line is solid where the equilibrium attracts, else dashed; points are folds and crossings."
     )
     playing = "Nothing is played here: an equilibrium stands still; the report of a run plays the policy."
     view = View(method_styles(found), charts, caption, None, playing)

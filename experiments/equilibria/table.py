@@ -82,9 +82,8 @@ def cells(row: dict[str, Any]) -> dict[str, str]:
     def cell(name: str, form: str) -> str:
         return NONE if row[name] is None else format(row[name], form)
 
-    ends = row["true_utility_ci95"]
-    known = [np.nan if end is None else end for end in ends]
-    utility = NONE if row["true_utility"] is None else with_interval(row["true_utility"], *known)
+    low, high = (np.nan if end is None else end for end in row["true_utility_ci95"])
+    utility = NONE if row["true_utility"] is None else with_interval(row["true_utility"], low, high)
     kinds = ", ".join(f"{kind} {number}" for kind, number in row["second_order"].items())
     only = next(iter(row["second_order"]), NONE) if len(row["second_order"]) < 2 else kinds
     return {
@@ -135,8 +134,8 @@ def legend(found: Equilibria) -> str:
     )
     distances = "|Δθ|" if found.is_action else "total variation of the policy"
     return (
-        f"means over n instances; gained: from the first policy, {first}, to the most, {optimum}; stable: share "
-        f"whose spectral radius is below 1; step: largest stable policy_lr, median; found: equilibria from all "
-        f"starts; to optimal, to best: {distances} from the performatively optimal equilibrium, utility {optimal}, "
-        f"and from the policy that ascends E[U] − cost, {best}"
+        f"means over n instances; gained: from the first policy, {first}, to the most, {optimum}; stable: "
+        "share whose spectral radius is below 1; step: largest stable policy_lr, median; found: equilibria "
+        f"from all starts; to optimal, to best: {distances}, from the performatively optimal equilibrium, "
+        f"utility {optimal}, and from the policy that has most E[U] − cost, {best}"
     )
