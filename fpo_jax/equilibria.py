@@ -26,7 +26,7 @@ from fpo_jax.numerics.undetached import undetached
 from fpo_jax.record import outcome
 from fpo_jax.run import initial_state
 from fpo_jax.stability import eigenvalues
-from fpo_jax.stationary import Point, Search, find
+from fpo_jax.stationary import Point, Search, find, in_blocks
 from fpo_jax.steering import steering
 from fpo_jax.tangents import kind
 from fpo_jax.types import Follower, Game, Key, Responses, RewardModel, State, Theta
@@ -246,7 +246,8 @@ def _second_order(search: Search, point: Point, model: RewardModel) -> str:
     vectors = point.tangents.vectors
     if vectors.shape[1] == 0:
         return "maximum"  # what is held loses by any move
-    bend = np.asarray(_curvature(search.players, search.as_theta(point.theta), model, vectors))
+    theta = search.as_theta(point.theta)
+    bend = in_blocks(lambda along: _curvature(search.players, theta, model, along), vectors.T) @ vectors
     values = np.linalg.eigvalsh(0.5 * (bend + bend.T))
     largest = np.max(np.abs(values))
     if np.min(np.abs(values)) <= LEVEL * largest:
@@ -255,8 +256,7 @@ def _second_order(search: Search, point: Point, model: RewardModel) -> str:
 
 
 @jax.jit
-def _curvature(players: Players, theta: Theta, model: RewardModel, vectors: Array) -> Array:
+def _curvature(players: Players, theta: Theta, model: RewardModel, along: Array) -> Array:
     flat, unravel = ravel_pytree(theta)
     slope = undetached(lambda x: ravel_pytree(gradient_at(players, unravel(x), model))[0])
-    along = jax.vmap(lambda v: jax.jvp(slope, (flat,), (v,))[1])(vectors.T)
-    return along @ vectors
+    return jax.vmap(lambda v: jax.jvp(slope, (flat,), (v,))[1])(along)

@@ -105,7 +105,7 @@ def branch_arrays(branches: Branches | None) -> dict[str, np.ndarray]:
     """Return the numbers of each branch as `objective/branch N/name`, [point]."""
     if branches is None:
         return {}
-    named = {}
+    named: dict[str, np.ndarray] = {}
     for label, followed in branches.followed.items():
         for number, branch in enumerate(followed):
             own = {branches.name: branch.values, **{name: branch.metric(name) for name in SHOWN}}

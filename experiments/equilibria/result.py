@@ -100,7 +100,7 @@ class Equilibria(NamedTuple):
     reached: dict[str, Reached]
     starts: tuple[str, ...]
     ideals: Ideals
-    thetas: dict[str, list[Theta]]
+    thetas: dict[str, list[Theta | None]]
     is_action: bool
 
     @property

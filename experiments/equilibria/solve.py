@@ -19,6 +19,8 @@ from fpo_jax.stationary import NoEquilibrium
 from fpo_jax.tangents import kind
 from fpo_jax.types import Follower, Game, Key, Scalar, Theta
 
+MOST_PARAMETERS = 1000
+"""Most parameters of a policy of which the largest stable step is sought: a derivative for each trial."""
 NEAR = SAME
 """Distance of two equilibria that are the same."""
 
@@ -80,7 +82,8 @@ def solve(
         for seed in range(first.seeds):
             tell("the best policy and the optimal equilibrium of each instance", seed / first.seeds)
             instances.append(_instance(first, keys[seed]))
-        reached, first_thetas = {}, {}
+        reached: dict[str, Reached] = {}
+        first_thetas: dict[str, list[Theta | None]] = {}
         for method in methods:
             label = method.names.objective
             if "run" in names:
@@ -118,8 +121,10 @@ def _instance(settings: Settings, key: Key) -> Instance:
     game, theta = begun.game, begun.state.theta
     best = best_policy(game, theta, key)
     optimal = optimal_policy(game, follower, [theta] if best is None else [best, theta], key)
-    utilities = [np.nan if one is None else float(_utility(game, one, key)) for one in (theta, best, optimal)]
-    return Instance(key, game, theta, best, optimal, (utilities[0], float(begun.optimum), *utilities[1:]))
+    first, most, right = (
+        np.nan if one is None else float(_utility(game, one, key)) for one in (theta, best, optimal)
+    )
+    return Instance(key, game, theta, best, optimal, (first, float(begun.optimum), most, right))
 
 
 @jax.jit
@@ -160,7 +165,8 @@ def _points(
         if same:
             points.append(same[0]._replace(start=start))
             continue
-        step = largest_stable_step(one.game, leader, follower, found, one.key)
+        few = sum(leaf.size for leaf in jax.tree.leaves(found.theta)) <= MOST_PARAMETERS
+        step = largest_stable_step(one.game, leader, follower, found, one.key) if few else np.nan
         to = [distance(one.game, found.theta, other, one.key) for other in (one.optimal, one.best)]
         points.append(Point(seed, start, found, len(distinct), found.residual, "", step, *to))
         distinct.append(points[-1])

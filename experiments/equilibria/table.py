@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.core.wording import NONE, folded, table, with_interval
 from fpo_jax.experiments.equilibria.result import METRICS, Equilibria
 from fpo_jax.statistics import mean_interval
@@ -18,7 +19,8 @@ KINDS = ("maximum", "minimum", "saddle", "flat")
 
 def rows(found: Equilibria) -> list[dict[str, Any]]:
     """Return the table: for each objective and start the means over instances, with their intervals."""
-    return [_row(found, name, start) for name in found.reached for start in range(len(found.starts))]
+    with in_precision(found.settings.precision):  # in which means are taken as well
+        return [_row(found, name, start) for name in found.reached for start in range(len(found.starts))]
 
 
 def _row(found: Equilibria, objective: str, start: int) -> dict[str, Any]:
@@ -70,10 +72,9 @@ def unreached(found: Equilibria) -> list[str]:
 
 def ideals(found: Equilibria) -> dict[str, Any]:
     """Return the mean true utilities of what equilibria are compared with."""
-    told = {}
-    for name, values in found.ideals._asdict().items():
-        told[f"true_utility_{name}"] = _number(mean_interval(values).mean)
-    return told
+    with in_precision(found.settings.precision):
+        means = {name: mean_interval(values).mean for name, values in found.ideals._asdict().items()}
+    return {f"true_utility_{name}": _number(mean) for name, mean in means.items()}
 
 
 def cells(row: dict[str, Any]) -> dict[str, str]:
