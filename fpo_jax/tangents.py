@@ -59,7 +59,7 @@ def kind(game: Game, theta: Theta, key: Key) -> str:
     """
     size = ravel_pytree(theta)[0].size
     weights = jax.eval_shape(game.respond, theta, key).w
-    is_logits = isinstance(theta, jax.Array) and theta.size == weights.size
+    is_logits = isinstance(theta, jax.Array | np.ndarray) and theta.size == weights.size
     if game.places is not None and not is_logits:
         return "parameters"
     if size > MOST_PARAMETERS:
