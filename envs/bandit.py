@@ -100,7 +100,18 @@ class Bandit:
         leader={"policy_lr": 1.0},
         follower="best-response",
         settings={"alpha": 0.3, "ridge": 0.1},
-        weights={"relaxed": 0.3, "practical": 0.1},
+        weights={
+            "relaxed": 0.3,
+            "practical": 0.1,
+            # chosen by `fpo-jax reproduce --only mitigations`, on seeds of their own
+            "leverage": 0.316,
+            "pessimistic": 0.316,
+            "kl": 316.0,
+            "chi-squared": 31.6,
+            "gradient-norm": 100.0,
+            "shaped": 1000.0,
+            "ensemble": 100.0,
+        },
     )
 
     temperature: float = real(0.02, "price τ of KL(π ‖ uniform)", low=0.0)

@@ -29,8 +29,23 @@ class Contextual:
         leader={"policy_lr": 1.0},
         follower="best-response",
         settings={"alpha": 0.1, "ridge": 0.01},
-        weights=dict.fromkeys(("relaxed", "practical", "tracin", "fpo", "informed", "best-of"), 1.0)
-        | {"proximal": 3.0},
+        weights={
+            "relaxed": 1.0,
+            "practical": 1.0,
+            "tracin": 1.0,
+            "fpo": 1.0,
+            "informed": 1.0,
+            "best-of": 1.0,
+            "proximal": 3.0,
+            # chosen by `fpo-jax reproduce --only mitigations`, on seeds of their own
+            "leverage": 0.0316,
+            "pessimistic": 0.316,
+            "kl": 1000.0,
+            "chi-squared": 316.0,
+            "gradient-norm": 31.6,
+            "shaped": 3.16,
+            "ensemble": 100.0,
+        },
         feedback="preferences",
     )
 

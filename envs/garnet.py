@@ -27,7 +27,19 @@ class Garnet(Process):
     """
 
     name: ClassVar[str] = "garnet"
-    recipe: ClassVar[Recipe] = COLLAPSING
+    recipe: ClassVar[Recipe] = COLLAPSING._replace(
+        weights={
+            **COLLAPSING.weights,
+            # chosen by `fpo-jax reproduce --only mitigations`, on seeds of their own
+            "leverage": 0.316,
+            "pessimistic": 0.316,
+            "kl": 1000.0,
+            "chi-squared": 31.6,
+            "gradient-norm": 1000.0,
+            "shaped": 1000.0,
+            "ensemble": 100.0,
+        },
+    )
 
     planted_share: float = real(0.25, "share of states in the blind spot, in [0, 1)", low=0.0, high=0.999)
     visibility: float = real(0.3, "scale at which the reward model sees quality")

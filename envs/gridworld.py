@@ -111,7 +111,19 @@ class Gridworld(Process):
     """
 
     name: ClassVar[str] = "gridworld"
-    recipe: ClassVar[Recipe] = COLLAPSING
+    recipe: ClassVar[Recipe] = COLLAPSING._replace(
+        weights={
+            **COLLAPSING.weights,
+            # chosen by `fpo-jax reproduce --only mitigations`, on seeds of their own
+            "leverage": 0.1,
+            "pessimistic": 0.316,
+            "kl": 0.0316,
+            "chi-squared": 0.0316,
+            "gradient-norm": 316.0,
+            "shaped": 100.0,
+            "ensemble": 100.0,
+        },
+    )
 
     slip: float = real(0.1, "probability that a move goes in a random direction", low=0.0, high=1.0)
     glitter: float = real(2.0, "glitter of a decoy; the goal's is 1")

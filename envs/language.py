@@ -41,6 +41,14 @@ class Language:
             "proximal": 3.0,
             "tracin": 1.0,
             "fpo": 1.0,
+            # chosen by `fpo-jax reproduce --only mitigations`, on seeds of their own
+            "leverage": 0.316,
+            "pessimistic": 1.0,
+            "kl": 0.1,
+            "chi-squared": 0.1,
+            "gradient-norm": 10.0,
+            "shaped": 31.6,
+            "ensemble": 100.0,
         },
     )
 

@@ -45,7 +45,17 @@ class Neural(Peak):
             "draws": 5,
             "buffer_size": 50,
         },
-        weights={"relaxed": 0.005, "practical": 0.005, "fpo": 0.005},
+        weights={
+            "relaxed": 0.005,
+            "practical": 0.005,
+            "fpo": 0.005,
+            # chosen by `fpo-jax reproduce --only mitigations`, on seeds of their own
+            "leverage": 1.0,
+            "pessimistic": 1.0,
+            "gradient-norm": 0.0316,
+            "shaped": 1.0,
+            "ensemble": 0.316,
+        },
         objective={"utility": "detached", "damping": 0.1},  # in float32 the weight decay alone is too little
     )
 

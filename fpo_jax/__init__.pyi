@@ -4,7 +4,17 @@ from .equilibria import Equilibrium, equilibrium, largest_stable_step
 from .errors import InputError
 from .expect import follower_loss, leader_value
 from .feedback import Labels, Preferences
-from .followers import BestResponse, Converged, Gradient, Optax
+from .followers import (
+    BestResponse,
+    Centred,
+    Converged,
+    DataSmoothing,
+    Gradient,
+    ImportanceWeighted,
+    Optax,
+    OptimisticFit,
+    PessimisticFit,
+)
 from .leader import Leader
 from .numerics.differentiators import Autodiff, CentralDifference, ForwardDifference
 from .objectives import (
@@ -41,8 +51,10 @@ __all__ = [
     "BestOf",
     "BestResponse",
     "CentralDifference",
+    "Centred",
     "ChiSquared",
     "Converged",
+    "DataSmoothing",
     "Decomposition",
     "EffectiveReward",
     "Environment",
@@ -56,6 +68,7 @@ __all__ = [
     "Gradient",
     "GradientNorm",
     "Implicit",
+    "ImportanceWeighted",
     "Informed",
     "InputError",
     "Kl",
@@ -66,7 +79,9 @@ __all__ = [
     "Myopic",
     "Objective",
     "Optax",
+    "OptimisticFit",
     "Pessimistic",
+    "PessimisticFit",
     "Practical",
     "Preferences",
     "Proximal",

@@ -48,11 +48,14 @@ class Leader:
     rule: str = choice("gradient", "how θ follows the gradient", RULES)
 
     def check(self) -> None:
-        """Raise an InputError when U should be detached from a difference, which cannot detach anything."""
+        """Raise an InputError when a difference should detach U, or is to be divided by a probability."""
         use = self.objective.utility
         if use != "differentiated" and not self.differentiator.detaches:
             allowed = "differentiated, unless the differentiator is autodiff: a difference cannot detach it"
             raise InputError("utility", use, allowed)
+        if self.rule != "gradient" and not self.differentiator.detaches:
+            allowed = "gradient, unless the differentiator is autodiff: advantages divide by probabilities"
+            raise InputError("rule", self.rule, allowed)
 
     def at(self, progress: Scalar | float) -> "Leader":
         """Return the leader with the learning rate that it has at this progress."""

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpo_jax import BestResponse, Gradient, Leader, Myopic, RewardModel, run_seed
+from fpo_jax import BestResponse, CentralDifference, Gradient, Leader, Myopic, RewardModel, run_seed
 from fpo_jax.envs.contextual import Contextual
 from fpo_jax.envs.gridworld import Gridworld
 from fpo_jax.envs.linear import Linear
@@ -103,3 +103,9 @@ def test_a_rule_asks_for_a_logit_of_each_response(environment, key):
         require_named(said, lambda x=leader: run_seed(environment, x, FOLLOWER, key, steps=1))
     leader, said = Leader(Myopic(), rule="steepest"), "rule = steepest: must be one of gradient, mirror,"
     require_named(said, lambda: run_seed(environment, leader, FOLLOWER, key, steps=1))
+
+
+def test_a_difference_is_not_divided_by_a_probability(key):
+    leader = Leader(Myopic(), rule="mirror", differentiator=CentralDifference())
+    said = "rule = mirror: must be gradient, unless the differentiator is autodiff: advantages divide by prob"
+    require_named(said, lambda: run_seed(SMALL["bandit"], leader, FOLLOWER, key, steps=1))

@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Sequence
+from typing import Annotated, Any
+
+import tyro
 
 from fpo_jax.experiments.cli.catalogue import catalogue, catalogue_at_once
-from fpo_jax.experiments.cli.options import options, parse
+from fpo_jax.experiments.cli.options import PROGRAM, complain, options, parse
 
 KNOWS = (
-    "knows: what the policy's side must know for it, at its defaults. nothing: no more than the reward "
-    "model. the follower's inputs: the responses that the reward model is trained on. the follower's labels: "
-    "what was said of them, too. U at will: the true utility of any response. the follower's rule and U: how "
-    "the reward model is retrained, besides. as its score: as the objective by which it ranks."
+    "[…]: what the policy's side must know, at the defaults. nothing: no more than the reward model. the "
+    "follower's inputs: the responses that the reward model is trained on. the follower's labels: what was "
+    "said of them, too. U at will: the true utility of any response. the follower's rule and U: how the "
+    "reward model is retrained, besides. as its score: as the objective by which it ranks."
 )
 
 
@@ -18,6 +21,8 @@ KNOWS = (
 class ListOptions:
     """Options of this command."""
 
+    name: Annotated[str | None, tyro.conf.Positional] = None
+    """One of what is listed, such as bandit or relaxed, to see its hyperparameters; all when not given."""
     env: str | None = None
     """FILE.py or FILE.py:CLASS with an environment of your own, to be listed besides."""
     json: bool = False
@@ -25,28 +30,47 @@ class ListOptions:
 
 
 def list_command(arguments: Sequence[str]) -> int:
-    """List environments, objectives, followers, feedback and differentiators, with their hyperparameters."""
+    """List environments, objectives, followers, feedback and differentiators, or the settings of one."""
     given = parse(ListOptions, arguments, "list", description=list_command.__doc__)
+    if (given.name or "").startswith("-"):  # which tyro takes for a name
+        raise SystemExit(complain(f"Unrecognized options: {given.name}; as in `{PROGRAM} list --help`"))
     if given.env is not None:
         from fpo_jax.experiments.core.env_files import load_environment
 
         load_environment(given.env)
     groups = catalogue() if given.env else catalogue_at_once()
+    if given.name is not None:
+        groups = _of_name(groups, given.name)
     if given.json:
         print(json.dumps(groups))
-        return 0
+    else:
+        print("\n\n".join(_told(*group, whole=given.name is not None) for group in groups.items()))
+    return 0
+
+
+Group = dict[str, dict[str, Any]]
+"""Entries by name."""
+
+
+def _of_name(groups: dict[str, Group], name: str) -> dict[str, Group]:
+    """Return the entries of this name; an ensemble is both an objective and a follower."""
+    from fpo_jax.errors import require_known
+
+    require_known("name", name, [one for entries in groups.values() for one in entries])
+    return {group: {name: entries[name]} for group, entries in groups.items() if name in entries}
+
+
+def _told(group: str, entries: Group, whole: bool) -> str:
+    """Return a group as text: a line for each entry, and its hyperparameters where `whole`."""
     from fpo_jax.experiments.core.wording import folded
 
-    for group, entries in groups.items():
-        print(group)
-        if group == "objectives":
-            print(folded(f"  {KNOWS}", 2))
-        for name, entry in entries.items():
-            print(folded(f"  {name:20s} {entry['about']}", 4))
-            if "knows" in entry:
-                print(f"      knows {entry['knows']}")
-            for parameter, described in entry["hyperparameters"].items():
-                meaning = f"{described['help']}; {described['allowed']}"
-                print(folded(f"      {parameter} = {described['default']}: {meaning}", 10))
-        print()
-    return 0
+    lines = [group]
+    if group == "objectives":
+        lines.append(folded(f"  {KNOWS}", 2))
+    for name, entry in entries.items():
+        knows = f" [{entry['knows']}]" if "knows" in entry else ""
+        lines.append(folded(f"  {name:17s} {entry['about']}{knows}", 20))
+        for parameter, described in entry["hyperparameters"].items() if whole else ():
+            meaning = f"{described['help']}; {described['allowed']}"
+            lines.append(folded(f"      {parameter} = {described['default']}: {meaning}", 10))
+    return "\n".join(lines)

@@ -4,7 +4,7 @@ Arguments are read twice: first for the parts alone, then for everything, with t
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
@@ -18,10 +18,20 @@ from fpo_jax.experiments.cli.options import PROGRAM, Option, parse
 from fpo_jax.experiments.core import env_files
 from fpo_jax.experiments.core.declared import standing_in
 from fpo_jax.experiments.core.devices import use_device
-from fpo_jax.experiments.core.settings import General, Names, Settings, hyperparameters, load, resolve
-from fpo_jax.hyperparameters import allowed_values
+from fpo_jax.experiments.core.settings import (
+    General,
+    Names,
+    Settings,
+    hyperparameters,
+    load,
+    parts,
+    resolve,
+)
+from fpo_jax.hyperparameters import allowed_values, declared
 
 HELP = ("-h", "--help")
+ENVIRONMENT = "of_environment"
+"""Which group has the environment's hyperparameters; help shows it under the environment's name."""
 Field = tuple[str, Any, Any]
 """A field of a dataclass of options: name, type, default."""
 
@@ -37,9 +47,8 @@ def parse_settings(
     wanted = _read_parts(arguments, command, extra)
     with standing_in(wanted.config):
         chosen = resolve(_applicable(wanted.earlier, wanted.parts) | wanted.parts)
-    own = [option._replace(default=wanted.besides.get(option.name, option.default)) for option in extra]
-    fields = _setting_fields([chosen], with_record=command == "run")
-    values, besides = _read_all(arguments, command, description, own, fields, [chosen])
+    panels = _panels([chosen], _own(extra, wanted), with_record=command == "run")
+    values, besides = _read_all(arguments, command, description, panels, [chosen], extra)
     return resolve(values), besides
 
 
@@ -65,17 +74,16 @@ def parse_methods(
     with standing_in(wanted.config):
         each = [wanted.parts | {"objective": one} for one in objectives]
         chosen = [resolve(_applicable(wanted.earlier, parts) | parts) for parts in each]
-    own = [option._replace(default=wanted.besides.get(option.name, option.default)) for option in extra]
     left_open = {name: said for name, said in left_open.items() if name not in wanted.earlier}
-    fields = _setting_fields(chosen, with_record=False, left_open=left_open)
-    values, besides = _read_all(arguments, command, description, own, fields, chosen)
+    panels = _panels(chosen, _own(extra, wanted), with_record=False, left_open=left_open)
+    values, besides = _read_all(arguments, command, description, panels, chosen, extra)
     said = {name: value for name, value in values.items() if value is not None}
     asked = [
         {name: value for name, value in said.items() if name in one.as_dict()}
         | {"objective": one.names.objective}
         for one in chosen
     ]
-    others = {n: v for n, v in usual(resolve(asked[0])).items() if n in left_open}
+    others = {name: value for name, value in usual(resolve(asked[0])).items() if name in left_open}
     return [resolve(others | one) for one in asked], besides
 
 
@@ -88,25 +96,31 @@ def _objectives(named: Any) -> list[str]:
     raise InputError("objective", named, "names, separated by commas, each once")
 
 
+def _own(extra: Sequence[Option], wanted: "_Wanted") -> list[Option]:
+    """Return the options that a command has besides settings, by default as a file of settings has them."""
+    return [option._replace(default=wanted.besides.get(option.name, option.default)) for option in extra]
+
+
 def _read_all(
     arguments: Sequence[str],
     command: str,
     description: str | None,
-    own: Sequence[Option],
-    settings: Sequence[Field],
+    panels: dict[str, list[Field]],
     chosen: Sequence[Settings],
+    extra: Sequence[Option],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the values of the options for settings, and of those that the command has besides."""
-    fields = [*settings, *(option.field() for option in own)]
-    names = [name for name, *_ in fields]
+    names = ["environment", *(name for fields in panels.values() for name, *_ in fields)]
     for one in chosen:
         _require_single(names, one)
     methods = ", ".join(one.names.objective for one in chosen)
     _require_options(arguments, names, f"{chosen[0].names.environment} and {methods}")
-    kind = dataclasses.make_dataclass("Options", fields)
-    values = vars(parse(kind, arguments, command, description=description))
+    given = vars(parse(_of_panels(chosen[0], panels), arguments, command, description=description))
+    values = {"environment": given.pop("environment")}
+    for panel in given.values():
+        values |= vars(panel)
     del values["config"], values["env"]
-    besides = {option.name: values.pop(option.name) for option in own}
+    besides = {option.name: values.pop(option.name) for option in extra}
     use_device(besides["device"])
     return values, besides
 
@@ -147,11 +161,11 @@ def _read_parts(arguments: Sequence[str], command: str, extra: Sequence[Option])
     own_name = env_files.load_environment(which.env) if which.env else None
     earlier = load(which.config, command, "run", "decompose") if which.config else {}
     earlier = env_files.without_origin(earlier)
-    options = {name: earlier.pop(name, {}) for name in ("decompose", "equilibria")}
-    for name, besides in options.items():
+    of_commands = {name: earlier.pop(name, {}) for name in ("decompose", "equilibria")}
+    for name, besides in of_commands.items():
         if not isinstance(besides, dict):
             raise InputError(name, besides, f"an object of options; it stands in {which.config}")
-    besides = options.get(command, {})
+    besides = of_commands.get(command, {})
     besides = {name: tuple(value) if isinstance(value, list) else value for name, value in besides.items()}
     named = {k: v for k, v in vars(which).items() if k not in ("config", "env") and v is not None}
     environment = _environment(arguments, extra)
@@ -174,36 +188,75 @@ def _environment(arguments: Sequence[str], extra: Sequence[Option]) -> str | Non
     return next(iter([*known, *first]), None)
 
 
-def _setting_fields(
-    chosen: Sequence[Settings], with_record: bool, left_open: Mapping[str, str] = MappingProxyType({})
-) -> list[Field]:
-    """Return an option for each setting of these methods; a comparison records what it compares.
+def _agreed(chosen: Sequence[Settings], left_open: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings of all methods; None for one in which they differ, or that is left open."""
+    agreed: dict[str, Any] = {}
+    for one in chosen:
+        for name, value in one.as_dict().items():
+            is_same = agreed.setdefault(name, value) == value and name not in left_open
+            agreed[name] = value if is_same else None
+    return agreed | {"objective": ",".join(one.names.objective for one in chosen)}
 
-    One that differs between them, or is left open, is None where nothing is said.
+
+def _panels(
+    chosen: Sequence[Settings],
+    own: Sequence[Option],
+    with_record: bool,
+    left_open: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, list[Field]]:
+    """Return the options of a command in the groups in which its help shows them, common ones first.
+
+    A setting of a run is an option; a comparison records what it compares. One in which methods differ, or
+    that is left open, is None where nothing is said.
     """
-    fields = Names.known() | General.known()
-    environment = fields.pop("environment")
-    defaults: dict[str, Any] = {}
+    defaults, names = _agreed(chosen, left_open), Names.known()
+    of = parts(chosen[0].names)[1]
+    objectives = [parts(one.names)[1].objective for one in chosen]
+    fields = names | General.known()
     for one in chosen:
         fields |= {name: field for name, (field, _) in hyperparameters(one.names).items()}
-        for name, value in one.as_dict().items():
-            agreed = defaults.setdefault(name, value) == value and name not in left_open
-            defaults[name] = value if agreed else None
-    defaults["objective"] = ",".join(one.names.objective for one in chosen)
-    fields = {name: field for name, field in fields.items() if name in defaults}
-    helps = {name: f"{field.metadata['help']}; {allowed_values(field)}" for name, field in fields.items()}
-    for name in (name for name in helps if defaults[name] is None and len(chosen) + len(left_open) > 1):
-        helps[name] += f"; {left_open.get(name, 'as the recipe has it for each objective')} when not given"
-    kinds = {name: _kind(fields[name], default) for name, default in defaults.items() if name in fields}
-    if not with_record:
-        del helps["record"]
-    kind = Annotated[str, tyro.conf.Positional, tyro.conf.arg(help=allowed_values(environment))]
-    return [
-        ("environment", kind, dataclasses.field(default=chosen[0].names.environment)),
+
+    def helped(name: str) -> str:
+        help = f"{fields[name].metadata['help']}; {allowed_values(fields[name])}"
+        if name in left_open or (defaults[name] is None and len(chosen) > 1):
+            help += f"; {left_open.get(name, 'as the recipe has it for each objective')} when not given"
+        return help
+
+    def settings(wanted: Iterable[str]) -> list[Field]:
+        helps = {name: helped(name) for name in wanted if name in defaults}
+        return [
+            Option(name, _kind(fields[name], defaults[name]), help, defaults[name]).field()
+            for name, help in helps.items()
+        ]
+
+    def of_parts(*owners: Any) -> list[Field]:
+        return settings(field.name for owner in filter(None, owners) for field in declared(owner))
+
+    recorded = ["record"] if with_record else []
+    files = [
         Option("env", str | None, env_files.HELP, None).field(),
-        *(Option(name, kinds[name], help, defaults[name]).field() for name, help in helps.items()),
         Option("config", Path | None, "config.json of an earlier run, to start from", None).field(),
     ]
+    usual = [name for name in names if name != "environment"]
+    return {
+        "run": settings([*usual, "steps", "seeds", "seed"]),
+        ENVIRONMENT: of_parts(of.environment),
+        "leader": of_parts(*objectives, of.leader, of.differentiator),
+        "reward_model": of_parts(of.follower, of.member, of.feedback),
+        "output": [*settings(["precision", *recorded]), *(option.field() for option in own), *files],
+    }
+
+
+def _of_panels(chosen: Settings, panels: dict[str, list[Field]]) -> type:
+    """Return the class of a command's options: the environment, and a class for each group."""
+    allowed = tyro.conf.arg(help=allowed_values(Names.known()["environment"]))
+    kind = Annotated[str, tyro.conf.Positional, allowed]
+    fields: list[Field] = [("environment", kind, dataclasses.field(default=chosen.names.environment))]
+    for name, its in panels.items():
+        panel = dataclasses.make_dataclass(name, its)
+        title = tyro.conf.arg(name=chosen.names.environment if name == ENVIRONMENT else name)
+        fields.append((name, Annotated[panel, title], dataclasses.field(default_factory=panel)))
+    return dataclasses.make_dataclass("Options", fields)
 
 
 def _kind(field: dataclasses.Field, default: Any) -> Any:

@@ -88,7 +88,7 @@ METHODS: tuple[Method, ...] = (
     _objective("ensemble of 4, uncertainty", "ensemble", follower="ensemble"),
     Method("pessimistic fit", {"follower": "pessimistic-fit"}, "pessimism", WEIGHTS),
     Method("centred fit", {"follower": "centred"}, "centring", WEIGHTS),
-    Method("data smoothing", {"follower": "data-smoothing"}, "smoothing", SHARES),
+    Method("data smoothing", {"follower": "data-smoothing"}, "replaced", SHARES),
     Method("importance weights", {"follower": "importance-weighted"}, "clip", WEIGHTS),
     Method("mirror step", {"objective": "myopic", "rule": "mirror"}, "policy_lr", WEIGHTS),
     Method("standardised", {"objective": "myopic", "rule": "standardised"}, "policy_lr", WEIGHTS),

@@ -39,6 +39,7 @@ def _row(place: Place, method: Method, trial: Trial, rlhf: Trial | None) -> dict
         return row
     judged = Runs(*(np.squeeze(values) for values in trial.judged))
     gained, fell, best = mean_interval(judged.gained), share_interval(judged.collapsed), trial.chosen
+    cost = judged.seconds / rlhf.judged.seconds if rlhf is not None else np.nan
     row |= {
         "value": trial.values[best] if method.tuned else "",
         "at_end": bool(method.tuned) and best in (0, len(trial.values) - 1),
@@ -51,7 +52,7 @@ def _row(place: Place, method: Method, trial: Trial, rlhf: Trial | None) -> dict
         "collapsed_high": fell.high,
         "blind_spot_mass": np.nanmean(judged.blind_spot) if np.isfinite(judged.blind_spot).any() else "",
         "safe_factor": trial.safe_factor() if method.tuned else "",
-        "seconds_over_rlhf": judged.seconds / rlhf.judged.seconds if rlhf is not None else "",
+        "seconds_over_rlhf": cost if np.isfinite(cost) else "",
         "diverged_tuning": int(trial.tuning.diverged),
         "diverged": int(judged.diverged),
         "seeds": judged.gained.size,

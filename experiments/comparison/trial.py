@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from fpo_jax.engine.sweep import Cell, Sweep
@@ -30,7 +31,7 @@ class Runs(NamedTuple):
         collapsed: [value, seed].
         blind_spot, utility: [value, seed] at the end; NaN where the run diverged.
         diverged: how many did.
-        seconds: CPU seconds of a run, without what the first chunk compiles.
+        seconds: CPU seconds of a run, without what the first chunk compiles; NaN on another device.
     """
 
     gained: np.ndarray
@@ -134,5 +135,5 @@ def _run(cells: list[Settings], first: int, seeds: int, place: Place, tell: Tell
         np.where(stays, lanes.metrics[m][..., -1], np.nan) for m in ("blind_spot_mass", "true_utility")
     )
     gained, mass, end = (values.astype(np.float32) for values in (gained, mass, end))  # as they were computed
-    timed = np.array(np.median(seconds[1:] or seconds))
+    timed = np.array(np.median(seconds[1:] or seconds) if jax.default_backend() == "cpu" else np.nan)
     return Runs(gained, fell, mass, end, np.array((~stays).sum()), timed)

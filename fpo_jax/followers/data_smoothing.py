@@ -30,18 +30,18 @@ class SmoothedLabels(NamedTuple):
 
 @struct.dataclass
 class DataSmoothing(BestResponse):
-    """The best response to soft labels, y ← (1 − smoothing) y + smoothing · prediction before each update.
+    """The best response to soft labels, y ← (1 − β) y + β · prediction before each update.
 
     Iterative data smoothing (Zhu, Jordan, Jiao, arXiv 2401.16335), with a best response for its gradient
     step. The prediction is what the present reward model says of the item, r_φ of a label and σ(m) of a
     preference. It begins from the annotator's labels, drawn once if they are drawn. A label of little weight
     is forgotten soonest. So are all in the end: a ridge shrinks what the labels follow, and over many updates
-    `smoothing` has to be small.
+    `replaced` has to be small.
     """
 
     by_items = False
 
-    smoothing: float = real(0.01, "β, share of a label that the prediction replaces", low=0.0, high=1.0)
+    replaced: float = real(0.01, "β, share of a label that the prediction replaces", low=0.0, high=1.0)
 
     def check(self) -> None:
         """Raise an InputError where the items of an update are drawn, so that no label can be kept."""
@@ -82,7 +82,7 @@ class DataSmoothing(BestResponse):
             margin = self.feedback.margin(game, reward_model.phi, item)
             return self.feedback.residual(margin, jnp.zeros_like(margin))
 
-        share = jnp.asarray(self.smoothing, reward_model.memory.labels.dtype)
+        share = jnp.asarray(self.replaced, reward_model.memory.labels.dtype)
         return (1.0 - share) * reward_model.memory.labels + share * jax.vmap(prediction)(items.y)
 
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar:
@@ -112,4 +112,4 @@ class DataSmoothing(BestResponse):
 
     def _as_they_are(self) -> "DataSmoothing":
         """Return the same follower, which leaves labels as they are."""
-        return self.replace(smoothing=0.0)  # type: ignore[attr-defined]
+        return self.replace(replaced=0.0)  # type: ignore[attr-defined]

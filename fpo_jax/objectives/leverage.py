@@ -24,7 +24,14 @@ from fpo_jax.expect import expect
 from fpo_jax.hyperparameters import choice, kebab, real
 from fpo_jax.numerics.linear_solve import cholesky, whitened
 from fpo_jax.numerics.square_root import square_root
-from fpo_jax.objectives.penalties import ORACLE_HELP, WEIGHT_HELP, Penalised, utility_choice
+from fpo_jax.objectives.penalties import (
+    ORACLE_HELP,
+    WEIGHT_HELP,
+    Penalised,
+    Proximal,
+    Residual,
+    utility_choice,
+)
 from fpo_jax.steering import foresight_keys
 from fpo_jax.types import (
     Feedback,
@@ -123,8 +130,8 @@ class Leverage(_Curved, Penalised):
 
         form square     ℓ
              root       √(∇mᵀ (H + δ)⁻¹ ∇m), the width of a confidence interval of the margin
-             bounded    ℓ / (1 + weight · ∇mᵀ (H + δ)⁻¹ ∇m); with `oracle` 1 and labels, where both inner
-                        products are ℓ, it is the proximal penalty in that metric
+             bounded    ℓ / (1 + weight · ∇mᵀ (H + δ)⁻¹ ∇m), and the residual is that after an implicit step:
+                        with `oracle` 1 it is the proximal penalty in that metric
     """
 
     knows: ClassVar[str] = "the follower's inputs"
@@ -133,6 +140,12 @@ class Leverage(_Curved, Penalised):
     oracle: float = real(0.0, ORACLE_HELP, low=0.0, high=1.0)
     form: str = choice("square", "how leverage enters the penalty", ("square", "root", "bounded"))
     utility: str = utility_choice()
+
+    def residuals(self, game: Game, follower: Follower, reward_model: RewardModel) -> Residual:
+        """Return the residual, in the bounded form after an implicit step of size `weight` in that metric."""
+        if self.form == "bounded":
+            return Proximal(weight=self.weight).residuals(game, follower, reward_model)
+        return super().residuals(game, follower, reward_model)
 
     def influence_under(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
@@ -151,14 +164,10 @@ class Leverage(_Curved, Penalised):
         return influence
 
     def penalty(self, residual: Scalar, influence: Influence) -> Scalar:
-        """Return (1 − oracle + oracle · residual) times leverage in its form."""
-        if self.form == "square":
-            leverage = influence.on_reward
-        elif self.form == "root":
-            leverage = square_root(influence.on_margin)
-        else:
-            leverage = influence.on_reward / (1.0 + self.weight * influence.on_margin)
-        return (1.0 - self.oracle + self.oracle * residual) * leverage
+        """Return (1 − oracle + oracle · residual) times leverage; in the bounded form both are bounded."""
+        leverage = square_root(influence.on_margin) if self.form == "root" else influence.on_reward
+        unknown = 1.0 / (1.0 + self.weight * influence.on_margin) if self.form == "bounded" else 1.0
+        return ((1.0 - self.oracle) * unknown + self.oracle * residual) * leverage
 
 
 @struct.dataclass

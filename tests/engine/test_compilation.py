@@ -11,9 +11,11 @@ from fpo_jax import (
     Exact,
     ForwardDifference,
     Gradient,
+    GradientNorm,
     Leader,
     Myopic,
     Relaxed,
+    Shaped,
     outcome,
     run_seeds,
     seed_keys,
@@ -36,6 +38,10 @@ CHANGES = {
     "arm of the paper": [
         (LINEAR, Leader(Fpo(weight=w, oracle=o)), Gradient()) for w, o in ((0.0, 1.0), (0.1, 1.0), (0.1, 0.0))
     ],
+    "gradient-norm": [
+        (BANDIT, Leader(GradientNorm(weight=w)), BestResponse(ridge=0.1)) for w in (0.0, 1, 2.0)
+    ],
+    "shaped": [(BANDIT, Leader(Shaped(weight=w)), BestResponse(ridge=0.1)) for w in (1.0, 2)],
     "temperature": [
         (BANDIT.replace(temperature=t), Leader(Myopic()), BestResponse(ridge=0.1)) for t in (0.1, 0.2)
     ],

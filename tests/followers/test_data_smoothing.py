@@ -21,7 +21,7 @@ ARMS = Bandit(ordinary=5, planted=2)
 
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_standard_plus_steering_is_the_gradient_of_F(horizon, key):
-    follower = DataSmoothing(ridge=0.1, alpha=0.3, smoothing=0.3)
+    follower = DataSmoothing(ridge=0.1, alpha=0.3, replaced=0.3)
     game, theta, model = at_random(ARMS, follower, key)
 
     @jax.jit
@@ -40,7 +40,7 @@ def test_standard_plus_steering_is_the_gradient_of_F(horizon, key):
 @pytest.mark.slow
 def test_standard_plus_steering_is_the_gradient_of_F_on_preferences(contextual_state, key):
     game, theta, _ = contextual_state
-    follower = DataSmoothing(ridge=0.1, alpha=0.3, smoothing=0.3, feedback=Preferences())
+    follower = DataSmoothing(ridge=0.1, alpha=0.3, replaced=0.3, feedback=Preferences())
     model = jax.jit(follower.init)(game, theta, jnp.zeros(3), key)
     parts, difference = parts_and_difference(game, follower, theta, model, key, horizon=2)
     assert relative_error(parts.gradient, difference) < 1e-6
@@ -52,7 +52,7 @@ def test_two_labels_of_one_parameter_have_a_closed_form():
     # φ_t = (1 − β λ / (1 + λ))^t m_0 / (1 + λ), and y_0 − y_1 = (1 − β)^t (U_0 − U_1).
     game = BanditGame(Arm(jnp.ones((2, 1)), jnp.array([0.2, 0.9]), jnp.zeros(2)), 0.0)
     beta, ridge, key = 0.3, 0.25, jax.random.key(0)
-    follower = DataSmoothing(ridge=ridge, alpha=1.0, smoothing=beta)
+    follower = DataSmoothing(ridge=ridge, alpha=1.0, replaced=beta)
     theta = jnp.array([0.4, -0.3])
     model = follower.init(game, theta, jnp.zeros(1), key)
     start = np.asarray(jax.nn.softmax(theta)) @ [0.2, 0.9]
@@ -80,7 +80,7 @@ def test_on_three_arms_a_pair_that_is_seldom_seen_is_believed_less():
     # where y = σ(1.5 / .25) is the soft label at first, and y ← (1 − β) y + β σ(3a) after each update. Pairs
     # of equal arms have label ½ and margin 0 throughout.
     game, ridge, beta = three_arms(), 1e-4, 0.5
-    follower = DataSmoothing(ridge=ridge, alpha=1.0, smoothing=beta, feedback=Preferences())
+    follower = DataSmoothing(ridge=ridge, alpha=1.0, replaced=beta, feedback=Preferences())
     theta, key, v = jnp.log(jnp.array([0.495, 0.495, 0.01])), jax.random.key(0), 2 * 0.01 * 0.99
     model = jax.jit(follower.init)(game, theta, jnp.zeros(3), key)
     update, y, gaps = jax.jit(follower.update), expit(1.5 / 0.25), []
@@ -104,7 +104,7 @@ def test_without_smoothing_it_is_the_plain_best_response(key):
 
     plain, ours = (
         run(of(ridge=0.1, alpha=0.3, **more))
-        for of, more in ((BestResponse, {}), (DataSmoothing, {"smoothing": 0.0}))
+        for of, more in ((BestResponse, {}), (DataSmoothing, {"replaced": 0.0}))
     )
     jax.tree.map(np.testing.assert_array_equal, ours, plain)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import struct
+from scipy.optimize import brentq
 from scipy.special import expit
 
 from fpo_jax import (
@@ -123,26 +124,26 @@ def test_the_curvature_of_a_network_is_that_of_its_last_layer(key):
 
 
 def by_hand(game, theta, model, opponent=None):
-    """Weights, rewards, residuals and inner products of ∇r and ∇m, from the formulas alone; δ = 0.05."""
+    """Weights, rewards, margins, p*, inner products of ∇r and ∇m, from the formulas alone; δ = 0.05."""
     phi = np.asarray(model.phi)
     if opponent is None:
         y = game.respond(theta, None)
         data, w, psi = game.offline(), np.asarray(y.w), np.asarray(y.y.features)
-        residual = psi @ phi - np.asarray(jax.vmap(game.utility)(y.y))
+        p = np.asarray(jax.vmap(game.utility)(y.y))
         mixed = 0.7 * np.asarray(data.w) + 0.3 * w
         H, margin = 2.0 * (psi.T * mixed) @ psi, psi
     else:
         w, psi, other, p = pairs_by_hand(game, theta, opponent)
         margin = psi - other
         chosen = expit(margin @ phi)
-        residual = chosen - p
         offline = Preferences().offline(game, jax.random.key(0))
         rows = np.asarray(offline.y.y.features - offline.y.other.features)
         seen = expit(rows @ phi)
         H = 0.3 * (margin.T * (w * chosen * (1 - chosen))) @ margin
         H += 0.7 * (rows.T * (np.asarray(offline.w) * seen * (1 - seen))) @ rows
     metric = np.linalg.inv(H + (0.2 + 0.05) * np.eye(phi.size))  # ridge 0.1 · ‖φ‖² curves by 0.2
-    return w, psi @ phi, residual, *(np.sum(side @ metric * margin, axis=1) for side in (psi, margin)), metric
+    products = (np.sum(side @ metric * margin, axis=1) for side in (psi, margin))
+    return w, psi @ phi, (margin @ phi, p), *products, metric
 
 
 @pytest.mark.parametrize("opponent", [None, "reference"])
@@ -150,17 +151,23 @@ def test_forms_by_hand(opponent, contextual_state, key):
     game, theta, model = contextual_state
     feedback = Labels() if opponent is None else Preferences(opponent=opponent)
     follower = BestResponse(ridge=0.1, alpha=0.3, feedback=feedback)
-    w, reward, residual, on_reward, on_margin, metric = by_hand(game, theta, model, opponent)
+    w, reward, (m, p), on_reward, on_margin, metric = by_hand(game, theta, model, opponent)
+    believes = expit if opponent else lambda x: x
+    after = [  # the margin at which an implicit step ends, x = m − w (believed(x) − p) ‖∇m‖² in the metric
+        brentq(lambda x, m=m, p=p, size=size: x + 0.7 * size * (believes(x) - p) - m, -99.0, 99.0, xtol=1e-14)
+        for m, p, size in zip(m, p, on_margin, strict=True)
+    ]
+    residual, bounded = believes(m) - p, believes(np.array(after)) - p
     cost = float(game.cost(theta, game.respond(theta, key)))
-    forms = {
-        "square": on_reward,
-        "root": np.sqrt(on_margin),
-        "bounded": on_reward / (1.0 + 0.7 * on_margin),
+    forms = {  # with 1 in place of the residual, and with it
+        "square": (on_reward, residual * on_reward),
+        "root": (np.sqrt(on_margin), residual * np.sqrt(on_margin)),
+        "bounded": (on_reward / (1.0 + 0.7 * on_margin), bounded * on_reward),
     }
     objectives, expected = [], []
-    for (form, leverage), oracle in itertools.product(forms.items(), (0.0, 0.4)):
+    for (form, (blind, knowing)), oracle in itertools.product(forms.items(), (0.0, 0.4)):
         objectives.append(Leverage(weight=0.7, oracle=oracle, damping=0.05, form=form))
-        expected.append(w @ (reward - 0.7 * (1.0 - oracle + oracle * residual) * leverage) - cost)
+        expected.append(w @ (reward - 0.7 * ((1.0 - oracle) * blind + oracle * knowing)) - cost)
     policy = game.respond(theta, key)
     psi = np.asarray(policy.y.features)
     width = np.sqrt(np.sum(psi @ metric * psi, axis=1))

@@ -28,7 +28,15 @@ def test_help_and_list(capsys):
     assert all(f"  {name} " in out for name in names)
     objectives = out.partition("\nobjectives\n")[2].partition("\nfollowers\n")[0]
     assert objectives.count("U at will: the true utility of any response") == 1  # what a word means, once
-    assert "      knows the follower's inputs\n      weight" in objectives.partition("  leverage ")[2]
+    assert "[the follower's inputs]" in objectives.partition("  leverage ")[2].partition("  pessimistic ")[0]
+    assert "visibility = " not in out  # hyperparameters are those of what is named
+    status, out, _ = call(capsys, "list", "ensemble")
+    assert [line for line in out.splitlines() if line and line[0] != " "] == ["objectives", "followers"]
+    assert "      pays = uncertainty: " in out
+    assert "      members = 4: " in out
+    status, _, err = call(capsys, "list", "bandt")
+    assert status == 2
+    assert err.endswith("(nearest: bandit)\n")
     status, out, _ = call(capsys, "list", "--json")
     listed = json.loads(out)["objectives"]
     assert {name: entry["knows"] for name, entry in listed.items()} == {

@@ -62,14 +62,14 @@ def test_what_a_terminal_does_not_have_is_spelled():
     ("environment", "listed", "usage", "given"),
     [
         # an argument that is no text in the locale comes back byte by byte
-        (ASCII, b"price tau of KL(pi || uniform)", b"methods x hyper", "--θ=ö".encode()),
+        (ASCII, b"coefficient beta of KL(pi || pi_ref)", b"methods x hyper", "--θ=ö".encode()),
         (CP1252, "N(0, topic_scale²)".encode("cp1252"), "methods × hyper".encode("cp1252"), b"--theta=\xf6"),
     ],
     ids=["ascii", "cp1252"],
 )
 @needs_shell
 def test_commands_speak_in_every_locale(environment, listed, usage, given):
-    status, out, err = started(["list"], **environment)
+    status, out, err = started(["list", "contextual"], **environment)
     assert (status, listed in out, err) == (0, True, b"")
     status, out, err = started(["--help"], **environment)
     assert (status, usage in out, err) == (0, True, b"")

@@ -152,7 +152,7 @@ def test_another_name_beside_the_file_is_refused(mine, capsys):
 
 
 def test_it_is_listed_and_helped(mine, capsys):
-    status, out, _ = call(capsys, "list", "--env", "mine.py")
+    status, out, _ = call(capsys, "list", "mine", "--env", "mine.py")
     assert status == 0
     assert "  mine " in out
     assert "extra_show = 2.0" in out

@@ -8,7 +8,7 @@ from fpo_jax import BestResponse, Gradient
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.settings import resolve
-from fpo_jax.followers import Ensemble, PessimisticFit
+from fpo_jax.followers import FOLLOWERS, Ensemble, PessimisticFit
 from fpo_jax.objectives import OBJECTIVES
 
 
@@ -67,6 +67,16 @@ def test_a_follower_that_is_a_kind_of_the_recipes_has_its_settings():
         follower = resolve({"environment": "bandit", "follower": name}).build()[2]
         assert (follower.ridge, follower.alpha) == (0.1, 0.3)
     assert resolve({"environment": "linear", "follower": "best-response"}).values["ridge"] == 0.0
+
+
+def test_every_follower_and_objective_goes_with_every_environment():
+    # A hyperparameter of the same name in two of them would be "declared twice".
+    for environment, game in ENVIRONMENTS.items():
+        kind = FOLLOWERS[game.recipe.follower]
+        for name in (name for name, one in FOLLOWERS.items() if issubclass(one, kind)):
+            resolve({"environment": environment, "follower": name})
+        for name in OBJECTIVES:
+            resolve({"environment": environment, "objective": name})
 
 
 @pytest.mark.parametrize(
