@@ -162,7 +162,7 @@ def _allowed(players_at: Family, first: float, end: float) -> tuple[float, str]:
     error = refused(end)
     if error is None:
         return end, f"{end:g}, the end of the range"
-    last = bisect(lambda value: -1.0 if refused(value) else 1.0, first, end, xtol=1e-15 * abs(end - first))
-    while refused(last):
-        last += 1e-15 * (first - last) + 4.0 * (np.spacing(last) if first > end else -np.spacing(last))
+    near = bisect(lambda value: -1.0 if refused(value) else 1.0, first, end, xtol=1e-12 * abs(end - first))
+    inner = near + 2e-12 * (first - end)
+    last = next(value for value in (*(round(near, digits) for digits in (6, 9)), inner) if not refused(value))
     return last, f"{last:g}, the end of what is allowed: {error}"

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from jax.tree_util import Partial
 from jaxtyping import Array
 
 from fpo_jax import tangents as directions
@@ -28,7 +29,10 @@ from fpo_jax.tangents import FLOOR
 from fpo_jax.types import Follower, Game, Key, Scalar, Theta
 
 Family = Callable[[Scalar], tuple[Game, Leader, Follower]]
-"""The players at a value of the hyperparameter; traceable, and the same structure at every value."""
+"""The players at a value of the hyperparameter; traceable, and the same structure at every value.
+
+Of a `jax.tree_util.Partial` the arrays are traced as well: other ones compile nothing.
+"""
 
 DIGITS = 1e-11
 """Change of a coordinate at which Newton's method ends."""
@@ -77,12 +81,12 @@ class Frame(NamedTuple):
     lengths: np.ndarray
 
 
-@partial(jax.jit, static_argnums=0)
+@jax.jit
 def _players(family: Family, held: Theta, key: Key, value: Scalar) -> Players:
     return players_of(*family(value), held, key)
 
 
-@partial(jax.jit, static_argnums=(0, 5))
+@partial(jax.jit, static_argnums=5)
 def _by_value(family: Family, held: Theta, key: Key, value: Scalar, theta: Theta, logits: bool) -> Array:
     """Return the derivative of the field in the hyperparameter, [d]."""
 
@@ -92,7 +96,7 @@ def _by_value(family: Family, held: Theta, key: Key, value: Scalar, theta: Theta
     return jax.jvp(undetached(field), (value,), (jnp.ones_like(value),))[1]
 
 
-@partial(jax.jit, static_argnums=(0, 8))
+@partial(jax.jit, static_argnums=8)
 def _corrected(
     family: Family,
     held: Theta,
@@ -121,7 +125,8 @@ class Path:
     """A family of players, and where their branches lead."""
 
     def __init__(self, family: Family, held: Theta, key: Key, search: Search, span: float, tolerance: float):
-        self.family, self.held, self.key = family, held, key
+        self.family = family if isinstance(family, Partial) else Partial(family)
+        self.held, self.key = held, key
         self.search, self.span, self.tolerance = search, span, tolerance
 
     def at(self, theta: np.ndarray, value: float, free: np.ndarray | None = None) -> Point:
@@ -133,10 +138,10 @@ class Path:
         """Let the search stand at this value."""
         self.search.players = _players(self.family, self.held, self.key, jnp.asarray(value, float))
 
-    def seen(self, point: Point) -> np.ndarray:
-        """Return which logits are of a state or prompt that is seen, [d]."""
-        _, share = directions.log_policy(point.weights, self.search.shape)
-        return np.repeat(share > directions.SEEN, self.search.shape[-1])
+    def above(self, point: Point) -> tuple[np.ndarray, np.ndarray]:
+        """Return log-probabilities above the floor, and which are of a state or prompt that is seen, [d]."""
+        logs, share = directions.log_policy(point.weights, self.search.shape)
+        return logs.reshape(-1) - FLOOR, np.repeat(share > directions.SEEN, self.search.shape[-1])
 
     def frame(self, point: Point) -> Frame:
         """Return coordinates around a point."""

@@ -98,10 +98,9 @@ class Search:
 
         `free` says which are not, where that is known; else it follows from θ and the field.
         """
-        known = free is not None
         theta = self.allowed(theta) if free is None else self._held(theta, free)
         field, weights = map(np.asarray, field_of(self.players, self.as_theta(theta), self.kind == "logits"))
-        free = free if known else self._free(theta, field, weights)
+        free = self._free(theta, field, weights) if free is None else free
         if not np.all(np.isfinite(field)):
             return Point(theta, field, weights, free, directions.of_action(~free & free), np.nan, np.nan)
         if self.kind == "logits":

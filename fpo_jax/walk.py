@@ -1,6 +1,7 @@
 """A walk along a branch of equilibria, step by step, and what happens between two of its points."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ PAYS = 1e-10
 """Advantage of a response off the support that is taken for more than none."""
 DIGITS = 1e-13
 """To which an event's place on the step from one point to the next is found, relative to the step."""
+ROUNDING = 1e-12
+"""Distance from an end, relative to the range, that is none."""
 TOGETHER = 1e-4
 """Distance on such a step of a fold and a crossing that are one: where a branch turns, an eigenvalue is 1."""
 
@@ -48,11 +51,11 @@ class Walk:
 
     def follow(self, stop: Stop) -> tuple[list[Stop], str]:
         """Return the stops from this one on, in its direction, and why the last one is the last."""
-        stops, length = [stop], 0.25 * self.longest
+        stops, length, farthest = [stop], 0.25 * self.longest, 0.0
         while len(stops) < self.most:
             place = stops[-1].place
             end, why = self.ends[place.rate > 0.0]
-            if (place.value - end) * place.rate >= 0.0:
+            if (end - place.value) * np.sign(place.rate) <= ROUNDING * self.path.span:
                 return stops, why
             try:
                 new = self._on(stops[-1], length)
@@ -63,8 +66,14 @@ class Walk:
                 continue
             stops += new
             length = min(1.5 * length, self.longest)
-            if self._closed(stops, length):
+            apart = self._apart(stop, stops[-1])
+            if (
+                apart < length
+                and farthest > 4.0 * length
+                and self.path.cosine(stop.place, stops[-1].place) > 0.5
+            ):
                 return stops, f"{stops[-1].place.value:g}, where the branch closes"
+            farthest = max(farthest, apart)
         return stops, f"{stops[-1].place.value:g}, after {self.most} points: ask for more"
 
     def stop(self, place: Place, *events: What) -> Stop:
@@ -72,10 +81,9 @@ class Walk:
         self.path.stand(place.value)
         return Stop(place, described(self.path.search, place.point, 0), events)
 
-    def _closed(self, stops: list[Stop], length: float) -> bool:
-        first, last = stops[0].place, stops[-1].place
-        apart = self.path.distance(first.value, first.point, last.value, last.point)
-        return len(stops) > 4 and apart < length and self.path.cosine(first, last) > 0.5
+    def _apart(self, one: Stop, other: Stop) -> float:
+        first, last = one.place, other.place
+        return self.path.distance(first.value, first.point, last.value, last.point)
 
     def _on(self, stop: Stop, length: float) -> list[Stop]:
         """Return the stops of a step of this length.
@@ -105,11 +113,15 @@ class Walk:
         if search.kind == "parameters":
             return np.full(field.size, np.inf)
         if search.kind == "logits":
-            return np.where(free | ~self.path.seen(place.point), np.inf, -field)
+            above, seen = self.path.above(place.point)
+            return np.where(seen, np.where(free, above, -field), np.inf)
         low, high = search.bounds
         at_low = place.point.theta - low < high - place.point.theta
         inside = np.minimum(place.point.theta - low, high - place.point.theta)
         return np.where(free, inside, np.where(at_low, -field, field))
+
+    def _slack_of(self, place: Place, number: int) -> float:
+        return float(self.slack(place)[number])
 
     def _between(self, stop: Stop, step: Step, last: Stop, upto: float = 1.0) -> list[Stop]:
         """Return the folds and crossings on a part of a step, on which the support does not change."""
@@ -129,19 +141,15 @@ class Walk:
     def _switched(self, stop: Stop, step: Step, broken: np.ndarray) -> list[Stop]:
         """Return the stops up to where the first of these coordinates changes sides, and one beyond."""
         shares = {
-            int(i): _root(lambda one, i=i: self.slack(one)[i], stop.place, step, 1.0)  # type: ignore[misc]
-            for i in broken
+            int(i): _root(partial(self._slack_of, number=int(i)), stop.place, step, 1.0) for i in broken
         }
         number = min(shares, key=lambda i: shares[i])
         edge = _there(step(shares[number]))
         enters = not edge.point.free[number]
-        if self.path.search.kind == "logits":
-            beyond = _there(self.path.shown(edge, number))
-            beyond = beyond if beyond.along[number] > 0.0 else beyond.reversed()
-        else:
-            beyond = _there(self.path.switched(edge, number))
-            rises = self._slack_rate(beyond, number)
-            beyond = beyond if rises > 0.0 else beyond.reversed()
+        one = np.arange(edge.point.free.size) == number
+        steep = self.path.search.kind == "logits" and enters and self.path.goes(edge, one)[number]
+        beyond = _there(self.path.shown(edge, number) if steep else self.path.switched(edge, number))
+        beyond = beyond if self._slack_rate(beyond, number) > 0.0 else beyond.reversed()
         at, then = self.stop(edge), self.stop(beyond)
         before = self._between(stop, step, at, shares[number])
         what: What = ("enters" if enters else "leaves", number, None)
@@ -158,11 +166,11 @@ class Walk:
 
     def _slack_rate(self, place: Place, number: int) -> float:
         """Return how fast a coordinate gets to be as its support says."""
+        rates = place.along if place.point.free[number] else -place.field_rate
         if self.path.search.kind == "logits":
-            return -place.field_rate[number]
+            return float(rates[number])
         low, high = (end[number] for end in self.path.search.bounds)
         inward = 1.0 if place.point.theta[number] - low < high - place.point.theta[number] else -1.0
-        rates = place.along if place.point.free[number] else -place.field_rate
         return float(inward * rates[number])
 
     def _dropped(self, stop: Stop, length: float) -> list[Stop]:
@@ -202,7 +210,7 @@ class Walk:
             if end is None:
                 return None
             if self.slack(end)[number] * first <= 0.0:
-                return step(_root(lambda one: self.slack(one)[number], start, step, 1.0))
+                return step(_root(partial(self._slack_of, number=number), start, step, 1.0))
         return None
 
 
@@ -218,4 +226,9 @@ def _root(of: Callable[[Place], float], place: Place, step: Step, upto: float) -
     def value(share: float) -> float:
         return float(of(place if share == 0.0 else _there(step(share))))
 
+    ends = value(0.0), value(upto)
+    if ends[0] * ends[1] > 0.0:
+        if abs(ends[0]) > PAYS:
+            raise Lost
+        return 0.0
     return float(brentq(value, 0.0, upto, xtol=DIGITS))
