@@ -9,7 +9,7 @@ In performative prediction a fixed point of the myopic leader is a performativel
 the exact leader, the best is the performatively optimal one (Perdomo et al. 2020).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -187,15 +187,17 @@ def checked_players(game: Game, leader: Leader, follower: Follower, theta: Theta
     game, theta = players.game, jax.tree.map(jnp.asarray, theta)
     logits = kind(game, theta, key) == "logits"
 
-    def seen(one: Key) -> list[Array]:
-        field = field_of(players._replace(key=one), theta, logits)[0]
-        return jax.tree.leaves((field, responses_of(game, theta, one)))
+    _require_same(game, lambda one: responses_of(game, theta, one), key)
+    _require_same(game, lambda one: field_of(players._replace(key=one), theta, logits)[0], key)
+    return players
 
-    pairs = zip(seen(key), seen(jax.random.fold_in(key, 1)), strict=True)
+
+def _require_same(game: Game, seen: Callable[[Key], PyTree], key: Key) -> None:
+    """Raise an InputError where another key is another outcome."""
+    pairs = zip(*(jax.tree.leaves(seen(one)) for one in (key, jax.random.fold_in(key, 1))), strict=True)
     if not all(np.allclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True) for a, b in pairs):
         allowed = "one whose iteration draws nothing: all responses enumerated, every label paid for"
         raise InputError("game", type(game).__name__, allowed)
-    return players
 
 
 @jax.jit

@@ -20,7 +20,7 @@ MORE = [
     Option("vary", str | None, "NAME=LOW:HIGH:POINTS: follow the equilibria along a hyperparameter", None),
 ]
 """Options besides those of a run."""
-RULE = {"rule": "mirror, for a policy without logits of its own gradient,"}
+RULE = {"rule": "mirror, or gradient for a policy without logits of its own,"}
 """How the help says what this command has in place of a recipe's rule."""
 
 

@@ -218,7 +218,8 @@ def _panels(
 
     def helped(name: str) -> str:
         help = f"{fields[name].metadata['help']}; {allowed_values(fields[name])}"
-        if name in left_open or (defaults[name] is None and len(chosen) > 1):
+        is_silent = defaults[name] is None and any(one.as_dict().get(name) is not None for one in chosen)
+        if is_silent:
             help += f"; {left_open.get(name, 'as the recipe has it for each objective')} when not given"
         return help
 
