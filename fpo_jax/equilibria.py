@@ -28,7 +28,7 @@ from fpo_jax.run import initial_state
 from fpo_jax.stability import eigenvalues
 from fpo_jax.stationary import Point, Search, find, in_blocks
 from fpo_jax.steering import steering
-from fpo_jax.tangents import kind
+from fpo_jax.tangents import MOST_PARAMETERS, kind
 from fpo_jax.types import Follower, Game, Key, Responses, RewardModel, State, Theta
 
 LEVEL = 1e-9
@@ -185,9 +185,11 @@ def checked_players(game: Game, leader: Leader, follower: Follower, theta: Theta
     if objective.keeps and objective.remember(players.earlier, theta) is not players.earlier:
         raise InputError("to", "earlier", "start or reference: it has no part in where a run ends")
     game, theta = players.game, jax.tree.map(jnp.asarray, theta)
-    logits = kind(game, theta, key) == "logits"
-
     _require_same(game, lambda one: responses_of(game, theta, one), key)
+    form, size = kind(game, theta, key), ravel_pytree(theta)[0].size
+    if form != "parameters" and size > MOST_PARAMETERS:
+        raise InputError("parameters of the policy", size, f"<= {MOST_PARAMETERS}")
+    logits = form == "logits"
     _require_same(game, lambda one: field_of(players._replace(key=one), theta, logits)[0], key)
     return players
 

@@ -52,18 +52,11 @@ class Tangents(NamedTuple):
 
 
 def kind(game: Game, theta: Theta, key: Key) -> str:
-    """Return what θ is: `logits`, one for each response; `parameters` of a policy; an `action`.
-
-    Raises:
-        InputError: when there are too many logits or coordinates of an action.
-    """
-    size = ravel_pytree(theta)[0].size
+    """Return what θ is: `logits`, one for each response; `parameters` of a policy; an `action`."""
     weights = jax.eval_shape(game.respond, theta, key).w
     is_logits = isinstance(theta, jax.Array | np.ndarray) and theta.size == weights.size
     if game.places is not None and not is_logits:
         return "parameters"
-    if size > MOST_PARAMETERS:
-        raise InputError("parameters of the policy", size, f"<= {MOST_PARAMETERS}")
     return "action" if game.places is None else "logits"
 
 
