@@ -67,7 +67,19 @@ class Corridor(Process):
     """
 
     name: ClassVar[str] = "corridor"
-    recipe: ClassVar[Recipe] = COLLAPSING
+    recipe: ClassVar[Recipe] = COLLAPSING._replace(
+        weights={
+            **COLLAPSING.weights,
+            # chosen by the rule of `fpo-jax reproduce --only mitigations`, on seeds of their own
+            "leverage": 3.16,
+            "pessimistic": 10.0,
+            "kl": 10.0,
+            "chi-squared": 3.16,
+            "gradient-norm": 0.001,
+            "shaped": 1000.0,
+            "ensemble": 316.0,
+        },
+    )
 
     glitter: float = real(2.0, "glitter g of the decoy; the goal's is 1")
     visibility: float = real(0.3, "scale v at which the reward model sees U")

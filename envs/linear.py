@@ -29,7 +29,16 @@ class Linear(Peak):
         leader={"policy_lr": 0.02},
         follower="gradient",
         settings={"rm_lr": 0.005, "weight_decay": 1e-4},
-        weights={"relaxed": 0.1, "practical": 0.1},
+        weights={
+            "relaxed": 0.1,
+            "practical": 0.1,
+            # chosen by `fpo-jax reproduce --only mitigations`, on seeds of their own
+            "leverage": 0.316,
+            "pessimistic": 0.1,
+            "gradient-norm": 0.001,
+            "shaped": 0.316,
+            "ensemble": 31.6,
+        },
     )
 
     true_weight_signal: float = real(1.0, "mean initial reward-model weight on the signal")

@@ -1,3 +1,4 @@
+from .continuation import Branch, branches, continued
 from .engine.initial import seed_keys
 from .engine.runs import run_seed, run_seeds
 from .equilibria import Equilibrium, equilibrium, largest_stable_step
@@ -50,6 +51,7 @@ __all__ = [
     "Autodiff",
     "BestOf",
     "BestResponse",
+    "Branch",
     "CentralDifference",
     "Centred",
     "ChiSquared",
@@ -95,6 +97,8 @@ __all__ = [
     "Trace",
     "Tracin",
     "ZeroOrder",
+    "branches",
+    "continued",
     "equilibrium",
     "follower_loss",
     "foresighted_value",

@@ -6,15 +6,16 @@ crossing, where the spectral radius of an iteration passes 1, and with it stabil
 enters the support or leaves it, or an action that comes to a bound or leaves one.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import bisect
 
-from fpo_jax.equilibria import Equilibrium, checked_players, described
+from fpo_jax.equilibria import SAME, Equilibrium, checked_players, described, equilibrium
 from fpo_jax.errors import InputError
 from fpo_jax.hyperparameters import declared, require_allowed
 from fpo_jax.path import Family, Path
@@ -70,9 +71,13 @@ class Branch(NamedTuple):
 
     def stretches(self) -> list[tuple[np.ndarray, bool]]:
         """Return the points from each event to the next, by number, and whether they are stable between."""
-        cuts = sorted({0, len(self.values) - 1, *(event.place for event in self.events)})
-        parts = [np.arange(a, b + 1) for a, b in pairwise(cuts)]
-        return [(part, self.equilibria[part[len(part) // 2]].stable) for part in parts]
+        happens = {event.place for event in self.events}  # there it is neither
+        found = []
+        for first, last in pairwise(sorted({0, len(self.values) - 1} | happens)):
+            part = np.arange(first, last + 1)
+            inner = [number for number in part if number not in happens] or part
+            found.append((part, self.equilibria[inner[len(inner) // 2]].stable))
+        return found
 
 
 def continued(
@@ -127,6 +132,61 @@ def continued(
     walk = Walk(path, ends, 1.0 / (points - 1), MOST * points)
     back = walk.follow(origin._replace(place=place.reversed()))
     return _joined(*back, *walk.follow(origin))
+
+
+def branches(
+    players_at: Family, low: float, high: float, thetas: Sequence[Theta], key: Key, **options: Any
+) -> tuple[Branch, ...]:
+    """Return the branches to which these policies lead at either end of the range, no two with the same ends.
+
+    Args:
+        players_at, low, high, key, options: as of `continued`.
+        thetas: where the searches for a first equilibrium begin, at `low` and at `high`.
+
+    Raises:
+        InputError: as `continued`.
+    """
+    found: list[Branch] = []
+    for start in (low, high):
+        for theta in thetas:
+            new = continued(players_at, low, high, theta, key, start=start, **options)
+            if not any(np.allclose(_ends(new), _ends(old), rtol=SAME, atol=SAME) for old in found):
+                found.append(new)
+    return tuple(found)
+
+
+def _ends(branch: Branch) -> np.ndarray:
+    """Return what its ends are like, whichever comes first."""
+    names = ("true_utility", "proxy_reward", "spectral_radius")
+    rows = [(branch.values[i], *(branch.metric(name)[i] for name in names)) for i in (0, -1)]
+    return np.array(sorted(rows, key=lambda row: tuple(round(x, 5) for x in row)))
+
+
+def passed(
+    branch: Branch, players_at: Family, value: float, key: Key, *, bounds: tuple[Theta, Theta] | None = None
+) -> tuple[Equilibrium, ...]:
+    """Return the equilibria of a branch at one value, in its order: more than one where it folds back.
+
+    Each is found from the nearer of two neighbouring points between which the value lies. An objective with a
+    leash is held to that point.
+
+    Args:
+        branch, players_at, key, bounds: what `continued` returned, and was given.
+        value: of the hyperparameter.
+
+    Raises:
+        InputError: as `equilibrium`.
+    """
+    found = []
+    for number, (here, there) in enumerate(pairwise(branch.values)):
+        if here == value or (here - value) * (there - value) < 0.0:
+            nearer = number + int(abs(there - value) < abs(here - value))
+            theta = branch.equilibria[nearer].theta
+            players = players_at(jnp.asarray(value, float))
+            found.append(equilibrium(*players, theta, key, bounds=bounds, repelling=True))
+    if branch.values[-1] == value:
+        found.append(branch.equilibria[-1])
+    return tuple(found)
 
 
 def _joined(back: list[Stop], first_end: str, on: list[Stop], last_end: str) -> Branch:

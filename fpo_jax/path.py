@@ -9,7 +9,7 @@ hyperparameter relative to its range.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,10 +21,11 @@ from jaxtyping import Array
 from fpo_jax import tangents as directions
 from fpo_jax.equilibria import players_of
 from fpo_jax.field import Players, derivative_of, direction_of, field_of
+from fpo_jax.frame import Frame, Place, Ruler
 from fpo_jax.leader import Leader
 from fpo_jax.numerics import roots
 from fpo_jax.numerics.undetached import undetached
-from fpo_jax.stationary import NEAR, PADDED, Point, Search
+from fpo_jax.stationary import NEAR, Point, Search
 from fpo_jax.tangents import FLOOR
 from fpo_jax.types import Follower, Game, Key, Scalar, Theta
 
@@ -42,43 +43,6 @@ ENTROPY = 1e-6
 """Advantage, at a probability of e⁻³⁰⁰ over that at e⁻¹⁵⁰, that an entropy is known by."""
 STRAIGHT = 0.9
 """Least cosine of the angle by which the tangent may turn in one step."""
-
-
-class Place(NamedTuple):
-    """A point of a branch and the direction in which the branch goes on, of length 1.
-
-    Attributes:
-        value: of the hyperparameter.
-        point: what holds there.
-        along: [d] change of the flattened θ.
-        rate: change of the value.
-        field_rate: [d] change of the field.
-    """
-
-    value: float
-    point: Point
-    along: np.ndarray
-    rate: float
-    field_rate: np.ndarray
-
-    def reversed(self) -> "Place":
-        """Return the place with the other direction."""
-        return self._replace(along=-self.along, rate=-self.rate, field_rate=-self.field_rate)
-
-
-class Frame(NamedTuple):
-    """Coordinates c around a point, in which the branch's equations are regular, m of them.
-
-    Attributes:
-        vectors: [d, m] θ changes by vectors @ c.
-        pull: [m, d] and gauge: [m, m] so that pull @ field + gauge @ c is to vanish.
-        lengths: [r, m] the length of c is |lengths @ c|.
-    """
-
-    vectors: np.ndarray
-    pull: np.ndarray
-    gauge: np.ndarray
-    lengths: np.ndarray
 
 
 @jax.jit
@@ -128,6 +92,7 @@ class Path:
         self.family = family if isinstance(family, Partial) else Partial(family)
         self.held, self.key = held, key
         self.search, self.span, self.tolerance = search, span, tolerance
+        self.ruler = Ruler(search, span)
 
     def at(self, theta: np.ndarray, value: float, free: np.ndarray | None = None) -> Point:
         """Return what holds at θ and at this value, at which the search then stands."""
@@ -143,36 +108,9 @@ class Path:
         logs, share = directions.log_policy(point.weights, self.search.shape)
         return logs.reshape(-1) - FLOOR, np.repeat(share > directions.SEEN, self.search.shape[-1])
 
-    def frame(self, point: Point) -> Frame:
-        """Return coordinates around a point."""
-        d, found = point.theta.size, point.tangents
-        if self.search.kind == "parameters":
-            r = found.vectors.shape[1]
-            spare = -r % PADDED
-            vectors, pull = (
-                np.pad(found.vectors, ((0, 0), (0, spare))),
-                np.pad(found.pull, ((0, spare), (0, 0))),
-            )
-            return Frame(vectors, pull, np.diag((np.arange(r + spare) >= r) * 1.0), np.eye(r, r + spare))
-        keep = np.diag(point.free * 1.0)
-        if self.search.kind == "action":
-            size = 1.0 + np.linalg.norm(point.theta)
-            return Frame(keep, keep, np.eye(d) - keep, found.covectors / size)
-        n = self.search.shape[-1]
-        weights = (point.weights * point.free).reshape(-1, n)
-        share = np.sum(weights, axis=1, keepdims=True)
-        weights = weights / np.where(share > 0.0, share, 1.0)
-        gauge = np.eye(d) - keep
-        for row, w in enumerate(
-            weights
-        ):  # the mean log-probability of a row moves nothing: it is not to change
-            block = slice(n * row, n * (row + 1))
-            gauge[block, block] += point.free[block][:, None] * w[None, :]
-        return Frame(keep, keep, gauge, found.covectors @ keep)
-
     def directed(self, value: float, point: Point, before: Place | None = None) -> Place | None:
         """Return the place with its tangent, on from one before, or to greater values; None if singular."""
-        frame, theta = self.frame(point), self.search.as_theta(point.theta)
+        frame, theta = self.ruler.frame(point), self.search.as_theta(point.theta)
         natural = point.tangents.vectors @ (point.tangents.pull @ point.field)
         columns = derivative_of(self.search.players, theta, frame.vectors.T, natural, self.search.kind)
         logits = self.search.kind == "logits"
@@ -180,7 +118,11 @@ class Path:
         by_value = self.span * np.asarray(_by_value(self.family, self.held, self.key, at, theta, logits))
         columns = np.asarray(columns).T
         matrix = np.column_stack([frame.pull @ columns + frame.gauge, frame.pull @ by_value])
-        last = np.append(np.zeros(len(matrix)), 1.0) if before is None else self._across(before, point, frame)
+        last = (
+            np.append(np.zeros(len(matrix)), 1.0)
+            if before is None
+            else self.ruler.across(before, point, frame)
+        )
         try:
             c = np.linalg.solve(np.vstack([matrix, last]), np.append(np.zeros(len(matrix)), 1.0))
         except np.linalg.LinAlgError:
@@ -191,37 +133,6 @@ class Path:
         c /= length
         changes = columns @ c[:-1] + by_value * c[-1]
         return Place(value, point, frame.vectors @ c[:-1], self.span * float(c[-1]), changes)
-
-    def _across(self, before: Place, point: Point, frame: Frame) -> np.ndarray:
-        """Return the row by which changes in a frame are measured along the direction of a place."""
-        if self.search.kind == "parameters":
-            c = np.pad(point.tangents.covectors @ before.along, (0, len(frame.gauge) - len(frame.lengths)))
-        else:
-            c = before.along * point.free
-        return np.append(frame.lengths.T @ (frame.lengths @ c), before.rate / self.span)
-
-    def cosine(self, one: Place, other: Place) -> float:
-        """Return the cosine of the angle between two directions, in the metric at the other."""
-        row = self._across(one, other.point, self.frame(other.point))
-        c = other.along
-        if self.search.kind == "parameters":
-            c = np.pad(other.point.tangents.covectors @ c, (0, row.size - 1 - len(other.point.tangents.pull)))
-        size = np.sqrt(self.squared(one, other.point))
-        return float((row[:-1] @ c + row[-1] * other.rate / self.span) / max(size, 1e-300))
-
-    def squared(self, one: Place, point: Point) -> float:
-        """Return the square of the length of a direction in the metric at a point."""
-        scale = 1.0 + np.linalg.norm(point.theta) if self.search.kind == "action" else 1.0
-        inner = point.tangents.covectors @ one.along / scale
-        return float(inner @ inner + (one.rate / self.span) ** 2)
-
-    def distance(self, value: float, point: Point, other_value: float, other: Point) -> float:
-        """Return the distance of two points, straight."""
-        if self.search.kind == "action":
-            apart = np.linalg.norm(point.theta - other.theta) / (1.0 + np.linalg.norm(point.theta))
-        else:
-            apart = 2.0 * np.linalg.norm(np.sqrt(point.weights) - np.sqrt(other.weights))
-        return float(np.hypot(apart, (value - other_value) / self.span))
 
     def advance(self, place: Place, length: float, free: np.ndarray | None = None) -> Place | None:
         """Return the place at this length along a branch, or None where no step of this length leads to it.
@@ -255,8 +166,8 @@ class Path:
         """
         point = place.point if free is None else self.at(theta, value, free)
         for _ in range(ROUNDS if self.search.kind == "parameters" else 1):
-            frame = self.frame(point)
-            row = self._across(place, point, frame) if across is None else across
+            frame = self.ruler.frame(point)
+            row = self.ruler.across(place, point, frame) if across is None else across
             theta, value = self._corrected(theta, value, frame, row)
             if not np.all(np.isfinite(theta)) or not np.isfinite(value) or np.max(np.abs(theta)) > 1e8:
                 return None
@@ -265,10 +176,14 @@ class Path:
                 break
         if not point.residual <= self.tolerance or not point.steepest <= NEAR[1]:
             return None
-        if self.distance(place.value, place.point, value, point) > 3.0 * length:
+        if self.ruler.distance(place.value, place.point, value, point) > 3.0 * length:
             return None
         new = self.directed(value, point, place)
-        return new if new is not None and (free is not None or self.cosine(place, new) > STRAIGHT) else None
+        return (
+            new
+            if new is not None and (free is not None or self.ruler.cosine(place, new) > STRAIGHT)
+            else None
+        )
 
     def _corrected(
         self, theta: np.ndarray, value: float, frame: Frame, row: np.ndarray
@@ -291,7 +206,7 @@ class Path:
         if place.rate == 0.0:
             return None
         length = (value - place.value) / place.rate
-        row = np.append(np.zeros(len(self.frame(place.point).gauge)), 1.0)
+        row = np.append(np.zeros(len(self.ruler.frame(place.point).gauge)), 1.0)
         near = self.landed(place, place.point.theta + length * place.along, value, abs(length), across=row)
         return None if near is None or near.rate * place.rate <= 0.0 else near._replace(value=value)
 
@@ -300,8 +215,7 @@ class Path:
         free = place.point.free | (np.arange(place.point.free.size) == number)
         theta = self._with(place.point, number, np.log(1e-4))
         row: Any = np.append((np.arange(free.size) == number) * 1.0, 0.0)
-        new = self.landed(place, theta, place.value, 0.1, free, row)
-        return new
+        return self.landed(place, theta, place.value, 0.1, free, row)
 
     def switched(self, place: Place, number: int) -> Place | None:
         """Return the place at which a coordinate of an action is held at its bound, or no longer."""

@@ -8,7 +8,8 @@ import numpy as np
 from scipy.optimize import brentq
 
 from fpo_jax.equilibria import Equilibrium, described
-from fpo_jax.path import Path, Place
+from fpo_jax.frame import Place
+from fpo_jax.path import Path
 
 SHORTEST = 1e-7
 """Shortest step; where even that leads nowhere, the branch ends."""
@@ -70,7 +71,7 @@ class Walk:
             if (
                 apart < length
                 and farthest > 4.0 * length
-                and self.path.cosine(stop.place, stops[-1].place) > 0.5
+                and self.path.ruler.cosine(stop.place, stops[-1].place) > 0.5
             ):
                 return stops, f"{stops[-1].place.value:g}, where the branch closes"
             farthest = max(farthest, apart)
@@ -83,7 +84,7 @@ class Walk:
 
     def _apart(self, one: Stop, other: Stop) -> float:
         first, last = one.place, other.place
-        return self.path.distance(first.value, first.point, last.value, last.point)
+        return self.path.ruler.distance(first.value, first.point, last.value, last.point)
 
     def _on(self, stop: Stop, length: float) -> list[Stop]:
         """Return the stops of a step of this length.
@@ -92,20 +93,23 @@ class Walk:
             Lost: where a shorter one has to be tried.
         """
         place = stop.place
-        if self.path.search.kind == "logits" and (found := self._dropped(stop, length)):
-            return found
         (end, _), ahead = self.ends[place.rate > 0.0], place.value + length * place.rate
         if (ahead - end) * place.rate >= 0.0:
             step: Step = lambda s: self.path.to_value(place, place.value + s * (end - place.value))  # noqa: E731
         else:
+            if self.path.search.kind == "logits" and (found := self._dropped(stop, length)):
+                return found
             step = lambda s: self.path.advance(place, s * length)  # noqa: E731
         new = _there(step(1.0))
-        if not self.ends[0][0] <= new.value <= self.ends[1][0]:
+        if not self._within(new):
             raise Lost
         broken = np.flatnonzero(self.slack(new) < -PAYS)
         if broken.size:
             return self._switched(stop, step, broken)
         return [*self._between(stop, step, last := self.stop(new)), last]
+
+    def _within(self, place: Place) -> bool:
+        return self.ends[0][0] <= place.value <= self.ends[1][0]
 
     def slack(self, place: Place) -> np.ndarray:
         """Return by how much each coordinate is as its support says, [d]: below 0 it is not."""
@@ -194,6 +198,8 @@ class Walk:
                 edge = edge.reversed()
             elif (new := self.path.advance(edge, 0.25 * length)) is None:
                 continue
+            if not (self._within(edge) and self._within(new)):
+                raise Lost
             at, then = self.stop(edge), self.stop(new)
             return [
                 self._told(stop, at, then, ("leaves", number, None), stop.place.rate * new.rate < 0.0),

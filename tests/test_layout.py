@@ -37,6 +37,7 @@ FLOORS = (
         "stationary",
         "stability",
         "equilibria",
+        "frame",
         "path",
         "walk",
         "continuation",

@@ -16,7 +16,7 @@ SAFE = Axis(
     "safe over a factor",
     log=True,
     limits=(0.15, 3e6),
-    ticks={NO_VALUE: "none", 1e1: "10", 1e3: "10³", 1e5: "10⁵"},
+    ticks={NO_VALUE: "none", 1e1: "10", 1e3: "10³", 1e6: "all"},
 )
 
 
@@ -47,13 +47,16 @@ def by_place(places: Sequence[Place], methods: Sequence[Method], trials: Trials)
             )
         ]
         charts.append(Chart(title, marks, x, y))
-    size = 2.2 + 2 * (0.62 * len(places) + 0.5), 1.2 + 0.27 * len(methods)
+    size = 2.2 + 2 * (0.7 * len(places) + 0.5), 1.2 + 0.27 * len(methods)
     return plotting.figure([charts], "each method at the value that other seeds chose", size=size, share="y")
 
 
 def safety(places: Sequence[Place], methods: Sequence[Method], trials: Trials, columns: int = 3) -> Figure:
-    """Draw what each method gained against the factor over which its number is safe, one chart a place."""
-    tuned = [method for method in methods if method.tuned]
+    """Draw what each method gained against the factor over which its number is safe, one chart a place.
+
+    A rule of the leader's step has no number but the step's length, and is left out.
+    """
+    tuned = [method for method in methods if method.tuned and method.tuned != "policy_lr"]
     styles = plotting.ladder_styles([method.label for method in tuned])
     charts = []
     for place in places:
@@ -68,7 +71,5 @@ def safety(places: Sequence[Place], methods: Sequence[Method], trials: Trials, c
     while len(charts) % columns:
         charts.append(Chart("", []))
     grid = [charts[i : i + columns] for i in range(0, len(charts), columns)]
-    heading = (
-        "share gained against the range of values at which no seed collapses; at the left: no such value"
-    )
+    heading = "share gained against the factor over which no seed collapses; 1: at a single value; all: 10⁶"
     return plotting.figure(grid, heading, share="xy")

@@ -11,7 +11,7 @@ from fpo_jax.experiments.equilibria.branches import Branches
 from fpo_jax.experiments.equilibria.result import Equilibria, Reached
 from fpo_jax.plotting import Axis, Chart, Level, Line, Mark, Points, Style
 
-AGAINST = {"spectral_radius": "spectral radius", "steering_norm": "residual steering gradient"}
+AGAINST = {"spectral_radius": "spectral radius", "steering_norm": "steering gradient"}
 """What the true utility of an equilibrium is drawn against."""
 
 

@@ -8,7 +8,7 @@ from fpo_jax.experiments.equilibria.branch_table import event_cells, point_cells
 from fpo_jax.experiments.equilibria.branches import Branches
 from fpo_jax.experiments.equilibria.figures import along, eigenvalues, method_styles, utility
 from fpo_jax.experiments.equilibria.result import Equilibria
-from fpo_jax.experiments.equilibria.table import cells, legend, rows, unreached
+from fpo_jax.experiments.equilibria.table import cells, legend, once, rows, unreached
 from fpo_jax.experiments.report.parts import Section, View, markdown_table, plain
 
 
@@ -21,7 +21,7 @@ def section_of(found: Equilibria, branches: Branches | None, pictures: Sequence[
         "that is worth, and whether it stays there: an equilibrium attracts where its spectral radius, that "
         "of one iteration, is below 1."
     )
-    shown = [cells(row) for row in rows(found)]
+    shown = [cells(row) for row in once(rows(found))]
     tables = [markdown_table([*shown[0]], [[*row.values()] for row in shown]), plain(legend(found) + ".")]
     charts = [eigenvalues(found), *utility(found)]
     if branches is not None:

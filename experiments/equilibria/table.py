@@ -109,11 +109,11 @@ def cells(row: dict[str, Any]) -> dict[str, str]:
 
 def show(found: Equilibria) -> str:
     """Return the table as text."""
-    shown = [cells(row) for row in _once(rows(found))]
+    shown = [cells(row) for row in once(rows(found))]
     return f"{table([*shown[0]], [[*row.values()] for row in shown])}\n{folded(legend(found), 0)}"
 
 
-def _once(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def once(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return one row for an objective that comes to the same equilibria from every start."""
     kept = []
     for row in table:

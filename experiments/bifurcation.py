@@ -1,0 +1,290 @@
+"""Claim: alignment collapse is where the equilibrium goes, and where it folds, the start decides as well."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array
+
+from fpo_jax import plotting
+from fpo_jax.continuation import Branch, branches, passed
+from fpo_jax.envs.bandit import Bandit, BanditGame
+from fpo_jax.experiments.core.progress import Progress
+from fpo_jax.experiments.report.parts import Section
+from fpo_jax.followers import BestResponse
+from fpo_jax.leader import Leader
+from fpo_jax.objectives import Exact, Myopic, Proximal, Relaxed
+from fpo_jax.plotting import DASHES, IDEAL, Axis, Chart, Line, Points, Style
+from fpo_jax.run import initial_state, iterate
+from fpo_jax.types import Follower, Objective, Scalar
+
+METHODS: dict[str, tuple[type[Objective], str]] = {
+    "RLHF": (Myopic, plotting.RLHF.color),
+    "relaxed FPO": (Relaxed, "#2171B5"),
+    "proximal FPO": (Proximal, "#1B7F5C"),
+    "exact FPO": (Exact, "#08306B"),
+}
+"""The leader's objective and its colour: dashes say what is not stable."""
+STARTS = ("uniform", "best arm", "strongest decoy")
+"""From which runs begin; hollow dots are those from the decoy."""
+
+
+class Panel(NamedTuple):
+    """One hyperparameter of one instance.
+
+    Attributes:
+        title: of the chart.
+        instance: number of the key by which the bandit is drawn.
+        vary: `alpha`, or `ridge` or `weight` by their logarithm to the base 10.
+        low, high: range of that.
+        methods: which of `METHODS`.
+        alpha, ridge, weight: where they are not varied.
+    """
+
+    title: str
+    instance: int
+    vary: str
+    low: float
+    high: float
+    methods: tuple[str, ...] = tuple(METHODS)
+    alpha: float = 0.3
+    ridge: float = 0.1
+    weight: float = 0.3
+
+    @property
+    def log(self) -> bool:
+        """Return whether the axis is logarithmic."""
+        return self.vary != "alpha"
+
+    def shown(self, values: np.ndarray) -> np.ndarray:
+        """Return values as they are on the axis."""
+        return 10.0**values if self.log else values
+
+
+PANELS = {
+    "alpha": Panel("bandit of key 0, ridge 0.1", 0, "alpha", 0.02, 1.0),
+    "alpha_folds": Panel("bandit of key 2, ridge 0.1", 2, "alpha", 0.02, 1.0),
+    "ridge_folds": Panel("bandit of key 2, α = 1", 2, "ridge", -2.0, 0.0, alpha=1.0),
+    "weight": Panel(
+        "bandit of key 0, α = 0.3, ridge 0.1", 0, "weight", -3.0, 0.5, ("relaxed FPO", "proximal FPO")
+    ),
+}
+AXES = {"alpha": "share of on-policy data α", "ridge": "ridge λ", "weight": "weight of FPO"}
+
+
+class Traced(NamedTuple):
+    """The branches of one method along one hyperparameter, and where runs end beside them.
+
+    Attributes:
+        branches: no two alike.
+        values: [n] at which there are runs.
+        utilities: [n, starts] final true utility of the runs.
+        apart: [n, starts] the distance of each from the nearest equilibrium of the branches, ½ Σ |π − π'|.
+        off: [n, starts] the distance from that in true utility.
+        where: [n, starts] whether that one is stable.
+    """
+
+    branches: tuple[Branch, ...]
+    values: np.ndarray
+    utilities: np.ndarray
+    apart: np.ndarray
+    off: np.ndarray
+    where: np.ndarray
+
+
+def players(
+    kind: type[Objective], game: BanditGame, base: Array, along: Array, value: Scalar
+) -> tuple[BanditGame, Leader, Follower]:
+    """Return the players at (α, log₁₀ ridge, log₁₀ weight) = base + value · along."""
+    alpha, ridge, weight = base + value * along
+    settings = {} if kind in (Myopic, Exact) else {"weight": 10.0**weight}
+    leader = Leader(kind(**settings), policy_lr=1.0, rule="mirror")
+    return game, leader, BestResponse(alpha=alpha, ridge=10.0**ridge)
+
+
+def family(panel: Panel, method: str, game: BanditGame) -> Partial:
+    """Return the players along a panel's hyperparameter; all panels share their programs."""
+    names = ("alpha", "ridge", "weight")
+    along = np.array([float(name == panel.vary) for name in names])
+    base = np.array([panel.alpha, np.log10(panel.ridge), np.log10(panel.weight)]) * (1.0 - along)
+    return Partial(PLAYERS[method], game, jnp.asarray(base), jnp.asarray(along))
+
+
+PLAYERS = {method: partial(players, kind) for method, (kind, _) in METHODS.items()}
+
+
+@partial(jax.jit, static_argnames="steps")
+def finals_of(at: Partial, values: Array, thetas: Array, key: Array, steps: int) -> Array:
+    """Return the final policies of runs, [values, starts, arms]."""
+
+    def run(value: Array, theta: Array) -> Array:
+        game, leader, follower = at(value)
+        state = initial_state(game, follower, key, (theta, game.init(key)[1]))
+        state = jax.lax.fori_loop(0, steps, lambda _, s: iterate(game, leader, follower, s, key, 0.0), state)
+        return jax.nn.softmax(state.theta)
+
+    return jax.vmap(lambda value: jax.vmap(partial(run, value))(thetas))(values)
+
+
+def traced(panel: Panel, method: str, points: int, runs: int, steps: int) -> Traced:
+    """Follow the branches from both ends and all starts, and run beside them."""
+    key = jax.random.key(panel.instance)
+    game = Bandit().draw(key)
+    arms = game.arms
+    sharp = [jnp.argmax(arms.quality), jnp.argmax(arms.planted * arms.features[:, 0])]
+    thetas = jnp.stack(
+        [jnp.zeros_like(arms.quality), *(8.0 * jax.nn.one_hot(i, arms.quality.size) for i in sharp)]
+    )
+    at = family(panel, method, game)
+    found_branches = branches(at, panel.low, panel.high, list(thetas), key, points=points)
+    values = np.linspace(panel.low, panel.high, runs)
+    finals = np.asarray(finals_of(at, jnp.asarray(values), thetas, key, steps))
+    utilities = finals @ np.asarray(arms.quality)
+    found = [[one for branch in found_branches for one in passed(branch, at, float(v), key)] for v in values]
+    apart, off, where = (np.zeros(finals.shape[:2]) for _ in range(3))
+    for i, ends in enumerate(found):
+        policies = np.array([jax.nn.softmax(end.theta) for end in ends])
+        far = 0.5 * np.sum(np.abs(finals[i][:, None] - policies[None]), axis=2)
+        for j, nearest in enumerate(np.argmin(far, axis=1)):
+            apart[i, j], where[i, j] = far[j, nearest], ends[nearest].stable
+            off[i, j] = abs(utilities[i, j] - ends[nearest].metrics["true_utility"])
+    return Traced(found_branches, values, utilities, apart, off, where)
+
+
+def chart(panel: Panel, found: Mapping[str, Traced]) -> Chart:
+    """Return one bifurcation diagram: lines are equilibria, dashed where not stable; dots are runs."""
+    marks: list[Any] = []
+    turns: list[tuple[float, float]] = []
+    for method, one in found.items():
+        color = METHODS[method][1]
+        named = False
+        for branch in one.branches:
+            x, y = panel.shown(branch.values), branch.metric("true_utility")
+            for part, stable in branch.stretches():
+                label = "" if named or not stable else method
+                named |= stable
+                marks.append(
+                    Line(x[part], y[part], Style(color, () if stable else DASHES), label, method=method)
+                )
+            turns += [(x[e.place], y[e.place]) for e in branch.events if e.kind in ("fold", "crossing")]
+        at = panel.shown(one.values)
+        for j, start in enumerate(STARTS):
+            style = Style(color, DASHES if start == "strongest decoy" else ())
+            marks.append(Points(at, one.utilities[:, j], style, size=4.0))
+    if turns:
+        x, y = np.array(turns).T
+        marks.append(Points(x, y, IDEAL._replace(dashes=()), "fold or crossing", size=7.0))
+    return Chart(
+        panel.title, marks, Axis(AXES[panel.vary], log=panel.log), Axis("true utility", limits=(0.0, None))
+    )
+
+
+def rows(found: Mapping[str, Mapping[str, Traced]]) -> list[dict[str, Any]]:
+    """Return a row for each method of each panel."""
+    table = []
+    for name, by_method in found.items():
+        panel = PANELS[name]
+        for method, one in by_method.items():
+            places = {
+                kind: sorted(
+                    float(panel.shown(np.array(event.value)))
+                    for branch in one.branches
+                    for event in branch.events
+                    if event.kind == kind
+                )
+                for kind in ("fold", "crossing")
+            }
+            row: dict[str, Any] = {"panel": f"{panel.title}, along {panel.vary}", "method": method}
+            row |= {
+                "branches": len(one.branches),
+                "runs": one.apart.size,
+                "at_stable": int(np.sum(one.where)),
+            }
+            row |= {f"{kind}s": ", ".join(f"{at:.6f}" for at in ats) for kind, ats in places.items()}
+            row |= {"apart_median": float(np.median(one.apart)), "apart_most": float(np.max(one.apart))}
+            table.append(row | {"utility_off_most": float(np.max(one.off))})
+    return table
+
+
+def markdown(table: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table, distances as powers of ten."""
+    head = "panel | method | branches | folds | crossings | runs | at a stable one | distance, median | most"
+    lines = [f"| {head} | in U |", "|---" * 10 + "|"]
+    for row in table:
+        far = " | ".join(f"{row[name]:.1e}" for name in ("apart_median", "apart_most", "utility_off_most"))
+        cells = [
+            row[n] or "–" for n in ("panel", "method", "branches", "folds", "crossings", "runs", "at_stable")
+        ]
+        lines.append(f"| {' | '.join(map(str, cells))} | {far} |")
+    return "\n".join(lines)
+
+
+class Bifurcation(NamedTuple):
+    """The claim, and how finely it is put to the test.
+
+    Attributes:
+        name, claim, long: as those of any experiment.
+        seeds: values along each axis at which runs are laid over, from each start.
+        points: of each branch, at least.
+        steps: mirror steps of a run.
+        panels: which.
+    """
+
+    name: str = "bifurcation"
+    claim: str = (
+        "True utility of the equilibrium along one hyperparameter: solid where it attracts, dashed where it "
+        "does not. RLHF collapses because its equilibrium does; where it folds, two equilibria attract, "
+        "and the start decides. Foresight has one branch throughout. Runs, the dots, end on the solid lines."
+    )
+    seeds: int = 16
+    points: int = 60
+    steps: int = 5000
+    panels: tuple[str, ...] = tuple(PANELS)
+    long: bool = True
+
+    @property
+    def quick(self) -> "Bifurcation":
+        """Return a small form of it."""
+        return self._replace(points=10, steps=1000, panels=("weight",))
+
+    @property
+    def jobs(self) -> list[str]:
+        """Return what there is to do, in order."""
+        return [f"{name}: {method}" for name in self.panels for method in PANELS[name].methods] + ["figures"]
+
+    def write(self, folder: Path, seeds: int, progress: Progress) -> tuple[list[dict[str, Any]], Section]:
+        """Follow and run all, write table and figure, and return the table and a section of a page."""
+        found: dict[str, dict[str, Traced]] = {}
+        with jax.enable_x64(True):
+            for name in self.panels:
+                for method in PANELS[name].methods:
+                    progress.begin(f"{self.name}: {name}, {method}")
+                    one = traced(PANELS[name], method, self.points, seeds, self.steps)
+                    found.setdefault(name, {})[method] = one
+                    progress.end()
+        progress.begin(f"{self.name}: figures")
+        table = rows(found)
+        with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, [*table[0]])
+            writer.writeheader()
+            writer.writerows(table)
+        charts = [chart(PANELS[name], one) for name, one in found.items()]
+        side = [charts[i : i + 2] for i in range(0, len(charts), 2)]
+        heading = (
+            "equilibria: solid attracts, dashed does not; dots: final points of runs, hollow from the decoy"
+        )
+        drawn = plotting.save_all({"bifurcation": plotting.figure(side, heading)}, folder)
+        progress.end()
+        said = (
+            "Distances are ½ Σ |π − π'| of a run's last policy from the nearest equilibrium of the branches."
+        )
+        return table, Section(self.name, self.claim, [markdown(table), said], drawn)
+
+
+EXPERIMENT = Bifurcation()
