@@ -107,21 +107,21 @@ def follow(vary: Vary, methods: Sequence[Settings], found: Equilibria, tell: Tel
         for method in methods:
             label = method.names.objective
             branches = followed.setdefault(label, [])
+            family = _family(method, vary.name, key)  # one, since another one is another program
             for end in (vary.low, vary.high):
                 for theta in (one for one in found.thetas[label] if one is not None):
                     tell(f"{label}: branches along {vary.name}")
                     try:
-                        branches += _followed(vary, method, theta, end, key, branches)
+                        branches += _followed(vary, family, theta, end, key, branches)
                     except NoEquilibrium as error:
                         reasons.append(f"{label} at {vary.name} = {end:g}: {error}")
     return Branches(methods[0].seed, vary, followed, reasons)
 
 
 def _followed(
-    vary: Vary, method: Settings, theta: Theta, end: float, key: Key, known: Sequence[Branch]
+    vary: Vary, family: Family, theta: Theta, end: float, key: Key, known: Sequence[Branch]
 ) -> list[Branch]:
     """Return the branch to which θ leads at an end of the range, unless it is known."""
-    family = _family(method, vary.name, key)
     game, leader, follower = family(jnp.asarray(end, float))
     found = equilibrium(game, leader, follower, theta, key)
     for branch in known:
