@@ -9,7 +9,7 @@ In performative prediction a fixed point of the myopic leader is a performativel
 the exact leader, the best is the performatively optimal one (Perdomo et al. 2020).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -26,9 +26,9 @@ from fpo_jax.numerics.undetached import undetached
 from fpo_jax.record import outcome
 from fpo_jax.run import initial_state
 from fpo_jax.stability import eigenvalues
-from fpo_jax.stationary import Point, Search, find
+from fpo_jax.stationary import Point, Search, find, in_blocks
 from fpo_jax.steering import steering
-from fpo_jax.tangents import kind
+from fpo_jax.tangents import MOST_PARAMETERS, kind
 from fpo_jax.types import Follower, Game, Key, Responses, RewardModel, State, Theta
 
 LEVEL = 1e-9
@@ -142,7 +142,8 @@ def largest_stable_step(
     point = search.at(search.start)
 
     def excess(log_step: float) -> float:
-        paced = leader.replace(policy_lr=jnp.exp(log_step))  # type: ignore[attr-defined]
+        step = jnp.exp(jnp.asarray(log_step, float))  # an array, as it was found with: no other program
+        paced = leader.replace(policy_lr=step)  # type: ignore[attr-defined]
         search.players = players._replace(leader=paced)
         values = eigenvalues(search, point, at.reward_model)
         return float(np.max(np.abs(values), initial=0.0)) - 1.0
@@ -184,17 +185,21 @@ def checked_players(game: Game, leader: Leader, follower: Follower, theta: Theta
     if objective.keeps and objective.remember(players.earlier, theta) is not players.earlier:
         raise InputError("to", "earlier", "start or reference: it has no part in where a run ends")
     game, theta = players.game, jax.tree.map(jnp.asarray, theta)
-    logits = kind(game, theta, key) == "logits"
+    _require_same(game, lambda one: responses_of(game, theta, one), key)
+    form, size = kind(game, theta, key), ravel_pytree(theta)[0].size
+    if form != "parameters" and size > MOST_PARAMETERS:
+        raise InputError("parameters of the policy", size, f"<= {MOST_PARAMETERS}")
+    logits = form == "logits"
+    _require_same(game, lambda one: field_of(players._replace(key=one), theta, logits)[0], key)
+    return players
 
-    def seen(one: Key) -> list[Array]:
-        field = field_of(players._replace(key=one), theta, logits)[0]
-        return jax.tree.leaves((field, responses_of(game, theta, one)))
 
-    pairs = zip(seen(key), seen(jax.random.fold_in(key, 1)), strict=True)
+def _require_same(game: Game, seen: Callable[[Key], PyTree], key: Key) -> None:
+    """Raise an InputError where another key is another outcome."""
+    pairs = zip(*(jax.tree.leaves(seen(one)) for one in (key, jax.random.fold_in(key, 1))), strict=True)
     if not all(np.allclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True) for a, b in pairs):
         allowed = "one whose iteration draws nothing: all responses enumerated, every label paid for"
         raise InputError("game", type(game).__name__, allowed)
-    return players
 
 
 @jax.jit
@@ -245,7 +250,8 @@ def _second_order(search: Search, point: Point, model: RewardModel) -> str:
     vectors = point.tangents.vectors
     if vectors.shape[1] == 0:
         return "maximum"  # what is held loses by any move
-    bend = np.asarray(_curvature(search.players, search.as_theta(point.theta), model, vectors))
+    theta = search.as_theta(point.theta)
+    bend = in_blocks(lambda along: _curvature(search.players, theta, model, along), vectors.T) @ vectors
     values = np.linalg.eigvalsh(0.5 * (bend + bend.T))
     largest = np.max(np.abs(values))
     if np.min(np.abs(values)) <= LEVEL * largest:
@@ -254,8 +260,7 @@ def _second_order(search: Search, point: Point, model: RewardModel) -> str:
 
 
 @jax.jit
-def _curvature(players: Players, theta: Theta, model: RewardModel, vectors: Array) -> Array:
+def _curvature(players: Players, theta: Theta, model: RewardModel, along: Array) -> Array:
     flat, unravel = ravel_pytree(theta)
     slope = undetached(lambda x: ravel_pytree(gradient_at(players, unravel(x), model))[0])
-    along = jax.vmap(lambda v: jax.jvp(slope, (flat,), (v,))[1])(vectors.T)
-    return along @ vectors
+    return jax.vmap(lambda v: jax.jvp(slope, (flat,), (v,))[1])(along)

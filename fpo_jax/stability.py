@@ -12,7 +12,7 @@ from fpo_jax import tangents as directions
 from fpo_jax.field import Players
 from fpo_jax.numerics.undetached import undetached
 from fpo_jax.run import iterate
-from fpo_jax.stationary import Point, Search
+from fpo_jax.stationary import PADDED, Point, Search
 from fpo_jax.types import RewardModel, State, Theta
 
 DENSE = 600
@@ -55,9 +55,11 @@ def eigenvalues(search: Search, point: Point, model: RewardModel) -> np.ndarray:
         return np.asarray(after), np.concatenate([covectors @ np.asarray(by_theta).T, np.asarray(by_phi).T])
 
     if r + p <= DENSE:
-        columns = r + p if search.kind == "parameters" else d + p  # one program, whatever is held
-        wide = np.eye(r + p, columns)
-        after, matrix = push(wide)
+        # one program, whatever is held; as many directions at once as memory has room for
+        at_once = PADDED if search.kind == "parameters" else d + p
+        wide = np.eye(r + p, -(-(r + p) // at_once) * at_once)
+        parts = [push(wide[:, i : i + at_once]) for i in range(0, wide.shape[1], at_once)]
+        after, matrix = parts[0][0], np.concatenate([pushed for _, pushed in parts], axis=1)
         values = np.linalg.eigvals(matrix[:, : r + p])
     else:
         after, _ = push(np.zeros((r + p, 1)))

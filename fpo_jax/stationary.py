@@ -8,6 +8,7 @@ down to e⁻³⁰⁰ is held there, off the support, and so is an action at a bo
 conditions of optimality are A = 0 on the support and A <= 0 off it.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -29,11 +30,26 @@ NEAR = 1e-7, 1e-5
 THERE = 1e-11
 """Residual at which steps end in parameters, whose metric changes with them: the last are Newton's own."""
 PADDED = 16
-"""To a multiple of so many directions, lest a program be compiled for every number of them."""
+"""So many directions at once, lest a program be compiled for every number of them or take all memory."""
 FARTHEST = 0.5
 """Longest step, in the Fisher metric, of a policy whose parameters are no logits."""
 FAINT = 1e-6
 """Probability below which a response is tried off the support."""
+
+
+def in_blocks(along: Callable[[np.ndarray], Array], rows: np.ndarray) -> np.ndarray:
+    """Return a function of rows [m, d], row by row the same size again, `PADDED` of them at a time."""
+    padded = np.pad(rows, ((0, -len(rows) % PADDED), (0, 0)))
+    blocks = [np.asarray(along(padded[i : i + PADDED])) for i in range(0, len(padded), PADDED)]
+    return np.concatenate([np.zeros((0, rows.shape[1])), *blocks])[: len(rows)]
+
+
+class NoEquilibrium(InputError):
+    """A start from which the search reaches no equilibrium; `residual` is how near it came (ours)."""
+
+    def __init__(self, field: str, value: object, allowed: str, residual: float):
+        super().__init__(field, value, allowed)
+        self.residual = residual
 
 
 class Point(NamedTuple):
@@ -92,7 +108,7 @@ class Search:
         elif self.kind == "action":
             found = directions.of_action(free)
         else:
-            found = directions.of_parameters(np.asarray(self._scores(theta)), self.least)
+            found = self._of_parameters(theta, weights.size)
         residual = np.linalg.norm(found.pull @ field)
         steepest = residual if self.kind == "parameters" else np.max(np.abs(field[free]), initial=0.0)
         return Point(theta, field, weights, free, found, float(residual), float(steepest))
@@ -141,17 +157,27 @@ class Search:
         off = (logs.reshape(-1) <= FLOOR + 1e-6) & (field <= 0)
         return ~off & np.repeat(share > directions.SEEN, self.shape[-1])
 
-    def _scores(self, theta: np.ndarray) -> Array:
-        return directions.scores(self.players.game, self.as_theta(theta), self.players.key)
+    def _of_parameters(self, theta: np.ndarray, responses: int) -> Tangents:
+        game, here, key = self.players.game, self.as_theta(theta), self.players.key
+        if responses * theta.size <= directions.MOST_SCORES:
+            return directions.of_parameters(np.asarray(directions.scores(game, here, key)), self.least)
+
+        def times(vector: np.ndarray) -> np.ndarray:
+            return np.array(directions.fisher_times(game, here, vector.reshape(-1), key))  # may be written to
+
+        return directions.of_products(times, theta.size, self.least)
 
     def jacobian(self, point: Point) -> np.ndarray:
         """Return the derivative of the field's components along the tangents, [r, r]."""
         vectors, _, pull = point.tangents
         theta, natural = self.as_theta(point.theta), vectors @ (pull @ point.field)
         if self.kind == "parameters":
-            along = np.pad(vectors.T, ((0, -len(pull) % PADDED), (0, 0)))
-            pushed = np.asarray(derivative_of(self.players, theta, along, natural, "parameters"))
-            return pull @ pushed[: len(pull)].T
+            return (
+                pull
+                @ in_blocks(
+                    lambda along: derivative_of(self.players, theta, along, natural, "parameters"), vectors.T
+                ).T
+            )
         unit = np.eye(point.theta.size)
         along = np.asarray(derivative_of(self.players, theta, unit, natural, self.kind))
         return pull @ along.T @ vectors
@@ -168,7 +194,7 @@ def find(search: Search, tolerance: float) -> tuple[Point, int]:
         point = _off_the_support(search, _newton(search, point), tolerance)
     if not point.residual <= tolerance or not point.steepest <= max(NEAR[1], tolerance):
         allowed = f"<= {tolerance:g}: start nearer, such as at a run's last policy, or elsewhere"
-        raise InputError(f"residual after {steps} steps", f"{point.residual:.3g}", allowed)
+        raise NoEquilibrium(f"residual after {steps} steps", f"{point.residual:.3g}", allowed, point.residual)
     return point, steps
 
 
@@ -179,7 +205,7 @@ def _flow(search: Search) -> tuple[Point, int]:
     for step in range(MOST_STEPS):
         if not np.isfinite(point.residual):
             allowed = "finite: the follower has no limit at this policy, or the objective no gradient"
-            raise InputError("residual", point.residual, allowed)
+            raise NoEquilibrium("residual", point.residual, allowed, point.residual)
         near = THERE if search.kind == "parameters" else NEAR[0]
         if point.residual <= near and point.steepest <= NEAR[1]:
             if search.least <= search.finest or search.kind != "parameters":
@@ -210,10 +236,11 @@ def _longer(search: Search, point: Point, length: float) -> tuple[Point, float]:
         if new.residual <= 1.5 * point.residual or new.steepest <= 0.5 * point.steepest:
             return new, length * (4.0 if new.residual <= 0.5 * point.residual else 2.0)
         length /= 4.0
-    raise InputError(
+    raise NoEquilibrium(
         "Jacobian",
         f"singular at residual {point.residual:.3g}",
         "regular: start elsewhere, or change a setting",
+        point.residual,
     )
 
 

@@ -7,13 +7,15 @@ own parameter has no such metric; its directions are Euclidean.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
+from scipy.linalg import interpolative
+from scipy.sparse.linalg import LinearOperator
 
 from fpo_jax.errors import InputError
 from fpo_jax.responses import log_weights
@@ -24,7 +26,12 @@ FLOOR = -300.0
 SEEN = 1e-30
 """Least share of a state or prompt whose policy is asked for."""
 MOST_PARAMETERS = 2000
-"""Most parameters of which derivatives in all directions are made."""
+"""Most logits or coordinates of an action, since derivatives are made along all; most directions in which a
+policy of other parameters can move."""
+MOST_SCORES = 2**20
+"""Most entries of √w ∂ log w / ∂θ that make a matrix; beyond, products with its square F find directions."""
+SHORTER = 0.1
+"""Products find directions down to this part of the shortest one that counts."""
 FLAT = 1e-2
 """Length of a change of log-probabilities, relative to the longest, that counts as a direction from afar: the
 metric changes fast along weak ones."""
@@ -45,18 +52,12 @@ class Tangents(NamedTuple):
 
 
 def kind(game: Game, theta: Theta, key: Key) -> str:
-    """Return what θ is: `logits`, one for each response; `parameters` of a policy; an `action`.
-
-    Raises:
-        InputError: when there are too many parameters.
-    """
-    flat = ravel_pytree(theta)[0]
-    if flat.size > MOST_PARAMETERS:
-        raise InputError("parameters of the policy", flat.size, f"<= {MOST_PARAMETERS}")
+    """Return what θ is: `logits`, one for each response; `parameters` of a policy; an `action`."""
     weights = jax.eval_shape(game.respond, theta, key).w
-    if game.places is None:
-        return "action"
-    return "logits" if isinstance(theta, jax.Array) and theta.size == weights.size else "parameters"
+    is_logits = isinstance(theta, jax.Array | np.ndarray) and theta.size == weights.size
+    if game.places is not None and not is_logits:
+        return "parameters"
+    return "action" if game.places is None else "logits"
 
 
 def log_policy(weights: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -107,6 +108,10 @@ def fisher_product(game: Game, theta: Theta, vector: Array, key: Key) -> Array:
     return pull(jnp.exp(values) * jax.jvp(logs, (flat,), (vector,))[1])[0]
 
 
+fisher_times = jax.jit(fisher_product)
+"""Return F v, as `fisher_product`, by one program."""
+
+
 @jax.jit
 def scores(game: Game, theta: Theta, key: Key) -> Array:
     """Return √w ∂ log w / ∂θ, [n, d]: of π, where the distribution of prompts is fixed."""
@@ -120,6 +125,22 @@ def of_parameters(root_fisher: np.ndarray, least: float) -> Tangents:
     `least` is the length of the shortest, relative to the longest.
     """
     _, lengths, right = np.linalg.svd(root_fisher, full_matrices=False)
+    return _of_lengths(lengths, right, least)
+
+
+def of_products(times: Callable[[np.ndarray], np.ndarray], size: int, least: float) -> Tangents:
+    """Return the same, by products with F alone: a randomised interpolative decomposition (scipy).
+
+    The random numbers are the same each time.
+    """
+    operator: Any = LinearOperator((size, size), matvec=times, rmatvec=times, dtype=float)
+    _, squares, right = interpolative.svd(operator, max((SHORTER * least) ** 2, 1e-13), rng=0)
+    return _of_lengths(np.sqrt(squares), right.T, least)
+
+
+def _of_lengths(lengths: np.ndarray, right: np.ndarray, least: float) -> Tangents:
     moves = lengths > least * lengths[0]
+    if np.sum(moves) > MOST_PARAMETERS:
+        raise InputError("directions of the policy", np.sum(moves), f"<= {MOST_PARAMETERS}")
     right, lengths = right[moves], lengths[moves, None]
     return Tangents((right / lengths).T, right * lengths, right / lengths)

@@ -21,6 +21,7 @@ PAGES |= {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.m
 WORK = (  # what commands do once their options are understood
     "fpo_jax.experiments.runs.execution.execute",
     "fpo_jax.experiments.ladder.decompose.decompose",
+    "fpo_jax.experiments.equilibria.solve.solve",
     "fpo_jax.experiments.sweeps.execution.run_grid",
     "fpo_jax.experiments.sweeps.execution.sweep_into",
     "fpo_jax.experiments.parity.replay.check",
@@ -109,6 +110,7 @@ def test_every_command_is_accepted(folder, monkeypatch, capsys):
 
 
 SMALL = {"run": "--steps 2 --seeds 2", "decompose": "--steps 2 --seeds 2 --every 1", "list": ""}
+SMALL["equilibria"] = "--seeds 1"
 SMALL["sweep"] = "--steps 2 --seeds 2 --every 1"
 ALONE = [  # neither help, nor a part of something that others began
     c for c in ALL if c.split()[0] in SMALL and not re.search("--help|--resume|--coordinator", c)

@@ -10,6 +10,7 @@ import tyro
 from fpo_jax.experiments.cli.bench import BenchOptions
 from fpo_jax.experiments.cli.catalogue import catalogue_at_once
 from fpo_jax.experiments.cli.decompose import MORE
+from fpo_jax.experiments.cli.equilibria import MORE as MORE_OF_EQUILIBRIA
 from fpo_jax.experiments.cli.judge import judge_options
 from fpo_jax.experiments.cli.listing import ListOptions
 from fpo_jax.experiments.cli.llm import answer_options, llm_options
@@ -41,6 +42,7 @@ def completion_command(arguments: Sequence[str]) -> int:
         "run": _of_environments(known, [*MORE_OF_RUN, *OUTPUT]),
         "sweep": SweepOptions,
         "decompose": _of_environments(known, [*MORE, *OUTPUT]),
+        "equilibria": _of_environments(known, [*MORE_OF_EQUILIBRIA, *OUTPUT]),
         "parity": ParityOptions,
         "reproduce": ReproduceOptions,
         "judge": class_of(judge_options()),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from fpo_jax.experiments.cli.bench import bench_command
 from fpo_jax.experiments.cli.completion import completion_command
 from fpo_jax.experiments.cli.decompose import decompose_command
+from fpo_jax.experiments.cli.equilibria import equilibria_command
 from fpo_jax.experiments.cli.judge import judge_command
 from fpo_jax.experiments.cli.listing import list_command
 from fpo_jax.experiments.cli.llm import answer_command, llm_command
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "run": run_command,
     "sweep": sweep_command,
     "decompose": decompose_command,
+    "equilibria": equilibria_command,
     "parity": parity_command,
     "reproduce": reproduce_command,
     "judge": judge_command,
@@ -49,7 +51,7 @@ OUT_OF_MEMORY = (
     "--width, fewer entries or smaller sizes; nothing was written"
 )
 """What is said where an estimate was too low: as a last resort."""
-BY_ENVIRONMENT = ("run", "decompose")
+BY_ENVIRONMENT = ("run", "decompose", "equilibria")
 """Commands whose options depend on the environment, so that even their help needs it."""
 
 

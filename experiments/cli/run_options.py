@@ -4,8 +4,9 @@ Arguments are read twice: first for the parts alone, then for everything, with t
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
 import tyro
@@ -46,19 +47,82 @@ def parse_settings(
     wanted = _read_parts(arguments, command, extra)
     with standing_in(wanted.config):
         chosen = resolve(_applicable(wanted.earlier, wanted.parts) | wanted.parts)
-    own = [option._replace(default=wanted.besides.get(option.name, option.default)) for option in extra]
-    panels = _panels(chosen, own, with_record=command == "run")
+    panels = _panels([chosen], _own(extra, wanted), with_record=command == "run")
+    values, besides = _read_all(arguments, command, description, panels, [chosen], extra)
+    return resolve(values), besides
+
+
+def parse_methods(
+    arguments: Sequence[str],
+    command: str,
+    description: str | None,
+    extra: Sequence[Option],
+    left_open: Mapping[str, str],
+    usual: Callable[[Settings], Mapping[str, Any]],
+) -> tuple[list[Settings], dict[str, Any]]:
+    """Return the settings of each objective of a list, `myopic,exact`, and the rest as `parse_settings`.
+
+    An objective is without the settings that only another one has. Where the recipe has a value for each, it
+    stands unless another one is said. `left_open` are settings that this command chooses otherwise than the
+    recipe, with what their help says of it; `usual` returns them, by the first of the methods.
+
+    Raises:
+        InputError: as `parse_settings`, and for an objective that is named twice.
+    """
+    wanted = _read_parts(arguments, command, extra)
+    objectives = _objectives(wanted.parts.get("objective", wanted.earlier.get("objective", "myopic")))
+    with standing_in(wanted.config):
+        each = [wanted.parts | {"objective": one} for one in objectives]
+        chosen = [resolve(_applicable(wanted.earlier, parts) | parts) for parts in each]
+    left_open = {name: said for name, said in left_open.items() if name not in wanted.earlier}
+    panels = _panels(chosen, _own(extra, wanted), with_record=False, left_open=left_open)
+    values, besides = _read_all(arguments, command, description, panels, chosen, extra)
+    said = {name: value for name, value in values.items() if value is not None}
+    asked = [
+        {name: value for name, value in said.items() if name in one.as_dict()}
+        | {"objective": one.names.objective}
+        for one in chosen
+    ]
+    others = {name: value for name, value in usual(resolve(asked[0])).items() if name in left_open}
+    return [resolve(others | one) for one in asked], besides
+
+
+def _objectives(named: Any) -> list[str]:
+    words = named.split(",") if isinstance(named, str) else named
+    if isinstance(words, list | tuple):
+        objectives = [str(word).strip() for word in words]
+        if objectives and all(objectives) and len({*objectives}) == len(objectives):
+            return objectives
+    raise InputError("objective", named, "names, separated by commas, each once")
+
+
+def _own(extra: Sequence[Option], wanted: "_Wanted") -> list[Option]:
+    """Return the options that a command has besides settings, by default as a file of settings has them."""
+    return [option._replace(default=wanted.besides.get(option.name, option.default)) for option in extra]
+
+
+def _read_all(
+    arguments: Sequence[str],
+    command: str,
+    description: str | None,
+    panels: dict[str, list[Field]],
+    chosen: Sequence[Settings],
+    extra: Sequence[Option],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the values of the options for settings, and of those that the command has besides."""
     names = ["environment", *(name for fields in panels.values() for name, *_ in fields)]
-    _require_single(names, chosen)
-    _require_options(arguments, names, f"{chosen.names.environment} and {chosen.names.objective}")
-    given = vars(parse(_of_panels(chosen, panels), arguments, command, description=description))
+    for one in chosen:
+        _require_single(names, one)
+    methods = ", ".join(one.names.objective for one in chosen)
+    _require_options(arguments, names, f"{chosen[0].names.environment} and {methods}")
+    given = vars(parse(_of_panels(chosen[0], panels), arguments, command, description=description))
     values = {"environment": given.pop("environment")}
     for panel in given.values():
         values |= vars(panel)
     del values["config"], values["env"]
     besides = {option.name: values.pop(option.name) for option in extra}
     use_device(besides["device"])
-    return resolve(values), besides
+    return values, besides
 
 
 @dataclasses.dataclass
@@ -97,9 +161,11 @@ def _read_parts(arguments: Sequence[str], command: str, extra: Sequence[Option])
     own_name = env_files.load_environment(which.env) if which.env else None
     earlier = load(which.config, command, "run", "decompose") if which.config else {}
     earlier = env_files.without_origin(earlier)
-    besides = earlier.pop("decompose", {})
-    if not isinstance(besides, dict):
-        raise InputError("decompose", besides, f"an object of options; it stands in {which.config}")
+    of_commands = {name: earlier.pop(name, {}) for name in ("decompose", "equilibria")}
+    for name, besides in of_commands.items():
+        if not isinstance(besides, dict):
+            raise InputError(name, besides, f"an object of options; it stands in {which.config}")
+    besides = of_commands.get(command, {})
     besides = {name: tuple(value) if isinstance(value, list) else value for name, value in besides.items()}
     named = {k: v for k, v in vars(which).items() if k not in ("config", "env") and v is not None}
     environment = _environment(arguments, extra)
@@ -122,19 +188,43 @@ def _environment(arguments: Sequence[str], extra: Sequence[Option]) -> str | Non
     return next(iter([*known, *first]), None)
 
 
-def _panels(chosen: Settings, own: Sequence[Option], with_record: bool) -> dict[str, list[Field]]:
+def _agreed(chosen: Sequence[Settings], left_open: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings of all methods; None for one in which they differ, or that is left open."""
+    agreed: dict[str, Any] = {}
+    for one in chosen:
+        for name, value in one.as_dict().items():
+            is_same = agreed.setdefault(name, value) == value and name not in left_open
+            agreed[name] = value if is_same else None
+    return agreed | {"objective": ",".join(one.names.objective for one in chosen)}
+
+
+def _panels(
+    chosen: Sequence[Settings],
+    own: Sequence[Option],
+    with_record: bool,
+    left_open: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, list[Field]]:
     """Return the options of a command in the groups in which its help shows them, common ones first.
 
-    A setting of a run is an option; a comparison records what it compares.
+    A setting of a run is an option; a comparison records what it compares. One in which methods differ, or
+    that is left open, is None where nothing is said.
     """
-    defaults, names = chosen.as_dict(), Names.known()
-    of = parts(chosen.names)[1]
-    table = {name: field for name, (field, _) in hyperparameters(chosen.names).items()}
-    fields = names | General.known() | table
+    defaults, names = _agreed(chosen, left_open), Names.known()
+    of = parts(chosen[0].names)[1]
+    objectives = [parts(one.names)[1].objective for one in chosen]
+    fields = names | General.known()
+    for one in chosen:
+        fields |= {name: field for name, (field, _) in hyperparameters(one.names).items()}
+
+    def helped(name: str) -> str:
+        help = f"{fields[name].metadata['help']}; {allowed_values(fields[name])}"
+        is_silent = defaults[name] is None and any(one.as_dict().get(name) is not None for one in chosen)
+        if is_silent:
+            help += f"; {left_open.get(name, 'as the recipe has it for each objective')} when not given"
+        return help
 
     def settings(wanted: Iterable[str]) -> list[Field]:
-        shown = [name for name in wanted if name in defaults]
-        helps = {name: f"{fields[name].metadata['help']}; {allowed_values(fields[name])}" for name in shown}
+        helps = {name: helped(name) for name in wanted if name in defaults}
         return [
             Option(name, _kind(fields[name], defaults[name]), help, defaults[name]).field()
             for name, help in helps.items()
@@ -152,7 +242,7 @@ def _panels(chosen: Settings, own: Sequence[Option], with_record: bool) -> dict[
     return {
         "run": settings([*usual, "steps", "seeds", "seed"]),
         ENVIRONMENT: of_parts(of.environment),
-        "leader": of_parts(of.objective, of.leader, of.differentiator),
+        "leader": of_parts(*objectives, of.leader, of.differentiator),
         "reward_model": of_parts(of.follower, of.member, of.feedback),
         "output": [*settings(["precision", *recorded]), *(option.field() for option in own), *files],
     }

@@ -204,11 +204,16 @@ class Settings(General):
         """Return the shortest command that repeats this run."""
         environment = self.names.environment
         words = ["fpo-jax run", environment, *env_options(environment), f"--objective {self.names.objective}"]
+        return " ".join([*words, *self.options()])
+
+    def options(self) -> list[str]:
+        """Return the options, as they are typed, in which this run differs from its recipe."""
+        environment = self.names.environment
         usual_names = parts(Names(environment=environment, objective=self.names.objective))[0].as_dict()
         usual_member = parts(dataclasses.replace(self.names, member=None))[0].member
         usual = resolve(self.names.as_dict()).as_dict() | usual_names | {"member": usual_member}
         changed = {name: value for name, value in self.as_dict().items() if value != usual[name]}
-        return " ".join([*words, *(option(name, value) for name, value in changed.items())])
+        return [option(name, value) for name, value in changed.items()]
 
 
 def resolve(wishes: Mapping[str, Any]) -> Settings:
@@ -233,6 +238,7 @@ def resolve(wishes: Mapping[str, Any]) -> Settings:
 MOST_BYTES = 2**22
 """Bytes of a file of settings."""
 OF_COMMANDS = {
+    "equilibria": "equilibria",
     "decompose": "decompose",
     "policy_steps": "run",
     "grid": "sweep",

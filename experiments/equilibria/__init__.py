@@ -1,0 +1,1 @@
+"""Equilibria of each objective, instance by instance: where runs end, and whether they stay."""
