@@ -48,10 +48,15 @@ def usual_rule(settings: Settings) -> dict[str, str]:
     """Return `mirror` where the policy has a logit for each response: such steps approach geometrically."""
     with in_precision("float64"):
         environment, _, follower = settings.build()
-        key = seed_keys(1, settings.seed)[0]
-        begun = _begin(environment, follower, key)
-        is_logits = kind(begun.game, begun.state.theta, key) == "logits"
-    return {"rule": "mirror"} if is_logits else {}
+        forms = []
+
+        def traced(key: Key) -> Scalar:
+            begun = begin_run(environment, follower, key)
+            forms.append(kind(begun.game, begun.state.theta, key))
+            return begun.optimum
+
+        jax.eval_shape(traced, seed_keys(1, settings.seed)[0])  # shapes alone say it
+    return {"rule": "mirror"} if forms == ["logits"] else {}
 
 
 def solve(
