@@ -9,7 +9,16 @@ from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.llm.folders import require_same_size
 from fpo_jax.experiments.llm.model import KNOWN, parameters
 from fpo_jax.experiments.llm.settings import TrainSettings
-from fpo_jax.experiments.llm.shapes import Abstract, StepPart, build, memory, others, scoring, work
+from fpo_jax.experiments.llm.shapes import (
+    Abstract,
+    StepPart,
+    build,
+    head_width,
+    memory,
+    others,
+    scoring,
+    work,
+)
 from fpo_jax.experiments.llm.sizes import sizes
 
 
@@ -27,14 +36,15 @@ def plan(settings: TrainSettings, say: Callable[[str], object] = print) -> dict[
         abstract = Abstract.of(settings)
         build(settings, abstract)
         devices = settings.devices or len(jax.devices())
-        parts, scored = work(settings), scoring(settings, rewards.embed_dim)
+        width = head_width(settings, rewards.embed_dim)
+        parts, scored = work(settings), scoring(settings, width)
         bytes_for = memory(settings, abstract, devices)
     total = sum(part.operations for part in parts)
     report = {
         "model": settings.model,
         "parameters": parameters(abstract.base.frozen),
         "adapter_parameters": parameters(abstract.policy.adapter),
-        "head_parameters": rewards.embed_dim,
+        "head_parameters": width,
         "devices": devices,
         "bytes_per_device": bytes_for,
         "operations": [part._asdict() for part in parts],

@@ -1,10 +1,12 @@
 """One step of the pipeline, one prompt, as three programs: generation, features, update.
 
 z_ref ~ π_ref,  z_1 … z_n ~ π_θ                                          generation
-h(z), h*(z): final hidden states of frozen backbones at the last token   features
-winner = argmax of the mode's effective reward; p* = σ(r*(winner) − r*(z_ref))
+h(z): final hidden state of a frozen backbone at the last token; U(z)    features
+winner = argmax of the mode's effective reward; p* = σ(U(winner) − U(z_ref))
 φ: a step on the Bradley–Terry loss of (winner, z_ref) with label p*
-θ: a step on −log π_θ(winner) / |winner|, through the adapter alone      update
+θ: a step on the mean of −log π_θ over prompt and winner, by the adapter alone, dropout on      update
+
+Dropout is on in the policy's update and nowhere else: not where responses are drawn, read, ranked or scored.
 """
 
 import dataclasses
@@ -17,8 +19,18 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 
-from fpo_jax.experiments.llm.generation import Sampling, last_hidden, log_likelihood, read_prompt, sample
-from fpo_jax.experiments.llm.model import Net
+from fpo_jax.experiments.llm.generation import (
+    Sampling,
+    last_hidden,
+    last_hidden_alone,
+    log_likelihood,
+    prompt_log_likelihood,
+    read_prompt,
+    sample,
+    within_response,
+)
+from fpo_jax.experiments.llm.model import Lora, Net
+from fpo_jax.experiments.llm.oracle import likelihood_utility
 from fpo_jax.experiments.llm.scoring import Candidates, Features, compared, head_loss, scores
 from fpo_jax.experiments.llm.settings import TrainSettings
 from fpo_jax.numerics.keys import named_key
@@ -32,7 +44,9 @@ class Drawing:
     candidates: int
     sampling: Sampling
     mesh: Mesh
-    same_backbone: bool = True  # the oracle's features are those of the reward model
+    oracle: str = "likelihood"  # or copy: its features are those of the reward model; or folder
+    reads: str = "answer"  # what the reward model reads: the answer alone, or both
+    begins: tuple[int, ...] = ()  # tokens that begin every text
 
     def spread(self, tree: PyTree) -> PyTree:
         """Divide arrays with a leading axis of candidates among the devices, where they come out even."""
@@ -56,17 +70,34 @@ class Training:
     policy_lr: float
     head_lr: float
     accumulation: int
+    lora: Lora
     labels: str = "soft"
+    loss_over: str = "both"
+    weight_decay: float = 0.01
 
     def optimiser(self, lr: float) -> optax.GradientTransformation:
-        """Return Adam on gradients averaged over `accumulation` steps."""
-        return optax.MultiSteps(optax.adam(lr), self.accumulation).gradient_transformation()
+        """Return AdamW on gradients averaged over `accumulation` steps."""
+        adamw = optax.adamw(lr, weight_decay=self.weight_decay)
+        return optax.MultiSteps(adamw, self.accumulation).gradient_transformation()
+
+
+def lora_of(settings: TrainSettings) -> Lora:
+    """Return the adapter's shape, scale and dropout."""
+    return Lora(settings.lora_rank, settings.lora_alpha, settings.lora_modules, settings.lora_dropout)
 
 
 def training_of(settings: TrainSettings, how: Sampling) -> Training:
     """Return what choosing and learning depend on."""
     return Training(
-        settings.mode, how, settings.policy_lr, settings.head_lr, settings.accumulation, settings.labels
+        settings.mode,
+        how,
+        settings.policy_lr,
+        settings.head_lr,
+        settings.accumulation,
+        lora_of(settings),
+        settings.labels,
+        settings.loss_over,
+        settings.weight_decay,
     )
 
 
@@ -92,12 +123,14 @@ class Generated(NamedTuple):
     Attributes:
         reference: [1, t] by the reference model.
         candidates: [n, t] by the policy.
-        kl: log π_θ − log π_ref of the first candidate: an unbiased estimate of KL(π_θ ‖ π_ref), in nats,
-            where sampling is at temperature 1 and top_p 1.
+        log_probability: [n] log π_θ of each, in nats, at temperature 1 and without top_p, however it was drawn.
+        kl: log π_θ − log π_ref of the first candidate, under the same distributions: an unbiased estimate of
+            KL(π_θ ‖ π_ref) where sampling is at temperature 1 and top_p 1, and no token is forbidden.
     """
 
     reference: Int[Array, "1 t"]
     candidates: Int[Array, "n t"]
+    log_probability: Float[Array, " n"]
     kl: Scalar
 
 
@@ -122,7 +155,8 @@ def generate(
     mine = read_prompt(policy, prompt, length, how.tokens)
     drawn = sample(policy, mine, named_key(key, "candidates"), drawing.candidates, how, drawing.spread)
     under_reference, _ = log_likelihood(base, read, drawn.tokens[:1], how.ends)
-    return Generated(reference.tokens, drawn.tokens, drawn.log_probability[0] - under_reference[0])
+    kl = drawn.log_probability[0] - under_reference[0]
+    return Generated(reference.tokens, drawn.tokens, drawn.log_probability, kl)
 
 
 @partial(jax.jit, static_argnames="drawing")
@@ -136,23 +170,58 @@ def features(
     head: Float[Array, " d"],
     oracle_head: Float[Array, " e"],
 ) -> tuple[Features, Features]:
-    """Return the features of the candidates and of the reference response; heads say if a 1 stands behind."""
+    """Return the features of the candidates and of the reference response; heads say if a 1 stands behind.
 
-    def of(net: Net, width: int) -> tuple[Array, Array]:
-        how = drawing.sampling
-        read = read_prompt(net, prompt, length, how.tokens)
-        drawn = last_hidden(net, read, generated.candidates, how.ends, drawing.spread)
-        other = last_hidden(net, read, generated.reference, how.ends)
+    The oracle's are those of its own backbone; of the likelihood under the base model, which then is `oracle`,
+    U itself, to be multiplied by 1.
+    """
+    how = drawing.sampling
+
+    def of(net: Net, width: int, reads: str) -> tuple[Array, Array]:
+        if reads == "answer":
+            drawn = last_hidden_alone(net, drawing.begins, generated.candidates, how.ends, drawing.spread)
+            other = last_hidden_alone(net, drawing.begins, generated.reference, how.ends)
+        else:
+            read = read_prompt(net, prompt, length, how.tokens)
+            drawn = last_hidden(net, read, generated.candidates, how.ends, drawing.spread)
+            other = last_hidden(net, read, generated.reference, how.ends)
         ones = width - drawn.shape[1]  # 1 where the head has a bias
         return jnp.pad(drawn, ((0, 0), (0, ones)), constant_values=1.0), jnp.pad(
             other[0], (0, ones), constant_values=1.0
         )
 
-    drawn, other = of(reward_model, head.shape[0])
-    if drawing.same_backbone:
-        return Features(drawn, drawn), Features(other, other)
-    oracle_drawn, oracle_other = of(oracle, oracle_head.shape[0])
+    drawn, other = of(reward_model, head.shape[0], drawing.reads)
+    oracle_drawn, oracle_other = drawn, other
+    if drawing.oracle == "likelihood":
+        said = (generated.candidates, generated.reference)
+        utilities = likelihood_utility(oracle, prompt, length, said, how.ends, drawing.spread)
+        oracle_drawn, oracle_other = utilities[0][:, None], utilities[1]
+    elif drawing.oracle != "copy":
+        oracle_drawn, oracle_other = of(oracle, oracle_head.shape[0], "both")
     return Features(drawn, oracle_drawn), Features(other, oracle_other)
+
+
+def policy_loss(
+    training: Training,
+    policy: Net,
+    adapter: PyTree,
+    prompt: Int[Array, " p"],
+    length: Scalar,
+    chosen: Int[Array, "1 t"],
+    key: Key,
+) -> Scalar:
+    """Return the mean of −log π_θ over the tokens of prompt and winner, or of the winner alone, dropout on."""
+    net, lora = dataclasses.replace(policy, adapter=adapter), training.lora
+    asked, answered = net, net
+    if lora.dropout > 0:
+        asked, answered = (net.dropping(lora, one) for one in jax.random.split(key))
+    read = read_prompt(asked, prompt, length, training.sampling.tokens)
+    totals, numbers = log_likelihood(answered, read, chosen, training.sampling.ends)
+    total, number = totals[0], numbers[0]
+    if training.loss_over == "both":
+        before, number_before = prompt_log_likelihood(asked, read, prompt)
+        total, number = total + before, number + number_before
+    return -total / number
 
 
 @partial(jax.jit, static_argnames="training")
@@ -179,14 +248,11 @@ def update(
         head_gradient, state.head_optimiser, state.head
     )
     chosen = generated.candidates[winner][None]
-
-    def surprise(adapter: PyTree) -> Scalar:
-        net = dataclasses.replace(policy, adapter=adapter)
-        read = read_prompt(net, prompt, length, training.sampling.tokens)
-        total, number = log_likelihood(net, read, chosen, training.sampling.ends)
-        return -total[0] / number[0]
-
-    negative, gradient = jax.value_and_grad(surprise)(state.adapter)
+    surprise, gradient = jax.value_and_grad(
+        lambda adapter: policy_loss(
+            training, policy, adapter, prompt, length, chosen, named_key(key, "dropout")
+        )
+    )(state.adapter)
     step, adapter_optimiser = training.optimiser(training.policy_lr).update(
         gradient, state.adapter_optimiser, state.adapter
     )
@@ -209,7 +275,9 @@ def update(
         "overruled": (winner != jnp.argmax(rewards)).astype(jnp.float32),
         "head_loss": loss,
         "head_gradient": jnp.linalg.norm(head_gradient),
-        "log_likelihood": -negative,
+        "policy_loss": surprise,
+        "log_likelihood": generated.log_probability[winner]
+        / jnp.sum(within_response(chosen, training.sampling.ends)),
         "kl": generated.kl,
         "winner": winner.astype(jnp.int32),
     }
