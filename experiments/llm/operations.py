@@ -171,12 +171,12 @@ def _work(settings: TrainSettings, abstract: Abstract) -> list[StepPart]:
 def scoring(settings: TrainSettings, width: int) -> dict[str, float]:
     """Return what XLA counts in the scores of each mode."""
     own = 1 if settings.oracle == "likelihood" else width
-    row, seen = (jax.ShapeDtypeStruct((size,), jnp.float32) for size in (width, own))
-    rows, seen_rows = (
-        jax.ShapeDtypeStruct((settings.candidates, size), jnp.float32) for size in (width, own)
-    )
-    told: Any = (Features(rows, seen_rows), Features(row, seen), seen)
-    game = Candidates(*told)
+
+    def of(*sizes: int) -> Any:
+        return jax.ShapeDtypeStruct(sizes, jnp.float32)
+
+    n, row = settings.candidates, of(width)
+    game = Candidates(Features(of(n, width), of(n, own)), Features(row, of(own)), of(own))
     weight = jax.ShapeDtypeStruct((), jnp.float32)
     return {
         mode: operations(
@@ -184,5 +184,3 @@ def scoring(settings: TrainSettings, width: int) -> dict[str, float]:
         )
         for mode in MODES
     }
-
-

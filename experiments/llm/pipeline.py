@@ -15,8 +15,8 @@ from fpo_jax.experiments.llm import checkpoint
 from fpo_jax.experiments.llm.folders import require_same_size, require_same_tokens
 from fpo_jax.experiments.llm.generation import Sampling
 from fpo_jax.experiments.llm.model import Lora, Net, fresh_adapter
-from fpo_jax.experiments.llm.scoring import Features
 from fpo_jax.experiments.llm.prompts import Bytes, Prompt, Tokenizer, pad_to_bucket, read_prompts, say_cut
+from fpo_jax.experiments.llm.scoring import Features
 from fpo_jax.experiments.llm.settings import ORACLES, TrainSettings
 from fpo_jax.experiments.llm.sizes import read_config, sizes
 from fpo_jax.experiments.llm.step import (

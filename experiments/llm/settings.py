@@ -65,8 +65,8 @@ class TrainSettings(Generation):
     )
     oracle: str = text(
         "likelihood",
-        "who prefers: likelihood, the mean log-likelihood of prompt and answer under the frozen model; copy, a "
-        "frozen copy of the first reward model; or the folder of another one, which reads prompt and answer",
+        "who prefers: likelihood, how likely the frozen model finds prompt and answer; copy, a frozen copy of "
+        "the first reward model; or the folder of another reward model, which reads prompt and answer",
         naming="likelihood, copy or a folder",
     )
     steps: int = count(500, "prompts, one a step; read again where the file has fewer")

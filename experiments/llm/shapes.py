@@ -15,16 +15,10 @@ from jaxtyping import PyTree
 
 from fpo_jax.experiments.llm.generation import (
     Sampling,
-    extend,
-    last_hidden,
-    last_hidden_alone,
-    log_likelihood,
     read_prompt,
 )
-from fpo_jax.experiments.llm.model import Config, Net, adapter_graph, parameters, plain_graph
-from fpo_jax.experiments.llm.oracle import likelihood_utility
-from fpo_jax.experiments.llm.scoring import Candidates, Features, scores
-from fpo_jax.experiments.llm.settings import MODES, ORACLES, TrainSettings
+from fpo_jax.experiments.llm.model import Config, Net, adapter_graph, plain_graph
+from fpo_jax.experiments.llm.settings import ORACLES, TrainSettings
 from fpo_jax.experiments.llm.sizes import sizes
 from fpo_jax.experiments.llm.step import (
     Drawing,
@@ -142,7 +136,7 @@ def memory(settings: TrainSettings, abstract: Abstract, devices: int) -> dict[st
 
 
 def head_width(settings: TrainSettings, width: int) -> int:
-    """Return how many numbers a head has for features of this width; one of another model is not looked at."""
+    """Return how many numbers a head has for features of this width; a folder is not asked for its bias."""
     return width + int(settings.head_bias and settings.reward_model is None)
 
 

@@ -123,7 +123,7 @@ class Generated(NamedTuple):
     Attributes:
         reference: [1, t] by the reference model.
         candidates: [n, t] by the policy.
-        log_probability: [n] log π_θ of each, in nats, at temperature 1 and without top_p, however it was drawn.
+        log_probability: [n] log π_θ of each, in nats, at temperature 1 and without top_p.
         kl: log π_θ − log π_ref of the first candidate, under the same distributions: an unbiased estimate of
             KL(π_θ ‖ π_ref) where sampling is at temperature 1 and top_p 1, and no token is forbidden.
     """
@@ -172,8 +172,8 @@ def features(
 ) -> tuple[Features, Features]:
     """Return the features of the candidates and of the reference response; heads say if a 1 stands behind.
 
-    The oracle's are those of its own backbone; of the likelihood under the base model, which then is `oracle`,
-    U itself, to be multiplied by 1.
+    The oracle's are those of its own backbone. Where it is the likelihood, `oracle` is the base model, and
+    they are U itself, to be multiplied by 1.
     """
     how = drawing.sampling
 
@@ -210,7 +210,7 @@ def policy_loss(
     chosen: Int[Array, "1 t"],
     key: Key,
 ) -> Scalar:
-    """Return the mean of −log π_θ over the tokens of prompt and winner, or of the winner alone, dropout on."""
+    """Return the mean of −log π_θ over prompt and winner, or over the winner alone, with dropout."""
     net, lora = dataclasses.replace(policy, adapter=adapter), training.lora
     asked, answered = net, net
     if lora.dropout > 0:
