@@ -65,7 +65,7 @@ class TrainSettings(Generation):
     )
     oracle: str = text(
         "likelihood",
-        "who prefers: likelihood, how likely the frozen model finds prompt and answer; copy, a frozen copy of "
+        "who prefers: likelihood, how likely prompt and answer are under the frozen model; copy, a copy of "
         "the first reward model; or the folder of another reward model, which reads prompt and answer",
         naming="likelihood, copy or a folder",
     )

@@ -82,7 +82,8 @@ def test_the_policy_moves_only_when_gradients_have_gathered(results):
 def test_with_a_copy_as_oracle_and_soft_labels_the_head_has_nothing_to_learn(given):
     """p_φ = p* wherever φ = φ*: to the bit the head stays, and relaxed FPO is RLHF; hard labels move it."""
     for labels, moves in (("soft", False), ("hard", True)):
-        settings = TrainSettings.of(given | {"mode": "relaxed", "new_head": False, "labels": labels})
+        told = {"mode": "relaxed", "new_head": False, "labels": labels, "oracle": "copy", "weight_decay": 0.0}
+        settings = TrainSettings.of(given | told)
         pipeline = prepare(settings)
         state = pipeline.start
         for number in range(STEPS):
