@@ -128,10 +128,13 @@ def published(given, **more):
     return pipeline, prompt, row, length
 
 
-def drawn(pipeline, state, row, length):
-    """What generation and features give, and the policy."""
+def drawn(pipeline, state, row, length, ended=False):
+    """What generation and features give, and the policy; one candidate may end early, another be empty."""
     policy = pipeline.base.adapted(state.adapter, pipeline.lora)
     said = steps.generate(pipeline.drawing, policy, pipeline.base, row, length, jax.random.key(3))
+    if ended:
+        end = pipeline.tokenizer.ends[0]
+        said = said._replace(candidates=said.candidates.at[1, 5].set(end).at[2, 0].set(end))
     models, heads = (pipeline.reward_model, pipeline.oracle), (state.head, pipeline.oracle_head)
     return policy, said, steps.features(pipeline.drawing, *models, row, length, said, *heads)
 
@@ -146,7 +149,7 @@ def spoken(row, ends):
 def test_a_step_is_the_eager_one(mode, given, tmp_path):
     pipeline, prompt, row, length = published(given, mode=mode, weight=WEIGHT)
     state, ends = moved(pipeline), pipeline.tokenizer.ends
-    policy, said, both_features = drawn(pipeline, state, row, length)
+    policy, said, both_features = drawn(pipeline, state, row, length, ended=True)
     candidates = [spoken(tokens, ends) for tokens in np.asarray(said.candidates)]
     reference = spoken(np.asarray(said.reference)[0], ends)
     files.save(tmp_path / "adapter", state.adapter, pipeline.base.config, pipeline.lora, "base")
