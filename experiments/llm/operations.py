@@ -180,7 +180,11 @@ def scoring(settings: TrainSettings, width: int) -> dict[str, float]:
     weight = jax.ShapeDtypeStruct((), jnp.float32)
     return {
         mode: operations(
-            lambda game, head, weight, mode=mode: scores(game, head, mode, weight), game, row, weight
+            lambda game, head, weight, factor, mode=mode: scores(game, head, mode, weight, factor),
+            game,
+            row,
+            weight,
+            of(width, width),
         )
         for mode in MODES
     }

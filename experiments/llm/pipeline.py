@@ -14,6 +14,13 @@ from fpo_jax.errors import InputError, shortened
 from fpo_jax.experiments.llm import checkpoint
 from fpo_jax.experiments.llm.folders import require_same_size, require_same_tokens
 from fpo_jax.experiments.llm.generation import Sampling
+from fpo_jax.experiments.llm.learning import (
+    Training,
+    TrainState,
+    initial_state,
+    lora_of,
+    training_of,
+)
 from fpo_jax.experiments.llm.model import Lora, Net, fresh_adapter
 from fpo_jax.experiments.llm.prompts import Bytes, Prompt, Tokenizer, pad_to_bucket, read_prompts, say_cut
 from fpo_jax.experiments.llm.scoring import Features
@@ -21,15 +28,10 @@ from fpo_jax.experiments.llm.settings import ORACLES, TrainSettings
 from fpo_jax.experiments.llm.sizes import read_config, sizes
 from fpo_jax.experiments.llm.step import (
     Drawing,
-    Training,
-    TrainState,
     features,
     generate,
-    initial_state,
-    lora_of,
     mesh_over,
     step_key,
-    training_of,
     update,
 )
 from fpo_jax.numerics.keys import named_key

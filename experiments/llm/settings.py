@@ -7,7 +7,7 @@ from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.declared import Declared, option
 from fpo_jax.hyperparameters import REQUIRED, choice, count, flag, real, several, text
 
-MODES = ("rlhf", "practical", "relaxed", "proximal")
+MODES = ("rlhf", "practical", "relaxed", "proximal", "leverage")
 LORA_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """Projections of a layer that can be adapted."""
 ORACLES = ("likelihood", "copy")
@@ -54,6 +54,7 @@ class TrainSettings(Generation):
     )
     mode: str = choice("rlhf", "by which effective reward the winner is chosen", MODES)
     weight: float = real(10.0, "γ, the weight of the penalty, or κ of the proximal form", low=0.0)
+    damping: float = real(1.0, "δ, added to the head's curvature, for mode leverage", low=0.0, open=True)
     reward_model: str | None = text(
         None,
         "folder of another checkpoint for the reward model's features, and for its head where it has "

@@ -17,6 +17,12 @@ from fpo_jax.experiments.llm.generation import (
     Sampling,
     read_prompt,
 )
+from fpo_jax.experiments.llm.learning import (
+    initial_state,
+    lora_of,
+    policy_loss,
+    training_of,
+)
 from fpo_jax.experiments.llm.model import Config, Net, adapter_graph, plain_graph
 from fpo_jax.experiments.llm.settings import ORACLES, TrainSettings
 from fpo_jax.experiments.llm.sizes import sizes
@@ -24,11 +30,7 @@ from fpo_jax.experiments.llm.step import (
     Drawing,
     features,
     generate,
-    initial_state,
-    lora_of,
     mesh_over,
-    policy_loss,
-    training_of,
     update,
 )
 

@@ -24,15 +24,14 @@ from fpo_jax.experiments.llm.generation import (
     last_hidden,
     last_hidden_alone,
     log_likelihood,
-    prompt_log_likelihood,
     read_prompt,
     sample,
     within_response,
 )
-from fpo_jax.experiments.llm.model import Lora, Net
+from fpo_jax.experiments.llm.learning import Training, TrainState, policy_loss
+from fpo_jax.experiments.llm.model import Net
 from fpo_jax.experiments.llm.oracle import likelihood_utility
 from fpo_jax.experiments.llm.scoring import Candidates, Features, compared, head_loss, scores
-from fpo_jax.experiments.llm.settings import TrainSettings
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.types import Key, Scalar
 
@@ -61,62 +60,6 @@ class Drawing:
         return jax.tree.map(one, tree)
 
 
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """What the program that chooses the winner and learns from it depends on, besides shapes."""
-
-    mode: str
-    sampling: Sampling
-    policy_lr: float
-    head_lr: float
-    accumulation: int
-    lora: Lora
-    labels: str = "soft"
-    loss_over: str = "both"
-    weight_decay: float = 0.01
-
-    def optimiser(self, lr: float) -> optax.GradientTransformation:
-        """Return AdamW on gradients averaged over `accumulation` steps."""
-        adamw = optax.adamw(lr, weight_decay=self.weight_decay)
-        return optax.MultiSteps(adamw, self.accumulation).gradient_transformation()
-
-
-def lora_of(settings: TrainSettings) -> Lora:
-    """Return the adapter's shape, scale and dropout."""
-    return Lora(settings.lora_rank, settings.lora_alpha, settings.lora_modules, settings.lora_dropout)
-
-
-def training_of(settings: TrainSettings, how: Sampling) -> Training:
-    """Return what choosing and learning depend on."""
-    return Training(
-        settings.mode,
-        how,
-        settings.policy_lr,
-        settings.head_lr,
-        settings.accumulation,
-        lora_of(settings),
-        settings.labels,
-        settings.loss_over,
-        settings.weight_decay,
-    )
-
-
-class TrainState(NamedTuple):
-    """What changes from step to step.
-
-    Attributes:
-        adapter: of the policy, θ.
-        adapter_optimiser: moments and accumulated gradients.
-        head: [d] of the reward model, φ, with its bias behind if it has one.
-        head_optimiser: the same for φ.
-    """
-
-    adapter: PyTree
-    adapter_optimiser: PyTree
-    head: Float[Array, " d"]
-    head_optimiser: PyTree
-
-
 class Generated(NamedTuple):
     """What was said to one prompt.
 
@@ -132,16 +75,6 @@ class Generated(NamedTuple):
     candidates: Int[Array, "n t"]
     log_probability: Float[Array, " n"]
     kl: Scalar
-
-
-def initial_state(training: Training, adapter: PyTree, head: Float[Array, " d"]) -> TrainState:
-    """Return the state before the first step."""
-    return TrainState(
-        adapter,
-        training.optimiser(training.policy_lr).init(adapter),
-        head,
-        training.optimiser(training.head_lr).init(head),
-    )
 
 
 @partial(jax.jit, static_argnames="drawing")
@@ -201,29 +134,6 @@ def features(
     return Features(drawn, oracle_drawn), Features(other, oracle_other)
 
 
-def policy_loss(
-    training: Training,
-    policy: Net,
-    adapter: PyTree,
-    prompt: Int[Array, " p"],
-    length: Scalar,
-    chosen: Int[Array, "1 t"],
-    key: Key,
-) -> Scalar:
-    """Return the mean of −log π_θ over prompt and winner, or over the winner alone, with dropout."""
-    net, lora = dataclasses.replace(policy, adapter=adapter), training.lora
-    asked, answered = net, net
-    if lora.dropout > 0:
-        asked, answered = (net.dropping(lora, one) for one in jax.random.split(key))
-    read = read_prompt(asked, prompt, length, training.sampling.tokens)
-    totals, numbers = log_likelihood(answered, read, chosen, training.sampling.ends)
-    total, number = totals[0], numbers[0]
-    if training.loss_over == "both":
-        before, number_before = prompt_log_likelihood(asked, read, prompt)
-        total, number = total + before, number + number_before
-    return -total / number
-
-
 @partial(jax.jit, static_argnames="training")
 def update(
     training: Training,
@@ -239,7 +149,10 @@ def update(
 ) -> tuple[TrainState, dict[str, Scalar]]:
     """Choose the winner, and let head and adapter each take a step; return what is to be written down."""
     game = Candidates(*both_features, oracle_head)
-    rewards, ranked = scores(game, state.head, "rlhf", 0.0), scores(game, state.head, training.mode, weight)
+    before = state.curvature
+    factor = None if before is None else before.factored(training.damping)
+    rewards = scores(game, state.head, "rlhf", 0.0)
+    ranked = scores(game, state.head, training.mode, weight, factor)
     winner = jnp.argmax(ranked)
     best = jax.tree.map(lambda leaf: leaf[winner], game.drawn)
     item = compared(game, best, training.labels, named_key(key, "annotator"))
@@ -261,6 +174,7 @@ def update(
         adapter_optimiser,
         optax.apply_updates(state.head, head_step),
         head_optimiser,
+        None if before is None else before.after(game, state.head, item),
     )
     reward, utility = game.reward(state.head, item.y), game.utility(item.y)
     penalty = rewards - ranked

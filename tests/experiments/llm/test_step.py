@@ -20,9 +20,10 @@ from fpo_jax.errors import InputError
 from fpo_jax.experiments.llm import adapter as files
 from fpo_jax.experiments.llm import pipeline as pipelines
 from fpo_jax.experiments.llm import step as steps
+from fpo_jax.experiments.llm.learning import policy_loss
 from fpo_jax.experiments.llm.pipeline import prepare
 from fpo_jax.experiments.llm.prompts import pad_to_bucket
-from fpo_jax.experiments.llm.scoring import Candidates, scores
+from fpo_jax.experiments.llm.scoring import Candidates, Curvature, scores
 from fpo_jax.experiments.llm.settings import MODES, TrainSettings
 
 WEIGHT, ALPHA, RANK = 0.1, 32.0, 4
@@ -47,7 +48,7 @@ class Eager(NamedTuple):
     adapter: dict[str, np.ndarray]
 
 
-def eager_step(mode, folder, prompt, candidates, reference, begins, head, adapter):
+def eager_step(mode, folder, prompt, candidates, reference, begins, head, adapter, metric):
     """The published step on given candidates: lists of tokens, each up to the one that ends it."""
     base, policy = (LlamaForCausalLM.from_pretrained(folder).eval() for _ in range(2))
     for model in (base, policy):
@@ -81,7 +82,8 @@ def eager_step(mode, folder, prompt, candidates, reference, begins, head, adapte
         return torch.cat([h, torch.ones(1)])
 
     differences = [gradient(one) - gradient(h_ref) for one in h]
-    influence = torch.stack([gradient(one) @ gap for one, gap in zip(h, differences, strict=True)])
+    pushed = [torch.linalg.solve(metric, gap) for gap in differences] if mode == "leverage" else differences
+    influence = torch.stack([gradient(one) @ gap for one, gap in zip(h, pushed, strict=True)])
     if mode == "proximal":
         size = [WEIGHT * float(gap @ gap) for gap in differences]
         step = zip(margins.tolist(), size, preferred.tolist(), strict=True)
@@ -92,7 +94,9 @@ def eager_step(mode, folder, prompt, candidates, reference, begins, head, adapte
         residual = torch.sigmoid(torch.tensor(margin)) - preferred
     else:
         zero, one = torch.zeros(len(h)), torch.ones(len(h))
-        residual = {"rlhf": zero, "practical": one, "relaxed": torch.sigmoid(margins) - preferred}[mode]
+        residual = {"rlhf": zero, "practical": one, "leverage": one}.get(
+            mode, torch.sigmoid(margins) - preferred
+        )
     ranked = rewards - WEIGHT * residual * influence
     winner = int(ranked.argmax())
     loss = torch.nn.functional.binary_cross_entropy_with_logits(margins[winner], preferred[winner])
@@ -155,11 +159,16 @@ def test_a_step_is_the_eager_one(mode, given, tmp_path):
     files.save(tmp_path / "adapter", state.adapter, pipeline.base.config, pipeline.lora, "base")
     stored = load_file(tmp_path / "adapter" / files.WEIGHTS)
     head, begins = np.array(state.head), [pipeline.tokenizer.inner.bos_token_id]
-    wanted = eager_step(mode, given["model"], prompt, candidates, reference, begins, head, stored)
+    metric, factor = torch.eye(len(head)), None
+    if mode == "leverage":  # as after five pairs: H = total / 5, and δ = 1 is added
+        total = np.random.default_rng(0).normal(size=(len(head), 5)).astype(np.float32)
+        state = state._replace(curvature=Curvature(jnp.asarray(total @ total.T), jnp.float32(5)))
+        metric, factor = metric + torch.as_tensor(total @ total.T / 5), state.curvature.factored(1.0)
+    wanted = eager_step(mode, given["model"], prompt, candidates, reference, begins, head, stored, metric)
 
     game = Candidates(*both_features, pipeline.oracle_head)
     np.testing.assert_allclose(jax.vmap(game.utility)(game.drawn), wanted.utilities, atol=1e-4)
-    ours = scores(game, state.head, mode, WEIGHT)
+    ours = scores(game, state.head, mode, WEIGHT, factor)
     np.testing.assert_allclose(ours, wanted.scores, atol=1e-4, rtol=1e-4)
     told = (row, length, said, both_features, jnp.float32(WEIGHT), jax.random.key(4))
     after, metrics = steps.update(pipeline.training, policy, state, pipeline.oracle_head, *told)
@@ -190,7 +199,7 @@ def test_dropout_is_on_in_the_update_and_nowhere_else(given):
         ranked = scores(game, state.head, "relaxed", WEIGHT)
         losses = [
             float(
-                steps.policy_loss(
+                policy_loss(
                     pipeline.training,
                     policy,
                     state.adapter,
@@ -223,8 +232,8 @@ def test_the_loss_is_over_prompt_and_answer_or_over_the_answer(given):
         chosen, training = said.candidates[index][None], pipeline.training
         number = len(spoken(np.asarray(chosen)[0], pipeline.tokenizer.ends))
         told = (policy, state.adapter, row, length, chosen, jax.random.key(0))
-        both = steps.policy_loss(training, *told)
-        answer = steps.policy_loss(dataclasses.replace(training, loss_over="answer"), *told)
+        both = policy_loss(training, *told)
+        answer = policy_loss(dataclasses.replace(training, loss_over="answer"), *told)
         assert float(answer) == pytest.approx(-float(said.log_probability[index]) / number, abs=1e-4)
         sums.append((len(prompt) - 1 + number) * float(both) - number * float(answer))
     assert sums[0] == pytest.approx(sums[1], rel=1e-4)
