@@ -119,10 +119,38 @@ def prepare(settings: TrainSettings) -> Pipeline:
         base = checkpoint.random_weights(config, settings.precision, mesh, named_key(key, "weights"))
     else:
         base = _load(folder, settings, mesh, "model")
+    rewarding = _rewarding(settings, base, mesh, key)
+    say_cut(prompts, settings.prompt_limit)
+    if len(prompts) < settings.steps:
+        sys.stderr.write(f"{len(prompts)} prompts for {settings.steps} steps: they are read again\n")
+    how = Sampling(
+        settings.tokens, tokenizer.ends, settings.temperature, settings.top_p, settings.least_tokens
+    )
+    lora = lora_of(settings)
+    who = settings.oracle if settings.oracle in ORACLES else "folder"
+    drawing = Drawing(settings.candidates, how, mesh, who, settings.reward_reads, tokenizer.begins)
+    training = training_of(settings, how)
+    start = initial_state(training, fresh_adapter(config, lora, named_key(key, "adapter")), rewarding.head)
+    placed = jax.device_put((start, rewarding.oracle_head), NamedSharding(mesh, PartitionSpec()))
+    models = (base, rewarding.reward_model, rewarding.oracle)
+    return Pipeline(settings, drawing, training, *models, placed[1], lora, tokenizer, prompts, placed[0])
+
+
+class _Rewarding(NamedTuple):
+    """Who rewards, and by which heads."""
+
+    reward_model: Net
+    head: jax.Array
+    oracle: Net
+    oracle_head: jax.Array
+
+
+def _rewarding(settings: TrainSettings, base: Net, mesh: Mesh, key: jax.Array) -> _Rewarding:
+    """Load and check the reward model and the oracle; draw the head where none is stored, and say so."""
     reward_model, stored = base, None
     for what, other in settings.readers.items():
         if not settings.random:
-            require_same_tokens(Path(other), folder, what)
+            require_same_tokens(Path(other), Path(settings.model), what)
     if settings.reward_model is not None:
         reward_model = _load(Path(settings.reward_model), settings, mesh, "reward_model", base)
         stored = checkpoint.head(Path(settings.reward_model), reward_model.config, "reward_model")
@@ -138,35 +166,11 @@ def prepare(settings: TrainSettings) -> Pipeline:
     else:
         oracle = _load(Path(settings.oracle), settings, mesh, "oracle", base)
         oracle_head = _head(Path(settings.oracle), oracle, "oracle")
-    if settings.new_head:
-        head = _drawn_head(named_key(key, "new head"), width, len(head) > width)
-    say_cut(prompts, settings.prompt_limit)
-    if len(prompts) < settings.steps:
-        sys.stderr.write(f"{len(prompts)} prompts for {settings.steps} steps: they are read again\n")
     if stored is None:
         sys.stderr.write(f"the reward model has no {checkpoint.SCORE}: its head is drawn from the seed\n")
-    how = Sampling(
-        settings.tokens, tokenizer.ends, settings.temperature, settings.top_p, settings.least_tokens
-    )
-    lora = lora_of(settings)
-    who = settings.oracle if settings.oracle in ORACLES else "folder"
-    drawing = Drawing(settings.candidates, how, mesh, who, settings.reward_reads, tokenizer.begins)
-    training = training_of(settings, how)
-    start = initial_state(training, fresh_adapter(config, lora, named_key(key, "adapter")), head)
-    start, oracle_head = jax.device_put((start, oracle_head), NamedSharding(mesh, PartitionSpec()))
-    return Pipeline(
-        settings,
-        drawing,
-        training,
-        base,
-        reward_model,
-        oracle,
-        oracle_head,
-        lora,
-        tokenizer,
-        prompts,
-        start,
-    )
+    if settings.new_head:
+        head = _drawn_head(named_key(key, "new head"), width, len(head) > width)
+    return _Rewarding(reward_model, head, oracle, oracle_head)
 
 
 def _mesh(settings: TrainSettings) -> Mesh:
