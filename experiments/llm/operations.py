@@ -169,7 +169,11 @@ def _work(settings: TrainSettings, abstract: Abstract) -> list[StepPart]:
 
 
 def scoring(settings: TrainSettings, width: int) -> dict[str, float]:
-    """Return what XLA counts in the scores of each mode."""
+    """Return what XLA counts in the scores of each mode, d being the width.
+
+    It counts no operations of LAPACK's. For `leverage` they are added: d³/3 for the factor of H + δ, and d² for
+    each of a candidate's two triangular solves.
+    """
     own = 1 if settings.oracle == "likelihood" else width
 
     def of(*sizes: int) -> Any:
@@ -178,7 +182,7 @@ def scoring(settings: TrainSettings, width: int) -> dict[str, float]:
     n, row = settings.candidates, of(width)
     game = Candidates(Features(of(n, width), of(n, own)), Features(row, of(own)), of(own))
     weight = jax.ShapeDtypeStruct((), jnp.float32)
-    return {
+    counted = {
         mode: operations(
             lambda game, head, weight, factor, mode=mode: scores(game, head, mode, weight, factor),
             game,
@@ -188,3 +192,4 @@ def scoring(settings: TrainSettings, width: int) -> dict[str, float]:
         )
         for mode in MODES
     }
+    return counted | {"leverage": counted["leverage"] + width**3 / 3 + 2 * n * width**2}
