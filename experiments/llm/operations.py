@@ -171,8 +171,8 @@ def _work(settings: TrainSettings, abstract: Abstract) -> list[StepPart]:
 def scoring(settings: TrainSettings, width: int) -> dict[str, float]:
     """Return what XLA counts in the scores of each mode, d being the width.
 
-    It counts no operations of LAPACK's. For `leverage` they are added: d³/3 for the factor of H + δ, and d² for
-    each of a candidate's two triangular solves.
+    It counts no operations of LAPACK's. For `leverage` they are added: d³/3 for the factor of H + δ, and d²
+    for each of a candidate's two triangular solves.
     """
     own = 1 if settings.oracle == "likelihood" else width
 
