@@ -126,6 +126,8 @@ def memory(settings: TrainSettings, abstract: Abstract, devices: int) -> dict[st
         for what, net in readers.items()
     }
 
+    logits = rows * how.tokens * base.config.vocab_size * 4.0
+    likely = {"logits of the oracle, float32": logits} if settings.oracle == "likelihood" else {}
     return {
         "frozen weights": size(base.frozen) / divided,
         **weights,
@@ -133,6 +135,7 @@ def memory(settings: TrainSettings, abstract: Abstract, devices: int) -> dict[st
         "head and its optimiser": size((state.head, state.head_optimiser)),
         "keys and values while generating": size(read) * (rows + 2),
         "logits while generating, float32": rows * base.config.vocab_size * 4.0,
+        **likely,
         "activations kept for the backward pass": by_layers(partial(_activations, settings), settings),
     }
 

@@ -73,6 +73,7 @@ def test_memory(said):
     keys = 2 * LAYERS * PLACES * KV * 2  # of one response
     assert held["keys and values while generating"] == pytest.approx((N + 2) * keys, rel=1e-3)
     assert held["logits while generating, float32"] == 4 * N * V
+    assert held["logits of the oracle, float32"] == 4 * N * T * V
 
 
 def test_penalties_cost_next_to_nothing(said):
