@@ -18,6 +18,7 @@ from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.core.unfinished import put
 from fpo_jax.experiments.llm import adapter, checkpoint
 from fpo_jax.experiments.llm.generation import Sampling, read_prompt, sample
+from fpo_jax.experiments.llm.located import located
 from fpo_jax.experiments.llm.model import Net
 from fpo_jax.experiments.llm.prompts import Tokenizer, pad_to_bucket, read_prompts, say_cut
 from fpo_jax.experiments.llm.settings import AnswerSettings
@@ -42,7 +43,7 @@ def answer(settings: AnswerSettings, out: Path) -> int:
         raise InputError("out", out, "a file in a folder that is there")
     if os.path.lexists(out) and not _are_answers(out):
         raise InputError("out", out, "a free name, or that of earlier answers, which it replaces")
-    folder = Path(settings.model)
+    folder = located(settings.model)
     config = read_config(folder, "model")
     texts = read_prompts(Path(settings.prompts))
     tokenizer = Tokenizer(folder, config, chat=settings.chat)

@@ -7,11 +7,11 @@ import jax
 
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.llm.folders import require_same_size
+from fpo_jax.experiments.llm.located import sizes
 from fpo_jax.experiments.llm.model import KNOWN, parameters
 from fpo_jax.experiments.llm.operations import StepPart, scoring, work
 from fpo_jax.experiments.llm.settings import TrainSettings
 from fpo_jax.experiments.llm.shapes import Abstract, build, head_width, memory, others
-from fpo_jax.experiments.llm.sizes import sizes
 
 
 def plan(settings: TrainSettings, say: Callable[[str], object] = print) -> dict[str, Any]:

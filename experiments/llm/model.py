@@ -71,6 +71,23 @@ KNOWN: dict[str, tuple[str, Config]] = {
         ("3.2-3b", tunix_llama.ModelConfig.llama3p2_3b(), 32.0),
         ("3.1-8b", tunix_llama.ModelConfig.llama3p1_8b(), 8.0),
     )
+} | {
+    "smollm2-135m": (
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        Config(
+            num_layers=30,
+            vocab_size=49152,
+            embed_dim=576,
+            hidden_dim=1536,
+            num_heads=9,
+            head_dim=64,
+            num_kv_heads=3,
+            rope_theta=100_000,
+            norm_eps=1e-5,
+            weight_tying=True,
+            rope=Rope(100_000.0),
+        ),
+    )
 }
 """Sizes by name, and where their weights are published."""
 

@@ -19,12 +19,12 @@ from fpo_jax.experiments.llm.generation import (
     log_likelihood,
     read_prompt,
 )
+from fpo_jax.experiments.llm.located import sizes
 from fpo_jax.experiments.llm.model import Net, parameters
 from fpo_jax.experiments.llm.oracle import likelihood_utility
 from fpo_jax.experiments.llm.scoring import Candidates, Features, scores
 from fpo_jax.experiments.llm.settings import MODES, TrainSettings
 from fpo_jax.experiments.llm.shapes import Abstract, others, surprise_of
-from fpo_jax.experiments.llm.sizes import sizes
 
 
 class StepPart(NamedTuple):

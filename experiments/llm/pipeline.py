@@ -21,11 +21,12 @@ from fpo_jax.experiments.llm.learning import (
     lora_of,
     training_of,
 )
+from fpo_jax.experiments.llm.located import located, sizes
 from fpo_jax.experiments.llm.model import Lora, Net, fresh_adapter
 from fpo_jax.experiments.llm.prompts import Bytes, Prompt, Tokenizer, pad_to_bucket, read_prompts, say_cut
 from fpo_jax.experiments.llm.scoring import Features
 from fpo_jax.experiments.llm.settings import ORACLES, TrainSettings
-from fpo_jax.experiments.llm.sizes import read_config, sizes
+from fpo_jax.experiments.llm.sizes import read_config
 from fpo_jax.experiments.llm.step import (
     Drawing,
     features,
@@ -108,7 +109,8 @@ def prepare(settings: TrainSettings) -> Pipeline:
     Raises:
         InputError: says which file or setting cannot be used, and what to do.
     """
-    folder, texts = Path(settings.model), read_prompts(Path(settings.prompts))
+    texts = read_prompts(Path(settings.prompts))
+    folder = Path(settings.model) if settings.random else located(settings.model)
     config = sizes(settings.model) if settings.random else read_config(folder, "model")
     tokenizer = Bytes() if settings.random else Tokenizer(folder, config, chat=settings.chat)
     prompts = [tokenizer.encode(text, settings.prompt_limit) for text in texts]
@@ -119,7 +121,7 @@ def prepare(settings: TrainSettings) -> Pipeline:
         base = checkpoint.random_weights(config, settings.precision, mesh, named_key(key, "weights"))
     else:
         base = _load(folder, settings, mesh, "model")
-    rewarding = _rewarding(settings, base, mesh, key)
+    rewarding = _rewarding(settings, folder, base, mesh, key)
     say_cut(prompts, settings.prompt_limit)
     if len(prompts) < settings.steps:
         sys.stderr.write(f"{len(prompts)} prompts for {settings.steps} steps: they are read again\n")
@@ -145,12 +147,12 @@ class _Rewarding(NamedTuple):
     oracle_head: jax.Array
 
 
-def _rewarding(settings: TrainSettings, base: Net, mesh: Mesh, key: jax.Array) -> _Rewarding:
+def _rewarding(settings: TrainSettings, folder: Path, base: Net, mesh: Mesh, key: jax.Array) -> _Rewarding:
     """Load and check the reward model and the oracle; draw the head where none is stored, and say so."""
     reward_model, stored = base, None
     for what, other in settings.readers.items():
         if not settings.random:
-            require_same_tokens(Path(other), Path(settings.model), what)
+            require_same_tokens(Path(other), folder, what)
     if settings.reward_model is not None:
         reward_model = _load(Path(settings.reward_model), settings, mesh, "reward_model", base)
         stored = checkpoint.head(Path(settings.reward_model), reward_model.config, "reward_model")

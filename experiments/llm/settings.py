@@ -14,21 +14,24 @@ ORACLES = ("likelihood", "copy")
 """Oracles that need no folder of their own."""
 PARTS = ("answer", "both")
 """What is read or learnt from: the answer alone, or prompt and answer."""
-LLAMA = "folder of a Llama checkpoint in the Hugging Face layout"
+LLAMA = (
+    "folder of a Llama checkpoint in the Hugging Face layout, GGUF file of a Llama, or smollm2-135m, which "
+    "`fpo-jax fetch smollm2-135m` fetches"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Generation(Declared):
     """Settings of whatever answers prompts, in training or after it."""
 
-    model: str = text(REQUIRED, LLAMA, naming="a folder")
+    model: str = text(REQUIRED, LLAMA, naming="a folder, a GGUF file or a name")
     prompts: str = text(REQUIRED, 'JSONL file of prompts, {"prompt": "…"} a line', naming="a file")
     tokens: int = count(32, "most new tokens of a response", low=2)
     least_tokens: int = count(5, "new tokens before a response may end", low=0)
     prompt_limit: int = count(128, "most tokens of a prompt, chat template included; longer ones are cut")
     temperature: float = real(0.8, "of sampling; 0 takes the likeliest token", low=0.0)
     top_p: float = real(0.9, "share of probability that is sampled from", low=1e-6, high=1.0)
-    chat: bool = flag(True, "put prompts into the model's chat template, where it has one")
+    chat: bool = flag(True, "put prompts into the model's chat template; it must have one")
     seed: int = count(
         0, "seed of sampling, and of the adapter and the head of a run", low=0, high=SEED_LIMIT - 1
     )
@@ -48,9 +51,9 @@ class TrainSettings(Generation):
 
     model: str = text(
         REQUIRED,
-        f"{LLAMA}, which is policy, reference and features; with --dry-run and --random also llama-3.2-1b, "
+        f"{LLAMA}: policy, reference and features; with --dry-run and --random also llama-3.2-1b, "
         "llama-3.2-3b or llama-3.1-8b",
-        naming="a folder",
+        naming="a folder, a GGUF file or a name",
     )
     mode: str = choice("rlhf", "by which effective reward the winner is chosen", MODES)
     weight: float = real(10.0, "γ, the weight of the penalty, or κ of the proximal form", low=0.0)

@@ -23,9 +23,9 @@ from fpo_jax.experiments.llm.learning import (
     policy_loss,
     training_of,
 )
+from fpo_jax.experiments.llm.located import sizes
 from fpo_jax.experiments.llm.model import Config, Net, adapter_graph, plain_graph
 from fpo_jax.experiments.llm.settings import ORACLES, TrainSettings
-from fpo_jax.experiments.llm.sizes import sizes
 from fpo_jax.experiments.llm.step import (
     Drawing,
     features,
