@@ -110,7 +110,5 @@ def _downloaded(of: Wheel, folder: Path) -> Path:
     if done.returncode or len(found) != 1:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["no wheel"]
         reason = shortened(visible(said[-1].removeprefix("ERROR: ")), 200)
-        raise InputError(
-            of.package, of.version, f"one that pip can download ({reason}); try again, {by_hand}"
-        )
+        raise InputError(of.package, of.version, f"one that pip can download ({reason}); {by_hand}")
     return found[0]

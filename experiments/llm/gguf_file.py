@@ -190,10 +190,9 @@ def numbers(file: Gguf, name: str, what: str) -> np.ndarray:
     except InputError as error:
         if not isinstance(error.__cause__, NotImplementedError):
             raise
-        allowed = "a type of numbers that is read, such as F32, F16, BF16, Q8_0 or Q4_1"
-        raise InputError(
-            f"{what}: type of {name} in {file.path.name}", tensor.tensor_type.name, allowed
-        ) from error
+        field, kind = f"{what}: type of {name} in {file.path.name}", tensor.tensor_type.name
+        allowed = "one that is read, such as F32, F16, BF16, Q8_0 or Q4_1"
+        raise InputError(field, kind, allowed) from error
     heads = {"attn_q": "attention.head_count", "attn_k": "attention.head_count_kv"}.get(name.split(".")[-2])
     if heads is None:
         return np.ascontiguousarray(found)

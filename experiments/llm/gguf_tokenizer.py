@@ -1,4 +1,4 @@
-"""The tokenizer in the header of a GGUF file, put together again: pairs of bytes, as Llama 3 and SmolLM2 have."""
+"""The tokenizer in the header of a GGUF file: pairs of bytes, as Llama 3 and SmolLM2 have."""
 
 from pathlib import Path
 from typing import Any
