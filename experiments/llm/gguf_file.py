@@ -107,7 +107,9 @@ def config_of(file: Gguf, what: str) -> dict[str, Any]:
     """
     heads, width = _told(file, "attention.head_count"), _told(file, "embedding_length")
     known = isinstance(heads, int) and isinstance(width, int) and heads > 0
-    size = _told(file, "attention.key_length", width // heads if known else None)
+    size = _told(
+        file, "attention.key_length", width // heads if known else _told(file, "rope.dimension_count")
+    )
     for name in ("rope.dimension_count", "attention.value_length"):
         if _told(file, name, size) != size:
             raise InputError(f"{what}: llama.{name} of {file.path.name}", _told(file, name), str(size))

@@ -52,6 +52,7 @@ def header_of(folder):
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in inner["model"]["merges"]]
     return {
         "llama.block_count": 2,
+        "llama.vocab_size": 512,  # of which the tokenizer leaves 12 unused
         "llama.context_length": 2048,
         "llama.embedding_length": 64,
         "llama.feed_forward_length": 160,
