@@ -69,13 +69,13 @@ def whole(path: Path, what: str) -> Iterator[None]:
     """Say in one line what cannot be made of a GGUF file.
 
     Raises:
-        InputError: whatever libraries raise within.
+        InputError: whatever libraries raise within, but what the disk and the user say.
     """
     try:
         yield
-    except (InputError, MemoryError):
+    except (InputError, MemoryError, OSError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except Exception as error:
+    except BaseException as error:  # `tokenizers` has panics, which are no exceptions of Python's
         reason = shortened((str(error).splitlines() or [type(error).__name__])[0], 120)
         allowed = f"a GGUF file that is whole: it is cut short or damaged ({reason}); download it again"
         raise InputError(what, path, allowed) from error
@@ -134,7 +134,9 @@ def config_of(file: Gguf, what: str) -> dict[str, Any]:
 
 
 def _told(file: Gguf, name: str, otherwise: Any = None) -> Any:
-    return file.fields.get(f"llama.{name}", otherwise)
+    """Return what the header says; a number in float32 as the shortest decimal that it stands for, 1e-5."""
+    value = file.fields.get(f"llama.{name}", otherwise)
+    return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
 def _rope(file: Gguf, size: Any, what: str) -> dict[str, Any]:

@@ -18,7 +18,13 @@ TOLD = ["--model", "m", "--prompts", "p"]
 
 
 @pytest.mark.parametrize(
-    "words", [["llm", *TOLD], ["llm", "--dry-run", "--model", "m"], ["answer", *TOLD, "--out", "a"]]
+    "words",
+    [
+        ["llm", *TOLD],
+        ["llm", "--dry-run", "--model", "m"],
+        ["answer", *TOLD, "--out", "a"],
+        ["fetch", "smollm2-135m"],
+    ],
 )
 def test_without_the_extra_one_line_says_how_to_get_it(words, monkeypatch, capsys):
     found = importlib.util.find_spec
