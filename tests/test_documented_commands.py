@@ -25,7 +25,7 @@ WORK = (  # what commands do once their options are understood
     "fpo_jax.experiments.sweeps.execution.run_grid",
     "fpo_jax.experiments.sweeps.execution.sweep_into",
     "fpo_jax.experiments.parity.replay.check",
-    "fpo_jax.experiments.judging.job.of_counts",
+    "fpo_jax.experiments.judging.job.of_elsewhere",
     "fpo_jax.experiments.judging.job.of_files",
     "fpo_jax.experiments.reproduce.job.reproduce",
     "fpo_jax.experiments.cli.new_env.write_template",

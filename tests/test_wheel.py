@@ -134,6 +134,7 @@ COMMANDS = [
     ("bench", "--help"),
     ("llm", "--help"),
     ("answer", "--help"),
+    ("fetch", "--help"),
     ("completion", "bash"),
     ("new-env", "my_env"),
     ("run", "--env", "my_env.py", *TINY),

@@ -48,7 +48,11 @@ MORE = [
 
 def judge_options() -> list[Option]:
     """Return the options of this command: first its settings."""
-    kinds = {"answers": tyro.conf.Positional[tuple[Path, ...]], "template": Path | None}
+    kinds = {
+        "answers": tyro.conf.Positional[tuple[Path, ...]],
+        "template": Path | None,
+        "verdicts": Path | None,
+    }
     with without_jax():
         from fpo_jax.experiments.judging.settings import JudgeSettings, Requests
 
@@ -60,15 +64,16 @@ def judge_command(arguments: Sequence[str]) -> int:
     given = parse(judge_options(), arguments, "judge", description=judge_command.__doc__)
     from fpo_jax.experiments.core.devices import use_device
     from fpo_jax.experiments.judging.counts import remarks, show
-    from fpo_jax.experiments.judging.job import of_counts, of_files
-    from fpo_jax.experiments.judging.settings import JudgeSettings, Requests, settings_of
+    from fpo_jax.experiments.judging.job import of_elsewhere, of_files
+    from fpo_jax.experiments.judging.settings import MADE_ELSEWHERE, JudgeSettings, Requests, settings_of
 
     settings = settings_of(asked_settings(given, JudgeSettings), given)
     requests = Requests.of(asked_settings(given, Requests))
     use_device(given.device or (None if settings.scorer else "cpu"))  # a GPU is left to the endpoint's server
     command = [PROGRAM, "judge", *(word for word in arguments if word != "--resume")]
     try:
-        make = of_counts if settings.counts else partial(of_files, requests=requests)
+        tested = any(getattr(settings, name) for name in MADE_ELSEWHERE)
+        make = of_elsewhere if tested else partial(of_files, requests=requests)
         report: dict[str, Any] = make(settings, given, shlex.join(command))
     except KeyboardInterrupt:
         from fpo_jax.experiments.core.unfinished import Unfinished

@@ -14,6 +14,7 @@ from fpo_jax.experiments.cli.bench import bench_command
 from fpo_jax.experiments.cli.completion import completion_command
 from fpo_jax.experiments.cli.decompose import decompose_command
 from fpo_jax.experiments.cli.equilibria import equilibria_command
+from fpo_jax.experiments.cli.fetch import fetch_command
 from fpo_jax.experiments.cli.judge import judge_command
 from fpo_jax.experiments.cli.listing import list_command
 from fpo_jax.experiments.cli.llm import answer_command, llm_command
@@ -39,6 +40,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "bench": bench_command,
     "llm": llm_command,
     "answer": answer_command,
+    "fetch": fetch_command,
     "new-env": new_env_command,
     "completion": completion_command,
 }

@@ -120,6 +120,9 @@ def remarks(report: Mapping[str, Any]) -> list[str]:
         chance = "" if p is None else f" (p = {probability(p)}, two-sided)"
         lines.append(f"the answer that stood first was preferred in {first} of {decided} decisions{chance}")
     for row in report["comparisons"]:
-        if row["errors"]:
+        if "identical" in row:
+            pairs = row["wins"] + row["losses"] + row["ties"] + row["errors"]
+            lines.append(f"{row['label']}: {row['identical']} of {pairs} pairs of answers are identical")
+        if row["errors"] and "verdicts_sha256" not in report:  # nobody is there to be asked
             lines.append(f"{row['errors']} pairs could not be judged: ask again with --resume")
     return lines

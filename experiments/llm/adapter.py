@@ -53,7 +53,7 @@ def save(folder: Path, adapter: PyTree, config: Config, lora: Lora, base: str) -
         "base_model_name_or_path": base,
         "r": lora.rank,
         "lora_alpha": lora.alpha,
-        "lora_dropout": 0.0,
+        "lora_dropout": lora.dropout,
         "target_modules": list(lora.modules),
         "bias": "none",
         "fan_in_fan_out": False,

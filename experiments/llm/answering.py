@@ -18,6 +18,7 @@ from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.core.unfinished import put
 from fpo_jax.experiments.llm import adapter, checkpoint
 from fpo_jax.experiments.llm.generation import Sampling, read_prompt, sample
+from fpo_jax.experiments.llm.located import located
 from fpo_jax.experiments.llm.model import Net
 from fpo_jax.experiments.llm.prompts import Tokenizer, pad_to_bucket, read_prompts, say_cut
 from fpo_jax.experiments.llm.settings import AnswerSettings
@@ -42,7 +43,7 @@ def answer(settings: AnswerSettings, out: Path) -> int:
         raise InputError("out", out, "a file in a folder that is there")
     if os.path.lexists(out) and not _are_answers(out):
         raise InputError("out", out, "a free name, or that of earlier answers, which it replaces")
-    folder = Path(settings.model)
+    folder = located(settings.model)
     config = read_config(folder, "model")
     texts = read_prompts(Path(settings.prompts))
     tokenizer = Tokenizer(folder, config, chat=settings.chat)
@@ -53,7 +54,9 @@ def answer(settings: AnswerSettings, out: Path) -> int:
         if loaded is not None:
             net = net.adapted(*loaded)
         say_cut(prompts, settings.prompt_limit)
-        how = Sampling(settings.tokens, tokenizer.ends, settings.temperature, settings.top_p)
+        how = Sampling(
+            settings.tokens, tokenizer.ends, settings.temperature, settings.top_p, settings.least_tokens
+        )
         key, lines = jax.random.key(settings.seed), []
         for number, prompt in enumerate(tqdm(prompts, unit="prompt", file=sys.stderr)):
             row = pad_to_bucket(prompt.tokens, settings.prompt_limit)

@@ -6,11 +6,13 @@ from typing import Any
 import jax
 
 from fpo_jax.experiments.core.settings import in_precision
+from fpo_jax.experiments.llm.fetching import WHEELS
 from fpo_jax.experiments.llm.folders import require_same_size
+from fpo_jax.experiments.llm.located import sizes
 from fpo_jax.experiments.llm.model import KNOWN, parameters
+from fpo_jax.experiments.llm.operations import StepPart, scoring, work
 from fpo_jax.experiments.llm.settings import TrainSettings
-from fpo_jax.experiments.llm.shapes import Abstract, StepPart, build, memory, others, scoring, work
-from fpo_jax.experiments.llm.sizes import sizes
+from fpo_jax.experiments.llm.shapes import Abstract, build, head_width, memory, others
 
 
 def plan(settings: TrainSettings, say: Callable[[str], object] = print) -> dict[str, Any]:
@@ -27,14 +29,15 @@ def plan(settings: TrainSettings, say: Callable[[str], object] = print) -> dict[
         abstract = Abstract.of(settings)
         build(settings, abstract)
         devices = settings.devices or len(jax.devices())
-        parts, scored = work(settings), scoring(settings, rewards.embed_dim)
+        width = head_width(settings, rewards.embed_dim)
+        parts, scored = work(settings), scoring(settings, width)
         bytes_for = memory(settings, abstract, devices)
     total = sum(part.operations for part in parts)
     report = {
         "model": settings.model,
         "parameters": parameters(abstract.base.frozen),
         "adapter_parameters": parameters(abstract.policy.adapter),
-        "head_parameters": rewards.embed_dim,
+        "head_parameters": width,
         "devices": devices,
         "bytes_per_device": bytes_for,
         "operations": [part._asdict() for part in parts],
@@ -73,15 +76,23 @@ def _lines(settings: TrainSettings, report: dict[str, Any], parts: list[StepPart
     for mode, share in report["overhead_of_modes"].items():
         count = report["operations_of_scores"][mode] - report["operations_of_scores"]["rlhf"]
         lines += [f"  {mode:10s} {count:12,.0f} operations, {share:.1e} of a step"]
-    if settings.model in KNOWN:
-        place = KNOWN[settings.model][0]
-        lines += [
-            "",
-            f"To run it, download {place} from Hugging Face, once its licence is accepted there:",
-            f"    hf auth login; hf download {place} --exclude 'original/*' --local-dir ./{settings.model}",
-            f"    fpo-jax llm --model ./{settings.model} --prompts prompts.jsonl --out my_run",
-        ]
-    return lines
+    return [*lines, *_how_to_run(settings.model)]
+
+
+def _how_to_run(model: str) -> list[str]:
+    """Say how a model is had that is known by its name."""
+    if model in WHEELS:
+        run = f"    fpo-jax llm --model {model} --prompts prompts.jsonl --out my_run"
+        return ["", "To run it:", f"    fpo-jax fetch {model}", run]
+    if model not in KNOWN:
+        return []
+    place = KNOWN[model][0]
+    return [
+        "",
+        f"To run it, download {place} from Hugging Face, once its licence is accepted there:",
+        f"    hf auth login; hf download {place} --exclude 'original/*' --local-dir ./{model}",
+        f"    fpo-jax llm --model ./{model} --prompts prompts.jsonl --out my_run",
+    ]
 
 
 def _line(name: str, parts: list[StepPart]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from tokenizers import Tokenizer as Vocabulary
 
 from fpo_jax.errors import InputError
+from fpo_jax.experiments.llm.located import located
 from fpo_jax.experiments.llm.model import Config
 from fpo_jax.experiments.llm.model_folder import digest, has, tokenizer_view
 from fpo_jax.experiments.llm.prompts import file_digest, read_prompts, readable
@@ -14,10 +15,11 @@ from fpo_jax.experiments.llm.settings import TrainSettings
 
 def description(settings: TrainSettings) -> dict[str, Any]:
     """Return what a run's results rest on: its settings, and what its files hold."""
-    folders = {name: getattr(settings, name) for name in ("model", "reward_model", "oracle")}
-    asked = {path: what for what, path in folders.items() if path is not None}  # one folder may be several
+    model = settings.model if settings.random else str(located(settings.model))
+    folders = {"model": model, **settings.readers}
+    asked = {path: what for what, path in folders.items()}  # one folder may be several
     digests = {path: digest(Path(path), what) for path, what in asked.items()}
-    held = {f"{name}_sha256": digests[path] for name, path in folders.items() if path is not None}
+    held = {f"{name}_sha256": digests[path] for name, path in folders.items()}
     prompts = Path(settings.prompts)
     read_prompts(prompts)
     return settings.as_dict() | {"prompts_sha256": file_digest(prompts)} | held

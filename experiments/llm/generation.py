@@ -18,7 +18,8 @@ from fpo_jax.types import Key, Scalar
 Spread = Callable[[Any], Any]
 
 
-def _as_it_is(tree: Any) -> Any:
+def as_it_is(tree: Any) -> Any:
+    """Return arrays where they are: on one device."""
     return tree
 
 
@@ -30,12 +31,14 @@ class Sampling(NamedTuple):
         ends: tokens that end one.
         temperature: of the softmax; 0 takes the likeliest token.
         top_p: draws are from the likeliest tokens that hold this share of probability.
+        least: no token ends a response before it has so many.
     """
 
     tokens: int
     ends: tuple[int, ...]
     temperature: float = 1.0
     top_p: float = 1.0
+    least: int = 0
 
 
 class Samples(NamedTuple):
@@ -43,7 +46,8 @@ class Samples(NamedTuple):
 
     Attributes:
         tokens: [n, t], 0 behind the end.
-        log_probability: [n] Σ log π over their tokens, at temperature 1 and without top_p.
+        log_probability: [n] Σ log π over their tokens, π as it is: at temperature 1, without top_p, and where
+            any token may end a response.
     """
 
     tokens: Int[Array, "n t"]
@@ -55,16 +59,21 @@ class Read:
     """A prompt that a model has read.
 
     Attributes:
-        hidden: [1, d] at its last token.
+        states: [1, p, d] hidden states of its tokens, padding included.
         cache: its keys and values, with room behind.
         length: number of its tokens.
         size: number of places that it takes, padding included.
     """
 
-    hidden: Float[Array, "1 d"]
+    states: Float[Array, "1 p d"]
     cache: Cache
     length: Scalar
     size: int = struct.field(pytree_node=False)
+
+    @property
+    def hidden(self) -> Float[Array, "1 d"]:
+        """The hidden state at its last token."""
+        return self.states[:, self.length - 1]
 
     def copies(self, rows: int) -> Cache:
         """Return the cache once for each of so many responses."""
@@ -79,7 +88,7 @@ def read_prompt(net: Net, prompt: Int[Array, " p"], length: Scalar, room: int) -
     cache = empty_cache(net.config, 1, size + room, net.dtype)
     hidden, filled = net.module()(prompt[None], jnp.arange(size)[None], cache, mask[None])
     assert filled is not None
-    return Read(hidden[:, length - 1], filled, length, size)
+    return Read(hidden, filled, length, size)
 
 
 def extend(
@@ -99,7 +108,7 @@ def extend(
     return hidden, cache_after
 
 
-def sample(net: Net, read: Read, key: Key, rows: int, how: Sampling, spread: Spread = _as_it_is) -> Samples:
+def sample(net: Net, read: Read, key: Key, rows: int, how: Sampling, spread: Spread = as_it_is) -> Samples:
     """Draw responses to a prompt that the model has read.
 
     Args:
@@ -115,7 +124,8 @@ def sample(net: Net, read: Read, key: Key, rows: int, how: Sampling, spread: Spr
 
     def choose(logits: Float[Array, "n v"], step: Scalar | int, done: Bool[Array, " n"]) -> Any:
         at = jax.vmap(lambda one: jax.random.fold_in(one, step))(keys)
-        token = jax.vmap(lambda one, row: _choose(one, row, how))(at, logits)
+        allowed = jnp.where(step < how.least, _without(logits, how.ends), logits) if how.least else logits
+        token = jax.vmap(lambda one, row: _choose(one, row, how))(at, allowed)
         log_probability = jnp.take_along_axis(jax.nn.log_softmax(logits), token[:, None], axis=1)[:, 0]
         token = jnp.where(done, 0, token)
         ended = done | jnp.isin(token, jnp.array(how.ends, jnp.int32)) if how.ends else done
@@ -133,6 +143,11 @@ def sample(net: Net, read: Read, key: Key, rows: int, how: Sampling, spread: Spr
     start = spread((read.copies(rows), first, total, done))
     (_, _, total, _), rest = jax.lax.scan(step, start, jnp.arange(1, how.tokens))
     return Samples(jnp.concatenate([first[None], rest]).T, total)
+
+
+def _without(logits: Float[Array, "n v"], tokens: tuple[int, ...]) -> Float[Array, "n v"]:
+    """Return logits under which these tokens are not drawn."""
+    return logits.at[:, list(tokens)].set(-jnp.inf) if tokens else logits
 
 
 def _choose(key: Key, logits: Float[Array, " v"], how: Sampling) -> Int[Array, ""]:
@@ -157,7 +172,7 @@ def within_response(tokens: Int[Array, "n t"], ends: tuple[int, ...]) -> Bool[Ar
 
 
 def following(
-    net: Net, read: Read, tokens: Int[Array, "n t"], spread: Spread = _as_it_is
+    net: Net, read: Read, tokens: Int[Array, "n t"], spread: Spread = as_it_is
 ) -> Float[Array, "n t_1 d"]:
     """Return hidden states from the last token of a prompt to that of each response."""
     rows = tokens.shape[0]
@@ -168,7 +183,7 @@ def following(
 
 
 def last_hidden(
-    net: Net, read: Read, tokens: Int[Array, "n t"], ends: tuple[int, ...], spread: Spread = _as_it_is
+    net: Net, read: Read, tokens: Int[Array, "n t"], ends: tuple[int, ...], spread: Spread = as_it_is
 ) -> Float[Array, "n d"]:
     """Return the final hidden state at the last token of each response, in float32: what a head scores."""
     hidden = following(net, read, tokens, spread)
@@ -176,12 +191,44 @@ def last_hidden(
     return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0].astype(jnp.float32)
 
 
+def last_hidden_alone(
+    net: Net,
+    begins: tuple[int, ...],
+    tokens: Int[Array, "n t"],
+    ends: tuple[int, ...],
+    spread: Spread = as_it_is,
+) -> Float[Array, "n d"]:
+    """Return `last_hidden` of responses that are read without any prompt, behind what begins every text."""
+    rows, before = tokens.shape[0], len(begins)
+    begin = jnp.broadcast_to(jnp.array(begins, tokens.dtype), (rows, before))
+    text = spread(jnp.concatenate([begin, tokens], axis=1))
+    places = jnp.arange(text.shape[1])
+    mask = jnp.broadcast_to(places[None, :] <= places[:, None], (rows, len(places), len(places)))
+    hidden, _ = net.module()(text, jnp.broadcast_to(places, text.shape), None, mask)
+    last = before + jnp.sum(within_response(tokens, ends), axis=1) - 1
+    return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0].astype(jnp.float32)
+
+
 def log_likelihood(
-    net: Net, read: Read, tokens: Int[Array, "n t"], ends: tuple[int, ...]
+    net: Net, read: Read, tokens: Int[Array, "n t"], ends: tuple[int, ...], spread: Spread = as_it_is
 ) -> tuple[Float[Array, " n"], Int[Array, " n"]]:
     """Return Σ log π over the tokens of each response, and how many they are."""
-    hidden = following(net, read, tokens)
-    log_p = jax.nn.log_softmax(net.module().logits(hidden[:, :-1]))
-    each = jnp.take_along_axis(log_p, tokens[:, :, None], axis=2)[:, :, 0]
+    hidden = following(net, read, tokens, spread)
+    each = _log_probabilities(net, hidden[:, :-1], tokens)
     belongs = within_response(tokens, ends)
     return jnp.sum(jnp.where(belongs, each, 0.0), axis=1), jnp.sum(belongs, axis=1)
+
+
+def prompt_log_likelihood(net: Net, read: Read, prompt: Int[Array, " p"]) -> tuple[Scalar, Scalar]:
+    """Return Σ log π over the tokens of a prompt but its first, and how many they are."""
+    each = _log_probabilities(net, read.states[:, :-1], prompt[None, 1:])[0]
+    belongs = jnp.arange(1, len(prompt)) < read.length
+    return jnp.sum(jnp.where(belongs, each, 0.0)), read.length - 1
+
+
+def _log_probabilities(
+    net: Net, hidden: Float[Array, "n t d"], tokens: Int[Array, "n t"]
+) -> Float[Array, "n t"]:
+    """Return log π of each token, given the hidden state at the token before it."""
+    log_p = jax.nn.log_softmax(net.module().logits(hidden))
+    return jnp.take_along_axis(log_p, tokens[:, :, None], axis=2)[:, :, 0]

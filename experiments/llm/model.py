@@ -71,6 +71,23 @@ KNOWN: dict[str, tuple[str, Config]] = {
         ("3.2-3b", tunix_llama.ModelConfig.llama3p2_3b(), 32.0),
         ("3.1-8b", tunix_llama.ModelConfig.llama3p1_8b(), 8.0),
     )
+} | {
+    "smollm2-135m": (
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        Config(
+            num_layers=30,
+            vocab_size=49152,
+            embed_dim=576,
+            hidden_dim=1536,
+            num_heads=9,
+            head_dim=64,
+            num_kv_heads=3,
+            rope_theta=100_000,
+            norm_eps=1e-5,
+            weight_tying=True,
+            rope=Rope(100_000.0),
+        ),
+    )
 }
 """Sizes by name, and where their weights are published."""
 
@@ -133,6 +150,7 @@ class Net:
     config: Config = struct.field(pytree_node=False)
     frozen: PyTree
     adapter: PyTree = None
+    dropout_key: Any = None  # of one pass with dropout; None: there is none
 
     @property
     def dtype(self) -> Any:
@@ -144,21 +162,33 @@ class Net:
         if self.adapter is None:
             return nnx.merge(self.graph, self.frozen)
         cast = jax.tree.map(lambda leaf: leaf.astype(self.dtype), self.adapter)
-        return nnx.merge(self.graph, cast, self.frozen)
+        module = nnx.merge(self.graph, cast, self.frozen)
+        if self.dropout_key is not None:
+            module.set_attributes(qwix_rngs=nnx.Rngs(dropout=self.dropout_key), raise_if_not_found=False)
+        return module
 
     def adapted(self, adapter: PyTree, lora: "Lora") -> "Net":
         """Return the same model with an adapter."""
         graph, _ = adapter_graph(self.config, lora)
         return Net(graph, self.config, self.frozen, adapter)
 
+    def dropping(self, lora: "Lora", key: Key) -> "Net":
+        """Return the same model with its adapter's dropout on, for one pass: it draws by this key."""
+        graph, _ = adapter_graph(self.config, lora, lora.dropout)
+        return Net(graph, self.config, self.frozen, self.adapter, key)
+
 
 @dataclasses.dataclass(frozen=True)
 class Lora:
-    """Low-rank adapters: W + (alpha / rank) · A B on some projections of every layer."""
+    """Low-rank adapters: W + (alpha / rank) · A B on some projections of every layer.
+
+    `dropout` is the share of A's input that is dropped where `Net.dropping` asks for it, and nowhere else.
+    """
 
     rank: int = 16
     alpha: float = 32.0
-    modules: tuple[str, ...] = ("q_proj", "v_proj")
+    modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    dropout: float = 0.0
 
 
 def empty_cache(config: Config, rows: int, size: int, dtype: Any) -> Cache:
@@ -180,16 +210,16 @@ def plain_graph(config: Config) -> tuple[Any, PyTree]:
 
 
 @functools.lru_cache
-def adapter_graph(config: Config, lora: Lora) -> tuple[Any, PyTree]:
+def adapter_graph(config: Config, lora: Lora, dropout: float = 0.0) -> tuple[Any, PyTree]:
     """Return how a model with adapters is put together, and the shapes of the adapters."""
     path = f".*({'|'.join(map(re.escape, lora.modules))})"
 
     def make() -> Llama:
         model = Llama(config, rngs=nnx.Rngs(params=0))
-        provider = qwix.LoraProvider(module_path=path, rank=lora.rank, alpha=lora.alpha)
+        provider = qwix.LoraProvider(module_path=path, rank=lora.rank, alpha=lora.alpha, dropout=dropout)
         one, mask = jnp.zeros((1, 1), jnp.int32), jnp.ones((1, 1, 1), bool)
         return qwix.apply_lora_to_model(
-            model, provider, one, one, None, mask, rngs=nnx.Rngs(params=0), methods=("__call__",)
+            model, provider, one, one, None, mask, rngs=nnx.Rngs(0), methods=("__call__",)
         )
 
     split: Any = nnx.split(nnx.eval_shape(make), nnx.LoRAParam, ...)

@@ -10,24 +10,29 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from fpo_jax.errors import InputError
+from fpo_jax.errors import InputError, shortened
 from fpo_jax.experiments.llm import checkpoint
 from fpo_jax.experiments.llm.folders import require_same_size, require_same_tokens
 from fpo_jax.experiments.llm.generation import Sampling
-from fpo_jax.experiments.llm.model import Lora, Net, fresh_adapter
-from fpo_jax.experiments.llm.prompts import Bytes, Prompt, Tokenizer, pad_to_bucket, read_prompts, say_cut
-from fpo_jax.experiments.llm.settings import TrainSettings
-from fpo_jax.experiments.llm.sizes import read_config, sizes
-from fpo_jax.experiments.llm.step import (
-    Drawing,
+from fpo_jax.experiments.llm.learning import (
     Training,
     TrainState,
+    initial_state,
+    lora_of,
+    training_of,
+)
+from fpo_jax.experiments.llm.located import located, sizes
+from fpo_jax.experiments.llm.model import Lora, Net, fresh_adapter
+from fpo_jax.experiments.llm.prompts import Bytes, Prompt, Tokenizer, pad_to_bucket, read_prompts, say_cut
+from fpo_jax.experiments.llm.scoring import Features
+from fpo_jax.experiments.llm.settings import ORACLES, TrainSettings
+from fpo_jax.experiments.llm.sizes import read_config
+from fpo_jax.experiments.llm.step import (
+    Drawing,
     features,
     generate,
-    initial_state,
     mesh_over,
     step_key,
-    training_of,
     update,
 )
 from fpo_jax.numerics.keys import named_key
@@ -41,7 +46,7 @@ class Pipeline(NamedTuple):
         drawing, training: what programs depend on.
         base: the reference model, whose weights the policy shares.
         reward_model, oracle: frozen backbones; often the base itself.
-        oracle_head: φ*.
+        oracle_head: φ*; 1 where the oracle is the likelihood.
         lora: the adapter's shape.
         tokenizer: that of the model.
         prompts: in the order of the file.
@@ -73,12 +78,29 @@ class Pipeline(NamedTuple):
         after, metrics = update(
             self.training, policy, state, self.oracle_head, row, length, generated, both_features, weight, key
         )
+        self._require_utilities(both_features, generated.candidates, number)
         written = {name: np.asarray(value) for name, value in metrics.items()}
         tokens = np.asarray(generated.candidates)[int(written["winner"])]
         return after, written | {
             "winner_tokens": tokens,
             "reference_tokens": np.asarray(generated.reference)[0],
         }
+
+    def _require_utilities(
+        self, both_features: tuple[Features, Features], candidates: jax.Array, number: int
+    ) -> None:
+        """Raise an InputError where the oracle gives a response no number; say which."""
+        drawn, other = (np.asarray(of.oracle @ self.oracle_head) for of in both_features)
+        utilities = np.append(drawn, other)
+        strange = np.flatnonzero(~np.isfinite(utilities))
+        if len(strange):
+            index = int(strange[0])
+            said = "the reference response"
+            if index < len(drawn):
+                text = self.tokenizer.response(np.asarray(candidates)[index])
+                said = f"the answer {shortened(repr(text), 60)}" if text.strip() else "an empty answer"
+            allowed = f"one that gives every answer a number: {said} gets {utilities[index]} at step {number}"
+            raise InputError("oracle", self.settings.oracle, allowed)
 
 
 def prepare(settings: TrainSettings) -> Pipeline:
@@ -87,7 +109,8 @@ def prepare(settings: TrainSettings) -> Pipeline:
     Raises:
         InputError: says which file or setting cannot be used, and what to do.
     """
-    folder, texts = Path(settings.model), read_prompts(Path(settings.prompts))
+    texts = read_prompts(Path(settings.prompts))
+    folder = Path(settings.model) if settings.random else located(settings.model)
     config = sizes(settings.model) if settings.random else read_config(folder, "model")
     tokenizer = Bytes() if settings.random else Tokenizer(folder, config, chat=settings.chat)
     prompts = [tokenizer.encode(text, settings.prompt_limit) for text in texts]
@@ -98,46 +121,58 @@ def prepare(settings: TrainSettings) -> Pipeline:
         base = checkpoint.random_weights(config, settings.precision, mesh, named_key(key, "weights"))
     else:
         base = _load(folder, settings, mesh, "model")
+    rewarding = _rewarding(settings, folder, base, mesh, key)
+    say_cut(prompts, settings.prompt_limit)
+    if len(prompts) < settings.steps:
+        sys.stderr.write(f"{len(prompts)} prompts for {settings.steps} steps: they are read again\n")
+    how = Sampling(
+        settings.tokens, tokenizer.ends, settings.temperature, settings.top_p, settings.least_tokens
+    )
+    lora = lora_of(settings)
+    who = settings.oracle if settings.oracle in ORACLES else "folder"
+    drawing = Drawing(settings.candidates, how, mesh, who, settings.reward_reads, tokenizer.begins)
+    training = training_of(settings, how)
+    start = initial_state(training, fresh_adapter(config, lora, named_key(key, "adapter")), rewarding.head)
+    placed = jax.device_put((start, rewarding.oracle_head), NamedSharding(mesh, PartitionSpec()))
+    models = (base, rewarding.reward_model, rewarding.oracle)
+    return Pipeline(settings, drawing, training, *models, placed[1], lora, tokenizer, prompts, placed[0])
+
+
+class _Rewarding(NamedTuple):
+    """Who rewards, and by which heads."""
+
+    reward_model: Net
+    head: jax.Array
+    oracle: Net
+    oracle_head: jax.Array
+
+
+def _rewarding(settings: TrainSettings, folder: Path, base: Net, mesh: Mesh, key: jax.Array) -> _Rewarding:
+    """Load and check the reward model and the oracle; draw the head where none is stored, and say so."""
     reward_model, stored = base, None
-    for what in ("reward_model", "oracle"):
-        other = getattr(settings, what)
-        if other is not None and not settings.random:
+    for what, other in settings.readers.items():
+        if not settings.random:
             require_same_tokens(Path(other), folder, what)
     if settings.reward_model is not None:
         reward_model = _load(Path(settings.reward_model), settings, mesh, "reward_model", base)
         stored = checkpoint.head(Path(settings.reward_model), reward_model.config, "reward_model")
     width = reward_model.config.embed_dim
-    head = _joined(stored) if stored is not None else _drawn_head(named_key(key, "head"), width)
-    oracle, oracle_head = reward_model, head
-    if settings.oracle is not None:
+    if stored is not None:
+        head = _joined(stored)
+    else:
+        head = _drawn_head(named_key(key, "head"), width, settings.head_bias)
+    if settings.oracle == "likelihood":
+        oracle, oracle_head = base, jnp.ones(1)
+    elif settings.oracle == "copy":
+        oracle, oracle_head = reward_model, head
+    else:
         oracle = _load(Path(settings.oracle), settings, mesh, "oracle", base)
         oracle_head = _head(Path(settings.oracle), oracle, "oracle")
-    if settings.new_head:
-        head = _drawn_head(named_key(key, "new head"), len(head))
-    say_cut(prompts, settings.prompt_limit)
-    if len(prompts) < settings.steps:
-        sys.stderr.write(f"{len(prompts)} prompts for {settings.steps} steps: they are read again\n")
     if stored is None:
         sys.stderr.write(f"the reward model has no {checkpoint.SCORE}: its head is drawn from the seed\n")
-    how = Sampling(settings.tokens, tokenizer.ends, settings.temperature, settings.top_p)
-    lora = Lora(settings.lora_rank, settings.lora_alpha, settings.lora_modules)
-    drawing = Drawing(settings.candidates, how, mesh, same_backbone=settings.oracle is None)
-    training = training_of(settings, how)
-    start = initial_state(training, fresh_adapter(config, lora, named_key(key, "adapter")), head)
-    start, oracle_head = jax.device_put((start, oracle_head), NamedSharding(mesh, PartitionSpec()))
-    return Pipeline(
-        settings,
-        drawing,
-        training,
-        base,
-        reward_model,
-        oracle,
-        oracle_head,
-        lora,
-        tokenizer,
-        prompts,
-        start,
-    )
+    if settings.new_head:
+        head = _drawn_head(named_key(key, "new head"), width, len(head) > width)
+    return _Rewarding(reward_model, head, oracle, oracle_head)
 
 
 def _mesh(settings: TrainSettings) -> Mesh:
@@ -159,9 +194,10 @@ def _load(folder: Path, settings: TrainSettings, mesh: Mesh, what: str, beside: 
     return checkpoint.load(folder, settings.precision, mesh, not divided, what, trunk_only=beside is not None)
 
 
-def _drawn_head(key: jax.Array, width: int) -> jax.Array:
-    """Draw a head for d features, φ ~ N(0, 1/d)."""
-    return jax.random.normal(key, (width,), jnp.float32) / jnp.sqrt(jnp.float32(width))
+def _drawn_head(key: jax.Array, width: int, bias: bool) -> jax.Array:
+    """Draw a head for d features, φ ~ N(0, 1/d), with a bias of 0 behind it if it is to have one."""
+    drawn = jax.random.normal(key, (width,), jnp.float32) / jnp.sqrt(jnp.float32(width))
+    return jnp.pad(drawn, (0, int(bias)))
 
 
 def _head(folder: Path, net: Net, what: str) -> jax.Array:

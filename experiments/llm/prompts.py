@@ -44,9 +44,12 @@ class Prompt(NamedTuple):
 
 
 class Tokenizer:
-    """The tokenizer of a checkpoint, and what ends a response."""
+    """The tokenizer of a checkpoint, what it puts before every text, and what ends a response.
 
-    def __init__(self, folder: Path, config: Config, chat: bool = True, what: str = "model"):
+    `chat` says whether prompts stand in its chat template: True, False, or None, where it has one.
+    """
+
+    def __init__(self, folder: Path, config: Config, chat: bool | None = None, what: str = "model"):
         if not any(has(folder, name, what) for name in ("tokenizer.json", "tokenizer.model")):
             raise InputError(what, folder, "a folder with a tokenizer: it has no tokenizer.json")
         with readable(folder, what), tokenizer_view(folder, what) as view:
@@ -66,7 +69,13 @@ class Tokenizer:
                 f"one whose tokenizer starts with token {stored['bos_token_id']}, as its config.json says"
             )
             raise InputError(what, folder, f"{allowed}, and not {self.inner.bos_token_id}")
-        self.chat = chat and self.inner.chat_template is not None
+        if chat and self.inner.chat_template is None:
+            allowed = "one whose tokenizer has a chat template; --chat False takes prompts as they are"
+            raise InputError(what, folder, allowed)
+        self.chat = chat is not False and self.inner.chat_template is not None
+        with readable(folder, what):
+            begin = self.inner.bos_token_id
+            self.begins = tuple(token for token in self.inner("")["input_ids"] if token == begin)
         self.ends = read_ends(folder, stored, self.inner.eos_token_id, rows, what)
 
     def render(self, text: str) -> list[int]:
@@ -110,6 +119,7 @@ class Bytes:
     """Text byte by byte, for models whose weights are drawn and mean nothing."""
 
     ends: tuple[int, ...] = ()
+    begins: tuple[int, ...] = ()
 
     def encode(self, text: str, limit: int) -> Prompt:
         """Return a prompt of at most `limit` bytes."""

@@ -14,9 +14,11 @@ from jaxtyping import Array, Float
 
 from fpo_jax.feedback import Comparison, Preferences
 from fpo_jax.followers import Gradient
+from fpo_jax.numerics.linear_solve import cholesky
 from fpo_jax.objectives.best_of_n import SCORES
 from fpo_jax.objectives.effective_reward import effective_rewards
-from fpo_jax.types import Game, Key, Phi, Response, Responses, RewardModel, Scalar, Theta
+from fpo_jax.objectives.leverage import Leverage
+from fpo_jax.types import Game, Key, Objective, Phi, Response, Responses, RewardModel, Scalar, Theta
 
 FEEDBACK = Preferences(opponent="reference", annotator_temperature=1.0)
 """What the head is trained on: p* = σ(r*(z) − r*(z_ref)), a soft label by the oracle's reward r*."""
@@ -85,9 +87,52 @@ class Candidates(Game):
         return jnp.max(jax.vmap(self.utility)(self.drawn))
 
 
-def scores(game: Candidates, phi: Phi, mode: str, weight: Scalar | float) -> Float[Array, " n"]:
-    """Return the effective reward of every candidate: r, or r less weight times the mode's penalty."""
-    objective, follower = SCORES["reward" if mode == "rlhf" else mode](weight), Gradient(feedback=FEEDBACK)
+class Curvature(NamedTuple):
+    """H = (1/k) Σ p_φ (1 − p_φ) ∇m ∇mᵀ over the k pairs that the head has been trained on.
+
+    Each pair counts with the head that it met, so that one sum suffices (ours).
+
+    Attributes:
+        total: [d, d] k H.
+        pairs: k.
+    """
+
+    total: Float[Array, "d d"]
+    pairs: Scalar
+
+    @classmethod
+    def none(cls, width: int) -> "Curvature":
+        """Return the curvature of a head that has seen nothing."""
+        return cls(jnp.zeros((width, width)), jnp.zeros(()))
+
+    def after(self, game: Candidates, phi: Phi, item: Comparison) -> "Curvature":
+        """Return the curvature with one pair more."""
+        margin, slope = jax.value_and_grad(lambda phi: FEEDBACK.margin(cast(Game, game), phi, item))(phi)
+        bend = jax.nn.sigmoid(margin) * jax.nn.sigmoid(-margin)
+        return Curvature(self.total + bend * jnp.outer(slope, slope), self.pairs + 1.0)
+
+    def factored(self, damping: float) -> Float[Array, "d d"]:
+        """Return L with H + δ = L Lᵀ; NaN where that is singular."""
+        mean = self.total / jnp.maximum(self.pairs, 1.0)
+        return cholesky(mean + damping * jnp.eye(len(mean), dtype=mean.dtype))
+
+
+def scores(
+    game: Candidates,
+    phi: Phi,
+    mode: str,
+    weight: Scalar | float,
+    factor: Float[Array, "d d"] | None = None,
+) -> Float[Array, " n"]:
+    """Return the effective reward of every candidate: r, or r less weight times the mode's penalty.
+
+    `leverage` takes r − weight · gᵀ (H + δ)⁻¹ ∇m, by the `factor` of H + δ.
+    """
+    follower = Gradient(feedback=FEEDBACK)
+    if mode == "leverage":
+        objective: Objective = Leverage(weight=cast(float, weight), factor=factor)
+    else:
+        objective = SCORES["reward" if mode == "rlhf" else mode](weight)
     key = jax.random.key(0)  # nothing is drawn
     return effective_rewards(objective, cast(Game, game), follower, (), RewardModel(phi), key)
 

@@ -3,32 +3,46 @@
 import dataclasses
 
 from fpo_jax.engine.initial import SEED_LIMIT
+from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.declared import Declared, option
 from fpo_jax.hyperparameters import REQUIRED, choice, count, flag, real, several, text
 
-MODES = ("rlhf", "practical", "relaxed", "proximal")
+MODES = ("rlhf", "practical", "relaxed", "proximal", "leverage")
 LORA_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """Projections of a layer that can be adapted."""
-LLAMA = "folder of a Llama checkpoint in the Hugging Face layout"
+ORACLES = ("likelihood", "copy")
+"""Oracles that need no folder of their own."""
+PARTS = ("answer", "both")
+"""What is read or learnt from: the answer alone, or prompt and answer."""
+LLAMA = (
+    "folder of a Llama checkpoint in the Hugging Face layout, GGUF file of a Llama, or smollm2-135m, which "
+    "`fpo-jax fetch smollm2-135m` fetches"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Generation(Declared):
     """Settings of whatever answers prompts, in training or after it."""
 
-    model: str = text(REQUIRED, LLAMA, naming="a folder")
+    model: str = text(REQUIRED, LLAMA, naming="a folder, a GGUF file or a name")
     prompts: str = text(REQUIRED, 'JSONL file of prompts, {"prompt": "…"} a line', naming="a file")
     tokens: int = count(32, "most new tokens of a response", low=2)
-    prompt_limit: int = count(512, "most tokens of a prompt, chat template included; longer ones are cut")
-    temperature: float = real(1.0, "of sampling; 0 takes the likeliest token", low=0.0)
-    top_p: float = real(1.0, "share of probability that is sampled from", low=1e-6, high=1.0)
-    chat: bool = flag(True, "put prompts into the model's chat template, where it has one")
+    least_tokens: int = count(5, "new tokens before a response may end", low=0)
+    prompt_limit: int = count(128, "most tokens of a prompt, chat template included; longer ones are cut")
+    temperature: float = real(0.8, "of sampling; 0 takes the likeliest token", low=0.0)
+    top_p: float = real(0.9, "share of probability that is sampled from", low=1e-6, high=1.0)
+    chat: bool = flag(True, "put prompts into the model's chat template; it must have one")
     seed: int = count(
         0, "seed of sampling, and of the adapter and the head of a run", low=0, high=SEED_LIMIT - 1
     )
     precision: str = choice(
         "bfloat16", "of frozen weights; heads and adapters are in float32", ("bfloat16", "float32")
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.least_tokens > self.tokens:
+            raise InputError("least_tokens", self.least_tokens, f"at most the {self.tokens} of --tokens")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,36 +51,49 @@ class TrainSettings(Generation):
 
     model: str = text(
         REQUIRED,
-        f"{LLAMA}, which is policy, reference and features; with --dry-run and --random also llama-3.2-1b, "
+        f"{LLAMA}: policy, reference and features; with --dry-run and --random also llama-3.2-1b, "
         "llama-3.2-3b or llama-3.1-8b",
-        naming="a folder",
+        naming="a folder, a GGUF file or a name",
     )
     mode: str = choice("rlhf", "by which effective reward the winner is chosen", MODES)
     weight: float = real(10.0, "γ, the weight of the penalty, or κ of the proximal form", low=0.0)
+    damping: float = real(1.0, "δ, added to the head's curvature, for mode leverage", low=0.0, open=True)
     reward_model: str | None = text(
         None,
         "folder of another checkpoint for the reward model's features, and for its head where it has "
         "score.weight; the model's own features and a head drawn from the seed when not given",
         naming="a folder",
     )
-    oracle: str | None = text(
-        None,
-        "folder of another reward model as preference oracle; a frozen copy of the first one when not given",
-        naming="a folder",
+    reward_reads: str = choice(
+        "answer", "what the reward model reads: the answer without its prompt, or prompt and answer", PARTS
+    )
+    oracle: str = text(
+        "likelihood",
+        "who prefers: likelihood, how likely prompt and answer are under the frozen model; copy, a copy of "
+        "the first reward model; or the folder of another reward model, which reads prompt and answer",
+        naming="likelihood, copy or a folder",
     )
     steps: int = count(500, "prompts, one a step; read again where the file has fewer")
     candidates: int = count(8, "candidates for each prompt")
     policy_lr: float = real(2e-5, "learning rate of the policy's adapter", low=0.0)
     head_lr: float = real(5e-5, "learning rate of the reward head", low=0.0)
+    weight_decay: float = real(0.01, "of AdamW, for adapter and head: PyTorch's default", low=0.0)
     accumulation: int = count(4, "steps whose gradients are averaged for one update")
     labels: str = choice("soft", "what the oracle says: its probability, or a draw by it", ("soft", "hard"))
     new_head: bool = flag(
         False, "begin with a reward head drawn from the seed, while the oracle keeps the initial one"
     )
+    head_bias: bool = flag(True, "give a head that is drawn a bias, so that features are h and a 1")
+    loss_over: str = choice(
+        "both", "whose mean log-likelihood the policy raises: prompt and answer, or the answer alone", PARTS
+    )
     lora_rank: int = count(16, "rank of the adapter")
     lora_alpha: float = real(32.0, "the adapter's scale is alpha / rank", low=0.0)
     lora_modules: tuple[str, ...] = several(
-        ("q_proj", "v_proj"), "projections that are adapted", LORA_MODULES
+        ("q_proj", "k_proj", "v_proj", "o_proj"), "projections that are adapted", LORA_MODULES
+    )
+    lora_dropout: float = real(
+        0.05, "of what goes into the adapter, in the policy's update alone", low=0.0, high=0.99
     )
     random: bool = flag(
         False,
@@ -85,6 +112,12 @@ class TrainSettings(Generation):
         changed = {name: value for name, (value, default) in values.items() if value != default}
         return " ".join(["fpo-jax llm", *(option(*each, word=True) for each in changed.items())])
 
+    @property
+    def readers(self) -> dict[str, str]:
+        """The folders of other models that reward, by their setting."""
+        given = {"reward_model": self.reward_model, "oracle": self.oracle}
+        return {what: name for what, name in given.items() if name is not None and name not in ORACLES}
+
 
 HOW = ("devices", "placement", "every")
 """Settings that say how to compute a run, not what it is: they may change when it is resumed."""
@@ -99,4 +132,7 @@ class AnswerSettings(Generation):
         "folder with an adapter, such as OUT/adapter of a run; the checkpoint as it is when not given",
         naming="a folder",
     )
+    least_tokens: int = count(0, "new tokens before an answer may end", low=0)
+    prompt_limit: int = count(512, "most tokens of a prompt, chat template included; longer ones are cut")
     temperature: float = real(0.0, "of sampling; 0 takes the likeliest token", low=0.0)
+    top_p: float = real(1.0, "share of probability that is sampled from", low=1e-6, high=1.0)

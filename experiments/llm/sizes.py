@@ -1,4 +1,4 @@
-"""The sizes of a model: by its name, or from the config.json of a checkpoint in the Hugging Face layout."""
+"""The sizes of a model from the config.json of a checkpoint in the Hugging Face layout."""
 
 import sys
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.llm.model import KNOWN, Config, Rope
+from fpo_jax.experiments.llm.model import Config, Rope
 from fpo_jax.experiments.llm.model_folder import read_json
 
 MOST_LAYERS, LARGEST = 1000, 2**24
@@ -105,16 +105,3 @@ def _is_count(value: Any, most: int) -> bool:
 
 def _is_positive(value: Any) -> bool:
     return type(value) in (int, float) and 0 < value <= sys.float_info.max
-
-
-def sizes(model: str, what: str = "model") -> Config:
-    """Return the sizes of a model by its name or from its folder.
-
-    Raises:
-        InputError: when it is neither.
-    """
-    if model in KNOWN:
-        return KNOWN[model][1]
-    if not Path(model).is_dir():
-        raise InputError(what, model, f"a checkpoint's folder, or one of {', '.join(KNOWN)}")
-    return read_config(Path(model), what)

@@ -1,10 +1,12 @@
 """One step of the pipeline, one prompt, as three programs: generation, features, update.
 
 z_ref ~ π_ref,  z_1 … z_n ~ π_θ                                          generation
-h(z), h*(z): final hidden states of frozen backbones at the last token   features
-winner = argmax of the mode's effective reward; p* = σ(r*(winner) − r*(z_ref))
+h(z): final hidden state of a frozen backbone at the last token; U(z)    features
+winner = argmax of the mode's effective reward; p* = σ(U(winner) − U(z_ref))
 φ: a step on the Bradley–Terry loss of (winner, z_ref) with label p*
-θ: a step on −log π_θ(winner) / |winner|, through the adapter alone      update
+θ: a step on the mean of −log π_θ over prompt and winner, by the adapter alone, dropout on      update
+
+Dropout is on in the policy's update and nowhere else: not where responses are drawn, read, ranked or scored.
 """
 
 import dataclasses
@@ -17,10 +19,19 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 
-from fpo_jax.experiments.llm.generation import Sampling, last_hidden, log_likelihood, read_prompt, sample
+from fpo_jax.experiments.llm.generation import (
+    Sampling,
+    last_hidden,
+    last_hidden_alone,
+    log_likelihood,
+    read_prompt,
+    sample,
+    within_response,
+)
+from fpo_jax.experiments.llm.learning import Training, TrainState, policy_loss
 from fpo_jax.experiments.llm.model import Net
+from fpo_jax.experiments.llm.oracle import likelihood_utility
 from fpo_jax.experiments.llm.scoring import Candidates, Features, compared, head_loss, scores
-from fpo_jax.experiments.llm.settings import TrainSettings
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.types import Key, Scalar
 
@@ -32,7 +43,9 @@ class Drawing:
     candidates: int
     sampling: Sampling
     mesh: Mesh
-    same_backbone: bool = True  # the oracle's features are those of the reward model
+    oracle: str = "likelihood"  # or copy: its features are those of the reward model; or folder
+    reads: str = "answer"  # what the reward model reads: the answer alone, or both
+    begins: tuple[int, ...] = ()  # tokens that begin every text
 
     def spread(self, tree: PyTree) -> PyTree:
         """Divide arrays with a leading axis of candidates among the devices, where they come out even."""
@@ -47,68 +60,21 @@ class Drawing:
         return jax.tree.map(one, tree)
 
 
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """What the program that chooses the winner and learns from it depends on, besides shapes."""
-
-    mode: str
-    sampling: Sampling
-    policy_lr: float
-    head_lr: float
-    accumulation: int
-    labels: str = "soft"
-
-    def optimiser(self, lr: float) -> optax.GradientTransformation:
-        """Return Adam on gradients averaged over `accumulation` steps."""
-        return optax.MultiSteps(optax.adam(lr), self.accumulation).gradient_transformation()
-
-
-def training_of(settings: TrainSettings, how: Sampling) -> Training:
-    """Return what choosing and learning depend on."""
-    return Training(
-        settings.mode, how, settings.policy_lr, settings.head_lr, settings.accumulation, settings.labels
-    )
-
-
-class TrainState(NamedTuple):
-    """What changes from step to step.
-
-    Attributes:
-        adapter: of the policy, θ.
-        adapter_optimiser: moments and accumulated gradients.
-        head: [d] of the reward model, φ, with its bias behind if it has one.
-        head_optimiser: the same for φ.
-    """
-
-    adapter: PyTree
-    adapter_optimiser: PyTree
-    head: Float[Array, " d"]
-    head_optimiser: PyTree
-
-
 class Generated(NamedTuple):
     """What was said to one prompt.
 
     Attributes:
         reference: [1, t] by the reference model.
         candidates: [n, t] by the policy.
-        kl: log π_θ − log π_ref of the first candidate: an unbiased estimate of KL(π_θ ‖ π_ref), in nats,
-            where sampling is at temperature 1 and top_p 1.
+        log_probability: [n] log π_θ of each, in nats, at temperature 1 and without top_p.
+        kl: log π_θ − log π_ref of the first candidate, under the same distributions: an unbiased estimate of
+            KL(π_θ ‖ π_ref) where sampling is at temperature 1 and top_p 1, and no token is forbidden.
     """
 
     reference: Int[Array, "1 t"]
     candidates: Int[Array, "n t"]
+    log_probability: Float[Array, " n"]
     kl: Scalar
-
-
-def initial_state(training: Training, adapter: PyTree, head: Float[Array, " d"]) -> TrainState:
-    """Return the state before the first step."""
-    return TrainState(
-        adapter,
-        training.optimiser(training.policy_lr).init(adapter),
-        head,
-        training.optimiser(training.head_lr).init(head),
-    )
 
 
 @partial(jax.jit, static_argnames="drawing")
@@ -122,7 +88,8 @@ def generate(
     mine = read_prompt(policy, prompt, length, how.tokens)
     drawn = sample(policy, mine, named_key(key, "candidates"), drawing.candidates, how, drawing.spread)
     under_reference, _ = log_likelihood(base, read, drawn.tokens[:1], how.ends)
-    return Generated(reference.tokens, drawn.tokens, drawn.log_probability[0] - under_reference[0])
+    kl = drawn.log_probability[0] - under_reference[0]
+    return Generated(reference.tokens, drawn.tokens, drawn.log_probability, kl)
 
 
 @partial(jax.jit, static_argnames="drawing")
@@ -136,22 +103,34 @@ def features(
     head: Float[Array, " d"],
     oracle_head: Float[Array, " e"],
 ) -> tuple[Features, Features]:
-    """Return the features of the candidates and of the reference response; heads say if a 1 stands behind."""
+    """Return the features of the candidates and of the reference response; heads say if a 1 stands behind.
 
-    def of(net: Net, width: int) -> tuple[Array, Array]:
-        how = drawing.sampling
-        read = read_prompt(net, prompt, length, how.tokens)
-        drawn = last_hidden(net, read, generated.candidates, how.ends, drawing.spread)
-        other = last_hidden(net, read, generated.reference, how.ends)
+    The oracle's are those of its own backbone. Where it is the likelihood, `oracle` is the base model, and
+    they are U itself, to be multiplied by 1.
+    """
+    how = drawing.sampling
+
+    def of(net: Net, width: int, reads: str) -> tuple[Array, Array]:
+        if reads == "answer":
+            drawn = last_hidden_alone(net, drawing.begins, generated.candidates, how.ends, drawing.spread)
+            other = last_hidden_alone(net, drawing.begins, generated.reference, how.ends)
+        else:
+            read = read_prompt(net, prompt, length, how.tokens)
+            drawn = last_hidden(net, read, generated.candidates, how.ends, drawing.spread)
+            other = last_hidden(net, read, generated.reference, how.ends)
         ones = width - drawn.shape[1]  # 1 where the head has a bias
         return jnp.pad(drawn, ((0, 0), (0, ones)), constant_values=1.0), jnp.pad(
             other[0], (0, ones), constant_values=1.0
         )
 
-    drawn, other = of(reward_model, head.shape[0])
-    if drawing.same_backbone:
-        return Features(drawn, drawn), Features(other, other)
-    oracle_drawn, oracle_other = of(oracle, oracle_head.shape[0])
+    drawn, other = of(reward_model, head.shape[0], drawing.reads)
+    oracle_drawn, oracle_other = drawn, other
+    if drawing.oracle == "likelihood":
+        said = (generated.candidates, generated.reference)
+        utilities = likelihood_utility(oracle, prompt, length, said, how.ends, drawing.spread)
+        oracle_drawn, oracle_other = utilities[0][:, None], utilities[1]
+    elif drawing.oracle != "copy":
+        oracle_drawn, oracle_other = of(oracle, oracle_head.shape[0], "both")
     return Features(drawn, oracle_drawn), Features(other, oracle_other)
 
 
@@ -170,7 +149,10 @@ def update(
 ) -> tuple[TrainState, dict[str, Scalar]]:
     """Choose the winner, and let head and adapter each take a step; return what is to be written down."""
     game = Candidates(*both_features, oracle_head)
-    rewards, ranked = scores(game, state.head, "rlhf", 0.0), scores(game, state.head, training.mode, weight)
+    before = state.curvature
+    factor = None if before is None else before.factored(training.damping)
+    rewards = scores(game, state.head, "rlhf", 0.0)
+    ranked = scores(game, state.head, training.mode, weight, factor)
     winner = jnp.argmax(ranked)
     best = jax.tree.map(lambda leaf: leaf[winner], game.drawn)
     item = compared(game, best, training.labels, named_key(key, "annotator"))
@@ -179,14 +161,11 @@ def update(
         head_gradient, state.head_optimiser, state.head
     )
     chosen = generated.candidates[winner][None]
-
-    def surprise(adapter: PyTree) -> Scalar:
-        net = dataclasses.replace(policy, adapter=adapter)
-        read = read_prompt(net, prompt, length, training.sampling.tokens)
-        total, number = log_likelihood(net, read, chosen, training.sampling.ends)
-        return -total[0] / number[0]
-
-    negative, gradient = jax.value_and_grad(surprise)(state.adapter)
+    surprise, gradient = jax.value_and_grad(
+        lambda adapter: policy_loss(
+            training, policy, adapter, prompt, length, chosen, named_key(key, "dropout")
+        )
+    )(state.adapter)
     step, adapter_optimiser = training.optimiser(training.policy_lr).update(
         gradient, state.adapter_optimiser, state.adapter
     )
@@ -195,6 +174,7 @@ def update(
         adapter_optimiser,
         optax.apply_updates(state.head, head_step),
         head_optimiser,
+        None if before is None else before.after(game, state.head, item),
     )
     reward, utility = game.reward(state.head, item.y), game.utility(item.y)
     penalty = rewards - ranked
@@ -209,7 +189,9 @@ def update(
         "overruled": (winner != jnp.argmax(rewards)).astype(jnp.float32),
         "head_loss": loss,
         "head_gradient": jnp.linalg.norm(head_gradient),
-        "log_likelihood": -negative,
+        "policy_loss": surprise,
+        "log_likelihood": generated.log_probability[winner]
+        / jnp.sum(within_response(chosen, training.sampling.ends)),
         "kl": generated.kl,
         "winner": winner.astype(jnp.int32),
     }

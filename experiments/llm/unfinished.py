@@ -11,7 +11,7 @@ import numpy as np
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.npz_files import Damaged, read_npz
 from fpo_jax.experiments.core.unfinished import Unfinished
-from fpo_jax.experiments.llm.step import TrainState
+from fpo_jax.experiments.llm.learning import TrainState
 
 STATE = "state.npz"
 

@@ -18,7 +18,13 @@ TOLD = ["--model", "m", "--prompts", "p"]
 
 
 @pytest.mark.parametrize(
-    "words", [["llm", *TOLD], ["llm", "--dry-run", "--model", "m"], ["answer", *TOLD, "--out", "a"]]
+    "words",
+    [
+        ["llm", *TOLD],
+        ["llm", "--dry-run", "--model", "m"],
+        ["answer", *TOLD, "--out", "a"],
+        ["fetch", "smollm2-135m"],
+    ],
 )
 def test_without_the_extra_one_line_says_how_to_get_it(words, monkeypatch, capsys):
     found = importlib.util.find_spec
@@ -65,7 +71,7 @@ def test_a_command_repeats_its_settings():
     ("wrong", "wanted"),
     [
         ({"lora_modules": ["q_pro"]}, r"lora_modules = q_pro: .*nearest: q_proj"),
-        ({"oracle": 3}, "oracle = 3: must be a folder"),
+        ({"oracle": 3}, "oracle = 3: must be likelihood, copy or a folder"),
         ({"mode": "relxed"}, r"mode = relxed: .*nearest: relaxed"),
         ({"steps": 0}, "steps = 0: must be an integer >= 1"),
         ({"steps": 1.5}, "steps = 1.5: must be an integer >= 1"),

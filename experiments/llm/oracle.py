@@ -1,0 +1,50 @@
+"""The published oracle: how likely the frozen base model finds prompt and answer together."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from fpo_jax.experiments.llm.generation import (
+    Spread,
+    as_it_is,
+    log_likelihood,
+    prompt_log_likelihood,
+    read_prompt,
+)
+from fpo_jax.experiments.llm.model import Net
+from fpo_jax.types import Scalar
+
+CENTRE, LOWEST, HIGHEST = 5.0, -15.0, 5.0
+"""U at a mean negative log-likelihood of 0 nats, and its bounds."""
+
+
+def likelihood_utility(
+    base: Net,
+    prompt: Int[Array, " p"],
+    length: Scalar,
+    responses: tuple[Int[Array, "n t"], ...],
+    ends: tuple[int, ...],
+    spread: Spread = as_it_is,
+) -> tuple[Float[Array, " n"], ...]:
+    """Return U = clip(5 − mean negative log-likelihood of prompt and response, −15, 5), as published.
+
+    The mean is over all tokens but the first, those of the chat template and the one that ends the response
+    among them, under the base model as it is: no temperature, no dropout, no adapter.
+
+    Args:
+        base: the frozen model.
+        prompt: [p] padded tokens.
+        length: how many of them are the prompt.
+        responses: arrays [n, t] of responses to it.
+        ends: tokens that end one.
+        spread: places arrays with a leading axis of responses on devices.
+    """
+    read = read_prompt(base, prompt, length, responses[0].shape[1])
+    before, number_before = prompt_log_likelihood(base, read, prompt)
+
+    def of(tokens: Int[Array, "n t"]) -> Float[Array, " n"]:
+        total, number = log_likelihood(base, read, tokens, ends, spread)
+        mean = (before + total) / (number_before + number)
+        return jnp.clip(CENTRE + mean.astype(jnp.float32), LOWEST, HIGHEST)
+
+    return jax.tree.map(of, responses)
