@@ -31,6 +31,7 @@ WORK = (  # what commands do once their options are understood
     "fpo_jax.experiments.llm.train",
     "fpo_jax.experiments.llm.plan",
     "fpo_jax.experiments.llm.answer",
+    "fpo_jax.experiments.llm.fetch",
     "fpo_jax.experiments.cli.completion._of_environments",
     *(
         f"fpo_jax.experiments.bench.{name}.bench_{name}"
