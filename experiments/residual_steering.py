@@ -34,13 +34,13 @@ PLACES = (
     _bandit(18, 6),
     _bandit(30, 10),
     Drawn(
-        "contextual",
-        "contextual",
+        "garnet",
+        "garnet",
         {},
-        {"alpha": ALPHA, "trap_style": (1.5, 3.5), "trap_quality": (0.0, 0.5)},
-        {"ridge": (0.001, 0.1), "visibility": VISIBILITY},
-        0.3,
-        2000,
+        {"alpha": ALPHA, "planted_share": (0.1, 0.4)},
+        {"ridge": RIDGE, "visibility": VISIBILITY},
+        1.0,
+        600,
     ),
     Drawn(
         "gridworld",
@@ -52,13 +52,13 @@ PLACES = (
         600,
     ),
     Drawn(
-        "garnet",
-        "garnet",
+        "contextual",
+        "contextual",
         {},
-        {"alpha": ALPHA, "planted_share": (0.1, 0.4)},
-        {"ridge": RIDGE, "visibility": VISIBILITY},
-        1.0,
-        600,
+        {"alpha": ALPHA, "trap_style": (1.5, 3.5), "trap_quality": (0.0, 0.5)},
+        {"ridge": (0.001, 0.1), "visibility": VISIBILITY},
+        0.5,
+        500,
     ),
 )
 EACH = 150
@@ -108,7 +108,7 @@ def _within(values: np.ndarray, group: np.ndarray) -> np.ndarray:
 
 
 def correlation(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> Row:
-    """Return Spearman's rank correlation of ranks within groups, and its bootstrap interval over instances."""
+    """Return Spearman's rank correlation of ranks within groups, and its bootstrap interval."""
 
     def statistic(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> float:
         return float(spearmanr(_within(x, group), _within(y, group)).statistic)
@@ -129,7 +129,9 @@ def rows(found: Found) -> list[Row]:
     """Return the correlation of each measure with each loss, in each environment and pooled."""
     groups = by_environment(found)
     number = {name: np.full(len(one["utility"]), i) for i, (name, one) in enumerate(groups.items())}
-    whole = {name: np.concatenate([one[name] for one in groups.values()]) for name in next(iter(groups.values()))}
+    whole = {
+        name: np.concatenate([one[name] for one in groups.values()]) for name in next(iter(groups.values()))
+    }
     everywhere = {**groups, POOLED: whole}
     number[POOLED] = np.concatenate([*number.values()])
     table: list[Row] = []
@@ -153,9 +155,13 @@ def draw_figures(found: Found) -> dict[str, plotting.Picture]:
             rho = spearmanr(numbers[measure], lost).statistic
             marks = [Points(numbers[measure], lost, style, size=2.5)]
             title = f"{name}: Spearman {rho:+.2f}"
-            row.append(Chart(title, marks, Axis(MEASURES[measure], log=log), Axis("U lost to the best policy")))
+            row.append(
+                Chart(title, marks, Axis(MEASURES[measure], log=log), Axis("U lost to the best policy"))
+            )
         charts.append(row)
-    heading = "myopic equilibria of drawn instances, one point each: steering left out there, and what is lost"
+    heading = (
+        "myopic equilibria of drawn instances, one point each: steering left out there, and what is lost"
+    )
     return {"residual_steering": plotting.figure(charts, heading, size=(12.0, 5.6))}
 
 
@@ -182,9 +188,9 @@ def findings(found: Found) -> str:
     kept = ", ".join(f"{len(one['utility'])} {name}" for name, one in groups.items())
     runs = sum(int(np.sum(one["found"] == 0)) for one in groups.values())
     said.append(
-        f"{drawn} instances drawn; {kept} came to rest, the others are left out. For {runs} of them the end of "
-        "a run stands for the equilibrium, which was not found. In brackets: 95 % bootstrap intervals over "
-        "instances. Pooled: of ranks within the environment."
+        f"{drawn} instances drawn; {kept} came to rest, the others are left out. For {runs} of them the end "
+        "of a run stands for the equilibrium, which was not found. In brackets: 95 % bootstrap intervals "
+        "over instances. Pooled: of ranks within the environment."
     )
     return "\n\n".join(said)
 
@@ -192,8 +198,8 @@ def findings(found: Found) -> str:
 EXPERIMENT = Study(
     name="residual-steering",
     claim=(
-        "Does the norm of the steering gradient that RLHF leaves out tell, where RLHF comes to rest, how much "
-        "utility is lost there?"
+        "Does the norm of the steering gradient that RLHF leaves out tell, where RLHF comes to rest, how "
+        "much utility is lost there?"
     ),
     pieces=tuple(part(place, EACH // 3 if place.environment == "bandit" else EACH) for place in PLACES),
     figures=draw_figures,

@@ -13,7 +13,7 @@ from fpo_jax.experiments.study.players import Met, meet
 from fpo_jax.experiments.study.steps import ASIDE, ENDS, FACTORS, Problem, followed, swept
 from fpo_jax.leader import Leader
 from fpo_jax.objectives import Exact, Myopic
-from fpo_jax.plotting import Axis, Chart, Level, Line, Points
+from fpo_jax.plotting import Axis, Chart, Level, Line, Mark, Points
 from fpo_jax.run import initial_state, iterate
 from fpo_jax.testing.performative import BiasedCoin, RidgeRegression, World, retraining
 from fpo_jax.types import Theta
@@ -41,7 +41,6 @@ PROBLEMS = (
     Problem("ridge regression, retrained", lambda: _alone(Leader(Myopic()), RidgeRegression())),
     Problem("biased coin, exact", lambda: _alone(Leader(Exact()), BiasedCoin())),
     Problem("bandit, RLHF, mirror steps", lambda: meet({"environment": "bandit", "rule": "mirror"}, 0)),
-    Problem("bandit, RLHF, gradient steps", lambda: meet({"environment": "bandit"}, 0)),
     Problem(
         "bandit, relaxed FPO, mirror steps",
         lambda: meet({"environment": "bandit", "rule": "mirror", "objective": "relaxed"}, 0),
@@ -92,7 +91,8 @@ def draw_figures(found: Found) -> dict[str, plotting.Picture]:
     """Return the ridge regression as a cobweb and on its risk, and observed against predicted rates."""
     theta, risk = found[RIDGE]["theta"], found[RIDGE]["risk"]
     stable, optimal, slope = float(GAME.stable()), float(GAME.optimal()), float(GAME.slope())
-    ends = np.array([-4.0, 10.0])
+    low, high = -4.0, 10.0
+    ends = np.array([low, high])
     blue, best = plotting.EXACT, plotting.Style(plotting.MARKED)
     path = np.repeat(theta, 2)[1:-1], np.repeat(theta[1:], 2)[:-1]
     cobweb = Chart(
@@ -106,7 +106,7 @@ def draw_figures(found: Found) -> dict[str, plotting.Picture]:
         Axis("θ"),
         Axis("θ⁺"),
     )
-    grid = np.linspace(*ends, 200)
+    grid = np.linspace(low, high, 200)
     curve = Chart(
         "risk once the world has answered",
         [
@@ -131,19 +131,22 @@ def _rates(found: Found) -> plotting.Picture:
     styles, charts = plotting.ladder_styles(labels), []
     for label in labels:
         numbers, style = found[label], styles[label]
-        marks = [
+        marks: list[Mark] = [
             Line(numbers["factor"], numbers["predicted"], style),
             Points(numbers["factor"], numbers["observed"], style, size=4.0),
             Level(1.0),
             Level(1.0, vertical=True),
         ]
         charts.append(
-            Chart(label, marks, Axis("step / largest stable step"), Axis("factor of the error", limits=(-0.05, 2.1)))
+            Chart(
+                label,
+                marks,
+                Axis("step / largest stable step"),
+                Axis("factor of the error", limits=(-0.05, 2.1)),
+            )
         )
-    while len(charts) % 3:
-        charts.append(Chart("", []))
-    grid = [charts[i : i + 3] for i in range(0, len(charts), 3)]
-    return plotting.figure(grid, "line: predicted spectral radius; points: observed in runs", share="xy")
+    heading = "line: predicted spectral radius; points: observed in runs"
+    return plotting.figure([charts], heading, size=(2.6 * len(charts), 2.9), share="xy")
 
 
 def findings(found: Found) -> str:
@@ -159,16 +162,16 @@ def findings(found: Found) -> str:
         lines.append(f"| {' | '.join(cells)} |")
         right += (row["predicted"] < 1.0) == (row["end"] == ENDS[0])
     said = (
-        f"In {right} of {len(table)} rows the run converges just where the radius is below 1. Observed: the factor "
-        "by which the distance to the equilibrium changes in an iteration, fitted while it is below 10⁻³ and "
-        f"above rounding, from {ASIDE:g} aside."
+        f"In {right} of {len(table)} rows the run converges just where the radius is below 1. Observed: the "
+        "factor by which the distance to the equilibrium changes in an iteration, fitted while it is below "
+        "10⁻⁴ and above rounding, from 10⁻⁷ aside."
     )
     if RIDGE in found:
         end = found[RIDGE]
         said += (
-            f" The ridge regression, retrained {RETRAININGS} times from {FIRST:g}, comes to {end['theta'][-1]:.3f}, "
-            f"risk {end['risk'][-1]:.1f}; its optimum is {float(GAME.optimal()):.3f}, risk "
-            f"{_risk(float(GAME.optimal())):.2f}."
+            f" The ridge regression, retrained {RETRAININGS} times from {FIRST:g}, comes to "
+            f"{end['theta'][-1]:.3f}, risk {end['risk'][-1]:.1f}; its optimum is "
+            f"{float(GAME.optimal()):.3f}, risk {_risk(float(GAME.optimal())):.2f}."
         )
     return "\n\n".join(["\n".join(lines), said])
 

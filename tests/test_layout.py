@@ -36,7 +36,13 @@ FLOORS = (
     ("experiments.core",),
     ("experiments.report",),
     ("experiments.runs",),
-    ("experiments.sweeps", "experiments.ladder", "experiments.parity", "experiments.comparison"),
+    (
+        "experiments.sweeps",
+        "experiments.ladder",
+        "experiments.parity",
+        "experiments.comparison",
+        "experiments.study",
+    ),
     ("experiments.reproduce", "experiments.bench", "experiments.judging", "experiments.llm"),
     ("experiments",),  # the claims
     ("experiments.cli",),

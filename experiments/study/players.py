@@ -71,9 +71,7 @@ def advanced(met: Met, states: State, steps: int) -> State:
 
     def one(met: Met, state: State) -> State:
         game, leader, follower, key = met
-        return jax.lax.fori_loop(
-            0, steps, lambda _, s: iterate(game, leader, follower, s, key, 0.0), state
-        )
+        return jax.lax.fori_loop(0, steps, lambda _, s: iterate(game, leader, follower, s, key, 0.0), state)
 
     return jax.vmap(one)(met, states)
 
@@ -109,6 +107,12 @@ def measured(met: Met, states: State) -> Runs:
         )
 
     return jax.vmap(one)(met, states)
+
+
+@jax.jit
+def firsts(met: Met) -> PyTree:
+    """Return the first policies."""
+    return jax.vmap(lambda one: one.game.init(one.key)[0])(met)
 
 
 @jax.jit

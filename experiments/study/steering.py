@@ -1,4 +1,4 @@
-"""What is measured at the myopic equilibrium of drawn instances: residual steering, and what is lost there."""
+"""What is measured at the myopic equilibria of drawn instances: residual steering, and what is lost."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -81,7 +81,7 @@ def measured(place: Drawn, instances: int, tell: Tell) -> Numbers:
             {"objective": "exact", "policy_lr": place.policy_lr},
         )
     )
-    firsts = _firsts(together)
+    firsts = players.firsts(together)
     ends = players.advanced(together, players.beginning(together, firsts), place.steps).theta
     thetas, found = [], []
     for number, one in enumerate(met):
@@ -127,11 +127,6 @@ def _better(met: Met, starts: list[PyTree], steps: int, tell: Tell) -> players.R
 @jax.jit
 def _chosen(wins: Array, new: players.Runs, old: players.Runs) -> players.Runs:
     return jax.tree.map(lambda a, b: jax.vmap(jnp.where)(wins, a, b), new, old)
-
-
-@jax.jit
-def _firsts(met: Met) -> PyTree:
-    return jax.vmap(lambda one: one.game.init(one.key)[0])(met)
 
 
 @jax.jit

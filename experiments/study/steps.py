@@ -1,4 +1,4 @@
-"""Runs from beside an equilibrium, over the length of the policy's step, beside what its eigenvalues predict."""
+"""Runs from beside an equilibrium, over the policy's step, held to what eigenvalues predict."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -18,8 +18,8 @@ from fpo_jax.types import RewardModel, State, Theta
 
 FACTORS = (0.25, 0.5, 0.9, 0.98, 0.998, 1.002, 1.02, 1.1, 1.5)
 """Steps, in units of the largest stable one."""
-ASIDE = 1e-6
-"""How far from the equilibrium a run begins, in each coordinate at most."""
+ASIDE = 1e-7
+"""How far from the equilibrium a run begins, in each coordinate of θ and φ at most."""
 ENTRIES = 200
 """Entries of a run, equally far apart."""
 FOLDS = np.log(1e5)
@@ -27,7 +27,7 @@ FOLDS = np.log(1e5)
 MOST = 40_000
 LATER = 10
 """How many times as long it goes on, to see where it ends."""
-SMALL = 1e-12, 1e-3
+SMALL = 1e-12, 1e-4
 """Distances between which a rate is fitted."""
 FAR, SETTLED = 1e3, 1e-9
 """A run that is so far away diverges; one that moves no more than that in an iteration has come to rest."""
@@ -53,8 +53,8 @@ def swept(problem: Problem, tell: Tell) -> Numbers:
     """Return prediction and observation for each of `FACTORS`, [factor] each.
 
     step: policy_lr; predicted: the spectral radius; real, imaginary: the leading eigenvalue; observed: the
-    factor by which the distance to the equilibrium changes in an iteration, fitted while it is small; end: which
-    of `ENDS`; period: 2 for a run that ends on a cycle of two, else 0; largest: the largest stable step.
+    factor by which the distance to the equilibrium changes in an iteration, fitted while it is small; end:
+    which of `ENDS`; period: 2 where it ends on a cycle of two, else 0; largest: the largest stable step.
     """
     met = problem.meet()
     start = met.game.init(met.key)[0] if problem.start is None else problem.start(met)
@@ -76,9 +76,9 @@ def _row(met: Met, at: Equilibrium) -> tuple[float, ...]:
     lead, radius = at.eigenvalues[0], at.spectral_radius
     length = min(FOLDS / max(abs(np.log(max(radius, 1e-3))), 1e-9), MOST)
     every = max(int(np.ceil(length / ENTRIES)), 1)
-    aside = jax.tree.map(lambda leaf: leaf + _nudge(leaf), at.theta)
-    state = initial_state(met.game, met.follower, met.key, (aside, met.game.init(met.key)[1]))
-    state = state._replace(reward_model=RewardModel(at.reward_model.phi, state.reward_model.memory))
+    theta, phi = jax.tree.map(lambda leaf: leaf + _nudge(leaf), (at.theta, at.reward_model.phi))
+    state = initial_state(met.game, met.follower, met.key, (theta, phi))
+    state = state._replace(reward_model=RewardModel(phi, state.reward_model.memory))
     state, near = followed(met, state, at.theta, every)
     observed = _rate(np.asarray(near), every)
     final, after = followed(met, state, at.theta, LATER * every)
@@ -86,7 +86,7 @@ def _row(met: Met, at: Equilibrium) -> tuple[float, ...]:
 
 
 def _nudge(leaf: Array) -> Array:
-    return ASIDE * jnp.cos(1.0 + 2.0 * jnp.arange(leaf.size)).reshape(leaf.shape)
+    return ASIDE * jnp.cos(1.0 + 2.0 * jnp.arange(float(leaf.size))).reshape(leaf.shape)
 
 
 def _where(met: Met, theta: Theta) -> Array:
@@ -113,15 +113,15 @@ def followed(met: Met, state: State, theta: Theta, every: int) -> tuple[State, A
 def _rate(distances: np.ndarray, every: int) -> float:
     """Return the factor by which distances change in an iteration, while they are small and above rounding.
 
-    0 where the first entry is at rounding already.
+    0 where it is at rounding after a few.
     """
     kept = np.isfinite(distances) & (distances < SMALL[1]) & (distances > SMALL[0])
     first = int(np.argmin(kept)) if not kept.all() else len(kept)
     if first == 0:
         return 0.0
-    late = np.arange(first // 4, first)
-    if len(late) < 2:
-        return float((distances[0] / ASIDE) ** (1.0 / every))
+    late = np.arange(first // 2, first)
+    if len(late) < 4:  # too few for a fit
+        return 0.0 if first < len(kept) and distances[first] <= SMALL[0] else float("nan")
     return float(np.exp(np.polyfit(every * late, np.log(distances[late]), 1)[0]))
 
 
