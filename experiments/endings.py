@@ -31,23 +31,22 @@ OBJECTIVES: Mapping[str, str] = {
 INSTANCES = 16
 REST = 1e-3
 """Residual above which a run without an equilibrium has none to come to."""
-COLUMNS = {
+SHOWN = {
     "gained": "share gained",
     "blind_spot_mass": "blind-spot mass",
     "to_foresight": "from exact's",
-    "attracting": "attracting",
     "kind": "second order",
+    "attracting": "attracting",
     "found": "found",
     "resting": "at rest",
     "radius": "radius",
-    "mirror_rate": "mirror: factor",
-    "mirror_end": "mirror: end",
-    "gradient_end": "gradient: end",
+    "mirror_rate": "mirror steps: factor",
+    "mirror_end": "their end",
+    "gradient_end": "gradient steps: end",
     "gradient_later": "ten times on",
-    "utility_end": "in U",
-    "utility_later": "ten times on, in U",
-    "gradient_power": "t⁻ᵏ",
+    "gradient_power": "k of t⁻ᵏ",
 }
+"""Columns of the table that a page shows; a file has all."""
 
 
 def rows(found: Found) -> list[Row]:
@@ -118,7 +117,7 @@ def draw_figures(found: Found) -> dict[str, plotting.Picture]:
                     middle = np.median(numbers[f"{step}_distance"], axis=0)
                     shown = np.where(middle > 1e-14, middle, np.nan)
                     lines.append(Line(numbers[f"{step}_time"], shown, styles[label], OBJECTIVES[label]))
-        y = Axis("distance to the equilibrium", log=True)
+        y = Axis("" if above else "distance to the equilibrium", log=True)
         above.append(
             Chart(place.environment, marks["gradient"], Axis("iterations, gradient steps", log=True), y)
         )
@@ -128,27 +127,22 @@ def draw_figures(found: Found) -> dict[str, plotting.Picture]:
 
 
 def findings(found: Found) -> str:
-    """Return one table for each environment."""
-    table, said = rows(found), []
-    for place in dict.fromkeys(row["environment"] for row in table):
-        own = [row for row in table if row["environment"] == place]
-        lines = [f"| {place} | {' | '.join(COLUMNS.values())} |", "|---" * (len(COLUMNS) + 1) + "|"]
-        lines += [
-            f"| {row['objective']} | {' | '.join(_cell(row, name) for name in COLUMNS)} |" for row in own
-        ]
-        said.append("\n".join(lines))
-    said.append(
+    """Return the table of objectives in environments, and what its columns are."""
+    lines = [f"| environment | objective | {' | '.join(SHOWN.values())} |", "|---" * (len(SHOWN) + 2) + "|"]
+    for row in rows(found):
+        cells = [row["environment"], row["objective"], *(_cell(row, name) for name in SHOWN)]
+        lines.append(f"| {' | '.join(cells)} |")
+    said = (
         "Means over instances: share gained, (U − U₀) / (U* − U₀), blind-spot mass, the distance from the "
         "equilibrium of exact foresight, and the share of equilibria that attract, by mirror steps of the "
         "recipe's length, in linear by gradient steps. Found: equilibria found from the first policy, in "
         "linear from a run's last; for the others the end of a run stands, at rest where its residual is "
-        "below 10⁻³. "
-        "Medians: the spectral radius, the factor by which mirror steps shrink the distance, the distance at "
-        "their end, that of gradient steps at the recipe's end and at ten times its length, in probabilities "
-        "and in U, and the power of the time by which it falls in between. Distances: ½ Σ |w − w*|, in "
-        "linear those of the actions."
+        "below 10⁻³. Medians: the spectral radius, the factor by which mirror steps shrink the distance, the "
+        "distance at their end, that of gradient steps at the recipe's end and at ten times its length, and "
+        "the power of the time by which it falls in between. Distances: ½ Σ |w − w*|, in linear those of the "
+        "actions."
     )
-    return "\n\n".join(said)
+    return "\n\n".join(["\n".join(lines), said])
 
 
 def _cell(row: Row, name: str) -> str:
