@@ -24,10 +24,10 @@ def test_the_corridor_of_rlhf_ends_at_the_decoy():
     assert np.all(found["utility"] < 1e-6)  # all go to the decoy, which is worth nothing
     assert np.all(found["stable"] == 1.0)
     assert KINDS[int(found["kind"][0])] == "maximum"
-    # mirror steps come there, by the factor that the spectral radius names
-    assert np.all(found["mirror_distance"][:, -1] < 1e-9)
-    rates = [rate(found["mirror_time"], one) for one in found["mirror_distance"]]
-    np.testing.assert_allclose(rates, found["radius"], atol=5e-3)
+    # mirror steps come there within ten iterations but for what is never given, which fades by the radius
+    mirror = found["mirror_distance"]
+    assert np.all(mirror[:, 0] < 1e-9)
+    np.testing.assert_allclose((mirror[:, 6] / mirror[:, 3]) ** (1 / 30), found["radius"], atol=0.01)
     # gradient steps are on their way
     assert np.all(found["gradient_distance"][:, -1] < found["gradient_distance"][:, 0])
     assert np.all(found["gradient_distance"][:, -1] > 1e-6)
