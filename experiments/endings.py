@@ -107,7 +107,8 @@ def draw_figures(found: Found) -> dict[str, plotting.Picture]:
     labels = [objective for objective in OBJECTIVES if any(label.startswith(objective) for label in found)]
     styles = plotting.styles({label: label for label in labels})
     places = [place for place in PLACES if any(label.endswith(f", {place.environment}") for label in found)]
-    above, below = [], []
+    above: list[Chart] = []
+    below: list[Chart] = []
     for place in places:
         marks: dict[str, list[Line]] = {"gradient": [], "mirror": []}
         for label in labels:
