@@ -122,7 +122,10 @@ def draw_figures(found: Found) -> dict[str, plotting.Picture]:
         above.append(
             Chart(place.environment, marks["gradient"], Axis("iterations, gradient steps", log=True), y)
         )
-        below.append(Chart("", marks["mirror"], Axis("iterations, mirror steps"), y))
+        if marks["mirror"]:
+            below.append(Chart("", marks["mirror"], Axis("iterations, mirror steps"), y))
+        else:
+            below.append(Chart("an action: no mirror steps", []))
     heading = "median over instances of the distance, ½ Σ |w − w*|; linear: of the actions"
     return {"endings": plotting.figure([above, below], heading, size=(2.6 * len(places) + 0.6, 5.4))}
 
