@@ -55,6 +55,7 @@ FLOORS = (
         "experiments.parity",
         "experiments.comparison",
         "experiments.equilibria",
+        "experiments.study",
     ),
     ("experiments.reproduce", "experiments.bench", "experiments.judging", "experiments.llm"),
     ("experiments",),  # the claims

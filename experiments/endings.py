@@ -1,0 +1,186 @@
+"""Claim: where each objective comes to rest in each environment, and how runs approach that."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from fpo_jax import plotting
+from fpo_jax.experiments.core.wording import NONE
+from fpo_jax.experiments.study.endings import KINDS, Place, part, power, rate
+from fpo_jax.experiments.study.experiment import Found, Numbers, Row, Study
+from fpo_jax.plotting import Axis, Chart, Line
+from fpo_jax.statistics import share_gained
+
+PLACES = (
+    Place("bandit", 2000),
+    Place("gridworld", 400),
+    Place("garnet", 400),
+    Place("corridor", 400),
+    Place("linear", 60_000, logits=False),
+    Place("contextual", 600),
+)
+OBJECTIVES: Mapping[str, str] = {
+    "myopic": "RLHF",
+    "exact": "exact",
+    "relaxed": "relaxed FPO",
+    "practical": "practical FPO",
+    "proximal": "proximal FPO",
+    "leverage": "leverage",
+}
+INSTANCES = 16
+REST = 1e-3
+"""Residual above which a run without an equilibrium has none to come to."""
+SHOWN = {
+    "gained": "share gained",
+    "blind_spot_mass": "blind-spot mass",
+    "to_foresight": "from exact's",
+    "kind": "second order",
+    "attracting": "attracting",
+    "found": "found",
+    "resting": "at rest",
+    "radius": "radius",
+    "mirror_rate": "mirror steps: factor",
+    "mirror_end": "their end",
+    "gradient_end": "gradient steps: end",
+    "gradient_later": "ten times on",
+    "gradient_power": "k of t⁻ᵏ",
+}
+"""Columns of the table that a page shows; a file has all."""
+
+
+def rows(found: Found) -> list[Row]:
+    """Return what each objective comes to in each environment, means and medians over instances."""
+    table = []
+    for label, numbers in found.items():
+        objective, place = label.split(", ")
+        exact = found.get(f"exact, {place}")
+        row: Row = {
+            "environment": place,
+            "objective": OBJECTIVES[objective],
+            "instances": len(numbers["found"]),
+        }
+        table.append(row | _row(numbers, exact))
+    order = [place.environment for place in PLACES]
+    return sorted(table, key=lambda row: order.index(row["environment"]))
+
+
+def _row(numbers: Numbers, exact: Numbers | None) -> Row:
+    path = np.stack([numbers["first"], numbers["utility"]], axis=1)
+    row: Row = {"gained": float(np.mean(share_gained(path, numbers["optimum"])[:, -1]))}
+    row["blind_spot_mass"] = float(np.mean(numbers["blind_spot_mass"]))
+    if exact is not None:
+        away = np.abs(numbers["weights"] - exact["weights"]).sum(axis=1)
+        row["to_foresight"] = float(
+            np.mean(0.5 * away if "mirror_time" in numbers else _length(numbers, exact))
+        )
+    is_found = numbers["found"] > 0
+    row |= {"found": int(is_found.sum()), "resting": int(np.sum(numbers["residual"] < REST))}
+    if is_found.any():
+        row["attracting"] = float(np.mean(numbers["stable"][is_found]))
+        kinds = [KINDS[int(kind)] for kind in numbers["kind"][is_found]]
+        row["kind"] = ", ".join(sorted(set(kinds), key=kinds.count, reverse=True))
+        row["radius"] = float(np.median(numbers["radius"][is_found]))
+    if "mirror_time" in numbers:
+        rates = [rate(numbers["mirror_time"], one) for one in numbers["mirror_distance"]]
+        row["mirror_rate"] = _median(rates)
+        row["mirror_end"] = float(np.median(numbers["mirror_distance"][:, -1]))
+    times = numbers["gradient_time"]
+    at = int(np.argmin(np.abs(np.log(times / (times[-1] / 10.0)))))
+    for name, key in (("gradient", "gradient_distance"), ("utility", "gradient_utility")):
+        row[f"{name}_end"], row[f"{name}_later"] = (float(np.median(numbers[key][:, i])) for i in (at, -1))
+    row["gradient_power"] = _median([power(times, one) for one in numbers["gradient_distance"]])
+    return row
+
+
+def _length(numbers: Numbers, exact: Numbers) -> np.ndarray:
+    return np.linalg.norm(numbers["weights"] - exact["weights"], axis=1)
+
+
+def _median(values: list[float]) -> float:
+    there = np.array(values)[np.isfinite(values)]
+    return float(np.median(there)) if there.size > len(values) / 2 else float("nan")
+
+
+def draw_figures(found: Found) -> dict[str, plotting.Picture]:
+    """Return the distance to the equilibrium over the iterations, of gradient and of mirror steps."""
+    labels = [objective for objective in OBJECTIVES if any(label.startswith(objective) for label in found)]
+    styles = plotting.styles({label: label for label in labels})
+    places = [place for place in PLACES if any(label.endswith(f", {place.environment}") for label in found)]
+    above: list[Chart] = []
+    below: list[Chart] = []
+    for place in places:
+        marks: dict[str, list[Line]] = {"gradient": [], "mirror": []}
+        for label in labels:
+            numbers = found.get(f"{label}, {place.environment}", {})
+            for step, lines in marks.items():
+                if f"{step}_time" in numbers:
+                    middle = np.median(numbers[f"{step}_distance"], axis=0)
+                    shown = np.where(middle > 1e-14, middle, np.nan)
+                    lines.append(Line(numbers[f"{step}_time"], shown, styles[label], OBJECTIVES[label]))
+        y = Axis("" if above else "distance to the equilibrium", log=True)
+        above.append(
+            Chart(place.environment, marks["gradient"], Axis("iterations, gradient steps", log=True), y)
+        )
+        if marks["mirror"]:
+            below.append(Chart("", marks["mirror"], Axis("iterations, mirror steps"), y))
+        else:
+            below.append(Chart("an action: no mirror steps", []))
+    heading = "median over instances of the distance, ½ Σ |w − w*|; linear: of the actions"
+    return {"endings": plotting.figure([above, below], heading, size=(2.6 * len(places) + 0.6, 5.4))}
+
+
+def findings(found: Found) -> str:
+    """Return the table of objectives in environments, and what its columns are."""
+    lines = [f"| environment | objective | {' | '.join(SHOWN.values())} |", "|---" * (len(SHOWN) + 2) + "|"]
+    for row in rows(found):
+        cells = [row["environment"], row["objective"], *(_cell(row, name) for name in SHOWN)]
+        lines.append(f"| {' | '.join(cells)} |")
+    said = (
+        "Means over instances: share gained, (U − U₀) / (U* − U₀), blind-spot mass, the distance from the "
+        "equilibrium of exact foresight, and the share of equilibria that attract, by mirror steps of the "
+        "recipe's length, in linear by gradient steps. Found: equilibria found from the first policy, in "
+        "linear from a run's last; for the others the end of a run stands, at rest where its residual is "
+        "below 10⁻³. Medians: the spectral radius, the factor by which mirror steps shrink the distance, the "
+        "distance at their end, that of gradient steps at the recipe's end and at ten times its length, and "
+        "the power of the time by which it falls in between. Distances: ½ Σ |w − w*|, in linear those of the "
+        "actions."
+    )
+    return "\n\n".join(["\n".join(lines), said])
+
+
+def _cell(row: Row, name: str) -> str:
+    value = row.get(name, NONE)
+    if isinstance(value, float) and not np.isfinite(value):
+        return NONE
+    if name in ("found", "resting"):
+        return f"{value} of {row['instances']}"
+    if not isinstance(value, float):
+        return str(value)
+    if name.endswith(("_end", "_later")):
+        return f"{value:.0e}"
+    return f"{value:z.{4 if name in ('radius', 'mirror_rate') else 2}f}"
+
+
+EXPERIMENT = Study(
+    name="endings",
+    claim=(
+        "Where each objective comes to rest from the first policy, how good that is, whether it attracts, "
+        "and how fast runs of gradient and of mirror steps approach it."
+    ),
+    pieces=tuple(
+        part(place, objective, INSTANCES)
+        for places in (PLACES[:-1], PLACES[-1:])
+        for objective in OBJECTIVES
+        for place in places
+    ),
+    figures=draw_figures,
+    rows=rows,
+    findings=findings,
+)
+EXPERIMENT = dataclasses.replace(
+    EXPERIMENT,
+    quick=dataclasses.replace(
+        EXPERIMENT, pieces=tuple(part(place._replace(settling=80), "myopic", 2) for place in PLACES[3:4])
+    ),
+)

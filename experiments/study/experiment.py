@@ -1,0 +1,107 @@
+"""An experiment that computes numbers of many instances, part by part, and goes on where it stopped."""
+
+import csv
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fpo_jax import plotting
+from fpo_jax.experiments.core import parts
+from fpo_jax.experiments.core.progress import Progress, Tell
+from fpo_jax.experiments.core.settings import in_precision
+from fpo_jax.experiments.report.parts import Section
+
+PRECISION = "float64"
+"""Equilibria are found in it, and so is all that they are compared with."""
+Numbers = dict[str, np.ndarray]
+"""By name; the first axis is that of instances."""
+Found = Mapping[str, Numbers]
+"""By the label of the part."""
+Row = dict[str, Any]
+
+
+class Part(NamedTuple):
+    """What is computed, and stored, at once.
+
+    Attributes:
+        label: its name.
+        asked: what its numbers rest on, as JSON has it; with the number of instances they are known again.
+        compute: returns the numbers of so many instances; hears how far it is.
+        instances: how many there are by default.
+    """
+
+    label: str
+    asked: Mapping[str, Any]
+    compute: Callable[[int, Tell], Numbers]
+    instances: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """One claim, and the parts that put it to the test.
+
+    Attributes:
+        name, claim: as those of any experiment.
+        pieces: what is computed, in order.
+        figures: makes the figures, by file name.
+        rows: makes the table that is written as CSV.
+        findings: says in Markdown what follows.
+        folder: of the parts, which is read first; a part that is missing is computed and written there. None
+            keeps them in the folder of the results.
+        quick: a small form of it, to see that all works.
+    """
+
+    name: str
+    claim: str
+    pieces: tuple[Part, ...]
+    figures: Callable[[Found], Mapping[str, plotting.Picture]]
+    rows: Callable[[Found], list[Row]]
+    findings: Callable[[Found], str]
+    folder: Path | None = None
+    quick: "Study | None" = None
+    long: bool = True
+
+    @property
+    def seeds(self) -> int:
+        """Return the largest number of instances of a part."""
+        return max(part.instances for part in self.pieces)
+
+    @property
+    def jobs(self) -> list[str]:
+        """Return what there is to do, in order."""
+        return [*(part.label for part in self.pieces), "figures"]
+
+    def kept_in(self, folder: Path) -> "Study":
+        """Return the study that keeps its parts below this folder."""
+        return dataclasses.replace(self, folder=folder / self.name.replace("-", "_"))
+
+    def write(self, folder: Path, seeds: int, progress: Progress) -> tuple[list[Row], Section]:
+        """Compute what is missing, write table and figures, and return the table and a section of a page."""
+        kept = folder if self.folder is None else self.folder
+        kept.mkdir(parents=True, exist_ok=True)
+        found: dict[str, Numbers] = {}
+        for part in self.pieces:
+            progress.begin(f"{self.name}: {part.label}")
+            found[part.label] = self._numbers(kept, part, min(seeds, part.instances), progress.tell)
+            progress.end()
+        progress.begin(f"{self.name}: figures")
+        table = self.rows(found)
+        with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(dict.fromkeys(name for row in table for name in row)))
+            writer.writeheader()
+            writer.writerows(table)
+        drawn = plotting.save_all(self.figures(found), folder)
+        progress.end()
+        return table, Section(self.name, self.claim, [self.findings(found)], drawn)
+
+    def _numbers(self, kept: Path, part: Part, instances: int, tell: Tell) -> Numbers:
+        path, asked = parts.file_of(kept, part.label), {**part.asked, "instances": instances}
+        found = parts.read_part(path, asked)
+        if found is None:
+            with in_precision(PRECISION):
+                found = part.compute(instances, tell)
+            parts.write_part(path, found, asked, f"fpo-jax reproduce --only {self.name}", PRECISION)
+        return found

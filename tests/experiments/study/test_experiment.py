@@ -1,0 +1,88 @@
+"""A study as an experiment: it goes on where it stopped, and refuses numbers of another question."""
+
+import numpy as np
+import pytest
+
+from fpo_jax.errors import InputError
+from fpo_jax.experiments import endings, residual_steering, retraining
+from fpo_jax.experiments.core.progress import Progress
+from fpo_jax.experiments.reproduce.job import reproduce
+from fpo_jax.experiments.study.experiment import Part, Study
+
+
+class Squares:
+    """Counts what is computed; fails at the second part while `fails`."""
+
+    def __init__(self):
+        self.computed, self.fails = [], True
+
+    def part(self, label, power):
+        def compute(instances, tell):
+            if self.fails and label == "cubes":
+                raise KeyboardInterrupt
+            self.computed.append(label)
+            return {"value": np.arange(instances) ** power}
+
+        return Part(label, {"power": power}, compute, 4)
+
+    def study(self, power=3):
+        return Study(
+            "some-name",
+            "A claim.",
+            (self.part("squares", 2), self.part("cubes", power)),
+            figures=lambda found: {},
+            rows=lambda found: [{"part": label, "sum": int(n["value"].sum())} for label, n in found.items()],
+            findings=lambda found: f"{len(found)} parts",
+        )
+
+
+def write(study, folder, instances=4):
+    with Progress(disable=True) as progress:
+        return study.kept_in(folder / "parts").write(folder, instances, progress)
+
+
+def test_an_interrupted_study_goes_on_and_a_finished_one_computes_nothing(tmp_path):
+    squares = Squares()
+    with pytest.raises(KeyboardInterrupt):
+        write(squares.study(), tmp_path)
+    squares.fails = False
+    table, section = write(squares.study(), tmp_path)
+    assert squares.computed == ["squares", "cubes"]
+    assert write(squares.study(), tmp_path)[0] == table
+    assert squares.computed == ["squares", "cubes"]
+    # 0 + 1 + 4 + 9 and 0 + 1 + 8 + 27
+    assert table == [{"part": "squares", "sum": 14}, {"part": "cubes", "sum": 36}]
+    assert (tmp_path / "table.csv").read_text().split() == ["part,sum", "squares,14", "cubes,36"]
+    assert section.paragraphs == ["2 parts"]
+    assert sorted(file.name for file in (tmp_path / "parts" / "some_name").iterdir()) == [
+        "cubes.npz",
+        "squares.npz",
+    ]
+
+
+def test_numbers_of_another_question_are_refused_and_damaged_ones_computed_again(tmp_path):
+    squares = Squares()
+    squares.fails = False
+    write(squares.study(), tmp_path)
+    with pytest.raises(
+        InputError, match=r"cubes\.npz with power = 3: must be that of this experiment, power = 4"
+    ):
+        write(squares.study(power=4), tmp_path)
+    with pytest.raises(InputError, match=r"squares\.npz with instances = 4"):
+        write(squares.study(), tmp_path, instances=2)
+    file = tmp_path / "parts" / "some_name" / "cubes.npz"
+    file.write_bytes(file.read_bytes()[:-40])
+    write(squares.study(), tmp_path)
+    assert squares.computed == ["squares", "cubes", "cubes"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("claim", [endings, residual_steering, retraining])
+def test_the_small_form_of_each_claim(claim, tmp_path):
+    name = claim.EXPERIMENT.name
+    reproduce({name: claim.EXPERIMENT}, tmp_path / "out", [name], quick=True)
+    table = (tmp_path / "out" / name / "table.csv").read_text().splitlines()
+    # one objective in one environment; three losses by five measures in two environments and pooled; two
+    # problems with nine steps each
+    assert len(table) == 1 + {"endings": 1, "residual-steering": 45, "retraining": 18}[name]
+    assert len([*(tmp_path / "out" / name).glob("*.png")]) == (2 if name == "retraining" else 1)
