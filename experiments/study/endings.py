@@ -45,7 +45,8 @@ class Place(NamedTuple):
 
 def part(place: Place, objective: str, instances: int) -> Part:
     """Return the part of a study that follows an objective at a place on so many instances."""
-    asked = {**place._asdict(), "objective": objective}
+    settings = resolve({"environment": place.environment, "objective": objective}).as_dict()
+    asked = {**place._asdict(), "objective": objective, "settings": settings}
     label = f"{objective}, {place.environment}"
     return Part(label, asked, lambda count, tell: ended(place, objective, count, tell), instances)
 

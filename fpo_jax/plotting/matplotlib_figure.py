@@ -83,6 +83,8 @@ def draw(ax: Axes, chart: Chart, room: float = np.inf) -> Any:
     ax.set_title(fitted(chart.title, TITLE_SIZE, room), fontsize=TITLE_SIZE)
     for axis, name in ((chart.x, "x"), (chart.y, "y")):
         _shape(ax, axis, name)
+    if not chart.marks:  # nothing but a title
+        ax.set_axis_off()
     return drawn
 
 
