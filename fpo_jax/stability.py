@@ -12,7 +12,7 @@ from fpo_jax import tangents as directions
 from fpo_jax.field import Players
 from fpo_jax.numerics.undetached import undetached
 from fpo_jax.run import iterate
-from fpo_jax.stationary import PADDED, Point, Search
+from fpo_jax.stationary import PADDED, NoEquilibrium, Point, Search
 from fpo_jax.types import RewardModel, State, Theta
 
 DENSE = 600
@@ -43,6 +43,9 @@ def eigenvalues(search: Search, point: Point, model: RewardModel) -> np.ndarray:
     """Return the eigenvalues of one iteration along the policy's tangents and in φ, largest first.
 
     For a response that is held off the support: the factor by which an iteration changes its probability.
+
+    Raises:
+        NoEquilibrium: where an iteration has no derivative.
     """
     vectors, covectors, _ = point.tangents
     d, r = vectors.shape
@@ -52,7 +55,11 @@ def eigenvalues(search: Search, point: Point, model: RewardModel) -> np.ndarray:
     def push(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         along = (vectors @ columns[:r]).T, columns[r:].T
         after, (by_theta, by_phi) = pushed(search.players, theta, model, along)
-        return np.asarray(after), np.concatenate([covectors @ np.asarray(by_theta).T, np.asarray(by_phi).T])
+        changes = np.concatenate([covectors @ np.asarray(by_theta).T, np.asarray(by_phi).T])
+        if not np.all(np.isfinite(changes)):
+            allowed = "finite: a policy rests here, and an iteration has no derivative at it"
+            raise NoEquilibrium("derivative of an iteration", "not finite", allowed, point.residual)
+        return np.asarray(after), changes
 
     if r + p <= DENSE:
         # one program, whatever is held; as many directions at once as memory has room for

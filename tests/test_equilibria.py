@@ -279,6 +279,16 @@ def test_policies_without_logits_of_their_own(policy):
 
 
 @slow
+def test_an_iteration_without_a_derivative_is_told(monkeypatch):
+    def pushed(players, theta, model, along):
+        return jnp.zeros(along[0].shape[1]), jax.tree.map(lambda leaf: leaf + jnp.nan, along)
+
+    monkeypatch.setattr("fpo_jax.stability.pushed", pushed)
+    theta = GAME.init(KEY)[0]
+    said = "derivative of an iteration = not finite: must be finite"
+    require_named(said, lambda: equilibrium(GAME, mirror(Myopic()), FOLLOWER, theta, KEY))
+
+
 def test_what_has_no_equilibrium_says_why():
     theta = GAME.init(KEY)[0]
     require_named("follower = optax", lambda: equilibrium(GAME, mirror(Myopic()), Optax(), theta, KEY))

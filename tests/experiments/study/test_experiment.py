@@ -52,7 +52,11 @@ def test_an_interrupted_study_goes_on_and_a_finished_one_computes_nothing(tmp_pa
     assert squares.computed == ["squares", "cubes"]
     # 0 + 1 + 4 + 9 and 0 + 1 + 8 + 27
     assert table == [{"part": "squares", "sum": 14}, {"part": "cubes", "sum": 36}]
-    assert (tmp_path / "table.csv").read_text().split() == ["part,sum", "squares,14", "cubes,36"]
+    assert (tmp_path / "table.csv").read_text(encoding="utf-8").split() == [
+        "part,sum",
+        "squares,14",
+        "cubes,36",
+    ]
     assert section.paragraphs == ["2 parts"]
     assert sorted(file.name for file in (tmp_path / "parts" / "some_name").iterdir()) == [
         "cubes.npz",
@@ -81,7 +85,7 @@ def test_numbers_of_another_question_are_refused_and_damaged_ones_computed_again
 def test_the_small_form_of_each_claim(claim, tmp_path):
     name = claim.EXPERIMENT.name
     reproduce({name: claim.EXPERIMENT}, tmp_path / "out", [name], quick=True)
-    table = (tmp_path / "out" / name / "table.csv").read_text().splitlines()
+    table = (tmp_path / "out" / name / "table.csv").read_text(encoding="utf-8").splitlines()
     # one objective in one environment; three losses by five measures in two environments and pooled; two
     # problems with nine steps each
     assert len(table) == 1 + {"endings": 1, "residual-steering": 45, "retraining": 18}[name]
