@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -88,7 +89,7 @@ class Study:
             found[part.label] = self._numbers(kept, part, min(seeds, part.instances), progress.tell)
             progress.end()
         progress.begin(f"{self.name}: figures")
-        table = self.rows(found)
+        table = [_defined(row) for row in self.rows(found)]
         with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(dict.fromkeys(name for row in table for name in row)))
             writer.writeheader()
@@ -105,3 +106,11 @@ class Study:
                 found = part.compute(instances, tell)
             parts.write_part(path, found, asked, f"fpo-jax reproduce --only {self.name}", PRECISION)
         return found
+
+
+def _defined(row: Row) -> Row:
+    """Return the row, in which what is undefined is empty."""
+    return {
+        name: "" if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
+    }

@@ -1,5 +1,7 @@
 """A study as an experiment: it goes on where it stopped, and refuses numbers of another question."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,13 @@ def test_an_interrupted_study_goes_on_and_a_finished_one_computes_nothing(tmp_pa
         "cubes.npz",
         "squares.npz",
     ]
+
+
+def test_what_is_undefined_is_empty(tmp_path):
+    squares = Squares()
+    squares.fails = False
+    study = dataclasses.replace(squares.study(), rows=lambda found: [{"a": float("nan"), "b": 1.0}])
+    assert write(study, tmp_path)[0] == [{"a": "", "b": 1.0}]  # JSON knows no NaN
 
 
 def test_numbers_of_another_question_are_refused_and_damaged_ones_computed_again(tmp_path):
