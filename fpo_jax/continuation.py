@@ -19,7 +19,7 @@ from fpo_jax.equilibria import SAME, Equilibrium, checked_players, described, eq
 from fpo_jax.errors import InputError
 from fpo_jax.hyperparameters import declared, require_allowed
 from fpo_jax.path import Family, Path
-from fpo_jax.stationary import Search, find
+from fpo_jax.stationary import NoEquilibrium, Search, find
 from fpo_jax.types import Key, Theta
 from fpo_jax.walk import Stop, Walk
 
@@ -126,7 +126,7 @@ def continued(
         allowed = (
             "regular: start at another value, or break the symmetry that makes it many equilibria in one"
         )
-        raise InputError(f"Jacobian at {first:g}", "singular", allowed)
+        raise NoEquilibrium(f"Jacobian at {first:g}", "singular", allowed, point.residual)
     origin = Stop(place, described(search, place.point, steps))
     ends = _allowed(players_at, first, low), _allowed(players_at, first, high)
     walk = Walk(path, ends, 1.0 / (points - 1), MOST * points)

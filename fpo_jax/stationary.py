@@ -190,11 +190,15 @@ def find(search: Search, tolerance: float) -> tuple[Point, int]:
         InputError: with the residual reached, where it leads to none.
     """
     point, steps = _flow(search)
-    if steps < MOST_STEPS:
+    if steps < MOST_STEPS or point.residual <= tolerance:
         point = _off_the_support(search, _newton(search, point), tolerance)
-    if not point.residual <= tolerance or not point.steepest <= max(NEAR[1], tolerance):
-        allowed = f"<= {tolerance:g}: start nearer, such as at a run's last policy, or elsewhere"
-        raise NoEquilibrium(f"residual after {steps} steps", f"{point.residual:.3g}", allowed, point.residual)
+    for name, size, most in (
+        ("residual", point.residual, tolerance),
+        ("largest advantage", point.steepest, max(NEAR[1], tolerance)),
+    ):
+        if not size <= most:
+            allowed = f"<= {most:g}: start nearer, such as at a run's last policy, or elsewhere"
+            raise NoEquilibrium(f"{name} after {steps} steps", f"{size:.3g}", allowed, point.residual)
     return point, steps
 
 

@@ -10,6 +10,7 @@ from scipy.optimize import brentq
 from fpo_jax.equilibria import Equilibrium, described
 from fpo_jax.frame import Place
 from fpo_jax.path import Path
+from fpo_jax.stationary import NoEquilibrium
 
 SHORTEST = 1e-7
 """Shortest step; where even that leads nowhere, the branch ends."""
@@ -78,9 +79,16 @@ class Walk:
         return stops, f"{stops[-1].place.value:g}, after {self.most} points: ask for more"
 
     def stop(self, place: Place, *events: What) -> Stop:
-        """Return the stop at a place."""
+        """Return the stop at a place.
+
+        Raises:
+            Lost: where an iteration has no derivative there.
+        """
         self.path.stand(place.value)
-        return Stop(place, described(self.path.search, place.point, 0), events)
+        try:
+            return Stop(place, described(self.path.search, place.point, 0), events)
+        except NoEquilibrium as error:
+            raise Lost(str(error)) from error
 
     def _apart(self, one: Stop, other: Stop) -> float:
         first, last = one.place, other.place

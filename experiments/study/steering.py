@@ -10,15 +10,16 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
 from fpo_jax.equilibria import equilibrium
-from fpo_jax.errors import InputError
 from fpo_jax.expect import expect
 from fpo_jax.experiments.core.progress import Tell
+from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.experiments.study import players
 from fpo_jax.experiments.study.experiment import Numbers, Part
 from fpo_jax.experiments.study.players import Met
 from fpo_jax.field import Players, answer
 from fpo_jax.leader import advantages
 from fpo_jax.run import initial_state
+from fpo_jax.stationary import NoEquilibrium
 from fpo_jax.steering import steering
 from fpo_jax.types import Theta
 
@@ -58,6 +59,7 @@ class Drawn(NamedTuple):
 def part(place: Drawn, instances: int) -> Part:
     """Return the part of a study that measures so many instances of a place."""
     asked = {name: value for name, value in place._asdict().items() if name != "label"}
+    asked |= {"settings": resolve({"environment": place.environment, **place.fixed}).as_dict()}
     return Part(place.label, asked, lambda count, tell: measured(place, count, tell), instances)
 
 
@@ -109,7 +111,7 @@ def _equilibrium(met: Met, theta: Theta) -> Theta | None:
     """Return the equilibrium's policy, or None where none is found."""
     try:
         return equilibrium(met.game, met.leader, met.follower, theta, met.key).theta
-    except InputError:
+    except NoEquilibrium:
         return None
 
 
