@@ -4,6 +4,7 @@
 a new release has broken.
 """
 
+import functools
 import os
 import subprocess
 import sys
@@ -198,11 +199,12 @@ def gives_sums_away() -> bool:
     return (0, 11) <= tuple(map(int, jaxlib.__version__.split(".")[:2])) <= (0, 12)
 
 
+@functools.cache
 def refused_flags(flags: str) -> str | None:
     """Return what XLA has against these words in `XLA_FLAGS`, or None.
 
     XLA ends a process that gives it a flag it does not know, so another process asks it, which takes a tenth
-    of a second or two.
+    of a second or two; the same words are asked of it once.
     """
     asked = subprocess.run(
         [sys.executable, "-c", "from jaxlib import xla_client; xla_client.CompileOptions()"],

@@ -255,7 +255,8 @@ def _of_panels(chosen: Settings, panels: dict[str, list[Field]]) -> type:
     fields: list[Field] = [("environment", kind, dataclasses.field(default=chosen.names.environment))]
     for name, its in panels.items():
         panel = dataclasses.make_dataclass(name, its)
-        title = tyro.conf.arg(name=chosen.names.environment if name == ENVIRONMENT else name)
+        shown = chosen.names.environment if name == ENVIRONMENT else name
+        title = tyro.conf.arg(name=shown, help="")  # without a help tyro reads sources, in search of one
         fields.append((name, Annotated[panel, title], dataclasses.field(default_factory=panel)))
     return dataclasses.make_dataclass("Options", fields)
 
