@@ -104,8 +104,9 @@ def players(
     """Return the players at (α, log₁₀ ridge, log₁₀ weight) = base + value · along."""
     alpha, ridge, weight = base + value * along
     settings = {} if kind in (Myopic, Exact) else {"weight": 10.0**weight}
+    training: dict[str, Any] = {"alpha": alpha, "ridge": 10.0**ridge}  # traced numbers
     leader = Leader(kind(**settings), policy_lr=1.0, rule="mirror")
-    return game, leader, BestResponse(alpha=alpha, ridge=10.0**ridge)
+    return game, leader, BestResponse(**training)
 
 
 def family(panel: Panel, method: str, game: BanditGame) -> Partial:
