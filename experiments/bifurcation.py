@@ -1,6 +1,5 @@
 """Claim: alignment collapse is where the equilibrium goes, and where it folds, the start decides as well."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from jaxtyping import Array
 from fpo_jax import plotting
 from fpo_jax.continuation import Branch, branches, passed
 from fpo_jax.envs.bandit import Bandit, BanditGame
+from fpo_jax.experiments.core.files import write_table
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.report.parts import Section
 from fpo_jax.followers import BestResponse
@@ -271,10 +271,7 @@ class Bifurcation(NamedTuple):
                     progress.end()
         progress.begin(f"{self.name}: figures")
         table = rows(found)
-        with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [*table[0]])
-            writer.writeheader()
-            writer.writerows(table)
+        write_table(folder / "table.csv", table)
         charts = [chart(PANELS[name], one) for name, one in found.items()]
         side = [charts[i : i + 2] for i in range(0, len(charts), 2)]
         heading = (

@@ -9,6 +9,7 @@ from fpo_jax import plotting
 from fpo_jax.experiments.core.wording import NONE
 from fpo_jax.experiments.study.endings import KINDS, Place, part, power, rate
 from fpo_jax.experiments.study.experiment import Found, Numbers, Row, Study
+from fpo_jax.experiments.study.steering import REST
 from fpo_jax.plotting import Axis, Chart, Line
 from fpo_jax.statistics import share_gained
 
@@ -29,8 +30,6 @@ OBJECTIVES: Mapping[str, str] = {
     "leverage": "leverage",
 }
 INSTANCES = 16
-REST = 1e-3
-"""Residual above which a run without an equilibrium has none to come to."""
 SHOWN = {
     "gained": "share gained",
     "blind_spot_mass": "blind-spot mass",

@@ -1,6 +1,5 @@
 """The folder of a benchmark: all numbers, a table of them, and the figure."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from fpo_jax import plotting
 from fpo_jax.experiments.bench.figures import draw
 from fpo_jax.experiments.bench.result import Benchmark, as_json
-from fpo_jax.experiments.core.files import write_json
+from fpo_jax.experiments.core.files import write_json, write_table
 from fpo_jax.experiments.core.result_folder import replacing
 
 
@@ -22,10 +21,7 @@ def write(out: Path, bench: Benchmark) -> None:
     rows = [_spread(row) for row in content["rows"]]
     with replacing(out) as folder:
         write_json(folder / "bench.json", content)
-        with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
-            writer.writeheader()
-            writer.writerows(rows)
+        write_table(folder / "table.csv", rows)
         plotting.save(draw(bench.rows), folder, "seconds_per_seed")
 
 

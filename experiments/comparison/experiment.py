@@ -1,6 +1,5 @@
 """An experiment that compares methods at places, trial by trial, and goes on where it stopped."""
 
-import csv
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,8 +8,9 @@ from typing import Any
 from fpo_jax import plotting
 from fpo_jax.experiments.comparison import store
 from fpo_jax.experiments.comparison.methods import Method, Place
-from fpo_jax.experiments.comparison.table import COLUMNS, markdown, rows
+from fpo_jax.experiments.comparison.table import markdown, rows
 from fpo_jax.experiments.comparison.trial import Trial, Trials, compared
+from fpo_jax.experiments.core.files import write_table
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.report.parts import Section
 
@@ -68,10 +68,7 @@ class Comparison:
                 progress.end()
         progress.begin(f"{self.name}: figures")
         table = [row for place in self.places for row in rows(place, self.methods, trials[place.label])]
-        with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(table)
+        write_table(folder / "table.csv", table)
         drawn = plotting.save_all(self.figures(trials), folder)
         progress.end()
         tables = [markdown(place, self.methods, trials[place.label]) for place in self.places]

@@ -1,9 +1,10 @@
 """What every result says: JSON that is strict, and where its numbers come from."""
 
+import csv
 import importlib.metadata
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,14 @@ import fpo_jax
 def write_json(path: Path, content: Any) -> None:
     """Write one JSON document, with undefined numbers refused rather than written as NaN."""
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as CSV; its columns are all names in them, in the order in which they come."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def provenance(command: str, precision: str, more: Sequence[str] = ()) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from fpo_jax.experiments.core.wording import NONE, folded, table
-from fpo_jax.experiments.equilibria.branches import SHOWN, Branches, at_value
+from fpo_jax.experiments.equilibria.branches import Branches, at_value
+from fpo_jax.experiments.equilibria.result import MEASURES
 
 MOST_VALUES = 11
 """Values that a table shows; the files have all points."""
@@ -16,7 +17,7 @@ def branch_rows(branches: Branches) -> list[dict[str, Any]]:
     told = []
     for label, followed in branches.followed.items():
         for number, branch in enumerate(followed):
-            numbers = {name: branch.metric(name).tolist() for name in SHOWN}
+            numbers = {name: branch.metric(name).tolist() for name in MEASURES}
             events = [
                 {
                     "kind": e.kind,

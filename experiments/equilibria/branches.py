@@ -15,7 +15,7 @@ from fpo_jax.errors import InputError, require_known
 from fpo_jax.experiments.core.progress import Tell, silent
 from fpo_jax.experiments.core.settings import Settings, hyperparameters, in_precision, parts
 from fpo_jax.experiments.equilibria.ideals import distance
-from fpo_jax.experiments.equilibria.result import METRICS, Equilibria
+from fpo_jax.experiments.equilibria.result import MEASURES, Equilibria
 from fpo_jax.hyperparameters import declared
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.path import Family
@@ -26,8 +26,6 @@ RANGE = "NAME=LOW:HIGH:POINTS, such as alpha=0.02:1:50"
 MOST_POINTS = 10_000
 SAME = 1e-5
 """Distance of equilibria at one value that are of one branch."""
-SHOWN = (*METRICS, "residual", "spectral_radius", "stable", "steering_norm")
-"""What is told of each point."""
 
 
 class Vary(NamedTuple):
@@ -159,7 +157,7 @@ def at_value(branch: Branch, value: float) -> list[dict[str, float]]:
         is_last = place == len(branch.values) - 2
         if min(a, b) <= value <= max(a, b) and a != b and (value != b or is_last):
             share = (value - a) / (b - a)
-            metrics = {name: branch.metric(name)[place : place + 2].astype(float) for name in SHOWN}
+            metrics = {name: branch.metric(name)[place : place + 2].astype(float) for name in MEASURES}
             told = {name: (1.0 - share) * ends[0] + share * ends[1] for name, ends in metrics.items()}
             told["stable"] = metrics["stable"][0 if share < 0.5 else 1]
             passed.append(told)

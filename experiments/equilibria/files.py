@@ -10,11 +10,10 @@ import numpy as np
 from fpo_jax.experiments.core.files import write_json
 from fpo_jax.experiments.core.result_folder import replacing
 from fpo_jax.experiments.core.settings import Settings
-from fpo_jax.experiments.equilibria.branches import SHOWN, Branches
+from fpo_jax.experiments.equilibria.branches import Branches
 from fpo_jax.experiments.equilibria.figures import draw
 from fpo_jax.experiments.equilibria.page import section_of
-from fpo_jax.experiments.equilibria.result import Equilibria, Reached
-from fpo_jax.experiments.equilibria.table import MEASURES
+from fpo_jax.experiments.equilibria.result import MEASURES, Equilibria, Reached
 from fpo_jax.experiments.report import page
 from fpo_jax.plotting import save_all
 
@@ -108,7 +107,7 @@ def branch_arrays(branches: Branches | None) -> dict[str, np.ndarray]:
     named: dict[str, np.ndarray] = {}
     for label, followed in branches.followed.items():
         for number, branch in enumerate(followed):
-            own = {branches.name: branch.values, **{name: branch.metric(name) for name in SHOWN}}
+            own = {branches.name: branch.values, **{name: branch.metric(name) for name in MEASURES}}
             own["theta"] = np.array([_flat(one.theta) for one in branch.equilibria])
             named |= {f"{label}/branch {number + 1}/{name}": values for name, values in own.items()}
     return named

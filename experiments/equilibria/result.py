@@ -11,6 +11,8 @@ from fpo_jax.types import Theta
 
 METRICS = ("true_utility", "proxy_reward", "blind_spot_mass")
 """Metrics of an outcome that are shown."""
+MEASURES = (*METRICS, "residual", "spectral_radius", "stable", "steering_norm")
+"""Numbers that are told of each equilibrium."""
 
 
 class Point(NamedTuple):

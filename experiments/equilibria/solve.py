@@ -21,8 +21,6 @@ from fpo_jax.types import Follower, Game, Key, Scalar, Theta
 
 MOST_PARAMETERS = 1000
 """Most parameters of a policy of which the largest stable step is sought: a derivative for each trial."""
-NEAR = SAME
-"""Distance of two equilibria that are the same."""
 
 
 class Instance(NamedTuple):
@@ -165,7 +163,7 @@ def _points(
             points.append(Point(seed, start, None, residual=error.residual, reason=str(error)))
             continue
         same = [
-            p for p in distinct if p.found and distance(one.game, p.found.theta, found.theta, one.key) < NEAR
+            p for p in distinct if p.found and distance(one.game, p.found.theta, found.theta, one.key) < SAME
         ]
         if same:
             points.append(same[0]._replace(start=start))

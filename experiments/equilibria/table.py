@@ -7,11 +7,9 @@ import numpy as np
 
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.core.wording import NONE, folded, table, with_interval
-from fpo_jax.experiments.equilibria.result import METRICS, Equilibria
+from fpo_jax.experiments.equilibria.result import MEASURES, Equilibria
 from fpo_jax.statistics import mean_interval
 
-MEASURES = (*METRICS, "residual", "spectral_radius", "stable", "steering_norm")
-"""Numbers of an equilibrium of which there are means."""
 NAMED = 10
 """Most seeds that a warning names."""
 KINDS = ("maximum", "minimum", "saddle", "flat")

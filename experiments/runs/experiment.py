@@ -1,6 +1,5 @@
 """What every experiment is: a claim, methods to compare on the same seeds, and figures of the outcome."""
 
-import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fpo_jax import plotting
+from fpo_jax.experiments.core.files import write_table
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.experiments.core.wording import with_interval
@@ -117,12 +117,7 @@ def arrays(results: Mapping[str, Result], every: int = 1) -> dict[str, np.ndarra
 
 def write_csv(path: Path, table: Sequence[Mapping[str, Any]]) -> None:
     """Write an experiment's table, an interval as two columns."""
-    flat = [_flat(row) for row in table]
-    names = list(dict.fromkeys(key for row in flat for key in row))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(flat)
+    write_table(path, [_flat(row) for row in table])
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:

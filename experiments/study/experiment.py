@@ -1,6 +1,5 @@
 """An experiment that computes numbers of many instances, part by part, and goes on where it stopped."""
 
-import csv
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ import numpy as np
 
 from fpo_jax import plotting
 from fpo_jax.experiments.core import parts
+from fpo_jax.experiments.core.files import write_table
 from fpo_jax.experiments.core.progress import Progress, Tell
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.report.parts import Section
@@ -90,10 +90,7 @@ class Study:
             progress.end()
         progress.begin(f"{self.name}: figures")
         table = [_defined(row) for row in self.rows(found)]
-        with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(dict.fromkeys(name for row in table for name in row)))
-            writer.writeheader()
-            writer.writerows(table)
+        write_table(folder / "table.csv", table)
         drawn = plotting.save_all(self.figures(found), folder)
         progress.end()
         return table, Section(self.name, self.claim, [self.findings(found)], drawn)

@@ -24,7 +24,7 @@ from fpo_jax.steering import steering
 from fpo_jax.types import Theta
 
 REST = 1e-3
-"""Residual up to which a run of the foresighted leader counts as having come to rest."""
+"""Residual up to which a run counts as having come to rest."""
 
 
 class Drawn(NamedTuple):

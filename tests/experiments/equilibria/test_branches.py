@@ -7,7 +7,8 @@ import pytest
 
 from fpo_jax.continuation import Branch
 from fpo_jax.experiments.core.settings import resolve
-from fpo_jax.experiments.equilibria.branches import SHOWN, at_value, vary_of
+from fpo_jax.experiments.equilibria.branches import at_value, vary_of
+from fpo_jax.experiments.equilibria.result import MEASURES
 from tests.helpers import require_named
 
 BANDIT = resolve({"environment": "bandit", "objective": "myopic"})
@@ -37,7 +38,7 @@ def test_other_ranges_are_refused(written, complaint):
 def test_a_folded_branch_passes_a_value_twice_and_is_interpolated():
     # values rise to 2 and fall back to 0: at 0.5 the utility is 5 on the way up, and 35 on the way back
     values = np.array([0.0, 1.0, 2.0, 1.0, 0.0])
-    numbers = dict.fromkeys(SHOWN, 0.0)
+    numbers = dict.fromkeys(MEASURES, 0.0)
     points = tuple(
         SimpleNamespace(metrics=numbers | {"true_utility": 10.0 * place, "stable": place < 2})
         for place in range(5)
