@@ -8,15 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from fpo_jax.equilibria import Equilibrium, equilibrium
+from fpo_jax.equilibria import Equilibrium
 from fpo_jax.expect import expect
 from fpo_jax.experiments.core.progress import Tell
 from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.experiments.study import players
 from fpo_jax.experiments.study.experiment import Numbers, Part
 from fpo_jax.experiments.study.players import Met
-from fpo_jax.run import iterate
-from fpo_jax.stationary import NoEquilibrium
 from fpo_jax.types import State
 
 KINDS = ("maximum", "saddle", "minimum", "flat", "not found")
@@ -71,7 +69,8 @@ def ended(place: Place, objective: str, instances: int, tell: Tell) -> Numbers:
     found = []
     for number, one in enumerate(settled):
         tell("equilibria", 0.2 + 0.4 * number / instances)
-        found.append(_equilibrium(one, jax.tree.map(lambda leaf, i=number: leaf[i], at_rest), place.logits))
+        start = one.game.init(one.key)[0] if place.logits else at_rest.theta[number]
+        found.append(players.resting(one, start))
     thetas = jnp.stack([at_rest.theta[i] if e is None else e.theta for i, e in enumerate(found)])
     homes = players.measured(
         lanes, players.beginning(lanes, thetas)._replace(reward_model=at_rest.reward_model)
@@ -92,15 +91,6 @@ def ended(place: Place, objective: str, instances: int, tell: Tell) -> Numbers:
         times = np.arange(1, ENTRIES + 1) * (place.settling // ENTRIES)
         numbers |= _approach("mirror", lanes, times, place, home, homes.utility)
     return {name: np.asarray(values).astype(np.float32) for name, values in numbers.items()}
-
-
-def _equilibrium(met: Met, state: State, from_first: bool) -> Equilibrium | None:
-    """Return the equilibrium to which the flow from the first policy leads, or from a run's last."""
-    theta = met.game.init(met.key)[0] if from_first else state.theta
-    try:
-        return equilibrium(met.game, met.leader, met.follower, theta, met.key)
-    except NoEquilibrium:
-        return None
 
 
 def _described(end: Equilibrium | None) -> Mapping[str, Any]:
@@ -137,13 +127,9 @@ def _entries(met: Met, states: State, lengths: Array) -> tuple[PyTree, Array]:
     """Return θ and E[U] at entries so many iterations apart, [entry, lane, ...]."""
 
     def one(met: Met, state: State) -> tuple[PyTree, Array]:
-        game, leader, follower, key = met
-
         def entry(state: State, length: Array) -> tuple[State, tuple[PyTree, Array]]:
-            after = jax.lax.fori_loop(
-                0, length, lambda _, s: iterate(game, leader, follower, s, key, 0.0), state
-            )
-            return after, (after.theta, expect(game.utility, game.respond(after.theta, key)))
+            after = players.iterated(met, state, length)
+            return after, (after.theta, expect(met.game.utility, met.game.respond(after.theta, met.key)))
 
         return jax.lax.scan(entry, state, lengths)[1]
 

@@ -11,11 +11,13 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
 from fpo_jax.engine.initial import instance
+from fpo_jax.equilibria import Equilibrium, equilibrium
 from fpo_jax.expect import evaluate, expect
 from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.field import Players, answer, gradient_at
 from fpo_jax.leader import Leader, advantages
 from fpo_jax.run import initial_state, iterate
+from fpo_jax.stationary import NoEquilibrium
 from fpo_jax.types import Follower, Game, Key, Scalar, State, Theta
 
 
@@ -65,15 +67,24 @@ class Runs(NamedTuple):
     residual: Array
 
 
+def iterated(met: Met, state: State, steps: int | Array) -> State:
+    """Return the state of one instance after so many iterations."""
+    game, leader, follower, key = met
+    return jax.lax.fori_loop(0, steps, lambda _, s: iterate(game, leader, follower, s, key, 0.0), state)
+
+
 @partial(jax.jit, static_argnames="steps")
 def advanced(met: Met, states: State, steps: int) -> State:
     """Return the states after so many iterations."""
+    return jax.vmap(lambda one, state: iterated(one, state, steps))(met, states)
 
-    def one(met: Met, state: State) -> State:
-        game, leader, follower, key = met
-        return jax.lax.fori_loop(0, steps, lambda _, s: iterate(game, leader, follower, s, key, 0.0), state)
 
-    return jax.vmap(one)(met, states)
+def resting(met: Met, theta: Theta) -> Equilibrium | None:
+    """Return the equilibrium to which the flow from a policy leads on one instance, or None."""
+    try:
+        return equilibrium(met.game, met.leader, met.follower, theta, met.key)
+    except NoEquilibrium:
+        return None
 
 
 @jax.jit

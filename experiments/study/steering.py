@@ -9,7 +9,6 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
-from fpo_jax.equilibria import equilibrium
 from fpo_jax.expect import expect
 from fpo_jax.experiments.core.progress import Tell
 from fpo_jax.experiments.core.settings import resolve
@@ -19,7 +18,6 @@ from fpo_jax.experiments.study.players import Met
 from fpo_jax.field import Players, answer
 from fpo_jax.leader import advantages
 from fpo_jax.run import initial_state
-from fpo_jax.stationary import NoEquilibrium
 from fpo_jax.steering import steering
 from fpo_jax.types import Theta
 
@@ -88,9 +86,9 @@ def measured(place: Drawn, instances: int, tell: Tell) -> Numbers:
     thetas, found = [], []
     for number, one in enumerate(met):
         tell("myopic equilibria", number / instances)
-        theta = _equilibrium(one, firsts[number])
-        found.append(theta is not None)
-        thetas.append(ends[number] if theta is None else theta)
+        end = players.resting(one, firsts[number])
+        found.append(end is not None)
+        thetas.append(ends[number] if end is None else end.theta)
     myopic = players.measured(together, players.beginning(together, jnp.stack(thetas)))
     foresight = _better(ahead, [firsts, myopic.theta], place.steps, tell)
     first, optimum = players.first_utility(together)
@@ -105,14 +103,6 @@ def measured(place: Drawn, instances: int, tell: Tell) -> Numbers:
         **players.stacked([place.settings(seed) for seed in range(instances)]),
     }
     return {name: values.astype(np.float32) for name, values in numbers.items()}
-
-
-def _equilibrium(met: Met, theta: Theta) -> Theta | None:
-    """Return the equilibrium's policy, or None where none is found."""
-    try:
-        return equilibrium(met.game, met.leader, met.follower, theta, met.key).theta
-    except NoEquilibrium:
-        return None
 
 
 def _better(met: Met, starts: list[PyTree], steps: int, tell: Tell) -> players.Runs:

@@ -12,7 +12,7 @@ from jaxtyping import Array
 from fpo_jax.equilibria import Equilibrium, equilibrium, largest_stable_step
 from fpo_jax.experiments.core.progress import Tell
 from fpo_jax.experiments.study.experiment import Numbers
-from fpo_jax.experiments.study.players import Met
+from fpo_jax.experiments.study.players import Met, iterated
 from fpo_jax.run import initial_state, iterate
 from fpo_jax.types import RewardModel, State, Theta
 
@@ -98,13 +98,9 @@ def _where(met: Met, theta: Theta) -> Array:
 def followed(met: Met, state: State, theta: Theta, every: int) -> tuple[State, Array]:
     """Return the state after `ENTRIES` times so many iterations, and its distances to θ on the way."""
     home = _where(met, theta)
-    game, leader, follower, key = met
-
-    def once(_: Array, state: State) -> State:
-        return iterate(game, leader, follower, state, key, 0.0)
 
     def entry(state: State, _: None) -> tuple[State, Array]:
-        after = jax.lax.fori_loop(0, every, once, state)
+        after = iterated(met, state, every)
         return after, jnp.linalg.norm(_where(met, after.theta) - home)
 
     return jax.lax.scan(entry, state, None, length=ENTRIES)
