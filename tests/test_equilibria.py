@@ -278,7 +278,6 @@ def test_policies_without_logits_of_their_own(policy):
         assert found.steering_norm == pytest.approx(same.steering_norm, rel=1e-3)
 
 
-@slow
 def test_an_iteration_without_a_derivative_is_told(monkeypatch):
     def pushed(players, theta, model, along):
         return jnp.zeros(along[0].shape[1]), jax.tree.map(lambda leaf: leaf + jnp.nan, along)
@@ -289,6 +288,7 @@ def test_an_iteration_without_a_derivative_is_told(monkeypatch):
     require_named(said, lambda: equilibrium(GAME, mirror(Myopic()), FOLLOWER, theta, KEY))
 
 
+@slow
 def test_what_has_no_equilibrium_says_why():
     theta = GAME.init(KEY)[0]
     require_named("follower = optax", lambda: equilibrium(GAME, mirror(Myopic()), Optax(), theta, KEY))
