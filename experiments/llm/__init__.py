@@ -1,4 +1,4 @@
-"""The pipeline at real size: iterative RLHF and FPO with a language model, on tunix's Llama.
+"""The pipeline at real size: iterative RLHF and FPO with a language model, a Llama.
 
 It needs the extra `llm`, which is imported only when one of these functions is called.
 """

@@ -17,9 +17,9 @@ from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.files import write_json
 from fpo_jax.experiments.core.result_folder import replacing
 from fpo_jax.experiments.llm.checkpoint import expected
+from fpo_jax.experiments.llm.config import Config
 from fpo_jax.experiments.llm.gguf_file import Gguf, config_of, numbers, read, stored_names
 from fpo_jax.experiments.llm.gguf_tokenizer import write_tokenizer
-from fpo_jax.experiments.llm.model import Config
 from fpo_jax.experiments.llm.model_folder import INDEX, WEIGHTS
 from fpo_jax.experiments.llm.sizes import read_config
 

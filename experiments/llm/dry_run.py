@@ -6,10 +6,11 @@ from typing import Any
 import jax
 
 from fpo_jax.experiments.core.settings import in_precision
+from fpo_jax.experiments.llm.config import KNOWN
 from fpo_jax.experiments.llm.fetching import WHEELS
 from fpo_jax.experiments.llm.folders import require_same_size
 from fpo_jax.experiments.llm.located import sizes
-from fpo_jax.experiments.llm.model import KNOWN, parameters
+from fpo_jax.experiments.llm.model import parameters
 from fpo_jax.experiments.llm.operations import StepPart, scoring, work
 from fpo_jax.experiments.llm.settings import TrainSettings
 from fpo_jax.experiments.llm.shapes import Abstract, build, head_width, memory, others

@@ -53,7 +53,7 @@ def summary(settings: TrainSettings, progress: TrainProgress) -> dict[str, Any]:
             "seconds_per_step_median": float(np.median(progress.seconds)),  # most compile nothing
             "peak_bytes_on_device": (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use"),
         }
-        | provenance(settings.command(), settings.precision, ("google-tunix", "qwix", "transformers"))
+        | provenance(settings.command(), settings.precision, ("transformers", "tokenizers", "safetensors"))
     )
 
 

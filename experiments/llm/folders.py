@@ -6,8 +6,8 @@ from typing import Any
 from tokenizers import Tokenizer as Vocabulary
 
 from fpo_jax.errors import InputError
+from fpo_jax.experiments.llm.config import Config
 from fpo_jax.experiments.llm.located import located
-from fpo_jax.experiments.llm.model import Config
 from fpo_jax.experiments.llm.model_folder import digest, has, tokenizer_view
 from fpo_jax.experiments.llm.prompts import file_digest, read_prompts, readable
 from fpo_jax.experiments.llm.settings import TrainSettings

@@ -98,7 +98,7 @@ def policy_loss(
     net, lora = dataclasses.replace(policy, adapter=adapter), training.lora
     asked, answered = net, net
     if lora.dropout > 0:
-        asked, answered = (net.dropping(lora, one) for one in jax.random.split(key))
+        asked, answered = (net.dropping(one) for one in jax.random.split(key))
     read = read_prompt(asked, prompt, length, training.sampling.tokens)
     totals, numbers = log_likelihood(answered, read, chosen, training.sampling.ends)
     total, number = totals[0], numbers[0]

@@ -96,7 +96,7 @@ def _work(settings: TrainSettings, abstract: Abstract) -> list[StepPart]:
     def token(net: Net, rows: int) -> float:
         def one(net: Net, read: Any, cache: Any, tokens: Any) -> Any:
             hidden, _ = extend(net, read, cache, tokens, 0, p + t)
-            return net.module().logits(hidden[:, 0])
+            return net.logits(hidden[:, 0])
 
         read = jax.eval_shape(lambda net, x, m: read_prompt(net, x, m, t), net, prompt, length)
         cache = jax.eval_shape(lambda read: read.copies(rows), read)

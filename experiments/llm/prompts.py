@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.json_files import json_lines
-from fpo_jax.experiments.llm.model import Config
+from fpo_jax.experiments.llm.config import Config
 from fpo_jax.experiments.llm.model_folder import has, read_json, tokenizer_view
 
 SMALLEST_BUCKET = 32

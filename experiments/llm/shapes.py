@@ -24,7 +24,7 @@ from fpo_jax.experiments.llm.learning import (
     training_of,
 )
 from fpo_jax.experiments.llm.located import sizes
-from fpo_jax.experiments.llm.model import Config, Net, adapter_graph, plain_graph
+from fpo_jax.experiments.llm.model import Net, adapter_shapes, weight_shapes
 from fpo_jax.experiments.llm.settings import ORACLES, TrainSettings
 from fpo_jax.experiments.llm.step import (
     Drawing,
@@ -33,11 +33,6 @@ from fpo_jax.experiments.llm.step import (
     mesh_over,
     update,
 )
-
-
-def shapes_of(tree: PyTree, dtype: Any = None) -> PyTree:
-    """Return the shapes of a tree, in another dtype if one is given."""
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype or leaf.dtype), tree)
 
 
 def size(tree: PyTree) -> int:
@@ -58,11 +53,10 @@ class Abstract(NamedTuple):
     def of(cls, settings: TrainSettings, layers: int | None = None) -> "Abstract":
         """Return what a run of these settings would hold, with so many layers if a number is given."""
         config, dtype = sizes(settings.model), jnp.dtype(settings.precision)
-        config = config if layers is None else Config(**{**vars(config), "num_layers": layers})
-        graph, weights = plain_graph(config)
+        config = config if layers is None else replace(config, num_layers=layers)
         lora = lora_of(settings)
-        base = Net(graph, config, shapes_of(weights, dtype))
-        policy = base.adapted(shapes_of(adapter_graph(config, lora)[1], jnp.float32), lora)
+        base = Net(config, weight_shapes(config, dtype), unroll=layers is not None)
+        policy = base.adapted(adapter_shapes(config, lora), lora)
         how = Sampling(settings.tokens, (0,), settings.temperature, settings.top_p, settings.least_tokens)
         prompt = jax.ShapeDtypeStruct((settings.prompt_limit,), jnp.int32)
         return cls(base, policy, prompt, jax.ShapeDtypeStruct((), jnp.int32), how)
@@ -83,9 +77,8 @@ def others(settings: TrainSettings) -> dict[str, TrainSettings]:
 
 def trunk(settings: TrainSettings, what: str) -> Net:
     """Return a model that only reads, as it is loaded: without lm_head."""
-    config = Config(**{**vars(sizes(settings.model, what)), "weight_tying": True})
-    graph, weights = plain_graph(config)
-    return Net(graph, config, shapes_of(weights, jnp.dtype(settings.precision)))
+    config = replace(sizes(settings.model, what), weight_tying=True)
+    return Net(config, weight_shapes(config, jnp.dtype(settings.precision)))
 
 
 def by_layers(count: Callable[[Abstract], float], settings: TrainSettings) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.llm.model import Config, Rope
+from fpo_jax.experiments.llm.config import Config, Rope
 from fpo_jax.experiments.llm.model_folder import read_json
 
 MOST_LAYERS, LARGEST = 1000, 2**24
@@ -67,7 +67,6 @@ def read_config(folder: Path, what: str) -> Config:
         num_heads=heads,
         head_dim=stored.get("head_dim") or stored["hidden_size"] // heads,
         num_kv_heads=keys,
-        rope_theta=int(rope.base),
         norm_eps=stored.get("rms_norm_eps", 1e-6),
         weight_tying=stored.get("tie_word_embeddings", False),
         rope=rope,

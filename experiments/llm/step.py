@@ -203,7 +203,7 @@ def step_key(key: Key, step: int) -> Key:
 
 
 def mesh_over(devices: Any) -> Mesh:
-    """Return devices as a mesh with tunix's axes: candidates, or weights, are divided along fsdp."""
+    """Return devices as a mesh: candidates, or weights, are divided along its axis fsdp."""
     import numpy as np
 
-    return Mesh(np.array(devices).reshape(-1, 1), ("fsdp", "tp"))
+    return Mesh(np.array(devices), ("fsdp",))

@@ -13,7 +13,8 @@ def test_an_adapter_of_another_model(checkpoint, prompts, tmp_path, capsys):
     import jax
 
     from fpo_jax.experiments.llm import adapter
-    from fpo_jax.experiments.llm.model import Config, Lora, fresh_adapter
+    from fpo_jax.experiments.llm.config import Config
+    from fpo_jax.experiments.llm.model import Lora, fresh_adapter
 
     config = read_config(checkpoint, "model")
     wider = Config(**(vars(config) | {"embed_dim": 32}))

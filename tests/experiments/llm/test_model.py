@@ -13,6 +13,7 @@ from transformers import LlamaForCausalLM, LlamaForSequenceClassification
 
 from fpo_jax.experiments.llm import adapter
 from fpo_jax.experiments.llm import checkpoint as files
+from fpo_jax.experiments.llm.config import KNOWN, Rope
 from fpo_jax.experiments.llm.generation import (
     Sampling,
     last_hidden,
@@ -21,7 +22,7 @@ from fpo_jax.experiments.llm.generation import (
     sample,
     within_response,
 )
-from fpo_jax.experiments.llm.model import KNOWN, Lora, Net, Rope, fresh_adapter
+from fpo_jax.experiments.llm.model import Lora, Net, fresh_adapter
 from fpo_jax.experiments.llm.prompts import pad_to_bucket
 from fpo_jax.experiments.llm.step import mesh_over
 from tests.experiments.llm.conftest import model_config
@@ -161,7 +162,7 @@ def test_draws_follow_the_softmax(net, tokens):
     """First tokens of 1000 responses against their probabilities; top_p leaves out the tail."""
     prompt, length, n = pad_to_bucket(tokens[0, :20], 512), jnp.int32(20), 1000
     read = read_prompt(net, prompt, length, 2)
-    probability = np.asarray(jax.nn.softmax(net.module().logits(read.hidden)[0] / 0.5))
+    probability = np.asarray(jax.nn.softmax(net.logits(read.hidden)[0] / 0.5))
     for top_p in (1.0, 0.3):
         how = Sampling(2, (), 0.5, top_p)
         first = np.asarray(
