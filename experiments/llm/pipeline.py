@@ -1,7 +1,7 @@
 """The pipeline: what stays the same from step to step, loaded and checked."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fpo_jax.errors import InputError, shortened
 from fpo_jax.experiments.llm import checkpoint
+from fpo_jax.experiments.llm.fitting import Fit, held_out_accuracy
 from fpo_jax.experiments.llm.folders import require_same_size, require_same_tokens
 from fpo_jax.experiments.llm.generation import Sampling
 from fpo_jax.experiments.llm.learning import (
@@ -29,6 +30,7 @@ from fpo_jax.experiments.llm.settings import ORACLES, TrainSettings
 from fpo_jax.experiments.llm.sizes import read_config
 from fpo_jax.experiments.llm.step import (
     Drawing,
+    Generated,
     features,
     generate,
     mesh_over,
@@ -36,6 +38,24 @@ from fpo_jax.experiments.llm.step import (
     update,
 )
 from fpo_jax.numerics.keys import named_key
+
+
+class Answered(NamedTuple):
+    """What was said to one prompt, and how it is seen.
+
+    Attributes:
+        row: [p] the prompt's tokens, padded.
+        length: how many they are.
+        policy: who drew the candidates.
+        generated: what was said.
+        features: of the candidates, and of the reference response.
+    """
+
+    row: np.ndarray
+    length: jax.Array
+    policy: Net
+    generated: Generated
+    features: tuple[Features, Features]
 
 
 class Pipeline(NamedTuple):
@@ -51,6 +71,8 @@ class Pipeline(NamedTuple):
         tokenizer: that of the model.
         prompts: in the order of the file.
         start: the state before the first step.
+        fit: of the head that it begins with, where it was fitted.
+        offline: the answers that it was fitted on, as they are written.
     """
 
     settings: TrainSettings
@@ -64,21 +86,31 @@ class Pipeline(NamedTuple):
     tokenizer: Tokenizer | Bytes
     prompts: Sequence[Prompt]
     start: TrainState
+    fit: Fit | None = None
+    offline: Mapping[str, np.ndarray] | None = None
+
+    def answered(self, state: TrainState, prompt: Prompt, key: jax.Array) -> Answered:
+        """Return what the reference model and the policy say to one prompt, and how it is seen."""
+        row, length = pad_to_bucket(prompt.tokens, self.settings.prompt_limit), jnp.int32(len(prompt.tokens))
+        policy = self.base.adapted(state.adapter, self.lora)
+        generated = generate(self.drawing, policy, self.base, row, length, key)
+        heads = (state.head, self.oracle_head)
+        seen = features(self.drawing, self.reward_model, self.oracle, row, length, generated, *heads)
+        return Answered(row, length, policy, generated, seen)
 
     def step(self, state: TrainState, number: int) -> tuple[TrainState, dict[str, np.ndarray]]:
         """Take one step; return the state after it, and what is to be written down."""
         prompt = self.prompts[number % len(self.prompts)]
-        row, length = pad_to_bucket(prompt.tokens, self.settings.prompt_limit), jnp.int32(len(prompt.tokens))
         key = step_key(jax.random.key(self.settings.seed), number)
-        policy = self.base.adapted(state.adapter, self.lora)
-        generated = generate(self.drawing, policy, self.base, row, length, key)
-        heads = (state.head, self.oracle_head)
-        both_features = features(self.drawing, self.reward_model, self.oracle, row, length, generated, *heads)
+        said = self.answered(state, prompt, key)
+        row, length, policy, generated, seen = said
         weight = jnp.float32(self.settings.weight)
         after, metrics = update(
-            self.training, policy, state, self.oracle_head, row, length, generated, both_features, weight, key
+            self.training, policy, state, self.oracle_head, row, length, generated, seen, weight, key
         )
-        self._require_utilities(both_features, generated.candidates, number)
+        self.require_utilities(said, f"at step {number}")
+        if self.fit is not None:
+            metrics["held_out_accuracy"] = held_out_accuracy(after.head, self.fit.held_out)
         written = {name: np.asarray(value) for name, value in metrics.items()}
         tokens = np.asarray(generated.candidates)[int(written["winner"])]
         return after, written | {
@@ -86,20 +118,18 @@ class Pipeline(NamedTuple):
             "reference_tokens": np.asarray(generated.reference)[0],
         }
 
-    def _require_utilities(
-        self, both_features: tuple[Features, Features], candidates: jax.Array, number: int
-    ) -> None:
-        """Raise an InputError where the oracle gives a response no number; say which."""
-        drawn, other = (np.asarray(of.oracle @ self.oracle_head) for of in both_features)
+    def require_utilities(self, answered: Answered, when: str) -> None:
+        """Raise an InputError where the oracle gives a response no number; say which, and when."""
+        drawn, other = (np.asarray(of.oracle @ self.oracle_head) for of in answered.features)
         utilities = np.append(drawn, other)
         strange = np.flatnonzero(~np.isfinite(utilities))
         if len(strange):
             index = int(strange[0])
             said = "the reference response"
             if index < len(drawn):
-                text = self.tokenizer.response(np.asarray(candidates)[index])
+                text = self.tokenizer.response(np.asarray(answered.generated.candidates)[index])
                 said = f"the answer {shortened(repr(text), 60)}" if text.strip() else "an empty answer"
-            allowed = f"one that gives every answer a number: {said} gets {utilities[index]} at step {number}"
+            allowed = f"one that gives every answer a number: {said} gets {utilities[index]} {when}"
             raise InputError("oracle", self.settings.oracle, allowed)
 
 

@@ -84,6 +84,25 @@ class TrainSettings(Generation):
         False, "begin with a reward head drawn from the seed, while the oracle keeps the initial one"
     )
     head_bias: bool = flag(True, "give a head that is drawn a bias, so that features are h and a 1")
+    fit_prompts: int = count(
+        0,
+        "prompts, chosen by the seed: on the base model's answers to them the reward head is fitted before "
+        "the first step; 0 begins with the head as it is",
+        low=0,
+    )
+    fit_held_out: float = real(0.2, "share of them whose answers are held out, to test it", low=0.0, high=1.0)
+    fit_ridge: float | None = real(
+        None,
+        "ridge λ of that fit, in units of the features' mean squared difference; by cross-validation when "
+        "not given",
+        low=0.0,
+        open=True,
+    )
+    fit_answers: str | None = text(
+        None,
+        "offline.npz of an earlier run that was fitted on the same answers, to be drawn no second time",
+        naming="a file",
+    )
     loss_over: str = choice(
         "both", "whose mean log-likelihood the policy raises: prompt and answer, or the answer alone", PARTS
     )
@@ -105,6 +124,19 @@ class TrainSettings(Generation):
     )
     devices: int | None = count(None, "devices to use; all that JAX sees when not given")
     every: int = count(50, "steps between two checkpoints")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fit_prompts and self.fit_prompts - self.held_out_prompts < 2:
+            allowed = "0, or so many that two are left besides those that are held out"
+            raise InputError("fit_prompts", self.fit_prompts, allowed)
+        if self.fit_answers is not None and not self.fit_prompts:
+            raise InputError("fit_answers", self.fit_answers, "given together with --fit-prompts")
+
+    @property
+    def held_out_prompts(self) -> int:
+        """The number of prompts whose answers are held out from the fit: one or more."""
+        return max(1, round(self.fit_held_out * self.fit_prompts))
 
     def command(self) -> str:
         """Return the command that repeats this run."""

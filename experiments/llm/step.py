@@ -19,6 +19,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 
+from fpo_jax.experiments.llm.accuracy import accuracy
 from fpo_jax.experiments.llm.generation import (
     Sampling,
     last_hidden,
@@ -178,6 +179,8 @@ def update(
     )
     reward, utility = game.reward(state.head, item.y), game.utility(item.y)
     penalty = rewards - ranked
+    utilities = jax.vmap(game.utility)(game.drawn)
+    on_policy_accuracy, on_policy_pairs = accuracy(rewards, utilities, generated.candidates)
     return after, {
         "true_utility": utility,
         "proxy_reward": reward,
@@ -186,7 +189,10 @@ def update(
         "penalty": penalty[winner],
         "reward_spread": jnp.std(rewards),
         "penalty_spread": jnp.std(penalty),
+        "utility_spread": jnp.std(utilities),
         "overruled": (winner != jnp.argmax(rewards)).astype(jnp.float32),
+        "on_policy_accuracy": on_policy_accuracy,
+        "on_policy_pairs": on_policy_pairs,
         "head_loss": loss,
         "head_gradient": jnp.linalg.norm(head_gradient),
         "policy_loss": surprise,
