@@ -83,12 +83,15 @@ def _finished(
 ) -> TrainProgress:
     """Go on from where a run stands to its end, with checkpoints on the way, at its end, when stopped."""
     settings = pipeline.settings
+    drawn = None  # of a group of steps that meet the same policy and head
     bar = tqdm(total=settings.steps, initial=progress.steps, unit="prompt", file=sys.stderr)
     with bar:
         try:
             while progress.steps < settings.steps:
                 began = time.monotonic()
-                state, written = pipeline.step(progress.state, progress.steps)
+                if drawn is None or progress.steps % settings.together == 0:
+                    drawn = pipeline.drawn(progress.state, progress.steps)
+                state, written = pipeline.step(progress.state, progress.steps, drawn)
                 _require_finite(written, progress.steps)
                 progress = progress.after(state, written, time.monotonic() - began)
                 bar.update()

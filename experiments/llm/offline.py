@@ -108,13 +108,15 @@ def _drawn(
             unfinished.write_arrays(FILE, rows | {"made_by": made_by})
 
     done = len(rows.get("prompts", ()))
-    bar = tqdm(order[done:], "answers to fit on", len(order), initial=done, unit="prompt", file=sys.stderr)
+    bar = tqdm(desc="answers to fit on", total=len(order), initial=done, unit="prompt", file=sys.stderr)
     try:
-        for index in bar:
-            row = _answers(pipeline, int(index))
-            rows = {name: np.concatenate([rows.get(name, one[:0]), one]) for name, one in row.items()}
-            if len(rows["prompts"]) % settings.every == 0:
+        while done < len(order):
+            new = _answers(pipeline, order[done : done + settings.together])
+            rows = {name: np.concatenate([rows.get(name, some[:0]), some]) for name, some in new.items()}
+            bar.update(len(rows["prompts"]) - done)
+            if len(rows["prompts"]) // settings.every > done // settings.every:
                 keep()
+            done = len(rows["prompts"])
     except KeyboardInterrupt:
         keep()
         raise
@@ -122,18 +124,26 @@ def _drawn(
     return rows | {"made_by": made_by}
 
 
-def _answers(pipeline: Pipeline, index: int) -> dict[str, np.ndarray]:
-    """Return what the model answers to one prompt, as one row of each array."""
-    prompt, key = pipeline.prompts[index], jax.random.key(pipeline.settings.seed)
-    key = jax.random.fold_in(named_key(key, "offline"), index)
-    said = pipeline.answered(pipeline.start, prompt, key)
+def _answers(pipeline: Pipeline, indices: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what the model answers to some prompts, with a leading axis of them.
+
+    As many are answered at once as there are steps of a group, so that programs are those of the loop: the last
+    prompt stands for those that are missing.
+    """
+    number, together = len(indices), pipeline.settings.together
+    asked = [int(index) for index in np.pad(indices, (0, together - number), mode="edge")]
+    key = named_key(jax.random.key(pipeline.settings.seed), "offline")
+    keys = jnp.stack([jax.random.fold_in(key, index) for index in asked])
+    said = pipeline.answered(pipeline.start, [pipeline.prompts[index] for index in asked], keys)
+    for place, index in enumerate(asked):
+        pipeline.require_utilities(said.to(place), f"for prompt {index} of those to fit on")
     drawn, other = said.features
-    pipeline.require_utilities(said, f"for prompt {index} of those to fit on")
-    features = jnp.concatenate([drawn.reward, other.reward[None]])
-    utilities = jnp.append(drawn.oracle @ pipeline.oracle_head, other.oracle @ pipeline.oracle_head)
-    tokens = jnp.concatenate([said.generated.candidates, said.generated.reference])
-    row = {"features": features, "utilities": utilities, "tokens": tokens, "prompts": np.int32(index)}
-    return {name: np.asarray(value)[None] for name, value in row.items()}
+    features = jnp.concatenate([drawn.reward, other.reward[:, None]], axis=1)
+    by_oracle = jnp.concatenate([drawn.oracle, other.oracle[:, None]], axis=1)
+    tokens = jnp.concatenate([said.generated.candidates, said.generated.reference], axis=1)
+    rows = {"features": features, "utilities": by_oracle @ pipeline.oracle_head, "tokens": tokens}
+    rows |= {"prompts": np.asarray(asked, np.int32)}
+    return {name: np.asarray(value)[:number] for name, value in rows.items()}
 
 
 def _made_by(described: Mapping[str, Any]) -> np.ndarray:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Int
 
 from fpo_jax.errors import InputError, shortened
 from fpo_jax.experiments.llm import checkpoint
@@ -41,21 +42,23 @@ from fpo_jax.numerics.keys import named_key
 
 
 class Answered(NamedTuple):
-    """What was said to one prompt, and how it is seen.
+    """What was said to several prompts, and how it is seen; each with a leading axis of prompts.
 
     Attributes:
-        row: [p] the prompt's tokens, padded.
-        length: how many they are.
-        policy: who drew the candidates.
+        rows: [g, p] the prompts' tokens, padded.
+        lengths: [g] how many they are.
         generated: what was said.
-        features: of the candidates, and of the reference response.
+        features: of the candidates, and of the reference responses.
     """
 
-    row: np.ndarray
-    length: jax.Array
-    policy: Net
+    rows: Int[Array, "g p"]
+    lengths: Int[Array, " g"]
     generated: Generated
     features: tuple[Features, Features]
+
+    def to(self, index: int) -> "Answered":
+        """Return what was said to one of them."""
+        return jax.tree.map(lambda leaf: leaf[index], self)
 
 
 class Pipeline(NamedTuple):
@@ -89,33 +92,57 @@ class Pipeline(NamedTuple):
     fit: Fit | None = None
     offline: Mapping[str, np.ndarray] | None = None
 
-    def answered(self, state: TrainState, prompt: Prompt, key: jax.Array) -> Answered:
-        """Return what the reference model and the policy say to one prompt, and how it is seen."""
-        row, length = pad_to_bucket(prompt.tokens, self.settings.prompt_limit), jnp.int32(len(prompt.tokens))
-        policy = self.base.adapted(state.adapter, self.lora)
-        generated = generate(self.drawing, policy, self.base, row, length, key)
+    def answered(self, state: TrainState, prompts: Sequence[Prompt], keys: jax.Array) -> Answered:
+        """Return what the reference model and the policy say to prompts, and how it is seen."""
+        longest = max(len(prompt.tokens) for prompt in prompts)
+        limit = self.settings.prompt_limit
+        rows = jnp.stack([pad_to_bucket(prompt.tokens, limit, longest) for prompt in prompts])
+        lengths = jnp.array([len(prompt.tokens) for prompt in prompts], jnp.int32)
+        generated = generate(self.drawing, self.policy(state), self.base, rows, lengths, keys)
         heads = (state.head, self.oracle_head)
-        seen = features(self.drawing, self.reward_model, self.oracle, row, length, generated, *heads)
-        return Answered(row, length, policy, generated, seen)
+        seen = features(self.drawing, self.reward_model, self.oracle, rows, lengths, generated, *heads)
+        return Answered(rows, lengths, generated, seen)
 
-    def step(self, state: TrainState, number: int) -> tuple[TrainState, dict[str, np.ndarray]]:
-        """Take one step; return the state after it, and what is to be written down."""
-        prompt = self.prompts[number % len(self.prompts)]
-        key = step_key(jax.random.key(self.settings.seed), number)
-        said = self.answered(state, prompt, key)
-        row, length, policy, generated, seen = said
+    def policy(self, state: TrainState) -> Net:
+        """Return the model with the adapter as it stands."""
+        return self.base.adapted(state.adapter, self.lora)
+
+    def drawn(self, state: TrainState, number: int) -> Answered:
+        """Return what is said at a step, and at those before and after it that meet the same policy and head."""
+        first = number - number % self.settings.together
+        steps = range(first, first + self.settings.together)
+        keys = jnp.stack([self.key(step) for step in steps])
+        return self.answered(state, [self.prompts[step % len(self.prompts)] for step in steps], keys)
+
+    def key(self, number: int) -> jax.Array:
+        """Return the key of a step."""
+        return step_key(jax.random.key(self.settings.seed), number)
+
+    def step(
+        self, state: TrainState, number: int, drawn: Answered | None = None
+    ) -> tuple[TrainState, dict[str, np.ndarray]]:
+        """Take one step; return the state after it, and what is to be written down.
+
+        Args:
+            state: before the step.
+            number: of the step.
+            drawn: what `drawn` returned for it, or for another step of its group.
+        """
+        group = self.drawn(state, number) if drawn is None else drawn
+        said = group.to(number % self.settings.together)
         weight = jnp.float32(self.settings.weight)
         after, metrics = update(
-            self.training, policy, state, self.oracle_head, row, length, generated, seen, weight, key
+            *(self.training, self.policy(state), state, self.oracle_head),
+            *(said.rows, said.lengths, said.generated, said.features, weight, self.key(number)),
         )
         self.require_utilities(said, f"at step {number}")
         if self.fit is not None:
             metrics["held_out_accuracy"] = held_out_accuracy(after.head, self.fit.held_out)
         written = {name: np.asarray(value) for name, value in metrics.items()}
-        tokens = np.asarray(generated.candidates)[int(written["winner"])]
+        tokens = np.asarray(said.generated.candidates)[int(written["winner"])]
         return after, written | {
             "winner_tokens": tokens,
-            "reference_tokens": np.asarray(generated.reference)[0],
+            "reference_tokens": np.asarray(said.generated.reference)[0],
         }
 
     def require_utilities(self, answered: Answered, when: str) -> None:

@@ -214,12 +214,18 @@ def say_cut(prompts: Sequence[Prompt], limit: int) -> None:
         sys.stderr.write(f"{cut} of {len(prompts)} prompts are longer than {limit} tokens, and were cut\n")
 
 
-def pad_to_bucket(tokens: Sequence[int], limit: int) -> np.ndarray:
-    """Return tokens padded with 0 to their bucket: the first of 32, 64, 128 … or the limit that has room."""
-    size = SMALLEST_BUCKET
-    while size < len(tokens):
+def pad_to_bucket(tokens: Sequence[int], limit: int, least: int = 0) -> np.ndarray:
+    """Return tokens padded with 0 to their bucket: the first of 32, 64, 128 … or the limit that has room.
+
+    Args:
+        tokens: to be padded.
+        limit: most tokens of a prompt.
+        least: tokens for which the bucket has room, too.
+    """
+    size, needed = SMALLEST_BUCKET, max(len(tokens), least)
+    while size < needed:
         size *= 2
-    row = np.zeros(max(min(size, limit), len(tokens)), np.int32)
+    row = np.zeros(max(min(size, limit), needed), np.int32)
     row[: len(tokens)] = tokens
     return row
 

@@ -12,6 +12,8 @@ LORA_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", 
 """Projections of a layer that can be adapted."""
 ORACLES = ("likelihood", "copy")
 """Oracles that need no folder of their own."""
+MOST_TOGETHER = 8
+"""Most prompts to which responses are drawn at once: more of them take more memory, and little less time."""
 PARTS = ("answer", "both")
 """What is read or learnt from: the answer alone, or prompt and answer."""
 LLAMA = (
@@ -132,6 +134,11 @@ class TrainSettings(Generation):
             raise InputError("fit_prompts", self.fit_prompts, allowed)
         if self.fit_answers is not None and not self.fit_prompts:
             raise InputError("fit_answers", self.fit_answers, "given together with --fit-prompts")
+
+    @property
+    def together(self) -> int:
+        """The number of steps whose responses are drawn at once: a divisor of those between two updates."""
+        return max(size for size in range(1, MOST_TOGETHER + 1) if self.accumulation % size == 0)
 
     @property
     def held_out_prompts(self) -> int:
