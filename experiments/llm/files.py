@@ -16,6 +16,7 @@ from fpo_jax.experiments.llm.checkpoint import BIAS, SCORE
 from fpo_jax.experiments.llm.figures import OBJECTIVE_OF, draw
 from fpo_jax.experiments.llm.page import section_of
 from fpo_jax.experiments.llm.pipeline import Pipeline
+from fpo_jax.experiments.llm.settings import TrainSettings
 from fpo_jax.experiments.llm.unfinished import TrainProgress
 from fpo_jax.experiments.report import page
 

@@ -153,7 +153,7 @@ def _choose(key: Key, logits: Float[Array, " v"], how: Sampling) -> Int[Array, "
         return jnp.argmax(logits).astype(jnp.int32)
     logits = logits / how.temperature
     if how.top_p < 1:
-        logits = jnp.where(logits > _below(logits, how.top_p), logits, -jnp.inf)
+        logits = jnp.where(logits > below(logits, how.top_p), logits, -jnp.inf)
     return jax.random.categorical(key, logits).astype(jnp.int32)
 
 
@@ -161,7 +161,7 @@ HALVINGS = 40
 """Of an interval that holds a logit: from 100 wide to far less than what float32 tells apart."""
 
 
-def _below(logits: Float[Array, " v"], top_p: float) -> Scalar:
+def below(logits: Float[Array, " v"], top_p: float) -> Scalar:
     """Return a number just below the least logit of the likeliest tokens that hold a share of probability.
 
     A token is among them if those that are likelier than it hold less than `top_p`. The bound is found by

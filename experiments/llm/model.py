@@ -1,8 +1,8 @@
 """Llama as a function of its weights: hidden states, logits of some of them, and low-rank adapters.
 
-Weights of all layers stand in one array with a leading axis [layer], over which a scan goes, so that a program
-is built of one layer. Where tokens are drawn one by one, a scan would copy each layer's weights for each
-token; `Net.unrolled` takes the layers apart, once for all tokens.
+Weights of all layers stand in one array with a leading axis [layer]. A scan goes over it, so that a program
+holds one layer, whatever their number. Where tokens are drawn one by one, a scan would copy each layer's
+weights for each token; `Net.unrolled` takes the layers apart, once for all tokens.
 """
 
 import dataclasses
@@ -71,7 +71,7 @@ class Net:
         adapter: {projection: {"a": [layer, into, r], "b": [layer, r, out of]}}, or None.
         lora: how the adapter is used.
         dropout_key: of one pass with dropout; None: there is none.
-        unroll: whether programs hold layer after layer in place of a scan, in which operations can be counted.
+        unroll: whether programs hold layer after layer in place of a scan, so that XLA counts all of them.
     """
 
     config: Config = struct.field(pytree_node=False)

@@ -127,8 +127,8 @@ def _drawn(
 def _answers(pipeline: Pipeline, indices: np.ndarray) -> dict[str, np.ndarray]:
     """Return what the model answers to some prompts, with a leading axis of them.
 
-    As many are answered at once as there are steps of a group, so that programs are those of the loop: the last
-    prompt stands for those that are missing.
+    As many are answered at once as there are steps of a group, so that programs are those of the loop. The
+    last prompt stands for those that are missing.
     """
     number, together = len(indices), pipeline.settings.together
     asked = [int(index) for index in np.pad(indices, (0, together - number), mode="edge")]

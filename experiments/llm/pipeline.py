@@ -108,7 +108,7 @@ class Pipeline(NamedTuple):
         return self.base.adapted(state.adapter, self.lora)
 
     def drawn(self, state: TrainState, number: int) -> Answered:
-        """Return what is said at a step, and at those before and after it that meet the same policy and head."""
+        """Return what is said at a step and the others of its group, which meet the same policy and head."""
         first = number - number % self.settings.together
         steps = range(first, first + self.settings.together)
         keys = jnp.stack([self.key(step) for step in steps])

@@ -119,16 +119,16 @@ def memory(settings: TrainSettings, abstract: Abstract, devices: int) -> dict[st
         for what, net in readers.items()
     }
 
-    logits = rows * how.tokens * base.config.vocab_size * 4.0
-    likely = {"logits of the oracle, float32": logits} if settings.oracle == "likelihood" else {}
+    at_once = settings.together * rows  # responses
+    logits = at_once * base.config.vocab_size * 4.0
     return {
         "frozen weights": size(base.frozen) / divided,
         **weights,
         "adapter and its optimiser": size((state.adapter, state.adapter_optimiser)),
         "head and its optimiser": size((state.head, state.head_optimiser)),
-        "keys and values while generating": size(read) * (rows + 2),
-        "logits while generating, float32": rows * base.config.vocab_size * 4.0,
-        **likely,
+        "keys and values while generating": size(read) * (at_once + 2 * settings.together),
+        "logits while generating, float32": logits,
+        "logits under the reference, float32": logits * how.tokens,
         "activations kept for the backward pass": by_layers(partial(_activations, settings), settings),
     }
 
@@ -151,18 +151,24 @@ def build(settings: TrainSettings, abstract: Abstract) -> None:
     oracle = {"likelihood": base, "copy": reward_model}.get(who) or readers["oracle"]
     mesh = mesh_over(jax.devices()[:1])
     drawing = Drawing(settings.candidates, how, mesh, who, settings.reward_reads, (0,))
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    generated = generate.eval_shape(drawing, policy, base, prompt, length, key)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), settings.together))
+    prompts, lengths = jax.eval_shape(
+        lambda *one: jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (settings.together, *leaf.shape)), one),
+        prompt,
+        length,
+    )
+    generated = generate.eval_shape(drawing, policy, base, prompts, lengths, keys)
     head = _head(settings, reward_model)
     of_folder: Any = jax.ShapeDtypeStruct((oracle.config.embed_dim,), jnp.float32)
     one: Any = jax.ShapeDtypeStruct((1,), jnp.float32)
     oracle_head = {"likelihood": one, "copy": head, "folder": of_folder}[who]
     both_features = features.eval_shape(
-        drawing, reward_model, oracle, prompt, length, generated, head, oracle_head
+        drawing, reward_model, oracle, prompts, lengths, generated, head, oracle_head
     )
-    training = training_of(settings, how)
+    training, key = training_of(settings, how), jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(partial(initial_state, training), policy.adapter, head)
     weight = jax.ShapeDtypeStruct((), jnp.float32)
-    update.eval_shape(
-        training, policy, state, oracle_head, prompt, length, generated, both_features, weight, key
+    said, seen = jax.eval_shape(
+        lambda *group: jax.tree.map(lambda leaf: leaf[0], group), generated, both_features
     )
+    update.eval_shape(training, policy, state, oracle_head, prompt, length, said, seen, weight, key)

@@ -84,7 +84,7 @@ class Generated(NamedTuple):
     Attributes:
         reference: [1, t] by the reference model.
         candidates: [n, t] by the policy.
-        log_probability: [n] Σ log π_θ of each candidate, as its likelihood under the reference model is taken.
+        log_probability: [n] Σ log π_θ of each candidate, taken as `Likelihoods` are.
         under_reference: how likely the reference model finds prompt, candidates and reference response.
     """
 
@@ -107,7 +107,7 @@ class Generated(NamedTuple):
 def generate(
     drawing: Drawing, policy: Net, base: Net, prompts: Int[Array, "g p"], lengths: Int[Array, " g"], keys: Key
 ) -> Generated:
-    """Draw the reference response from the frozen model and candidates from the policy, for g prompts at once.
+    """Draw reference responses from the frozen model and candidates from the policy, to g prompts at once.
 
     A token for one prompt takes nearly as long as one for each of several: weights are read once for all.
     """
