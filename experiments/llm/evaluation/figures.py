@@ -16,7 +16,7 @@ from fpo_jax.plotting import Axis, Chart, Level, Points, Style
 TITLES = {
     "mc1": "MC1",
     "mc2": "MC2",
-    "identical": "greedy answers identical to the base model's",
+    "identical": "share of identical greedy answers",
     "utility": "U of greedy answers",
     "kl": "KL from the base model (nats an answer)",
     "length": "length of greedy answers (tokens)",
