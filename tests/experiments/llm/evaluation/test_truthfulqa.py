@@ -26,6 +26,7 @@ def test_mc1_and_mc2_by_hand():
     assert mc1(values, 2) == 0.0  # the best answer is the first, and ¼ is more
     assert mc1(values[[1, 0, 2, 3]], 2) == 1.0
     assert mc1(np.log([1 / 4, 1 / 2, 1 / 4]), 2) == 0.0  # as likely as a false one is not likelier
+    assert mc1(np.log([1 / 4, 1 / 2, 1 / 8]), 2) == 1.0  # another true answer may be likelier
     assert mc2(values, 2) == pytest.approx(5 / 8)
     assert mc2(values - 2000.0, 2) == pytest.approx(5 / 8)  # where all of them underflow
     found = scores([values, values], [Question("", ("a", "b"), ("c", "d")), Question("", ("a",), ("b",) * 3)])
