@@ -32,6 +32,7 @@ WORK = (  # what commands do once their options are understood
     "fpo_jax.experiments.llm.train",
     "fpo_jax.experiments.llm.plan",
     "fpo_jax.experiments.llm.answer",
+    "fpo_jax.experiments.llm.evaluate",
     "fpo_jax.experiments.llm.fetch",
     "fpo_jax.experiments.cli.completion._of_environments",
     *(
@@ -75,6 +76,7 @@ def folder(tmp_path, monkeypatch, forgetful):
         "my_run": resolve({"environment": "linear"}),
         "my_sweep": make_grid({"environment": "bandit"}),
         "my_policy": llm.TrainSettings.of({"model": "m", "prompts": "p"}),
+        "my_measures": llm.EvaluateSettings.of({"model": "m"}),
     }.items():
         (tmp_path / name).mkdir()
         write_json(tmp_path / name / "config.json", settings.as_dict())

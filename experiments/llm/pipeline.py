@@ -25,7 +25,15 @@ from fpo_jax.experiments.llm.learning import (
 )
 from fpo_jax.experiments.llm.located import located, sizes
 from fpo_jax.experiments.llm.model import Lora, Net, fresh_adapter
-from fpo_jax.experiments.llm.prompts import Bytes, Prompt, Tokenizer, pad_to_bucket, read_prompts, say_cut
+from fpo_jax.experiments.llm.prompts import (
+    Bytes,
+    Prompt,
+    Tokenizer,
+    pad_to_bucket,
+    prompt_file,
+    read_prompts,
+    say_cut,
+)
 from fpo_jax.experiments.llm.scoring import Features
 from fpo_jax.experiments.llm.settings import ORACLES, TrainSettings
 from fpo_jax.experiments.llm.sizes import read_config
@@ -166,7 +174,7 @@ def prepare(settings: TrainSettings) -> Pipeline:
     Raises:
         InputError: says which file or setting cannot be used, and what to do.
     """
-    texts = read_prompts(Path(settings.prompts))
+    texts = read_prompts(prompt_file(settings.prompts))
     folder = Path(settings.model) if settings.random else located(settings.model)
     config = sizes(settings.model) if settings.random else read_config(folder, "model")
     tokenizer = Bytes() if settings.random else Tokenizer(folder, config, chat=settings.chat)

@@ -16,6 +16,7 @@ from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.json_files import json_lines
 from fpo_jax.experiments.llm.config import Config
 from fpo_jax.experiments.llm.model_folder import has, read_json, tokenizer_view
+from fpo_jax.experiments.llm.settings import INCLUDED
 
 SMALLEST_BUCKET = 32
 """Tokens of the shortest padded prompt; lengths double from there, so that few programs are compiled."""
@@ -185,6 +186,11 @@ def _in_time(folder: Path, what: str) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def prompt_file(name: str) -> Path:
+    """Return the file that `--prompts` names; `./included` is a file of that name, `included` is ours."""
+    return Path(__file__).with_name("instructions.jsonl") if name == INCLUDED else Path(name)
 
 
 def read_prompts(path: Path) -> list[str]:

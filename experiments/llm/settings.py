@@ -16,6 +16,8 @@ MOST_TOGETHER = 8
 """Most prompts to which responses are drawn at once: more of them take more memory, and little less time."""
 PARTS = ("answer", "both")
 """What is read or learnt from: the answer alone, or prompt and answer."""
+INCLUDED = "included"
+"""What stands for the instructions that come with this package, in place of a file."""
 LLAMA = (
     "folder of a Llama checkpoint in the Hugging Face layout, GGUF file of a Llama, or smollm2-135m, which "
     "`fpo-jax fetch smollm2-135m` fetches"
@@ -27,7 +29,11 @@ class Generation(Declared):
     """Settings of whatever answers prompts, in training or after it."""
 
     model: str = text(REQUIRED, LLAMA, naming="a folder, a GGUF file or a name")
-    prompts: str = text(REQUIRED, 'JSONL file of prompts, {"prompt": "…"} a line', naming="a file")
+    prompts: str = text(
+        INCLUDED,
+        'JSONL file of prompts, {"prompt": "…"} a line; included: the 200 instructions of this package',
+        naming="a file, or included",
+    )
     tokens: int = count(32, "most new tokens of a response", low=2)
     least_tokens: int = count(5, "new tokens before a response may end", low=0)
     prompt_limit: int = count(128, "most tokens of a prompt, chat template included; longer ones are cut")
