@@ -88,7 +88,7 @@ def _choices(
 ) -> Float[Array, " n"]:
     """Return Σ log π over the first `numbers` tokens of each answer, whatever they are."""
     read = read_prompt(net, prompt, length, answers.shape[1])
-    logits = net.module().logits(following(net, read, answers)[:, :-1])
+    logits = net.logits(following(net, read, answers)[:, :-1])
     each = jnp.take_along_axis(jax.nn.log_softmax(logits), answers[:, :, None], axis=2)[:, :, 0]
     belongs = jnp.arange(answers.shape[1])[None, :] < numbers[:, None]
     return jnp.sum(jnp.where(belongs, each, 0.0), axis=1)
