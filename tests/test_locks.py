@@ -27,7 +27,7 @@ LAYERS = {
     "llm": ["runtime", "dev", "llm"],
     "llm-test": ["runtime", "dev", "llm", "torch"],
 }
-LEFT_OUT = {"promise", "toml", *PROJECT["tool"]["uv"]["exclude-dependencies"]}
+ABANDONED = {"hf-transfer", "promise", "toml"}
 
 
 def pins(*paths):
@@ -102,7 +102,7 @@ def test_locks_have_what_packages_need_of_each_other(extra):
     assert at_hand
     for requirement in (Requirement(text) for name in at_hand for text in installed[name].requires or []):
         needed = canonicalize_name(requirement.name)
-        if (not requirement.marker or requirement.marker.evaluate({"extra": ""})) and needed not in LEFT_OUT:
+        if not requirement.marker or requirement.marker.evaluate({"extra": ""}):
             assert requirement.specifier.contains(found[needed]), (
                 f"{requirement} is pinned at {found[needed]}"
             )
@@ -110,9 +110,8 @@ def test_locks_have_what_packages_need_of_each_other(extra):
 
 @pytest.mark.parametrize("versions", SETS)
 def test_what_nobody_maintains_is_left_out(versions):
-    assert {"hf-transfer", "tensorflow-datasets"} <= LEFT_OUT
     for path in (ROOT / "locks" / versions).iterdir():
-        assert not LEFT_OUT & set(pins(path))
+        assert not ABANDONED & set(pins(path))
 
 
 def test_versions_that_are_chosen_by_hand_are_those_of_the_locks():

@@ -184,7 +184,7 @@ def within_response(tokens: Int[Array, "n t"], ends: tuple[int, ...]) -> Bool[Ar
     """Say which tokens belong to a response: all up to the one that ends it, which belongs to it."""
     if not ends:
         return jnp.ones(tokens.shape, bool)
-    is_end = jnp.isin(tokens, jnp.array(ends, jnp.int32))
+    is_end = jnp.isin(tokens, jnp.array(ends, jnp.int32)).astype(jnp.int32)
     return jnp.cumsum(is_end, axis=1) - is_end == 0
 
 

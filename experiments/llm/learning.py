@@ -4,6 +4,7 @@ import dataclasses
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
@@ -105,4 +106,4 @@ def policy_loss(
     if training.loss_over == "both":
         before, number_before = prompt_log_likelihood(asked, read, prompt)
         total, number = total + before, number + number_before
-    return -total / number
+    return -total / number.astype(jnp.float32)

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
@@ -233,12 +234,13 @@ def norm(x: Float[Array, "*b d"], weight: Float[Array, " d"], epsilon: float) ->
     """Return weight · x / √(mean x² + ε), with the mean in float32."""
     wide = x.astype(jnp.float32)
     scaled = wide * jax.lax.rsqrt(jnp.mean(wide**2, axis=-1, keepdims=True) + epsilon)
-    return weight * scaled.astype(x.dtype)
+    return jnp.broadcast_to(weight, x.shape) * scaled.astype(x.dtype)
 
 
 def turn(config: Config, positions: Int[Array, "b t"]) -> tuple[Array, Array]:
     """Return cosine and sine [b, t, head_dim / 2] of the angles by which these positions are rotated."""
-    angles = positions[:, :, None].astype(jnp.float32) * config.rope.frequencies(config.head_dim).astype("f4")
+    frequencies = config.rope.frequencies(config.head_dim).astype(np.float32)
+    angles = positions[:, :, None].astype(jnp.float32) * frequencies[None, None]
     return jnp.cos(angles), jnp.sin(angles)
 
 

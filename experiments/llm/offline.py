@@ -108,15 +108,17 @@ def _drawn(
             unfinished.write_arrays(FILE, rows | {"made_by": made_by})
 
     done = len(rows.get("prompts", ()))
-    bar = tqdm(desc="answers to fit on", total=len(order), initial=done, unit="prompt", file=sys.stderr)
     try:
-        while done < len(order):
-            new = _answers(pipeline, order[done : done + settings.together])
-            rows = {name: np.concatenate([rows.get(name, some[:0]), some]) for name, some in new.items()}
-            bar.update(len(rows["prompts"]) - done)
-            if len(rows["prompts"]) // settings.every > done // settings.every:
-                keep()
-            done = len(rows["prompts"])
+        with tqdm(
+            desc="answers to fit on", total=len(order), initial=done, unit="prompt", file=sys.stderr
+        ) as bar:
+            while done < len(order):
+                new = _answers(pipeline, order[done : done + settings.together])
+                rows = {name: np.concatenate([rows.get(name, some[:0]), some]) for name, some in new.items()}
+                bar.update(len(rows["prompts"]) - done)
+                if len(rows["prompts"]) // settings.every > done // settings.every:
+                    keep()
+                done = len(rows["prompts"])
     except KeyboardInterrupt:
         keep()
         raise

@@ -29,7 +29,7 @@ def utility(
         totals: [n] Σ log π of each response's tokens.
         numbers: [n] how many those are.
     """
-    mean = (before + totals) / (asked + numbers)
+    mean = (before + totals) / (asked + numbers).astype(jnp.float32)
     return jnp.clip(CENTRE + mean.astype(jnp.float32), LOWEST, HIGHEST)
 
 

@@ -19,7 +19,7 @@ from fpo_jax.experiments.llm.oracle import likelihood_utility
 from fpo_jax.experiments.llm.pipeline import Pipeline, prepare
 from fpo_jax.experiments.llm.prompts import pad_to_bucket
 from fpo_jax.experiments.llm.settings import TrainSettings
-from tests.experiments.llm.conftest import STEPS, options
+from tests.experiments.llm.conftest import QUICK, STEPS, options
 
 PROMPTS, HELD_OUT, N = 5, 2, 5
 """Of the six prompts; the last two of the five; four candidates and the reference response to each."""
@@ -102,14 +102,17 @@ def test_answers_are_the_base_models_and_utilities_the_oracles(result, given):
     prompt, base = pipeline.prompts[index].tokens, pipeline.base
     row, length = pad_to_bucket(prompt, pipeline.settings.prompt_limit), jnp.int32(len(prompt))
     key = jax.random.fold_in(offline.named_key(jax.random.key(pipeline.settings.seed), "offline"), index)
-    said = steps.generate(pipeline.drawing, base, base, row, length, key)
-    drawn = jnp.concatenate([said.candidates, said.reference])
+    said = steps.generate(pipeline.drawing, base, base, row[None], length[None], key[None])
+    drawn = jnp.concatenate([said.candidates[0], said.reference[0]])
     np.testing.assert_array_equal(rows["tokens"][0], drawn)
     (utilities,) = likelihood_utility(base, row, length, (drawn,), pipeline.tokenizer.ends)
     np.testing.assert_allclose(rows["utilities"][0], utilities, atol=1e-5)
 
 
-@pytest.mark.parametrize("stopped_at", [2, PROMPTS + 3])  # while answers are drawn, and in the loop
+GROUPS = -(-PROMPTS // QUICK["accumulation"])  # of prompts that are answered at once
+
+
+@pytest.mark.parametrize("stopped_at", [1, GROUPS + 1])  # while answers are drawn, and in the loop
 def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
     stopped_at, result, given, tmp_path, monkeypatch, capsys
 ):
@@ -125,11 +128,11 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
     words = ["llm", *options(**given, **FITTED, out=out)]
     assert main(words) == 130
     assert "--resume" in capsys.readouterr().err
-    kept = min(stopped_at, PROMPTS)
+    kept = min(stopped_at * QUICK["accumulation"], PROMPTS)
     assert len(loaded(tmp_path / "out.partial" / offline.FILE)["prompts"]) == kept
     monkeypatch.setattr(Pipeline, "answered", lambda *a: taken.append(a[1:]) or answered(*a))
     assert main([*words, "--resume"]) == 0
-    assert len(taken) == PROMPTS + STEPS  # nothing is drawn twice
+    assert len(taken) == GROUPS + STEPS // QUICK["accumulation"]  # nothing is drawn twice
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     for file in ("metrics.npz", offline.FILE):
         one, other = loaded(out / file), loaded(result / file)
@@ -208,7 +211,7 @@ class TestWhatCannotBeUsed:
     def test_an_oracle_without_a_number(self, given, tmp_path, monkeypatch, capsys):
         def broken(*arguments):
             drawn, other = steps.features(*arguments)
-            return drawn._replace(oracle=drawn.oracle.at[2].set(jnp.nan)), other
+            return drawn._replace(oracle=drawn.oracle.at[:, 2].set(jnp.nan)), other
 
         monkeypatch.setattr(pipelines, "features", broken)
         assert main(["llm", *options(**given, **FITTED, out=tmp_path / "out")]) == 2
