@@ -10,7 +10,7 @@ LOCKS := locks/$(shell $(or $(wildcard $(BIN)/python),$(PYTHON)) -c \
 PIP = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
 LOCKED = $(PIP) --require-hashes --only-binary :all: -r
 
-.PHONY: install reproduce test test-slow test-llm mutants bench notebooks docs lock clean
+.PHONY: install reproduce test test-slow test-llm mutants bench notebooks docs prose lock clean
 
 # What `fpo-jax` needs, and nothing else.
 install: $(VENV)/runtime
@@ -49,6 +49,10 @@ notebooks: $(VENV)/notebooks
 docs: $(VENV)/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "open site/index.html"
+
+# Counts the words of the sentences in all pages.
+prose:
+	@$(PYTHON) -m tests.prose
 
 $(VENV)/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -53,7 +53,7 @@ def on_page_markdown(markdown: str, page: "Page", **_: Any) -> str:
     parts[::2] = [relinked(part, here) for part in parts[::2]]
     if here != PLACES["CHANGELOG.md"]:  # which has names that are no more
         parts[::2] = [named(part) for part in parts[::2]]
-    return "".join(parts)
+    return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", "".join(parts))
 
 
 def relinked(text: str, here: str) -> str:

@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import sys
 
 import jax
 import numpy as np
@@ -132,6 +133,18 @@ def test_every_page_and_notebook_is_run():
         *STUDY,
     }
     assert [path.stem[0] for path in sorted(ROOT.glob("notebooks/*.ipynb"))] == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("stem", [path.stem for path in ROOT.glob("notebooks/*.ipynb")])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_notebook_begins_by_installing_what_is_missing(stem, there, monkeypatch):
+    calls = []
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name if there else None)
+    monkeypatch.setattr("subprocess.run", lambda command, check: calls.append((command, check)))
+    first = next(cell for cell in notebook_cells(stem) if cell["cell_type"] == "code")
+    exec("".join(first["source"]), {})
+    install = [sys.executable, "-m", "pip", "install", "--quiet", ".."]  # the clone, seen from notebooks/
+    assert calls == ([] if there else [(install, True)])
 
 
 def test_the_classes_of_notebook_4_are_those_of_the_documentation():

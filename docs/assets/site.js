@@ -9,3 +9,13 @@ document.addEventListener("DOMContentLoaded", () => {
     });
   }
 });
+
+// Numbers with their interval, and short words, stay on one line, and a long command gets room to wrap in.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const cell of document.querySelectorAll(".md-typeset table:not([class]) td")) {
+    const text = cell.textContent.trim();
+    if (/^[+\-−–<]?\s?[\d.]/.test(text) && text.length < 32) cell.classList.add("number");
+    if (text.length < 22) cell.classList.add("short");
+    if (cell.querySelector("code") && text.length > 40) cell.classList.add("command");
+  }
+});
