@@ -16,6 +16,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const text = cell.textContent.trim();
     if (/^[+\-−–<]?\s?[\d.]/.test(text) && text.length < 32) cell.classList.add("number");
     if (text.length < 22) cell.classList.add("short");
-    if (cell.querySelector("code") && text.length > 40) cell.classList.add("command");
+    const codes = [...cell.querySelectorAll("code")];
+    if (codes.some((code) => code.textContent.length > 40)) cell.classList.add("command");
   }
 });
