@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from fpo_jax.envs import ENVIRONMENTS
 from tests import prose
 from tests.helpers import ROOT
 
@@ -104,6 +105,23 @@ def test_the_site_asks_for_nothing_on_the_network():
     assert len(fonts) == 20  # KaTeX's faces
     assert all((DOCS / "assets/katex" / font).is_file() for font in fonts)
     assert "MIT" in (DOCS / "assets/katex/LICENSE").read_text(encoding="utf-8")
+
+
+def test_every_metric_that_is_recorded_has_its_line():
+    page = (DOCS / "reference/metrics.md").read_text(encoding="utf-8").split("## In summaries")[0]
+    described = {
+        name for row in re.findall(r"^\| (`.*?) \|", page, re.M) for name in re.findall(r"`(\w+)`", row)
+    }
+    recorded = {
+        name
+        for path in ROOT.glob("tests/golden/*.json")
+        if path.stem in ENVIRONMENTS
+        for case in json.loads(path.read_text(encoding="utf-8")).values()
+        for name in case
+        if name != "refused"  # of a pair that has no run
+    }
+    assert recorded <= described
+    assert len(recorded) > 6
 
 
 def test_the_readme_is_short():
