@@ -16,8 +16,8 @@ from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.experiments.sweeps.grid import make_grid
 from tests.helpers import ROOT
 
-PAGES = {path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("docs/*.md")}
-PAGES |= {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md")}
+PATHS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PATHS}
 WORK = (  # what commands do once their options are understood
     "fpo_jax.experiments.runs.execution.execute",
     "fpo_jax.experiments.ladder.decompose.decompose",
@@ -43,7 +43,7 @@ WORK = (  # what commands do once their options are understood
         )
     ),
 )
-EXTEND = re.findall(r"```python\n(.*?)```", PAGES["extend.md"], re.S)
+EXTEND = re.findall(r"```python\n(.*?)```", PAGES["docs/howto/add_an_environment.md"], re.S)
 STANDS_FOR = {"ENV": "bandit", "K": "2", "NAME": "mine", "PYTHON": sys.executable}
 
 

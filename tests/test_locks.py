@@ -24,6 +24,7 @@ LAYERS = {
     "": ["runtime"],
     "dev": ["runtime", "dev"],
     "notebooks": ["runtime", "notebooks"],
+    "docs": ["runtime", "docs"],
     "llm": ["runtime", "dev", "llm"],
     "llm-test": ["runtime", "dev", "llm", "torch"],
 }
@@ -71,7 +72,7 @@ def test_a_package_has_one_version_in_all_locks_that_are_installed_together(vers
         "cuda12",
         "cuda13",
     }
-    pins(*(folder / f"{name}.txt" for name in ("runtime", "dev", "notebooks", "llm", "torch")))
+    pins(*(folder / f"{name}.txt" for name in ("runtime", "dev", "notebooks", "docs", "llm", "torch")))
     for cuda in ("cuda12", "cuda13"):
         found = pins(*(folder / f"{name}.txt" for name in ("runtime", "dev", cuda)))
         assert found[f"jax-{cuda}-plugin"] == found[f"jax-{cuda}-pjrt"] == found["jaxlib"]
