@@ -120,12 +120,14 @@ def memory(settings: TrainSettings, abstract: Abstract, devices: int) -> dict[st
     }
 
     at_once = settings.together * rows  # responses
+    head_size = size(base.frozen["embed"])
     logits = at_once * base.config.vocab_size * 4.0
     return {
         "frozen weights": size(base.frozen) / divided,
         **weights,
         "adapter and its optimiser": size((state.adapter, state.adapter_optimiser)),
         "head and its optimiser": size((state.head, state.head_optimiser)),
+        "layers and head apart while generating": (size(base.frozen["layers"]) + head_size) / divided,
         "keys and values while generating": size(read) * (at_once + 2 * settings.together),
         "logits while generating, float32": logits,
         "logits under the reference, float32": logits * how.tokens,

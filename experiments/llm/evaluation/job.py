@@ -64,7 +64,7 @@ def evaluate(settings: EvaluateSettings, out: Path | None) -> tuple[dict[str, An
             choices = Choices.of(questions, told, tokenizer)
         measured = _measured(settings, policies, nets, base, tokenizer, asked, texts, questions, choices)
     found = summary.report(measured) | provenance(
-        settings.command(), settings.precision, ("google-tunix", "qwix", "transformers")
+        settings.command(), settings.precision, ("transformers", "tokenizers", "safetensors")
     )
     if out is not None:
         from fpo_jax.experiments.llm.evaluation import files  # matplotlib is slow to import

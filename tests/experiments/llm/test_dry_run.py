@@ -69,6 +69,7 @@ def test_memory(said):
     held = said[0]["bytes_per_device"]
     assert held["frozen weights"] == 2 * 1_235_814_400
     assert held["adapter and its optimiser"] == pytest.approx(4 * 4 * ADAPTER, rel=1e-5)
+    assert held["layers and head apart while generating"] == 2 * (LAYERS * (LAYER + 2 * D) + V * D)
     keys = 2 * LAYERS * PLACES * KV * 2  # of one response
     assert held["keys and values while generating"] == pytest.approx(4 * (N + 2) * keys, rel=1e-3)
     assert held["logits while generating, float32"] == 4 * 4 * N * V  # to four prompts at once
@@ -119,7 +120,7 @@ def test_other_models_that_reward_are_counted(checkpoint, reward_model, tmp_path
 
 
 def test_the_documentation_shows_what_is_printed(said):
-    page = (ROOT / "docs" / "llm.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "howto" / "llm.md").read_text(encoding="utf-8")
     assert re.search(r"```text\n(llama-3.2-1b, by shapes.*?)```", page, re.S).group(1) == said[1]
 
 
