@@ -101,7 +101,9 @@ def test_the_site_asks_for_nothing_on_the_network():
     assert len(shipped) >= 4
     for text in (config, *(path.read_text(encoding="utf-8") for path in shipped)):
         assert not re.search(r"(?:https?:)?//[\w-]+\.\w", re.sub(r"/\*.*?\*/|//! .*", "", text, flags=re.S))
-    fonts = re.findall(r"url\((fonts/[\w-]+\.woff2)\)", (DOCS / "assets/katex/katex.min.css").read_text())
+    fonts = re.findall(
+        r"url\((fonts/[\w-]+\.woff2)\)", (DOCS / "assets/katex/katex.min.css").read_text("utf-8")
+    )
     assert len(fonts) == 20  # KaTeX's faces
     assert all((DOCS / "assets/katex" / font).is_file() for font in fonts)
     assert "MIT" in (DOCS / "assets/katex/LICENSE").read_text(encoding="utf-8")

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import tyro
-
+from fpo_jax.experiments.cli.llm import YesOrNo
 from fpo_jax.experiments.cli.options import (
     DEVICE,
     JSON,
@@ -19,7 +18,7 @@ from fpo_jax.experiments.cli.options import (
 )
 from fpo_jax.experiments.cli.without_jax import without_jax
 
-TYPED: dict[str, Any] = {"chat": tyro.conf.FlagConversionOff[bool | None]}
+TYPED: dict[str, Any] = {"chat": YesOrNo}
 MORE = [
     Option("out", Path | None, "folder for settings, numbers, answers, summary and figures", None),
     Option(

@@ -19,8 +19,8 @@ def read_table(path: Path, columns: Sequence[str], what: str) -> list[dict[str, 
         what: the option that named it, for complaints.
 
     Raises:
-        InputError: when it cannot be read, is empty or larger than `MOST_BYTES`, lacks a column, has one twice,
-            or has a row of another length.
+        InputError: when it cannot be read, is empty or larger than `MOST_BYTES`, lacks a column or has one
+            twice, or has a row of another length.
     """
     try:
         if path.stat().st_size > MOST_BYTES:

@@ -89,11 +89,11 @@ class Net:
 
     def adapted(self, adapter: PyTree, lora: Lora) -> "Net":
         """Return the same model with an adapter."""
-        return self.replace(adapter=adapter, lora=lora)
+        return dataclasses.replace(self, adapter=adapter, lora=lora)
 
     def dropping(self, key: Key) -> "Net":
         """Return the same model with its adapter's dropout on, for one pass: it draws by this key."""
-        return self.replace(dropout_key=key)
+        return dataclasses.replace(self, dropout_key=key)
 
     def layers(self) -> Layer:
         """Return all layers, as they are computed with."""

@@ -143,7 +143,11 @@ def _answers(pipeline: Pipeline, indices: np.ndarray) -> dict[str, np.ndarray]:
     features = jnp.concatenate([drawn.reward, other.reward[:, None]], axis=1)
     by_oracle = jnp.concatenate([drawn.oracle, other.oracle[:, None]], axis=1)
     tokens = jnp.concatenate([said.generated.candidates, said.generated.reference], axis=1)
-    rows = {"features": features, "utilities": by_oracle @ pipeline.oracle_head, "tokens": tokens}
+    rows: dict[str, Any] = {
+        "features": features,
+        "utilities": by_oracle @ pipeline.oracle_head,
+        "tokens": tokens,
+    }
     rows |= {"prompts": np.asarray(asked, np.int32)}
     return {name: np.asarray(value)[:number] for name, value in rows.items()}
 

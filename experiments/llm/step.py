@@ -241,7 +241,7 @@ def update(
     }
 
 
-def step_key(key: Key, step: int) -> Key:
+def step_key(key: Key, step: int | Int[Array, ""]) -> Key:
     """Return the key of one step, whatever came before it: a resumed run draws as one that was not cut."""
     return jax.random.fold_in(named_key(key, "steps"), step)
 

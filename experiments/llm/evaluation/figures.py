@@ -45,7 +45,8 @@ def charts(measured: Measured, found: Mapping[str, Any]) -> list[Chart]:
             at = np.array([float(names.index(model))])
             ends = [np.array([row["mean"] if row[end] is None else row[end]]) for end in ("low", "high")]
             mean = np.array([row["mean"]])
-            marks.append(Points(mean, at, styles[model], "", *ends, sideways=True))
+            low, high = ends
+            marks.append(Points(mean, at, styles[model], "", low, high, sideways=True))
         drawn.append(Chart("", marks, Axis(title), Axis(limits=(len(names) - 0.5, -0.5), ticks=ticks)))
     return drawn
 

@@ -108,12 +108,12 @@ def _measured(
     values = {name: np.stack([one[name] for one in multiple]) for name in (multiple[0] if multiple else ())}
     values |= _of_answers(greedy, drawn, ends)
     answers = [[tokenizer.response(row) for row in one.tokens[:, 0]] for one, _ in greedy]
-    candidates = {
+    raw = {
         "utility": read_candidates.utility,
         "repetition": _repetitions(said[0], read_candidates, ends),
         "length": read_candidates.length,
     }
-    candidates = {name: np.asarray(of, float) for name, of in candidates.items()}
+    candidates = {name: np.asarray(of, float) for name, of in raw.items()}
     lengths = np.array([read.length.mean() for _, read in drawn])
     return Measured(policies, values, lengths, candidates, texts, answers)
 

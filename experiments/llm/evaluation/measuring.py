@@ -107,6 +107,12 @@ def padded(rows: Sequence[Sequence[int]], size: int) -> np.ndarray:
     return table
 
 
+def in_one_bucket(prompts: Sequence[Prompt]) -> tuple[np.ndarray, np.ndarray]:
+    """Return [m, p] tokens of prompts, padded alike, and [m] how many they are."""
+    lengths = np.array([len(prompt.tokens) for prompt in prompts], np.int32)
+    return padded([prompt.tokens for prompt in prompts], rounded(lengths.max())), lengths
+
+
 class Asked(NamedTuple):
     """Prompts of one bucket, with a key each.
 
@@ -123,8 +129,7 @@ class Asked(NamedTuple):
     @classmethod
     def of(cls, prompts: Sequence[Prompt], key: Key) -> "Asked":
         """Put prompts into one bucket."""
-        lengths = np.array([len(prompt.tokens) for prompt in prompts], np.int32)
-        return cls(padded([prompt.tokens for prompt in prompts], rounded(lengths.max())), lengths, key)
+        return cls(*in_one_bucket(prompts), key)
 
     @property
     def batches(self) -> int:
@@ -183,8 +188,7 @@ class Choices(NamedTuple):
             [list(tokenizer.inner(space + text, add_special_tokens=False)["input_ids"]) for text in q.answers]
             for q in questions
         ]
-        asked = Asked.of(prompts, None)
-        return cls(asked.prompts, asked.lengths, tokens)
+        return cls(*in_one_bucket(prompts), tokens)
 
     def log_likelihoods(self, net: Net, done: Done) -> list[np.ndarray]:
         """Return Σ log π of the answers to each question, in nats."""
