@@ -147,8 +147,8 @@ def _answers(pipeline: Pipeline, indices: np.ndarray) -> dict[str, np.ndarray]:
         "features": features,
         "utilities": by_oracle @ pipeline.oracle_head,
         "tokens": tokens,
+        "prompts": np.asarray(asked, np.int32),
     }
-    rows |= {"prompts": np.asarray(asked, np.int32)}
     return {name: np.asarray(value)[:number] for name, value in rows.items()}
 
 

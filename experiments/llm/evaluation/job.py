@@ -107,7 +107,7 @@ def _measured(
         (read_candidates,) = asked.under(base, said, ends, done.of("read", BATCH))
     values = {name: np.stack([one[name] for one in multiple]) for name in (multiple[0] if multiple else ())}
     values |= _of_answers(greedy, drawn, ends)
-    answers = [[tokenizer.response(row) for row in one.tokens[:, 0]] for one, _ in greedy]
+    answers = [[tokenizer.response(row) for row in np.asarray(one.tokens[:, 0])] for one, _ in greedy]
     raw = {
         "utility": read_candidates.utility,
         "repetition": _repetitions(said[0], read_candidates, ends),
@@ -146,7 +146,7 @@ def _repetitions(said: Drawn, read: Under, ends: tuple[int, ...]) -> np.ndarray:
     def one(tokens: np.ndarray, length: int) -> float:
         return repetition([int(token) for token in tokens[:length] if token not in ends])
 
-    pairs = zip(said.tokens, read.length, strict=True)
+    pairs = zip(np.asarray(said.tokens), np.asarray(read.length), strict=True)
     return np.array([[one(*each) for each in zip(*pair, strict=True)] for pair in pairs])
 
 

@@ -110,7 +110,7 @@ def padded(rows: Sequence[Sequence[int]], size: int) -> np.ndarray:
 def in_one_bucket(prompts: Sequence[Prompt]) -> tuple[np.ndarray, np.ndarray]:
     """Return [m, p] tokens of prompts, padded alike, and [m] how many they are."""
     lengths = np.array([len(prompt.tokens) for prompt in prompts], np.int32)
-    return padded([prompt.tokens for prompt in prompts], rounded(lengths.max())), lengths
+    return padded([prompt.tokens for prompt in prompts], rounded(int(np.max(lengths)))), lengths
 
 
 class Asked(NamedTuple):
