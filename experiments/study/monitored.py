@@ -47,7 +47,7 @@ class Place(NamedTuple):
     logarithmic: Mapping[str, tuple[float, float]]
     every: int
     differ: str = "data"
-    choosing: int = 256
+    choosing: int = 128
 
     def wishes(self, seed: int) -> dict[str, Any]:
         """Return the settings that a seed runs by."""

@@ -15,6 +15,7 @@ from fpo_jax.followers.optax import Optax
 from fpo_jax.followers.optimistic_fit import OptimisticFit
 from fpo_jax.followers.past_models import PastModels
 from fpo_jax.followers.pessimistic_fit import PessimisticFit
+from fpo_jax.followers.replayed import Replayed
 from fpo_jax.hyperparameters import catalogue
 
 FOLLOWERS = catalogue(
@@ -29,6 +30,7 @@ FOLLOWERS = catalogue(
     Centred,
     Ensemble,
     PastModels,
+    Replayed,
 )
 """Every follower class by the name a user types."""
 
@@ -46,4 +48,5 @@ __all__ = [
     "OptimisticFit",
     "PastModels",
     "PessimisticFit",
+    "Replayed",
 ]

@@ -1,0 +1,96 @@
+"""A best response to the labels that were paid for, at this update and at earlier ones."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Int
+
+from fpo_jax.errors import InputError
+from fpo_jax.expect import annotated, mix
+from fpo_jax.followers.best_response import BestResponse
+from fpo_jax.followers.buffer import queue, reservoir
+from fpo_jax.hyperparameters import choice, count
+from fpo_jax.numerics.keys import named_key
+from fpo_jax.types import Game, Key, Phi, Responses, RewardModel, Theta, Training
+
+
+class Labelled(NamedTuple):
+    """What a replayed best response carries between updates.
+
+    Attributes:
+        anchor: toward which φ is pulled.
+        buffer: items with weight 1, [places]; an empty place has weight 0.
+        total: items that were paid for so far.
+    """
+
+    anchor: Phi
+    buffer: Responses
+    total: Int[Array, ""]
+
+
+@struct.dataclass
+class Replayed(BestResponse):
+    """The best response to (1 − α)·offline + α·kept, in which all items that are kept weigh the same.
+
+    Each update pays for `label_budget` items of π_θ, the first for those of π_θ₀, and keeps (Wolf, Kirk,
+    Musolesi, 2505.18126):
+
+        keep last      those
+             sampled   a uniform sample of so many among all so far
+             all       those of the last `updates` updates
+    """
+
+    keep: str = choice("all", "which labels are kept", ("last", "sampled", "all"))
+    updates: int = count(20, "updates whose labels are kept, where all are")
+
+    def check(self) -> None:
+        """Raise an InputError without a label budget."""
+        if self.feedback.label_budget is None:
+            raise InputError(
+                "label_budget", "none", "an integer >= 1: what is kept are items that were paid for"
+            )
+
+    def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
+        """Return the best response to the labels of the initial policy."""
+        anchor = phi if self.anchored else jax.tree.map(jnp.zeros_like, phi)
+        fresh = jax.eval_shape(lambda: self._fresh(game, theta, key))
+        places = fresh.w.shape[0] * (self.updates if self.keep == "all" else 1)
+        empty = jax.tree.map(lambda leaf: jnp.zeros((places, *leaf.shape[1:]), leaf.dtype), fresh)
+        return self.update(game, theta, RewardModel(phi, Labelled(anchor, empty, jnp.asarray(0))), key)
+
+    def anchor(self, reward_model: RewardModel) -> Phi:
+        """Return φ_a."""
+        return reward_model.memory.anchor
+
+    def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
+        """Return the best response once the fresh labels are among those that are kept."""
+        found = BestResponse.update(self, game, theta, reward_model, key)
+        kept = jax.lax.stop_gradient(self._kept(game, theta, reward_model, key))
+        total = reward_model.memory.total + self.feedback.label_budget
+        return RewardModel(found.phi, found.memory._replace(buffer=kept, total=total))
+
+    def training(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Training:
+        """Return offline items, those that are kept, and the ridge, whose curvature is 2λ."""
+        kept = self._kept(game, theta, reward_model, key)
+        on_policy = kept._replace(w=kept.w / jax.lax.stop_gradient(jnp.sum(kept.w)))
+        return Training(mix(self.feedback.offline(game, key), on_policy, self.alpha), 2.0 * self.ridge)
+
+    def remembered(self, reward_model: RewardModel) -> Responses:
+        """Return the items that are kept."""
+        buffer = reward_model.memory.buffer
+        return buffer._replace(w=buffer.w / jnp.sum(buffer.w))
+
+    def _fresh(self, game: Game, theta: Theta, key: Key) -> Responses:
+        """Return the items that an update pays for, of weight 1 each, which keep their score."""
+        items = self.feedback.gather(game, theta, game.respond(theta, key), key)
+        paid = annotated(items, self.feedback, key)
+        return paid._replace(w=paid.w * paid.w.shape[0])
+
+    def _kept(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Responses:
+        """Return what is kept once the fresh items are there."""
+        fresh, memory = self._fresh(game, theta, key), reward_model.memory
+        if self.keep == "sampled":
+            return reservoir(memory.buffer, fresh, memory.total, named_key(key, "places"))
+        return queue(memory.buffer, fresh)
