@@ -219,9 +219,9 @@ def findings(found: Found) -> str:
     said = (
         "AUC: the probability that a monitor has been higher in a run that falls than in a healthy one, by "
         "the onset of the former and the same iteration of the latter, or by the end of both; intervals of "
-        f"DeLong. Thresholds: exceeded in {FALSE_ALARMS:.0%} of the healthy runs of other seeds, of the same "
-        "environment, or of all others together. In time: falls with an alarm by their onset; detected: with "
-        "one at all; Wilson's intervals. Lead: from alarm to onset, of those that are detected, below 0 where "
+        f"DeLong. Thresholds: reached in {FALSE_ALARMS:.0%} of the healthy runs of other seeds, of the same "
+        "environment, or of all others together. In time: falls with an alarm by their onset; detected: "
+        "with one at all; Wilson's intervals. Lead: from alarm to onset, of those that are detected, below 0 where "
         "the alarm is late; interquartile means."
     )
     return "\n\n".join(["\n".join(lines), said])
