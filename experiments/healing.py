@@ -161,7 +161,8 @@ def findings(found: Found) -> str:
     """Return the table of choices, and what its columns are."""
     head = [
         "environment", "policy steps an update", "data kept", "reward", "policy starts",
-        "bad after the first", "of these healed", "of the others spoilt", "gained at the end", "overestimate, first", "last",
+        "bad after the first", "of these healed", "of the others spoilt", "gained at the end",
+        "overestimate, first", "last",
     ]  # fmt: skip
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in rows(found):
@@ -173,9 +174,9 @@ def findings(found: Found) -> str:
     said = (
         f"All of {len(ALPHAS)} shares of on-policy data × {len(RIDGES)} ridges × {SEEDS} seeds. Bad after "
         "the first: the first iteration gains less than half of what is to be gained, or the first entry "
-        "does. Healed: of these, the share that has not collapsed at the end; spoilt: of the others, the share "
-        f"that has. Mean and worst are over the last {MODELS} reward models. Overestimate: E[r] − E[U] of the "
-        "policy at the end of an iteration, in what was to be gained."
+        "does. Healed: of these, the share that has not collapsed at the end; spoilt: of the others, the "
+        f"share that has. Mean and worst are over the last {MODELS} reward models. Overestimate: E[r] − E[U] "
+        "of the policy at the end of an iteration, in what was to be gained."
     )
     return "\n\n".join(["\n".join(lines), said])
 

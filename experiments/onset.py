@@ -9,7 +9,7 @@ from fpo_jax import plotting
 from fpo_jax.experiments.core.wording import NONE, with_interval
 from fpo_jax.experiments.study.experiment import Found, Row, Study
 from fpo_jax.experiments.study.monitored import Place, part
-from fpo_jax.experiments.study.onset import FALSE_ALARMS, MONITORED, Judged, judged, runs_of
+from fpo_jax.experiments.study.onset import FALSE_ALARMS, MONITORED, Judged, judged, runs_of, standardised
 from fpo_jax.monitors import MONITORS
 from fpo_jax.plotting import Axis, Chart, HeatMap, Level, Line, Mark
 from fpo_jax.statistics import FALL, Interval, alarms, auc, threshold_at
@@ -21,7 +21,6 @@ BANDIT = {"environment": "bandit", "ordinary": 60, "planted": 1, "policy_lr": 0.
 DEEP = {"alpha": (0.1, 0.6), "planted_style_low": (1.0, 1.5), "planted_style_high": (1.5, 2.5)}
 SHARE, RIDGE = {"alpha": (0.05, 0.6)}, {"ridge": (0.003, 0.3)}
 PROCESS = {"label_budget": LABELS, "steps": 300}
-GARNET = {"environment": "garnet", "states": 40, "planted_share": 0.025, "policy_lr": 10.0}
 PLACES = (
     Place("bandit", {**BANDIT, "label_budget": LABELS}, DEEP, RIDGE, 10),
     Place(
@@ -31,8 +30,13 @@ PLACES = (
         RIDGE,
         5,
     ),
-    Place("garnet", {**PROCESS, **GARNET}, SHARE, RIDGE, 5),
-    Place("neural", {"environment": "neural", "steps": 1000}, {}, {}, 20, differ="start"),
+    Place(
+        "contextual",
+        {**PROCESS, "environment": "contextual", "feedback": "labels"},
+        SHARE,
+        {"ridge": (0.001, 0.1)},
+        5,
+    ),
     Place(
         "bandit, practical",
         {**BANDIT, "label_budget": LABELS, "objective": "practical", "weight": 0.03},
@@ -40,6 +44,7 @@ PLACES = (
         RIDGE,
         10,
     ),
+    Place("neural", {"environment": "neural", "steps": 1000}, {}, {}, 20, differ="start"),
 )
 """Where about as many runs collapse as do not; the settings were chosen on seeds 5000 to 5063."""
 SHARES = (0.5, 0.6, FALL, 0.8, 0.9)
@@ -57,7 +62,7 @@ def rows(found: Found) -> list[Row]:
         for name, one in monitors.items():
             row: Row = {"place": label, "monitor": name, **counts}
             table.append(row | _columns("at_onset", one.at_onset) | _columns("at_end", one.at_end))
-            for threshold, at in (("own", one.own), ("others", one.others)):
+            for threshold, at in (("by_time", one.by_time), ("own", one.own), ("others", one.others)):
                 if at is not None:
                     for field, interval in at._asdict().items():
                         table[-1] |= _columns(f"{threshold}_{field}", interval)
@@ -83,9 +88,9 @@ def draw_figures(found: Found) -> dict[str, plotting.Picture]:
         "alarms": _maps(
             results,
             {
-                "own threshold:\nin time": lambda one: one.own.in_time.mean,
-                "false alarms": lambda one: one.own.false_alarms.mean,
-                "of other environments:\nin time": lambda one: _others(one, "in_time"),
+                "by iteration: in time": lambda one: one.by_time.in_time.mean,
+                "false alarms": lambda one: one.by_time.false_alarms.mean,
+                "others' threshold: in time": lambda one: _others(one, "in_time"),
                 "false alarms ": lambda one: _others(one, "false_alarms"),
             },
             "share of falls with an alarm by their onset, and of healthy runs with one",
@@ -133,8 +138,10 @@ def _seeds(found: Found, results: Results) -> plotting.Picture:
     below: list[Chart] = []
     label = max(results, key=lambda one: results[one][name].at_onset.mean)
     runs, choosing = (runs_of(found[label], chosen=chosen) for chosen in (False, True))
-    threshold = threshold_at(FALSE_ALARMS, choosing.at_end(name)[1])
-    at = alarms(runs.monitors[name], threshold)
+    calm = choosing.monitors[name][choosing.healthy]
+    threshold = threshold_at(FALSE_ALARMS, standardised(calm, calm)[:, -1])
+    values = standardised(runs.monitors[name], calm)
+    at = alarms(values, threshold)
     fell = _median(np.where(np.isfinite(at) & (at <= runs.began), runs.began, np.nan))
     healthy = _median(np.where(runs.healthy & np.isnan(at), runs.gained[:, -1], np.nan))
     for run, title in ((fell, "a run that falls"), (healthy, "a healthy one")):
@@ -148,9 +155,7 @@ def _seeds(found: Found, results: Results) -> plotting.Picture:
         ]
         time = Axis("iterations", log=True)
         gained = Line(runs.time[1:], runs.gained[run][1:], plotting.EXACT, "share gained")
-        shown = Line(
-            runs.time[1:], runs.monitors[name][run][1:], plotting.RLHF, f"{TITLES[name]}, highest so far"
-        )
+        shown = Line(runs.time[1:], values[run][1:], plotting.RLHF, f"{TITLES[name]}, highest so far")
         above.append(Chart(title, [gained, *marks], time, Axis("share gained")))
         below.append(Chart("", [shown, Level(threshold, "threshold"), *marks], time, Axis(TITLES[name])))
     return plotting.figure([above, below], f"{label}: {TITLES[name]}", size=(8.5, 5.2))
@@ -192,8 +197,9 @@ def _shares(found: Found) -> plotting.Picture:
 def findings(found: Found) -> str:
     """Return the table of monitors at places, and what its columns are."""
     head = [
-        "place", "monitor", "AUC by the onset", "AUC by the end", "in time", "detected", "lead, iterations",
-        "lead, nats", "false alarms", "others' threshold: in time", "false alarms",
+        "place", "monitor", "AUC by the onset", "AUC by the end", "in time", "detected",
+        "lead, iterations", "lead, nats", "false alarms", "one threshold: in time", "false alarms",
+        "others' threshold: in time", "false alarms",
     ]  # fmt: skip
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for label, monitors in judged(found).items():
@@ -201,28 +207,26 @@ def findings(found: Found) -> str:
         place = f"{label}: {runs.fell.sum()} fell, {runs.healthy.sum()} healthy"
         ranked = sorted(monitors.items(), key=lambda item: -item[1].at_onset.mean)
         for name, one in ranked:
-            cells = [
-                place,
-                TITLES[name],
-                _written(one.at_onset, 2),
-                _written(one.at_end, 2),
-                _written(one.own.in_time, 2),
-                _written(one.own.detected, 2),
-                _written(one.own.lead, 0),
-                _written(one.own.lead_kl, 2),
-                _written(one.own.false_alarms, 2),
-                NONE if one.others is None else _written(one.others.in_time, 2),
-                NONE if one.others is None else _written(one.others.false_alarms, 2),
-            ]
+            cells = [place, TITLES[name], _written(one.at_onset, 2), _written(one.at_end, 2)]
+            cells += [_written(one.by_time.in_time, 2), _written(one.by_time.detected, 2)]
+            cells += [_written(one.by_time.lead, 0), _written(one.by_time.lead_kl, 2)]
+            cells.append(_written(one.by_time.false_alarms, 2))
+            for at in (one.own, one.others):
+                if at is None:
+                    cells += [NONE, NONE]
+                else:
+                    cells += [_written(at.in_time, 2), _written(at.false_alarms, 2)]
             lines.append(f"| {' | '.join(cells)} |")
             place = ""
     said = (
         "AUC: the probability that a monitor has been higher in a run that falls than in a healthy one, by "
         "the onset of the former and the same iteration of the latter, or by the end of both; intervals of "
-        f"DeLong. Thresholds: reached in {FALSE_ALARMS:.0%} of the healthy runs of other seeds, of the same "
-        "environment, or of all others together. In time: falls with an alarm by their onset; detected: "
-        "with one at all; Wilson's intervals. Lead: from alarm to onset, of those that are detected, below 0 where "
-        "the alarm is late; interquartile means."
+        "DeLong. An alarm is a monitor above a threshold that lets "
+        f"{FALSE_ALARMS:.0%} of healthy runs give one, of other seeds than those that are judged. First, the "
+        "monitor is in standard deviations over healthy runs of these seeds at the same iteration; then one "
+        "threshold for all iterations; then one that the other environments chose together. In time: falls "
+        "with an alarm by their onset; detected: with one at all; Wilson's intervals. Lead: from alarm to "
+        "onset, of those that are detected, below 0 where the alarm is late; interquartile means."
     )
     return "\n\n".join(["\n".join(lines), said])
 

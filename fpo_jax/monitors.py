@@ -31,6 +31,8 @@ from fpo_jax.types import Follower, Game, Key, Phi, Response, Responses, RewardM
 DAMPING = 1e-2
 """Added to the diagonal of the curvature, in its mean eigenvalue, so that leverage is finite."""
 
+ROUNDINGS = 100
+"""Relative deviations below so many units in the last place are taken for rounding."""
 DRAWS = 32
 """Draws of a policy that responds once at a time, by which rewards are averaged."""
 
@@ -85,9 +87,11 @@ def ratio(a: Scalar, b: Scalar) -> Scalar:
 
 
 def deviation(f: Callable[[Response], Scalar], responses: Responses) -> Scalar:
-    """Return the standard deviation of f."""
-    mean = expect(f, responses)
-    return square_root(expect(lambda y: (f(y) - mean) ** 2, responses))
+    """Return the standard deviation of f, 0 where that is rounding."""
+    mean, square = expect(lambda y: (f(y), f(y) ** 2), responses)
+    variance = expect(lambda y: (f(y) - mean) ** 2, responses)
+    least = (ROUNDINGS * jnp.finfo(square.dtype).eps) ** 2 * square
+    return square_root(jnp.where(variance > least, variance, 0.0))
 
 
 def proxy_growth(seen: Seen) -> Scalar:
@@ -120,7 +124,8 @@ def leverage(seen: Seen) -> Scalar:
     """Return E_π[ℓ] / E_π₀[ℓ], ℓ(y) = ⟨∇r(y), (H + δ)⁻¹ ∇m⟩ by all that is trained on (`leverage`)."""
     game, follower, model = seen.game, seen.follower, seen.model
     matrix = curvature(game, follower, seen.theta, model, named_key(seen.key, "curvature"))
-    damping = DAMPING * jnp.trace(matrix) / matrix.shape[0]
+    curves = jnp.trace(matrix) > 0
+    damping = jnp.where(curves, DAMPING * jnp.trace(matrix) / matrix.shape[0], 1.0)
     factor = cholesky(matrix + damping * jnp.eye(matrix.shape[0], dtype=matrix.dtype))
     objective = Leverage(weight=1.0, factor=factor)
     return ratio(_penalty(seen, objective, seen.theta), _penalty(seen, objective, seen.first))

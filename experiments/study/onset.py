@@ -69,12 +69,14 @@ class Judged(NamedTuple):
         at_onset: AUC of what it showed by the onset, against healthy runs by the same iteration.
         at_end: AUC of what it showed by the end.
         own: at the threshold that other seeds of the place chose.
+        by_time: likewise, of the monitor in standard deviations over healthy runs at the same iteration.
         others: at the one that other seeds of the other places chose together; None where it is alone.
     """
 
     at_onset: Interval
     at_end: Interval
     own: Warned
+    by_time: Warned
     others: Warned | None
 
 
@@ -94,6 +96,8 @@ def judged(found: Found) -> dict[str, dict[str, Judged]]:
         for name in MONITORED:
             if (label, name) not in scores:
                 continue
+            usual, calm = choosing[label].at_end(name)[1], choosing[label].monitors[name]
+            calm = calm[choosing[label].healthy]
             others = [of for (place, one), of in scores.items() if one == name and elsewhere(place, label)]
             values = runs.monitors[name]
 
@@ -103,10 +107,24 @@ def judged(found: Found) -> dict[str, dict[str, Judged]]:
             result[label][name] = Judged(
                 auc(*runs.at_onset(name)),
                 auc(*runs.at_end(name)),
-                at(threshold_at(FALSE_ALARMS, scores[label, name])),
+                at(threshold_at(FALSE_ALARMS, usual)),
+                at(
+                    threshold_at(FALSE_ALARMS, standardised(calm, calm)[:, -1]),
+                    standardised(runs.monitors[name], calm),
+                ),
                 at(threshold_at(FALSE_ALARMS, *others)) if others else None,
             )
     return result
+
+
+def standardised(values: np.ndarray, healthy: np.ndarray) -> np.ndarray:
+    """Return values, [run, entry], in standard deviations from the mean over healthy runs at each entry.
+
+    The highest so far. Where healthy runs do not differ, no run gives the alarm.
+    """
+    spread = healthy.std(axis=0)
+    away = (values - healthy.mean(axis=0)) / np.where(spread > 0, spread, np.inf)
+    return highest(away)
 
 
 def elsewhere(place: str, label: str) -> bool:

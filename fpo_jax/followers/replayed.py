@@ -13,7 +13,7 @@ from fpo_jax.followers.best_response import BestResponse
 from fpo_jax.followers.buffer import queue, reservoir
 from fpo_jax.hyperparameters import choice, count
 from fpo_jax.numerics.keys import named_key
-from fpo_jax.types import Game, Key, Phi, Responses, RewardModel, Theta, Training
+from fpo_jax.types import Game, Key, Phi, Responses, RewardModel, Scalar, Theta, Training
 
 
 class Labelled(NamedTuple):
@@ -74,13 +74,21 @@ class Replayed(BestResponse):
     def training(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Training:
         """Return offline items, those that are kept, and the ridge, whose curvature is 2λ."""
         kept = self._kept(game, theta, reward_model, key)
-        on_policy = kept._replace(w=kept.w / jax.lax.stop_gradient(jnp.sum(kept.w)))
-        return Training(mix(self.feedback.offline(game, key), on_policy, self.alpha), 2.0 * self.ridge)
+        return Training(self._mixed(game, kept, key), 2.0 * self.ridge)
+
+    def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar:
+        """Return how far φ is from the best response to the items that are kept; no others are drawn."""
+        data = self._mixed(game, reward_model.memory.buffer, key)
+        return self.away(self.loss_on(game, reward_model, data), reward_model)
 
     def remembered(self, reward_model: RewardModel) -> Responses:
         """Return the items that are kept."""
         buffer = reward_model.memory.buffer
         return buffer._replace(w=buffer.w / jnp.sum(buffer.w))
+
+    def _mixed(self, game: Game, kept: Responses, key: Key) -> Responses:
+        on_policy = kept._replace(w=kept.w / jax.lax.stop_gradient(jnp.sum(kept.w)))
+        return mix(self.feedback.offline(game, key), on_policy, self.alpha)
 
     def _fresh(self, game: Game, theta: Theta, key: Key) -> Responses:
         """Return the items that an update pays for, of weight 1 each, which keep their score."""

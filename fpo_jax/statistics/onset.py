@@ -150,12 +150,14 @@ def warned(
     at = alarms(monitor, threshold)
     fell = np.isfinite(began)
     in_time = at[fell] <= began[fell]
-    rows = np.flatnonzero(fell & np.isfinite(at))
-    onset, alarm = began[rows].astype(int), at[rows].astype(int)
+    onset, alarm = (np.nan_to_num(of[fell]).astype(int) for of in (began, at))
+    late, run = np.isnan(at[fell]), np.flatnonzero(fell)
+    lead = np.where(late, np.nan, time[onset] - time[alarm])
+    lead_kl = np.where(late, np.nan, kl[run, onset] - kl[run, alarm])
     return Warned(
         share_interval(np.isfinite(at[is_healthy])),
         share_interval(in_time),
         share_interval(np.isfinite(at[fell])),
-        interquartile_mean(time[onset] - time[alarm]),
-        interquartile_mean(kl[rows, onset] - kl[rows, alarm]),
+        interquartile_mean(lead),
+        interquartile_mean(lead_kl),
     )

@@ -74,6 +74,15 @@ def reservoir_of_three(key):
     return jnp.sum(buffer.y[:, None] == jnp.arange(3)[None], axis=0)
 
 
+@pytest.mark.parametrize("keep", ["last", "sampled", "all"])
+def test_an_update_keeps_its_promise(keep, key):
+    follower = replayed(keep, 3)
+    model = follower.init(GAME, jnp.zeros(5), GAME.init(key)[1], key)
+    model = follower.update(GAME, jnp.ones(5), model, jax.random.key(1))
+    # whatever is drawn next: rounding of a system of condition below 10
+    assert follower.residual(GAME, jnp.ones(5), model, jax.random.key(2)) < 1e-13
+
+
 def test_steering_through_the_labels_is_the_gradient_of_what_they_teach(key):
     # The draws keep their score, so that the expectation of dF/dθ is exact; with a policy that gives one arm
     # alone there is nothing to draw, F depends on θ through J only, and the difference is exact.
