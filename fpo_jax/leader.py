@@ -93,7 +93,7 @@ class Leader:
         return self.replace(objective=objective)  # type: ignore[attr-defined]
 
     def remember(self, earlier: PyTree, theta: Theta) -> PyTree:
-        """Return what is kept of earlier policies after an iteration that began with this θ."""
+        """Return what is kept of earlier policies after an iteration before which this θ was deployed."""
         found = self.objective.remember(self._of_objective(earlier), theta)
         if self.restart == "kept":
             return found

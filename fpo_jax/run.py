@@ -45,9 +45,9 @@ def iterate(
     `progress`, in [0, 1], is the share of the iterations that are over: game and leader may anneal with it.
     """
     now, once = game.at(progress), named_key(key, "what an iteration fixes")
+    earlier = leader.remember(state.earlier, state.theta)
     state = leader.restarted(state)
     leader_now = leader.at(progress).for_iteration(now, follower, state, once)
-    earlier = leader.remember(state.earlier, state.theta)
 
     def step(state: State, step_key: Key) -> tuple[State, None]:
         return policy_step(now, leader_now, follower, state, step_key), None
