@@ -7,7 +7,6 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Int
 
-from fpo_jax.errors import InputError
 from fpo_jax.expect import annotated, mix
 from fpo_jax.followers.best_response import BestResponse
 from fpo_jax.followers.buffer import queue, reservoir
@@ -21,7 +20,7 @@ class Labelled(NamedTuple):
 
     Attributes:
         anchor: toward which φ is pulled.
-        buffer: items with weight 1, [places]; an empty place has weight 0.
+        buffer: items, [places], those of an update of mean weight 1; an empty place has weight 0.
         total: items that were paid for so far.
     """
 
@@ -32,10 +31,10 @@ class Labelled(NamedTuple):
 
 @struct.dataclass
 class Replayed(BestResponse):
-    """The best response to (1 − α)·offline + α·kept, in which all items that are kept weigh the same.
+    """The best response to (1 − α)·offline + α·kept, in which each update that is kept weighs the same.
 
-    Each update pays for `label_budget` items of π_θ, the first for those of π_θ₀, and keeps (Wolf, Kirk,
-    Musolesi, 2505.18126):
+    Each update pays for `label_budget` items of π_θ, or without one for all by their weights, the first for
+    those of π_θ₀. It keeps (Wolf, Kirk, Musolesi, 2505.18126):
 
         keep last      those
              sampled   a uniform sample of so many among all so far
@@ -44,13 +43,6 @@ class Replayed(BestResponse):
 
     keep: str = choice("all", "which labels are kept", ("last", "sampled", "all"))
     updates: int = count(20, "updates whose labels are kept, where all are")
-
-    def check(self) -> None:
-        """Raise an InputError without a label budget."""
-        if self.feedback.label_budget is None:
-            raise InputError(
-                "label_budget", "none", "an integer >= 1: what is kept are items that were paid for"
-            )
 
     def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
         """Return the best response to the labels of the initial policy."""
@@ -68,7 +60,8 @@ class Replayed(BestResponse):
         """Return the best response once the fresh labels are among those that are kept."""
         found = BestResponse.update(self, game, theta, reward_model, key)
         kept = jax.lax.stop_gradient(self._kept(game, theta, reward_model, key))
-        total = reward_model.memory.total + self.feedback.label_budget
+        fresh = jax.eval_shape(lambda: self._fresh(game, theta, key))
+        total = reward_model.memory.total + fresh.w.shape[0]
         return RewardModel(found.phi, found.memory._replace(buffer=kept, total=total))
 
     def training(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Training:
@@ -91,7 +84,7 @@ class Replayed(BestResponse):
         return mix(self.feedback.offline(game, key), on_policy, self.alpha)
 
     def _fresh(self, game: Game, theta: Theta, key: Key) -> Responses:
-        """Return the items that an update pays for, of weight 1 each, which keep their score."""
+        """Return the items that an update pays for, of mean weight 1, which keep their score."""
         items = self.feedback.gather(game, theta, game.respond(theta, key), key)
         paid = annotated(items, self.feedback, key)
         return paid._replace(w=paid.w * paid.w.shape[0])

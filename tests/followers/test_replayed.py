@@ -7,10 +7,8 @@ import pytest
 
 from fpo_jax import Labels
 from fpo_jax.envs.bandit import Arm, BanditGame
-from fpo_jax.errors import InputError
 from fpo_jax.followers.buffer import reservoir
 from fpo_jax.followers.replayed import Replayed
-from fpo_jax.hyperparameters import validate
 from fpo_jax.steering import foresighted_value, steering
 from fpo_jax.testing.checks import central_difference
 from fpo_jax.types import Responses
@@ -97,6 +95,9 @@ def test_steering_through_the_labels_is_the_gradient_of_what_they_teach(key):
     assert relative_error(found[0].gradient, found[1]) < 1e-6 or np.allclose(found[1], 0.0, atol=1e-9)
 
 
-def test_a_budget_is_asked_for():
-    with pytest.raises(InputError, match=r"^label_budget = none: must be an integer >= 1: what is kept"):
-        validate(Replayed())
+def test_without_a_budget_all_responses_are_kept_by_their_weights(key):
+    # after updates at two policies besides the first, each weighs a third
+    follower = Replayed(ridge=RIDGE, alpha=ALPHA)
+    thetas = [jnp.zeros(5), jnp.arange(5.0), -jnp.arange(5.0)]
+    share = kept(follower, thetas, key) / 15
+    np.testing.assert_allclose(share, np.mean(jax.vmap(jax.nn.softmax)(jnp.stack(thetas)), axis=0), atol=1e-9)
