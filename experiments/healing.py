@@ -176,7 +176,7 @@ def findings(found: Found) -> str:
         "the first: the first iteration gains less than half of what is to be gained, or the first entry "
         "does. Healed: of these, the share that has not collapsed at the end; spoilt: of the others, the "
         f"share that has. Mean and worst are over the last {MODELS} reward models. Overestimate: E[r] − E[U] "
-        "of the policy at the end of an iteration, in what was to be gained."
+        "by the reward that paid, of the policy at the end of an iteration, in what was to be gained."
     )
     return "\n\n".join(["\n".join(lines), said])
 

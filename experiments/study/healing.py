@@ -6,10 +6,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fpo_jax.engine.sweep import Cell, Sweep
+from fpo_jax.expect import expect
 from fpo_jax.experiments.core.progress import Tell
 from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.experiments.study.experiment import Numbers, Part
+from fpo_jax.followers import Monitored
+from fpo_jax.record import outcome
 from fpo_jax.statistics import collapsed, share_gained
+from fpo_jax.types import Follower, Game, Key, Scalar, State
 
 ALPHAS = (0.05, 0.1, 0.3, 0.6, 1.0)
 """Shares of on-policy data."""
@@ -73,17 +77,29 @@ def part(pipeline: Pipeline, instances: int) -> Part:
     return Part(pipeline.label, asked, lambda count, tell: ran(pipeline, count, tell), instances)
 
 
+def _cell(wishes: Mapping[str, Any]) -> Cell:
+    environment, leader, follower = resolve(wishes).build()
+    return Cell(environment, leader, Monitored(follower=follower))
+
+
+def paid(game: Game, follower: Follower, state: State, key: Key) -> dict[str, Scalar]:
+    """Record the outcome, and E[r] − E[U] by the reward model that the policy was paid by."""
+    found, responses = outcome(game, follower, state, key), game.deployed(state.theta, key)
+    proxy = expect(lambda y: game.reward(state.reward_model.memory.before, y), responses)
+    return {**found, "overestimate": proxy - found["true_utility"]}
+
+
 def ran(pipeline: Pipeline, instances: int, tell: Tell) -> Numbers:
     """Return what became of seeds 0 to `instances` − 1, [restart, α, ridge, seed, entry] each.
 
-    gained: the share of what was to be gained. overestimate: E[r] − E[U] in units of what was to be gained,
-    r what the leader is paid by at the end of the iteration. collapsed: [restart, α, ridge, seed]. Of a
-    thousand iterations and more, 13 entries.
+    gained: the share of what was to be gained. overestimate: E[r] − E[U] in units of what was to be gained, r
+    the reward by which the policy was paid in the iteration, before it is retrained. collapsed: [restart, α,
+    ridge, seed]. Of a thousand iterations and more, 13 entries.
     """
     order = [(restart, a, r) for restart in pipeline.restarts for a in ALPHAS for r in RIDGES]
-    cells = [Cell(*resolve(pipeline.wishes(a, r, restart)).build()) for restart, a, r in order]
+    cells = [_cell(pipeline.wishes(a, r, restart)) for restart, a, r in order]
     every = max(pipeline.iterations // 12, 1)
-    sweep = Sweep(cells, range(instances), steps=pipeline.iterations, every=every)
+    sweep = Sweep(cells, range(instances), steps=pipeline.iterations, every=every, record=paid)
     parts = []
     for number, chunk in enumerate(sweep.chunks):
         tell(f"{len(order)} cells", number / len(sweep.chunks))
@@ -94,7 +110,7 @@ def ran(pipeline: Pipeline, instances: int, tell: Tell) -> Numbers:
     room = lanes.optimum - utility[..., 0]
     numbers = {
         "gained": share_gained(utility, lanes.optimum).astype(np.float16),
-        "overestimate": (lanes.metrics["gap"] / room[..., None]).astype(np.float16),
+        "overestimate": (lanes.metrics["overestimate"] / room[..., None]).astype(np.float16),
         "collapsed": collapsed(utility, lanes.optimum) | ~stays,
     }
     shape = len(pipeline.restarts), len(ALPHAS), len(RIDGES)

@@ -53,10 +53,12 @@ class Monitored(Follower):
     beside: Ensemble | None = None
 
     def check(self) -> None:
-        """Raise an InputError where the follower is monitored already, or is an ensemble."""
-        if isinstance(self.follower, Monitored | Ensemble):
-            name = kebab(type(self.follower).__name__)
-            raise InputError("follower", name, "another one: monitors look at one reward model")
+        """Raise an InputError where the follower is monitored already, or is an ensemble beside another."""
+        name = kebab(type(self.follower).__name__)
+        if isinstance(self.follower, Monitored):
+            raise InputError("follower", name, "another one: it is monitored already")
+        if isinstance(self.follower, Ensemble) and self.beside is not None:
+            raise InputError("beside", "an ensemble", f"nothing, where the follower is {name}")
         validate(self.follower)
 
     @property

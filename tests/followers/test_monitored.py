@@ -48,6 +48,10 @@ def test_members_are_those_of_an_ensemble_at_the_same_policies(key):
     assert game.members == 2
 
 
-def test_a_monitored_ensemble_is_refused():
-    with pytest.raises(InputError, match=r"^follower = ensemble: must be another one: monitors look at one"):
-        validate(Monitored(follower=Ensemble()))
+def test_what_cannot_be_is_refused():
+    with pytest.raises(InputError, match=r"^follower = monitored: must be another one: it is monitored"):
+        validate(Monitored(follower=Monitored()))
+    with pytest.raises(
+        InputError, match=r"^beside = an ensemble: must be nothing, where the follower is ens"
+    ):
+        validate(Monitored(follower=Ensemble(), beside=Ensemble()))
