@@ -39,10 +39,7 @@ PIPELINES = tuple(
     Pipeline(name, settings, ITERATIONS, POLICY_STEPS, keep, reward)
     for name, settings in ENVIRONMENTS.items()
     for keep, reward in CHOICES
-) + tuple(
-    Pipeline(name, settings, ITERATIONS * POLICY_STEPS, 1, "last", "last", ("kept",))
-    for name, settings in ENVIRONMENTS.items()
-)
+) + (Pipeline("bandit", BANDIT, ITERATIONS * POLICY_STEPS, 1, "last", "last", ("kept",)),)
 """Those choices, and the loop that retrains after every step of the policy."""
 
 
@@ -133,9 +130,9 @@ def _iterations(found: Found, name: str) -> plotting.Picture:
     styles = plotting.ladder_styles([*RESTARTS])
     places = {"ridge 0.01": RIDGES.index(0.01), "ridge 0.1": RIDGES.index(0.1)}
     alpha = ALPHAS.index(0.3)
-    grid = []
+    grid: list[list[Chart]] = []
     for field, title in (("gained", "share gained"), ("overestimate", "overestimate E[r] − E[U]")):
-        charts = []
+        charts: list[Chart] = []
         for said, ridge in places.items():
             for keep in KEEPS[::2]:
                 lines: list[Mark] = []

@@ -105,7 +105,7 @@ def ran(pipeline: Pipeline, instances: int, tell: Tell) -> Numbers:
         tell(f"{len(order)} cells", number / len(sweep.chunks))
         parts.append((chunk, sweep.compute(chunk)))
     lanes = sweep.gather(parts)
-    stays, utility = lanes.finite.all(axis=-1), lanes.metrics["true_utility"]
+    stays, utility = np.asarray(lanes.finite.all(axis=-1)), lanes.metrics["true_utility"]
     utility = np.where(stays[..., None], utility, utility[..., :1])  # one that diverged gained nothing
     room = lanes.optimum - utility[..., 0]
     numbers = {

@@ -91,7 +91,7 @@ def ran(place: Place, instances: int, tell: Tell) -> Numbers:
     return numbers | {
         "time": kept * place.every,
         "choosing": np.array(choosing),
-        "finite": whole["finite"].all(axis=1),
+        "finite": np.asarray(whole["finite"].all(axis=1)),
     }
 
 

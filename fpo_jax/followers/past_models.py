@@ -51,9 +51,9 @@ class PastModels(Ensemble):
             jax.tree.map(lambda leaf: jnp.stack([leaf] * self.members), found.phi), found.memory
         )
 
-    def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar | float:
+    def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar:
         """Return that of the newest."""
-        return self.member.residual(_own(game), theta, _newest(reward_model), key)
+        return jnp.asarray(self.member.residual(_own(game), theta, _newest(reward_model), key))
 
     def calibrated_weight(self, horizon: int) -> None:
         """No single weight stands for a step of one model among several."""
