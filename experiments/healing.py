@@ -35,11 +35,14 @@ CONTEXTUAL = {
 ENVIRONMENTS = {"bandit": BANDIT, "contextual": CONTEXTUAL}
 CHOICES = (("last", "last"), ("sampled", "last"), ("all", "last"), ("all", "mean"), ("all", "worst"))
 """Which labels are kept, and which reward models pay."""
-PIPELINES = tuple(
-    Pipeline(name, settings, ITERATIONS, POLICY_STEPS, keep, reward)
-    for name, settings in ENVIRONMENTS.items()
-    for keep, reward in CHOICES
-) + (Pipeline("bandit", BANDIT, ITERATIONS * POLICY_STEPS, 1, "last", "last", ("kept",)),)
+PIPELINES = (
+    *tuple(
+        Pipeline(name, settings, ITERATIONS, POLICY_STEPS, keep, reward)
+        for name, settings in ENVIRONMENTS.items()
+        for keep, reward in CHOICES
+    ),
+    Pipeline("bandit", BANDIT, ITERATIONS * POLICY_STEPS, 1, "last", "last", ("kept",)),
+)
 """Those choices, and the loop that retrains after every step of the policy."""
 
 
