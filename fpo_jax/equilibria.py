@@ -180,6 +180,8 @@ def checked_players(game: Game, leader: Leader, follower: Follower, theta: Theta
     """
     if not jax.config.read("jax_enable_x64"):
         raise InputError("precision", "float32", 'float64: jax.config.update("jax_enable_x64", True)')
+    if leader.restart != "kept":
+        raise InputError("restart", leader.restart, "kept: a policy that begins anew comes to no rest")
     players = players_of(game, leader, follower, theta, key)
     objective = leader.objective
     if objective.keeps and objective.remember(players.earlier, theta) is not players.earlier:

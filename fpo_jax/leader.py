@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 
 from fpo_jax.errors import InputError, NotDefined
 from fpo_jax.hyperparameters import choice, count, part, real
@@ -13,6 +13,8 @@ from fpo_jax.types import Follower, Game, Key, Objective, RewardModel, Scalar, S
 
 RULES = ("gradient", "mirror", "standardised")
 """How θ may follow the gradient."""
+RESTARTS = ("kept", "reset", "interpolated")
+"""Where the policy steps of an iteration may begin."""
 
 
 def advantages(gradient: Array, w: Array) -> Array:
@@ -36,6 +38,10 @@ class Leader:
                        state, which moves no probability (F the Fisher matrix of π under w)
         standardised   g / √E[A² | x] at each prompt x, or over all of a process: group-standardised
                        advantages (GRPO) in the limit of large groups; the cost is a part of A
+
+    The steps of an iteration begin at the policy that the last one left, or, by `restart`, at θ₀ (`reset`),
+    or at θ₀ + interpolation · (θ − θ₀) (`interpolated`), as in iterated RLHF (Wolf, Kirk, Musolesi,
+    2505.18126).
     """
 
     objective: Objective
@@ -46,6 +52,10 @@ class Leader:
     policy_lr_power: float = real(4.0, "how late the learning rate is lost", low=0.0, open=True)
     gradient_clip: float = real(0.0, "largest size of a gradient's coordinate; 0: none", low=0.0)
     rule: str = choice("gradient", "how θ follows the gradient", RULES)
+    restart: str = choice("kept", "where the policy begins an iteration", RESTARTS)
+    interpolation: float = real(
+        0.5, "interpolated: share of the way from the first policy to the last", low=0.0, high=1.0
+    )
 
     def check(self) -> None:
         """Raise an InputError when a difference should detach U, or is to be divided by a probability."""
@@ -63,10 +73,35 @@ class Leader:
         now = annealed(self.policy_lr, final, self.policy_lr_power, progress)
         return self.replace(policy_lr=now)  # type: ignore[attr-defined]
 
+    @property
+    def keeps(self) -> int:
+        """Return how many earlier policies are kept: those of the objective, after θ₀ where it restarts."""
+        return self.objective.keeps + (self.restart != "kept")
+
+    def restarted(self, state: State) -> State:
+        """Return the state with the policy at which the policy steps of an iteration begin."""
+        if self.restart == "kept":
+            return state
+        share = self.interpolation if self.restart == "interpolated" else 0.0
+        theta = jax.tree.map(lambda kept, now: kept[0] + share * (now - kept[0]), state.earlier, state.theta)
+        return state._replace(theta=theta)
+
     def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> "Leader":
         """Return the leader whose objective is that for the policy steps of one iteration."""
+        state = state._replace(earlier=self._of_objective(state.earlier))
         objective = self.objective.for_iteration(game, follower, state, key)
         return self.replace(objective=objective)  # type: ignore[attr-defined]
+
+    def remember(self, earlier: PyTree, theta: Theta) -> PyTree:
+        """Return what is kept of earlier policies after an iteration before which this θ was deployed."""
+        found = self.objective.remember(self._of_objective(earlier), theta)
+        if self.restart == "kept":
+            return found
+        return jax.tree.map(lambda kept, own: jnp.concatenate([kept[:1], own]), earlier, found)
+
+    def _of_objective(self, earlier: PyTree) -> PyTree:
+        """Return what of the earlier policies is the objective's."""
+        return earlier if self.restart == "kept" else jax.tree.map(lambda kept: kept[1:], earlier)
 
     def step(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key

@@ -20,7 +20,7 @@ def initial_state(
 ) -> State:
     """Return the state before any update, from the game's own (θ₀, φ₀) or from given ones.
 
-    An objective that keeps so many earlier policies is held to the first one until there are others.
+    A leader that keeps so many earlier policies (`Leader.keeps`) has the first one until there are others.
     """
     theta, phi = game.init(named_key(key, "initial parameters")) if initial is None else initial
     earlier = jax.tree.map(lambda leaf: jnp.stack([leaf] * keeps), theta) if keeps else ()
@@ -45,8 +45,9 @@ def iterate(
     `progress`, in [0, 1], is the share of the iterations that are over: game and leader may anneal with it.
     """
     now, once = game.at(progress), named_key(key, "what an iteration fixes")
+    earlier = leader.remember(state.earlier, state.theta)
+    state = leader.restarted(state)
     leader_now = leader.at(progress).for_iteration(now, follower, state, once)
-    earlier = leader.objective.remember(state.earlier, state.theta)
 
     def step(state: State, step_key: Key) -> tuple[State, None]:
         return policy_step(now, leader_now, follower, state, step_key), None

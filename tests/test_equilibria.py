@@ -294,6 +294,8 @@ def test_what_has_no_equilibrium_says_why():
     require_named("follower = optax", lambda: equilibrium(GAME, mirror(Myopic()), Optax(), theta, KEY))
     earlier = mirror(Kl(to="earlier"))
     require_named("to = earlier", lambda: equilibrium(GAME, earlier, FOLLOWER, theta, KEY))
+    anew = mirror(Myopic()).replace(restart="reset")
+    require_named("restart = reset", lambda: equilibrium(GAME, anew, FOLLOWER, theta, KEY))
     few = BestResponse(alpha=0.3, ridge=0.1, feedback=Preferences(label_budget=3))
     require_named("game = BanditGame", lambda: equilibrium(GAME, mirror(Myopic()), few, theta, KEY))
     sampled = Language(responses=2, length=2, width=4, features=4, corpus=8).draw(KEY)

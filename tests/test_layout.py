@@ -31,6 +31,7 @@ FLOORS = (
     (
         "leader",
         "record",
+        "monitors",
         "run",
         "tangents",
         "field",

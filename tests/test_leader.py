@@ -9,7 +9,7 @@ from fpo_jax import BestResponse, CentralDifference, Gradient, Leader, Myopic, R
 from fpo_jax.envs.contextual import Contextual
 from fpo_jax.envs.gridworld import Gridworld
 from fpo_jax.envs.linear import Linear
-from fpo_jax.objectives import Relaxed
+from fpo_jax.objectives import Kl, Relaxed
 from tests.helpers import CONTEXTUAL, SMALL, at_random, require_named
 
 FOLLOWER = BestResponse(ridge=0.1, alpha=0.3)
@@ -109,3 +109,37 @@ def test_a_difference_is_not_divided_by_a_probability(key):
     leader = Leader(Myopic(), rule="mirror", differentiator=CentralDifference())
     said = "rule = mirror: must be gradient, unless the differentiator is autodiff: advantages divide by prob"
     require_named(said, lambda: run_seed(SMALL["bandit"], leader, FOLLOWER, key, steps=1))
+
+
+@pytest.mark.parametrize(("restart", "share"), [("reset", 0.0), ("interpolated", 0.25), ("kept", 1.0)])
+def test_where_the_policy_begins_an_iteration(restart, share, key):
+    # θ₀ = 0. One step at φ_t from share · θ_t; the first alone would be blind to a wrong start.
+    game = SMALL["bandit"].draw(key)
+    leader = Leader(Myopic(), policy_lr=2.0, restart=restart, interpolation=0.25)
+    _, trace = run_seed(game, leader, FOLLOWER, key, steps=3, keep_states=True)
+    thetas, phis = trace.state.theta, trace.state.reward_model.phi
+    features = np.asarray(game.arms.features)
+    for t in range(3):
+        start = share * np.asarray(thetas[t])
+        w = np.asarray(jax.nn.softmax(start))
+        paid = features @ np.asarray(phis[t]) - game.temperature * np.log(w)
+        np.testing.assert_allclose(thetas[t + 1], start + 2.0 * w * (paid - w @ paid), rtol=1e-9)
+
+
+def test_an_objective_keeps_its_own_policies_where_the_policy_restarts(key):
+    game = SMALL["bandit"].draw(key)
+    held = Kl(weight=0.1, to="earlier", lag=2)
+    leader = Leader(held, policy_lr=1.0, restart="reset")
+    assert leader.keeps == 3
+    _, trace = run_seed(game, leader, FOLLOWER, key, steps=4, keep_states=True)
+    first, oldest, newest = (trace.state.earlier[:, i] for i in range(3))
+    np.testing.assert_array_equal(first, jnp.zeros_like(first))
+    # it remembers what was deployed: of each entry the policies one and two entries before
+    np.testing.assert_array_equal(newest[1:], trace.state.theta[:-1])
+    np.testing.assert_array_equal(oldest[1:], newest[:-1])
+    # and is held to them: the first step that has another one to be held to than θ₀ is the fourth
+    _, plain = run_seed(
+        game, leader.replace(objective=Kl(weight=0.1)), FOLLOWER, key, steps=4, keep_states=True
+    )
+    away = np.abs(trace.state.theta - plain.state.theta).max(axis=1)
+    np.testing.assert_array_equal(away > 1e-6, [False, False, False, False, True])

@@ -23,17 +23,19 @@ from fpo_jax.experiments.core.declared import Declared, as_written, option
 from fpo_jax.experiments.core.env_files import env_options, origin, without_origin
 from fpo_jax.experiments.core.json_files import NotJson, document
 from fpo_jax.feedback import FEEDBACKS
-from fpo_jax.followers import FOLLOWERS, Ensemble
+from fpo_jax.followers import FOLLOWERS, Ensemble, Monitored
 from fpo_jax.hyperparameters import REQUIRED, choice, count, declared, validate
 from fpo_jax.leader import Leader
+from fpo_jax.monitors import monitored
 from fpo_jax.numerics.differentiators import DIFFERENTIATORS
 from fpo_jax.objectives import OBJECTIVES
 from fpo_jax.record import Record, full_record, outcome
 from fpo_jax.types import Environment, Follower, Recipe
 
 PRECISIONS = ("float32", "float64")
-RECORDS: dict[str, Record] = {"full": full_record, "outcome": outcome}
-"""What a run writes down: the exact steering term besides the outcome, or the outcome alone."""
+RECORDS: dict[str, Record] = {"full": full_record, "outcome": outcome, "monitors": monitored}
+"""What a run writes down: the exact steering term besides the outcome, the outcome alone, or with it what
+tells of a collapse."""
 MEMBERS = {name: cls for name, cls in FOLLOWERS.items() if not issubclass(cls, Ensemble)}
 """Followers of which an ensemble may have several."""
 
@@ -190,6 +192,9 @@ class Settings(General):
             follower = make(classes.follower, member=make(classes.member, feedback=feedback))
         else:
             follower = make(classes.follower, feedback=feedback)
+        if self.record == "monitors":
+            follower = Monitored(follower=follower)
+            validate(follower)
         return make(classes.environment), leader, follower
 
     def static(self) -> dict[str, Any]:

@@ -27,7 +27,11 @@ def as_text(path: Path | str) -> str:
 
 def how_computed(precision: str, record: str) -> str:
     """Say in which precision something is computed, and what is written down of it."""
-    written = {"full": "with the exact steering term", "outcome": "without the steering term"}[record]
+    written = {
+        "full": "with the exact steering term",
+        "outcome": "without the steering term",
+        "monitors": "with all monitors",
+    }[record]
     return f"{precision}, {written} ({record})"
 
 

@@ -35,6 +35,18 @@ class Met(NamedTuple):
     key: Key
 
 
+def drawn_settings(
+    label: str,
+    seed: int,
+    ranges: Mapping[str, tuple[float, float]],
+    logarithmic: Mapping[str, tuple[float, float]],
+) -> dict[str, float]:
+    """Return settings that are drawn for a seed, uniformly in their range, or in its logarithm."""
+    rng = np.random.default_rng([seed, *label.encode()])
+    found = {name: float(rng.uniform(*ends)) for name, ends in ranges.items()}
+    return found | {name: float(np.exp(rng.uniform(*np.log(ends)))) for name, ends in logarithmic.items()}
+
+
 drawn = jax.jit(lambda environment, key: instance(environment, key))
 """Return the instance of a key, by one program for each kind of environment."""
 

@@ -47,11 +47,7 @@ class Drawn(NamedTuple):
 
     def settings(self, seed: int) -> dict[str, float]:
         """Return the settings that are drawn for a seed."""
-        rng = np.random.default_rng([seed, *self.label.encode()])
-        drawn = {name: float(rng.uniform(*ends)) for name, ends in self.ranges.items()}
-        return drawn | {
-            name: float(np.exp(rng.uniform(*np.log(ends)))) for name, ends in self.logarithmic.items()
-        }
+        return players.drawn_settings(self.label, seed, self.ranges, self.logarithmic)
 
 
 def part(place: Drawn, instances: int) -> Part:

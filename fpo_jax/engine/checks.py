@@ -61,7 +61,7 @@ def check_run(
     check_players(environment, leader, follower, keys, steps, every)
     device = jax.local_devices()[0]
     with in_double((environment, follower, keys)) as precision:
-        own = {"devices": (device,), "precision": precision, "keeps": leader.objective.keeps}
+        own = {"devices": (device,), "precision": precision, "keeps": leader.keeps}
         beginning = begin_runs(environment, follower, keys, None, **own)
     check_beginning(beginning, leader.objective, follower, keys)
 

@@ -82,7 +82,7 @@ def begin_run(
 ) -> Beginning:
     """Return how the run of one key begins, in JAX's present precision.
 
-    `keeps` is how many earlier policies its objective is held to.
+    `keeps` is how many earlier policies its leader keeps.
     """
     game = follower.faced(environment.draw(named_key(key, "instance")))
     return Beginning(game, initial_state(game, follower, key, initial, keeps), game.optimum())

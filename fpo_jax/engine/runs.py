@@ -163,7 +163,7 @@ def run_by(
         require_memory(environment, leader, follower, keys, **how, **estimated)
     used = tuple(devices[: len(keys)])
     with in_double((environment, follower, keys, initial)) as precision:
-        own = {"devices": used, "precision": precision, "keeps": leader.objective.keeps}
+        own = {"devices": used, "precision": precision, "keeps": leader.keeps}
         beginning = call(begin_runs, environment, follower, keys, initial, **own)
     check_beginning(beginning, leader.objective, follower, keys, call)
     program = iterations(len(keys), devices)
@@ -216,7 +216,7 @@ def require_memory(
     sizes = keys.shape[0], steps // every, every, watched
     asked = Asked(kebab(type(environment).__name__), *sizes, len(used), usable_bytes(used))
     with in_double((environment, follower, initial)) as precision:
-        own = {"devices": used, "precision": precision, "keeps": leader.objective.keeps}
+        own = {"devices": used, "precision": precision, "keeps": leader.keeps}
         begins = prepare(begin_runs, environment, follower, keys, initial, **own)
     beginning = placed(begins.shapes, used)
     first = prepare(first_run, beginning, checked(leader.objective), follower, keys)

@@ -267,7 +267,7 @@ def _begin_lanes(
     def one(shared: Any, lane: Any) -> Beginning:
         varying, seed = lane
         cell = cell_of(treedef, shared, varying)
-        keeps = cell.leader.objective.keeps
+        keeps = cell.leader.keeps
         return begin_run(cell.environment, cell.follower, jax.random.key(seed), keeps=keeps)
 
     common, own = at_precision((shared, lanes), jnp.result_type(float).name)

@@ -10,9 +10,12 @@ from fpo_jax.followers.data_smoothing import DataSmoothing
 from fpo_jax.followers.ensemble import Ensemble
 from fpo_jax.followers.gradient import Gradient
 from fpo_jax.followers.importance_weighted import ImportanceWeighted
+from fpo_jax.followers.monitored import Monitored
 from fpo_jax.followers.optax import Optax
 from fpo_jax.followers.optimistic_fit import OptimisticFit
+from fpo_jax.followers.past_models import PastModels
 from fpo_jax.followers.pessimistic_fit import PessimisticFit
+from fpo_jax.followers.replayed import Replayed
 from fpo_jax.hyperparameters import catalogue
 
 FOLLOWERS = catalogue(
@@ -26,6 +29,8 @@ FOLLOWERS = catalogue(
     DataSmoothing,
     Centred,
     Ensemble,
+    PastModels,
+    Replayed,
 )
 """Every follower class by the name a user types."""
 
@@ -38,7 +43,10 @@ __all__ = [
     "Ensemble",
     "Gradient",
     "ImportanceWeighted",
+    "Monitored",
     "Optax",
     "OptimisticFit",
+    "PastModels",
     "PessimisticFit",
+    "Replayed",
 ]

@@ -13,7 +13,18 @@ from fpo_jax.expect import follower_loss, squared_norm, training_data
 from fpo_jax.feedback import Labels
 from fpo_jax.hyperparameters import count, flag, part, real
 from fpo_jax.numerics.linear_solve import solve_positive, trust
-from fpo_jax.types import Feedback, Follower, Game, Key, Phi, RewardModel, Scalar, Theta, Training
+from fpo_jax.types import (
+    Feedback,
+    Follower,
+    Game,
+    Key,
+    Phi,
+    Responses,
+    RewardModel,
+    Scalar,
+    Theta,
+    Training,
+)
 
 Loss = Callable[[jax.Array], jax.Array]
 Slope = Callable[[jax.Array], jax.Array]
@@ -76,7 +87,10 @@ class BestResponse(Follower):
 
         Infinite where the Hessian is so near to singular that rounding decides where its minimiser lies.
         """
-        loss = self.loss(game, theta, reward_model, key)
+        return self.away(self.loss(game, theta, reward_model, key), reward_model)
+
+    def away(self, loss: Loss, reward_model: RewardModel) -> Scalar:
+        """Return how far φ is from the stationary point of a loss, as `residual` measures it."""
         phi, anchor = (ravel_pytree(p)[0] for p in (reward_model.phi, self.anchor(reward_model)))
         relative = relative_slope(jax.grad(loss), phi, anchor)
         return jnp.where(jnp.isfinite(trust(jax.hessian(loss)(anchor))), relative, jnp.inf)
@@ -98,7 +112,10 @@ class BestResponse(Follower):
         self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[jax.Array], jax.Array]:
         """Return the regularised loss L(θ, ·) as a function of the flattened φ."""
-        data = self.training(game, theta, reward_model, key).items
+        return self.loss_on(game, reward_model, self.training(game, theta, reward_model, key).items)
+
+    def loss_on(self, game: Game, reward_model: RewardModel, data: Responses) -> Loss:
+        """Return the regularised loss on these items."""
         anchor, unravel = ravel_pytree(self.anchor(reward_model))
 
         def loss(phi: jax.Array) -> jax.Array:

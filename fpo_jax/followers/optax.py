@@ -17,6 +17,7 @@ from jaxtyping import Array, Int, PyTree
 from fpo_jax.errors import InputError
 from fpo_jax.expect import annotated, follower_loss, squared_norm
 from fpo_jax.feedback import Labels
+from fpo_jax.followers.buffer import queue, reservoir
 from fpo_jax.followers.gradient import weight_of_steps
 from fpo_jax.hyperparameters import choice, count, flag, part, real, text
 from fpo_jax.numerics.keys import named_key
@@ -193,22 +194,8 @@ class Optax(Follower):
     def _push(self, memory: Memory, fresh: Responses, key: Key) -> Responses:
         """Return the buffer after the fresh draws have entered it."""
         if self.replay != "accumulate":
-            return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), self._earlier(memory), fresh)
-
-        # reservoir sampling: the draw of number c takes place c while there is room, afterwards a place
-        # among c + 1, so that each of the c + 1 draws so far is kept with the same probability
-        def enter(buffer: Responses, draw: tuple[Responses, Array, Key]) -> tuple[Responses, None]:
-            new, number, draw_key = draw
-            chosen = jax.random.randint(draw_key, (), 0, number + 1)
-            here = jnp.arange(self.buffer_size) == jnp.where(number < self.buffer_size, number, chosen)
-
-            def place(old: Array, new: Array) -> Array:
-                return jnp.where(here.reshape(-1, *[1] * new.ndim), new, old)
-
-            return jax.tree.map(place, buffer, new), None
-
-        numbers = memory.total + jnp.arange(self.draws)
-        return jax.lax.scan(enter, memory.buffer, (fresh, numbers, jax.random.split(key, self.draws)))[0]
+            return queue(memory.buffer, fresh)
+        return reservoir(memory.buffer, fresh, memory.total, key)
 
     def _fit(self, game: Game, phi: Phi, data: Sequence[Responses]) -> Scalar:
         """Return E[ℓ] over the parts of the data, whose weights sum to 1 together."""

@@ -18,6 +18,7 @@ from fpo_jax.statistics.intervals import (
     probability_of_improvement,
     share_interval,
 )
+from fpo_jax.statistics.onset import Warned, alarms, auc, highest, onsets, roc, threshold_at, warned
 
 __all__ = [
     "FALL",
@@ -25,14 +26,22 @@ __all__ = [
     "LOW",
     "Interval",
     "PairedDifference",
+    "Warned",
+    "alarms",
+    "auc",
     "beyond_optimum",
     "collapsed",
+    "highest",
     "interquartile_mean",
     "mean_interval",
+    "onsets",
     "paired_difference",
     "passing",
     "performance_profile",
     "probability_of_improvement",
+    "roc",
     "share_gained",
     "share_interval",
+    "threshold_at",
+    "warned",
 ]

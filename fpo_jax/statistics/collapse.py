@@ -26,7 +26,7 @@ def collapsed(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.ndarr
     """
     utility, best = np.asarray(true_utility), np.asarray(optimum)
     start, final, peak = utility[..., 0], utility[..., -1], utility.max(axis=-1)
-    gained = final - start + _rounding(utility, start, peak, best)
+    gained = final - start + rounding(utility, start, peak, best)
     return (gained < LOW * (best - start)) | (gained < FALL * (peak - start))
 
 
@@ -38,7 +38,7 @@ def share_gained(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.nd
     utility = np.asarray(true_utility)
     start = utility[..., :1]
     room = np.broadcast_to(np.asarray(optimum), utility.shape[:-1])[..., None] - start
-    there = room > _rounding(utility, start, room + start)
+    there = room > rounding(utility, start, room + start)
     return np.divide(utility - start, room, out=np.full(utility.shape, np.nan), where=there)
 
 
@@ -51,7 +51,7 @@ def beyond_optimum(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.
     """
     utility = np.asarray(true_utility)
     peak, best = np.broadcast_arrays(np.max(utility, axis=-1), np.asarray(optimum))
-    return np.where(peak - best > _rounding(utility, peak, best), peak - best, 0.0)
+    return np.where(peak - best > rounding(utility, peak, best), peak - best, 0.0)
 
 
 def passing(true_utility: np.ndarray, optimum: np.ndarray | float) -> str | None:
@@ -68,6 +68,7 @@ def passing(true_utility: np.ndarray, optimum: np.ndarray | float) -> str | None
     )
 
 
-def _rounding(utility: np.ndarray, *values: np.ndarray) -> np.ndarray:
+def rounding(utility: np.ndarray, *values: np.ndarray) -> np.ndarray:
+    """Return up to which size a difference of these values is taken for rounding, in the precision of U."""
     digits = np.finfo(utility.dtype if utility.dtype.kind == "f" else float).eps
     return ROUNDINGS * digits * np.max(np.abs(np.broadcast_arrays(*values)), axis=0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments import endings, residual_steering, retraining
+from fpo_jax.experiments import endings, healing, onset, residual_steering, retraining
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.reproduce.job import reproduce
 from fpo_jax.experiments.study.experiment import Part, Study
@@ -90,12 +90,14 @@ def test_numbers_of_another_question_are_refused_and_damaged_ones_computed_again
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("claim", [endings, residual_steering, retraining])
+@pytest.mark.parametrize("claim", [endings, healing, onset, residual_steering, retraining])
 def test_the_small_form_of_each_claim(claim, tmp_path):
     name = claim.EXPERIMENT.name
     reproduce({name: claim.EXPERIMENT}, tmp_path / "out", [name], quick=True)
     table = (tmp_path / "out" / name / "table.csv").read_text(encoding="utf-8").splitlines()
     # one objective in one environment; three losses by five measures in two environments and pooled; two
-    # problems with nine steps each
-    assert len(table) == 1 + {"endings": 1, "residual-steering": 45, "retraining": 18}[name]
-    assert len([*(tmp_path / "out" / name).glob("*.png")]) == (2 if name == "retraining" else 1)
+    # problems with nine steps each; one environment, ten monitors and KL; five choices, three restarts
+    rows = {"endings": 1, "residual-steering": 45, "retraining": 18, "onset": 11, "healing": 15}
+    assert len(table) == 1 + rows[name]
+    pictures = {"retraining": 2, "onset": 4, "healing": 2}
+    assert len([*(tmp_path / "out" / name).glob("*.png")]) == pictures.get(name, 1)

@@ -1,0 +1,139 @@
+"""Iterated RLHF with the choices of Wolf, Kirk and Musolesi (2505.18126), over a plane of settings."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fpo_jax.engine.sweep import Cell, Sweep
+from fpo_jax.expect import expect
+from fpo_jax.experiments.core.progress import Tell
+from fpo_jax.experiments.core.settings import resolve
+from fpo_jax.experiments.study.experiment import Numbers, Part
+from fpo_jax.followers import Monitored
+from fpo_jax.record import outcome
+from fpo_jax.statistics import collapsed, share_gained
+from fpo_jax.types import Follower, Game, Key, Scalar, State
+
+ALPHAS = (0.05, 0.1, 0.3, 0.6, 1.0)
+"""Shares of on-policy data."""
+RIDGES = (0.001, 0.01, 0.03, 0.1, 0.3)
+KEEPS = ("last", "sampled", "all")
+REWARDS = ("last", "mean", "worst")
+MODELS = 4
+"""Reward models whose mean or worst is paid."""
+RESTARTS: Mapping[str, float] = {"reset": 0.0, "interpolated": 0.5, "kept": 1.0}
+"""Share of the way from the first policy to the last at which the policy begins an iteration."""
+
+
+class Pipeline(NamedTuple):
+    """How RLHF is iterated.
+
+    Attributes:
+        environment: its name in the label.
+        settings: of the environment, the leader and the labels.
+        iterations: updates of the reward model after the first.
+        policy_steps: between two of them.
+        keep: which labels are kept.
+        reward: which reward models pay.
+        restarts: where the policy begins an iteration.
+    """
+
+    environment: str
+    settings: Mapping[str, Any]
+    iterations: int
+    policy_steps: int
+    keep: str = "last"
+    reward: str = "last"
+    restarts: tuple[str, ...] = tuple(RESTARTS)
+
+    @property
+    def label(self) -> str:
+        """Return the name of its part."""
+        return f"{self.environment}, {self.keep}, {self.reward}, {self.policy_steps}"
+
+    def wishes(self, alpha: float, ridge: float, restart: str) -> dict[str, Any]:
+        """Return the settings of one cell."""
+        follower = {"follower": "replayed"}
+        if self.reward != "last":
+            follower = {"follower": "past-models", "member": "replayed"}
+            follower |= {"members": MODELS, "combine": self.reward}  # type: ignore[dict-item]
+        wanted = {**self.settings, **follower, "alpha": alpha, "ridge": ridge, "keep": self.keep}
+        if self.restarts != ("kept",):
+            wanted |= {"restart": "interpolated", "interpolation": RESTARTS[restart]}
+        counts = {"steps": self.iterations, "policy_steps": self.policy_steps}
+        return wanted | counts | {"updates": self.iterations + 1 if self.keep == "all" else 1}
+
+
+def part(pipeline: Pipeline, instances: int) -> Part:
+    """Return the part of a study that runs a pipeline over all cells on so many seeds."""
+    asked = {
+        **pipeline._asdict(),
+        "alphas": list(ALPHAS),
+        "ridges": list(RIDGES),
+        "restarts": pipeline.restarts,
+    }
+    asked["settings"] = resolve(pipeline.wishes(ALPHAS[0], RIDGES[0], pipeline.restarts[0])).as_dict()
+    return Part(pipeline.label, asked, lambda count, tell: ran(pipeline, count, tell), instances)
+
+
+def _cell(wishes: Mapping[str, Any]) -> Cell:
+    environment, leader, follower = resolve(wishes).build()
+    return Cell(environment, leader, Monitored(follower=follower))
+
+
+def paid(game: Game, follower: Follower, state: State, key: Key) -> dict[str, Scalar]:
+    """Record the outcome, and E[r] − E[U] by the reward model that the policy was paid by."""
+    found, responses = outcome(game, follower, state, key), game.deployed(state.theta, key)
+    proxy = expect(lambda y: game.reward(state.reward_model.memory.before, y), responses)
+    return {**found, "overestimate": proxy - found["true_utility"]}
+
+
+def ran(pipeline: Pipeline, instances: int, tell: Tell) -> Numbers:
+    """Return what became of seeds 0 to `instances` − 1, [restart, α, ridge, seed, entry] each.
+
+    gained: the share of what was to be gained. overestimate: E[r] − E[U] in units of what was to be gained, r
+    the reward by which the policy was paid in the iteration, before it is retrained. collapsed: [restart, α,
+    ridge, seed]. Of a thousand iterations and more, 13 entries.
+    """
+    order = [(restart, a, r) for restart in pipeline.restarts for a in ALPHAS for r in RIDGES]
+    cells = [_cell(pipeline.wishes(a, r, restart)) for restart, a, r in order]
+    every = max(pipeline.iterations // 12, 1)
+    sweep = Sweep(cells, range(instances), steps=pipeline.iterations, every=every, record=paid)
+    parts = []
+    for number, chunk in enumerate(sweep.chunks):
+        tell(f"{len(order)} cells", number / len(sweep.chunks))
+        parts.append((chunk, sweep.compute(chunk)))
+    lanes = sweep.gather(parts)
+    stays, utility = np.asarray(lanes.finite.all(axis=-1)), lanes.metrics["true_utility"]
+    utility = np.where(stays[..., None], utility, utility[..., :1])  # one that diverged gained nothing
+    room = lanes.optimum - utility[..., 0]
+    numbers = {
+        "gained": share_gained(utility, lanes.optimum).astype(np.float16),
+        "overestimate": (lanes.metrics["overestimate"] / room[..., None]).astype(np.float16),
+        "collapsed": collapsed(utility, lanes.optimum) | ~stays,
+    }
+    shape = len(pipeline.restarts), len(ALPHAS), len(RIDGES)
+    return {name: values.reshape(*shape, *values.shape[1:]) for name, values in numbers.items()}
+
+
+def boundary(healthy: np.ndarray) -> np.ndarray:
+    """Return, for each α, the place among the ridges, [α], at which half of the seeds end healthy.
+
+    By interpolation between places. It is −½ where none heals, and half a place
+    beyond the last where all do.
+
+    Args:
+        healthy: [α, ridge] shares, which fall as the ridge grows, but for noise: the last crossing counts.
+    """
+    places = np.full(healthy.shape[0], np.nan)
+    for row, shares in enumerate(healthy):
+        above = np.flatnonzero(shares >= 0.5)
+        if not above.size:
+            places[row] = -0.5
+        elif above[-1] == shares.size - 1:
+            places[row] = shares.size - 0.5
+        else:
+            last = above[-1]
+            places[row] = last + (shares[last] - 0.5) / (shares[last] - shares[last + 1])
+    return places

@@ -1,0 +1,116 @@
+"""Runs of one objective in one environment with all monitors beside them, of which some collapse."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from fpo_jax.engine.initial import begin_run
+from fpo_jax.experiments.core.progress import Tell
+from fpo_jax.experiments.core.settings import resolve
+from fpo_jax.experiments.study import players
+from fpo_jax.experiments.study.experiment import Numbers, Part
+from fpo_jax.followers import Ensemble, Monitored
+from fpo_jax.leader import Leader
+from fpo_jax.monitors import MONITORS, monitored
+from fpo_jax.run import play
+from fpo_jax.statistics import highest, share_gained
+from fpo_jax.types import Follower
+
+ENTRIES = 48
+"""Entries that are kept of a run, at equal ratios of the iterations between them."""
+LANES = 128
+"""Runs that go at once."""
+CHOOSING = 10_000
+"""The seeds on which thresholds are chosen begin here; those that are judged begin at 0."""
+
+
+class Place(NamedTuple):
+    """Where runs are monitored, so that about as many collapse as do not.
+
+    Attributes:
+        label: of the part.
+        settings: of the environment and the players, flat names to values.
+        ranges, logarithmic: least and greatest of each setting that is drawn for a seed.
+        every: iterations from one entry to the next.
+        differ: in what the members of the ensemble beside a run differ.
+        choosing: seeds on which thresholds are chosen.
+    """
+
+    label: str
+    settings: Mapping[str, Any]
+    ranges: Mapping[str, tuple[float, float]]
+    logarithmic: Mapping[str, tuple[float, float]]
+    every: int
+    differ: str = "data"
+    choosing: int = 128
+
+    def wishes(self, seed: int) -> dict[str, Any]:
+        """Return the settings that a seed runs by."""
+        drawn = players.drawn_settings(self.label, seed, self.ranges, self.logarithmic)
+        return {**self.settings, **drawn}
+
+
+def part(place: Place, instances: int) -> Part:
+    """Return the part of a study that runs so many seeds at a place, and those that choose."""
+    asked = {**place._asdict(), "settings": resolve(place.settings).as_dict()}
+    return Part(place.label, asked, lambda count, tell: ran(place, count, tell), instances)
+
+
+def ran(place: Place, instances: int, tell: Tell) -> Numbers:
+    """Return what became of runs: first those of the seeds that choose, then those of seeds 0 and up.
+
+    choosing: how many chose. time: [entry] iterations of the entries that are kept. gained: [run, entry] the
+    share of what was to be gained. kl: [run, entry] in nats, where there is one. Each monitor: [run, entry]
+    its highest value so far, over entries that are not kept as well. finite: [run].
+    """
+    choosing = min(place.choosing, instances)
+    seeds = [*range(CHOOSING, CHOOSING + choosing), *range(instances)]
+    steps = resolve(place.settings).steps
+    entries = steps // place.every
+    kept = np.unique(np.concatenate([[0], np.geomspace(1, entries, ENTRIES).round().astype(int)]))
+    found: list[Numbers] = []
+    for start in range(0, len(seeds), LANES):
+        tell(f"{len(seeds)} runs", start / len(seeds))
+        own = seeds[start : start + LANES]
+        lanes = own + own[:1] * (LANES - len(own) if len(seeds) > LANES else 0)
+        built = [resolve(place.wishes(seed)).build() for seed in lanes]
+        together = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *built)
+        keys = jax.vmap(jax.random.key)(jnp.asarray(lanes))
+        metrics = _run(together, keys, steps, place.every, place.differ)
+        found.append({name: np.asarray(values)[: len(own)] for name, values in metrics.items()})
+    whole = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+    numbers = {"gained": share_gained(whole["true_utility"], whole["optimum"])[:, kept]}
+    numbers |= {name: whole[name][:, kept] for name in ("kl",) if name in whole}
+    numbers |= {name: highest(whole[name])[:, kept] for name in MONITORS if name in whole}
+    numbers = {name: _short(values) for name, values in numbers.items()}
+    return numbers | {
+        "time": kept * place.every,
+        "choosing": np.array(choosing),
+        "finite": np.asarray(whole["finite"].all(axis=1)),
+    }
+
+
+def _short(values: np.ndarray) -> np.ndarray:
+    """Return numbers in half precision, 3 digits; what is larger than it knows is the largest."""
+    return np.clip(values, -6e4, 6e4).astype(np.float16)
+
+
+@partial(jax.jit, static_argnames=("steps", "every", "differ"))
+def _run(
+    together: tuple[Any, Leader, Follower], keys: Array, steps: int, every: int, differ: str
+) -> dict[str, Array]:
+    def one(players: tuple[Any, Leader, Follower], key: Array) -> dict[str, Array]:
+        environment, leader, own = players
+        follower = Monitored(follower=own, beside=Ensemble(members=4, differ=differ, member=own))
+        begun = begin_run(environment, follower, key, keeps=leader.keeps)
+        _, trace = play(
+            begun.game, leader, follower, begun.state, key, steps=steps, record=monitored, every=every
+        )
+        return {**trace.metrics, "finite": trace.finite, "optimum": begun.optimum}
+
+    return jax.vmap(one)(together, keys)

@@ -1,0 +1,97 @@
+"""A best response to the labels that were paid for, at this update and at earlier ones."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Int
+
+from fpo_jax.expect import annotated, mix
+from fpo_jax.followers.best_response import BestResponse
+from fpo_jax.followers.buffer import queue, reservoir
+from fpo_jax.hyperparameters import choice, count
+from fpo_jax.numerics.keys import named_key
+from fpo_jax.types import Game, Key, Phi, Responses, RewardModel, Scalar, Theta, Training
+
+
+class Labelled(NamedTuple):
+    """What a replayed best response carries between updates.
+
+    Attributes:
+        anchor: toward which φ is pulled.
+        buffer: items, [places], those of an update of mean weight 1; an empty place has weight 0.
+        total: items that were paid for so far.
+    """
+
+    anchor: Phi
+    buffer: Responses
+    total: Int[Array, ""]
+
+
+@struct.dataclass
+class Replayed(BestResponse):
+    """The best response to (1 − α)·offline + α·kept, in which each update that is kept weighs the same.
+
+    Each update pays for `label_budget` items of π_θ, or without one for all by their weights, the first for
+    those of π_θ₀. It keeps (Wolf, Kirk, Musolesi, 2505.18126):
+
+        keep last      those
+             sampled   a uniform sample of so many among all so far
+             all       those of the last `updates` updates
+    """
+
+    keep: str = choice("all", "which labels are kept", ("last", "sampled", "all"))
+    updates: int = count(20, "updates whose labels are kept, where all are")
+
+    def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
+        """Return the best response to the labels of the initial policy."""
+        anchor = phi if self.anchored else jax.tree.map(jnp.zeros_like, phi)
+        fresh = jax.eval_shape(lambda: self._fresh(game, theta, key))
+        places = fresh.w.shape[0] * (self.updates if self.keep == "all" else 1)
+        empty = jax.tree.map(lambda leaf: jnp.zeros((places, *leaf.shape[1:]), leaf.dtype), fresh)
+        return self.update(game, theta, RewardModel(phi, Labelled(anchor, empty, jnp.asarray(0))), key)
+
+    def anchor(self, reward_model: RewardModel) -> Phi:
+        """Return φ_a."""
+        return reward_model.memory.anchor
+
+    def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
+        """Return the best response once the fresh labels are among those that are kept."""
+        found = BestResponse.update(self, game, theta, reward_model, key)
+        kept = jax.lax.stop_gradient(self._kept(game, theta, reward_model, key))
+        fresh = jax.eval_shape(lambda: self._fresh(game, theta, key))
+        total = reward_model.memory.total + fresh.w.shape[0]
+        return RewardModel(found.phi, found.memory._replace(buffer=kept, total=total))
+
+    def training(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Training:
+        """Return offline items, those that are kept, and the ridge, whose curvature is 2λ."""
+        kept = self._kept(game, theta, reward_model, key)
+        return Training(self._mixed(game, kept, key), 2.0 * self.ridge)
+
+    def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar:
+        """Return how far φ is from the best response to the items that are kept; no others are drawn."""
+        data = self._mixed(game, reward_model.memory.buffer, key)
+        return self.away(self.loss_on(game, reward_model, data), reward_model)
+
+    def remembered(self, reward_model: RewardModel) -> Responses:
+        """Return the items that are kept."""
+        buffer = reward_model.memory.buffer
+        return buffer._replace(w=buffer.w / jnp.sum(buffer.w))
+
+    def _mixed(self, game: Game, kept: Responses, key: Key) -> Responses:
+        on_policy = kept._replace(w=kept.w / jax.lax.stop_gradient(jnp.sum(kept.w)))
+        return mix(self.feedback.offline(game, key), on_policy, self.alpha)
+
+    def _fresh(self, game: Game, theta: Theta, key: Key) -> Responses:
+        """Return the items that an update pays for, of mean weight 1, which keep their score."""
+        items = self.feedback.gather(game, theta, game.respond(theta, key), key)
+        paid = annotated(items, self.feedback, key)
+        return paid._replace(w=paid.w * paid.w.shape[0])
+
+    def _kept(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Responses:
+        """Return what is kept once the fresh items are there."""
+        fresh, memory = self._fresh(game, theta, key), reward_model.memory
+        if self.keep == "sampled":
+            return reservoir(memory.buffer, fresh, memory.total, named_key(key, "places"))
+        return queue(memory.buffer, fresh)

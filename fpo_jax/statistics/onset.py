@@ -1,0 +1,163 @@
+"""When a collapse begins, and how well a monitor tells of it in time.
+
+A monitor is a number of each entry of a run; it gives the alarm at the first entry at which it reaches a
+threshold, so that only its highest value so far counts. It is judged by runs that fell and runs that are
+healthy. A run that collapsed and never fell, since it gained too little from the start, is neither.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtri
+
+from fpo_jax.errors import InputError
+from fpo_jax.statistics.bootstrap import Interval
+from fpo_jax.statistics.collapse import FALL, rounding
+from fpo_jax.statistics.intervals import interquartile_mean, share_interval
+
+
+def onsets(true_utility: np.ndarray, share: float = FALL) -> np.ndarray:
+    """Return the entry at which each run's collapse begins, from which on it stays below its running peak:
+
+        min t such that, for all s ≥ t:   U_s − U₀ < share · max_{r ≤ s} (U_r − U₀)
+
+    NaN where there is none: at share `FALL` that is so unless `collapsed` says that the run lost too much of
+    what it had gained. Neither the zero nor the unit of U matters (ours).
+
+    Args:
+        true_utility: [..., seed, step], the first entry before any update.
+        share: of the running peak, in (0, 1].
+
+    Raises:
+        InputError: when the share is out of range.
+    """
+    if not 0.0 < share <= 1.0:
+        raise InputError("share", share, "in (0, 1]")
+    utility = np.asarray(true_utility)
+    gained = utility - utility[..., :1]
+    slack = rounding(utility, *np.moveaxis(utility, -1, 0))[..., None]
+    is_below = gained + slack < share * np.maximum.accumulate(gained, axis=-1)
+    stays = np.flip(np.logical_and.accumulate(np.flip(is_below, axis=-1), axis=-1), axis=-1)
+    return np.where(stays[..., -1], np.argmax(stays, axis=-1), np.nan)
+
+
+def highest(monitor: np.ndarray) -> np.ndarray:
+    """Return the highest value so far at each entry, [..., entry]; what is undefined gives no alarm."""
+    return np.maximum.accumulate(np.where(np.isnan(monitor), -np.inf, monitor), axis=-1)
+
+
+def alarms(monitor: np.ndarray, threshold: float | np.ndarray) -> np.ndarray:
+    """Return the first entry, [...], at which a monitor, [..., entry], reaches its threshold; else NaN."""
+    reached = np.asarray(monitor) >= np.asarray(threshold)[..., None]
+    return np.where(reached.any(axis=-1), np.argmax(reached, axis=-1), np.nan)
+
+
+def auc(fell: np.ndarray, healthy: np.ndarray, level: float = 0.95) -> Interval:
+    """Estimate P(a run that fell scores higher than a healthy one) + ½ P(equal), the area under the ROC.
+
+    The statistic of Mann and Whitney over m · n, with the interval of DeLong, DeLong and Clarke-Pearson
+    (1988): of variance Var_i(E_j) / m + Var_j(E_i) / n, where E_j is the share of healthy runs that run i
+    exceeds, E_i likewise; held to [0, 1]. It has no width where all runs are told apart.
+
+    Args:
+        fell: [m] scores.
+        healthy: [n], or [m, n] where a healthy run scores otherwise beside each of those that fell, as by
+            the iteration at which that one fell.
+        level: coverage, in (0, 1).
+
+    Returns:
+        n counts all m + n runs. NaN where either has none, without width where either has one.
+    """
+    fell, healthy = np.asarray(fell, float), np.asarray(healthy, float)
+    runs = fell.size + healthy.shape[-1]
+    if not fell.size or not healthy.size:
+        return Interval(np.nan, np.nan, np.nan, runs)
+    own = fell[:, None]
+    wins = np.where(own == healthy, 0.5, np.where(own > healthy, 1.0, 0.0))
+    area = float(wins.mean())
+    variance = sum(
+        np.var(wins.mean(axis=1 - axis), ddof=1) / wins.shape[axis] for axis in (0, 1) if wins.shape[axis] > 1
+    )
+    reach = float(ndtri(0.5 + 0.5 * level) * np.sqrt(variance))
+    return Interval(area, max(area - reach, 0.0), min(area + reach, 1.0), runs)
+
+
+def roc(fell: np.ndarray, healthy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the shares of healthy runs and of those that fell with an alarm, as the threshold is lowered.
+
+    Args are scores, [m] and [n]; an alarm is a score that reaches the threshold. What is returned begins at 0
+    and has a point for each value that is among the scores.
+    """
+    thresholds = np.unique(np.concatenate([fell, healthy]))[::-1]
+    shares = [
+        np.searchsorted(np.sort(-scores), -thresholds, side="right") / scores.size
+        for scores in (healthy, fell)
+    ]
+    return np.insert(shares[0], 0, 0.0), np.insert(shares[1], 0, 0.0)
+
+
+def threshold_at(rate: float, *healthy: np.ndarray) -> float:
+    """Return the lowest threshold at which at most this share of healthy runs give a false alarm.
+
+    Args:
+        rate: the share, in [0, 1).
+        healthy: [n] scores, of one or more environments, each of which counts as much as the others.
+    """
+    scores = np.concatenate([np.asarray(one, float) for one in healthy])
+    weights = np.concatenate([np.full(len(one), 1.0 / len(healthy) / len(one)) for one in healthy])
+    order = np.argsort(-scores)
+    is_too_many = np.cumsum(weights[order]) > rate + 1e-12  # which is rounding
+    return float(np.nextafter(scores[order][np.argmax(is_too_many)], np.inf))
+
+
+class Warned(NamedTuple):
+    """What a monitor is worth at one threshold.
+
+    Attributes:
+        false_alarms: share of healthy runs with an alarm, by Wilson.
+        in_time: share of runs that fell with an alarm at their onset or before, by Wilson.
+        detected: share of them with an alarm at all.
+        lead: from the alarm to the onset, of those that are detected, in the unit of time; below 0 where the
+            alarm comes late. Interquartile mean.
+        lead_kl: likewise, by how much KL grew from the one to the other, in nats.
+    """
+
+    false_alarms: Interval
+    in_time: Interval
+    detected: Interval
+    lead: Interval
+    lead_kl: Interval
+
+
+def warned(
+    monitor: np.ndarray,
+    threshold: float,
+    began: np.ndarray,
+    is_healthy: np.ndarray,
+    kl: np.ndarray,
+    time: np.ndarray,
+) -> Warned:
+    """Judge a monitor at one threshold.
+
+    Args:
+        monitor: [seed, entry].
+        threshold: at or above which it gives the alarm.
+        began: [seed] entries of onset, NaN where a run did not fall.
+        is_healthy: [seed] whether a run did not collapse.
+        kl: [seed, entry] in nats, or NaN where there is none.
+        time: [entry] when the entries are.
+    """
+    at = alarms(monitor, threshold)
+    fell = np.isfinite(began)
+    in_time = at[fell] <= began[fell]
+    onset, alarm = (np.nan_to_num(of[fell]).astype(int) for of in (began, at))
+    late, run = np.isnan(at[fell]), np.flatnonzero(fell)
+    lead = np.where(late, np.nan, time[onset] - time[alarm])
+    lead_kl = np.where(late, np.nan, kl[run, onset] - kl[run, alarm])
+    return Warned(
+        share_interval(np.isfinite(at[is_healthy])),
+        share_interval(in_time),
+        share_interval(np.isfinite(at[fell])),
+        interquartile_mean(lead),
+        interquartile_mean(lead_kl),
+    )
