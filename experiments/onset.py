@@ -160,7 +160,7 @@ def _seeds(found: Found, results: Results) -> plotting.Picture:
 def _median(values: np.ndarray) -> int:
     """Return the run whose value is the middle one."""
     order = np.argsort(values)
-    return int(order[np.isfinite(values).sum() // 2])
+    return int(order[int(np.isfinite(values).sum()) // 2])
 
 
 def _shares(found: Found) -> plotting.Picture:

@@ -65,7 +65,7 @@ def test_in_a_clone_it_stands_where_it_is_found(tmp_path, monkeypatch, discovere
 
 
 def test_an_environment_written_by_the_documentation_alone(tmp_path, discovered):
-    page = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "howto" / "add_an_environment.md").read_text(encoding="utf-8")
     (block,) = [b for b in re.findall(r"```python\n(.*?)```", page, re.S) if "class Length(Game)" in b]
     (tmp_path / "length.py").write_text(block, encoding="utf-8")
     check_game(discovered(tmp_path)["length"]())
