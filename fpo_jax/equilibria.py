@@ -20,6 +20,7 @@ from jaxtyping import Array, PyTree
 from scipy.optimize import brentq
 
 from fpo_jax.errors import InputError
+from fpo_jax.hyperparameters import kebab
 from fpo_jax.field import Players, answer, field_of, gradient_at
 from fpo_jax.leader import Leader
 from fpo_jax.numerics.undetached import undetached
@@ -165,9 +166,9 @@ def players_of(game: Game, leader: Leader, follower: Follower, theta: Theta, key
         lambda leaf: jnp.asarray(leaf, float) if isinstance(leaf, float) else jnp.asarray(leaf),
         (game, leader, follower, theta),
     )
-    keeps = leader.objective.keeps
-    state = initial_state(game, follower, key, (theta, game.init(key)[1]), keeps)
-    if keeps:
+    objective = leader.objective
+    state = initial_state(game, follower, key, (theta, game.init(key)[1]), objective)
+    if objective.keeps:
         leader = leader.for_iteration(game, follower, state, key)
     return Players(game, leader, follower, state.reward_model, key, state.earlier)
 
@@ -181,9 +182,7 @@ def checked_players(game: Game, leader: Leader, follower: Follower, theta: Theta
     if not jax.config.read("jax_enable_x64"):
         raise InputError("precision", "float32", 'float64: jax.config.update("jax_enable_x64", True)')
     players = players_of(game, leader, follower, theta, key)
-    objective = leader.objective
-    if objective.keeps and objective.remember(players.earlier, theta) is not players.earlier:
-        raise InputError("to", "earlier", "start or reference: it has no part in where a run ends")
+    _require_lasting(players, theta)
     game, theta = players.game, jax.tree.map(jnp.asarray, theta)
     _require_same(game, lambda one: responses_of(game, theta, one), key)
     form, size = kind(game, theta, key), ravel_pytree(theta)[0].size
@@ -192,6 +191,15 @@ def checked_players(game: Game, leader: Leader, follower: Follower, theta: Theta
     logits = form == "logits"
     _require_same(game, lambda one: field_of(players._replace(key=one), theta, logits)[0], key)
     return players
+
+
+def _require_lasting(players: Players, theta: Theta) -> None:
+    """Raise an InputError where the objective keeps what changes along a run."""
+    objective, state = players.leader.objective, State(theta, players.model, players.earlier)
+    kept = objective.remember(players.game, players.follower, state, state, players.key)
+    if objective.keeps and kept is not players.earlier:
+        allowed = "one that keeps nothing of earlier iterations but the start: a run ends without the rest"
+        raise InputError("objective", kebab(type(objective).__name__), allowed)
 
 
 def _require_same(game: Game, seen: Callable[[Key], PyTree], key: Key) -> None:

@@ -12,19 +12,26 @@ from fpo_jax.leader import Leader
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.numerics.scan import scan, trajectory
 from fpo_jax.record import Record, defined, is_finite
-from fpo_jax.types import Follower, Game, Key, Phi, State, Theta, Trace
+from fpo_jax.types import Follower, Game, Key, Objective, Phi, State, Theta, Trace
 
 
 def initial_state(
-    game: Game, follower: Follower, key: Key, initial: tuple[Theta, Phi] | None = None, keeps: int = 0
+    game: Game,
+    follower: Follower,
+    key: Key,
+    initial: tuple[Theta, Phi] | None = None,
+    objective: Objective | None = None,
 ) -> State:
     """Return the state before any update, from the game's own (θ₀, φ₀) or from given ones.
 
-    An objective that keeps so many earlier policies is held to the first one until there are others.
+    With what the objective keeps, if one is given.
     """
     theta, phi = game.init(named_key(key, "initial parameters")) if initial is None else initial
-    earlier = jax.tree.map(lambda leaf: jnp.stack([leaf] * keeps), theta) if keeps else ()
-    return State(theta, follower.init(game, theta, phi, named_key(key, "initial data")), earlier)
+    data_key = named_key(key, "initial data")
+    state = State(theta, follower.init(game, theta, phi, data_key))
+    if objective is None:
+        return state
+    return state._replace(earlier=objective.begin(game, follower, state, data_key))
 
 
 def policy_step(game: Game, leader: Leader, follower: Follower, state: State, key: Key) -> State:
@@ -46,14 +53,15 @@ def iterate(
     """
     now, once = game.at(progress), named_key(key, "what an iteration fixes")
     leader_now = leader.at(progress).for_iteration(now, follower, state, once)
-    earlier = leader.objective.remember(state.earlier, state.theta)
 
     def step(state: State, step_key: Key) -> tuple[State, None]:
         return policy_step(now, leader_now, follower, state, step_key), None
 
     step_keys = jax.random.split(named_key(key, "policy step"), leader.policy_steps)
-    state, _ = scan(step, state, step_keys)
-    return retrain(now, follower, state._replace(earlier=earlier), named_key(key, "reward-model update"))
+    ended, _ = scan(step, state, step_keys)
+    update_key = named_key(key, "reward-model update")
+    earlier = leader.objective.remember(now, follower, state, ended, update_key)
+    return retrain(now, follower, ended, update_key)._replace(earlier=earlier)
 
 
 def play(

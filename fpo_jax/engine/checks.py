@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from fpo_jax.engine.compilation import LIGHTLY, Compiled, is_traced
-from fpo_jax.engine.initial import Beginning, as_reals, begin_runs, in_double
+from fpo_jax.engine.initial import Beginning, as_reals, begin_runs, in_double, keeper
 from fpo_jax.engine.lanes import first_lane
 from fpo_jax.errors import InputError
 from fpo_jax.expect import check_shapes, check_weights
@@ -61,8 +61,8 @@ def check_run(
     check_players(environment, leader, follower, keys, steps, every)
     device = jax.local_devices()[0]
     with in_double((environment, follower, keys)) as precision:
-        own = {"devices": (device,), "precision": precision, "keeps": leader.objective.keeps}
-        beginning = begin_runs(environment, follower, keys, None, **own)
+        own = {"devices": (device,), "precision": precision}
+        beginning = begin_runs(environment, follower, keys, None, keeper(leader.objective), **own)
     check_beginning(beginning, leader.objective, follower, keys)
 
 

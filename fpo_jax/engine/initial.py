@@ -20,7 +20,7 @@ from fpo_jax.engine.lanes import in_lanes, padded
 from fpo_jax.errors import InputError
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.run import initial_state
-from fpo_jax.types import Environment, Follower, Game, Key, Phi, Scalar, State, Theta
+from fpo_jax.types import Environment, Follower, Game, Key, Objective, Phi, Scalar, State, Theta
 
 SEED_LIMIT = 2**31
 """Seeds lie below this number, so that a seed means the same in either precision."""
@@ -78,36 +78,38 @@ def begin_run(
     follower: Follower,
     key: Key,
     initial: tuple[Theta, Phi] | None = None,
-    keeps: int = 0,
+    objective: Objective | None = None,
 ) -> Beginning:
-    """Return how the run of one key begins, in JAX's present precision.
-
-    `keeps` is how many earlier policies its objective is held to.
-    """
+    """Return how the run of one key begins, in JAX's present precision; `objective` if it keeps anything."""
     game = follower.faced(environment.draw(named_key(key, "instance")))
-    return Beginning(game, initial_state(game, follower, key, initial, keeps), game.optimum())
+    return Beginning(game, initial_state(game, follower, key, initial, objective), game.optimum())
 
 
-@partial(Compiled, options=LIGHTLY, static_argnames=("devices", "precision", "keeps"))
+def keeper(objective: Objective) -> Objective | None:
+    """Return the objective if it keeps anything, else None, so that all others begin by one program."""
+    return objective if objective.keeps else None
+
+
+@partial(Compiled, options=LIGHTLY, static_argnames=("devices", "precision"))
 def begin_runs(
     environment: Environment | Game,
     follower: Follower,
     keys: Key,
     initial: tuple[Theta, Phi] | None,
+    objective: Objective | None = None,
     *,
     devices: tuple[jax.Device, ...],
     precision: str,
-    keeps: int = 0,
 ) -> Beginning:
     """Return how the run of every key begins, spread over the devices.
 
     To be called in `in_double`, which yields the precision that comes out.
     """
-    common = at_precision((environment, follower, initial), jnp.result_type(float).name)
+    common = at_precision((environment, follower, initial, objective), jnp.result_type(float).name)
 
     def one(common: Any, key: Key) -> Beginning:
-        environment, follower, initial = common
-        return begin_run(environment, follower, key, initial, keeps)
+        environment, follower, initial, objective = common
+        return begin_run(environment, follower, key, initial, objective)
 
     found = in_lanes(one, devices)(common, padded(keys, devices))
     return cast(Beginning, at_precision(found, precision))

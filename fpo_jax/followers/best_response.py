@@ -9,11 +9,22 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 from jax.scipy.optimize import minimize
 
-from fpo_jax.expect import follower_loss, squared_norm, training_data
+from fpo_jax.expect import follower_loss, fresh_items, squared_norm, training_data
 from fpo_jax.feedback import Labels
 from fpo_jax.hyperparameters import count, flag, part, real
 from fpo_jax.numerics.linear_solve import solve_positive, trust
-from fpo_jax.types import Feedback, Follower, Game, Key, Phi, RewardModel, Scalar, Theta, Training
+from fpo_jax.types import (
+    Feedback,
+    Follower,
+    Game,
+    Key,
+    Phi,
+    Responses,
+    RewardModel,
+    Scalar,
+    Theta,
+    Training,
+)
 
 Loss = Callable[[jax.Array], jax.Array]
 Slope = Callable[[jax.Array], jax.Array]
@@ -93,6 +104,10 @@ class BestResponse(Follower):
         """Return offline and fresh items, and the ridge, whose curvature is 2λ."""
         items = training_data(game, theta, self.alpha, key, self.feedback)
         return Training(items, 2.0 * self.ridge)
+
+    def labelled(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Responses:
+        """Return the fresh items."""
+        return fresh_items(game, theta, key, self.feedback)
 
     def loss(
         self, game: Game, theta: Theta, reward_model: RewardModel, key: Key

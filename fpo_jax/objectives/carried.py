@@ -1,0 +1,117 @@
+"""FPO without an oracle: the residuals of labels that were paid for, carried over to other responses."""
+
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, PyTree
+
+from fpo_jax.hyperparameters import choice, count, flag, real
+from fpo_jax.numerics.linear_solve import whitened
+from fpo_jax.objectives.leverage import REQUIREMENT, Curved, margin_features
+from fpo_jax.objectives.paid_labels import Remembering
+from fpo_jax.objectives.penalties import WEIGHT_HELP, Penalised, Residual
+from fpo_jax.steering import foresight_keys
+from fpo_jax.types import Follower, Game, Influence, Key, Objective, RewardModel, Scalar, State, Theta
+
+METRICS = ("curvature", "plain")
+
+
+class Evidence(NamedTuple):
+    """Labels that were paid for, as points in the metric of the reward model's curvature.
+
+    Attributes:
+        points: [m, d] L⁻¹∇m, with H + damping = L Lᵀ.
+        residuals: [m] of the labels at the present φ.
+        counts: [m] of how many labels each stands.
+    """
+
+    points: Float[Array, "m d"]
+    residuals: Float[Array, " m"]
+    counts: Float[Array, " m"]
+
+
+@struct.dataclass
+class Carried(Remembering, Curved, Penalised):
+    """J − weight · E[(s ρ̂⁺ + (1 − s) · unknown / (1 + weight · on_margin)) · on_reward] (ours).
+
+    ρ̂ is the mean residual of labels near by, s = n / (n + doubt) the share of an item that is known:
+
+        n = Σ_i c_i k_i,   ρ̂ = Σ_i c_i k_i ρ_i / n,   k_i = exp(−‖∇m − ∇m_i‖² / (2 reach²)) in the metric (H + δ)⁻¹
+
+    over the labels i of the last `kept` updates and of the offline data; c_i counts them. ρ̂⁺ is that residual
+    after an implicit step, as in the proximal penalty. Influences on_reward = ⟨∇r, ∇m⟩, on_margin = ‖∇m‖² are
+    in the metric (H + δ)⁻¹ or plain. With ρ̂ = ρ and s = 1 it is the proximal penalty, with s = 0 and
+    `unknown` 1 the bounded leverage without an oracle; −1 has the leader seek what nobody knows.
+    n, ρ̂ and H are detached; r within ρ̂⁺ is differentiated, the label that ρ̂ stands for is not.
+    """
+
+    knows: ClassVar[str] = "the follower's labels"
+    requirement: ClassVar[str] = REQUIREMENT
+
+    weight: float = real(1.0, WEIGHT_HELP, low=0.0)
+    reach: float = real(0.3, "distance over which a residual is carried", low=0.0, open=True)
+    doubt: float = real(1.0, "labels near by that count as much as having none", low=0.0, open=True)
+    unknown: float = real(1.0, "residual where there are no labels", low=-1.0, high=1.0)
+    metric: str = choice("curvature", "in which influence is measured", METRICS)
+    held_out: bool = flag(False, "residuals as they were without their own label, for a best response")
+    kept: int = count(10, "updates whose labels the leader keeps")
+    evidence: Evidence | None = struct.field(default=None, kw_only=True)
+
+    def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
+        """Return the objective with H and the labels with which an iteration begins."""
+        theta, model = state.theta, state.reward_model
+        own = self.replace(paid=state.earlier)  # type: ignore[attr-defined]
+        own = own.replace(factor=own.factored(game, follower, theta, model, key))
+        return own.replace(evidence=own.gathered(game, follower, theta, model, key))  # type: ignore[no-any-return]
+
+    def gathered(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Evidence:
+        """Return the evidence of the iteration, or else that of the labels and the H at this θ."""
+        if self.evidence is not None:
+            return self.evidence
+        paid = self.labels(game, follower, theta, reward_model, foresight_keys(key).data)
+        items, counts = paid.counted()
+        lower = self.factored(game, follower, theta, reward_model, key)
+        feedback, phi = follower.feedback, jax.lax.stop_gradient(reward_model.phi)
+
+        def of(item: PyTree) -> tuple[Array, Scalar]:
+            residual = feedback.residual(feedback.margin(game, phi, item), feedback.target(game, item))
+            return whitened(lower, margin_features(game, feedback, phi, item)), residual
+
+        points, residuals = jax.vmap(of)(items)
+        return Evidence(points, residuals, counts)
+
+    def influence_under(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Callable[[PyTree], Influence]:
+        """Return the influence of one item, in the metric or plain."""
+        if self.metric == "plain":
+            return super().influence_under(game, follower, theta, reward_model, key)
+        return self.curved_influence(game, follower, theta, reward_model, key)
+
+    def residuals(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Residual:
+        """Return s ρ̂⁺ + (1 − s) · unknown / (1 + weight · on_margin)."""
+        at = self.gathered(game, follower, theta, reward_model, key)
+        lower = self.factored(game, follower, theta, reward_model, key)
+        feedback, phi = follower.feedback, jax.lax.stop_gradient(reward_model.phi)
+        sizes = jnp.sum(at.points**2, axis=1)
+
+        def carried(item: PyTree, target: Scalar, influence: Influence) -> Scalar:
+            point = whitened(lower, margin_features(game, feedback, phi, jax.lax.stop_gradient(item)))
+            inner = jnp.matmul(at.points, point, precision="highest")
+            squares = jnp.maximum(sizes + jnp.sum(point**2) - 2.0 * inner, 0.0)
+            near = at.counts * jnp.exp(-squares / (2.0 * self.reach**2))
+            n = jnp.sum(near)
+            mean = jnp.vdot(near, at.residuals, precision="highest") / jnp.where(n > 0, n, 1.0)
+            believed = feedback.residual(jax.lax.stop_gradient(influence.margin), jnp.zeros_like(mean))
+            step, known = self.weight * influence.on_margin, n / (n + self.doubt)
+            told = feedback.residual_after(influence.margin, believed - mean, step)
+            return known * told + (1.0 - known) * self.unknown / (1.0 + step)
+
+        return carried
