@@ -13,6 +13,7 @@ from fpo_jax.numerics.linear_solve import whitened
 from fpo_jax.objectives.leverage import REQUIREMENT, Curved, margin_features
 from fpo_jax.objectives.paid_labels import Remembering
 from fpo_jax.objectives.penalties import WEIGHT_HELP, Penalised, Residual
+from fpo_jax.responses import log_weights
 from fpo_jax.steering import foresight_keys
 from fpo_jax.types import Follower, Game, Influence, Key, Objective, RewardModel, Scalar, State, Theta
 
@@ -100,15 +101,19 @@ class Carried(Remembering, Curved, Penalised):
         at = self.gathered(game, follower, theta, reward_model, key)
         lower = self.factored(game, follower, theta, reward_model, key)
         feedback, phi = follower.feedback, jax.lax.stop_gradient(reward_model.phi)
-        sizes = jnp.sum(at.points**2, axis=1)
+        # log c − ‖x − x_i‖² / (2 reach²) as one product of rows (x_i / reach, what is of i alone, 1)
+        far, logs = at.points / self.reach, log_weights(at.counts)
+        rows = jnp.stack([logs - 0.5 * jnp.sum(far**2, axis=1), jnp.ones_like(logs)], axis=1)
+        rows = jnp.concatenate([far, rows], axis=1)
+        sums = jnp.stack([jnp.ones_like(at.residuals), at.residuals], axis=1)
 
         def carried(item: PyTree, target: Scalar, influence: Influence) -> Scalar:
             point = whitened(lower, margin_features(game, feedback, phi, jax.lax.stop_gradient(item)))
-            inner = jnp.matmul(at.points, point, precision="highest")
-            squares = jnp.maximum(sizes + jnp.sum(point**2) - 2.0 * inner, 0.0)
-            near = at.counts * jnp.exp(-squares / (2.0 * self.reach**2))
-            n = jnp.sum(near)
-            mean = jnp.vdot(near, at.residuals, precision="highest") / jnp.where(n > 0, n, 1.0)
+            x = point / self.reach
+            own = jnp.concatenate([x, jnp.stack([jnp.ones_like(x[0]), -0.5 * jnp.sum(x**2)])])
+            near = jnp.exp(jnp.matmul(rows, own, precision="highest"))
+            n, total = jnp.matmul(near, sums, precision="highest")
+            mean = total / jnp.where(n > 0, n, 1.0)
             believed = feedback.residual(jax.lax.stop_gradient(influence.margin), jnp.zeros_like(mean))
             step, known = self.weight * influence.on_margin, n / (n + self.doubt)
             told = feedback.residual_after(influence.margin, believed - mean, step)
