@@ -11,7 +11,6 @@ import numpy as np
 
 from fpo_jax import plotting
 from fpo_jax.experiments import mitigations
-from fpo_jax.experiments.comparison import store
 from fpo_jax.experiments.comparison.experiment import Comparison
 from fpo_jax.experiments.comparison.methods import Method, Place
 from fpo_jax.experiments.comparison.trial import Trial, Trials
@@ -45,7 +44,7 @@ ORACLES = ("relaxed FPO", "proximal FPO")
 
 
 def closed(practical: np.ndarray, oracle: np.ndarray, ours: np.ndarray) -> Interval:
-    """Return the share of the distance from practical FPO to an oracle, Σ (ours − practical) / Σ (oracle − practical).
+    """Return Σ (ours − practical) / Σ (oracle − practical), the share of the distance that is closed.
 
     Of what each gained, [seed], paired, with its bootstrap interval (percentiles).
     """
@@ -64,7 +63,7 @@ class OracleFree(Comparison):
     """A comparison beside the trials of another one, at places of the same labels and instances.
 
     Attributes:
-        beside: the other one, whose reward models are trained on every label; it keeps its trials beside ours.
+        beside: the other one, whose reward models are trained on every label. Its trials lie beside ours.
     """
 
     beside: Comparison = mitigations.EXPERIMENT
@@ -139,8 +138,12 @@ def draw_figures(trials: Trials, beside: Trials) -> Mapping[str, plotting.Pictur
             if trial.defined:
                 gained = mean_interval(np.squeeze(trial.judged.gained))
                 ends = np.array([gained.low]), np.array([gained.high])
-                marks.append(Points(np.array([gained.mean]), np.array([float(number)]), styles[label], "", *ends, True))
-        ticks = Axis(ticks={float(i): label for i, label in enumerate(shown)}, limits=(len(shown) - 0.5, -0.5))
+                marks.append(
+                    Points(np.array([gained.mean]), np.array([float(number)]), styles[label], "", *ends, True)
+                )
+        ticks = Axis(
+            ticks={float(i): label for i, label in enumerate(shown)}, limits=(len(shown) - 0.5, -0.5)
+        )
         charts.append(Chart(place, marks, Axis("share gained"), ticks))
     heading = "each method at the value that other seeds chose; 95 % intervals"
     return {"oracle_free": plotting.figure([charts], heading, size=(8.4, 2.8), share="y")}

@@ -20,8 +20,8 @@ from jaxtyping import Array, PyTree
 from scipy.optimize import brentq
 
 from fpo_jax.errors import InputError
-from fpo_jax.hyperparameters import kebab
 from fpo_jax.field import Players, answer, field_of, gradient_at
+from fpo_jax.hyperparameters import kebab
 from fpo_jax.leader import Leader
 from fpo_jax.numerics.undetached import undetached
 from fpo_jax.record import outcome

@@ -5,7 +5,6 @@ objective faces the same instance, the same start and the same noise. Comparison
 """
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array
 
 from fpo_jax.leader import Leader

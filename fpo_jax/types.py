@@ -259,7 +259,7 @@ class Objective(ABC):
         return self
 
     def begin(self, game: Game, follower: Follower, state: State, key: Key) -> PyTree:
-        """Return what is kept before the first iteration, which begins with this state: by default nothing."""
+        """Return what is kept before the first iteration, which begins with this state: nothing."""
         return ()
 
     def remember(self, game: Game, follower: Follower, begun: State, ended: State, key: Key) -> PyTree:

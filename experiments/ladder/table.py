@@ -40,9 +40,8 @@ def show(decomposed: Decomposed) -> str:
     def cell(value: Any, form: str) -> str:
         return "–" if value is None else format(value, form)
 
-    repeated = any(route.drawn for route in decomposed.routes.values())
-    head = ("route", "cosine", "norm ratio", "signs", "error", "products", "µs", "weight", "best")
-    head += ("bias", "spread") * repeated
+    drawn = ("bias", "spread") * any(route.drawn for route in decomposed.routes.values())
+    head = ("route", "cosine", "norm ratio", "signs", "error", "products", "µs", "weight", "best", *drawn)
     cells = [
         [
             row["route"],
@@ -54,7 +53,7 @@ def show(decomposed: Decomposed) -> str:
             f"{1e6 * row['seconds']:.0f}",
             cell(row["weight"], ".3g"),
             cell(row["best_weight"], ".3g"),
-            *[cell(row[name], ".2g") for name in ("bias", "spread") * repeated],
+            *[cell(row[name], ".2g") for name in drawn],
         ]
         for row in rows(decomposed)
     ]

@@ -118,21 +118,20 @@ class Curved(Objective):
         damping = jnp.asarray(self.damping, matrix.dtype)
         return cholesky(matrix + damping * jnp.eye(matrix.shape[0], dtype=matrix.dtype))
 
-    def curved_influence(
-        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
-    ) -> Callable[[PyTree], Influence]:
-        """Return the influence of one item as a function of it, its products in the metric."""
-        lower = self.factored(game, follower, theta, reward_model, key)
-        feedback, phi = follower.feedback, reward_model.phi
 
-        def influence(item: PyTree) -> Influence:
-            first, *others = feedback.sides(item)
-            of_margin = whitened(lower, margin_features(game, feedback, phi, item))
-            of_reward = whitened(lower, game.gradient_features(phi, first)) if others else of_margin
-            products = (jnp.vdot(side, of_margin, precision="highest") for side in (of_reward, of_margin))
-            return Influence(game.reward(phi, first), feedback.margin(game, phi, item), *products)
+def influence_in(
+    game: Game, feedback: Feedback, phi: Phi, white: Callable[[Vector], Vector]
+) -> Callable[[PyTree], Influence]:
+    """Return the influence of one item as a function of it, its products those of whitened gradients."""
 
-        return influence
+    def influence(item: PyTree) -> Influence:
+        first, *others = feedback.sides(item)
+        of_margin = white(margin_features(game, feedback, phi, item))
+        of_reward = white(game.gradient_features(phi, first)) if others else of_margin
+        products = (jnp.vdot(side, of_margin, precision="highest") for side in (of_reward, of_margin))
+        return Influence(game.reward(phi, first), feedback.margin(game, phi, item), *products)
+
+    return influence
 
 
 @struct.dataclass
@@ -169,7 +168,8 @@ class Leverage(Curved, Penalised):
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[PyTree], Influence]:
         """Return the influence of one item in that metric."""
-        return self.curved_influence(game, follower, theta, reward_model, key)
+        lower = self.factored(game, follower, theta, reward_model, key)
+        return influence_in(game, follower.feedback, reward_model.phi, lambda v: whitened(lower, v))
 
     def penalty(self, residual: Scalar, influence: Influence) -> Scalar:
         """Return (1 − oracle + oracle · residual) times leverage; in the bounded form both are bounded."""

@@ -16,7 +16,7 @@ class Paid(NamedTuple):
     """Items with their labels.
 
     Attributes:
-        fresh: of the policy, [kept, n, ...] the oldest update first; an update that has not been has weights 0.
+        fresh: of the policy, [kept, n, ...] the oldest update first; of weights 0 before there were any.
         offline: of the offline data, as the last update had them; None where there are none.
     """
 
@@ -28,12 +28,22 @@ class Paid(NamedTuple):
         return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), self.fresh)
 
     def counted(self) -> tuple[PyTree, Float[Array, " m"]]:
-        """Return all items, and of how many labels each stands: its weight times the items of its update."""
+        """Return all items, and of how many labels each stands: its weight times the items of its update.
+
+        Those of the offline data stand first.
+        """
         recent, n = self.recent(), self.fresh.w.shape[1]
         if self.offline is None:
             return recent.y, n * recent.w
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), self.offline.y, recent.y)
         return both, jnp.concatenate([self.offline.w.size * self.offline.w, n * recent.w])
+
+    def held_out(self) -> "Paid":
+        """Return the labels that the last update was not trained on: its own and the offline ones count 0."""
+        offline = self.offline
+        if offline is not None:
+            offline = offline._replace(w=jnp.zeros_like(offline.w))
+        return Paid(self.fresh._replace(w=self.fresh.w.at[-1].set(0.0)), offline)
 
 
 @struct.dataclass

@@ -102,7 +102,9 @@ def test_without_labels_it_is_the_bounded_leverage_without_an_oracle(contextual_
     follower = BestResponse(ridge=0.1, alpha=0.3)
     fresh = jax.tree.map(lambda leaf: 0.0 * leaf[None], game.respond(theta, key))
     carried = Carried(weight=0.7, paid=Paid(fresh, None))
-    values = [o.value(game, follower, theta, model, key) for o in (carried, Leverage(weight=0.7, form="bounded"))]
+    values = [
+        o.value(game, follower, theta, model, key) for o in (carried, Leverage(weight=0.7, form="bounded"))
+    ]
     np.testing.assert_allclose(*values, rtol=1e-12)
 
 

@@ -19,7 +19,7 @@ from fpo_jax import (
 from fpo_jax.envs.linear import Linear
 from fpo_jax.feedback import recorded
 from fpo_jax.objectives.paid_labels import Paid
-from tests.helpers import CONTEXTUAL, pairs_by_hand, require_named
+from tests.helpers import pairs_by_hand, require_named
 
 
 def test_what_an_oracle_knows_leads_from_practical_to_relaxed(contextual_state, key):
