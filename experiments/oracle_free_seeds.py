@@ -74,8 +74,8 @@ def findings(trials: Trials) -> str:
 EXPERIMENT = Comparison(
     name="oracle-free-seeds",
     claim=(
-        "Under a budget of labels, each method without an oracle at the weight that other seeds chose: in how "
-        "many of a thousand seeds it collapses."
+        "Under a budget of labels, each method without an oracle, at the weight that other seeds chose: in "
+        "how many of a thousand seeds it collapses."
     ),
     places=PLACES,
     methods=METHODS,
