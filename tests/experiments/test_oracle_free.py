@@ -8,7 +8,7 @@ import pytest
 from fpo_jax.experiments import mitigations, oracle_free
 from fpo_jax.experiments.comparison import experiment
 from fpo_jax.experiments.comparison.methods import Method, Place
-from fpo_jax.experiments.comparison.trial import NOTHING, Trial
+from fpo_jax.experiments.comparison.trial import NOTHING, Runs, Trial
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.oracle_free import ORACLES, PRACTICAL, closed
 
@@ -18,9 +18,8 @@ def trial(gained, values=(0.1, 1.0), chosen=1):
     runs = NOTHING._replace(
         gained=one, collapsed=one < 0, blind_spot=0 * one, utility=one, diverged=np.array(0)
     )
-    return Trial(
-        np.array(values), runs._replace(gained=np.repeat(one, 2, 0), collapsed=np.zeros((2, 4))), chosen, runs
-    )
+    tuning = Runs(*(np.repeat(x, len(values), 0) if x.ndim else x for x in runs))
+    return Trial(np.array(values), tuning, chosen, runs)
 
 
 def test_the_share_that_is_closed_is_one_of_sums_over_paired_seeds():
@@ -62,7 +61,7 @@ def test_trials_of_the_other_comparison_lie_beside_ours(tmp_path, monkeypatch):
     own = dataclasses.replace(
         oracle_free.EXPERIMENT, places=(PLACE,), methods=ours, settings=settings, beside=other
     )
-    found = trial([0.5, 0.6])._replace(values=np.array([0.1]), chosen=0)
+    found = trial([0.5, 0.6], values=(0.1,), chosen=0)
     monkeypatch.setattr(experiment, "compared", lambda *arguments, **more: found)
     (tmp_path / "out").mkdir()
     with Progress(disable=True) as progress:

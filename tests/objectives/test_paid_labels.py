@@ -18,7 +18,7 @@ def test_the_labels_kept_are_those_that_entered_the_followers_buffer(key):
     follower = Optax(
         replay="fifo", buffer_size=2, alpha=0.5, feedback=Preferences(labels="hard", label_budget=6)
     )
-    leader = Leader(Informed(source="labels", kept=2), policy_lr=1.0)
+    leader = Leader(Informed(source="labels", kept=2), policy_lr=100.0)  # far, so that draws differ
     game = CONTEXTUAL.draw(key)
     state = initial_state(game, follower, key, objective=leader.objective)
     np.testing.assert_array_equal(state.earlier.fresh.w, np.zeros((2, 6)))
