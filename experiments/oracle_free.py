@@ -23,20 +23,16 @@ from fpo_jax.statistics.bootstrap import bootstrap
 from fpo_jax.types import Scalar
 
 WEIGHTS = (0.01, 0.0316, 0.1, 0.316, 1.0, 3.16)
-METHODS = (
-    Method("carried labels", {"objective": "carried", "kept": 5}, "weight", WEIGHTS),
-    Method("informed by labels", {"objective": "informed", "source": "labels", "kept": 5}, "weight", WEIGHTS),
-    Method("drift", {"objective": "drift"}, "weight", (0.316, 1.0, 3.16, 10.0, 31.6)),
-)
+METHODS = (Method("carried labels", {"objective": "carried", "kept": 5}, "weight", WEIGHTS),)
 PLACES = (
     Place("neural", {"environment": "neural"}, tuning=8, seeds=64),
+    Place("language", {"environment": "language", "label_budget": 32}, tuning=4, seeds=64),
     Place(
         "contextual, gems",
         {"environment": "contextual", "gems": 1, "label_budget": 16},
         tuning=16,
         seeds=64,
     ),
-    Place("language", {"environment": "language", "label_budget": 32}, tuning=4, seeds=64),
 )
 """Labels of an update: 5 in the neural environment by its recipe, 16 pairs, 32 texts."""
 PRACTICAL = "practical FPO"
@@ -160,4 +156,15 @@ EXPERIMENT = OracleFree(
     methods=METHODS,
     figures=lambda trials: draw_figures(trials, trials),
     findings=lambda trials: findings(trials, trials),
+)
+SHORT = {"steps": 3}
+EXPERIMENT = dataclasses.replace(
+    EXPERIMENT,
+    quick=dataclasses.replace(
+        EXPERIMENT,
+        places=PLACES[1:2],
+        methods=tuple(method._replace(values=(0.1, 1.0)) for method in METHODS),
+        settings=SHORT,
+        beside=dataclasses.replace(mitigations.EXPERIMENT, settings=SHORT),
+    ),
 )

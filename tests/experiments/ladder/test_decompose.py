@@ -130,3 +130,17 @@ def test_a_run_that_is_held_to_its_start_is_taken_apart():
     route = decomposed.routes["leverage, U known"]
     assert not np.any(route.failed)
     assert route.best_weight > 0
+
+
+@pytest.mark.slow
+def test_bias_and_spread_are_those_of_repeated_draws():
+    # Practical FPO draws nothing: no spread. What is carried depends on which three arms were labelled.
+    asked = {"environment": "bandit", "ordinary": 4, "planted": 2, "steps": 2, "seeds": 2, "label_budget": 3}
+    only = ("practical", "carried")
+    found = decompose(resolve(asked), every=2, only=only, draws=3)
+    practical, carried = (found.routes[label].drawn for label in only)
+    np.testing.assert_allclose(practical["spread"], 0.0, atol=1e-12)
+    assert np.all(carried["spread"] > 1e-3)
+    assert np.all(np.isfinite(practical["bias"]))
+    assert {"bias", "spread"} <= set(rows(found)[0])
+    assert decompose(resolve(asked), every=2, only=("practical",)).routes["practical"].drawn == {}
