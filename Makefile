@@ -10,7 +10,7 @@ LOCKS := locks/$(shell $(or $(wildcard $(BIN)/python),$(PYTHON)) -c \
 PIP = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
 LOCKED = $(PIP) --require-hashes --only-binary :all: -r
 
-.PHONY: install reproduce test test-slow test-llm mutants bench notebooks lock clean
+.PHONY: install reproduce test test-slow test-llm mutants bench notebooks docs prose lock clean
 
 # What `fpo-jax` needs, and nothing else.
 install: $(VENV)/runtime
@@ -45,6 +45,15 @@ bench: $(VENV)/runtime
 notebooks: $(VENV)/notebooks
 	$(BIN)/python notebooks/store.py
 
+# Builds the documentation as a site, into site/; a link that leads nowhere, or a page outside the navigation, is an error.
+docs: $(VENV)/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "open site/index.html"
+
+# Counts the words of the sentences in all pages.
+prose:
+	@$(PYTHON) -m tests.prose
+
 $(VENV)/created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3.11" >&2; exit 2; }
@@ -56,7 +65,7 @@ $(VENV)/runtime: $(VENV)/created pyproject.toml $(LOCKS)/runtime.txt
 	$(PIP) --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/dev $(VENV)/notebooks $(VENV)/cuda12 $(VENV)/cuda13: $(VENV)/%: $(LOCKS)/%.txt $(VENV)/runtime
+$(VENV)/dev $(VENV)/notebooks $(VENV)/docs $(VENV)/cuda12 $(VENV)/cuda13: $(VENV)/%: $(LOCKS)/%.txt $(VENV)/runtime
 	$(LOCKED) $<
 	@touch $@
 
@@ -78,7 +87,7 @@ $(VENV)/uv: locks/uv.txt $(VENV)/created
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache results
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache results site
 
 # Tests on an NVIDIA GPU, in an environment of their own. DEVICE=cpu rehearses them where there is none.
 # GPU_PYTHON names a Python that has a CUDA build of JAX and all else already: then nothing is installed.

@@ -75,7 +75,6 @@ class OracleFree(Comparison):
             if place.label in [own.label for own in self.places]:
                 fewer = place._replace(seeds=min(place.seeds, seeds), tuning=min(place.tuning, seeds))
                 parts = folder if self.beside.parts is None else self.beside.parts
-                parts.mkdir(parents=True, exist_ok=True)
                 for method in self.beside.methods:
                     if method.label in (PRACTICAL, *ORACLES):
                         trial = self.beside._trial(parts, fewer, method, progress)

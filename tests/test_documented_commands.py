@@ -16,8 +16,8 @@ from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.experiments.sweeps.grid import make_grid
 from tests.helpers import ROOT
 
-PAGES = {path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("docs/*.md")}
-PAGES |= {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md")}
+PATHS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PATHS}
 WORK = (  # what commands do once their options are understood
     "fpo_jax.experiments.runs.execution.execute",
     "fpo_jax.experiments.ladder.decompose.decompose",
@@ -32,6 +32,7 @@ WORK = (  # what commands do once their options are understood
     "fpo_jax.experiments.llm.train",
     "fpo_jax.experiments.llm.plan",
     "fpo_jax.experiments.llm.answer",
+    "fpo_jax.experiments.llm.evaluate",
     "fpo_jax.experiments.llm.fetch",
     "fpo_jax.experiments.cli.completion._of_environments",
     *(
@@ -42,7 +43,7 @@ WORK = (  # what commands do once their options are understood
         )
     ),
 )
-EXTEND = re.findall(r"```python\n(.*?)```", PAGES["extend.md"], re.S)
+EXTEND = re.findall(r"```python\n(.*?)```", PAGES["docs/howto/add_an_environment.md"], re.S)
 STANDS_FOR = {"ENV": "bandit", "K": "2", "NAME": "mine", "PYTHON": sys.executable}
 
 
@@ -75,6 +76,7 @@ def folder(tmp_path, monkeypatch, forgetful):
         "my_run": resolve({"environment": "linear"}),
         "my_sweep": make_grid({"environment": "bandit"}),
         "my_policy": llm.TrainSettings.of({"model": "m", "prompts": "p"}),
+        "my_measures": llm.EvaluateSettings.of({"model": "m"}),
     }.items():
         (tmp_path / name).mkdir()
         write_json(tmp_path / name / "config.json", settings.as_dict())

@@ -3,11 +3,14 @@
 import importlib
 import json
 import re
+import sys
 
+import jax
 import numpy as np
 import pytest
 
 from fpo_jax.engine.sweep import LaneResults
+from fpo_jax.envs.corridor import Corridor
 from fpo_jax.experiments.core.files import write_json
 from fpo_jax.experiments.sweeps.dataset import to_dataset
 from fpo_jax.experiments.sweeps.files import save
@@ -15,9 +18,11 @@ from fpo_jax.experiments.sweeps.grid import make_grid
 from tests.helpers import ROOT
 
 PATHS = {name: ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")}
-PATHS |= {path.relative_to(ROOT).as_posix(): path for path in ROOT.glob("docs/*.md")}
+PATHS |= {path.relative_to(ROOT).as_posix(): path for path in ROOT.glob("docs/**/*.md")}
 PAGES = {name: path.read_text(encoding="utf-8") for name, path in PATHS.items()}
 BLOCKS = {name: re.findall(r"```python\n(.*?)```", page, re.S) for name, page in PAGES.items()}
+STUDY = [f"docs/howto/{name}.md" for name in ("add_an_environment", "add_a_follower", "add_a_penalty", "log")]
+"""Pages that are read and run one after the other: each uses the classes of those before."""
 COMPARED = {"EVERY": 250, "ROUTES": ("relaxed",)}
 CLAIMED = r"```python\n(?:(?!```).)*```\s+prints\s+```text\n(.*?)```"
 
@@ -74,7 +79,7 @@ def notebook_cells(stem):
 def test_readme_and_the_notebooks_on_the_bandit(folder, capsys):
     namespace = {}
     run_page("README.md", namespace, capsys)
-    assert namespace["standard"].shape == namespace["steered"].shape == (24,)  # an entry for each arm
+    assert namespace["state"].theta.shape == (8, 24)  # [seed, arm]
     sizes = {"SEEDS": 8, "STEPS": 500}
     run_notebook("1_alignment_collapse", sizes, {})
     run_notebook("2_gradient_decomposition", sizes | COMPARED, {})
@@ -86,42 +91,66 @@ def test_all_of_the_notebook_on_the_decomposition():
     run_notebook("2_gradient_decomposition", sizes, {}, tags=("parameters", "slow"))
 
 
+@pytest.mark.slow
+def test_a_gradient_of_the_readers_own(capsys):
+    namespace = {}
+    run_page("docs/howto/test_a_gradient.md", namespace, capsys)
+    theta, _ = Corridor().draw(jax.random.key(0)).init(jax.random.key(0))
+    assert namespace["standard"].shape == namespace["steered"].shape == theta.shape
+
+
 def test_sweeps_and_their_notebook(folder, capsys):
-    run_page("docs/sweeps.md", {}, capsys)
+    run_page("docs/howto/sweep.md", {}, capsys)
     run_notebook("3_sweeps_and_phase_diagrams", {"SEEDS": 2, "SIDE": 2, "STEPS": 6}, {})
 
 
 def test_statistics(capsys):
-    run_page("docs/statistics.md", {}, capsys)
+    run_page("docs/explanation/statistics.md", {}, capsys)
 
 
 @pytest.mark.slow
 def test_equilibria(capsys):
-    run_page("docs/equilibria.md", {}, capsys)
+    run_page("docs/explanation/equilibria.md", {}, capsys)
 
 
 @pytest.mark.slow
 def test_your_own_and_its_notebook(capsys):
     namespace = {}
-    run_page("docs/extend.md", namespace, capsys)
-    run_notebook("4_bring_your_own", {"STEPS": 500, "SIDE": 2}, namespace, but=BLOCKS["docs/extend.md"])
+    for page in STUDY:
+        run_page(page, namespace, capsys)
+    blocks = [block for page in STUDY for block in BLOCKS[page]]
+    run_notebook("4_bring_your_own", {"STEPS": 500, "SIDE": 2}, namespace, but=blocks)
 
 
 def test_every_page_and_notebook_is_run():
     """By one of the tests above."""
     assert {page for page in BLOCKS if BLOCKS[page]} == {
         "README.md",
-        "docs/equilibria.md",
-        "docs/extend.md",
-        "docs/statistics.md",
-        "docs/sweeps.md",
+        "docs/explanation/equilibria.md",
+        "docs/explanation/statistics.md",
+        "docs/howto/sweep.md",
+        "docs/howto/test_a_gradient.md",
+        *STUDY,
     }
     assert [path.stem[0] for path in sorted(ROOT.glob("notebooks/*.ipynb"))] == ["1", "2", "3", "4"]
 
 
+@pytest.mark.parametrize("stem", [path.stem for path in ROOT.glob("notebooks/*.ipynb")])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_notebook_begins_by_installing_what_is_missing(stem, there, monkeypatch):
+    calls = []
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name if there else None)
+    monkeypatch.setattr("subprocess.run", lambda command, check: calls.append((command, check)))
+    first = next(cell for cell in notebook_cells(stem) if cell["cell_type"] == "code")
+    exec("".join(first["source"]), {})
+    install = [sys.executable, "-m", "pip", "install", "--quiet", ".."]  # the clone, seen from notebooks/
+    assert calls == ([] if there else [(install, True)])
+
+
 def test_the_classes_of_notebook_4_are_those_of_the_documentation():
     sources = ["".join(cell["source"]) for cell in notebook_cells("4_bring_your_own")]
-    classes = [b for b in BLOCKS["docs/extend.md"] if re.search("class (Length|Sluggish|Cautious)", b)]
+    blocks = [block for page in STUDY for block in BLOCKS[page]]
+    classes = [block for block in blocks if re.search("class (Length|Sluggish|Cautious)", block)]
     assert len(classes) == 3
     for block in classes:
         assert any(source.endswith(block.strip()) for source in sources), block

@@ -172,7 +172,7 @@ def test_every_room_of_the_floors_is_there():
 
 
 def page():
-    return (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    return (ROOT / "docs" / "developers" / "architecture.md").read_text(encoding="utf-8")
 
 
 def test_the_page_draws_the_floors():

@@ -24,10 +24,11 @@ LAYERS = {
     "": ["runtime"],
     "dev": ["runtime", "dev"],
     "notebooks": ["runtime", "notebooks"],
+    "docs": ["runtime", "docs"],
     "llm": ["runtime", "dev", "llm"],
     "llm-test": ["runtime", "dev", "llm", "torch"],
 }
-LEFT_OUT = {"promise", "toml", *PROJECT["tool"]["uv"]["exclude-dependencies"]}
+ABANDONED = {"hf-transfer", "promise", "toml"}
 
 
 def pins(*paths):
@@ -71,7 +72,7 @@ def test_a_package_has_one_version_in_all_locks_that_are_installed_together(vers
         "cuda12",
         "cuda13",
     }
-    pins(*(folder / f"{name}.txt" for name in ("runtime", "dev", "notebooks", "llm", "torch")))
+    pins(*(folder / f"{name}.txt" for name in ("runtime", "dev", "notebooks", "docs", "llm", "torch")))
     for cuda in ("cuda12", "cuda13"):
         found = pins(*(folder / f"{name}.txt" for name in ("runtime", "dev", cuda)))
         assert found[f"jax-{cuda}-plugin"] == found[f"jax-{cuda}-pjrt"] == found["jaxlib"]
@@ -102,7 +103,7 @@ def test_locks_have_what_packages_need_of_each_other(extra):
     assert at_hand
     for requirement in (Requirement(text) for name in at_hand for text in installed[name].requires or []):
         needed = canonicalize_name(requirement.name)
-        if (not requirement.marker or requirement.marker.evaluate({"extra": ""})) and needed not in LEFT_OUT:
+        if not requirement.marker or requirement.marker.evaluate({"extra": ""}):
             assert requirement.specifier.contains(found[needed]), (
                 f"{requirement} is pinned at {found[needed]}"
             )
@@ -110,9 +111,8 @@ def test_locks_have_what_packages_need_of_each_other(extra):
 
 @pytest.mark.parametrize("versions", SETS)
 def test_what_nobody_maintains_is_left_out(versions):
-    assert {"hf-transfer", "tensorflow-datasets"} <= LEFT_OUT
     for path in (ROOT / "locks" / versions).iterdir():
-        assert not LEFT_OUT & set(pins(path))
+        assert not ABANDONED & set(pins(path))
 
 
 def test_versions_that_are_chosen_by_hand_are_those_of_the_locks():

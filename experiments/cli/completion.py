@@ -11,6 +11,7 @@ from fpo_jax.experiments.cli.bench import BenchOptions
 from fpo_jax.experiments.cli.catalogue import catalogue_at_once
 from fpo_jax.experiments.cli.decompose import MORE
 from fpo_jax.experiments.cli.equilibria import MORE as MORE_OF_EQUILIBRIA
+from fpo_jax.experiments.cli.evaluate import evaluate_options
 from fpo_jax.experiments.cli.fetch import FetchOptions
 from fpo_jax.experiments.cli.judge import judge_options
 from fpo_jax.experiments.cli.listing import ListOptions
@@ -50,6 +51,7 @@ def completion_command(arguments: Sequence[str]) -> int:
         "bench": BenchOptions,
         "llm": class_of(llm_options()),
         "answer": class_of(answer_options()),
+        "evaluate": class_of(evaluate_options()),
         "fetch": FetchOptions,
         "new-env": NewEnvOptions,
         "completion": _chosen(dict.fromkeys(get_args(Shell), dataclasses.make_dataclass("None", []))),

@@ -78,8 +78,6 @@ def llm_command(arguments: Sequence[str]) -> int:
     use_device(given.device)
     earlier = load(given.config, "llm") if given.config else {}
     wishes = earlier | asked_settings(given, llm.TrainSettings)
-    if given.dry_run:
-        wishes.setdefault("prompts", "nothing.jsonl")  # none is read
     settings = llm.TrainSettings.of(wishes)
     try:
         if given.dry_run:

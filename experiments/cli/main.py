@@ -14,6 +14,7 @@ from fpo_jax.experiments.cli.bench import bench_command
 from fpo_jax.experiments.cli.completion import completion_command
 from fpo_jax.experiments.cli.decompose import decompose_command
 from fpo_jax.experiments.cli.equilibria import equilibria_command
+from fpo_jax.experiments.cli.evaluate import evaluate_command
 from fpo_jax.experiments.cli.fetch import fetch_command
 from fpo_jax.experiments.cli.judge import judge_command
 from fpo_jax.experiments.cli.listing import list_command
@@ -40,13 +41,14 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "bench": bench_command,
     "llm": llm_command,
     "answer": answer_command,
+    "evaluate": evaluate_command,
     "fetch": fetch_command,
     "new-env": new_env_command,
     "completion": completion_command,
 }
 AT_ONCE = ("list", "completion")
 """Commands that answer without JAX."""
-LARGE = ("llm", "answer")
+LARGE = ("llm", "answer", "evaluate")
 """Commands of large arrays and long runs, for which the compiler is left as it is."""
 OUT_OF_MEMORY = (
     "memory = used up: must be enough for all that is computed at once: ask for fewer seeds, a smaller "

@@ -244,6 +244,7 @@ OF_COMMANDS = {
     "grid": "sweep",
     "judge_model": "judge",
     "lora_rank": "llm",
+    "truthfulqa": "evaluate",
 }
 """By which setting one knows whose `config.json` it is, the first that is there."""
 

@@ -33,7 +33,7 @@ DIGEST = "env_digest"
 CONFIG, LOCK = "config.json", "lock"
 ASIDE = ".aside-"
 """How the names of files begin that are being written; a killed process leaves one behind."""
-OURS = re.compile(rf"{CONFIG}|{LOCK}|{ASIDE}[0-9a-f]{{8}}|(state|done(-\d+)+)\.npz|verdicts\.jsonl")
+OURS = re.compile(rf"{CONFIG}|{LOCK}|{ASIDE}[0-9a-f]{{8}}|(state|offline|done(-\d+)+)\.npz|verdicts\.jsonl")
 """Names of the files that unfinished work writes."""
 
 

@@ -1,12 +1,12 @@
 """Verdicts made elsewhere: a CSV file with one prompt a row, a column of verdicts for each comparison."""
 
-import csv
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fpo_jax.errors import InputError, shortened
+from fpo_jax.experiments.core.csv_files import read_table
 from fpo_jax.experiments.judging.counts import Counts, assess
 
 TIE = "tie"
@@ -52,31 +52,6 @@ class Compared(NamedTuple):
         raise InputError("verdicts", f"{where}: {shortened(said)}", allowed)
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Read a CSV file whose first line names its columns.
-
-    Raises:
-        InputError: when it cannot be read, is empty, lacks a column, or has a row of another length.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            names, rows = list(reader.fieldnames or ()), list(reader)
-    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise InputError("verdicts", path, f"a CSV file that can be read ({reason})") from error
-    for name in columns:
-        if name not in names:
-            allowed = f"a CSV file with a column {name}; it has {', '.join(names) or 'nothing'}"
-            raise InputError("verdicts", path, allowed)
-    if not rows:
-        raise InputError("verdicts", path, "a CSV file with one row or more under the names of its columns")
-    for number, row in enumerate(rows, 1):
-        if None in row or None in row.values():
-            raise InputError("verdicts", f"{path}, row {number}", f"{len(names)} fields, as its first line")
-    return rows
-
-
 def of_table(
     path: Path, compare: Sequence[str], by: str | None = None, answers: str | None = None
 ) -> dict[str, Any]:
@@ -94,7 +69,8 @@ def of_table(
     """
     pairs = [Compared.of(written) for written in compare]
     texts = [f"{answers}{side}" for one in pairs for side in (one.a, one.b)] if answers is not None else []
-    rows = read_table(path, [*(one.column for one in pairs), *([] if by is None else [by]), *texts])
+    columns = [*(one.column for one in pairs), *([] if by is None else [by]), *texts]
+    rows = read_table(path, columns, "verdicts")
     report: dict[str, Any] = {"pairs": len(rows), "comparisons": []}
     for one in pairs:
         for name, part in _parts(rows, by):

@@ -1,4 +1,4 @@
-"""The pipeline at real size: iterative RLHF and FPO with a language model, on tunix's Llama.
+"""The pipeline at real size: iterative RLHF and FPO with a language model, a Llama.
 
 It needs the extra `llm`, which is imported only when one of these functions is called.
 """
@@ -7,16 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fpo_jax.experiments.llm.evaluation.settings import EvaluateSettings
 from fpo_jax.experiments.llm.extra import PACKAGES, Interrupted, MissingExtra, require_extra
 from fpo_jax.experiments.llm.settings import AnswerSettings, TrainSettings
 
 __all__ = [
     "PACKAGES",
     "AnswerSettings",
+    "EvaluateSettings",
     "Interrupted",
     "MissingExtra",
     "TrainSettings",
     "answer",
+    "evaluate",
     "fetch",
     "plan",
     "require_extra",
@@ -46,6 +49,14 @@ def answer(settings: AnswerSettings, out: Path) -> int:
     from fpo_jax.experiments.llm import answering
 
     return answering.answer(settings, out)
+
+
+def evaluate(settings: EvaluateSettings, out: Path | None) -> tuple[dict[str, Any], str]:
+    """Measure a model and runs that trained it, write a folder if one is given; return figures and tables."""
+    require_extra()
+    from fpo_jax.experiments.llm.evaluation import job
+
+    return job.evaluate(settings, out)
 
 
 def fetch(name: str, wheel: Path | None = None) -> Path:

@@ -1,11 +1,7 @@
 """Adapters on disk in PEFT's layout: `adapter_config.json` and `adapter_model.safetensors`."""
 
-import math
-import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
@@ -14,7 +10,8 @@ from safetensors.numpy import save_file
 
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.files import write_json
-from fpo_jax.experiments.llm.model import Config, Lora, adapter_graph
+from fpo_jax.experiments.llm.config import Config, block
+from fpo_jax.experiments.llm.model import Lora, adapter_shapes
 from fpo_jax.experiments.llm.model_folder import inside, read_json
 from fpo_jax.experiments.llm.settings import LORA_MODULES
 
@@ -22,29 +19,18 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 MOST_RANK, MOST_ALPHA = 2**16, 1e30
 
 
-def _names(config: Config, lora: Lora) -> Iterator[tuple[str, bool, tuple[int, ...]]]:
-    """Yield the name of each leaf, whether it is A, and its shape here, in the tree's order."""
-    _, shapes = adapter_graph(config, lora)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(shapes):
-        layer, block, module, kind = re.findall(r"\['?(\w+)'?\]", jax.tree_util.keystr(path))[1:5]
-        block = {"attn": "self_attn"}.get(block, block)
-        is_a = kind.endswith("_a")
-        prefix = f"base_model.model.model.layers.{layer}.{block}.{module}"
-        yield f"{prefix}.lora_{'A' if is_a else 'B'}.weight", is_a, leaf.shape
-
-
-def _flat(shape: tuple[int, ...], is_a: bool) -> tuple[int, int]:
-    """Return a leaf's shape as a matrix from what goes in to what comes out."""
-    return (math.prod(shape[:-1]), shape[-1]) if is_a else (shape[0], math.prod(shape[1:]))
+def _name(module: str, layer: int, kind: str) -> str:
+    return f"base_model.model.model.layers.{layer}.{block(module)}.{module}.lora_{kind.upper()}.weight"
 
 
 def save(folder: Path, adapter: PyTree, config: Config, lora: Lora, base: str) -> None:
     """Write an adapter, which `peft.PeftModel.from_pretrained` reads, too."""
     folder.mkdir(parents=True, exist_ok=True)
-    leaves = jax.tree.leaves(adapter)
     named = {
-        name: np.ascontiguousarray(np.asarray(leaf, np.float32).reshape(_flat(shape, is_a)).T)
-        for (name, is_a, shape), leaf in zip(_names(config, lora), leaves, strict=True)
+        _name(module, layer, kind): np.ascontiguousarray(np.asarray(stacked[layer], np.float32).T)
+        for module, matrices in adapter.items()
+        for kind, stacked in matrices.items()
+        for layer in range(config.num_layers)
     }
     save_file(named, folder / WEIGHTS, metadata={"format": "pt"})
     stored = {
@@ -96,14 +82,22 @@ def load(folder: Path, config: Config) -> tuple[PyTree, Lora]:
     except (OSError, SafetensorError) as error:
         allowed = f"one whose {WEIGHTS} can be read ({str(error).splitlines()[0]})"
         raise InputError("adapter", folder, allowed) from error
-    leaves = []
-    for name, is_a, shape in _names(config, lora):
-        matrix = stored.pop(name, None)
-        if matrix is None or matrix.T.shape != _flat(shape, is_a):
-            has = "nothing" if matrix is None else f"shape {list(matrix.shape)}"
-            wanted = list(_flat(shape, is_a))[::-1]
-            raise InputError("adapter", folder, f"made for this model: {name} has {has}, not {wanted}")
-        leaves.append(jnp.asarray(matrix.T.reshape(shape), jnp.float32))
+
+    def matrices(module: str, kind: str, shape: tuple[int, ...]) -> np.ndarray:
+        return np.stack([matrix(_name(module, layer, kind), shape) for layer in range(config.num_layers)])
+
+    def matrix(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        found = stored.pop(name, None)
+        if found is None or found.T.shape != shape:
+            has = "nothing" if found is None else f"shape {list(found.shape)}"
+            allowed = f"made for this model: {name} has {has}, not {list(shape)[::-1]}"
+            raise InputError("adapter", folder, allowed)
+        return found.T
+
+    adapter = {
+        module: {kind: jnp.asarray(matrices(module, kind, leaf.shape[1:])) for kind, leaf in shapes.items()}
+        for module, shapes in adapter_shapes(config, lora).items()
+    }
     if stored:
         raise InputError("adapter", folder, f"made for this model, which has no {min(stored)}")
-    return jax.tree.unflatten(jax.tree.structure(adapter_graph(config, lora)[1]), leaves), lora
+    return adapter, lora

@@ -20,7 +20,7 @@ from fpo_jax.experiments.llm import adapter, checkpoint
 from fpo_jax.experiments.llm.generation import Sampling, read_prompt, sample
 from fpo_jax.experiments.llm.located import located
 from fpo_jax.experiments.llm.model import Net
-from fpo_jax.experiments.llm.prompts import Tokenizer, pad_to_bucket, read_prompts, say_cut
+from fpo_jax.experiments.llm.prompts import Tokenizer, pad_to_bucket, prompt_file, read_prompts, say_cut
 from fpo_jax.experiments.llm.settings import AnswerSettings
 from fpo_jax.experiments.llm.sizes import read_config
 from fpo_jax.experiments.llm.step import mesh_over, step_key
@@ -45,7 +45,7 @@ def answer(settings: AnswerSettings, out: Path) -> int:
         raise InputError("out", out, "a free name, or that of earlier answers, which it replaces")
     folder = located(settings.model)
     config = read_config(folder, "model")
-    texts = read_prompts(Path(settings.prompts))
+    texts = read_prompts(prompt_file(settings.prompts))
     tokenizer = Tokenizer(folder, config, chat=settings.chat)
     prompts = [tokenizer.encode(text, settings.prompt_limit) for text in texts]
     with in_precision("float32"):

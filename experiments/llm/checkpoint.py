@@ -1,25 +1,23 @@
-"""Checkpoints in the usual Hugging Face layout: checked before they are loaded, and loaded by tunix."""
+"""Checkpoints in the usual Hugging Face layout: checked, and loaded."""
 
-import contextlib
-import logging
+import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
 from safetensors import SafetensorError, safe_open
-from tunix.models import safetensors_loader
-from tunix.models.llama3 import params as tunix_params
 
 from fpo_jax.engine.memory import usable_bytes
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.llm.model import Config, Llama, Net, plain_graph
-from fpo_jax.experiments.llm.model_folder import shards, weights_view
+from fpo_jax.experiments.llm.config import NORMS, Config, block
+from fpo_jax.experiments.llm.model import Net, weight_shapes
+from fpo_jax.experiments.llm.model_folder import shards
 from fpo_jax.experiments.llm.sizes import read_config
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.types import Key
@@ -44,16 +42,17 @@ class Head(NamedTuple):
 def random_weights(config: Config, precision: Any, mesh: Mesh, key: Key) -> Net:
     """Return a model of these sizes with weights that were drawn: N(0, 0.02²), and 1 in norms."""
     require_room(config, precision, mesh, True, "these sizes", "model")
-    graph, shapes = plain_graph(config)
+    shapes = weight_shapes(config, precision)
 
     def leaf(path: Any, shape: jax.ShapeDtypeStruct) -> jax.Array:
-        if len(shape.shape) == 1:
+        name = jax.tree_util.keystr(path)
+        if "norm" in name:
             return jnp.ones(shape.shape, precision)
-        return 0.02 * jax.random.normal(named_key(key, jax.tree_util.keystr(path)), shape.shape, precision)
+        return 0.02 * jax.random.normal(named_key(key, name), shape.shape, precision)
 
-    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    everywhere = NamedSharding(mesh, PartitionSpec())
     weights = jax.jit(lambda: jax.tree_util.tree_map_with_path(leaf, shapes), out_shardings=everywhere)()
-    return Net(graph, config, weights)
+    return Net(config, weights)
 
 
 def tensors(folder: Path, what: str) -> dict[str, tuple[Path, tuple[int, ...]]]:
@@ -76,26 +75,25 @@ def tensors(folder: Path, what: str) -> dict[str, tuple[Path, tuple[int, ...]]]:
     return found
 
 
+EMBED, NORM, LM_HEAD = "model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"
+
+
+def in_layer(index: int, name: str) -> str:
+    """Return the name of a layer's tensor in a checkpoint."""
+    inside = name if name in NORMS else f"{block(name)}.{name}"
+    return f"model.layers.{index}.{inside}.weight"
+
+
 def expected(config: Config) -> dict[str, tuple[int, ...]]:
     """Return the name and shape of every tensor that a checkpoint of these sizes must hold."""
-    d, width = config.embed_dim, config.hidden_dim
-    queries, keys = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
-    layer = {
-        "self_attn.q_proj": (queries, d),
-        "self_attn.k_proj": (keys, d),
-        "self_attn.v_proj": (keys, d),
-        "self_attn.o_proj": (d, queries),
-        "mlp.gate_proj": (width, d),
-        "mlp.up_proj": (width, d),
-        "mlp.down_proj": (d, width),
-        "input_layernorm": (d,),
-        "post_attention_layernorm": (d,),
-    }
-    names: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (config.vocab_size, d)}
+    d = config.embed_dim
+    layer: dict[str, tuple[int, ...]] = {name: shape[::-1] for name, shape in config.projections.items()}
+    layer |= dict.fromkeys(NORMS, (d,))
+    names: dict[str, tuple[int, ...]] = {EMBED: (config.vocab_size, d)}
     for i in range(config.num_layers):
-        names |= {f"model.layers.{i}.{name}.weight": shape for name, shape in layer.items()}
-    names |= {"model.norm.weight": (d,)}
-    return names if config.weight_tying else names | {"lm_head.weight": (config.vocab_size, d)}
+        names |= {in_layer(i, name): shape for name, shape in layer.items()}
+    names |= {NORM: (d,)}
+    return names if config.weight_tying else names | {LM_HEAD: (config.vocab_size, d)}
 
 
 def check(folder: Path, config: Config, what: str, trunk_only: bool = False) -> dict[str, Any]:
@@ -106,7 +104,7 @@ def check(folder: Path, config: Config, what: str, trunk_only: bool = False) -> 
     """
     found, wanted = tensors(folder, what), expected(config)
     for name, shape in wanted.items():
-        if trunk_only and name == "lm_head.weight":
+        if trunk_only and name == LM_HEAD:
             continue
         if name not in found:
             raise InputError(what, folder, f"whole: {name} is in none of its files; download it again")
@@ -149,8 +147,8 @@ def load(
     Args:
         folder: a checkpoint in the Hugging Face layout.
         precision: dtype of its weights here.
-        mesh: with the axes fsdp and tp.
-        replicate: all weights on every device, or divided among them as tunix says.
+        mesh: with the axis fsdp.
+        replicate: all weights on every device, or each matrix divided among them along the model's width.
         what: the option that named it, for complaints.
         trunk_only: whether hidden states suffice, so that there need be no lm_head.
 
@@ -159,25 +157,40 @@ def load(
     """
     config = read_config(folder, what)
     found = check(folder, config, what, trunk_only)
-    if trunk_only and "lm_head.weight" not in found and not config.weight_tying:
-        config = _without_lm_head(config)
+    if trunk_only and LM_HEAD not in found and not config.weight_tying:
+        config = dataclasses.replace(config, weight_tying=True)  # nobody asks for logits
     require_room(config, precision, mesh, replicate, folder, what)
-    # tunix loads all weight files of a folder, whatever its index names
-    with _quiet(), weights_view(shards(folder, what)) as view:
-        module = safetensors_loader.load_and_create_model(
-            str(view),
-            Llama,
-            config,
-            tunix_params._get_key_and_transform_mapping,
-            mesh=None if replicate else mesh,
-            dtype=precision,
-            mode="optimized" if _uniform(found) else "original",
-        )
-    graph, _ = plain_graph(config)
-    weights = nnx.state(module)
-    if replicate:
-        weights = jax.device_put(weights, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
-    return Net(graph, config, weights)
+    weights = _assembled(config, found, jnp.dtype(precision))
+    return Net(config, jax.device_put(weights, _placement(config, mesh, replicate)))
+
+
+def _assembled(config: Config, found: Mapping[str, tuple[Path, tuple[int, ...]]], dtype: Any) -> PyTree:
+    """Read the weights of a model; a checkpoint has matrices as [out of, into]."""
+
+    def matrix(name: str) -> np.ndarray:
+        return np.asarray(_tensor(found[name][0], name).astype(dtype)).T
+
+    def layers(name: str) -> np.ndarray:
+        return np.stack([matrix(in_layer(i, name)) for i in range(config.num_layers)])
+
+    weights = {
+        "embed": np.ascontiguousarray(matrix(EMBED).T),
+        "layers": {name: layers(name) for name in (*config.projections, *NORMS)},
+        "norm": matrix(NORM),
+    }
+    return weights if config.weight_tying else weights | {"lm_head": np.ascontiguousarray(matrix(LM_HEAD))}
+
+
+def _placement(config: Config, mesh: Mesh, replicate: bool) -> PyTree:
+    """Return where each array stands: everywhere, or divided along the axis of the model's width."""
+
+    def place(path: Any, shape: jax.ShapeDtypeStruct) -> NamedSharding:
+        name = path[-1].key
+        axis = {"embed": 1, "lm_head": 0, "o_proj": 2, "down_proj": 2}.get(name, 1)
+        whole = replicate or "norm" in name
+        return NamedSharding(mesh, PartitionSpec() if whole else PartitionSpec(*[None] * axis, "fsdp"))
+
+    return jax.tree_util.tree_map_with_path(place, weight_shapes(config))
 
 
 def head(folder: Path, config: Config, what: str) -> Head | None:
@@ -194,27 +207,13 @@ def head(folder: Path, config: Config, what: str) -> Head | None:
         raise InputError(f"{what}: shape of {SCORE}", folder, f"[1, {config.embed_dim}], not {list(shape)}")
     bias = None
     if BIAS in found:
-        bias = float(_read(found[BIAS][0], BIAS).astype(np.float32).ravel()[0])
-    return Head(_read(path, SCORE).astype(np.float32)[0], bias)
+        bias = float(_tensor(found[BIAS][0], BIAS).astype(jnp.float32).ravel()[0])
+    return Head(np.asarray(_tensor(path, SCORE).astype(jnp.float32))[0], bias)
 
 
-def _read(path: Path, name: str) -> np.ndarray:
-    with safe_open(path, framework="flax") as file:
-        return np.asarray(file.get_tensor(name).astype(jnp.float32))
-
-
-def _without_lm_head(config: Config) -> Config:
-    """Return sizes under which no lm_head is made: nobody asks for logits."""
-    return Config(**{**vars(config), "weight_tying": True})
-
-
-def _uniform(found: Mapping[str, tuple[Path, tuple[int, ...]]]) -> bool:
-    """Say whether each file holds tensors of one dtype, which tunix's quick loader takes for granted."""
-    for path, names in _by_file(found).items():
-        with safe_open(path, framework="numpy") as file:
-            if len({file.get_slice(name).get_dtype() for name in names}) > 1:
-                return False
-    return True
+def _tensor(path: Path, name: str) -> jax.Array:
+    with safe_open(path, framework="flax") as file:  # NumPy has no bfloat16
+        return file.get_tensor(name)
 
 
 def _by_file(found: Mapping[str, tuple[Path, tuple[int, ...]]]) -> dict[Path, list[str]]:
@@ -223,15 +222,3 @@ def _by_file(found: Mapping[str, tuple[Path, tuple[int, ...]]]) -> dict[Path, li
     for name, (path, _) in found.items():
         names.setdefault(path, []).append(name)
     return names
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back what tunix warns of while it loads: tensors that we read ourselves."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

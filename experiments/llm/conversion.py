@@ -1,5 +1,6 @@
 """A GGUF file made into a checkpoint in the usual Hugging Face layout, once, in float32."""
 
+import functools
 import hashlib
 import json
 import math
@@ -17,9 +18,9 @@ from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.files import write_json
 from fpo_jax.experiments.core.result_folder import replacing
 from fpo_jax.experiments.llm.checkpoint import expected
+from fpo_jax.experiments.llm.config import Config
 from fpo_jax.experiments.llm.gguf_file import Gguf, config_of, numbers, read, stored_names
 from fpo_jax.experiments.llm.gguf_tokenizer import write_tokenizer
-from fpo_jax.experiments.llm.model import Config
 from fpo_jax.experiments.llm.model_folder import INDEX, WEIGHTS
 from fpo_jax.experiments.llm.sizes import read_config
 
@@ -43,8 +44,8 @@ def converted(path: Path, what: str) -> Path:
     if not path.is_file():
         raise InputError(what, path, "a folder with a checkpoint, or a GGUF file; there is none of this name")
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        told = path.stat()
+        digest = _digest(path.absolute(), told.st_mtime_ns, told.st_size)
     except OSError as error:
         raise InputError(what, path, f"a file that can be read ({error.strerror})") from error
     name = re.sub(r"[^\w.-]", "_", path.stem)[:60]
@@ -52,6 +53,13 @@ def converted(path: Path, what: str) -> Path:
     if not (folder / "config.json").is_file():
         convert(path, folder, what)
     return folder
+
+
+@functools.cache
+def _digest(path: Path, changed: int, size: int) -> str:
+    """Return the SHA-256 of a file, once for as long as neither its time nor its size changes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def convert(path: Path, out: Path, what: str) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 import jax
 
 from fpo_jax.experiments.core.settings import in_precision
+from fpo_jax.experiments.llm.config import KNOWN
 from fpo_jax.experiments.llm.fetching import WHEELS
 from fpo_jax.experiments.llm.folders import require_same_size
 from fpo_jax.experiments.llm.located import sizes
-from fpo_jax.experiments.llm.model import KNOWN, parameters
+from fpo_jax.experiments.llm.model import parameters
 from fpo_jax.experiments.llm.operations import StepPart, scoring, work
 from fpo_jax.experiments.llm.settings import TrainSettings
 from fpo_jax.experiments.llm.shapes import Abstract, build, head_width, memory, others
@@ -42,6 +43,8 @@ def plan(settings: TrainSettings, say: Callable[[str], object] = print) -> dict[
         "bytes_per_device": bytes_for,
         "operations": [part._asdict() for part in parts],
         "operations_per_step": total,
+        "operations_before_first_step": settings.fit_prompts
+        * sum(part.operations for part in parts if part.phase != "update"),
         "operations_of_scores": scored,
         "overhead_of_modes": {mode: (count - scored["rlhf"]) / total for mode, count in scored.items()},
     }
@@ -70,6 +73,10 @@ def _lines(settings: TrainSettings, report: dict[str, Any], parts: list[StepPart
         lines += [_line(phase, ours)]
         lines += [_line(f"  {part.part}", [part]) for part in ours]
     lines += [_line("together", parts)]
+    if settings.fit_prompts:
+        before = report["operations_before_first_step"] / 1e9
+        what = f"answers to {settings.fit_prompts} prompts, to fit the head on"
+        lines += ["", f"before the first step: {what}: {before:.1f} G operations"]
     if settings.placement == "divided":
         lines += ["", "not counted: what devices send each other where weights are divided"]
     lines += ["", "what a mode adds to choosing by the reward alone"]

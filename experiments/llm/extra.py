@@ -4,7 +4,7 @@ import importlib.util
 
 from fpo_jax.experiments.core.wording import EXTRA
 
-PACKAGES = ("tunix", "qwix", "transformers", "tokenizers", "safetensors", "gguf")
+PACKAGES = ("transformers", "tokenizers", "safetensors", "gguf")
 
 
 class MissingExtra(RuntimeError):

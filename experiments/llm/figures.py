@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from fpo_jax import plotting
 from fpo_jax.experiments.llm.settings import TrainSettings
-from fpo_jax.plotting import Axis, Chart, Line, Style
+from fpo_jax.plotting import Axis, Chart, Level, Line, Mark, Style
 
 OBJECTIVE_OF = {"rlhf": "myopic"}
 """Names of the modes elsewhere, where they differ."""
@@ -25,15 +25,37 @@ def style_of(settings: TrainSettings) -> Style:
 
 
 def charts(settings: TrainSettings, measured: Mapping[str, np.ndarray]) -> list[Chart]:
-    """Return the winner's pay, the oracle's view of it, the penalty, and how far the policy has gone."""
+    """Return the winner's pay, the oracle's view of it, the penalty, and how far the policy has gone.
+
+    Then whether the reward model orders answers as the oracle does, and how far rewards lie apart.
+    """
     style, width = style_of(settings), smoothed_over(settings)
-    drawn = []
-    for name, title in TITLES.items():
+    grey = Style("#777777")
+
+    def smooth(name: str, style: Style, label: str = "") -> Line:
+        values = np.convolve(measured[name][0], np.full(width, 1.0 / width), mode="valid")
+        return Line(np.arange(width - 1, width - 1 + len(values)), values, style, label)
+
+    def each(name: str) -> Line:
         values = measured[name][0]
-        each = Line(np.arange(len(values)), values, Style(style.color), width=0.8, faint=True)
-        smooth = np.convolve(values, np.full(width, 1.0 / width), mode="valid")
-        mean = Line(np.arange(width - 1, len(values)), smooth, style, settings.mode)
-        drawn.append(Chart(title, [each, mean], Axis("prompt")))
+        return Line(np.arange(len(values)), values, Style(style.color), width=0.8, faint=True)
+
+    drawn = [
+        Chart(title, [each(name), smooth(name, style, settings.mode)], Axis("prompt"))
+        for name, title in TITLES.items()
+    ]
+    agreement: list[Mark] = [
+        each("on_policy_accuracy"),
+        smooth("on_policy_accuracy", style, settings.mode),
+        Level(0.5),
+    ]
+    title = "pairs in the oracle's order"
+    if "held_out_accuracy" in measured:
+        agreement.append(smooth("held_out_accuracy", grey))
+        title += " (grey: held out)"
+    drawn.append(Chart(title, agreement, Axis("prompt")))
+    spreads = [smooth("reward_spread", style, settings.mode), smooth("utility_spread", grey)]
+    drawn.append(Chart("spread among candidates: r (grey: U)", spreads, Axis("prompt")))
     return drawn
 
 
@@ -43,10 +65,10 @@ def smoothed_over(settings: TrainSettings) -> int:
 
 
 def draw(settings: TrainSettings, measured: Mapping[str, np.ndarray]) -> Figure:
-    """Draw the four charts of a run."""
+    """Draw the charts of a run."""
     width = smoothed_over(settings)
     average = "" if width == 1 else f"; bold: mean of the last {width}"
     weight = "" if settings.mode == "rlhf" else f", weight {settings.weight:g}"
-    one, two, three, four = charts(settings, measured)
+    drawn = charts(settings, measured)
     heading = f"{settings.mode}{weight}: one prompt a step{average}"
-    return plotting.figure([[one, two], [three, four]], heading, legend="none")
+    return plotting.figure([drawn[:2], drawn[2:4], drawn[4:]], heading, legend="none")

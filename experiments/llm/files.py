@@ -11,10 +11,11 @@ from safetensors.numpy import save_file
 from fpo_jax import plotting
 from fpo_jax.experiments.core.files import provenance, write_json
 from fpo_jax.experiments.core.result_folder import replacing
-from fpo_jax.experiments.llm import adapter
+from fpo_jax.experiments.llm import adapter, offline
 from fpo_jax.experiments.llm.checkpoint import BIAS, SCORE
 from fpo_jax.experiments.llm.figures import OBJECTIVE_OF, draw
 from fpo_jax.experiments.llm.page import section_of
+from fpo_jax.experiments.llm.pipeline import Pipeline
 from fpo_jax.experiments.llm.settings import TrainSettings
 from fpo_jax.experiments.llm.unfinished import TrainProgress
 from fpo_jax.experiments.report import page
@@ -32,9 +33,9 @@ def metrics(progress: TrainProgress) -> dict[str, np.ndarray]:
     }
 
 
-def summary(settings: TrainSettings, progress: TrainProgress) -> dict[str, Any]:
+def summary(pipeline: Pipeline, progress: TrainProgress) -> dict[str, Any]:
     """Sum a run up as one flat dictionary: means over the first and the last tenth of its steps."""
-    measured = metrics(progress)
+    settings, measured = pipeline.settings, metrics(progress)
     part = max(1, settings.steps // SHARE)
     return (
         {
@@ -48,24 +49,32 @@ def summary(settings: TrainSettings, progress: TrainProgress) -> dict[str, Any]:
         }
         | {f"{name}_first": float(values[0, :part].mean()) for name, values in measured.items()}
         | {f"{name}_final": float(values[0, -part:].mean()) for name, values in measured.items()}
+        | ({} if pipeline.fit is None else pipeline.fit.told)
         | {
             "seconds": sum(progress.seconds),
-            "seconds_per_step_median": float(np.median(progress.seconds)),  # most compile nothing
+            "seconds_per_step_median": _seconds_per_step(settings, progress),
             "peak_bytes_on_device": (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use"),
         }
-        | provenance(settings.command(), settings.precision, ("google-tunix", "qwix", "transformers"))
+        | provenance(settings.command(), settings.precision, ("transformers", "tokenizers", "safetensors"))
     )
 
 
-def write(out: Path, pipeline: Any, progress: TrainProgress) -> dict[str, Any]:
+def _seconds_per_step(settings: TrainSettings, progress: TrainProgress) -> float:
+    """Return the median over groups of steps, drawn at once, of a step's mean; most compile nothing."""
+    size = settings.together
+    groups = [progress.seconds[first : first + size] for first in range(0, len(progress.seconds), size)]
+    return float(np.median([np.mean(group) for group in groups]))
+
+
+def write(out: Path, pipeline: Pipeline, progress: TrainProgress) -> dict[str, Any]:
     """Write a run's folder, and return its summary.
 
     `config.json`, re-runnable; `metrics.npz`, arrays [seed, step]; `summary.json`; the figure;
     `report.html`, one page to look at; `responses.jsonl`, what won against what at each step; `adapter/`, in
-    PEFT's layout; `reward_head.safetensors`.
+    PEFT's layout; `reward_head.safetensors`; `offline.npz`, what the head was fitted on, if it was.
     """
-    settings: TrainSettings = pipeline.settings
-    measured, report, arrays = metrics(progress), summary(settings, progress), progress.arrays()
+    settings = pipeline.settings
+    measured, report, arrays = metrics(progress), summary(pipeline, progress), progress.arrays()
     with replacing(out) as folder:
         write_json(folder / "config.json", settings.as_dict())
         axes = {"seed": np.array([settings.seed]), "step": np.arange(settings.steps)}
@@ -75,6 +84,9 @@ def write(out: Path, pipeline: Any, progress: TrainProgress) -> dict[str, Any]:
         pictures = plotting.save_all({"overview": draw(settings, measured)}, folder)
         section = section_of(settings, report, measured, pictures)
         page.write(folder / page.FILE, f"Language model, {settings.mode}", "", [section], report)
+        if pipeline.offline is not None:
+            with (folder / offline.FILE).open("wb") as file:
+                np.savez_compressed(file, allow_pickle=False, **pipeline.offline)
         _write_responses(folder / "responses.jsonl", pipeline, arrays)
         state = progress.state
         adapter.save(folder / "adapter", state.adapter, pipeline.base.config, pipeline.lora, settings.model)
@@ -86,7 +98,7 @@ def write(out: Path, pipeline: Any, progress: TrainProgress) -> dict[str, Any]:
     return report
 
 
-def _write_responses(path: Path, pipeline: Any, arrays: dict[str, np.ndarray]) -> None:
+def _write_responses(path: Path, pipeline: Pipeline, arrays: dict[str, np.ndarray]) -> None:
     """Write the prompt, the winner and the reference response of every step, one JSON object a line."""
     say = pipeline.tokenizer.response
     with path.open("w", encoding="utf-8") as file:

@@ -6,10 +6,10 @@ from typing import Any
 from tokenizers import Tokenizer as Vocabulary
 
 from fpo_jax.errors import InputError
+from fpo_jax.experiments.llm.config import Config
 from fpo_jax.experiments.llm.located import located
-from fpo_jax.experiments.llm.model import Config
 from fpo_jax.experiments.llm.model_folder import digest, has, tokenizer_view
-from fpo_jax.experiments.llm.prompts import file_digest, read_prompts, readable
+from fpo_jax.experiments.llm.prompts import file_digest, prompt_file, read_prompts, readable
 from fpo_jax.experiments.llm.settings import TrainSettings
 
 
@@ -20,7 +20,7 @@ def description(settings: TrainSettings) -> dict[str, Any]:
     asked = {path: what for what, path in folders.items()}  # one folder may be several
     digests = {path: digest(Path(path), what) for path, what in asked.items()}
     held = {f"{name}_sha256": digests[path] for name, path in folders.items()}
-    prompts = Path(settings.prompts)
+    prompts = prompt_file(settings.prompts)
     read_prompts(prompts)
     return settings.as_dict() | {"prompts_sha256": file_digest(prompts)} | held
 

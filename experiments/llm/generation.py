@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
-from fpo_jax.experiments.llm.model import Cache, Net, empty_cache
+from fpo_jax.experiments.llm.model import Cache, Net, Unrolled, empty_cache, take
 from fpo_jax.types import Key, Scalar
 
 Spread = Callable[[Any], Any]
@@ -77,7 +77,9 @@ class Read:
 
     def copies(self, rows: int) -> Cache:
         """Return the cache once for each of so many responses."""
-        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (rows, *leaf.shape[1:])), self.cache)
+        return jax.tree.map(
+            lambda leaf: jnp.broadcast_to(leaf, (leaf.shape[0], rows, *leaf.shape[2:])), self.cache
+        )
 
 
 def read_prompt(net: Net, prompt: Int[Array, " p"], length: Scalar, room: int) -> Read:
@@ -86,14 +88,14 @@ def read_prompt(net: Net, prompt: Int[Array, " p"], length: Scalar, room: int) -
     places = jnp.arange(size + room)
     mask = (places[None, :] <= jnp.arange(size)[:, None]) & (places < length)[None, :]
     cache = empty_cache(net.config, 1, size + room, net.dtype)
-    hidden, filled = net.module()(prompt[None], jnp.arange(size)[None], cache, mask[None])
+    hidden, filled = net(prompt[None], jnp.arange(size)[None], mask[None], cache)
     assert filled is not None
     return Read(hidden, filled, length, size)
 
 
 def extend(
-    net: Net, read: Read, cache: Cache, tokens: Int[Array, "n t"], first: Scalar | int, places: int
-) -> tuple[Float[Array, "n t d"], Cache]:
+    net: Net | Unrolled, read: Read, cache: Any, tokens: Int[Array, "n t"], first: Scalar | int, places: int
+) -> tuple[Float[Array, "n t d"], Any]:
     """Return hidden states of tokens that follow a prompt; the first is number `first` of its response."""
     rows, number = tokens.shape
     order = first + jnp.arange(number)
@@ -101,11 +103,7 @@ def extend(
     behind = index - read.size  # its place in the response
     mask = (index < read.length)[None, :] | ((behind >= 0)[None, :] & (behind[None, :] <= order[:, None]))
     positions = jnp.broadcast_to(read.length + order, (rows, number))
-    hidden, cache_after = net.module()(
-        tokens, positions, cache, jnp.broadcast_to(mask, (rows, number, places))
-    )
-    assert cache_after is not None
-    return hidden, cache_after
+    return net(tokens, positions, mask[None], cache, read.size + first)
 
 
 def sample(net: Net, read: Read, key: Key, rows: int, how: Sampling, spread: Spread = as_it_is) -> Samples:
@@ -119,7 +117,7 @@ def sample(net: Net, read: Read, key: Key, rows: int, how: Sampling, spread: Spr
         how: how tokens are drawn.
         spread: places arrays with a leading axis of responses on devices.
     """
-    places = read.size + how.tokens
+    places, apart = read.size + how.tokens, net.unrolled()
     keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(rows))
 
     def choose(logits: Float[Array, "n v"], step: Scalar | int, done: Bool[Array, " n"]) -> Any:
@@ -133,14 +131,13 @@ def sample(net: Net, read: Read, key: Key, rows: int, how: Sampling, spread: Spr
 
     def step(carry: Any, number: Scalar) -> Any:
         cache, token, total, done = carry
-        hidden, cache = extend(net, read, cache, token[:, None], number - 1, places)
-        token, log_probability, ended = choose(net.module().logits(hidden[:, 0]), number, done)
+        hidden, cache = extend(apart, read, cache, token[:, None], number - 1, places)
+        token, log_probability, ended = choose(apart.logits(hidden[:, 0]), number, done)
         return (cache, token, total + log_probability, ended), token
 
-    first, total, done = choose(
-        jnp.repeat(net.module().logits(read.hidden), rows, axis=0), 0, jnp.zeros(rows, bool)
-    )
-    start = spread((read.copies(rows), first, total, done))
+    first, total, done = choose(jnp.repeat(apart.logits(read.hidden), rows, axis=0), 0, jnp.zeros(rows, bool))
+    copies = read.copies(rows)
+    start = spread(([take(copies, layer) for layer in range(net.config.num_layers)], first, total, done))
     (_, _, total, _), rest = jax.lax.scan(step, start, jnp.arange(1, how.tokens))
     return Samples(jnp.concatenate([first[None], rest]).T, total)
 
@@ -156,18 +153,38 @@ def _choose(key: Key, logits: Float[Array, " v"], how: Sampling) -> Int[Array, "
         return jnp.argmax(logits).astype(jnp.int32)
     logits = logits / how.temperature
     if how.top_p < 1:
-        falling = jnp.sort(logits, descending=True)
-        before = jnp.cumsum(jax.nn.softmax(falling)) - jax.nn.softmax(falling)
-        least = jnp.min(jnp.where(before < how.top_p, falling, jnp.inf))
-        logits = jnp.where(logits >= least, logits, -jnp.inf)
+        logits = jnp.where(logits > below(logits, how.top_p), logits, -jnp.inf)
     return jax.random.categorical(key, logits).astype(jnp.int32)
+
+
+HALVINGS = 40
+"""Of an interval that holds a logit: from 100 wide to far less than what float32 tells apart."""
+
+
+def below(logits: Float[Array, " v"], top_p: float) -> Scalar:
+    """Return a number just below the least logit of the likeliest tokens that hold a share of probability.
+
+    A token is among them if those that are likelier than it hold less than `top_p`. The bound is found by
+    halving an interval: sorting tens of thousands of logits takes longer than a small model takes for them.
+    """
+    probability = jax.nn.softmax(logits)
+    highest = jnp.max(logits)
+    lowest = jnp.min(jnp.where(jnp.isfinite(logits), logits, highest)) - 1.0
+
+    def halve(_: Any, ends: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
+        low, high = ends
+        middle = 0.5 * (low + high)
+        enough = jnp.sum(jnp.where(logits > middle, probability, 0.0)) < top_p
+        return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
+
+    return jax.lax.fori_loop(0, HALVINGS, halve, (lowest, highest))[0]
 
 
 def within_response(tokens: Int[Array, "n t"], ends: tuple[int, ...]) -> Bool[Array, "n t"]:
     """Say which tokens belong to a response: all up to the one that ends it, which belongs to it."""
     if not ends:
         return jnp.ones(tokens.shape, bool)
-    is_end = jnp.isin(tokens, jnp.array(ends, jnp.int32))
+    is_end = jnp.isin(tokens, jnp.array(ends, jnp.int32)).astype(jnp.int32)
     return jnp.cumsum(is_end, axis=1) - is_end == 0
 
 
@@ -176,8 +193,7 @@ def following(
 ) -> Float[Array, "n t_1 d"]:
     """Return hidden states from the last token of a prompt to that of each response."""
     rows = tokens.shape[0]
-    cache, tokens = spread((read.copies(rows), tokens))
-    hidden, _ = extend(net, read, cache, tokens, 0, read.size + tokens.shape[1])
+    hidden, _ = extend(net, read, read.copies(rows), spread(tokens), 0, read.size + tokens.shape[1])
     before = jnp.broadcast_to(read.hidden[:, None], (rows, 1, hidden.shape[2]))
     return jnp.concatenate([before, hidden], axis=1)
 
@@ -203,8 +219,8 @@ def last_hidden_alone(
     begin = jnp.broadcast_to(jnp.array(begins, tokens.dtype), (rows, before))
     text = spread(jnp.concatenate([begin, tokens], axis=1))
     places = jnp.arange(text.shape[1])
-    mask = jnp.broadcast_to(places[None, :] <= places[:, None], (rows, len(places), len(places)))
-    hidden, _ = net.module()(text, jnp.broadcast_to(places, text.shape), None, mask)
+    mask = places[None, None, :] <= places[None, :, None]
+    hidden, _ = net(text, jnp.broadcast_to(places, text.shape), mask)
     last = before + jnp.sum(within_response(tokens, ends), axis=1) - 1
     return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0].astype(jnp.float32)
 
@@ -230,5 +246,5 @@ def _log_probabilities(
     net: Net, hidden: Float[Array, "n t d"], tokens: Int[Array, "n t"]
 ) -> Float[Array, "n t"]:
     """Return log π of each token, given the hidden state at the token before it."""
-    log_p = jax.nn.log_softmax(net.module().logits(hidden))
+    log_p = jax.nn.log_softmax(net.logits(hidden))
     return jnp.take_along_axis(log_p, tokens[:, :, None], axis=2)[:, :, 0]

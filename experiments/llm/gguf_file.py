@@ -10,7 +10,7 @@ import numpy as np
 from gguf import GGUFReader, dequantize
 
 from fpo_jax.errors import InputError, shortened
-from fpo_jax.experiments.llm.model import Rope
+from fpo_jax.experiments.llm.config import Rope
 
 MOST_READS = 2**24
 """Most numbers and texts that a header may have; that of Llama 3 has about a million."""

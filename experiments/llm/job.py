@@ -17,6 +17,7 @@ from fpo_jax.experiments.core.unfinished import on_a_full_disk
 from fpo_jax.experiments.llm import files
 from fpo_jax.experiments.llm.extra import Interrupted
 from fpo_jax.experiments.llm.folders import description
+from fpo_jax.experiments.llm.offline import fitted
 from fpo_jax.experiments.llm.pipeline import Pipeline, prepare
 from fpo_jax.experiments.llm.settings import HOW, TrainSettings
 from fpo_jax.experiments.llm.unfinished import TrainProgress, UnfinishedTraining
@@ -33,10 +34,12 @@ def train(settings: TrainSettings, out: Path | None, resume: bool = False) -> di
     """
     with in_precision("float32"):
         if out is None:
+            described = description(settings) if settings.fit_prompts else {}
             pipeline = prepare(settings)
             sys.stderr.write(f"{settings.command()}\n")
+            pipeline = fitted(pipeline, described, None)
             done = _finished(pipeline, TrainProgress.empty(pipeline.start), None)
-            return files.summary(settings, done)
+            return files.summary(pipeline, done)
         require_writable(out)
         unfinished = UnfinishedTraining(out)
         with unfinished.locked():
@@ -47,14 +50,13 @@ def train(settings: TrainSettings, out: Path | None, resume: bool = False) -> di
                 unfinished.require_free()
             pipeline = prepare(settings)
             sys.stderr.write(f"{settings.command()}\n")
-            if resume:
-                progress = unfinished.load(TrainProgress.empty(pipeline.start))
-            else:
-                progress = TrainProgress.empty(pipeline.start)
+            if not resume:
                 with on_a_full_disk(out, "nothing was done"):
                     unfinished.begin(described)
             try:
                 with on_a_full_disk(out):
+                    pipeline = fitted(pipeline, described, unfinished)
+                    progress = unfinished.load(TrainProgress.empty(pipeline.start))
                     done = _finished(pipeline, progress, unfinished)
                 report = _written(out, pipeline, done)
             except KeyboardInterrupt:
@@ -81,12 +83,15 @@ def _finished(
 ) -> TrainProgress:
     """Go on from where a run stands to its end, with checkpoints on the way, at its end, when stopped."""
     settings = pipeline.settings
+    drawn = None  # of a group of steps that meet the same policy and head
     bar = tqdm(total=settings.steps, initial=progress.steps, unit="prompt", file=sys.stderr)
     with bar:
         try:
             while progress.steps < settings.steps:
                 began = time.monotonic()
-                state, written = pipeline.step(progress.state, progress.steps)
+                if drawn is None or progress.steps % settings.together == 0:
+                    drawn = pipeline.drawn(progress.state, progress.steps)
+                state, written = pipeline.step(progress.state, progress.steps, drawn)
                 _require_finite(written, progress.steps)
                 progress = progress.after(state, written, time.monotonic() - began)
                 bar.update()

@@ -4,6 +4,7 @@ import dataclasses
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
@@ -98,11 +99,11 @@ def policy_loss(
     net, lora = dataclasses.replace(policy, adapter=adapter), training.lora
     asked, answered = net, net
     if lora.dropout > 0:
-        asked, answered = (net.dropping(lora, one) for one in jax.random.split(key))
+        asked, answered = (net.dropping(one) for one in jax.random.split(key))
     read = read_prompt(asked, prompt, length, training.sampling.tokens)
     totals, numbers = log_likelihood(answered, read, chosen, training.sampling.ends)
     total, number = totals[0], numbers[0]
     if training.loss_over == "both":
         before, number_before = prompt_log_likelihood(asked, read, prompt)
         total, number = total + before, number + number_before
-    return -total / number
+    return -total / number.astype(jnp.float32)

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from fpo_jax.errors import InputError
+from fpo_jax.experiments.llm.config import KNOWN, Config
 from fpo_jax.experiments.llm.conversion import converted
 from fpo_jax.experiments.llm.fetching import WHEELS, place
-from fpo_jax.experiments.llm.model import KNOWN, Config
 from fpo_jax.experiments.llm.sizes import read_config
 
 

@@ -1,181 +1,23 @@
-"""Llama on tunix's layers: hidden states, logits of some of them, and low-rank adapters by qwix.
+"""Llama as a function of its weights: hidden states, logits of some of them, and low-rank adapters.
 
-tunix's rotary embedding takes neither its base nor its scaling from the checkpoint, without which logits of
-Llama 3.2 are wrong; ours does, and stands in its place wherever a model is called here. Everything else, the
-layers, their sharding and the loading of weights, is tunix's.
+Weights of all layers stand in one array with a leading axis [layer]. A scan goes over it, so that a program
+holds one layer, whatever their number. Where tokens are drawn one by one, a scan would copy each layer's
+weights for each token; `Net.unrolled` takes the layers apart, once for all tokens.
 """
 
-import contextlib
 import dataclasses
-import functools
 import math
-import re
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import qwix
-from flax import nnx, struct
-from jaxtyping import Array, Float, Int, PyTree
-from tunix.models.llama3 import model as tunix_llama
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from fpo_jax.experiments.llm.config import NORMS, Config
 from fpo_jax.numerics.keys import named_key
-from fpo_jax.types import Key
-
-Cache = dict[str, dict[str, Array]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Rope:
-    """How a checkpoint rotates queries and keys: θ_i = base^(−2i/d), of which `llama3` slows the low ones."""
-
-    base: float = 500_000.0
-    kind: str = "default"  # or linear, llama3
-    factor: float = 1.0
-    low: float = 1.0
-    high: float = 4.0
-    original_length: int = 8192
-
-    def frequencies(self, head_dim: int) -> np.ndarray:
-        """Return [head_dim / 2] angles per position, in radians.
-
-        `llama3`: with λ = 2π/θ and smooth = (L/λ − low) / (high − low), θ where λ < L/high, θ/factor where
-        λ > L/low, and (1 − smooth) θ/factor + smooth θ between, for the original length L.
-        """
-        plain = 1.0 / self.base ** (np.arange(0, head_dim, 2) / head_dim)
-        if self.kind == "default":
-            return plain
-        if self.kind == "linear":
-            return plain / self.factor
-        turns = self.original_length * plain / (2.0 * math.pi)
-        smooth = np.clip((turns - self.low) / (self.high - self.low), 0.0, 1.0)
-        return (1.0 - smooth) * plain / self.factor + smooth * plain
-
-
-@dataclasses.dataclass(frozen=True)
-class Config(tunix_llama.ModelConfig):
-    """tunix's sizes of a model, and its rotary embedding."""
-
-    rope: Rope = Rope()
-
-
-KNOWN: dict[str, tuple[str, Config]] = {
-    f"llama-{version}": (
-        f"meta-llama/Llama-{version.replace('b', 'B')}-Instruct",
-        Config(**vars(sizes), rope=Rope(kind="llama3", factor=factor)),
-    )
-    for version, sizes, factor in (
-        ("3.2-1b", tunix_llama.ModelConfig.llama3p2_1b(), 32.0),
-        ("3.2-3b", tunix_llama.ModelConfig.llama3p2_3b(), 32.0),
-        ("3.1-8b", tunix_llama.ModelConfig.llama3p1_8b(), 8.0),
-    )
-} | {
-    "smollm2-135m": (
-        "HuggingFaceTB/SmolLM2-135M-Instruct",
-        Config(
-            num_layers=30,
-            vocab_size=49152,
-            embed_dim=576,
-            hidden_dim=1536,
-            num_heads=9,
-            head_dim=64,
-            num_kv_heads=3,
-            rope_theta=100_000,
-            norm_eps=1e-5,
-            weight_tying=True,
-            rope=Rope(100_000.0),
-        ),
-    )
-}
-"""Sizes by name, and where their weights are published."""
-
-
-@contextlib.contextmanager
-def _rotating(config: Config) -> Iterator[None]:
-    """Let tunix's attention rotate by the checkpoint's frequencies while a model is traced."""
-
-    def rotate(inputs: Array, positions: Array, head_dim: int, **_: Any) -> Array:
-        angles = positions[..., None, None] * config.rope.frequencies(head_dim).astype(np.float32)
-        first, second = jnp.split(inputs, 2, axis=-1)
-        sin, cos = jnp.sin(angles), jnp.cos(angles)
-        turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
-        return turned.astype(inputs.dtype)
-
-    theirs = tunix_llama.apply_rope
-    tunix_llama.apply_rope = rotate
-    try:
-        yield
-    finally:
-        tunix_llama.apply_rope = theirs
-
-
-class Llama(tunix_llama.Llama3):
-    """tunix's Llama, called for hidden states; logits are computed only of those that are asked for."""
-
-    def __call__(
-        self,
-        input_tokens: Int[Array, "b t"],
-        positions: Int[Array, "b t"],
-        cache: Cache | None,
-        attention_mask: Array,
-    ) -> tuple[Float[Array, "b t d"], Cache | None]:
-        """Return final hidden states, after the last norm, and the cache with these tokens in it."""
-        with _rotating(self.config):
-            x = self.embedder.encode(input_tokens)
-            filled = {}
-            for i, layer in enumerate(self.layers):
-                name = f"layer_{i}"
-                one, x = layer(x, positions, None if cache is None else cache[name], attention_mask)
-                filled[name] = one
-            return self.final_norm(x), None if cache is None else filled
-
-    def logits(self, hidden: Float[Array, "*b d"]) -> Float[Array, "*b v"]:
-        """Return logits over the vocabulary, in float32."""
-        if self.config.weight_tying:
-            return self.embedder.decode(hidden).astype(jnp.float32)
-        return jnp.einsum("...d,dv->...v", hidden, self.lm_head.w.value).astype(jnp.float32)
-
-
-@struct.dataclass
-class Net:
-    """A model as plain data: how it is put together, its frozen weights and its adapter, in float32 if any.
-
-    The adapter's updates are far smaller than what bfloat16 tells apart, so it is kept in float32 and cast
-    where it is used.
-    """
-
-    graph: Any = struct.field(pytree_node=False)
-    config: Config = struct.field(pytree_node=False)
-    frozen: PyTree
-    adapter: PyTree = None
-    dropout_key: Any = None  # of one pass with dropout; None: there is none
-
-    @property
-    def dtype(self) -> Any:
-        """The dtype of the frozen weights, in which the model computes."""
-        return jax.tree.leaves(self.frozen)[0].dtype
-
-    def module(self) -> Llama:
-        """Return the model, ready to be called at the level of tracing at which it is made."""
-        if self.adapter is None:
-            return nnx.merge(self.graph, self.frozen)
-        cast = jax.tree.map(lambda leaf: leaf.astype(self.dtype), self.adapter)
-        module = nnx.merge(self.graph, cast, self.frozen)
-        if self.dropout_key is not None:
-            module.set_attributes(qwix_rngs=nnx.Rngs(dropout=self.dropout_key), raise_if_not_found=False)
-        return module
-
-    def adapted(self, adapter: PyTree, lora: "Lora") -> "Net":
-        """Return the same model with an adapter."""
-        graph, _ = adapter_graph(self.config, lora)
-        return Net(graph, self.config, self.frozen, adapter)
-
-    def dropping(self, lora: "Lora", key: Key) -> "Net":
-        """Return the same model with its adapter's dropout on, for one pass: it draws by this key."""
-        graph, _ = adapter_graph(self.config, lora, lora.dropout)
-        return Net(graph, self.config, self.frozen, self.adapter, key)
+from fpo_jax.types import Key, Scalar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,53 +33,272 @@ class Lora:
     dropout: float = 0.0
 
 
-def empty_cache(config: Config, rows: int, size: int, dtype: Any) -> Cache:
-    """Return room for the keys and values of so many tokens."""
-    shape = (rows, size, config.num_kv_heads, config.head_dim)
-    layer = {
-        "k": jnp.zeros(shape, dtype),
-        "v": jnp.zeros(shape, dtype),
-        "end_index": jnp.zeros(rows, jnp.int32),
-    }
-    return {f"layer_{i}": layer for i in range(config.num_layers)}
+class Cache(struct.PyTreeNode):
+    """Keys and values of the tokens so far.
+
+    Attributes:
+        keys, values: [layer, b, key heads, places, d], or of one layer.
+    """
+
+    keys: Array
+    values: Array
 
 
-@functools.lru_cache
-def plain_graph(config: Config) -> tuple[Any, PyTree]:
-    """Return how a model is put together, and the shapes of its weights."""
-    abstract = nnx.eval_shape(lambda: Llama(config, rngs=nnx.Rngs(params=0)))
-    return nnx.split(abstract)
+class Layer(struct.PyTreeNode):
+    """What one layer is, or all of them with a leading axis.
+
+    Attributes:
+        weights: by name, [into, out of]; norms [d].
+        adapter: {projection: {"a": [into, r], "b": [r, out of]}}, or None.
+        key: of dropout, or None.
+    """
+
+    weights: dict[str, Array]
+    adapter: dict[str, dict[str, Array]] | None = None
+    key: Any = None
 
 
-@functools.lru_cache
-def adapter_graph(config: Config, lora: Lora, dropout: float = 0.0) -> tuple[Any, PyTree]:
-    """Return how a model with adapters is put together, and the shapes of the adapters."""
-    path = f".*({'|'.join(map(re.escape, lora.modules))})"
+@struct.dataclass
+class Net:
+    """A model as plain data: its sizes, its frozen weights, and its adapter, in float32 if any.
 
-    def make() -> Llama:
-        model = Llama(config, rngs=nnx.Rngs(params=0))
-        provider = qwix.LoraProvider(module_path=path, rank=lora.rank, alpha=lora.alpha, dropout=dropout)
-        one, mask = jnp.zeros((1, 1), jnp.int32), jnp.ones((1, 1, 1), bool)
-        return qwix.apply_lora_to_model(
-            model, provider, one, one, None, mask, rngs=nnx.Rngs(0), methods=("__call__",)
+    The adapter's updates are far smaller than what bfloat16 tells apart, so it is kept in float32 and cast
+    where it is used.
+
+    Attributes:
+        config: its sizes.
+        frozen: {"embed": [v, d], "layers": {name: [layer, …]}, "norm": [d]}, and "lm_head": [d, v] where
+            embeddings are not tied.
+        adapter: {projection: {"a": [layer, into, r], "b": [layer, r, out of]}}, or None.
+        lora: how the adapter is used.
+        dropout_key: of one pass with dropout; None: there is none.
+        unroll: whether programs hold layer after layer in place of a scan, so that XLA counts all of them.
+    """
+
+    config: Config = struct.field(pytree_node=False)
+    frozen: PyTree
+    adapter: PyTree = None
+    lora: Lora | None = struct.field(pytree_node=False, default=None)
+    dropout_key: Any = None
+    unroll: bool = struct.field(pytree_node=False, default=False)
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the frozen weights, in which the model computes."""
+        return self.frozen["norm"].dtype
+
+    def adapted(self, adapter: PyTree, lora: Lora) -> "Net":
+        """Return the same model with an adapter."""
+        return dataclasses.replace(self, adapter=adapter, lora=lora)
+
+    def dropping(self, key: Key) -> "Net":
+        """Return the same model with its adapter's dropout on, for one pass: it draws by this key."""
+        return dataclasses.replace(self, dropout_key=key)
+
+    def layers(self) -> Layer:
+        """Return all layers, as they are computed with."""
+        keys = (
+            None if self.dropout_key is None else jax.random.split(self.dropout_key, self.config.num_layers)
         )
+        adapter = jax.tree.map(lambda leaf: leaf.astype(self.dtype), self.adapter)
+        return Layer(self.frozen["layers"], adapter, keys)
 
-    split: Any = nnx.split(nnx.eval_shape(make), nnx.LoRAParam, ...)
-    return split[0], split[1]
+    def unrolled(self) -> "Unrolled":
+        """Return the model with its layers apart, and with the matrix of its logits as it is multiplied."""
+        layers, number = self.layers(), self.config.num_layers
+        head = jax.lax.optimization_barrier(self.head)  # else the tied embedding is transposed at each token
+        return Unrolled(self, [take(layers, i) for i in range(number)], head)
+
+    @property
+    def head(self) -> Float[Array, "d v"]:
+        """The matrix from hidden states to logits."""
+        return self.frozen["embed"].T if self.config.weight_tying else self.frozen["lm_head"]
+
+    def logits(self, hidden: Float[Array, "*b d"]) -> Float[Array, "*b v"]:
+        """Return logits over the vocabulary, in float32."""
+        return (hidden @ self.head).astype(jnp.float32)
+
+    def __call__(
+        self,
+        tokens: Int[Array, "b t"],
+        positions: Int[Array, "b t"],
+        mask: Bool[Array, "#b t s"],
+        cache: Cache | None = None,
+        start: Scalar | int = 0,
+    ) -> tuple[Float[Array, "b t d"], Cache | None]:
+        """Return final hidden states, after the last norm, and the cache with these tokens in it.
+
+        Args:
+            tokens: [b, t] to be read.
+            positions: [b, t] of each in its text, by which queries and keys are rotated.
+            mask: [b, t, s] which of s places each token may look at.
+            cache: room for keys and values; without it the s places are the tokens themselves.
+            start: the place of the first token in the cache.
+        """
+        x = self.frozen["embed"][tokens]
+        angles = turn(self.config, positions)
+
+        def through(x: Array, scanned: tuple[Layer, Cache | None]) -> tuple[Array, Cache | None]:
+            layer, room = scanned
+            return self.layer(layer, x, angles, mask, room, start)
+
+        x, filled = jax.lax.scan(through, x, (self.layers(), cache), unroll=self.unroll)
+        return norm(x, self.frozen["norm"], self.config.norm_eps), filled
+
+    def layer(
+        self,
+        layer: Layer,
+        x: Float[Array, "b t d"],
+        angles: tuple[Array, Array],
+        mask: Bool[Array, "#b t s"],
+        cache: Cache | None,
+        start: Scalar | int,
+    ) -> tuple[Float[Array, "b t d"], Cache | None]:
+        """Return what one layer makes of hidden states, and its cache with these tokens in it."""
+        config, (b, t) = self.config, x.shape[:2]
+        heads, groups = config.num_kv_heads, config.num_heads // config.num_kv_heads
+        before, after = (layer.weights[name] for name in NORMS)
+
+        h = norm(x, before, config.norm_eps)
+        q = self._project(layer, "q_proj", h).reshape(b, t, heads, groups, config.head_dim)
+        k, v = (self._project(layer, name, h).reshape(b, t, heads, -1) for name in ("k_proj", "v_proj"))
+        q = jnp.moveaxis(rotate(q, *(part[:, :, None, None] for part in angles)), 1, 3)  # [b, k, g, t, d]
+        k = jnp.moveaxis(rotate(k, *(part[:, :, None] for part in angles)), 1, 2)  # [b, k, t, d]
+        v = jnp.moveaxis(v, 1, 2)
+        if cache is not None:
+            at = (0, 0, start, 0)
+            cache = Cache(
+                jax.lax.dynamic_update_slice(cache.keys, k, at),
+                jax.lax.dynamic_update_slice(cache.values, v, at),
+            )
+            k, v = cache.keys, cache.values
+        scores = jnp.einsum("bkgtd,bksd->bkgts", q, k).astype(jnp.float32) / math.sqrt(config.head_dim)
+        scores = jnp.where(mask[:, None, None], scores, jnp.finfo(jnp.float32).min)
+        seen = jnp.einsum("bkgts,bksd->bkgtd", jax.nn.softmax(scores).astype(x.dtype), v)
+        x = x + self._project(layer, "o_proj", jnp.moveaxis(seen, 3, 1).reshape(b, t, -1))
+
+        h = norm(x, after, config.norm_eps)
+        gate, up = (self._project(layer, name, h) for name in ("gate_proj", "up_proj"))
+        return x + self._project(layer, "down_proj", jax.nn.silu(gate) * up), cache
+
+    def _project(self, layer: Layer, name: str, x: Float[Array, "b t i"]) -> Float[Array, "b t o"]:
+        """Return x W, and (alpha / rank) · x A B with it where the projection is adapted."""
+        out = x @ layer.weights[name]
+        if layer.adapter is None or name not in layer.adapter:
+            return out
+        assert self.lora is not None
+        if layer.key is not None:
+            keep = 1.0 - self.lora.dropout
+            kept = jax.random.bernoulli(named_key(layer.key, name), keep, x.shape)
+            x = jnp.where(kept, x / keep, 0.0).astype(x.dtype)
+        matrices = layer.adapter[name]
+        return out + (self.lora.alpha / self.lora.rank) * ((x @ matrices["a"]) @ matrices["b"])
+
+
+class Unrolled(struct.PyTreeNode):
+    """A model for many calls with few tokens each.
+
+    Attributes:
+        net: the model.
+        layers: one by one.
+        head: [d, v] from hidden states to logits.
+    """
+
+    net: Net
+    layers: list[Layer]
+    head: Float[Array, "d v"]
+
+    def __call__(
+        self,
+        tokens: Int[Array, "b t"],
+        positions: Int[Array, "b t"],
+        mask: Bool[Array, "#b t s"],
+        cache: list[Cache],
+        start: Scalar | int,
+    ) -> tuple[Float[Array, "b t d"], list[Cache]]:
+        """Return what `Net` does, with a cache for each layer."""
+        x, filled = self.net.frozen["embed"][tokens], []
+        angles = turn(self.net.config, positions)
+        for layer, room in zip(self.layers, cache, strict=True):
+            x, one = self.net.layer(layer, x, angles, mask, room, start)
+            assert one is not None
+            filled.append(one)
+        return norm(x, self.net.frozen["norm"], self.net.config.norm_eps), filled
+
+    def logits(self, hidden: Float[Array, "*b d"]) -> Float[Array, "*b v"]:
+        """Return logits over the vocabulary, in float32."""
+        return (hidden @ self.head).astype(jnp.float32)
+
+
+def norm(x: Float[Array, "*b d"], weight: Float[Array, " d"], epsilon: float) -> Float[Array, "*b d"]:
+    """Return weight · x / √(mean x² + ε), with the mean in float32."""
+    wide = x.astype(jnp.float32)
+    scaled = wide * jax.lax.rsqrt(jnp.mean(wide**2, axis=-1, keepdims=True) + epsilon)
+    return jnp.broadcast_to(weight, x.shape) * scaled.astype(x.dtype)
+
+
+def turn(config: Config, positions: Int[Array, "b t"]) -> tuple[Array, Array]:
+    """Return cosine and sine [b, t, head_dim / 2] of the angles by which these positions are rotated."""
+    frequencies = config.rope.frequencies(config.head_dim).astype(np.float32)
+    angles = positions[:, :, None].astype(jnp.float32) * frequencies[None, None]
+    return jnp.cos(angles), jnp.sin(angles)
+
+
+def rotate(
+    x: Float[Array, "*b d"], cos: Float[Array, "*b h"], sin: Float[Array, "*b h"]
+) -> Float[Array, "*b d"]:
+    """Return x with its first and second half turned as a pair."""
+    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    return turned.astype(x.dtype)
+
+
+def take(tree: PyTree, index: int) -> PyTree:
+    """Return one layer of arrays with a leading axis [layer]."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def empty_cache(config: Config, rows: int, size: int, dtype: Any) -> Cache:
+    """Return room for the keys and values of so many tokens in all layers."""
+    shape = (config.num_layers, rows, config.num_kv_heads, size, config.head_dim)
+    return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
+
+
+def weight_shapes(config: Config, dtype: Any = jnp.float32) -> PyTree:
+    """Return the shapes of a model's weights."""
+    d, layers = config.embed_dim, config.projections | dict.fromkeys(NORMS, (config.embed_dim,))
+    shapes: dict[str, Any] = {
+        "embed": (config.vocab_size, d),
+        "layers": {name: (config.num_layers, *shape) for name, shape in layers.items()},
+        "norm": (d,),
+    }
+    if not config.weight_tying:
+        shapes["lm_head"] = (d, config.vocab_size)
+    return jax.tree.map(
+        lambda shape: jax.ShapeDtypeStruct(shape, dtype), shapes, is_leaf=lambda node: isinstance(node, tuple)
+    )
+
+
+def adapter_shapes(config: Config, lora: Lora) -> PyTree:
+    """Return the shapes of an adapter."""
+
+    def matrix(*shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((config.num_layers, *shape), jnp.float32)
+
+    sizes = {name: config.projections[name] for name in lora.modules}
+    return {name: {"a": matrix(i, lora.rank), "b": matrix(lora.rank, o)} for name, (i, o) in sizes.items()}
 
 
 def fresh_adapter(config: Config, lora: Lora, key: Key) -> PyTree:
     """Draw an adapter that changes nothing yet: A ~ U(−1, 1) / √fan_in, as PEFT does, and B = 0."""
-    draw = jax.nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
 
-    def leaf(path: Any, shape: jax.ShapeDtypeStruct) -> Array:
-        name = jax.tree_util.keystr(path)
-        if "lora_b" in name:
-            return jnp.zeros(shape.shape, jnp.float32)
-        flat = (math.prod(shape.shape[:-1]), shape.shape[-1])
-        return draw(named_key(key, name), flat, jnp.float32).reshape(shape.shape)
+    def fresh(name: str, shapes: dict[str, jax.ShapeDtypeStruct]) -> dict[str, Array]:
+        a, b = shapes["a"].shape, shapes["b"].shape
+        most = 1.0 / math.sqrt(a[1])
+        drawn = jax.random.uniform(named_key(key, name), a, jnp.float32, -most, most)
+        return {"a": drawn, "b": jnp.zeros(b, jnp.float32)}
 
-    return jax.tree_util.tree_map_with_path(leaf, adapter_graph(config, lora)[1])
+    return {name: fresh(name, shapes) for name, shapes in adapter_shapes(config, lora).items()}
 
 
 def parameters(tree: PyTree) -> int:

@@ -8,7 +8,7 @@ else, so that what is loaded, what is checked and what a run's digest covers are
 import contextlib
 import hashlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -144,13 +144,6 @@ def tokenizer_view(folder: Path, what: str) -> Iterator[Path]:
         if inside(folder, name, what).stat().st_size > MOST_BYTES:
             raise InputError(what, folder, f"one whose {name} has at most {MOST_BYTES / 1e6:.0f} MB")
     with _view({name: inside(folder, name, what) for name in names}) as view:
-        yield view
-
-
-@contextlib.contextmanager
-def weights_view(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield a folder that holds these weight files, whatever their names, and nothing else."""
-    with _view({f"{number:05d}.safetensors": path for number, path in enumerate(paths)}) as view:
         yield view
 
 

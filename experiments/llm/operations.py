@@ -17,11 +17,11 @@ from fpo_jax.experiments.llm.generation import (
     last_hidden,
     last_hidden_alone,
     log_likelihood,
+    prompt_log_likelihood,
     read_prompt,
 )
 from fpo_jax.experiments.llm.located import sizes
 from fpo_jax.experiments.llm.model import Net, parameters
-from fpo_jax.experiments.llm.oracle import likelihood_utility
 from fpo_jax.experiments.llm.scoring import Candidates, Features, scores
 from fpo_jax.experiments.llm.settings import MODES, TrainSettings
 from fpo_jax.experiments.llm.shapes import Abstract, others, surprise_of
@@ -62,7 +62,7 @@ def work(settings: TrainSettings) -> list[StepPart]:
     return [
         *(part for part in own if part.phase == "generation"),
         *read,
-        *(part for part in own if part.phase in ("oracle", "update")),
+        *(part for part in own if part.phase == "update"),
     ]
 
 
@@ -96,7 +96,7 @@ def _work(settings: TrainSettings, abstract: Abstract) -> list[StepPart]:
     def token(net: Net, rows: int) -> float:
         def one(net: Net, read: Any, cache: Any, tokens: Any) -> Any:
             hidden, _ = extend(net, read, cache, tokens, 0, p + t)
-            return net.module().logits(hidden[:, 0])
+            return net.logits(hidden[:, 0])
 
         read = jax.eval_shape(lambda net, x, m: read_prompt(net, x, m, t), net, prompt, length)
         cache = jax.eval_shape(lambda read: read.copies(rows), read)
@@ -114,8 +114,8 @@ def _work(settings: TrainSettings, abstract: Abstract) -> list[StepPart]:
 
         return operations(all_of, base, abstract.tokens(rows))
 
-    def preferring(net: Net, x: Any, m: Any, *tokens: Any) -> Any:
-        return likelihood_utility(net, x, m, tokens, how.ends)
+    def asking(net: Net, x: Any, m: Any) -> Any:
+        return prompt_log_likelihood(net, read_prompt(net, x, m, t), x)
 
     def learning(net: Net, x: Any, m: Any, tokens: Any) -> Any:
         return jax.value_and_grad(surprise_of(settings, net, how, x, m, tokens))(net.adapter)
@@ -136,12 +136,6 @@ def _work(settings: TrainSettings, abstract: Abstract) -> list[StepPart]:
         both = alone(n) + alone(1)
         read_alone = rule(base, (n + 1) * (t + 1), 0)
         features = [StepPart("features", "candidates and reference response, alone", both, read_alone)]
-    oracle = []
-    if settings.oracle == "likelihood":
-        said = (abstract.tokens(n), abstract.tokens(1))
-        counted, number = operations(preferring, base, prompt, length, *said), p + (n + 1) * t
-        likely = rule(base, number, number)
-        oracle = [StepPart("oracle", "likelihood of prompt, candidates and reference", counted, likely)]
     return [
         StepPart(
             "generation",
@@ -153,12 +147,11 @@ def _work(settings: TrainSettings, abstract: Abstract) -> list[StepPart]:
         StepPart("generation", "reference response", (t - 1) * theirs, rule(base, t - 1, t - 1)),
         StepPart(
             "generation",
-            "a candidate under the reference",
-            following(base, 1, log_likelihood),
-            rule(base, t, t),
+            "prompt and candidates under the reference",
+            operations(asking, base, prompt, length) - reads + following(base, n, log_likelihood),
+            rule(base, n * t, p + n * t),
         ),
         *features,
-        *oracle,
         StepPart(
             "update",
             "winner, forwards and backwards",

@@ -18,6 +18,21 @@ CENTRE, LOWEST, HIGHEST = 5.0, -15.0, 5.0
 """U at a mean negative log-likelihood of 0 nats, and its bounds."""
 
 
+def utility(
+    before: Scalar, asked: Scalar, totals: Float[Array, " n"], numbers: Int[Array, " n"]
+) -> Float[Array, " n"]:
+    """Return U = clip(5 − mean negative log-likelihood of prompt and response, −15, 5), as published.
+
+    Args:
+        before: Σ log π of the prompt's tokens but the first, under the base model.
+        asked: how many those are.
+        totals: [n] Σ log π of each response's tokens.
+        numbers: [n] how many those are.
+    """
+    mean = (before + totals) / (asked + numbers).astype(jnp.float32)
+    return jnp.clip(CENTRE + mean.astype(jnp.float32), LOWEST, HIGHEST)
+
+
 def likelihood_utility(
     base: Net,
     prompt: Int[Array, " p"],
@@ -26,7 +41,7 @@ def likelihood_utility(
     ends: tuple[int, ...],
     spread: Spread = as_it_is,
 ) -> tuple[Float[Array, " n"], ...]:
-    """Return U = clip(5 − mean negative log-likelihood of prompt and response, −15, 5), as published.
+    """Return U of responses to a prompt, which the base model reads for it.
 
     The mean is over all tokens but the first, those of the chat template and the one that ends the response
     among them, under the base model as it is: no temperature, no dropout, no adapter.
@@ -40,11 +55,7 @@ def likelihood_utility(
         spread: places arrays with a leading axis of responses on devices.
     """
     read = read_prompt(base, prompt, length, responses[0].shape[1])
-    before, number_before = prompt_log_likelihood(base, read, prompt)
-
-    def of(tokens: Int[Array, "n t"]) -> Float[Array, " n"]:
-        total, number = log_likelihood(base, read, tokens, ends, spread)
-        mean = (before + total) / (number_before + number)
-        return jnp.clip(CENTRE + mean.astype(jnp.float32), LOWEST, HIGHEST)
-
-    return jax.tree.map(of, responses)
+    before = prompt_log_likelihood(base, read, prompt)
+    return jax.tree.map(
+        lambda tokens: utility(*before, *log_likelihood(base, read, tokens, ends, spread)), responses
+    )

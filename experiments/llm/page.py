@@ -26,6 +26,17 @@ def section_of(
         f"**{utility[1]:.3g}**, and the reward model's from {proxy[0]:.3g} to {proxy[1]:.3g}: means of the "
         f"first and of the last {part}."
     )
+    if "held_out_accuracy" in ends:
+        before, after = (100 * report[f"held_out_accuracy_{name}"] for name in ("drawn", "fitted"))
+        later, here = (
+            [100 * value for value in ends[name]] for name in ("held_out_accuracy", "on_policy_accuracy")
+        )
+        story += (
+            f" The reward head was fitted on {report['fit_pairs']:.0f} pairs of the base model's answers. Of "
+            f"{report['held_out_pairs']:.0f} held-out pairs it then ordered **{after:.1f} %** as the oracle "
+            f"does ({before:.1f} % before the fit), and {later[1]:.1f} % at the end; of the policy's own "
+            f"candidates {here[0]:.1f} % at first and **{here[1]:.1f} %** at the end."
+        )
     rows = [[name.replace("_", " "), *(f"{value:.4g}" for value in values)] for name, values in ends.items()]
     tiles = [
         ("oracle's reward, final", f"{utility[1]:.3g}", ""),

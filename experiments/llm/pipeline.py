@@ -1,7 +1,7 @@
 """The pipeline: what stays the same from step to step, loaded and checked."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Int
 
 from fpo_jax.errors import InputError, shortened
 from fpo_jax.experiments.llm import checkpoint
+from fpo_jax.experiments.llm.fitting import Fit, held_out_accuracy
 from fpo_jax.experiments.llm.folders import require_same_size, require_same_tokens
 from fpo_jax.experiments.llm.generation import Sampling
 from fpo_jax.experiments.llm.learning import (
@@ -23,12 +25,21 @@ from fpo_jax.experiments.llm.learning import (
 )
 from fpo_jax.experiments.llm.located import located, sizes
 from fpo_jax.experiments.llm.model import Lora, Net, fresh_adapter
-from fpo_jax.experiments.llm.prompts import Bytes, Prompt, Tokenizer, pad_to_bucket, read_prompts, say_cut
+from fpo_jax.experiments.llm.prompts import (
+    Bytes,
+    Prompt,
+    Tokenizer,
+    pad_to_bucket,
+    prompt_file,
+    read_prompts,
+    say_cut,
+)
 from fpo_jax.experiments.llm.scoring import Features
 from fpo_jax.experiments.llm.settings import ORACLES, TrainSettings
 from fpo_jax.experiments.llm.sizes import read_config
 from fpo_jax.experiments.llm.step import (
     Drawing,
+    Generated,
     features,
     generate,
     mesh_over,
@@ -36,6 +47,26 @@ from fpo_jax.experiments.llm.step import (
     update,
 )
 from fpo_jax.numerics.keys import named_key
+
+
+class Answered(NamedTuple):
+    """What was said to several prompts, and how it is seen; each with a leading axis of prompts.
+
+    Attributes:
+        rows: [g, p] the prompts' tokens, padded.
+        lengths: [g] how many they are.
+        generated: what was said.
+        features: of the candidates, and of the reference responses.
+    """
+
+    rows: Int[Array, "g p"]
+    lengths: Int[Array, " g"]
+    generated: Generated
+    features: tuple[Features, Features]
+
+    def to(self, index: int) -> "Answered":
+        """Return what was said to one of them."""
+        return jax.tree.map(lambda leaf: leaf[index], self)
 
 
 class Pipeline(NamedTuple):
@@ -51,6 +82,8 @@ class Pipeline(NamedTuple):
         tokenizer: that of the model.
         prompts: in the order of the file.
         start: the state before the first step.
+        fit: of the head that it begins with, where it was fitted.
+        offline: the answers that it was fitted on, as they are written.
     """
 
     settings: TrainSettings
@@ -64,42 +97,74 @@ class Pipeline(NamedTuple):
     tokenizer: Tokenizer | Bytes
     prompts: Sequence[Prompt]
     start: TrainState
+    fit: Fit | None = None
+    offline: Mapping[str, np.ndarray] | None = None
 
-    def step(self, state: TrainState, number: int) -> tuple[TrainState, dict[str, np.ndarray]]:
-        """Take one step; return the state after it, and what is to be written down."""
-        prompt = self.prompts[number % len(self.prompts)]
-        row, length = pad_to_bucket(prompt.tokens, self.settings.prompt_limit), jnp.int32(len(prompt.tokens))
-        key = step_key(jax.random.key(self.settings.seed), number)
-        policy = self.base.adapted(state.adapter, self.lora)
-        generated = generate(self.drawing, policy, self.base, row, length, key)
+    def answered(self, state: TrainState, prompts: Sequence[Prompt], keys: jax.Array) -> Answered:
+        """Return what the reference model and the policy say to prompts, and how it is seen."""
+        longest = max(len(prompt.tokens) for prompt in prompts)
+        limit = self.settings.prompt_limit
+        rows = jnp.stack([pad_to_bucket(prompt.tokens, limit, longest) for prompt in prompts])
+        lengths = jnp.array([len(prompt.tokens) for prompt in prompts], jnp.int32)
+        generated = generate(self.drawing, self.policy(state), self.base, rows, lengths, keys)
         heads = (state.head, self.oracle_head)
-        both_features = features(self.drawing, self.reward_model, self.oracle, row, length, generated, *heads)
+        seen = features(self.drawing, self.reward_model, self.oracle, rows, lengths, generated, *heads)
+        return Answered(rows, lengths, generated, seen)
+
+    def policy(self, state: TrainState) -> Net:
+        """Return the model with the adapter as it stands."""
+        return self.base.adapted(state.adapter, self.lora)
+
+    def drawn(self, state: TrainState, number: int) -> Answered:
+        """Return what is said at a step and the others of its group, which meet the same policy and head."""
+        first = number - number % self.settings.together
+        steps = range(first, first + self.settings.together)
+        keys = jnp.stack([self.key(step) for step in steps])
+        return self.answered(state, [self.prompts[step % len(self.prompts)] for step in steps], keys)
+
+    def key(self, number: int) -> jax.Array:
+        """Return the key of a step."""
+        return step_key(jax.random.key(self.settings.seed), number)
+
+    def step(
+        self, state: TrainState, number: int, drawn: Answered | None = None
+    ) -> tuple[TrainState, dict[str, np.ndarray]]:
+        """Take one step; return the state after it, and what is to be written down.
+
+        Args:
+            state: before the step.
+            number: of the step.
+            drawn: what `drawn` returned for it, or for another step of its group.
+        """
+        group = self.drawn(state, number) if drawn is None else drawn
+        said = group.to(number % self.settings.together)
         weight = jnp.float32(self.settings.weight)
         after, metrics = update(
-            self.training, policy, state, self.oracle_head, row, length, generated, both_features, weight, key
+            *(self.training, self.policy(state), state, self.oracle_head),
+            *(said.rows, said.lengths, said.generated, said.features, weight, self.key(number)),
         )
-        self._require_utilities(both_features, generated.candidates, number)
+        self.require_utilities(said, f"at step {number}")
+        if self.fit is not None:
+            metrics["held_out_accuracy"] = held_out_accuracy(after.head, self.fit.held_out)
         written = {name: np.asarray(value) for name, value in metrics.items()}
-        tokens = np.asarray(generated.candidates)[int(written["winner"])]
+        tokens = np.asarray(said.generated.candidates)[int(written["winner"])]
         return after, written | {
             "winner_tokens": tokens,
-            "reference_tokens": np.asarray(generated.reference)[0],
+            "reference_tokens": np.asarray(said.generated.reference)[0],
         }
 
-    def _require_utilities(
-        self, both_features: tuple[Features, Features], candidates: jax.Array, number: int
-    ) -> None:
-        """Raise an InputError where the oracle gives a response no number; say which."""
-        drawn, other = (np.asarray(of.oracle @ self.oracle_head) for of in both_features)
+    def require_utilities(self, answered: Answered, when: str) -> None:
+        """Raise an InputError where the oracle gives a response no number; say which, and when."""
+        drawn, other = (np.asarray(of.oracle @ self.oracle_head) for of in answered.features)
         utilities = np.append(drawn, other)
         strange = np.flatnonzero(~np.isfinite(utilities))
         if len(strange):
             index = int(strange[0])
             said = "the reference response"
             if index < len(drawn):
-                text = self.tokenizer.response(np.asarray(candidates)[index])
+                text = self.tokenizer.response(np.asarray(answered.generated.candidates)[index])
                 said = f"the answer {shortened(repr(text), 60)}" if text.strip() else "an empty answer"
-            allowed = f"one that gives every answer a number: {said} gets {utilities[index]} at step {number}"
+            allowed = f"one that gives every answer a number: {said} gets {utilities[index]} {when}"
             raise InputError("oracle", self.settings.oracle, allowed)
 
 
@@ -109,7 +174,7 @@ def prepare(settings: TrainSettings) -> Pipeline:
     Raises:
         InputError: says which file or setting cannot be used, and what to do.
     """
-    texts = read_prompts(Path(settings.prompts))
+    texts = read_prompts(prompt_file(settings.prompts))
     folder = Path(settings.model) if settings.random else located(settings.model)
     config = sizes(settings.model) if settings.random else read_config(folder, "model")
     tokenizer = Bytes() if settings.random else Tokenizer(folder, config, chat=settings.chat)

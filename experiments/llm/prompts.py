@@ -14,8 +14,9 @@ from transformers import AutoTokenizer
 
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.json_files import json_lines
-from fpo_jax.experiments.llm.model import Config
+from fpo_jax.experiments.llm.config import Config
 from fpo_jax.experiments.llm.model_folder import has, read_json, tokenizer_view
+from fpo_jax.experiments.llm.settings import INCLUDED
 
 SMALLEST_BUCKET = 32
 """Tokens of the shortest padded prompt; lengths double from there, so that few programs are compiled."""
@@ -187,6 +188,11 @@ def _in_time(folder: Path, what: str) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def prompt_file(name: str) -> Path:
+    """Return the file that `--prompts` names; `./included` is a file of that name, `included` is ours."""
+    return Path(__file__).with_name("instructions.jsonl") if name == INCLUDED else Path(name)
+
+
 def read_prompts(path: Path) -> list[str]:
     """Read prompts from a file with one JSON object a line, {"prompt": "…"}; other names are passed over.
 
@@ -214,12 +220,18 @@ def say_cut(prompts: Sequence[Prompt], limit: int) -> None:
         sys.stderr.write(f"{cut} of {len(prompts)} prompts are longer than {limit} tokens, and were cut\n")
 
 
-def pad_to_bucket(tokens: Sequence[int], limit: int) -> np.ndarray:
-    """Return tokens padded with 0 to their bucket: the first of 32, 64, 128 … or the limit that has room."""
-    size = SMALLEST_BUCKET
-    while size < len(tokens):
+def pad_to_bucket(tokens: Sequence[int], limit: int, least: int = 0) -> np.ndarray:
+    """Return tokens padded with 0 to their bucket: the first of 32, 64, 128 … or the limit that has room.
+
+    Args:
+        tokens: to be padded.
+        limit: most tokens of a prompt.
+        least: tokens for which the bucket has room, too.
+    """
+    size, needed = SMALLEST_BUCKET, max(len(tokens), least)
+    while size < needed:
         size *= 2
-    row = np.zeros(max(min(size, limit), len(tokens)), np.int32)
+    row = np.zeros(max(min(size, limit), needed), np.int32)
     row[: len(tokens)] = tokens
     return row
 

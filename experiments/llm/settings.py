@@ -12,8 +12,12 @@ LORA_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", 
 """Projections of a layer that can be adapted."""
 ORACLES = ("likelihood", "copy")
 """Oracles that need no folder of their own."""
+MOST_TOGETHER = 8
+"""Most prompts to which responses are drawn at once: more of them take more memory, and little less time."""
 PARTS = ("answer", "both")
 """What is read or learnt from: the answer alone, or prompt and answer."""
+INCLUDED = "included"
+"""What stands for the instructions that come with this package, in place of a file."""
 LLAMA = (
     "folder of a Llama checkpoint in the Hugging Face layout, GGUF file of a Llama, or smollm2-135m, which "
     "`fpo-jax fetch smollm2-135m` fetches"
@@ -25,7 +29,11 @@ class Generation(Declared):
     """Settings of whatever answers prompts, in training or after it."""
 
     model: str = text(REQUIRED, LLAMA, naming="a folder, a GGUF file or a name")
-    prompts: str = text(REQUIRED, 'JSONL file of prompts, {"prompt": "…"} a line', naming="a file")
+    prompts: str = text(
+        INCLUDED,
+        'JSONL file of prompts, {"prompt": "…"} a line; included: the 200 instructions of this package',
+        naming="a file, or included",
+    )
     tokens: int = count(32, "most new tokens of a response", low=2)
     least_tokens: int = count(5, "new tokens before a response may end", low=0)
     prompt_limit: int = count(128, "most tokens of a prompt, chat template included; longer ones are cut")
@@ -84,6 +92,25 @@ class TrainSettings(Generation):
         False, "begin with a reward head drawn from the seed, while the oracle keeps the initial one"
     )
     head_bias: bool = flag(True, "give a head that is drawn a bias, so that features are h and a 1")
+    fit_prompts: int = count(
+        0,
+        "prompts, chosen by the seed: on the base model's answers to them the reward head is fitted before "
+        "the first step; 0 begins with the head as it is",
+        low=0,
+    )
+    fit_held_out: float = real(0.2, "share of them whose answers are held out, to test it", low=0.0, high=1.0)
+    fit_ridge: float | None = real(
+        None,
+        "ridge λ of that fit, in units of the features' mean squared difference; by cross-validation when "
+        "not given",
+        low=0.0,
+        open=True,
+    )
+    fit_answers: str | None = text(
+        None,
+        "offline.npz of an earlier run that was fitted on the same answers, to be drawn no second time",
+        naming="a file",
+    )
     loss_over: str = choice(
         "both", "whose mean log-likelihood the policy raises: prompt and answer, or the answer alone", PARTS
     )
@@ -105,6 +132,24 @@ class TrainSettings(Generation):
     )
     devices: int | None = count(None, "devices to use; all that JAX sees when not given")
     every: int = count(50, "steps between two checkpoints")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fit_prompts and self.fit_prompts - self.held_out_prompts < 2:
+            allowed = "0, or so many that two are left besides those that are held out"
+            raise InputError("fit_prompts", self.fit_prompts, allowed)
+        if self.fit_answers is not None and not self.fit_prompts:
+            raise InputError("fit_answers", self.fit_answers, "given together with --fit-prompts")
+
+    @property
+    def together(self) -> int:
+        """The number of steps whose responses are drawn at once: a divisor of those between two updates."""
+        return max(size for size in range(1, MOST_TOGETHER + 1) if self.accumulation % size == 0)
+
+    @property
+    def held_out_prompts(self) -> int:
+        """The number of prompts whose answers are held out from the fit: one or more."""
+        return max(1, round(self.fit_held_out * self.fit_prompts))
 
     def command(self) -> str:
         """Return the command that repeats this run."""

@@ -24,7 +24,7 @@ from fpo_jax.experiments.llm.learning import (
     training_of,
 )
 from fpo_jax.experiments.llm.located import sizes
-from fpo_jax.experiments.llm.model import Config, Net, adapter_graph, plain_graph
+from fpo_jax.experiments.llm.model import Net, adapter_shapes, weight_shapes
 from fpo_jax.experiments.llm.settings import ORACLES, TrainSettings
 from fpo_jax.experiments.llm.step import (
     Drawing,
@@ -33,11 +33,6 @@ from fpo_jax.experiments.llm.step import (
     mesh_over,
     update,
 )
-
-
-def shapes_of(tree: PyTree, dtype: Any = None) -> PyTree:
-    """Return the shapes of a tree, in another dtype if one is given."""
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype or leaf.dtype), tree)
 
 
 def size(tree: PyTree) -> int:
@@ -58,11 +53,10 @@ class Abstract(NamedTuple):
     def of(cls, settings: TrainSettings, layers: int | None = None) -> "Abstract":
         """Return what a run of these settings would hold, with so many layers if a number is given."""
         config, dtype = sizes(settings.model), jnp.dtype(settings.precision)
-        config = config if layers is None else Config(**{**vars(config), "num_layers": layers})
-        graph, weights = plain_graph(config)
+        config = config if layers is None else replace(config, num_layers=layers)
         lora = lora_of(settings)
-        base = Net(graph, config, shapes_of(weights, dtype))
-        policy = base.adapted(shapes_of(adapter_graph(config, lora)[1], jnp.float32), lora)
+        base = Net(config, weight_shapes(config, dtype), unroll=layers is not None)
+        policy = base.adapted(adapter_shapes(config, lora), lora)
         how = Sampling(settings.tokens, (0,), settings.temperature, settings.top_p, settings.least_tokens)
         prompt = jax.ShapeDtypeStruct((settings.prompt_limit,), jnp.int32)
         return cls(base, policy, prompt, jax.ShapeDtypeStruct((), jnp.int32), how)
@@ -83,9 +77,8 @@ def others(settings: TrainSettings) -> dict[str, TrainSettings]:
 
 def trunk(settings: TrainSettings, what: str) -> Net:
     """Return a model that only reads, as it is loaded: without lm_head."""
-    config = Config(**{**vars(sizes(settings.model, what)), "weight_tying": True})
-    graph, weights = plain_graph(config)
-    return Net(graph, config, shapes_of(weights, jnp.dtype(settings.precision)))
+    config = replace(sizes(settings.model, what), weight_tying=True)
+    return Net(config, weight_shapes(config, jnp.dtype(settings.precision)))
 
 
 def by_layers(count: Callable[[Abstract], float], settings: TrainSettings) -> float:
@@ -126,16 +119,18 @@ def memory(settings: TrainSettings, abstract: Abstract, devices: int) -> dict[st
         for what, net in readers.items()
     }
 
-    logits = rows * how.tokens * base.config.vocab_size * 4.0
-    likely = {"logits of the oracle, float32": logits} if settings.oracle == "likelihood" else {}
+    at_once = settings.together * rows  # responses
+    head_size = size(base.frozen["embed"])
+    logits = at_once * base.config.vocab_size * 4.0
     return {
         "frozen weights": size(base.frozen) / divided,
         **weights,
         "adapter and its optimiser": size((state.adapter, state.adapter_optimiser)),
         "head and its optimiser": size((state.head, state.head_optimiser)),
-        "keys and values while generating": size(read) * (rows + 2),
-        "logits while generating, float32": rows * base.config.vocab_size * 4.0,
-        **likely,
+        "layers and head apart while generating": (size(base.frozen["layers"]) + head_size) / divided,
+        "keys and values while generating": size(read) * (at_once + 2 * settings.together),
+        "logits while generating, float32": logits,
+        "logits under the reference, float32": logits * how.tokens,
         "activations kept for the backward pass": by_layers(partial(_activations, settings), settings),
     }
 
@@ -158,18 +153,24 @@ def build(settings: TrainSettings, abstract: Abstract) -> None:
     oracle = {"likelihood": base, "copy": reward_model}.get(who) or readers["oracle"]
     mesh = mesh_over(jax.devices()[:1])
     drawing = Drawing(settings.candidates, how, mesh, who, settings.reward_reads, (0,))
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    generated = generate.eval_shape(drawing, policy, base, prompt, length, key)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), settings.together))
+    prompts, lengths = jax.eval_shape(
+        lambda *one: jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (settings.together, *leaf.shape)), one),
+        prompt,
+        length,
+    )
+    generated = generate.eval_shape(drawing, policy, base, prompts, lengths, keys)
     head = _head(settings, reward_model)
     of_folder: Any = jax.ShapeDtypeStruct((oracle.config.embed_dim,), jnp.float32)
     one: Any = jax.ShapeDtypeStruct((1,), jnp.float32)
     oracle_head = {"likelihood": one, "copy": head, "folder": of_folder}[who]
     both_features = features.eval_shape(
-        drawing, reward_model, oracle, prompt, length, generated, head, oracle_head
+        drawing, reward_model, oracle, prompts, lengths, generated, head, oracle_head
     )
-    training = training_of(settings, how)
+    training, key = training_of(settings, how), jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(partial(initial_state, training), policy.adapter, head)
     weight = jax.ShapeDtypeStruct((), jnp.float32)
-    update.eval_shape(
-        training, policy, state, oracle_head, prompt, length, generated, both_features, weight, key
+    said, seen = jax.eval_shape(
+        lambda *group: jax.tree.map(lambda leaf: leaf[0], group), generated, both_features
     )
+    update.eval_shape(training, policy, state, oracle_head, prompt, length, said, seen, weight, key)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.llm.model import Config, Rope
+from fpo_jax.experiments.llm.config import Config, Rope
 from fpo_jax.experiments.llm.model_folder import read_json
 
 MOST_LAYERS, LARGEST = 1000, 2**24
@@ -20,9 +20,7 @@ def read_config(folder: Path, what: str) -> Config:
         InputError: when there is no such folder or file, or it is no Llama that is computed here.
     """
     if not folder.is_dir():
-        allowed = (
-            "a folder with a checkpoint, or with --dry-run a known size; `docs/llm.md` says where to get one"
-        )
+        allowed = "a folder with a checkpoint, or with --dry-run a known size; docs/howto/llm.md says where"
         raise InputError(what, folder, allowed)
     stored = read_json(folder, "config.json", what)
 
@@ -67,7 +65,6 @@ def read_config(folder: Path, what: str) -> Config:
         num_heads=heads,
         head_dim=stored.get("head_dim") or stored["hidden_size"] // heads,
         num_kv_heads=keys,
-        rope_theta=int(rope.base),
         norm_eps=stored.get("rms_norm_eps", 1e-6),
         weight_tying=stored.get("tie_word_embeddings", False),
         rope=rope,

@@ -1,10 +1,12 @@
 """One step of the pipeline, one prompt, as three programs: generation, features, update.
 
-z_ref ~ π_ref,  z_1 … z_n ~ π_θ                                          generation
+z_ref ~ π_ref,  z_1 … z_n ~ π_θ; log π_ref of all                        generation
 h(z): final hidden state of a frozen backbone at the last token; U(z)    features
 winner = argmax of the mode's effective reward; p* = σ(U(winner) − U(z_ref))
 φ: a step on the Bradley–Terry loss of (winner, z_ref) with label p*
 θ: a step on the mean of −log π_θ over prompt and winner, by the adapter alone, dropout on      update
+
+The first two go over several prompts at once: as many as meet the same policy and the same head.
 
 Dropout is on in the policy's update and nowhere else: not where responses are drawn, read, ranked or scored.
 """
@@ -19,18 +21,20 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 
+from fpo_jax.experiments.llm.accuracy import accuracy
 from fpo_jax.experiments.llm.generation import (
     Sampling,
     last_hidden,
     last_hidden_alone,
     log_likelihood,
+    prompt_log_likelihood,
     read_prompt,
     sample,
     within_response,
 )
 from fpo_jax.experiments.llm.learning import Training, TrainState, policy_loss
 from fpo_jax.experiments.llm.model import Net
-from fpo_jax.experiments.llm.oracle import likelihood_utility
+from fpo_jax.experiments.llm.oracle import utility
 from fpo_jax.experiments.llm.scoring import Candidates, Features, compared, head_loss, scores
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.types import Key, Scalar
@@ -60,36 +64,66 @@ class Drawing:
         return jax.tree.map(one, tree)
 
 
+class Likelihoods(NamedTuple):
+    """Σ log π_ref, in nats, at temperature 1, without top_p, and where any token may end a response.
+
+    Attributes:
+        prompt: of the prompt's tokens but the first.
+        candidates: [n] of each candidate's.
+        reference: [1] of the reference response's.
+    """
+
+    prompt: Scalar
+    candidates: Float[Array, " n"]
+    reference: Float[Array, " 1"]
+
+
 class Generated(NamedTuple):
-    """What was said to one prompt.
+    """What was said to one prompt, or to several with a leading axis.
 
     Attributes:
         reference: [1, t] by the reference model.
         candidates: [n, t] by the policy.
-        log_probability: [n] log π_θ of each, in nats, at temperature 1 and without top_p.
-        kl: log π_θ − log π_ref of the first candidate, under the same distributions: an unbiased estimate of
-            KL(π_θ ‖ π_ref) where sampling is at temperature 1 and top_p 1, and no token is forbidden.
+        log_probability: [n] Σ log π_θ of each candidate, taken as `Likelihoods` are.
+        under_reference: how likely the reference model finds prompt, candidates and reference response.
     """
 
     reference: Int[Array, "1 t"]
     candidates: Int[Array, "n t"]
     log_probability: Float[Array, " n"]
-    kl: Scalar
+    under_reference: Likelihoods
+
+    @property
+    def kl(self) -> Scalar:
+        """The mean over candidates of log π_θ − log π_ref.
+
+        It is an unbiased estimate of KL(π_θ ‖ π_ref) where sampling is at temperature 1 and top_p 1, and no
+        token is forbidden.
+        """
+        return jnp.mean(self.log_probability - self.under_reference.candidates, axis=-1)
 
 
 @partial(jax.jit, static_argnames="drawing")
 def generate(
-    drawing: Drawing, policy: Net, base: Net, prompt: Int[Array, " p"], length: Scalar, key: Key
+    drawing: Drawing, policy: Net, base: Net, prompts: Int[Array, "g p"], lengths: Int[Array, " g"], keys: Key
 ) -> Generated:
-    """Draw the reference response from the frozen model and candidates from the policy."""
+    """Draw reference responses from the frozen model and candidates from the policy, to g prompts at once.
+
+    A token for one prompt takes nearly as long as one for each of several: weights are read once for all.
+    """
     how = drawing.sampling
-    read = read_prompt(base, prompt, length, how.tokens)
-    reference = sample(base, read, named_key(key, "reference"), 1, how)
-    mine = read_prompt(policy, prompt, length, how.tokens)
-    drawn = sample(policy, mine, named_key(key, "candidates"), drawing.candidates, how, drawing.spread)
-    under_reference, _ = log_likelihood(base, read, drawn.tokens[:1], how.ends)
-    kl = drawn.log_probability[0] - under_reference[0]
-    return Generated(reference.tokens, drawn.tokens, drawn.log_probability, kl)
+
+    def to_one(prompt: Int[Array, " p"], length: Scalar, key: Key) -> Generated:
+        read = read_prompt(base, prompt, length, how.tokens)
+        reference = sample(base, read, named_key(key, "reference"), 1, how)
+        mine = read_prompt(policy, prompt, length, how.tokens)
+        drawn = sample(policy, mine, named_key(key, "candidates"), drawing.candidates, how, drawing.spread)
+        asked, _ = prompt_log_likelihood(base, read, prompt)
+        answered, _ = log_likelihood(base, read, drawn.tokens, how.ends, drawing.spread)
+        under_reference = Likelihoods(asked, answered, reference.log_probability)
+        return Generated(reference.tokens, drawn.tokens, drawn.log_probability, under_reference)
+
+    return jax.vmap(to_one)(prompts, lengths, keys)
 
 
 @partial(jax.jit, static_argnames="drawing")
@@ -97,41 +131,46 @@ def features(
     drawing: Drawing,
     reward_model: Net,
     oracle: Net,
-    prompt: Int[Array, " p"],
-    length: Scalar,
+    prompts: Int[Array, "g p"],
+    lengths: Int[Array, " g"],
     generated: Generated,
     head: Float[Array, " d"],
     oracle_head: Float[Array, " e"],
 ) -> tuple[Features, Features]:
-    """Return the features of the candidates and of the reference response; heads say if a 1 stands behind.
+    """Return features of the candidates and of the reference response to g prompts.
 
-    The oracle's are those of its own backbone. Where it is the likelihood, `oracle` is the base model, and
-    they are U itself, to be multiplied by 1.
+    Heads say if a 1 stands behind. The oracle's features are those of its own backbone. Where it is the
+    likelihood, they are U itself, to be multiplied by 1.
     """
     how = drawing.sampling
 
-    def of(net: Net, width: int, reads: str) -> tuple[Array, Array]:
+    def of(net: Net, width: int, reads: str, prompt: Array, length: Scalar, said: Generated) -> Any:
+        both = (said.candidates, said.reference)
         if reads == "answer":
-            drawn = last_hidden_alone(net, drawing.begins, generated.candidates, how.ends, drawing.spread)
-            other = last_hidden_alone(net, drawing.begins, generated.reference, how.ends)
+            read_alone = partial(last_hidden_alone, net, drawing.begins, ends=how.ends, spread=drawing.spread)
+            drawn, other = map(read_alone, both)
         else:
             read = read_prompt(net, prompt, length, how.tokens)
-            drawn = last_hidden(net, read, generated.candidates, how.ends, drawing.spread)
-            other = last_hidden(net, read, generated.reference, how.ends)
+            drawn, other = (last_hidden(net, read, tokens, how.ends, drawing.spread) for tokens in both)
         ones = width - drawn.shape[1]  # 1 where the head has a bias
         return jnp.pad(drawn, ((0, 0), (0, ones)), constant_values=1.0), jnp.pad(
             other[0], (0, ones), constant_values=1.0
         )
 
-    drawn, other = of(reward_model, head.shape[0], drawing.reads)
-    oracle_drawn, oracle_other = drawn, other
-    if drawing.oracle == "likelihood":
-        said = (generated.candidates, generated.reference)
-        utilities = likelihood_utility(oracle, prompt, length, said, how.ends, drawing.spread)
-        oracle_drawn, oracle_other = utilities[0][:, None], utilities[1]
-    elif drawing.oracle != "copy":
-        oracle_drawn, oracle_other = of(oracle, oracle_head.shape[0], "both")
-    return Features(drawn, oracle_drawn), Features(other, oracle_other)
+    def to_one(prompt: Int[Array, " p"], length: Scalar, said: Generated) -> tuple[Features, Features]:
+        drawn, other = of(reward_model, head.shape[0], drawing.reads, prompt, length, said)
+        oracle_drawn, oracle_other = drawn, other
+        if drawing.oracle == "likelihood":
+            likely, asked = said.under_reference, length - 1
+            tokens = (said.candidates, said.reference)
+            numbers = [jnp.sum(within_response(each, how.ends), axis=1) for each in tokens]
+            oracle_drawn = utility(likely.prompt, asked, likely.candidates, numbers[0])[:, None]
+            oracle_other = utility(likely.prompt, asked, likely.reference, numbers[1])
+        elif drawing.oracle != "copy":
+            oracle_drawn, oracle_other = of(oracle, oracle_head.shape[0], "both", prompt, length, said)
+        return Features(drawn, oracle_drawn), Features(other, oracle_other)
+
+    return jax.vmap(to_one)(prompts, lengths, generated)
 
 
 @partial(jax.jit, static_argnames="training")
@@ -176,17 +215,22 @@ def update(
         head_optimiser,
         None if before is None else before.after(game, state.head, item),
     )
-    reward, utility = game.reward(state.head, item.y), game.utility(item.y)
+    reward, true_utility = game.reward(state.head, item.y), game.utility(item.y)
     penalty = rewards - ranked
+    utilities = jax.vmap(game.utility)(game.drawn)
+    on_policy_accuracy, on_policy_pairs = accuracy(rewards, utilities, generated.candidates)
     return after, {
-        "true_utility": utility,
+        "true_utility": true_utility,
         "proxy_reward": reward,
-        "gap": reward - utility,
+        "gap": reward - true_utility,
         "preference": item.preferred,
         "penalty": penalty[winner],
         "reward_spread": jnp.std(rewards),
         "penalty_spread": jnp.std(penalty),
+        "utility_spread": jnp.std(utilities),
         "overruled": (winner != jnp.argmax(rewards)).astype(jnp.float32),
+        "on_policy_accuracy": on_policy_accuracy,
+        "on_policy_pairs": on_policy_pairs,
         "head_loss": loss,
         "head_gradient": jnp.linalg.norm(head_gradient),
         "policy_loss": surprise,
@@ -197,13 +241,13 @@ def update(
     }
 
 
-def step_key(key: Key, step: int) -> Key:
+def step_key(key: Key, step: int | Int[Array, ""]) -> Key:
     """Return the key of one step, whatever came before it: a resumed run draws as one that was not cut."""
     return jax.random.fold_in(named_key(key, "steps"), step)
 
 
 def mesh_over(devices: Any) -> Mesh:
-    """Return devices as a mesh with tunix's axes: candidates, or weights, are divided along fsdp."""
+    """Return devices as a mesh: candidates, or weights, are divided along its axis fsdp."""
     import numpy as np
 
-    return Mesh(np.array(devices).reshape(-1, 1), ("fsdp", "tp"))
+    return Mesh(np.array(devices), ("fsdp",))

@@ -41,8 +41,9 @@ class _NoisyUtility(SamePolicy):
 
 @struct.dataclass
 class Informed(Remembering, Penalised):
-    """FPO whose penalty is residual · influence where the residual is known, else influence alone (ours).
+    """FPO with residuals known in part: of an oracle, or with `--source labels` of paid labels alone (ours).
 
+    The penalty is residual · influence where the residual is known, else influence alone.
     `oracle`: the leader asks an oracle for Û = U + oracle_noise · N(0, 1), which answers for a share
     `oracle_share` of the responses; which, and with what error, is fixed for a run (`Game.luck`). A residual
     is known where all responses of its item are. Share 1 and no noise are relaxed FPO, share 0 is practical.

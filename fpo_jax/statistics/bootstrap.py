@@ -78,7 +78,7 @@ def bootstrap(
         The estimate, computed in float64 whatever JAX does by default; n counts the seeds not left out.
         Where n < 2 the interval is NaN. The bootstrap knows only the values it is given: where all are equal
         its interval has no width, but for rounding, and with a handful of skewed seeds it covers too little
-        (`docs/statistics.md` has its coverage).
+        (`docs/explanation/statistics.md` has its coverage).
 
     Raises:
         InputError: when samples are not of the same seeds, or the level or resamples are out of range.

@@ -18,7 +18,7 @@ from fpo_jax.statistics.bootstrap import (
 )
 
 FEW = 16
-"""Seeds below which intervals of means fall clearly short of their level: `docs/statistics.md`."""
+"""Seeds below which intervals of means fall clearly short of their level (docs/explanation/statistics.md)."""
 
 
 class PairedDifference(NamedTuple):

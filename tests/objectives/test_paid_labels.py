@@ -5,14 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpo_jax import BestResponse, Labels, Leader, Preferences
+from fpo_jax import BestResponse, Labels, Leader, Preferences, Relaxed
 from fpo_jax.followers import Ensemble, Optax
-from fpo_jax.objectives import Informed
+from fpo_jax.objectives import Carried, Informed
+from fpo_jax.objectives.paid_labels import Paid
 from fpo_jax.run import initial_state, iterate
-from fpo_jax.types import Follower
-from tests.helpers import CONTEXTUAL, SMALL, require_named
+from fpo_jax.types import Follower, Responses
+from tests.helpers import CONTEXTUAL, SMALL, at_random, require_named
 
 
+@pytest.mark.slow
 def test_the_labels_kept_are_those_that_entered_the_followers_buffer(key):
     # three updates of six hard labels each, a buffer and a leader that keep two: the same draws and answers
     follower = Optax(
@@ -45,6 +47,7 @@ def test_an_item_by_its_weight_stands_for_as_many_labels(key):
     np.testing.assert_allclose(counts, 7.0 * weights, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_members_of_an_ensemble_pay_for_the_same_labels(key):
     game = SMALL["bandit"].draw(key)
     follower = Ensemble(members=3, member=BestResponse(ridge=0.1, alpha=0.3, feedback=Labels(label_budget=4)))
@@ -75,3 +78,20 @@ def test_nothing_is_kept_with_an_oracle(objective, key):
     game, follower = CONTEXTUAL.draw(key), BestResponse(ridge=0.1, feedback=Preferences())
     earlier = initial_state(game, follower, key, objective=objective).earlier
     assert (earlier == ()) == (objective.source == "oracle")
+
+
+@pytest.mark.parametrize(
+    ("objective", "asks"),
+    [(Carried(weight=0.7), False), (Informed(source="labels"), False), (Relaxed(), True)],
+)
+def test_u_of_what_was_not_labelled_is_not_asked_for(objective, asks, key):
+    # U is NaN for every arm of the game; what was paid for is 0.9 and -0.4 of arms 5 and 2
+    follower = BestResponse(ridge=0.1, alpha=0.3)
+    game, theta, model = at_random(SMALL["bandit"], follower, key)
+    pair = jax.tree.map(lambda leaf: leaf[jnp.array([5, 2])], game.arms)
+    items = Responses(pair._replace(quality=jnp.array([0.9, -0.4])), jnp.full(2, 0.5))
+    unknown = game.replace(arms=game.arms._replace(quality=jnp.full(7, jnp.nan)))
+    if not asks:
+        objective = objective.replace(paid=Paid(jax.tree.map(lambda leaf: leaf[None], items), None))
+    gradient = objective.estimate(unknown, follower, theta, model, key).gradient
+    assert np.all(np.isnan(gradient) if asks else np.isfinite(gradient))

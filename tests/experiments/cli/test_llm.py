@@ -23,6 +23,7 @@ TOLD = ["--model", "m", "--prompts", "p"]
         ["llm", *TOLD],
         ["llm", "--dry-run", "--model", "m"],
         ["answer", *TOLD, "--out", "a"],
+        ["evaluate", "--model", "m"],
         ["fetch", "smollm2-135m"],
     ],
 )
@@ -51,6 +52,11 @@ def test_defaults_are_the_published_settings():
     assert (settings.weight, settings.candidates, settings.lora_rank, settings.lora_alpha) == (10, 8, 16, 32)
     assert (settings.policy_lr, settings.head_lr, settings.accumulation) == (2e-5, 5e-5, 4)
     assert (settings.tokens, settings.steps) == (32, 500)
+
+
+def test_no_file_of_prompts_is_needed():
+    assert TrainSettings.of({"model": "m"}).prompts == "included"
+    assert llm.AnswerSettings.of({"model": "m"}).prompts == "included"
 
 
 def test_a_command_repeats_its_settings():

@@ -151,6 +151,7 @@ def test_settings_of_another_command_name_the_right_one(capsys, tmp_path):
         (run | {"decompose": {"every": 1}}, "decompose", ("sweep", "judge")),
         ({"judge_model": None, "answers": []}, "judge", ("run", "sweep", "decompose")),
         ({"lora_rank": 16, "candidates": 8}, "llm", ("run", "sweep", "judge")),
+        ({"truthfulqa": None, "candidates": 8}, "evaluate", ("run", "judge", "llm")),
     ]
     for settings, right, others in cases:
         config.write_text(json.dumps(settings), encoding="utf-8")

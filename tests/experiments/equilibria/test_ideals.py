@@ -23,7 +23,7 @@ def test_the_best_policy_of_a_bandit_is_a_softmax_of_quality():
 
 @pytest.mark.slow
 def test_the_optimal_equilibrium_of_an_audit_is_its_closed_form():
-    # π κ-audited: F = π(1 − κπ) is largest at 1 / (2κ) = 3/8 (docs/equilibria.md)
+    # π κ-audited: F = π(1 − κπ) is largest at 1 / (2κ) = 3/8 (docs/explanation/equilibria.md)
     optimal = optimal_policy(Audit(), World(), [jnp.zeros(2)], KEY)
     np.testing.assert_allclose(softmax(optimal)[1], 3 / 8, atol=1e-9)
 

@@ -11,14 +11,14 @@ def test_a_reward_model_in_a_folder_is_read_by_the_extra(folder, capsys, monkeyp
     (folder / "model").mkdir()
     found = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *a: None if name == "tunix" else found(name, *a)
+        importlib.util, "find_spec", lambda name, *a: None if name == "gguf" else found(name, *a)
     )
     status, out, err = call(capsys, *SCORED, "model", "--out", "result")
     assert (status, out) == (2, "")
     (line,) = err.splitlines()
     assert line.startswith("fpo-jax: error: scorer = model: ")
     assert "a folder needs the extra llm: in a clone, pip install '.[llm]' (" in line
-    assert "tunix" in line
+    assert "gguf" in line
     assert importlib.util.find_spec("fpo_jax.experiments.llm.reward_model") is not None  # for which it is
     assert not (folder / "result.partial").exists()
 

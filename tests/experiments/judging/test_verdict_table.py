@@ -68,7 +68,7 @@ def test_a_table_is_counted_again_from_its_config(table, capsys, tmp_path, numbe
         (TABLE, ["--compare", "Judged:New:Old"], "with a column Judged; it has Prompt, Ans_New"),
         (TABLE, ["--compare", "Verdict:New:Older"], "row 4: Old: must be New, Older, tie, or error"),
         (TABLE, [*COMPARED, "--by", "Sort"], "with a column Sort"),
-        (TABLE, [*COMPARED, "--answers-in", "Text_"], "with a column Text_New"),
+        (TABLE, [*COMPARED, "--answers-in", "Text_"], "with columns Text_New, Text_Old"),
         (TABLE, [*COMPARED, "--tie-margin", "1"], "left out: it is an option of --scorer"),
         (TABLE, [*COMPARED, "--counts", "3:2"], "judge = counts and verdicts"),
         ("Prompt,Verdict\n", COMPARED, "one row or more"),

@@ -53,7 +53,7 @@ def test_the_command_writes_a_table_numbers_and_figures(tmp_path, capsys):
 
 
 def test_a_config_repeats_all_options_and_a_run_reads_it_too(tmp_path, monkeypatch):
-    asked = {"every": 2, "foresee": 3, "only": ["relaxed"]}
+    asked = {"every": 2, "foresee": 3, "draws": 5, "only": ["relaxed"]}
     config = tmp_path / "config.json"
     config.write_text(
         json.dumps({"environment": "bandit", "steps": 4, "seeds": 2, "decompose": asked}), encoding="utf-8"
@@ -72,7 +72,7 @@ def test_a_config_repeats_all_options_and_a_run_reads_it_too(tmp_path, monkeypat
     for command in (["decompose"], ["decompose", "--foresee", "1"], ["run"]):
         with pytest.raises(Stopped):
             main([*command, "--config", str(config)])
-    assert calls == [(4, 2, 3, ("relaxed",)), (4, 2, 1, ("relaxed",)), (4,)]
+    assert calls == [(4, 2, 3, ("relaxed",), 5), (4, 2, 1, ("relaxed",), 5), (4,)]
 
 
 def test_routes_that_do_not_apply_are_named():

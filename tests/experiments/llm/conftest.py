@@ -9,8 +9,7 @@ from fpo_jax.experiments.cli.main import main
 from tests.helpers import ROOT
 
 jax.config.update("jax_num_cpu_devices", 2)
-jax.config.update("jax_numpy_dtype_promotion", "standard")  # tunix promotes where we would not
-jax.config.update("jax_numpy_rank_promotion", "allow")
+jax.config.update("jax_numpy_dtype_promotion", "standard")  # `optax.MultiSteps` divides by an integer
 jax.config.update("jax_enable_x64", False)
 
 

@@ -1,5 +1,6 @@
 """Adapters that cannot be used, and one in bfloat16."""
 
+import dataclasses
 import shutil
 
 import pytest
@@ -13,15 +14,15 @@ def test_an_adapter_of_another_model(checkpoint, prompts, tmp_path, capsys):
     import jax
 
     from fpo_jax.experiments.llm import adapter
-    from fpo_jax.experiments.llm.model import Config, Lora, fresh_adapter
+    from fpo_jax.experiments.llm.model import Lora, fresh_adapter
 
     config = read_config(checkpoint, "model")
-    wider = Config(**(vars(config) | {"embed_dim": 32}))
+    wider = dataclasses.replace(config, embed_dim=32)
     lora = Lora(4)
     adapter.save(tmp_path / "adapter", fresh_adapter(wider, lora, jax.random.key(0)), wider, lora, "other")
     told = ["--model", checkpoint, "--prompts", prompts, "--adapter", tmp_path / "adapter"]
     error = refused(capsys, ["answer", *told, "--out", tmp_path / "a.jsonl"])
-    assert "made for this model: base_model.model.model.layers.0.self_attn.k_proj.lora_A.weight" in error
+    assert "made for this model: base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight" in error
     assert "has shape [4, 32], not [4, 64]" in error
 
 

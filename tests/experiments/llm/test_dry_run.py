@@ -52,10 +52,9 @@ def test_operations(said):
         "prompts, read by both models": forward(P, 0, ADAPTER) + forward(P, 0),
         "candidates": forward(N * (T - 1), N * (T - 1), ADAPTER),
         "reference response": forward(T - 1, T - 1),
-        "a candidate under the reference": forward(T, T),
+        "prompt and candidates under the reference": forward(N * T, N * T) + 2 * V * D * P,
         # behind the one token that begins every text
         "candidates and reference response, alone": forward((N + 1) * (T + 1), 0, places=T + 1),
-        "likelihood of prompt, candidates and reference": forward(P + (N + 1) * T, P + (N + 1) * T),
     }
     for part, operations in wanted.items():
         assert counted[part] == pytest.approx(operations, rel=0.01), part
@@ -70,10 +69,11 @@ def test_memory(said):
     held = said[0]["bytes_per_device"]
     assert held["frozen weights"] == 2 * 1_235_814_400
     assert held["adapter and its optimiser"] == pytest.approx(4 * 4 * ADAPTER, rel=1e-5)
+    assert held["layers and head apart while generating"] == 2 * (LAYERS * (LAYER + 2 * D) + V * D)
     keys = 2 * LAYERS * PLACES * KV * 2  # of one response
-    assert held["keys and values while generating"] == pytest.approx((N + 2) * keys, rel=1e-3)
-    assert held["logits while generating, float32"] == 4 * N * V
-    assert held["logits of the oracle, float32"] == 4 * N * T * V
+    assert held["keys and values while generating"] == pytest.approx(4 * (N + 2) * keys, rel=1e-3)
+    assert held["logits while generating, float32"] == 4 * 4 * N * V  # to four prompts at once
+    assert held["logits under the reference, float32"] == 4 * 4 * N * T * V
 
 
 def test_penalties_cost_next_to_nothing(said):
@@ -120,7 +120,7 @@ def test_other_models_that_reward_are_counted(checkpoint, reward_model, tmp_path
 
 
 def test_the_documentation_shows_what_is_printed(said):
-    page = (ROOT / "docs" / "llm.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "howto" / "llm.md").read_text(encoding="utf-8")
     assert re.search(r"```text\n(llama-3.2-1b, by shapes.*?)```", page, re.S).group(1) == said[1]
 
 

@@ -14,8 +14,8 @@ from transformers import LlamaForCausalLM
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.cli.main import main
 from fpo_jax.experiments.llm import conversion, gguf_file
+from fpo_jax.experiments.llm.config import Rope
 from fpo_jax.experiments.llm.located import located
-from fpo_jax.experiments.llm.model import Rope
 from fpo_jax.experiments.llm.prompts import Tokenizer
 from fpo_jax.experiments.llm.sizes import read_config
 from tests.experiments.llm.conftest import lines, model_config, refused

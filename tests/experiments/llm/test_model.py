@@ -1,6 +1,5 @@
 """Models, and what is made of them, against `transformers` on the same checkpoint."""
 
-import contextlib
 import math
 
 import jax
@@ -13,15 +12,17 @@ from transformers import LlamaForCausalLM, LlamaForSequenceClassification
 
 from fpo_jax.experiments.llm import adapter
 from fpo_jax.experiments.llm import checkpoint as files
+from fpo_jax.experiments.llm.config import KNOWN, Rope
 from fpo_jax.experiments.llm.generation import (
     Sampling,
+    below,
     last_hidden,
     log_likelihood,
     read_prompt,
     sample,
     within_response,
 )
-from fpo_jax.experiments.llm.model import KNOWN, Lora, Net, Rope, fresh_adapter
+from fpo_jax.experiments.llm.model import Lora, Net, empty_cache, fresh_adapter, take
 from fpo_jax.experiments.llm.prompts import pad_to_bucket
 from fpo_jax.experiments.llm.step import mesh_over
 from tests.experiments.llm.conftest import model_config
@@ -36,8 +37,7 @@ def load(folder, **options):
 def all_logits(net, tokens):
     number = tokens.shape[1]
     mask = jnp.tril(jnp.ones((number, number), bool))[None]
-    module = net.module()
-    return module.logits(module(jnp.asarray(tokens), jnp.arange(number)[None], None, mask)[0])
+    return net.logits(net(jnp.asarray(tokens), jnp.arange(number)[None], mask)[0])
 
 
 def theirs(folder):
@@ -63,13 +63,6 @@ def test_logits_are_those_of_transformers(checkpoint, net, tokens):
     wanted = their_logits(theirs(checkpoint), tokens)
     assert np.abs(wanted).max() > 1  # logits that could differ
     np.testing.assert_allclose(all_logits(net, tokens), wanted, atol=1e-4)
-
-
-def test_logits_with_the_rotary_embedding_of_tunix_are_others(checkpoint, net, tokens, monkeypatch):
-    """It takes neither base nor scaling from the checkpoint. When this fails, ours is needed no longer."""
-    monkeypatch.setattr("fpo_jax.experiments.llm.model._rotating", lambda config: contextlib.nullcontext())
-    wanted = their_logits(theirs(checkpoint), tokens)
-    assert np.abs(all_logits(net, tokens) - wanted).max() > 0.1
 
 
 def test_logits_of_a_checkpoint_in_shards_with_a_head_of_its_own(tmp_path, tokenizer, tokens):
@@ -104,6 +97,37 @@ def test_published_sizes():
     }
     assert counts["llama-3.2-1b"] == 1_235_814_400
     assert [round(counts[f"llama-{name}"] / 1e9, 2) for name in ("3.2-3b", "3.1-8b")] == [3.21, 8.03]
+
+
+def test_layers_apart_are_those_of_the_scan(net, tokens):
+    """Token by token with `Unrolled` and its caches, as responses are drawn, and all at once with `Net`."""
+    lora = Lora(4)
+    drawn = fresh_adapter(net.config, lora, jax.random.key(3))
+    moved = net.adapted(jax.tree.map(lambda leaf: leaf + 0.02, drawn), lora)
+    apart, number = moved.unrolled(), 12
+    empty = empty_cache(net.config, 1, number, jnp.float32)
+    cache, hidden = [take(empty, i) for i in range(net.config.num_layers)], []
+    for place in range(number):
+        mask = (jnp.arange(number) <= place)[None, None]
+        one = jnp.asarray(tokens[:, place : place + 1])
+        state, cache = apart(one, jnp.full((1, 1), place), mask, cache, place)
+        hidden.append(apart.logits(state))
+    wanted = all_logits(moved, tokens[:, :number])
+    assert np.abs(wanted - all_logits(net, tokens[:, :number])).max() > 0.1
+    np.testing.assert_allclose(jnp.concatenate(hidden, axis=1), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("top_p", [0.05, 0.5, 0.9, 0.999])
+def test_the_likeliest_tokens_are_found_without_sorting(top_p):
+    """Those before which less than top_p is held, as a sorted list says; among them are equal logits."""
+    rows = 3.0 * np.random.default_rng(1).normal(size=(20, 1000)).astype(np.float32)
+    rows[:, 500:] = rows[:, :500]
+    rows[0, :3] = -np.inf
+    for row in rows:
+        order = np.argsort(-row, kind="stable")
+        p = np.exp(row[order].astype(float) - row.max()) / np.sum(np.exp(row.astype(float) - row.max()))
+        least = row[order][np.cumsum(p) - p < top_p].min()
+        np.testing.assert_array_equal(row > np.asarray(below(jnp.asarray(row), top_p)), row >= least)
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +185,7 @@ def test_draws_follow_the_softmax(net, tokens):
     """First tokens of 1000 responses against their probabilities; top_p leaves out the tail."""
     prompt, length, n = pad_to_bucket(tokens[0, :20], 512), jnp.int32(20), 1000
     read = read_prompt(net, prompt, length, 2)
-    probability = np.asarray(jax.nn.softmax(net.module().logits(read.hidden)[0] / 0.5))
+    probability = np.asarray(jax.nn.softmax(net.logits(read.hidden)[0] / 0.5))
     for top_p in (1.0, 0.3):
         how = Sampling(2, (), 0.5, top_p)
         first = np.asarray(
@@ -212,9 +236,11 @@ def test_adapters_are_stored_as_peft_reads_them(modules, checkpoint, net, tokens
 
 def test_an_adapter_is_kept_in_float32_beside_weights_in_bfloat16(net):
     """A step of 2e-5 is lost on a weight of 0.1 in bfloat16, whose numbers there are 5e-4 apart."""
-    half = Net(net.graph, net.config, jax.tree.map(lambda w: w.astype(jnp.bfloat16), net.frozen))
+    half = Net(net.config, jax.tree.map(lambda w: w.astype(jnp.bfloat16), net.frozen))
     lora = Lora(4)
     drawn = fresh_adapter(net.config, lora, jax.random.key(0))
     assert {leaf.dtype for leaf in jax.tree.leaves(drawn)} == {jnp.dtype("float32")}
-    module = half.adapted(drawn, lora).module()
-    assert module.layers[0].attn.q_proj.w_lora_a.value.dtype == jnp.bfloat16
+    adapted = half.adapted(drawn, lora)
+    assert {leaf.dtype for leaf in jax.tree.leaves(adapted.adapter)} == {jnp.dtype("float32")}
+    assert {leaf.dtype for leaf in jax.tree.leaves(adapted.layers())} == {jnp.dtype("bfloat16")}
+    assert all_logits(adapted, np.zeros((1, 3), int)).dtype == jnp.float32

@@ -28,7 +28,7 @@ def test_the_published_utility_is_that_of_transformers(checkpoint):
     utility = jax.jit(likelihood_utility, static_argnames="ends")
     for scale, bounded in ((1.0, False), (40.0, True)):
         theirs.model.norm.weight.data.fill_(scale)
-        net.frozen["final_norm"]["w"].value = jnp.full_like(net.frozen["final_norm"]["w"].value, scale)
+        net.frozen["norm"] = jnp.full_like(net.frozen["norm"], scale)
         ours, reference = utility(net, row, length, (jnp.asarray(rows), jnp.asarray(rows[:1])), ends=(END,))
         wanted = []
         for tokens in rows:

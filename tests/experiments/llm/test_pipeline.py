@@ -50,7 +50,7 @@ def test_every_mode_runs_and_writes_what_a_run_writes(mode, results, given):
     assert report["mode"] == mode
     assert report["seeds"] == 1
     assert report["true_utility_final"] == pytest.approx(measured["true_utility"][0, -1])
-    assert {"google-tunix", "qwix", "transformers", "jax"} <= set(report["versions"])
+    assert {"tokenizers", "safetensors", "transformers", "jax"} <= set(report["versions"])
     assert (report["precision"], report["platform"]) == ("float32", "cpu")
     assert (folder / "overview.png").stat().st_size > 10_000
     assert f"Over {STEPS} prompts the oracle" in (folder / "report.html").read_text(encoding="utf-8")
@@ -125,11 +125,11 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
 ):
     out, taken, step = tmp_path / "out", [], Pipeline.step
 
-    def interrupted(self, state, number):
+    def interrupted(self, state, number, drawn):
         if len(taken) == stopped_at:
             raise KeyboardInterrupt
         taken.append(number)
-        return step(self, state, number)
+        return step(self, state, number, drawn)
 
     monkeypatch.setattr(Pipeline, "step", interrupted)
     words = ["llm", *options(**given, mode="relaxed", out=out, every=2)]
@@ -146,7 +146,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
 
 
 def test_a_run_is_resumed_with_the_settings_and_files_it_was_begun_with(given, tmp_path, monkeypatch, capsys):
-    def interrupted(self, state, number):
+    def interrupted(self, state, number, drawn):
         raise KeyboardInterrupt
 
     out, prompts = tmp_path / "out", tmp_path / "prompts.jsonl"
@@ -168,7 +168,7 @@ def test_a_run_is_resumed_with_the_settings_and_files_it_was_begun_with(given, t
 
 
 def test_a_run_is_not_resumed_with_other_weights_of_the_same_shapes(given, tmp_path, monkeypatch, capsys):
-    def interrupted(self, state, number):
+    def interrupted(self, state, number, drawn):
         raise KeyboardInterrupt
 
     folder = shutil.copytree(given["model"], tmp_path / "model")
@@ -195,9 +195,9 @@ class TestTheEndOfARun:
     def run(self, given, out, monkeypatch):
         taken, step = [], Pipeline.step
 
-        def counted(self, state, number):
+        def counted(self, state, number, drawn):
             taken.append(number)
-            return step(self, state, number)
+            return step(self, state, number, drawn)
 
         monkeypatch.setattr(Pipeline, "step", counted)
         words = ["llm", *options(**given | {"steps": 3, "every": 50, "out": out})]
@@ -261,7 +261,7 @@ def test_two_devices_do_as_one(results, given):
     for placement in ("replicated", "divided"):
         settings = TrainSettings.of(given | {"mode": "relaxed", "devices": 2, "placement": placement})
         pipeline = prepare(settings)
-        leaf = pipeline.base.frozen["embedder"]["input_embedding"].value
+        leaf = pipeline.base.frozen["embed"]
         assert leaf.sharding.is_fully_replicated == (placement == "replicated")
         state = pipeline.start
         for number in range(STEPS):

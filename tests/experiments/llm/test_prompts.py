@@ -1,12 +1,13 @@
 """Prompts: what separates lines, what may stand in front, what is cut, and how they are padded."""
 
+import itertools
 import json
 import re
 
 import pytest
 
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.llm.prompts import Tokenizer, pad_to_bucket, read_prompts, say_cut
+from fpo_jax.experiments.llm.prompts import Tokenizer, pad_to_bucket, prompt_file, read_prompts, say_cut
 from fpo_jax.experiments.llm.sizes import read_config
 from tests.experiments.llm.conftest import refused
 
@@ -79,3 +80,23 @@ def test_chat_template_and_plain_text(checkpoint):
 def test_padding():
     assert [len(pad_to_bucket(range(n), 100)) for n in (1, 32, 33, 64, 65, 100)] == [32, 32, 64, 64, 100, 100]
     assert re.fullmatch(r"\[0 1 2( 0)+\]", " ".join(str(pad_to_bucket(range(3), 100)).split()))
+
+
+def test_the_instructions_that_come_with_the_package(checkpoint):
+    """200, none twice or nearly so, none cut; any twenty in a row are of several kinds."""
+    texts = read_prompts(prompt_file("included"))
+    assert len(texts) == 200
+    words = [frozenset(re.findall(r"\w+", text.lower())) for text in texts]
+    alike = [len(a & b) / len(a | b) for a, b in itertools.combinations(words, 2)]
+    assert max(alike) <= 0.5  # "Explain the difference between …" with two other things
+    reader = Tokenizer(checkpoint, read_config(checkpoint, "model"))
+    assert not any(reader.encode(text, 128).cut for text in texts)
+    for first in range(0, 200, 20):
+        assert len({text.split()[0] for text in texts[first : first + 20]}) >= 7
+
+
+def test_a_file_may_have_the_name_of_the_included_instructions(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "included").write_text('{"prompt": "mine"}\n', encoding="utf-8")
+    assert read_prompts(prompt_file("./included")) == ["mine"]
+    assert len(read_prompts(prompt_file("included"))) == 200

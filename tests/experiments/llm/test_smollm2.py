@@ -1,6 +1,8 @@
 """SmolLM2-135M-Instruct, fetched from the package index: against `transformers` on the same GGUF file."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import platformdirs
@@ -11,7 +13,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from fpo_jax.experiments.cli.main import main
 from fpo_jax.experiments.core.json_files import json_lines
 from fpo_jax.experiments.llm import fetching
+from fpo_jax.experiments.llm.evaluation.measuring import Choices
+from fpo_jax.experiments.llm.evaluation.truthfulqa import COLUMNS, read_questions, scores
 from fpo_jax.experiments.llm.located import located, sizes
+from fpo_jax.experiments.llm.prompts import Tokenizer, prompt_file, read_prompts
 from fpo_jax.experiments.llm.sizes import read_config
 from tests.experiments.llm.test_model import all_logits, load, their_logits
 
@@ -93,3 +98,48 @@ def test_greedy_answers(theirs, tmp_path):
     assert "Paris" in said[0]
     for question, answer in zip(QUESTIONS, said, strict=True):
         print(question, "->", answer)
+
+
+def sums():
+    """50 questions with reference answers, in the columns of TruthfulQA's CSV file."""
+    lines = [",".join(COLUMNS)]
+    for a, b in ((a, b) for a in range(2, 12) for b in range(3, 8)):
+        true, false = (a + b, f"{a} and {b} are {a + b}"), (a + b + 1, a * b + 1, f"{a} and {b} are {a}{b}")
+        lines.append(
+            f"What is {a} plus {b}?,{true[0]},{'; '.join(map(str, true))},{'; '.join(map(str, false))}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def test_multiple_choice(theirs, tmp_path):
+    """MC1 and MC2 of 50 questions; those of TruthfulQA where the variable TRUTHFULQA names its CSV file."""
+    model, tokenizer = theirs
+    path = tmp_path / "sums.csv"
+    path.write_text(sums(), encoding="utf-8")
+    questions = read_questions(Path(os.environ.get("TRUTHFULQA", path)))[:50]
+    assert len(questions) == 50
+    reader = Tokenizer(located(NAME), read_config(located(NAME), "model"))
+    prompts = [reader.encode(question.text, 128) for question in questions]
+    found = Choices.of(questions, prompts, reader).log_likelihoods(load(located(NAME)), lambda: None)
+    ours, wanted = scores(found, questions), {"mc1": [], "mc2": []}
+    for question, each in zip(questions, found, strict=True):
+        asked, direct = _turn(tokenizer, question.text), []
+        for text in question.answers:
+            said = tokenizer(text, add_special_tokens=False)["input_ids"]
+            with torch.no_grad():
+                log_p = torch.log_softmax(model(torch.tensor([[*asked, *said]])).logits[0], dim=-1)
+            direct.append(float(log_p[range(len(asked) - 1, len(asked) + len(said) - 1), said].sum()))
+        np.testing.assert_allclose(each, direct, atol=2e-3)
+        p, true = np.exp(np.array(direct) - max(direct)), len(question.correct)
+        wanted["mc1"].append(float(direct[0] > max(direct[true:])))
+        wanted["mc2"].append(p[:true].sum() / p.sum())
+    np.testing.assert_array_equal(ours["mc1"], wanted["mc1"])
+    np.testing.assert_allclose(ours["mc2"], wanted["mc2"], atol=1e-3)
+    print(
+        "MC1", np.mean(wanted["mc1"]), np.mean(ours["mc1"]), "MC2", np.mean(wanted["mc2"]), ours["mc2"].mean()
+    )
+
+
+def test_the_included_instructions_fit(theirs):
+    reader = Tokenizer(located(NAME), read_config(located(NAME), "model"))
+    assert not any(reader.encode(text, 128).cut for text in read_prompts(prompt_file("included")))

@@ -20,6 +20,7 @@ from fpo_jax.errors import InputError
 from fpo_jax.experiments.llm import adapter as files
 from fpo_jax.experiments.llm import pipeline as pipelines
 from fpo_jax.experiments.llm import step as steps
+from fpo_jax.experiments.llm.generation import log_likelihood, read_prompt
 from fpo_jax.experiments.llm.learning import policy_loss
 from fpo_jax.experiments.llm.pipeline import prepare
 from fpo_jax.experiments.llm.prompts import pad_to_bucket
@@ -118,7 +119,7 @@ def moved(pipeline):
 
     def leaf(path, x):
         turned = 0.05 * jnp.cos(jnp.arange(x.size, dtype=jnp.float32)).reshape(x.shape)
-        return x + turned if "lora_b" in jax.tree_util.keystr(path) else x
+        return x + turned if path[-1].key == "b" else x
 
     adapter = jax.tree_util.tree_map_with_path(leaf, pipeline.start.adapter)
     return pipeline.start._replace(adapter=adapter)
@@ -136,12 +137,18 @@ def published(given, **more):
 def drawn(pipeline, state, row, length, ended=False):
     """What generation and features give, and the policy; one candidate may end early, another be empty."""
     policy = pipeline.base.adapted(state.adapter, pipeline.lora)
-    said = steps.generate(pipeline.drawing, policy, pipeline.base, row, length, jax.random.key(3))
+    asked, key = (row[None], length[None]), jax.random.key(3)[None]
+    said = steps.generate(pipeline.drawing, policy, pipeline.base, *asked, key)
     if ended:
-        end = pipeline.tokenizer.ends[0]
-        said = said._replace(candidates=said.candidates.at[1, 5].set(end).at[2, 0].set(end))
+        end, how = pipeline.tokenizer.ends[0], pipeline.drawing.sampling
+        said = said._replace(candidates=said.candidates.at[0, 1, 5].set(end).at[0, 2, 0].set(end))
+        read = read_prompt(pipeline.base, row, length, how.tokens)
+        again, _ = log_likelihood(pipeline.base, read, said.candidates[0], how.ends)
+        likely = said.under_reference._replace(candidates=again[None])
+        said = said._replace(under_reference=likely)
     models, heads = (pipeline.reward_model, pipeline.oracle), (state.head, pipeline.oracle_head)
-    return policy, said, steps.features(pipeline.drawing, *models, row, length, said, *heads)
+    seen = steps.features(pipeline.drawing, *models, *asked, said, *heads)
+    return policy, *jax.tree.map(lambda leaf: leaf[0], (said, seen))
 
 
 def spoken(row, ends):
@@ -207,8 +214,9 @@ def test_dropout_is_on_in_the_update_and_nowhere_else(given):
     # each draw of the mask gives another loss
     assert len({round(loss, 4) for loss in (*plain[3][:1], *dropped[3])}) == 3
     still = pipeline.base.adapted(pipeline.start.adapter, pipeline.lora)
-    without = steps.generate(pipeline.drawing, still, pipeline.base, row, length, jax.random.key(3))
-    assert not np.array_equal(without.candidates, said.candidates)
+    asked = (row[None], length[None], jax.random.key(3)[None])
+    without = steps.generate(pipeline.drawing, still, pipeline.base, *asked)
+    assert not np.array_equal(without.candidates[0], said.candidates)
 
 
 def test_the_loss_is_over_prompt_and_answer_or_over_the_answer(given):
@@ -239,12 +247,12 @@ def test_no_response_ends_before_its_least_number_of_tokens(given):
     ends = tuple(range(100))  # of 512
     how = pipeline.drawing.sampling._replace(ends=ends, least=5, top_p=1.0)
     drawing = dataclasses.replace(pipeline.drawing, candidates=64, sampling=how)
-    said = steps.generate(drawing, flat, flat, row, length, jax.random.key(0))
-    lengths = np.array([len(spoken(tokens, ends)) for tokens in np.asarray(said.candidates)])
+    said = steps.generate(drawing, flat, flat, row[None], length[None], jax.random.key(0)[None])
+    lengths = np.array([len(spoken(tokens, ends)) for tokens in np.asarray(said.candidates[0])])
     assert lengths.min() == 6  # the sixth may
     # π as it is, whatever is forbidden: each token has probability 1/512
-    np.testing.assert_allclose(said.log_probability, -np.log(512) * lengths, rtol=1e-4)
-    assert float(said.kl) == pytest.approx(0, abs=1e-3)
+    np.testing.assert_allclose(said.log_probability[0], -np.log(512) * lengths, rtol=1e-4)
+    assert float(said.kl[0]) == pytest.approx(0, abs=1e-3)
 
 
 def test_an_oracle_without_a_number_ends_in_one_line(given, monkeypatch):
@@ -253,11 +261,11 @@ def test_an_oracle_without_a_number_ends_in_one_line(given, monkeypatch):
 
     def broken(*arguments):
         drawn, other = steps.features(*arguments)
-        return drawn._replace(oracle=drawn.oracle.at[2].set(jnp.nan)), other
+        return drawn._replace(oracle=drawn.oracle.at[:, 2].set(jnp.nan)), other
 
     def silent(*arguments):
         said = steps.generate(*arguments)
-        return said._replace(candidates=said.candidates.at[2].set(0).at[2, 0].set(end))
+        return said._replace(candidates=said.candidates.at[:, 2].set(0).at[:, 2, 0].set(end))
 
     monkeypatch.setattr(pipelines, "features", broken)
     with pytest.raises(InputError, match="oracle = likelihood: must be one that gives every"):

@@ -1,0 +1,62 @@
+"""`fpo-jax evaluate`: policies measured by likelihood, without a judge."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fpo_jax.experiments.cli.llm import YesOrNo
+from fpo_jax.experiments.cli.options import (
+    DEVICE,
+    JSON,
+    Option,
+    asked_settings,
+    complain,
+    parse,
+    setting_options,
+)
+from fpo_jax.experiments.cli.without_jax import without_jax
+
+TYPED: dict[str, Any] = {"chat": YesOrNo}
+MORE = [
+    Option("out", Path | None, "folder for settings, numbers, answers, summary and figures", None),
+    Option(
+        "config",
+        Path | None,
+        "config.json of an earlier evaluation; options given besides take precedence",
+        None,
+    ),
+    JSON,
+    DEVICE,
+]
+"""Options besides settings."""
+
+
+def evaluate_options() -> list[Option]:
+    """Return the options of this command: first its settings, None where nothing is said."""
+    with without_jax():
+        from fpo_jax.experiments.llm.evaluation.settings import EvaluateSettings
+
+        return [*setting_options(EvaluateSettings, TYPED), *MORE]
+
+
+def evaluate_command(arguments: Sequence[str]) -> int:
+    """Measure language models without a judge: TruthfulQA, U, KL, repetition; needs an extra."""
+    given = parse(evaluate_options(), arguments, "evaluate", description=evaluate_command.__doc__)
+    from fpo_jax.experiments import llm
+    from fpo_jax.experiments.core.devices import use_device
+    from fpo_jax.experiments.core.settings import load
+    from fpo_jax.experiments.llm.evaluation.settings import EvaluateSettings
+
+    use_device(given.device)
+    earlier = load(given.config, "evaluate") if given.config else {}
+    settings = EvaluateSettings.of(earlier | asked_settings(given, EvaluateSettings))
+    try:
+        report, shown = llm.evaluate(settings, given.out)
+    except llm.MissingExtra as error:
+        return complain(f"evaluate {error}")
+    if given.out is not None:
+        sys.stderr.write(f"written to {given.out}\n")
+    print(json.dumps(report, allow_nan=False) if given.json else shown)
+    return 0

@@ -1,0 +1,206 @@
+"""Programs that answer and read. Prompts stand in one bucket, answers in one length: few are compiled."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from fpo_jax.experiments.llm.evaluation.truthfulqa import Question
+from fpo_jax.experiments.llm.generation import Sampling, following, log_likelihood, read_prompt, sample
+from fpo_jax.experiments.llm.model import Net
+from fpo_jax.experiments.llm.oracle import likelihood_utility
+from fpo_jax.experiments.llm.prompts import Prompt, Tokenizer
+from fpo_jax.experiments.llm.step import step_key
+from fpo_jax.types import Key, Scalar
+
+AT_ONCE = 8
+"""Prompts that are answered at once, or reference answers that are read at once."""
+MULTIPLE = 8
+"""To a multiple of which lengths are rounded up."""
+Ways = tuple[tuple[Sampling, int], ...]
+"""How answers are drawn, and how many of each kind: hashable, since programs depend on it."""
+Done = Callable[[], None]
+
+
+class Drawn(NamedTuple):
+    """Answers of one kind to several prompts.
+
+    Attributes:
+        tokens: [m, n, t], 0 behind the end.
+        log_probability: [m, n] Σ log π over them, in nats, by the model that drew them.
+    """
+
+    tokens: Array
+    log_probability: Array
+
+
+class Under(NamedTuple):
+    """The same answers, as the base model finds them.
+
+    Attributes:
+        utility: [m, n] the likelihood oracle's U.
+        log_likelihood: [m, n] Σ log π_ref, in nats.
+        length: [m, n] tokens, the one that ends an answer among them.
+    """
+
+    utility: Array
+    log_likelihood: Array
+    length: Array
+
+
+@partial(jax.jit, static_argnames="ways")
+def _answer(
+    net: Net, prompts: Int[Array, "b p"], lengths: Int[Array, " b"], keys: Key, ways: Ways
+) -> tuple[Drawn, ...]:
+    room = max(how.tokens for how, _ in ways)
+
+    def one(prompt: Int[Array, " p"], length: Scalar, key: Key) -> tuple[Drawn, ...]:
+        read = read_prompt(net, prompt, length, room)
+        return tuple(Drawn(*sample(net, read, key, rows, how)) for how, rows in ways)
+
+    return jax.vmap(one)(prompts, lengths, keys)
+
+
+@partial(jax.jit, static_argnames="ends")
+def _under(
+    base: Net,
+    prompts: Int[Array, "b p"],
+    lengths: Int[Array, " b"],
+    answers: tuple[Int[Array, "b n t"], ...],
+    ends: tuple[int, ...],
+) -> tuple[Under, ...]:
+    def one(prompt: Int[Array, " p"], length: Scalar, *said: Int[Array, "n t"]) -> tuple[Under, ...]:
+        utilities = likelihood_utility(base, prompt, length, said, ends)
+        read = read_prompt(base, prompt, length, said[0].shape[1])  # the compiler reads it once
+        found = (log_likelihood(base, read, tokens, ends) for tokens in said)
+        return tuple(Under(utility, *of) for utility, of in zip(utilities, found, strict=True))
+
+    return jax.vmap(one)(prompts, lengths, *answers)
+
+
+@jax.jit
+def _choices(
+    net: Net, prompt: Int[Array, " p"], length: Scalar, answers: Int[Array, "n t"], numbers: Int[Array, " n"]
+) -> Float[Array, " n"]:
+    """Return Σ log π over the first `numbers` tokens of each answer, whatever they are."""
+    read = read_prompt(net, prompt, length, answers.shape[1])
+    logits = net.logits(following(net, read, answers)[:, :-1])
+    each = jnp.take_along_axis(jax.nn.log_softmax(logits), answers[:, :, None], axis=2)[:, :, 0]
+    belongs = jnp.arange(answers.shape[1])[None, :] < numbers[:, None]
+    return jnp.sum(jnp.where(belongs, each, 0.0), axis=1)
+
+
+def rounded(length: int) -> int:
+    """Return a length rounded up."""
+    return -(-length // MULTIPLE) * MULTIPLE
+
+
+def padded(rows: Sequence[Sequence[int]], size: int) -> np.ndarray:
+    """Return rows of tokens with 0 behind them, [row, size]."""
+    table = np.zeros((len(rows), size), np.int32)
+    for row, tokens in zip(table, rows, strict=True):
+        row[: len(tokens)] = tokens
+    return table
+
+
+def in_one_bucket(prompts: Sequence[Prompt]) -> tuple[np.ndarray, np.ndarray]:
+    """Return [m, p] tokens of prompts, padded alike, and [m] how many they are."""
+    lengths = np.array([len(prompt.tokens) for prompt in prompts], np.int32)
+    return padded([prompt.tokens for prompt in prompts], rounded(int(np.max(lengths)))), lengths
+
+
+class Asked(NamedTuple):
+    """Prompts of one bucket, with a key each.
+
+    Attributes:
+        prompts: [m, p] padded tokens.
+        lengths: [m] numbers of tokens.
+        key: of which prompt i's is made, whoever answers it: draws of two models differ by the models alone.
+    """
+
+    prompts: np.ndarray
+    lengths: np.ndarray
+    key: Key
+
+    @classmethod
+    def of(cls, prompts: Sequence[Prompt], key: Key) -> "Asked":
+        """Put prompts into one bucket."""
+        return cls(*in_one_bucket(prompts), key)
+
+    @property
+    def batches(self) -> int:
+        """Return how many times answers are drawn."""
+        return -(-len(self.lengths) // AT_ONCE)
+
+    def _parts(self) -> Iterator[np.ndarray]:
+        """Yield which prompts stand in each batch; the last one is filled up with prompt 0."""
+        for first in range(0, len(self.lengths), AT_ONCE):
+            places = np.arange(first, first + AT_ONCE)
+            yield np.where(places < len(self.lengths), places, 0)
+
+    def answer(self, net: Net, ways: Ways, done: Done) -> tuple[Drawn, ...]:
+        """Let a model answer every prompt in several ways."""
+        found = []
+        for part in self._parts():
+            keys = jax.vmap(partial(step_key, self.key))(jnp.asarray(part))
+            found.append(jax.device_get(_answer(net, self.prompts[part], self.lengths[part], keys, ways)))
+            done()
+        return self._joined(found)
+
+    def under(
+        self, base: Net, answers: Sequence[Drawn], ends: tuple[int, ...], done: Done
+    ) -> tuple[Under, ...]:
+        """Let the base model read answers."""
+        found = []
+        for part in self._parts():
+            said = tuple(one.tokens[part] for one in answers)
+            found.append(jax.device_get(_under(base, self.prompts[part], self.lengths[part], said, ends)))
+            done()
+        return self._joined(found)
+
+    def _joined(self, parts: Sequence[tuple]) -> tuple:
+        """Join batches, without what filled up the last one."""
+        return jax.tree.map(lambda *each: np.concatenate(each)[: len(self.lengths)], *parts)
+
+
+class Choices(NamedTuple):
+    """Questions with their reference answers, as a model reads them.
+
+    Attributes:
+        asked: [m, p] questions.
+        lengths: [m] numbers of their tokens.
+        answers: m lists of the tokens of the answers.
+    """
+
+    asked: np.ndarray
+    lengths: np.ndarray
+    answers: list[list[list[int]]]
+
+    @classmethod
+    def of(cls, questions: Sequence[Question], prompts: Sequence[Prompt], tokenizer: Tokenizer) -> "Choices":
+        """Read the answers behind their questions; outside a chat template a space stands between them."""
+        space = "" if tokenizer.chat else " "
+        tokens = [
+            [list(tokenizer.inner(space + text, add_special_tokens=False)["input_ids"]) for text in q.answers]
+            for q in questions
+        ]
+        return cls(*in_one_bucket(prompts), tokens)
+
+    def log_likelihoods(self, net: Net, done: Done) -> list[np.ndarray]:
+        """Return Σ log π of the answers to each question, in nats."""
+        size = rounded(max(len(tokens) for answers in self.answers for tokens in answers))
+        found = []
+        for prompt, length, answers in zip(self.asked, self.lengths, self.answers, strict=True):
+            parts = []
+            for first in range(0, len(answers), AT_ONCE):
+                some = answers[first : first + AT_ONCE]
+                numbers = np.array([*map(len, some), *[0] * (AT_ONCE - len(some))], np.int32)
+                rows = padded([*some, *[[]] * (AT_ONCE - len(some))], size)
+                parts.append(np.asarray(_choices(net, prompt, length, rows, numbers))[: len(some)])
+            found.append(np.concatenate(parts))
+            done()
+        return found

@@ -1,0 +1,70 @@
+"""The policies that are measured: adapters in folders, by what their runs say of themselves."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.json_files import json_lines
+from fpo_jax.experiments.core.settings import load
+from fpo_jax.experiments.llm.adapter import CONFIG
+from fpo_jax.experiments.llm.settings import HOW
+
+BASE = "base"
+"""The name of the model without an adapter."""
+
+
+class Policy(NamedTuple):
+    """A policy, before it is loaded.
+
+    Attributes:
+        name: by which it is shown.
+        adapter: the folder of its adapter.
+        settings: those of its run; empty where the folder is an adapter's alone.
+        prompts: on which it was trained.
+    """
+
+    name: str
+    adapter: Path
+    settings: Mapping[str, Any]
+    prompts: frozenset[str]
+
+    @property
+    def mode(self) -> str:
+        """The mode of its run; nothing where there is none."""
+        return str(self.settings.get("mode", ""))
+
+    @property
+    def without_seed(self) -> tuple[Any, ...] | None:
+        """What runs that differ by their seed alone have in common; None where there is no run."""
+        kept = {name: v for name, v in self.settings.items() if name not in ("seed", *HOW)}
+        return tuple(sorted((name, str(value)) for name, value in kept.items())) or None
+
+
+def read_policies(folders: Sequence[str]) -> list[Policy]:
+    """Read what folders say of their policies; each gets a name of its own.
+
+    Raises:
+        InputError: names a folder that holds no adapter, or one that is given twice.
+    """
+    names = [Path(folder).resolve().name for folder in folders]
+    clear = len({*names, BASE}) == len(names) + 1
+    found: list[Policy] = []
+    for name, folder in zip(names, folders, strict=True):
+        policy = _policy(name if clear else folder, Path(folder))
+        if any(policy.adapter.samefile(other.adapter) for other in found):
+            raise InputError("runs", folder, "named once")
+        found.append(policy)
+    return found
+
+
+def _policy(name: str, folder: Path) -> Policy:
+    if (folder / CONFIG).is_file():
+        return Policy(name, folder, {}, frozenset())
+    adapter = folder / "adapter"
+    if not (adapter / CONFIG).is_file():
+        allowed = f"a folder that `fpo-jax llm` wrote, with adapter/, or an adapter's, with {CONFIG}"
+        raise InputError("runs", folder, allowed)
+    settings = load(folder / "config.json", "llm")
+    said = json_lines(folder / "responses.jsonl", "runs")
+    return Policy(name, adapter, settings, frozenset(str(line.fields.get("prompt")) for line in said))

@@ -1,0 +1,42 @@
+"""What an evaluation is: plain settings, checked before anything is loaded. Needs no extra."""
+
+import dataclasses
+
+from fpo_jax.experiments.core.declared import option
+from fpo_jax.experiments.llm.settings import INCLUDED, Generation
+from fpo_jax.hyperparameters import choice, count, several, text
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateSettings(Generation):
+    """Resolved settings of an evaluation of a base model and of policies trained from it."""
+
+    runs: tuple[str, ...] = several(
+        (), "folders of `fpo-jax llm`, or of adapters, to be measured beside the base model"
+    )
+    truthfulqa: str | None = text(
+        None,
+        "TruthfulQA's public CSV file, for MC1 and MC2; without it neither is measured",
+        naming="a file",
+    )
+    questions: int = count(200, "questions of it, drawn by the seed")
+    prompts: str = text(
+        INCLUDED,
+        'JSONL file of prompts to answer, {"prompt": "…"} a line, or included; those that a run was trained '
+        "on are left out",
+        naming="a file, or included",
+    )
+    unseen: int = count(100, "prompts of those left, drawn by the seed")
+    drawn: int = count(4, "answers of each model to each prompt, at temperature 1, for the divergence")
+    candidates: int = count(
+        8,
+        "answers of the base model to each prompt, as candidates are drawn, for U against repetition",
+        low=3,
+    )
+    precision: str = choice("float32", "of frozen weights; adapters are in float32", ("bfloat16", "float32"))
+
+    def command(self) -> str:
+        """Return the command that repeats this evaluation."""
+        values = {name: (getattr(self, name), field.default) for name, field in self.known().items()}
+        changed = {name: value for name, (value, default) in values.items() if value != default}
+        return " ".join(["fpo-jax evaluate", *(option(*each, word=True) for each in changed.items())])

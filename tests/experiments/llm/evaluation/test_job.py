@@ -1,0 +1,71 @@
+"""The command from its options to its folder, on a tiny random Llama."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fpo_jax.experiments.cli.main import main
+from fpo_jax.experiments.llm import EvaluateSettings
+from fpo_jax.experiments.llm.prompts import read_prompts
+from tests.experiments.llm.conftest import options, refused
+from tests.experiments.llm.evaluation.test_truthfulqa import HEAD, ROW
+from tests.helpers import arrays
+
+
+@pytest.fixture(scope="module")
+def told(checkpoint, prompts, runs, tmp_path_factory):
+    """Options of a small evaluation of an adapter that changes nothing, and of one that does."""
+    table = tmp_path_factory.mktemp("questions") / "questions.csv"
+    table.write_text(HEAD + ROW + ROW.replace("so?", "not so?"), encoding="utf-8")
+    given = options(model=checkpoint, prompts=prompts, truthfulqa=table, tokens=6, drawn=3, candidates=3)
+    return [*given, "--runs", *(str(runs[name]) for name in ("still", "moved", "again"))]
+
+
+@pytest.fixture(scope="module")
+def out(told, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluations") / "out"
+    assert main(["evaluate", *told, "--out", str(folder)]) == 0
+    return folder
+
+
+def test_an_adapter_that_changes_nothing_and_one_that_does(out, prompts):
+    measured = arrays(out)
+    assert [*measured["model"]] == ["base", "still", "moved", "again"]
+    np.testing.assert_array_equal(measured["identical"][:2], 1.0)
+    np.testing.assert_allclose(measured["kl"][:2], 0.0, atol=1e-4)  # two ways to compute the same sum
+    for name in ("utility", "mc1", "mc2", "length", "repetition"):
+        np.testing.assert_array_equal(measured[name][1], measured[name][0])
+    assert measured["kl"][2].mean() > 0.1
+    assert measured["identical"][2].mean() < 1
+    assert np.all(measured["mc2"][2] != measured["mc2"][0])
+    unseen = read_prompts(prompts)[2:]  # the runs were trained on the first two
+    said = [json.loads(line) for line in (out / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["prompt"] for line in said] == unseen
+    assert all({*line["answers"]} == {"base", "still", "moved", "again"} for line in said)
+    assert measured["candidate_utility"].shape == (len(unseen), 3)
+
+
+def test_what_is_written_and_shown(out, told, capsys):
+    report = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    assert (report["questions"], report["prompts"]) == (2, 4)
+    assert {row["measure"] for row in report["means"]} > {"mc1", "mc2", "utility", "kl_per_token"}
+    assert {row["mode"] for row in report["over_seeds"]} == {"practical"}
+    assert (out / "overview.png").stat().st_size > 10_000
+    assert (out / "repetition.png").stat().st_size > 5_000
+    assert "no run was trained on" in (out / "report.html").read_text(encoding="utf-8")
+    assert main(["evaluate", "--config", str(out / "config.json"), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again == report  # the command among it
+    settings = EvaluateSettings.of(json.loads((out / "config.json").read_text(encoding="utf-8")))
+    assert settings.command() == report["command"]
+
+
+def test_prompts_that_runs_have_seen_are_not_asked(told, checkpoint, runs, tmp_path, capsys):
+    seen = tmp_path / "seen.jsonl"
+    lines = (runs["still"] / "responses.jsonl").read_text(encoding="utf-8")
+    seen.write_text(lines, encoding="utf-8")
+    words = ["evaluate", "--model", checkpoint, "--prompts", seen, "--runs", runs["still"]]
+    error = refused(capsys, [*words, "--out", tmp_path / "out"])
+    assert "a file with prompts that no run was trained on: all 2 in it were" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["seen.jsonl"]
