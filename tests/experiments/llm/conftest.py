@@ -31,7 +31,7 @@ def lines():
     """A few hundred lines of the project's own text."""
     text = [
         path.read_text(encoding="utf-8")
-        for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+        for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
     ]
     return [line for page in text for line in page.splitlines() if line.strip()]
 

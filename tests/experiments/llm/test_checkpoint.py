@@ -127,7 +127,6 @@ def test_what_is_not_there(checkpoint, prompts, reward_model, tmp_path, capsys):
     notes.write_text("mine", encoding="utf-8")
     for words, wanted in {
         ("llm", "--prompts", prompts): "model = nothing",
-        ("llm", "--model", checkpoint): "prompts = nothing",
         ("llm", "--model", "llama-3.2-1b", "--prompts", prompts): "--dry-run",
         ("llm", "--model", checkpoint, "--prompts", tmp_path / "none"): "No such file",
         ("llm", *told, "--resume"): "that of the run to resume",

@@ -63,7 +63,9 @@ def test_inner_products_of_features_are_those_of_gradients(game, numbers):
     phi = jnp.asarray(numbers["phi"], jnp.float32)
     g = jax.vmap(lambda y: jax.grad(game.reward)(phi, y))(game.drawn)
     g_ref = jax.grad(game.reward)(phi, game.reference_drawn)
-    wanted = jax.vmap(lambda y: game.reward(phi, y))(game.drawn) - WEIGHT * jnp.sum(g * (g - g_ref), axis=1)
+    wanted = jax.vmap(lambda y: game.reward(phi, y))(game.drawn) - WEIGHT * jnp.sum(
+        g * (g - g_ref[None]), axis=1
+    )
     np.testing.assert_allclose(scores(game, phi, "practical", WEIGHT), wanted, atol=1e-5)
 
 
