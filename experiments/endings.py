@@ -1,6 +1,5 @@
 """Claim: where each objective comes to rest in each environment, and how runs approach that."""
 
-import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -176,10 +175,5 @@ EXPERIMENT = Study(
     figures=draw_figures,
     rows=rows,
     findings=findings,
-)
-EXPERIMENT = dataclasses.replace(
-    EXPERIMENT,
-    quick=dataclasses.replace(
-        EXPERIMENT, pieces=tuple(part(place._replace(settling=80), "myopic", 2) for place in PLACES[3:4])
-    ),
+    small=tuple(part(place._replace(settling=80), "myopic", 2) for place in PLACES[3:4]),
 )

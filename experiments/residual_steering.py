@@ -1,6 +1,5 @@
 """Claim: whether the residual steering gradient at the myopic equilibrium tells how much U is lost there."""
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -209,8 +208,5 @@ EXPERIMENT = Study(
     figures=draw_figures,
     rows=rows,
     findings=findings,
-)
-EXPERIMENT = dataclasses.replace(
-    EXPERIMENT,
-    quick=dataclasses.replace(EXPERIMENT, pieces=tuple(part(place, 8) for place in (PLACES[0], PLACES[-1]))),
+    small=tuple(part(place, 8) for place in (PLACES[0], PLACES[-1])),
 )

@@ -1,7 +1,5 @@
 """Claim: retraining converges where an eigenvalue says so, and where it converges need not be good."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -176,20 +174,19 @@ def findings(found: Found) -> str:
     return "\n\n".join(["\n".join(lines), said])
 
 
+PARTS = (
+    Part(RIDGE, {"first": FIRST, "retrainings": RETRAININGS}, _retrained),
+    *(_part(problem) for problem in PROBLEMS),
+)
 EXPERIMENT = Study(
     name="retraining",
     claim=(
         "Repeated retraining of a ridge regression is stable and ends at the wrong sign. Runs converge, "
         "oscillate or diverge as the spectral radius of one iteration says, on both sides of 1."
     ),
-    pieces=(
-        Part(RIDGE, {"first": FIRST, "retrainings": RETRAININGS}, _retrained),
-        *(_part(problem) for problem in PROBLEMS),
-    ),
+    pieces=PARTS,
     figures=draw_figures,
     rows=rows,
     findings=findings,
-)
-EXPERIMENT = dataclasses.replace(
-    EXPERIMENT, quick=dataclasses.replace(EXPERIMENT, pieces=EXPERIMENT.pieces[:3])
+    small=PARTS[:3],
 )

@@ -52,7 +52,7 @@ class Study:
         findings: says in Markdown what follows.
         folder: of the parts, which is read first; a part that is missing is computed and written there. None
             keeps them in the folder of the results.
-        quick: a small form of it, to see that all works.
+        small: parts of its small form, if it has one.
     """
 
     name: str
@@ -62,8 +62,13 @@ class Study:
     rows: Callable[[Found], list[Row]]
     findings: Callable[[Found], str]
     folder: Path | None = None
-    quick: "Study | None" = None
+    small: tuple[Part, ...] = ()
     long: bool = True
+
+    @property
+    def quick(self) -> "Study | None":
+        """Return a small form of it, to see that all works."""
+        return dataclasses.replace(self, pieces=self.small, small=()) if self.small else None
 
     @property
     def seeds(self) -> int:
