@@ -1,10 +1,12 @@
 """CSV files of users: read whole, and refused in one line."""
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from fpo_jax.errors import InputError
+from fpo_jax.experiments.core.json_files import open_plain
 
 MOST_BYTES = 2**28
 """Size of the largest table that is read; verdicts on a million answers take less."""
@@ -25,7 +27,7 @@ def read_table(path: Path, columns: Sequence[str], what: str) -> list[dict[str, 
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ValueError(f"it has more than {MOST_BYTES / 1e6:.0f} MB")
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(open_plain(path), encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             names, rows = list(reader.fieldnames or ()), list(reader)
     except UnicodeDecodeError:

@@ -39,6 +39,12 @@ class Declared:
                 raise InputError(name, "nothing", allowed_values(field))
         return cls(**{name: as_written(known[name], value) for name, value in given.items()})
 
+    def repeated(self, command: str) -> str:
+        """Return a command with an option for every setting that is not the default."""
+        values = {name: (getattr(self, name), field.default) for name, field in self.known().items()}
+        changed = {name: value for name, (value, default) in values.items() if value != default}
+        return " ".join([command, *(option(*each, word=True) for each in changed.items())])
+
     def as_dict(self) -> dict[str, Any]:
         """Return all settings as one flat dictionary, the contents of `config.json`."""
         values = {name: getattr(self, name) for name in self.known()}

@@ -54,9 +54,7 @@ def answer(settings: AnswerSettings, out: Path) -> int:
         if loaded is not None:
             net = net.adapted(*loaded)
         say_cut(prompts, settings.prompt_limit)
-        how = Sampling(
-            settings.tokens, tokenizer.ends, settings.temperature, settings.top_p, settings.least_tokens
-        )
+        how = Sampling.of(settings, tokenizer.ends)
         key, lines = jax.random.key(settings.seed), []
         for number, prompt in enumerate(tqdm(prompts, unit="prompt", file=sys.stderr)):
             row = pad_to_bucket(prompt.tokens, settings.prompt_limit)

@@ -1,7 +1,6 @@
 """Checkpoints in the usual Hugging Face layout: checked, and loaded."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 from safetensors import SafetensorError, safe_open
 
-from fpo_jax.engine.memory import usable_bytes
+from fpo_jax.engine.memory import tree_bytes, usable_bytes
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.llm.config import NORMS, Config, block
 from fpo_jax.experiments.llm.model import Net, weight_shapes
@@ -96,7 +95,7 @@ def expected(config: Config) -> dict[str, tuple[int, ...]]:
     return names if config.weight_tying else names | {LM_HEAD: (config.vocab_size, d)}
 
 
-def check(folder: Path, config: Config, what: str, trunk_only: bool = False) -> dict[str, Any]:
+def check(folder: Path, config: Config, what: str) -> dict[str, Any]:
     """Check that every tensor is there in its shape, and return where all of them stand.
 
     Raises:
@@ -104,8 +103,6 @@ def check(folder: Path, config: Config, what: str, trunk_only: bool = False) -> 
     """
     found, wanted = tensors(folder, what), expected(config)
     for name, shape in wanted.items():
-        if trunk_only and name == LM_HEAD:
-            continue
         if name not in found:
             raise InputError(what, folder, f"whole: {name} is in none of its files; download it again")
         if found[name][1] != shape:
@@ -128,8 +125,7 @@ def require_room(
     Raises:
         InputError: says how much they take.
     """
-    numbers = sum(math.prod(shape) for shape in expected(config).values())
-    size, devices = numbers * jnp.dtype(precision).itemsize, list(mesh.devices.flat)
+    size, devices = tree_bytes(weight_shapes(config, precision)), list(mesh.devices.flat)
     taken, room = size * (len(devices) if replicate else 1), usable_bytes(devices)
     if taken > room:
         where = f"on {len(devices)} devices" if len(devices) > 1 else "in memory"
@@ -150,35 +146,44 @@ def load(
         mesh: with the axis fsdp.
         replicate: all weights on every device, or each matrix divided among them along the model's width.
         what: the option that named it, for complaints.
-        trunk_only: whether hidden states suffice, so that there need be no lm_head.
+        trunk_only: whether hidden states suffice, so that no lm_head is loaded.
 
     Raises:
         InputError: when it is not whole.
     """
     config = read_config(folder, what)
-    found = check(folder, config, what, trunk_only)
-    if trunk_only and LM_HEAD not in found and not config.weight_tying:
-        config = dataclasses.replace(config, weight_tying=True)  # nobody asks for logits
+    if trunk_only:
+        config = dataclasses.replace(config, weight_tying=True)
+    found = check(folder, config, what)
     require_room(config, precision, mesh, replicate, folder, what)
-    weights = _assembled(config, found, jnp.dtype(precision))
-    return Net(config, jax.device_put(weights, _placement(config, mesh, replicate)))
+    return Net(config, _loaded(config, found, jnp.dtype(precision), _placement(config, mesh, replicate)))
 
 
-def _assembled(config: Config, found: Mapping[str, tuple[Path, tuple[int, ...]]], dtype: Any) -> PyTree:
-    """Read the weights of a model; a checkpoint has matrices as [out of, into]."""
+def _loaded(
+    config: Config, found: Mapping[str, tuple[Path, tuple[int, ...]]], dtype: Any, places: PyTree
+) -> PyTree:
+    """Read the weights of a model, one array after another, and place them.
 
-    def matrix(name: str) -> np.ndarray:
-        return np.asarray(_tensor(found[name][0], name).astype(dtype)).T
+    A checkpoint has matrices as [out of, into].
+    """
+
+    def stored(name: str) -> np.ndarray:
+        return np.asarray(_tensor(found[name][0], name).astype(dtype))
 
     def layers(name: str) -> np.ndarray:
-        return np.stack([matrix(in_layer(i, name)) for i in range(config.num_layers)])
+        return np.stack([stored(in_layer(i, name)).T for i in range(config.num_layers)])
 
     weights = {
-        "embed": np.ascontiguousarray(matrix(EMBED).T),
-        "layers": {name: layers(name) for name in (*config.projections, *NORMS)},
-        "norm": matrix(NORM),
+        "embed": jax.device_put(stored(EMBED), places["embed"]),
+        "layers": {
+            name: jax.device_put(layers(name), places["layers"][name])
+            for name in (*config.projections, *NORMS)
+        },
+        "norm": jax.device_put(stored(NORM), places["norm"]),
     }
-    return weights if config.weight_tying else weights | {"lm_head": np.ascontiguousarray(matrix(LM_HEAD))}
+    if not config.weight_tying:
+        weights["lm_head"] = jax.device_put(np.ascontiguousarray(stored(LM_HEAD).T), places["lm_head"])
+    return weights
 
 
 def _placement(config: Config, mesh: Mesh, replicate: bool) -> PyTree:
@@ -186,7 +191,7 @@ def _placement(config: Config, mesh: Mesh, replicate: bool) -> PyTree:
 
     def place(path: Any, shape: jax.ShapeDtypeStruct) -> NamedSharding:
         name = path[-1].key
-        axis = {"embed": 1, "lm_head": 0, "o_proj": 2, "down_proj": 2}.get(name, 1)
+        axis = {"lm_head": 0, "o_proj": 2, "down_proj": 2}.get(name, 1)
         whole = replicate or "norm" in name
         return NamedSharding(mesh, PartitionSpec() if whole else PartitionSpec(*[None] * axis, "fsdp"))
 

@@ -60,7 +60,7 @@ def summary(pipeline: Pipeline, progress: TrainProgress) -> dict[str, Any]:
 
 
 def _seconds_per_step(settings: TrainSettings, progress: TrainProgress) -> float:
-    """Return the median over groups of steps, drawn at once, of a step's mean; most compile nothing."""
+    """Return the median over groups of the mean seconds of a step; most groups compile nothing."""
     size = settings.together
     groups = [progress.seconds[first : first + size] for first in range(0, len(progress.seconds), size)]
     return float(np.median([np.mean(group) for group in groups]))
@@ -88,8 +88,8 @@ def write(out: Path, pipeline: Pipeline, progress: TrainProgress) -> dict[str, A
             with (folder / offline.FILE).open("wb") as file:
                 np.savez_compressed(file, allow_pickle=False, **pipeline.offline)
         _write_responses(folder / "responses.jsonl", pipeline, arrays)
-        state = progress.state
-        adapter.save(folder / "adapter", state.adapter, pipeline.base.config, pipeline.lora, settings.model)
+        state, lora = progress.state, pipeline.training.lora
+        adapter.save(folder / "adapter", state.adapter, pipeline.base.config, lora, settings.model)
         head, width = np.asarray(state.head), pipeline.reward_model.config.embed_dim
         stored = {SCORE: head[None, :width]} | ({BIAS: head[width:]} if len(head) > width else {})
         save_file(

@@ -171,9 +171,8 @@ def _pairs(rows: Answers, scale: float, labels: str, key: Key) -> Pairs:
     if labels == "hard":
         preferred = jax.random.bernoulli(key, preferred).astype(preferred.dtype)
     features = np.asarray(rows.features, np.float64)
-    features = features - features.mean(
-        axis=1, keepdims=True
-    )  # it cancels; what is left of the bias is 0 to the bit
+    # The mean cancels; without it the bias is 0 to the bit.
+    features = features - features.mean(axis=1, keepdims=True)
     return Pairs(jnp.asarray(features / scale), preferred, differing(rows.tokens)[:, one, other])
 
 
@@ -206,7 +205,7 @@ def _minimised(pairs: Pairs, ridge: float) -> np.ndarray:
     """Return s φ at the minimum.
 
     Raises:
-        ArithmeticError: when L-BFGS does not reach it.
+        InputError: when L-BFGS does not reach it.
     """
 
     def both(phi: np.ndarray) -> tuple[float, np.ndarray]:
@@ -217,7 +216,7 @@ def _minimised(pairs: Pairs, ridge: float) -> np.ndarray:
     how = {"gtol": 1e-3 * SLOPE, "ftol": 0.0, "maxiter": 20_000, "maxfun": 40_000, "maxcor": 30}
     found = minimize(both, start, jac=True, method="L-BFGS-B", options=how).x
     if not np.abs(both(found)[1]).max() <= SLOPE:
-        raise ArithmeticError(f"the reward head's fit did not end at ridge {ridge:g}")
+        raise InputError("fit_ridge", ridge, "larger: the fit of the reward head did not come to its end")
     return found
 
 

@@ -13,6 +13,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
 from fpo_jax.experiments.llm.model import Cache, Net, Unrolled, empty_cache, take
+from fpo_jax.experiments.llm.settings import Generation
 from fpo_jax.types import Key, Scalar
 
 Spread = Callable[[Any], Any]
@@ -39,6 +40,11 @@ class Sampling(NamedTuple):
     temperature: float = 1.0
     top_p: float = 1.0
     least: int = 0
+
+    @classmethod
+    def of(cls, settings: Generation, ends: tuple[int, ...]) -> "Sampling":
+        """Return how settings say that tokens are drawn."""
+        return cls(settings.tokens, ends, settings.temperature, settings.top_p, settings.least_tokens)
 
 
 class Samples(NamedTuple):
@@ -158,7 +164,7 @@ def _choose(key: Key, logits: Float[Array, " v"], how: Sampling) -> Int[Array, "
 
 
 HALVINGS = 40
-"""Of an interval that holds a logit: from 100 wide to far less than what float32 tells apart."""
+"""How often the interval is halved: one of width 100 ends at 1e-10, which float32 does not tell apart."""
 
 
 def below(logits: Float[Array, " v"], top_p: float) -> Scalar:
@@ -193,7 +199,8 @@ def following(
 ) -> Float[Array, "n t_1 d"]:
     """Return hidden states from the last token of a prompt to that of each response."""
     rows = tokens.shape[0]
-    hidden, _ = extend(net, read, read.copies(rows), spread(tokens), 0, read.size + tokens.shape[1])
+    cache = jax.vmap(spread)(read.copies(rows))  # of each layer
+    hidden, _ = extend(net, read, cache, spread(tokens), 0, read.size + tokens.shape[1])
     before = jnp.broadcast_to(read.hidden[:, None], (rows, 1, hidden.shape[2]))
     return jnp.concatenate([before, hidden], axis=1)
 
@@ -229,10 +236,16 @@ def log_likelihood(
     net: Net, read: Read, tokens: Int[Array, "n t"], ends: tuple[int, ...], spread: Spread = as_it_is
 ) -> tuple[Float[Array, " n"], Int[Array, " n"]]:
     """Return Σ log π over the tokens of each response, and how many they are."""
-    hidden = following(net, read, tokens, spread)
-    each = _log_probabilities(net, hidden[:, :-1], tokens)
+    each = log_probabilities(net, read, tokens, spread)
     belongs = within_response(tokens, ends)
     return jnp.sum(jnp.where(belongs, each, 0.0), axis=1), jnp.sum(belongs, axis=1)
+
+
+def log_probabilities(
+    net: Net, read: Read, tokens: Int[Array, "n t"], spread: Spread = as_it_is
+) -> Float[Array, "n t"]:
+    """Return log π of each token of each response, those behind its end among them."""
+    return _log_probabilities(net, following(net, read, tokens, spread)[:, :-1], tokens)
 
 
 def prompt_log_likelihood(net: Net, read: Read, prompt: Int[Array, " p"]) -> tuple[Scalar, Scalar]:

@@ -83,7 +83,7 @@ def _finished(
 ) -> TrainProgress:
     """Go on from where a run stands to its end, with checkpoints on the way, at its end, when stopped."""
     settings = pipeline.settings
-    drawn = None  # of a group of steps that meet the same policy and head
+    drawn = None  # for a group of steps that meet the same policy
     bar = tqdm(total=settings.steps, initial=progress.steps, unit="prompt", file=sys.stderr)
     with bar:
         try:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def _answers(pipeline: Pipeline, indices: np.ndarray) -> dict[str, np.ndarray]:
     number, together = len(indices), pipeline.settings.together
     asked = [int(index) for index in np.pad(indices, (0, together - number), mode="edge")]
     key = named_key(jax.random.key(pipeline.settings.seed), "offline")
-    keys = jnp.stack([jax.random.fold_in(key, index) for index in asked])
+    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.array(asked))
     said = pipeline.answered(pipeline.start, [pipeline.prompts[index] for index in asked], keys)
     for place, index in enumerate(asked):
         pipeline.require_utilities(said.to(place), f"for prompt {index} of those to fit on")

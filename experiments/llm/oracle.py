@@ -1,5 +1,7 @@
 """The published oracle: how likely the frozen base model finds prompt and answer together."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -33,6 +35,20 @@ def utility(
     return jnp.clip(CENTRE + mean.astype(jnp.float32), LOWEST, HIGHEST)
 
 
+class Told(NamedTuple):
+    """What the base model says of responses.
+
+    Attributes:
+        utility: [n] U.
+        log_likelihood: [n] Σ log π_ref, in nats.
+        length: [n] tokens, the one that ends a response among them.
+    """
+
+    utility: Float[Array, " n"]
+    log_likelihood: Float[Array, " n"]
+    length: Int[Array, " n"]
+
+
 def likelihood_utility(
     base: Net,
     prompt: Int[Array, " p"],
@@ -40,8 +56,8 @@ def likelihood_utility(
     responses: tuple[Int[Array, "n t"], ...],
     ends: tuple[int, ...],
     spread: Spread = as_it_is,
-) -> tuple[Float[Array, " n"], ...]:
-    """Return U of responses to a prompt, which the base model reads for it.
+) -> tuple[Told, ...]:
+    """Return what the base model says of responses to a prompt.
 
     The mean is over all tokens but the first, those of the chat template and the one that ends the response
     among them, under the base model as it is: no temperature, no dropout, no adapter.
@@ -56,6 +72,9 @@ def likelihood_utility(
     """
     read = read_prompt(base, prompt, length, responses[0].shape[1])
     before = prompt_log_likelihood(base, read, prompt)
-    return jax.tree.map(
-        lambda tokens: utility(*before, *log_likelihood(base, read, tokens, ends, spread)), responses
-    )
+
+    def of(tokens: Int[Array, "n t"]) -> Told:
+        total, number = log_likelihood(base, read, tokens, ends, spread)
+        return Told(utility(*before, total, number), total, number)
+
+    return jax.tree.map(of, responses)

@@ -24,7 +24,7 @@ from fpo_jax.experiments.llm.learning import (
     training_of,
 )
 from fpo_jax.experiments.llm.located import located, sizes
-from fpo_jax.experiments.llm.model import Lora, Net, fresh_adapter
+from fpo_jax.experiments.llm.model import Net, fresh_adapter
 from fpo_jax.experiments.llm.prompts import (
     Bytes,
     Prompt,
@@ -50,7 +50,7 @@ from fpo_jax.numerics.keys import named_key
 
 
 class Answered(NamedTuple):
-    """What was said to several prompts, and how it is seen; each with a leading axis of prompts.
+    """Responses to several prompts, with their features; each with a leading axis of prompts.
 
     Attributes:
         rows: [g, p] the prompts' tokens, padded.
@@ -78,7 +78,6 @@ class Pipeline(NamedTuple):
         base: the reference model, whose weights the policy shares.
         reward_model, oracle: frozen backbones; often the base itself.
         oracle_head: φ*; 1 where the oracle is the likelihood.
-        lora: the adapter's shape.
         tokenizer: that of the model.
         prompts: in the order of the file.
         start: the state before the first step.
@@ -93,7 +92,6 @@ class Pipeline(NamedTuple):
     reward_model: Net
     oracle: Net
     oracle_head: jax.Array
-    lora: Lora
     tokenizer: Tokenizer | Bytes
     prompts: Sequence[Prompt]
     start: TrainState
@@ -102,9 +100,8 @@ class Pipeline(NamedTuple):
 
     def answered(self, state: TrainState, prompts: Sequence[Prompt], keys: jax.Array) -> Answered:
         """Return what the reference model and the policy say to prompts, and how it is seen."""
-        longest = max(len(prompt.tokens) for prompt in prompts)
-        limit = self.settings.prompt_limit
-        rows = jnp.stack([pad_to_bucket(prompt.tokens, limit, longest) for prompt in prompts])
+        longest, limit = max(len(prompt.tokens) for prompt in prompts), self.settings.prompt_limit
+        rows = jnp.asarray(np.stack([pad_to_bucket(prompt.tokens, limit, longest) for prompt in prompts]))
         lengths = jnp.array([len(prompt.tokens) for prompt in prompts], jnp.int32)
         generated = generate(self.drawing, self.policy(state), self.base, rows, lengths, keys)
         heads = (state.head, self.oracle_head)
@@ -113,16 +110,16 @@ class Pipeline(NamedTuple):
 
     def policy(self, state: TrainState) -> Net:
         """Return the model with the adapter as it stands."""
-        return self.base.adapted(state.adapter, self.lora)
+        return self.base.adapted(state.adapter, self.training.lora)
 
     def drawn(self, state: TrainState, number: int) -> Answered:
-        """Return what is said at a step and the others of its group, which meet the same policy and head."""
+        """Return what is said at a step and the others of its group, which meet the same policy."""
         first = number - number % self.settings.together
         steps = range(first, first + self.settings.together)
-        keys = jnp.stack([self.key(step) for step in steps])
+        keys = jax.vmap(self.key)(jnp.array(steps))
         return self.answered(state, [self.prompts[step % len(self.prompts)] for step in steps], keys)
 
-    def key(self, number: int) -> jax.Array:
+    def key(self, number: int | Int[Array, ""]) -> jax.Array:
         """Return the key of a step."""
         return step_key(jax.random.key(self.settings.seed), number)
 
@@ -190,9 +187,7 @@ def prepare(settings: TrainSettings) -> Pipeline:
     say_cut(prompts, settings.prompt_limit)
     if len(prompts) < settings.steps:
         sys.stderr.write(f"{len(prompts)} prompts for {settings.steps} steps: they are read again\n")
-    how = Sampling(
-        settings.tokens, tokenizer.ends, settings.temperature, settings.top_p, settings.least_tokens
-    )
+    how = Sampling.of(settings, tokenizer.ends)
     lora = lora_of(settings)
     who = settings.oracle if settings.oracle in ORACLES else "folder"
     drawing = Drawing(settings.candidates, how, mesh, who, settings.reward_reads, tokenizer.begins)
@@ -200,7 +195,7 @@ def prepare(settings: TrainSettings) -> Pipeline:
     start = initial_state(training, fresh_adapter(config, lora, named_key(key, "adapter")), rewarding.head)
     placed = jax.device_put((start, rewarding.oracle_head), NamedSharding(mesh, PartitionSpec()))
     models = (base, rewarding.reward_model, rewarding.oracle)
-    return Pipeline(settings, drawing, training, *models, placed[1], lora, tokenizer, prompts, placed[0])
+    return Pipeline(settings, drawing, training, *models, placed[1], tokenizer, prompts, placed[0])
 
 
 class _Rewarding(NamedTuple):

@@ -4,7 +4,7 @@ import dataclasses
 
 from fpo_jax.engine.initial import SEED_LIMIT
 from fpo_jax.errors import InputError
-from fpo_jax.experiments.core.declared import Declared, option
+from fpo_jax.experiments.core.declared import Declared
 from fpo_jax.hyperparameters import REQUIRED, choice, count, flag, real, several, text
 
 MODES = ("rlhf", "practical", "relaxed", "proximal", "leverage")
@@ -13,7 +13,7 @@ LORA_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", 
 ORACLES = ("likelihood", "copy")
 """Oracles that need no folder of their own."""
 MOST_TOGETHER = 8
-"""Most prompts to which responses are drawn at once: more of them take more memory, and little less time."""
+"""Most prompts that are answered at once: more would take more memory and save little time."""
 PARTS = ("answer", "both")
 """What is read or learnt from: the answer alone, or prompt and answer."""
 INCLUDED = "included"
@@ -143,7 +143,7 @@ class TrainSettings(Generation):
 
     @property
     def together(self) -> int:
-        """The number of steps whose responses are drawn at once: a divisor of those between two updates."""
+        """Steps that are answered at once: the largest divisor of `accumulation` up to `MOST_TOGETHER`."""
         return max(size for size in range(1, MOST_TOGETHER + 1) if self.accumulation % size == 0)
 
     @property
@@ -153,9 +153,7 @@ class TrainSettings(Generation):
 
     def command(self) -> str:
         """Return the command that repeats this run."""
-        values = {name: (getattr(self, name), field.default) for name, field in self.known().items()}
-        changed = {name: value for name, (value, default) in values.items() if value != default}
-        return " ".join(["fpo-jax llm", *(option(*each, word=True) for each in changed.items())])
+        return self.repeated("fpo-jax llm")
 
     @property
     def readers(self) -> dict[str, str]:

@@ -3,7 +3,6 @@
 Nothing is compiled. `operations` counts what the programs compute.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -11,8 +10,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import PyTree
 
+from fpo_jax.engine.memory import tree_bytes
 from fpo_jax.experiments.llm.generation import (
     Sampling,
     read_prompt,
@@ -35,11 +34,6 @@ from fpo_jax.experiments.llm.step import (
 )
 
 
-def size(tree: PyTree) -> int:
-    """Return how many bytes a tree of arrays or shapes takes."""
-    return sum(math.prod(leaf.shape) * jnp.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree))
-
-
 class Abstract(NamedTuple):
     """The pipeline by shapes: the models, and one prompt of the most tokens."""
 
@@ -57,7 +51,7 @@ class Abstract(NamedTuple):
         lora = lora_of(settings)
         base = Net(config, weight_shapes(config, dtype), unroll=layers is not None)
         policy = base.adapted(adapter_shapes(config, lora), lora)
-        how = Sampling(settings.tokens, (0,), settings.temperature, settings.top_p, settings.least_tokens)
+        how = Sampling.of(settings, (0,))
         prompt = jax.ShapeDtypeStruct((settings.prompt_limit,), jnp.int32)
         return cls(base, policy, prompt, jax.ShapeDtypeStruct((), jnp.int32), how)
 
@@ -102,7 +96,7 @@ def _activations(settings: TrainSettings, abstract: Abstract) -> float:
 
     left = {(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves((policy.frozen, policy.adapter))}
     residuals = jax.tree.leaves(jax.eval_shape(kept, policy, prompt, length, abstract.tokens(1)))
-    return size([leaf for leaf in residuals if (leaf.shape, leaf.dtype) not in left])
+    return tree_bytes([leaf for leaf in residuals if (leaf.shape, leaf.dtype) not in left])
 
 
 def memory(settings: TrainSettings, abstract: Abstract, devices: int) -> dict[str, float]:
@@ -115,20 +109,20 @@ def memory(settings: TrainSettings, abstract: Abstract, devices: int) -> dict[st
     head = _head(settings, readers.get("reward_model", base))
     state = jax.eval_shape(partial(initial_state, training_of(settings, how)), policy.adapter, head)
     weights = {
-        f"frozen weights, {what.replace('_', ' ')}": size(net.frozen) / divided
+        f"frozen weights, {what.replace('_', ' ')}": tree_bytes(net.frozen) / divided
         for what, net in readers.items()
     }
 
     at_once = settings.together * rows  # responses
-    head_size = size(base.frozen["embed"])
+    head_size = tree_bytes(base.frozen["embed"])
     logits = at_once * base.config.vocab_size * 4.0
     return {
-        "frozen weights": size(base.frozen) / divided,
+        "frozen weights": tree_bytes(base.frozen) / divided,
         **weights,
-        "adapter and its optimiser": size((state.adapter, state.adapter_optimiser)),
-        "head and its optimiser": size((state.head, state.head_optimiser)),
-        "layers and head apart while generating": (size(base.frozen["layers"]) + head_size) / divided,
-        "keys and values while generating": size(read) * (at_once + 2 * settings.together),
+        "adapter and its optimiser": tree_bytes((state.adapter, state.adapter_optimiser)),
+        "head and its optimiser": tree_bytes((state.head, state.head_optimiser)),
+        "layers and head apart while generating": (tree_bytes(base.frozen["layers"]) + head_size) / divided,
+        "keys and values while generating": tree_bytes(read) * (at_once + 2 * settings.together),
         "logits while generating, float32": logits,
         "logits under the reference, float32": logits * how.tokens,
         "activations kept for the backward pass": by_layers(partial(_activations, settings), settings),
@@ -145,7 +139,7 @@ def _head(settings: TrainSettings, net: Net) -> Any:
 
 
 def build(settings: TrainSettings, abstract: Abstract) -> None:
-    """Lower the three programs of a step as they would run, from shapes."""
+    """Trace the three programs of a step from shapes, as they would run."""
     base, policy, prompt, length, how = abstract
     readers = {what: trunk(theirs, what) for what, theirs in others(settings).items()}
     reward_model = readers.get("reward_model", base)
@@ -153,12 +147,10 @@ def build(settings: TrainSettings, abstract: Abstract) -> None:
     oracle = {"likelihood": base, "copy": reward_model}.get(who) or readers["oracle"]
     mesh = mesh_over(jax.devices()[:1])
     drawing = Drawing(settings.candidates, how, mesh, who, settings.reward_reads, (0,))
-    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), settings.together))
-    prompts, lengths = jax.eval_shape(
-        lambda *one: jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (settings.together, *leaf.shape)), one),
-        prompt,
-        length,
-    )
+    group = settings.together
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), group))
+    prompts = jax.ShapeDtypeStruct((group, settings.prompt_limit), jnp.int32)
+    lengths = jax.ShapeDtypeStruct((group,), jnp.int32)
     generated = generate.eval_shape(drawing, policy, base, prompts, lengths, keys)
     head = _head(settings, reward_model)
     of_folder: Any = jax.ShapeDtypeStruct((oracle.config.embed_dim,), jnp.float32)

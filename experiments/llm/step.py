@@ -6,7 +6,7 @@ winner = argmax of the mode's effective reward; p* = σ(U(winner) − U(z_ref))
 φ: a step on the Bradley–Terry loss of (winner, z_ref) with label p*
 θ: a step on the mean of −log π_θ over prompt and winner, by the adapter alone, dropout on      update
 
-The first two go over several prompts at once: as many as meet the same policy and the same head.
+The first two go over several prompts at once, those of steps between which the policy does not change.
 
 Dropout is on in the policy's update and nowhere else: not where responses are drawn, read, ranked or scored.
 """
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
@@ -112,6 +113,7 @@ def generate(
     A token for one prompt takes nearly as long as one for each of several: weights are read once for all.
     """
     how = drawing.sampling
+    policy = dataclasses.replace(base, adapter=policy.adapter, lora=policy.lora)  # the same weights, once
 
     def to_one(prompt: Int[Array, " p"], length: Scalar, key: Key) -> Generated:
         read = read_prompt(base, prompt, length, how.tokens)
@@ -139,7 +141,8 @@ def features(
 ) -> tuple[Features, Features]:
     """Return features of the candidates and of the reference response to g prompts.
 
-    Heads say if a 1 stands behind. The oracle's features are those of its own backbone. Where it is the
+    Of the heads only the lengths count: where one is longer than the features by 1, it has a bias, and a 1
+    stands behind them. The oracle's features are those of its own backbone. Where it is the
     likelihood, they are U itself, to be multiplied by 1.
     """
     how = drawing.sampling
@@ -248,6 +251,4 @@ def step_key(key: Key, step: int | Int[Array, ""]) -> Key:
 
 def mesh_over(devices: Any) -> Mesh:
     """Return devices as a mesh: candidates, or weights, are divided along its axis fsdp."""
-    import numpy as np
-
     return Mesh(np.array(devices), ("fsdp",))

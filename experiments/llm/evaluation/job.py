@@ -15,15 +15,16 @@ from fpo_jax.experiments.core.result_folder import require_writable
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.llm import adapter, checkpoint
 from fpo_jax.experiments.llm.evaluation import summary
-from fpo_jax.experiments.llm.evaluation.measuring import Asked, Choices, Drawn, Under, Ways
+from fpo_jax.experiments.llm.evaluation.measuring import Asked, Choices, Ways
 from fpo_jax.experiments.llm.evaluation.policies import BASE, Policy, read_policies
 from fpo_jax.experiments.llm.evaluation.repetition import NGRAM, repetition
 from fpo_jax.experiments.llm.evaluation.settings import EvaluateSettings
 from fpo_jax.experiments.llm.evaluation.summary import Measured
 from fpo_jax.experiments.llm.evaluation.truthfulqa import Question, read_questions, scores
-from fpo_jax.experiments.llm.generation import Sampling
+from fpo_jax.experiments.llm.generation import Samples, Sampling
 from fpo_jax.experiments.llm.located import located
 from fpo_jax.experiments.llm.model import Lora, Net, fresh_adapter
+from fpo_jax.experiments.llm.oracle import Told
 from fpo_jax.experiments.llm.prompts import Prompt, Tokenizer, prompt_file, read_prompts, say_cut
 from fpo_jax.experiments.llm.sizes import read_config
 from fpo_jax.experiments.llm.step import mesh_over
@@ -87,7 +88,7 @@ def _measured(
     """Let every model answer and read, and say how far that is."""
     ends, tokens = tokenizer.ends, settings.tokens
     both: Ways = ((Sampling(tokens, ends, 0.0), 1), (Sampling(tokens, ends), settings.drawn))
-    how = Sampling(tokens, ends, settings.temperature, settings.top_p, settings.least_tokens)
+    how = Sampling.of(settings, ends)
     names = [BASE, *(policy.name for policy in policies)]
     answering = 2 * BATCH * asked.batches
     multiple, greedy, drawn = [], [], []
@@ -119,7 +120,7 @@ def _measured(
 
 
 def _of_answers(
-    greedy: Sequence[tuple[Drawn, Under]], drawn: Sequence[tuple[Drawn, Under]], ends: tuple[int, ...]
+    greedy: Sequence[tuple[Samples, Told]], drawn: Sequence[tuple[Samples, Told]], ends: tuple[int, ...]
 ) -> dict[str, np.ndarray]:
     """Return what is measured of answers, [model, prompt] each.
 
@@ -140,7 +141,7 @@ def _of_answers(
     }
 
 
-def _repetitions(said: Drawn, read: Under, ends: tuple[int, ...]) -> np.ndarray:
+def _repetitions(said: Samples, read: Told, ends: tuple[int, ...]) -> np.ndarray:
     """Return the repetition of each answer, without the token that ends it."""
 
     def one(tokens: np.ndarray, length: int) -> float:

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from fpo_jax.experiments.llm.evaluation.truthfulqa import Question
-from fpo_jax.experiments.llm.generation import Sampling, following, log_likelihood, read_prompt, sample
+from fpo_jax.experiments.llm.generation import Samples, Sampling, log_probabilities, read_prompt, sample
 from fpo_jax.experiments.llm.model import Net
-from fpo_jax.experiments.llm.oracle import likelihood_utility
+from fpo_jax.experiments.llm.oracle import Told, likelihood_utility
 from fpo_jax.experiments.llm.prompts import Prompt, Tokenizer
 from fpo_jax.experiments.llm.step import step_key
 from fpo_jax.types import Key, Scalar
@@ -26,41 +26,15 @@ Ways = tuple[tuple[Sampling, int], ...]
 Done = Callable[[], None]
 
 
-class Drawn(NamedTuple):
-    """Answers of one kind to several prompts.
-
-    Attributes:
-        tokens: [m, n, t], 0 behind the end.
-        log_probability: [m, n] Σ log π over them, in nats, by the model that drew them.
-    """
-
-    tokens: Array
-    log_probability: Array
-
-
-class Under(NamedTuple):
-    """The same answers, as the base model finds them.
-
-    Attributes:
-        utility: [m, n] the likelihood oracle's U.
-        log_likelihood: [m, n] Σ log π_ref, in nats.
-        length: [m, n] tokens, the one that ends an answer among them.
-    """
-
-    utility: Array
-    log_likelihood: Array
-    length: Array
-
-
 @partial(jax.jit, static_argnames="ways")
 def _answer(
     net: Net, prompts: Int[Array, "b p"], lengths: Int[Array, " b"], keys: Key, ways: Ways
-) -> tuple[Drawn, ...]:
+) -> tuple[Samples, ...]:
     room = max(how.tokens for how, _ in ways)
 
-    def one(prompt: Int[Array, " p"], length: Scalar, key: Key) -> tuple[Drawn, ...]:
+    def one(prompt: Int[Array, " p"], length: Scalar, key: Key) -> tuple[Samples, ...]:
         read = read_prompt(net, prompt, length, room)
-        return tuple(Drawn(*sample(net, read, key, rows, how)) for how, rows in ways)
+        return tuple(sample(net, read, key, rows, how) for how, rows in ways)
 
     return jax.vmap(one)(prompts, lengths, keys)
 
@@ -72,12 +46,9 @@ def _under(
     lengths: Int[Array, " b"],
     answers: tuple[Int[Array, "b n t"], ...],
     ends: tuple[int, ...],
-) -> tuple[Under, ...]:
-    def one(prompt: Int[Array, " p"], length: Scalar, *said: Int[Array, "n t"]) -> tuple[Under, ...]:
-        utilities = likelihood_utility(base, prompt, length, said, ends)
-        read = read_prompt(base, prompt, length, said[0].shape[1])  # the compiler reads it once
-        found = (log_likelihood(base, read, tokens, ends) for tokens in said)
-        return tuple(Under(utility, *of) for utility, of in zip(utilities, found, strict=True))
+) -> tuple[Told, ...]:
+    def one(prompt: Int[Array, " p"], length: Scalar, *said: Int[Array, "n t"]) -> tuple[Told, ...]:
+        return likelihood_utility(base, prompt, length, said, ends)
 
     return jax.vmap(one)(prompts, lengths, *answers)
 
@@ -88,8 +59,7 @@ def _choices(
 ) -> Float[Array, " n"]:
     """Return Σ log π over the first `numbers` tokens of each answer, whatever they are."""
     read = read_prompt(net, prompt, length, answers.shape[1])
-    logits = net.logits(following(net, read, answers)[:, :-1])
-    each = jnp.take_along_axis(jax.nn.log_softmax(logits), answers[:, :, None], axis=2)[:, :, 0]
+    each = log_probabilities(net, read, answers)
     belongs = jnp.arange(answers.shape[1])[None, :] < numbers[:, None]
     return jnp.sum(jnp.where(belongs, each, 0.0), axis=1)
 
@@ -142,7 +112,7 @@ class Asked(NamedTuple):
             places = np.arange(first, first + AT_ONCE)
             yield np.where(places < len(self.lengths), places, 0)
 
-    def answer(self, net: Net, ways: Ways, done: Done) -> tuple[Drawn, ...]:
+    def answer(self, net: Net, ways: Ways, done: Done) -> tuple[Samples, ...]:
         """Let a model answer every prompt in several ways."""
         found = []
         for part in self._parts():
@@ -152,8 +122,8 @@ class Asked(NamedTuple):
         return self._joined(found)
 
     def under(
-        self, base: Net, answers: Sequence[Drawn], ends: tuple[int, ...], done: Done
-    ) -> tuple[Under, ...]:
+        self, base: Net, answers: Sequence[Samples], ends: tuple[int, ...], done: Done
+    ) -> tuple[Told, ...]:
         """Let the base model read answers."""
         found = []
         for part in self._parts():

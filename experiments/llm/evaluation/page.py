@@ -19,7 +19,7 @@ def section_of(
 ) -> Section:
     """Return an evaluation as a section of a page."""
     claim = (
-        f"{counted(len(measured.policies), 'policy' if len(measured.policies) == 1 else 'run')} beside "
+        f"{counted(len(measured.policies), 'run')} beside "
         f"{code(settings.model)}, on {counted(found['prompts'], 'prompt')} that no run was trained on"
     )
     if found["questions"]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from fpo_jax.experiments.core.declared import option
 from fpo_jax.experiments.llm.settings import INCLUDED, Generation
 from fpo_jax.hyperparameters import choice, count, several, text
 
@@ -37,6 +36,4 @@ class EvaluateSettings(Generation):
 
     def command(self) -> str:
         """Return the command that repeats this evaluation."""
-        values = {name: (getattr(self, name), field.default) for name, field in self.known().items()}
-        changed = {name: value for name, (value, default) in values.items() if value != default}
-        return " ".join(["fpo-jax evaluate", *(option(*each, word=True) for each in changed.items())])
+        return self.repeated("fpo-jax evaluate")

@@ -105,8 +105,8 @@ def test_answers_are_the_base_models_and_utilities_the_oracles(result, given):
     said = steps.generate(pipeline.drawing, base, base, row[None], length[None], key[None])
     drawn = jnp.concatenate([said.candidates[0], said.reference[0]])
     np.testing.assert_array_equal(rows["tokens"][0], drawn)
-    (utilities,) = likelihood_utility(base, row, length, (drawn,), pipeline.tokenizer.ends)
-    np.testing.assert_allclose(rows["utilities"][0], utilities, atol=1e-5)
+    (told,) = likelihood_utility(base, row, length, (drawn,), pipeline.tokenizer.ends)
+    np.testing.assert_allclose(rows["utilities"][0], told.utility, atol=1e-5)
 
 
 GROUPS = -(-PROMPTS // QUICK["accumulation"])  # of prompts that are answered at once

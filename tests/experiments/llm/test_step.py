@@ -136,7 +136,7 @@ def published(given, **more):
 
 def drawn(pipeline, state, row, length, ended=False):
     """What generation and features give, and the policy; one candidate may end early, another be empty."""
-    policy = pipeline.base.adapted(state.adapter, pipeline.lora)
+    policy = pipeline.base.adapted(state.adapter, pipeline.training.lora)
     asked, key = (row[None], length[None]), jax.random.key(3)[None]
     said = steps.generate(pipeline.drawing, policy, pipeline.base, *asked, key)
     if ended:
@@ -164,7 +164,7 @@ def test_a_step_is_the_eager_one(mode, given, tmp_path):
     policy, said, both_features = drawn(pipeline, state, row, length, ended=True)
     candidates = [spoken(tokens, ends) for tokens in np.asarray(said.candidates)]
     reference = spoken(np.asarray(said.reference)[0], ends)
-    files.save(tmp_path / "adapter", state.adapter, pipeline.base.config, pipeline.lora, "base")
+    files.save(tmp_path / "adapter", state.adapter, pipeline.base.config, pipeline.training.lora, "base")
     stored = load_file(tmp_path / "adapter" / files.WEIGHTS)
     head, begins = np.array(state.head), [pipeline.tokenizer.inner.bos_token_id]
     metric, factor = torch.eye(len(head)), None
@@ -184,7 +184,7 @@ def test_a_step_is_the_eager_one(mode, given, tmp_path):
     np.testing.assert_array_equal(after.head, state.head)  # gradients gather over two steps
     np.testing.assert_allclose(after.head_optimiser.acc_grads, wanted.head, atol=1e-3, rtol=1e-3)
     gathered = after.adapter_optimiser.acc_grads
-    files.save(tmp_path / "gradients", gathered, pipeline.base.config, pipeline.lora, "base")
+    files.save(tmp_path / "gradients", gathered, pipeline.base.config, pipeline.training.lora, "base")
     found = load_file(tmp_path / "gradients" / files.WEIGHTS)
     assert {*found} == {*wanted.adapter}
     assert len(found) == 2 * 4 * 2  # A and B of four projections in two layers
@@ -213,7 +213,7 @@ def test_dropout_is_on_in_the_update_and_nowhere_else(given):
     assert plain[3][0] == plain[3][1]
     # each draw of the mask gives another loss
     assert len({round(loss, 4) for loss in (*plain[3][:1], *dropped[3])}) == 3
-    still = pipeline.base.adapted(pipeline.start.adapter, pipeline.lora)
+    still = pipeline.base.adapted(pipeline.start.adapter, pipeline.training.lora)
     asked = (row[None], length[None], jax.random.key(3)[None])
     without = steps.generate(pipeline.drawing, still, pipeline.base, *asked)
     assert not np.array_equal(without.candidates[0], said.candidates)

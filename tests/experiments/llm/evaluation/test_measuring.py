@@ -79,7 +79,7 @@ def test_prompts_in_batches_are_answered_as_one_by_one(net, checkpoint):
         row, length = pad_to_bucket(prompts[place].tokens, 128), jnp.int32(len(prompts[place].tokens))
         alone = answering._say(net, row, length, jax.random.key(0), greedy)
         np.testing.assert_array_equal(said[0].tokens[place, 0], alone)
-        (utility,) = alike(net, row, length, (jnp.asarray(said[1].tokens[place]),), ends=tokenizer.ends)
-        np.testing.assert_allclose(read[1].utility[place], utility, atol=1e-4)
+        (told,) = alike(net, row, length, (jnp.asarray(said[1].tokens[place]),), ends=tokenizer.ends)
+        np.testing.assert_allclose(read[1].utility[place], told.utility, atol=1e-4)
     # the model that drew them finds them as likely as it found them while it drew
     np.testing.assert_allclose(read[1].log_likelihood, said[1].log_probability, atol=1e-4)
