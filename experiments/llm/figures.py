@@ -64,11 +64,11 @@ def smoothed_over(settings: TrainSettings) -> int:
     return max(1, settings.steps // 20)
 
 
-def draw(settings: TrainSettings, measured: Mapping[str, np.ndarray]) -> Figure:
-    """Draw the charts of a run."""
+def draw(settings: TrainSettings, measured: Mapping[str, np.ndarray], weight: float) -> Figure:
+    """Draw the charts of a run, with the weight of its penalty in the heading."""
     width = smoothed_over(settings)
     average = "" if width == 1 else f"; bold: mean of the last {width}"
-    weight = "" if settings.mode == "rlhf" else f", weight {settings.weight:g}"
+    weighted = "" if settings.mode == "rlhf" else f", weight {weight:.4g}"
     drawn = charts(settings, measured)
-    heading = f"{settings.mode}{weight}: one prompt a step{average}"
+    heading = f"{settings.mode}{weighted}: one prompt a step{average}"
     return plotting.figure([drawn[:2], drawn[2:4], drawn[4:]], heading, legend="none")

@@ -42,7 +42,7 @@ def summary(pipeline: Pipeline, progress: TrainProgress) -> dict[str, Any]:
             "environment": "llm",
             "objective": OBJECTIVE_OF.get(settings.mode, settings.mode),
             "mode": settings.mode,
-            "weight": None if settings.mode == "rlhf" else settings.weight,
+            "weight": None if settings.mode == "rlhf" else pipeline.weight,
             "seeds": 1,
             "steps": settings.steps,
             "averaged_over_steps": part,
@@ -81,7 +81,7 @@ def write(out: Path, pipeline: Pipeline, progress: TrainProgress) -> dict[str, A
         with (folder / "metrics.npz").open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **measured, **axes)
         write_json(folder / "summary.json", report)
-        pictures = plotting.save_all({"overview": draw(settings, measured)}, folder)
+        pictures = plotting.save_all({"overview": draw(settings, measured, pipeline.weight)}, folder)
         section = section_of(settings, report, measured, pictures)
         page.write(folder / page.FILE, f"Language model, {settings.mode}", "", [section], report)
         if pipeline.offline is not None:

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.npz_files import Damaged, read_npz
+from fpo_jax.experiments.llm.calibration import calibrated_weight
 from fpo_jax.experiments.llm.fitting import Answers, fit
 from fpo_jax.experiments.llm.learning import initial_state
 from fpo_jax.experiments.llm.pipeline import Pipeline
@@ -77,7 +78,13 @@ def fitted(
     begun = begun._replace(curvature=None if begun.curvature is None else result.curvature)
     placed = jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), begun, start)
     held_out = jax.device_put(result.held_out, start.head.sharding)
-    return pipeline._replace(start=placed, fit=result._replace(held_out=held_out), offline=rows)
+    weight = pipeline.weight
+    if settings.calibrated and settings.mode != "rlhf":
+        weight = calibrated_weight(answers, result.head, result.curvature, settings.mode, settings.damping)
+        sys.stderr.write(f"the weight is {weight:.4g}: penalty and reward have the same spread\n")
+    return pipeline._replace(
+        start=placed, weight=weight, fit=result._replace(held_out=held_out), offline=rows
+    )
 
 
 def chosen(settings: TrainSettings, number: int) -> np.ndarray:

@@ -81,6 +81,7 @@ class Pipeline(NamedTuple):
         tokenizer: that of the model.
         prompts: in the order of the file.
         start: the state before the first step.
+        weight: of the mode's penalty.
         fit: of the head that it begins with, where it was fitted.
         offline: the answers that it was fitted on, as they are written.
     """
@@ -95,6 +96,7 @@ class Pipeline(NamedTuple):
     tokenizer: Tokenizer | Bytes
     prompts: Sequence[Prompt]
     start: TrainState
+    weight: float
     fit: Fit | None = None
     offline: Mapping[str, np.ndarray] | None = None
 
@@ -135,7 +137,7 @@ class Pipeline(NamedTuple):
         """
         group = self.drawn(state, number) if drawn is None else drawn
         said = group.to(number % self.settings.together)
-        weight = jnp.float32(self.settings.weight)
+        weight = jnp.float32(self.weight)
         after, metrics = update(
             *(self.training, self.policy(state), state, self.oracle_head),
             *(said.rows, said.lengths, said.generated, said.features, weight, self.key(number)),
@@ -195,7 +197,10 @@ def prepare(settings: TrainSettings) -> Pipeline:
     start = initial_state(training, fresh_adapter(config, lora, named_key(key, "adapter")), rewarding.head)
     placed = jax.device_put((start, rewarding.oracle_head), NamedSharding(mesh, PartitionSpec()))
     models = (base, rewarding.reward_model, rewarding.oracle)
-    return Pipeline(settings, drawing, training, *models, placed[1], tokenizer, prompts, placed[0])
+    return Pipeline(
+        *(settings, drawing, training, *models, placed[1]),
+        *(tokenizer, prompts, placed[0], settings.weight),
+    )
 
 
 class _Rewarding(NamedTuple):

@@ -65,6 +65,11 @@ class TrainSettings(Generation):
     )
     mode: str = choice("rlhf", "by which effective reward the winner is chosen", MODES)
     weight: float = real(10.0, "γ, the weight of the penalty, or κ of the proximal form", low=0.0)
+    calibrated: bool = flag(
+        False,
+        "in place of --weight, take the weight at which penalty and reward have the same spread among the "
+        "answers of --fit-prompts",
+    )
     damping: float = real(1.0, "δ, added to the head's curvature, for mode leverage", low=0.0, open=True)
     reward_model: str | None = text(
         None,
@@ -140,6 +145,8 @@ class TrainSettings(Generation):
             raise InputError("fit_prompts", self.fit_prompts, allowed)
         if self.fit_answers is not None and not self.fit_prompts:
             raise InputError("fit_answers", self.fit_answers, "given together with --fit-prompts")
+        if self.calibrated and not self.fit_prompts:
+            raise InputError("calibrated", True, "given together with --fit-prompts")
 
     @property
     def together(self) -> int:

@@ -228,6 +228,8 @@ def update(
         "gap": reward - true_utility,
         "preference": item.preferred,
         "penalty": penalty[winner],
+        "mean_reward": jnp.mean(rewards),
+        "mean_utility": jnp.mean(utilities),
         "reward_spread": jnp.std(rewards),
         "penalty_spread": jnp.std(penalty),
         "utility_spread": jnp.std(utilities),
