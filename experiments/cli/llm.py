@@ -21,7 +21,7 @@ from fpo_jax.experiments.cli.options import (
 from fpo_jax.experiments.cli.without_jax import without_jax
 
 YesOrNo = tyro.conf.FlagConversionOff[bool | None]
-TYPED: dict[str, Any] = dict.fromkeys(("chat", "new_head", "head_bias", "random"), YesOrNo)
+TYPED: dict[str, Any] = dict.fromkeys(("chat", "calibrated", "new_head", "head_bias", "random"), YesOrNo)
 """Settings that are typed as True and False."""
 OF_LLM = [
     Option("out", Path | None, "folder to write; until all is done, its work stands in OUT.partial", None),
