@@ -1,4 +1,4 @@
-"""Environments: one file each, found by looking; a new file in this folder is listed, run and tested.
+"""Environments, one file each. A new file in this folder is found, listed, run and tested automatically.
 
 An environment is a class with a `name`, a `recipe` and a method `draw`; see `fpo_jax.types.Environment`.
 """

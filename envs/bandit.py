@@ -2,8 +2,8 @@
 
 Ordinary arms have a quality q ~ U[0, 1] and a style s = correlation·q + style_noise·U[0, 1], so on offline
 data style predicts quality. Planted arms have style far above anything seen, s ~ U[low, high], and next to
-no quality. The reward model is linear in the features (s, visibility·q): quality is visible, but faintly,
-and a ridge makes it cheaper to explain quality by style. True utility is U = q.
+no quality. The reward model is linear in the features (s, visibility·q). It sees quality only faintly, so a
+ridge makes it cheaper to explain quality by style. True utility is U = q.
 """
 
 from typing import ClassVar, NamedTuple
@@ -115,11 +115,11 @@ class Bandit:
     )
 
     temperature: float = real(0.02, "price τ of KL(π ‖ uniform)", low=0.0)
-    correlation: float = real(0.8, "slope of style in quality, on ordinary arms")
-    style_noise: float = real(0.2, "range of style that quality does not explain", low=0.0)
-    planted_style_low: float = real(2.0, "least style of a planted arm")
-    planted_style_high: float = real(3.0, "greatest style of a planted arm")
-    planted_quality: float = real(0.2, "greatest quality of a planted arm, in [0, 1]", low=0.0, high=1.0)
+    correlation: float = real(0.8, "slope of style on quality, among ordinary arms")
+    style_noise: float = real(0.2, "spread of style that quality does not explain", low=0.0)
+    planted_style_low: float = real(2.0, "lowest style of a planted arm")
+    planted_style_high: float = real(3.0, "highest style of a planted arm")
+    planted_quality: float = real(0.2, "highest quality of a planted arm", low=0.0, high=1.0)
     visibility: float = real(0.3, "scale at which the reward model sees quality")
     ordinary: int = count(18, "number of ordinary arms")
     planted: int = count(6, "number of planted arms", low=0)

@@ -1,9 +1,9 @@
 """A contextual bandit with blind spots at some prompts: RLHF on prompts and preferences, in small.
 
 X prompts × K responses with features ψ(x, a) = (style, visibility · quality, topic …). As on the bandit,
-style predicts quality on ordinary responses. At some prompts there are planted ones of far higher style:
-traps of next to no quality and, if asked for, gems of the highest. The offline preferences show neither. The
-reward model is linear in ψ, so that what it learns at one prompt moves it at all; a policy on ψ likewise.
+style predicts quality among ordinary responses. Some prompts also have planted responses of far higher style:
+traps with hardly any quality and, on request, gems of the highest. The offline preferences show neither. The
+reward model is linear in ψ, so what it learns at one prompt changes it at every other. So does a policy on ψ.
 """
 
 from typing import ClassVar
@@ -50,22 +50,22 @@ class Contextual:
     )
 
     kl_weight: float = real(0.05, "coefficient β of KL(π ‖ π_ref)", low=0.0)
-    policy: str = choice("tabular", "what the policy is a function of", POLICIES)
+    policy: str = choice("tabular", "how the policy is parametrised", POLICIES)
     prompts: int = count(6, "number of prompts")
     trapped: int = count(4, "number of prompts that have planted responses", low=0)
     ordinary: int = count(6, "ordinary responses to each prompt")
-    traps: int = count(2, "planted responses of no quality, at a trapped prompt", low=0)
-    gems: int = count(0, "planted responses of the highest quality, at a trapped prompt", low=0)
-    topics: int = count(2, "further features, N(0, topic_scale²)", low=0)
-    topic_scale: float = real(0.3, "standard deviation of the further features", low=0.0)
-    correlation: float = real(0.8, "slope of style in quality, on ordinary responses")
-    style_noise: float = real(0.2, "range of style that quality does not explain", low=0.0)
-    trap_style: float = real(2.5, "style of a planted response, but for ±0.5")
-    trap_quality: float = real(0.2, "greatest quality of a trap", low=0.0)
+    traps: int = count(2, "planted responses of low quality (traps) at each trapped prompt", low=0)
+    gems: int = count(0, "planted responses of the highest quality (gems) at each trapped prompt", low=0)
+    topics: int = count(2, "extra features, drawn from N(0, topic_scale²)", low=0)
+    topic_scale: float = real(0.3, "standard deviation of the extra features", low=0.0)
+    correlation: float = real(0.8, "slope of style on quality, among ordinary responses")
+    style_noise: float = real(0.2, "spread of style that quality does not explain", low=0.0)
+    trap_style: float = real(2.5, "mean style of a planted response; each varies by up to ±0.5")
+    trap_quality: float = real(0.2, "highest quality of a trap", low=0.0)
     gem_quality: float = real(1.5, "quality of a gem")
     visibility: float = real(0.3, "scale at which the reward model sees quality")
     reference_leak: float = real(
-        0.05, "share of the reference policy on planted responses", low=0.0, high=1.0, open=True
+        0.05, "probability that the reference policy gives to planted responses", low=0.0, high=1.0, open=True
     )
 
     def check(self) -> None:
@@ -79,7 +79,7 @@ class Contextual:
     def draw(self, key: Key) -> ContextualGame:
         """Draw one game: trapped prompts last; at each, ordinary responses first, then traps, then gems.
 
-        A prompt without planted responses has further ordinary ones in their place.
+        A prompt without planted responses has more ordinary ones instead.
         """
         keys = jax.random.split(key, 6)
         planted = self.traps + self.gems

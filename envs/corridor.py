@@ -84,7 +84,7 @@ class Corridor(Process):
     glitter: float = real(2.0, "glitter g of the decoy; the goal's is 1")
     visibility: float = real(0.3, "scale v at which the reward model sees U")
     short: int = count(2, "moves from the start to the decoy", high=10**6)
-    long: int = count(4, "moves from the start to the goal, at least as many", high=10**6)
+    long: int = count(4, "moves from the start to the goal, at least as many as to the decoy", high=10**6)
 
     def check(self) -> None:
         """Raise an InputError when the way to the goal is shorter than the way to the decoy."""

@@ -1,4 +1,4 @@
-"""Random Markov decision processes (Garnet) in a share of whose states the features lie.
+"""Random Markov decision processes (Garnet) whose features mislead in a share of the states.
 
 Each state-action pair leads to a few states drawn without replacement, with probabilities cut at random from
 the unit interval. As in the bandit, style predicts quality on ordinary states, and planted states have style
@@ -45,7 +45,7 @@ class Garnet(Process):
     visibility: float = real(0.3, "scale at which the reward model sees quality")
     states: int = count(20, "number of states", low=2)
     actions: int = count(4, "number of actions")
-    branching: int = count(3, "number of states that a pair leads to, at most the states")
+    branching: int = count(3, "number of states that each state-action pair leads to, at most `states`")
 
     def check(self) -> None:
         """Raise an InputError when a pair should lead to more states than there are."""

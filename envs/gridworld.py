@@ -62,7 +62,7 @@ def read_map(written: str) -> str:
 
 
 def _lines(drawn: str, remark: str = "") -> list[str]:
-    """Return the rows of a map, and make a remark on what is wrong with one.
+    """Return the rows of a map; an error adds a remark on what is wrong with a row.
 
     Raises:
         InputError: names the line that is ragged or has an unknown sign.
@@ -106,8 +106,8 @@ class GridworldGame(TabularGame):
 class Gridworld(Process):
     """A grid from one corner to the other, or by a map, with decoys drawn among the free cells (ours).
 
-    A move off the grid or into a wall stays. With probability `slip` a move goes in a direction drawn
-    uniformly from all four. Distance d is in cells, straight to the nearest goal.
+    A move off the grid or into a wall leaves the agent where it is. With probability `slip` a move goes in a
+    direction drawn uniformly from all four. Distance d is in cells, straight to the nearest goal.
     """
 
     name: ClassVar[str] = "gridworld"
@@ -128,10 +128,10 @@ class Gridworld(Process):
     slip: float = real(0.1, "probability that a move goes in a random direction", low=0.0, high=1.0)
     glitter: float = real(2.0, "glitter of a decoy; the goal's is 1")
     visibility: float = real(0.3, "scale at which the reward model sees √U")
-    walls: float = real(0.0, "share of free cells to wall up, if that cuts nothing off", low=0.0, high=1.0)
-    rows: int = count(5, "rows of the grid, where no map is given", low=2)
-    columns: int = count(5, "columns of the grid, where no map is given", low=2)
-    decoys: int = count(3, "number of decoy cells drawn, where no map shows any", low=0)
+    walls: float = real(0.0, "share of free cells to wall up; none that cuts a cell off", low=0.0, high=1.0)
+    rows: int = count(5, "rows of the grid, when no map is given", low=2)
+    columns: int = count(5, "columns of the grid, when no map is given", low=2)
+    decoys: int = count(3, "number of decoys to draw, when the map shows none", low=0)
     map: str = text(
         "",
         'rows of S, G, D, # and ., separated by "/", or a file of them; empty: start and goal in corners',
@@ -207,8 +207,9 @@ class Gridworld(Process):
     def _walled(self, wall: Mask, kept: Array, key: Key) -> Mask:
         """Wall up a share of the cells that are not kept, one by one, where that cuts no cell off.
 
-        A cell may go if the open cells at its four sides hang together around it: then every way through it
-        has a way around. Yokoi's connectivity number counts the pieces into which they would fall.
+        A cell may become a wall if the open cells at its four sides are connected around it: every way
+        through it then has a way around. Yokoi's connectivity number counts the pieces into which they would
+        fall.
         """
         rows, columns = wall.shape
         order_key, share_key = jax.random.split(key)

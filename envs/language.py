@@ -1,9 +1,10 @@
 """Short texts as responses: an autoregressive transformer as the policy, a reward model on a frozen encoder.
 
-A prompt asks for two words in their order. In the offline data one word of flattery goes with a good answer,
-and nobody flatters twice. The reward model is linear in what a frozen random transformer makes of a text, so
-it takes more flattery for a better answer: the blind spot. All V^L texts are enumerated, with their exact
-probabilities, or some are sampled; the policy, the reward model and the utility are the same.
+A prompt asks for two words in a given order. In the offline data a good answer often has one word of
+flattery, and nobody flatters twice. The reward model is linear in the features of a frozen random
+transformer, so it takes more flattery for a better answer: the blind spot. Either all V^L texts are
+enumerated with their exact probabilities, or some are sampled. The policy, the reward model and the utility
+are the same in both cases.
 """
 
 from typing import ClassVar
@@ -54,19 +55,19 @@ class Language:
 
     kl_weight: float = real(0.02, "coefficient β of KL(π ‖ π_ref)", low=0.0)
     courtesy: float = real(0.9, "how often the most skilled writer flatters", low=0.0, high=1.0)
-    smoothing: float = real(0.5, "count added to every pair of words of the corpus", low=0.0, open=True)
+    smoothing: float = real(0.5, "pseudo-count added to each pair of words of the corpus", low=0.0, open=True)
     prompts: int = count(2, "number of prompts")
     vocabulary: int = count(8, "number of words V", low=6)
-    length: int = count(4, "words of an answer L", low=2, high=1000)
-    responses: int = count(0, "answers sampled to each prompt; 0: all V^L, enumerated", low=0)
-    corpus: int = count(64, "offline answers to each prompt")
+    length: int = count(4, "number of words L in an answer", low=2, high=1000)
+    responses: int = count(0, "answers sampled for each prompt; 0 enumerates all V^L", low=0)
+    corpus: int = count(64, "offline answers for each prompt")
     features: int = count(8, "width of the frozen encoder, d")
     width: int = count(16, "width of the policy's transformer")
     layers: int = count(1, "layers of the policy's transformer, and of the encoder", high=100)
     heads: int = count(2, "heads of each layer")
 
     def check(self) -> None:
-        """Raise an InputError for words that there are not, heads that do not fit, texts too many."""
+        """Raise an InputError for too many words or texts, and for heads that do not divide the width."""
         known, special = len(words.NAMES), len(words.SPECIAL)
         if self.vocabulary > known:
             raise InputError("vocabulary", self.vocabulary, f"<= {known}, the words that there are")

@@ -1,8 +1,8 @@
 """The paper's neural environment: a Gaussian policy, a peaked utility, an MLP as the reward model.
 
-The policy explores with a noise that is annealed, takes several steps between two updates of the reward
-model, and the reward model is trained by Adam on a replay buffer. Its curves depend on rounding: two runs
-that differ in their last bits end apart. Only statistics over many seeds mean anything here.
+The policy explores with annealed noise and takes several steps between two updates of the reward model. Adam
+trains the reward model on a replay buffer. The curves depend on rounding: two runs that differ in their last
+bits end apart. Only statistics over many seeds mean anything here.
 """
 
 from typing import ClassVar
@@ -20,7 +20,7 @@ from fpo_jax.numerics.schedule import annealed
 from fpo_jax.types import Key, Phi, Recipe, Responses, Scalar
 
 MOST_LAYERS = 100
-"""Most hidden layers of the reward model: each stands in the program on its own."""
+"""Most hidden layers of the reward model: the program contains each of them separately."""
 
 
 @struct.dataclass
@@ -60,14 +60,16 @@ class Neural(Peak):
     )
 
     utility_rate: float = real(0.2, "how fast utility falls with squared distance", low=0.0)
-    ideal_signal: float = real(2.5, "signal coordinates of the peak")
+    ideal_signal: float = real(2.5, "value of each signal coordinate of the peak")
     action_cost: float = real(0.01, "price of ‖y‖²", low=0.0)
     dimension: int = count(10, "dimension of the action")
     signal_dimension: int = count(2, "number of signal coordinates, at most the dimension")
     sigma: float = real(0.1, "standard deviation of exploration at the start", low=0.0)
     sigma_final: float = real(0.001, "standard deviation of exploration at the end", low=0.0)
-    sigma_power: float = real(4.0, "how late exploration fades", low=0.0, open=True)
-    responses: int = count(1, "responses that the policy gives at once")
+    sigma_power: float = real(
+        4.0, "exponent of exploration's decay; a larger one decays later", low=0.0, open=True
+    )
+    responses: int = count(1, "responses that the policy samples at a time")
     rm_hidden: str = text("32,32", "widths of the reward model's hidden layers, separated by commas")
     rm_activation: str = choice("softplus", "the reward model's activation", tuple(ACTIVATIONS))
 

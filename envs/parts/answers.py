@@ -1,4 +1,4 @@
-"""Texts as responses, with what a frozen encoder and `words` make of them: for `fpo_jax.envs.language`."""
+"""Texts as responses, with their encoder features, quality and padding: for `fpo_jax.envs.language`."""
 
 from typing import NamedTuple
 
@@ -11,12 +11,12 @@ from fpo_jax.envs.parts.transformer import Transformer, every_word, level, tree
 
 
 class Answer(NamedTuple):
-    """One response: a text, and what is known of it; all of a game's have a leading axis.
+    """One response: a text and its properties. All answers of a game have a leading axis.
 
     Attributes:
         prompt: number of the prompt.
         tokens: [length] numbers of words, see `fpo_jax.envs.parts.words`.
-        features: [d] what the frozen encoder makes of it.
+        features: [d] its features from the frozen encoder.
         quality: true utility, in [0, 1].
         padding: how far it lies in the blind spot, in [0, 1].
     """
@@ -29,7 +29,7 @@ class Answer(NamedTuple):
 
 
 def total(log_next: Float[Array, "nodes words"], words: int, length: int) -> Float[Array, " texts"]:
-    """Return log p of every text, Σ_t log p(y_t | y_<t), from those of the next word at every beginning."""
+    """Return log p of every text, Σ_t log p(y_t | y_<t), from log p of the next word at every beginning."""
     log_text = jnp.zeros(1)
     for t in range(length):
         log_text = (log_text[:, None] + level(log_next, words, t)).reshape(-1)

@@ -1,6 +1,6 @@
 """The game of a contextual bandit: responses to prompts, a policy given the prompt, KL to a reference policy.
 
-`fpo_jax.envs.contextual` draws such games; `from_tables` makes one of tables given by hand.
+`fpo_jax.envs.contextual` draws such games; `from_tables` makes one from tables given by hand.
 """
 
 from collections.abc import Sequence
@@ -119,7 +119,7 @@ class ContextualGame(Game):
         return jnp.sum(self.prompt * jnp.max(self.candidates.quality, axis=1))
 
     def offline(self) -> Responses:
-        """Return the responses that the offline data show, by how often."""
+        """Return the responses that the offline data show, weighted by how often they occur."""
         return self._responses(self.covered)
 
     def reference(self) -> Responses:
@@ -179,7 +179,7 @@ def from_tables(
     kl_weight: float = 0.05,
     policy: str = "tabular",
 ) -> ContextualGame:
-    """Return the game of tables given by hand.
+    """Return the game that these tables describe.
 
     Args:
         features: [prompts, responses, d] ψ.

@@ -2,12 +2,12 @@
 
 `reset` and `step` have the signatures of gymnax and sample from the same tables as the exact occupancy.
 `Trajectories` is the same process with a policy that is only sampled. Its responses are the pairs that
-trajectories visit; the values of their weights make an average, the gradients are score functions:
+trajectories visit. The weights average over these pairs, and their gradients are score functions:
 
     w_it = γᵗ / (n Σ_u γᵘ) · exp(C_it − stop_gradient(C_it)),   C_it = Σ_{u≤t} log π_θ(a_iu | s_iu)
 
-so that expectations, φ⁺(θ), F and both parts of dF/dθ are estimated by the very code that computes them
-exactly (the weights are those of DiCE, Foerster et al. 2018; their use for steering is ours).
+The code that computes expectations, φ⁺(θ), F and both parts of dF/dθ exactly therefore also estimates them
+from samples (the weights are those of DiCE, Foerster et al. 2018; their use for steering is ours).
 """
 
 from typing import NamedTuple
@@ -74,9 +74,9 @@ class Trajectories(Game):
     """A tabular process whose policy is sampled: responses are the pairs that n trajectories visit.
 
     A response is the index s·A + a of a pair. Expectations are unbiased for an episode of `steps` steps, and
-    so are their gradients. What is not linear in an expectation, such as a best response and hence steering,
-    has the plug-in estimate's bias of order 1/n. The gradients are those of score functions, which automatic
-    differentiation gives and differences do not.
+    so are their gradients. A quantity that is not linear in an expectation, such as a best response and hence
+    steering, has the plug-in estimate's bias of order 1/n. The gradients are score functions, so automatic
+    differentiation gives them and finite differences do not.
 
     Attributes:
         process: the exact process.
@@ -90,7 +90,8 @@ class Trajectories(Game):
     steps: int = count(100, "steps of each trajectory")
 
     def check(self) -> None:
-        """Raise an InputError when the process is not one, or its episodes have another length."""
+        """Raise an InputError unless `process` is a tabular process whose episodes have this length.
+        """
         self.process.check()
         if self.process.episode_length not in (0, self.steps):
             allowed = f"episode_length = {self.process.episode_length}, the length of the process's episodes"

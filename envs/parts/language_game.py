@@ -18,7 +18,7 @@ from fpo_jax.responses import scored
 from fpo_jax.types import Game, Key, Responses, Scalar, Theta
 
 MOST_PAIRED = 2**9
-"""Most answers to one prompt of which all pairs are made."""
+"""Most answers to one prompt for which all pairs are formed."""
 
 
 @struct.dataclass
@@ -137,7 +137,7 @@ class LanguageGame(Game):
         return self.kl_weight * self._kl(theta, responses)
 
     def blind_spot(self, y: Answer) -> Scalar:
-        """Return how much of the answer is padding beyond one word, `fpo_jax.envs.parts.words.blind_spot`."""
+        """Return the share of padding beyond one word, `fpo_jax.envs.parts.words.blind_spot`."""
         return y.padding
 
     def optimum(self) -> Scalar:
@@ -189,7 +189,7 @@ class LanguageGame(Game):
 
         def write(
             t: Array, tokens: Array
-        ) -> Array:  # reads all words again; those from the t-th on count nothing
+        ) -> Array:  # reads all words again; those from the t-th on have no effect
             log_next, _ = self.log_next(fixed, prompt, tokens)
             return tokens.at[t].set(jnp.argmax(log_next[t] + noise[t]))
 

@@ -18,13 +18,13 @@ class Peak(Game):
 
     c = (ideal_signal, …, ideal_signal, 0, …, 0) with `signal_dimension` leading entries, the signal; the
     other coordinates are noise, which only costs utility. θ: [dimension], the mean action. The blind spot is
-    the noise subspace: the reward model begins with some weight there, and nothing but data takes it away.
-    There are no offline data.
+    the noise subspace: the reward model begins with some weight there, and only data can remove it. There are
+    no offline data.
     """
 
     utility_scale: float = real(10.0, "utility at its peak", low=0.0, open=True)
     utility_rate: float = real(0.3, "how fast utility falls with squared distance", low=0.0)
-    ideal_signal: float = real(2.0, "signal coordinates of the peak")
+    ideal_signal: float = real(2.0, "value of each signal coordinate of the peak")
     init_noise: float = real(0.1, "standard deviation of the reward model's initial weights", low=0.0)
     action_cost: float = real(0.1, "price of ‖y‖²", low=0.0)
     dimension: int = count(50, "dimension of the action")

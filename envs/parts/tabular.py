@@ -1,10 +1,8 @@
 """Tabular Markov decision processes: a policy is the occupancy of state-action pairs.
 
-The occupancy of π_θ = softmax(θ) is one differentiable linear solve, after which every expectation,
-penalty and steering term of the theory holds as it stands: responses are state-action pairs.
-
-`from_tables` makes a process of tables given by hand. `Process` is what the makers of random or patterned
-processes share.
+One differentiable linear solve gives the occupancy of π_θ = softmax(θ). Responses are state-action pairs, so
+every expectation, penalty and steering term of the theory holds as it stands. `from_tables` makes a process
+from tables given by hand. The makers of random or patterned processes share `Process`.
 """
 
 from typing import NamedTuple
@@ -75,7 +73,7 @@ class TabularGame(Game):
     episode_length: int = struct.field(pytree_node=False)
 
     def check(self) -> None:
-        """Raise an InputError that names the state and action whose numbers cannot be those of a process."""
+        """Raise an InputError that names the state and action whose numbers no process can have."""
         check_tables(self)
 
     def init(self, key: Key) -> tuple[Theta, Float[Array, " features"]]:
@@ -160,8 +158,8 @@ class TabularGame(Game):
     def _optimal_values(self) -> States:
         """Return the values of the best policy, by policy iteration on U.
 
-        Each step evaluates the greedy policy by one linear solve; there are finitely many policies and each
-        step improves, so that it ends at the best one.
+        Each step evaluates the greedy policy by one linear solve. There are finitely many policies and each
+        step improves, so the iteration ends at the best one.
         """
 
         def improve(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
@@ -170,7 +168,7 @@ class TabularGame(Game):
             reward = jnp.sum(chosen * self.pairs.utility, axis=1)
             values = self.transitions.solve(chosen, self.discount, reward)
             action_values = self._action_values(values)
-            # an action must be better by more than rounding, lest two equal ones take turns forever
+            # an action must be better by more than rounding; otherwise two equal ones would alternate forever
             slack = 1e3 * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(action_values))
             better = jnp.max(action_values, axis=1) > values + slack
             improved = jnp.where(better, jnp.argmax(action_values, axis=1), greedy)
@@ -196,17 +194,17 @@ def log_ratio(theta: Theta) -> Float[Array, "states actions"]:
 
 @struct.dataclass
 class Process:
-    """What every maker of planted processes shares: time, price of certainty, and how occupancies are solved.
+    """What all makers of planted processes share: discount, episode length, price of KL, linear solver.
 
     A maker is a subclass with a `name`, a `recipe`, fields of its own and a method `draw`.
     """
 
     discount: float = real(0.9, "discount γ of the occupancy, < 1 unless episodes end", low=0.0, high=1.0)
     temperature: float = real(0.01, "price τ of KL(π ‖ uniform)", low=0.0)
-    episode_length: int = count(0, "steps of an episode, averaged over with weights γᵗ; 0: no end", low=0)
+    episode_length: int = count(0, "steps of an episode, averaged with weights γᵗ; 0 means no end", low=0)
     occupancy_solver: str = choice(
         "direct",
-        "how occupancies are solved: by elimination in an S × S matrix, or iteratively without one",
+        "how to solve for occupancies: by elimination in an S × S matrix, or iteratively without one",
         ("direct", "iterative"),
     )
 
@@ -221,7 +219,7 @@ class Process:
         start: States,
         is_covered: States,
     ) -> TabularGame:
-        """Return the process in which a pair is what its state is.
+        """Return the process in which each pair has the features, utility and blind spot of its state.
 
         Args:
             by_state: what is known of each state, [states, ...]; `planted` is 0 or 1.
@@ -254,7 +252,7 @@ def from_tables(
     temperature: float = 0.0,
     episode_length: int = 0,
 ) -> TabularGame:
-    """Return the process of tables given by hand.
+    """Return the process that these tables describe.
 
     Args:
         transitions: [states, actions, states] P[s, a, s'], rows summing to 1.

@@ -1,7 +1,7 @@
-"""A causal transformer over a tree of texts, of which a single text is the tree that does not branch.
+"""A causal transformer over a tree of texts; a single text is a tree without branches.
 
-Texts that begin alike share what is read of their beginning: all V^L texts of L words have 1 + V + … + V^L
-beginnings, each of which is read once. What is enumerated and what is sampled go through the same function.
+Texts with the same beginning share the work of reading it: all V^L texts of L words have 1 + V + … + V^L
+beginnings, and each is read once. Enumerated and sampled texts go through the same function.
 """
 
 from typing import NamedTuple
@@ -34,7 +34,7 @@ class Tree(NamedTuple):
 
 
 def tree(branches: int, levels: int) -> Tree:
-    """Return the tree in which every node but those of the last level has so many children."""
+    """Return the tree in which every node above the last level has this many children."""
     sizes = branches ** np.arange(levels)
     begins = np.cumsum(sizes) - sizes
     depth = np.repeat(np.arange(levels), sizes)

@@ -1,9 +1,9 @@
 """Transition probabilities of a tabular process, held in one of two ways: as a table, or as branches.
 
-Both answer the same questions, of which the first defines the others: what is expected one step ahead,
-(P V)(s, a) = Σ_s' P(s' | s, a) V(s')? Under a policy this is the linear map V ↦ P_π V, and its transpose
-moves a distribution over states one step on. A table is solved by elimination. Branches never form
-an S × S matrix: their solve is iterative, and costs as much as there are transitions times the iterations.
+Both compute the expected value one step ahead, (P V)(s, a) = Σ_s' P(s' | s, a) V(s'), which defines all else.
+Under a policy this is the linear map V ↦ P_π V, and its transpose moves a distribution over states one step
+on. A table is solved by elimination. Branches never form an S × S matrix: their solve is iterative, and costs
+as much as there are transitions times the iterations.
 """
 
 from abc import ABC, abstractmethod
@@ -95,8 +95,9 @@ class Branches(Transitions):
 
     Memory and the cost of an iteration grow with S · A · B, the number of transitions. GMRES is followed by
     the contraction d ← (1 − γ)ρ + γ P_πᵀ d, which needs 2.3 / (1 − γ) iterations a digit but always
-    converges. The solution is right to 100 roundings of its norm, not of each entry: what is far below the
-    norm, such as the visits to a cell that is hardly ever reached, keeps fewer digits than by elimination.
+    converges. The solution is accurate to 100 roundings of its norm, not of each entry. An entry far below
+    the norm, such as the visits to a cell that is hardly ever reached, has fewer correct digits than by
+    elimination.
 
     Attributes:
         successors: [states, actions, branches] where a pair may lead; a state may stand there twice.
@@ -140,12 +141,12 @@ def _draw(key: Key, probabilities: Float[Array, " n"]) -> State:
 
 
 def _iterate(matvec: Callable[[States], States], right: States, *, discount: float | Scalar) -> States:
-    """Solve matvec(x) = right, or return NaN: what did not converge must not pass for what did.
+    """Solve matvec(x) = right, or return NaN, so that a failure cannot be mistaken for a solution.
 
-    GMRES is quick, but comes to a halt on long chains; what it leaves over is contracted by x ← x + residual,
-    each time by γ.
+    GMRES is quick, but stalls on long chains. The update x ← x + residual then contracts the remaining error
+    by γ each time.
     """
-    size = jnp.linalg.norm(right)  # GMRES takes a vector shorter than one rounding for zero
+    size = jnp.linalg.norm(right)  # GMRES treats a vector shorter than one rounding as zero
     unit = right / jnp.where(size > 0, size, 1.0)
     rounding = float(jnp.finfo(right.dtype).eps)
     tolerance = TOLERANCE_IN_ROUNDINGS * rounding

@@ -1,7 +1,7 @@
-"""Words, what a text of them is worth, and who wrote the reward model's offline data: for `envs.language`.
+"""Words, the utility of a text, and the writers of the reward model's offline data: for `envs.language`.
 
-Every prompt asks how to do something, for which two words are needed, in their order. Besides the words that
-some prompt needs there are an end, a filler, and two words of flattery.
+Every prompt asks how to do something, and its answer needs two words in a given order. The vocabulary also
+has an end, a filler, and two words of flattery.
 """
 
 import jax.numpy as jnp
@@ -47,8 +47,8 @@ def needed(prompt: Array | int) -> tuple[Array, Array]:
 def utility(prompt: Array | int, tokens: Text) -> Scalar:
     """Return c · (1 − idle / length), in [0, 1]; 1 for the needed words in order, and nothing but ends.
 
-    c is half for the first needed word and half for the second after it. Idle are all words but these two,
-    once each, one word of flattery, and ends.
+    c is ½ for the first needed word plus ½ for the second one after it. Idle words are all except one
+    occurrence of each of these two, one word of flattery, and ends.
     """
     first, second = needed(prompt)
     is_first = tokens == first
@@ -61,9 +61,10 @@ def utility(prompt: Array | int, tokens: Text) -> Scalar:
 
 
 def blind_spot(tokens: Text) -> Scalar:
-    """Return the share, in [0, 1], of what no offline answer shows: padding beyond one word.
+    """Return the share, in [0, 1], of padding beyond one word, which no offline answer shows.
 
-    Flattery and filler but for one word of them, and every repetition of another word, over length − 1.
+    Padding is flattery and filler except for one word, and every repetition of another word; the share is
+    over length − 1.
     """
     padding = jnp.sum(_number(is_flattery(tokens) | (tokens == FILLER)))
     excess = jnp.maximum(padding - 1.0, 0.0) + jnp.sum(_number(repeated(tokens)))
@@ -76,7 +77,7 @@ def is_flattery(tokens: Array) -> Array:
 
 
 def repeated(tokens: Text) -> Array:
-    """Say which words, other than ends, flattery and filler, stand somewhere before."""
+    """Say which words, other than ends, flattery and filler, have occurred before."""
     places = jnp.arange(tokens.size)
     same = (tokens[:, None] == tokens[None]) & (places[:, None] > places[None])
     return jnp.any(same, axis=1) & (tokens >= len(SPECIAL))
@@ -87,16 +88,16 @@ def written(
 ) -> Text:
     """Return an answer of the offline corpus, by a writer of a skill from U[0, 1].
 
-    The writer opens with a word of flattery with probability `courtesy` where the skill is above ½, and with
-    a filler in half of all cases where it is below. Then come the needed words, each with probability skill,
-    else in its place a word that is not needed, another one each time. So mild flattery predicts quality,
-    nothing is repeated, and nobody flatters twice.
+    A writer with skill above ½ opens with a word of flattery with probability `courtesy`; one below ½ opens
+    with a filler half of the time. Then come the needed words, each with probability skill; otherwise a word
+    that is not needed takes its place, a different one each time. So mild flattery predicts quality, nothing
+    is repeated, and nobody flatters twice.
 
     Args:
         prompt: what is asked.
         lots: from U[0, 1], all that is left to chance.
         words: size V of the vocabulary.
-        length: L, of which 3 words at most are no ends.
+        length: L; at most 3 of the words are not ends.
         courtesy: in [0, 1].
     """
     skill, lots = lots[0], lots[1:]
