@@ -7,8 +7,9 @@ preference. So ∇_φ ℓ = scale · residual · ∇_φ m, and the self-influenc
         squared error    (r − U) ‖∇_φ r(y)‖²                                    scale 2
         Bradley–Terry    (σ(m) − p*) ⟨∇_φ r(y), ∇_φ r(y) − ∇_φ r(y')⟩           scale 1
 
-A label that is drawn depends on θ by the probability with which it was drawn. That is the *score* of an item,
-1 with gradient ∇ log P(label). It multiplies what depends on the label, ℓ and the residual, and nothing else.
+A drawn label depends on θ through the probability of the draw. The *score* of an item carries this: its value
+is 1 and its gradient ∇ log P(label). It multiplies ℓ and the residual, which depend on the label, and nothing
+else.
 """
 
 from typing import Any, ClassVar, NamedTuple
@@ -27,7 +28,7 @@ from fpo_jax.types import Feedback, Game, Influence, Key, Phi, Response, Scalar,
 
 
 def _label_budget() -> Any:
-    return count(None, "items drawn and annotated of a sample of the policy, in place of all by weight")
+    return count(None, "items to draw from each sample of the policy and to label; without it, all by weight")
 
 
 @struct.dataclass
@@ -86,8 +87,8 @@ class Comparison(NamedTuple):
     Attributes:
         y: the response that is judged.
         other: the one that it is compared with.
-        preferred: probability in [0, 1] that y is preferred, or 1, 0 and ½ (a tie) where it was said.
-        score: 1, whose gradient is that of log P(preferred) where it was drawn, 0 where it was not.
+        preferred: probability in [0, 1] that y is preferred; 1, 0 or ½ (a tie) for a recorded verdict.
+        score: 1; its gradient is that of log P(preferred) for a drawn preference, else 0.
     """
 
     y: Response
@@ -105,25 +106,25 @@ class Preferences(Feedback):
 
         p* = ε + (1 − 2ε) σ((Ũ(y) − Ũ(y')) / annotator_temperature),   ε = label_noise,
 
-    or calls it a tie, p* = ½, where |Ũ(y) − Ũ(y')| < tie_margin. Soft labels are p*; hard ones are drawn by
-    p* for every pair anew at each update, and keep their score as gradient. y' comes from the reference
-    policy (paper), or from the policy itself, which then carries gradient on both sides (ours). Under a label
-    budget, a pair that is drawn twice at an update has one label.
+    or calls it a tie, p* = ½, where |Ũ(y) − Ũ(y')| < tie_margin. Soft labels are p*. Hard labels are drawn
+    with probability p*, anew for every pair at each update, and keep their score as gradient. y' comes from
+    the reference policy (paper), or from the policy itself, which then carries gradient on both sides (ours).
+    Under a label budget, a pair that is drawn twice in one update has one label.
     """
 
     scale: ClassVar[float] = 1.0
     quadratic: ClassVar[bool] = False
 
-    labels: str = choice("soft", "the annotator's probability, or a draw by it", ("soft", "hard"))
-    opponent: str = choice("policy", "whose response it is compared with", ("policy", "reference"))
-    annotator_temperature: float = real(0.25, "difference of utility that is worth a factor e", low=0.0)
-    label_noise: float = real(0.0, "share of preferences that are turned round", low=0.0, high=0.5)
+    labels: str = choice("soft", "soft: the annotator's probability; hard: a draw from it", ("soft", "hard"))
+    opponent: str = choice("policy", "who gives the other response of each pair", ("policy", "reference"))
+    annotator_temperature: float = real(0.25, "utility difference that multiplies the odds by e", low=0.0)
+    label_noise: float = real(0.0, "share of preferences that are flipped", low=0.0, high=0.5)
     blind_spot_bias: float = real(0.0, "utility that the annotator adds in the blind spot")
-    tie_margin: float = real(0.0, "difference of utility below which it is a tie", low=0.0)
+    tie_margin: float = real(0.0, "a smaller difference of utility is a tie", low=0.0)
     label_budget: int | None = _label_budget()
 
     def check(self) -> None:
-        """Raise an InputError when soft labels are asked of an annotator who is always certain."""
+        """Raise an InputError when an annotator who is always certain is to give soft labels."""
         if self.labels == "soft" and not np.all(np.asarray(self.annotator_temperature) > 0):
             raise InputError("annotator_temperature", self.annotator_temperature, "> 0 where labels are soft")
 
@@ -131,13 +132,13 @@ class Preferences(Feedback):
         """Return comparisons of the policy's responses with the opponent's, by the weights of both.
 
         Raises:
-            InputError: when they are to be compared with a reference policy and there is none.
+            InputError: when the opponent is a reference policy and the game has none.
         """
         pairs = game.compare(theta, responses, self.opponent, named_key(key, "opponent"))
         return self.annotate(game, pairs, named_key(key, "annotator"))
 
     def offline(self, game: Game, key: Key) -> Responses | None:
-        """Return the game's recorded comparisons, else the annotator's of pairs of its offline data."""
+        """Return the game's recorded comparisons, or else the annotator's on pairs of its offline data."""
         recorded, data = game.comparisons(), game.offline()
         if recorded is not None or data is None:
             return recorded
@@ -156,11 +157,11 @@ class Preferences(Feedback):
         return Responses(Comparison(first, second, jnp.where(is_tie, 0.5, preferred), score), pairs.w)
 
     def perceived(self, game: Game, y: Response) -> Scalar:
-        """Return Ũ(y), what the annotator takes for the utility."""
+        """Return Ũ(y), the utility that the annotator perceives."""
         return game.utility(y) + self.blind_spot_bias * game.blind_spot(y)
 
     def probability(self, gap: Array) -> Array:
-        """Return p* for a difference Ũ(y) − Ũ(y') that is no tie; at temperature 0 a step, ½ at 0."""
+        """Return p* for a difference Ũ(y) − Ũ(y') that is not a tie: a step at temperature 0, ½ at 0."""
         temperature = jnp.asarray(self.annotator_temperature, gap.dtype)
         soft = jax.nn.sigmoid(gap / jnp.where(temperature > 0, temperature, 1.0))
         certain = jnp.where(temperature > 0, soft, jnp.heaviside(gap, 0.5))
@@ -175,7 +176,7 @@ class Preferences(Feedback):
         return game.reward(phi, item.y) - game.reward(phi, item.other)
 
     def target(self, game: Game, item: Comparison) -> Scalar:
-        """Return the preference that was said."""
+        """Return the recorded or drawn preference."""
         return item.preferred
 
     def score(self, item: Comparison) -> Scalar:
@@ -214,7 +215,7 @@ class Preferences(Feedback):
 
 @struct.dataclass
 class OtherFeedback(Feedback):
-    """A feedback behind another one: all of it but what a subclass changes."""
+    """A feedback that wraps another one; a subclass changes a part of it."""
 
     feedback: Feedback
 
@@ -265,16 +266,16 @@ class OtherFeedback(Feedback):
         return self.feedback.residual_after(margin, target, step)
 
     def influence(self, game: Game, phi: Phi, item: PyTree) -> Influence:
-        """Return what a step on an item does."""
+        """Return the influence of a step on an item."""
         return self.feedback.influence(game, phi, item)
 
 
 def recorded(first: PyTree, second: PyTree, preferred: ArrayLike) -> Responses:
-    """Return comparisons made by hand as data for a game's `comparisons`, each of the same weight.
+    """Return comparisons given by hand as data for a game's `comparisons`, all with the same weight.
 
     Args:
         first, second: responses with a leading axis [n].
-        preferred: [n] how probable it is that the first is preferred, in (0, 1).
+        preferred: [n] probability that the first is preferred, in (0, 1).
 
     Raises:
         InputError: when there are none, a response is compared with itself, or a probability is out of range.

@@ -1,4 +1,4 @@
-"""The leader: what it ascends, how it differentiates, how far it steps."""
+"""The leader: its objective, how it differentiates, and how far it steps."""
 
 import jax
 import jax.numpy as jnp
@@ -18,18 +18,18 @@ RESTARTS = ("kept", "reset", "interpolated")
 
 
 def advantages(gradient: Array, w: Array) -> Array:
-    """Return A(y) = g(y) / w(y); 0 for a response that is never drawn, which has none."""
+    """Return A(y) = g(y) / w(y), or 0 for a response that is never drawn."""
     there = w > jnp.finfo(w.dtype).tiny
     return jnp.where(there, gradient / jnp.where(there, w, 1.0), 0.0)
 
 
 @struct.dataclass
 class Leader:
-    """The policy's side of the game: what it ascends, how it differentiates, how far it steps.
+    """The policy's side of the game: its objective, how it differentiates, and how far it steps.
 
-    θ ← θ + lr(p) · clamp(direction), `policy_steps` times at the same reward model, each with noise of
-    its own. lr(p) = policy_lr · (1 − policy_lr_decay · pᵖᵒʷᵉʳ) at progress p, power = policy_lr_power; the
-    clamp holds each coordinate to ±gradient_clip (paper, neural environment; the linear one has neither).
+    θ ← θ + lr(p) · clamp(direction), `policy_steps` times at the same reward model, each with its own noise.
+    lr(p) = policy_lr · (1 − policy_lr_decay · pᵖᵒʷᵉʳ) at progress p, power = policy_lr_power; the clamp holds
+    each coordinate to ±gradient_clip (paper, neural environment; the linear one has neither).
 
     The direction is g = ∇_θ objective by the rule `gradient`. The others are for a policy with one logit for
     each response, whose advantages are A(y) = g(y) / w(y), so that E[A] = 0 at each prompt or state:
@@ -48,17 +48,26 @@ class Leader:
     policy_lr: float = real(0.02, "learning rate of the policy", low=0.0)
     differentiator: Differentiator = part(Autodiff())
     policy_steps: int = count(1, "policy steps between two updates of the reward model")
-    policy_lr_decay: float = real(0.0, "share of the learning rate lost by the end", low=0.0, high=1.0)
-    policy_lr_power: float = real(4.0, "how late the learning rate is lost", low=0.0, open=True)
-    gradient_clip: float = real(0.0, "largest size of a gradient's coordinate; 0: none", low=0.0)
-    rule: str = choice("gradient", "how θ follows the gradient", RULES)
+    policy_lr_decay: float = real(
+        0.0, "share of the learning rate that has decayed by the end", low=0.0, high=1.0
+    )
+    policy_lr_power: float = real(
+        4.0, "exponent of this decay; a larger one decays later", low=0.0, open=True
+    )
+    gradient_clip: float = real(
+        0.0, "clip each coordinate of the gradient to this size; 0 clips none", low=0.0
+    )
+    rule: str = choice("gradient", "update rule by which θ follows the gradient", RULES)
     restart: str = choice("kept", "where the policy begins an iteration", RESTARTS)
     interpolation: float = real(
-        0.5, "interpolated: share of the way from the first policy to the last", low=0.0, high=1.0
+        0.5,
+        "when restart is interpolated: share of the way from the first policy to the last",
+        low=0.0,
+        high=1.0,
     )
 
     def check(self) -> None:
-        """Raise an InputError when a difference should detach U, or is to be divided by a probability."""
+        """Raise an InputError for a finite difference with a detached U, or one divided by a probability."""
         use = self.objective.utility
         if use != "differentiated" and not self.differentiator.detaches:
             allowed = "differentiated, unless the differentiator is autodiff: a difference cannot detach it"
@@ -75,7 +84,7 @@ class Leader:
 
     @property
     def keeps(self) -> int:
-        """Return how many earlier policies are kept: those of the objective, after θ₀ where it restarts."""
+        """Return how many earlier policies are kept: those of the objective, and θ₀ if it restarts."""
         return self.objective.keeps + (self.restart != "kept")
 
     def restarted(self, state: State) -> State:
@@ -87,20 +96,20 @@ class Leader:
         return state._replace(theta=theta)
 
     def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> "Leader":
-        """Return the leader whose objective is that for the policy steps of one iteration."""
+        """Return the leader with its objective prepared for the policy steps of one iteration."""
         state = state._replace(earlier=self._of_objective(state.earlier))
         objective = self.objective.for_iteration(game, follower, state, key)
         return self.replace(objective=objective)  # type: ignore[attr-defined]
 
     def remember(self, earlier: PyTree, theta: Theta) -> PyTree:
-        """Return what is kept of earlier policies after an iteration before which this θ was deployed."""
+        """Return the earlier policies to keep after an iteration that began with this θ."""
         found = self.objective.remember(self._of_objective(earlier), theta)
         if self.restart == "kept":
             return found
         return jax.tree.map(lambda kept, own: jnp.concatenate([kept[:1], own]), earlier, found)
 
     def _of_objective(self, earlier: PyTree) -> PyTree:
-        """Return what of the earlier policies is the objective's."""
+        """Return the earlier policies that belong to the objective."""
         return earlier if self.restart == "kept" else jax.tree.map(lambda kept: kept[1:], earlier)
 
     def step(
@@ -117,10 +126,10 @@ class Leader:
         return jax.tree.map(lambda t, g: t + self.policy_lr * g, theta, clamped)
 
     def _by_advantage(self, game: Game, theta: Theta, gradient: Theta, key: Key) -> Theta:
-        """Return the direction that the rule makes of a gradient, where θ has a logit for each response.
+        """Return the rule's direction for a gradient, for θ with one logit for each response.
 
         Raises:
-            NotDefined: where it has not.
+            NotDefined: when θ is not of this form.
         """
         weights = game.respond(theta, key).w
         if game.places is None or not isinstance(theta, jax.Array) or theta.size != weights.size:

@@ -1,7 +1,7 @@
-"""Games that are another game with one thing changed.
+"""Games that wrap another game and change one thing.
 
-Every method of the contract is passed on by name, so that a type checker and a reader can follow. How π_θ
-responds, and all that follows from it (`sample`, `deployed`, `compare`), is changed together or not at all.
+Every method of the contract is forwarded by name, so that a type checker and a reader can follow. A wrapper
+changes all of `respond`, `sample`, `deployed` and `compare` together, or none of them.
 """
 
 from abc import abstractmethod
@@ -19,7 +19,7 @@ from fpo_jax.types import Game, Key, Phi, Response, Responses, Scalar, Theta
 
 @struct.dataclass
 class Wrapper(Game):
-    """A game behind another one: all of it but how the policy responds."""
+    """A wrapper that forwards everything except how the policy responds."""
 
     game: Game
 
@@ -36,7 +36,7 @@ class Wrapper(Game):
         return self.game.utility(y)
 
     def cost(self, theta: Theta, responses: Responses) -> Scalar:
-        """Return what the policy pays."""
+        """Return the policy's cost."""
         return self.game.cost(theta, responses)
 
     def blind_spot(self, y: Response) -> Scalar:
@@ -64,7 +64,7 @@ class Wrapper(Game):
         return self.game.diagnostics(theta)
 
     def at(self, progress: Scalar | float) -> Game:
-        """Return the same change of the game at this progress."""
+        """Return this wrapper around the game at this progress."""
         return self.replace(game=self.game.at(progress))  # type: ignore[attr-defined]
 
     def reward_and_norm(self, phi: Phi, y: Response) -> tuple[Scalar, Scalar]:
@@ -80,7 +80,7 @@ class Wrapper(Game):
         return self.game.tangent_kernel(phi, y, other)
 
     def luck(self, y: Response) -> tuple[Scalar, Scalar]:
-        """Return how an imperfect oracle meets y."""
+        """Return the luck of an imperfect oracle at y."""
         return self.game.luck(y)
 
     @property
@@ -96,9 +96,9 @@ class Wrapper(Game):
 
 @struct.dataclass
 class OtherPolicy(Wrapper):
-    """The same responses and rewards under another policy: a subclass says how it responds.
+    """The same responses and rewards under another policy; a subclass defines `respond`.
 
-    Samples, deployment and comparisons are those of `Game` itself, which are made of `respond`.
+    Samples, deployment and comparisons are the defaults of `Game`, which use `respond`.
     """
 
     @abstractmethod
@@ -109,7 +109,7 @@ class OtherPolicy(Wrapper):
 
 @struct.dataclass
 class Reweighted(OtherPolicy):
-    """The same responses at other weights, in all that the policy does."""
+    """The same responses with other weights, in everything the policy does."""
 
     @abstractmethod
     def weights(self, w: Array) -> Array:
@@ -117,14 +117,14 @@ class Reweighted(OtherPolicy):
         ...
 
     def respond(self, theta: Theta, key: Key) -> Responses:
-        """Return the game's responses at the other weights."""
+        """Return the game's responses with the other weights."""
         responses = self.game.respond(theta, key)
         return responses._replace(w=self.weights(responses.w))
 
 
 @struct.dataclass
 class SamePolicy(Wrapper):
-    """The same policy, in all that it does: a subclass changes what is known of its responses."""
+    """The same policy in everything it does; a subclass changes rewards or utilities of its responses."""
 
     def respond(self, theta: Theta, key: Key) -> Responses:
         """Return the game's own responses."""
@@ -153,34 +153,34 @@ class DetachedUtility(SamePolicy):
 
 
 def as_known(game: Game, utility: str) -> Game:
-    """Return the game as a leader knows it that uses U so: with ∂U/∂y if "differentiated", else without."""
+    """Return the game as the leader knows it: with ∂U/∂y if `utility` is "differentiated", else without."""
     return game if utility == "differentiated" else DetachedUtility(game=game)
 
 
 COMBINED = ("mean", "worst", "uncertainty", "weights")
-"""How the rewards of several members make one."""
+"""How the rewards of several members are combined."""
 
 
 @struct.dataclass
 class Ensembled(SamePolicy):
-    """The same game to a reward model of several members: φ has a leading axis [members] (ours).
+    """The same game with a reward model of several members: φ has a leading axis [members] (ours).
 
     Its reward combines those of the members, r_i:
 
         mean          mean r_i
         worst         min r_i                                   (Coste et al., arXiv 2310.02743)
         uncertainty   mean r_i − disagreement · Var_i r_i       (the same)
-        weights       r of the mean of their parameters         (WARM, arXiv 2401.12187)
+        weights       r at the mean of their parameters         (WARM, arXiv 2401.12187)
 
-    The variance divides by their number. Nothing is detached; where several members are the worst, they share
-    the gradient. Norms and inner products of gradients are those of the combined reward, by the parameters of
-    all members.
+    The variance divides by the number of members. Nothing is detached; members that tie for the worst share
+    the gradient. Norms and inner products of gradients are those of the combined reward, with respect to the
+    parameters of all members.
     """
 
-    members: int = count(4, "reward models", low=2)
-    combine: str = choice("mean", "how their rewards make one", COMBINED)
+    members: int = count(4, "number of reward models", low=2)
+    combine: str = choice("mean", "how their rewards are combined", COMBINED)
     disagreement: float = real(1.0, "price of their variance", low=0.0)
-    differ: str = choice("data", "in what they differ", ("data", "start"))
+    differ: str = choice("data", "what they differ in", ("data", "start"))
 
     def init(self, key: Key) -> tuple[Theta, Phi]:
         """Return θ₀, and φ₀ of every member: the same for all, or drawn anew for each."""
@@ -191,7 +191,7 @@ class Ensembled(SamePolicy):
         return theta, jax.vmap(lambda own: self.game.init(own)[1])(keys)
 
     def combined(self, combine: str, disagreement: float | Scalar) -> "Ensembled":
-        """Return the same members, whose rewards are combined otherwise."""
+        """Return the same members with their rewards combined in another way."""
         return self.replace(combine=combine, disagreement=disagreement)  # type: ignore[attr-defined]
 
     def members_rewards(self, phi: Phi, y: Response) -> Float[Array, " members"]:
@@ -199,7 +199,7 @@ class Ensembled(SamePolicy):
         return jax.vmap(lambda own: self.game.reward(own, y))(phi)
 
     def reward(self, phi: Phi, y: Response) -> Scalar:
-        """Return what the members' rewards make together."""
+        """Return the combined reward of the members."""
         if self.combine == "weights":
             return self.game.reward(jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), phi), y)
         rewards = self.members_rewards(phi, y)
@@ -215,14 +215,14 @@ class Ensembled(SamePolicy):
 
 
 def ensembled(game: Game) -> Ensembled | None:
-    """Return the ensemble's game in this one, behind whatever else is changed of it, or None."""
+    """Return the ensemble's game inside this one, however many wrappers surround it, or None."""
     while isinstance(game, Wrapper) and not isinstance(game, Ensembled):
         game = game.game
     return game if isinstance(game, Ensembled) else None
 
 
 def with_ensembled(game: Game, change: Callable[[Ensembled], Game]) -> Game:
-    """Return the game with another in place of the ensemble's in it; without one, the game itself."""
+    """Return the game with its inner ensemble's game replaced, or the game itself if it has none."""
     if isinstance(game, Ensembled):
         return change(game)
     if not isinstance(game, Wrapper):

@@ -37,7 +37,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def _traced_once(method: Method) -> Method:
-    """Have a method of arrays traced once, however often a program needs it: jitted within what is jitted."""
+    """Trace a method once, however often a program needs it: jit it inside the jitted program."""
     return cast(Method, jax.jit(method))
 
 
@@ -50,8 +50,9 @@ class BestResponse(Follower):
     minimiser: φ⁺ = φ_a − [∂²L/∂φ²]⁻¹ ∂L/∂φ(φ_a). Differentiating through the solve is the implicit function
     theorem. On preferences the loss is convex: Newton's method within a trust region (optimistix) leads from
     the present φ to the minimiser, differentiated by the theorem; φ⁺ is NaN where it does not reach it.
-    A singular Hessian (ridge 0 and too few distinct responses) has no single minimiser. A run refuses it, and
-    one so near to singular that rounding decides the answer; where that happens later φ⁺ is NaN.
+    With a singular Hessian (ridge 0 and too few distinct responses) there is no single minimiser. A run
+    refuses such a Hessian at its start, and one so close to singular that rounding decides the answer. Where
+    this happens later, φ⁺ is NaN.
     """
 
     ridge: float = real(0.0, "ridge λ on ‖φ − anchor‖²", low=0.0)
@@ -83,9 +84,9 @@ class BestResponse(Follower):
         return RewardModel(unravel(found), memory=reward_model.memory)
 
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar:
-        """Return ‖∂L/∂φ(φ)‖ / (‖∂L/∂φ(φ_a)‖ + ‖φ − φ_a‖): rounding if r is affine in φ, else not small.
+        """Return ‖∂L/∂φ(φ)‖ / (‖∂L/∂φ(φ_a)‖ + ‖φ − φ_a‖): rounding if r is affine in φ, else larger.
 
-        Infinite where the Hessian is so near to singular that rounding decides where its minimiser lies.
+        Infinite where the Hessian is so close to singular that rounding decides where its minimiser lies.
         """
         return self.away(self.loss(game, theta, reward_model, key), reward_model)
 
@@ -96,11 +97,11 @@ class BestResponse(Follower):
         return jnp.where(jnp.isfinite(trust(jax.hessian(loss)(anchor))), relative, jnp.inf)
 
     def limit(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
-        """Return the best response: one update is as good as infinitely many, and the anchor stays."""
+        """Return the best response: one update gives the same as infinitely many, and the anchor stays."""
         return self.update(game, theta, reward_model, key)
 
     def calibrated_weight(self, horizon: int) -> None:
-        """No single weight stands for a best response: its step size is H⁻¹, not a number."""
+        """Return None: the step size of a best response is H⁻¹, which no single weight matches."""
         return None
 
     def training(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Training:
@@ -129,14 +130,14 @@ class BestResponse(Follower):
 class Converged(BestResponse):
     """A stationary point of the regularised loss for any reward, such as an MLP, reached from the present φ.
 
-    BFGS descends, Newton's method then brings ‖∂L/∂φ‖ to rounding. Differentiated by the implicit function
-    theorem, whatever the path. φ⁺ is NaN where ‖∂L/∂φ‖ does not come below `gradient_norm`, or where the
-    point is not a minimum, or one so flat that a small slope says nothing of where it lies; a run names the
-    iteration at which that happened.
+    BFGS descends, then Newton's method brings ‖∂L/∂φ‖ down to rounding. The implicit function theorem gives
+    the derivative, whatever the path. φ⁺ is NaN where ‖∂L/∂φ‖ does not fall below `gradient_norm`, where the
+    point is not a minimum, and where the minimum is so flat that a small slope does not determine it. A run
+    names the iteration at which this happened.
     """
 
     gradient_norm: float = real(1e-8, "largest ‖∂L/∂φ‖ that counts as converged", low=0.0, open=True)
-    most_steps: int = count(2000, "most iterations of BFGS")
+    most_steps: int = count(2000, "maximum iterations of BFGS")
 
     @_traced_once
     def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:

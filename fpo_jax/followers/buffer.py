@@ -1,4 +1,4 @@
-"""What is kept of the draws of past policies."""
+"""Buffers of draws from past policies."""
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +8,10 @@ from fpo_jax.types import Key, Responses
 
 
 def reservoir(buffer: Responses, fresh: Responses, total: Array, key: Key) -> Responses:
-    """Return the buffer after fresh draws have entered it, in which each draw so far is as likely as others.
+    """Return the buffer after fresh draws have entered it; every draw so far is equally likely to be in it.
 
-    The draw of number c takes place c while there is room, afterwards a place among c + 1, so that each of
-    the c + 1 draws so far is kept with the same probability (reservoir sampling).
+    Draw number c takes place c while there is room, and later a random one of c + 1 places. So each of the c
+    + 1 draws so far is kept with the same probability (reservoir sampling).
 
     Args:
         buffer: [places, ...].
@@ -36,6 +36,6 @@ def reservoir(buffer: Responses, fresh: Responses, total: Array, key: Key) -> Re
 
 
 def queue(buffer: Responses, fresh: Responses) -> Responses:
-    """Return the buffer after fresh draws have driven out the oldest; the newest stand last."""
+    """Return the buffer after fresh draws have replaced the oldest; the newest come last."""
     draws = fresh.w.shape[0]
     return jax.tree.map(lambda old, new: jnp.concatenate([old[draws:], new]), buffer, fresh)

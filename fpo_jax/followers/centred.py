@@ -1,4 +1,4 @@
-"""A best response that pays for rewards away from 0."""
+"""A best response with a penalty on rewards away from 0."""
 
 from collections.abc import Callable
 
@@ -18,8 +18,8 @@ from fpo_jax.types import Game, Key, RewardModel, Scalar, Theta
 class Centred(BestResponse):
     """φ⁺ = argmin_φ L(θ, φ) + centring · E_μ[(Σ r_φ)²], the sum over the responses of an item (2312.09244).
 
-    For preferences (r(y) + r(y'))², which says where 0 is, as comparisons do not
-    (`center_rewards_coefficient` of TRL); for labels r(y)², which shrinks rewards where the data are.
+    For preferences the term is (r(y) + r(y'))². It fixes the zero of the reward, which comparisons leave open
+    (`center_rewards_coefficient` of TRL). For labels it is r(y)², which shrinks rewards on the data.
     """
 
     by_items = False

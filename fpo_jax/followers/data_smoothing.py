@@ -1,4 +1,4 @@
-"""A best response to labels that move toward what the reward model says of them."""
+"""A best response to labels that move toward the reward model's own predictions."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class SmoothedLabels(NamedTuple):
 
     Attributes:
         anchor: φ_a.
-        labels: on which it was last trained, of the offline items and then of the policy's.
+        labels: those it was last trained on, first of the offline items, then of the policy's.
     """
 
     anchor: Phi
@@ -32,11 +32,11 @@ class SmoothedLabels(NamedTuple):
 class DataSmoothing(BestResponse):
     """The best response to soft labels, y ← (1 − β) y + β · prediction before each update.
 
-    Iterative data smoothing (Zhu, Jordan, Jiao, arXiv 2401.16335), with a best response for its gradient
-    step. The prediction is what the present reward model says of the item, r_φ of a label and σ(m) of a
-    preference. It begins from the annotator's labels, drawn once if they are drawn. A label of little weight
-    is forgotten soonest. So are all in the end: a ridge shrinks what the labels follow, and over many updates
-    `replaced` has to be small.
+    Iterative data smoothing (Zhu, Jordan, Jiao, arXiv 2401.16335), with a best response in place of its
+    gradient step. The prediction is that of the present reward model: r_φ for a label, σ(m) for a preference.
+    The first labels are the annotator's, drawn once if they are drawn. Labels of little weight are forgotten
+    first, and in the end all are, because a ridge shrinks the predictions that the labels follow. Over many
+    updates `replaced` has to be small.
     """
 
     by_items = False
@@ -44,7 +44,7 @@ class DataSmoothing(BestResponse):
     replaced: float = real(0.01, "β, share of a label that the prediction replaces", low=0.0, high=1.0)
 
     def check(self) -> None:
-        """Raise an InputError where the items of an update are drawn, so that no label can be kept."""
+        """Raise an InputError when the items of an update are drawn, since then no label can be kept."""
         if self.feedback.label_budget is not None:
             allowed = "left out: data smoothing keeps the label of every item"
             raise InputError("label_budget", self.feedback.label_budget, allowed)
@@ -57,7 +57,7 @@ class DataSmoothing(BestResponse):
         """Return the best response to the annotator's own labels.
 
         Raises:
-            InputError: when the responses are not always the same, so that no label can be kept.
+            InputError: when the responses change from update to update, since then no label can be kept.
         """
         if game.places is None:
             allowed = "another one: this environment has no fixed responses, whose labels could be kept"
@@ -86,11 +86,11 @@ class DataSmoothing(BestResponse):
         return (1.0 - share) * reward_model.memory.labels + share * jax.vmap(prediction)(items.y)
 
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar:
-        """Return that of the loss on the labels of the last update."""
+        """Return the residual of the loss on the labels of the last update."""
         return BestResponse.residual(self._as_they_are(), game, theta, reward_model, key)
 
     def limit(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
-        """Refuse, as `Follower.limit`: what infinitely many updates leave is not what one leaves."""
+        """Refuse, as `Follower.limit` does: labels change with every update, so no single one is the limit."""
         return Follower.limit(self, game, theta, reward_model, key)
 
     def loss(
@@ -111,5 +111,5 @@ class DataSmoothing(BestResponse):
         return loss
 
     def _as_they_are(self) -> "DataSmoothing":
-        """Return the same follower, which leaves labels as they are."""
+        """Return the same follower without smoothing."""
         return self.replace(replaced=0.0)  # type: ignore[attr-defined]

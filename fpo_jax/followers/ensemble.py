@@ -1,7 +1,7 @@
-"""An ensemble of reward models, each trained by the same follower, on data or from a start of its own.
+"""An ensemble of reward models, each trained by the same follower, on its own data or from its own start.
 
-The members are trained on the game itself, one beside the other (`jax.vmap`); leader and records meet them
-together, in the game that `Ensemble.faced` returns.
+The members are trained on the game itself, side by side (`jax.vmap`). Leader and records see them combined,
+in the game that `Ensemble.faced` returns.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class Members(NamedTuple):
 
     Attributes:
         own: what each member's follower remembers, stacked: a leading axis [members].
-        key: by which the members' data differ, as numbers, since a state is stored as numbers.
+        key: makes the members' data differ; stored as numbers, as all of a state is.
     """
 
     own: PyTree
@@ -50,23 +50,23 @@ class Members(NamedTuple):
 class Ensemble(Follower):
     """Several reward models in place of one, φ = (φ_1 … φ_n), each retrained by the same follower.
 
-    The leader is paid by what their rewards make together (`Ensembled`). They differ by their `data`, on
-    which each trains at weights of its own (`Resampled`), or by their `start`, φ₀ drawn for each. An update
-    is differentiated through every member; its loss is the mean of theirs, Σ_i L_i(φ_i) / n. Penalties
-    measure gradients of the combined reward by all parameters: that of a mean has 1/n of the squared norm of
-    each member's, if these are alike.
+    Their combined reward pays the leader (`Ensembled`). The members differ in their `data`, whose weights
+    each draws for itself (`Resampled`), or in their `start`, φ₀ drawn for each. An update is differentiated
+    through every member; its loss is the mean of theirs, Σ_i L_i(φ_i) / n. Penalties measure gradients of the
+    combined reward with respect to all parameters. For a mean of n similar members its squared norm is 1/n of
+    each member's.
     """
 
     by_items = False
 
-    members: int = count(4, "reward models that are trained", low=2)
-    combine: str = choice("mean", "how their rewards make one", COMBINED)
-    disagreement: float = real(1.0, "price of the variance of their rewards, for uncertainty", low=0.0)
-    differ: str = choice("data", "in what members differ", ("data", "start"))
+    members: int = count(4, "number of reward models", low=2)
+    combine: str = choice("mean", "how their rewards are combined", COMBINED)
+    disagreement: float = real(1.0, "price of the variance of their rewards (uncertainty)", low=0.0)
+    differ: str = choice("data", "what the members differ in", ("data", "start"))
     member: Follower = part(BestResponse())
 
     def check(self) -> None:
-        """Raise an InputError where the member cannot be one, or does not differ from the others."""
+        """Raise an InputError when the follower cannot be a member, or members would be identical."""
         if not isinstance(self.member, Follower) or isinstance(self.member, Ensemble):
             name = kebab(type(self.member).__name__)
             raise InputError("member", name, "an instance of a follower that is no ensemble itself")
@@ -77,7 +77,7 @@ class Ensemble(Follower):
             raise InputError("differ", self.differ, allowed)
 
     def check_start(self, reward_model: RewardModel) -> None:
-        """Raise an InputError where members that are to differ by their start begin alike."""
+        """Raise an InputError when members that should differ in their start begin alike."""
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(reward_model.phi)]
         if self.differ == "start" and all(np.all(leaf[:, 1:] == leaf[:, :1]) for leaf in leaves):
             raise InputError(
@@ -96,11 +96,11 @@ class Ensemble(Follower):
 
     @property
     def brings_anchor(self) -> bool:
-        """Say whether the members mix in data of their own."""
+        """Say whether the members mix in their own data."""
         return self.member.brings_anchor
 
     def faced(self, game: Game) -> Game:
-        """Return the game to this ensemble: once, however often it is asked for."""
+        """Return the game as this ensemble combines it; calling it again changes nothing."""
         return Ensembled(
             game=with_ensembled(game, lambda already: already.game),
             members=self.members,
@@ -110,7 +110,7 @@ class Ensemble(Follower):
         )
 
     def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
-        """Return the reward models of every member's `init`, from φ₀ of each, [members, ...].
+        """Return the reward models from every member's `init`, [members, ...].
 
         Raises:
             InputError: when the game is not `faced`, or there are more members than items to train on.
@@ -149,9 +149,9 @@ class Ensemble(Follower):
         return jnp.max(self._over(game, one, _stacked(reward_model), reward_model.memory.key))
 
     def calibrated_weight(self, horizon: int) -> float | None:
-        """Return the member's weight, times n where the combined reward's squared norms are 1/n of its own.
+        """Return the member's weight, times n where squared norms of the combined reward are 1/n as large.
 
-        None for `uncertainty`, and where the member has none.
+        Return None for `uncertainty`, and where the member has no such weight.
         """
         weight = self.member.calibrated_weight(horizon)
         if weight is None or self.combine == "uncertainty":
@@ -161,7 +161,7 @@ class Ensemble(Follower):
     def loss(
         self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[Array], Scalar] | None:
-        """Return the mean of the members' losses, of all parameters flattened; None where theirs is."""
+        """Return the mean of the members' losses, a function of all parameters flattened, or None."""
         first = jax.tree.map(lambda leaf: leaf[0], _stacked(reward_model))
         if self.member.loss(_own(game), theta, first, key) is None:
             return None
@@ -180,7 +180,8 @@ class Ensemble(Follower):
     def training(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Training | None:
         """Return the items at the mean of the members' weights, and the member's ridge over n.
 
-        That ridge is the curvature of the mean loss, by which the leverage of a mean is that of one member.
+        That ridge is the curvature of the mean loss. With it the leverage of a mean equals that of one
+        member.
         """
 
         def one(member: Follower, own: Game, model: RewardModel) -> Training | None:
@@ -204,7 +205,7 @@ class Ensemble(Follower):
         return RewardModel(found.phi, model.memory._replace(own=found.memory))
 
     def _over(self, game: Game, one: Callable[..., Any], stacked: PyTree, key: Array) -> Any:
-        """Return one(follower, game, of this member) of every member."""
+        """Return one(follower, game, …) for every member."""
         own_game = _own(game)
 
         def of(member: Array, of_member: PyTree) -> Any:
@@ -216,7 +217,7 @@ class Ensemble(Follower):
         return jax.vmap(of)(jnp.arange(self.members), stacked)
 
     def _require_data(self, game: Game, theta: Theta, model: RewardModel, key: Key) -> None:
-        """Raise an InputError where members that differ by their data are more than its items."""
+        """Raise an InputError when members that differ in their data are more than the items."""
         training = jax.eval_shape(lambda: self.training(game, theta, model, key))
         if self.differ == "data" and training is not None and self.members > training.items.w.size:
             number = training.items.w.size
@@ -250,5 +251,5 @@ def _stacked(model: RewardModel) -> RewardModel:
 
 
 def _mean_weights(items: Responses) -> Responses:
-    """Return the items of all members, which differ in their weights alone, at the mean of these."""
+    """Return the items at the mean of the members' weights, which is all they differ in."""
     return Responses(jax.tree.map(lambda leaf: leaf[0], items.y), jnp.mean(items.w, axis=0))

@@ -17,7 +17,7 @@ from fpo_jax.types import Feedback, Follower, Game, Key, Phi, RewardModel, Theta
 
 
 def weight_of_steps(follower: Any, horizon: int) -> float:
-    """Return scale·lr·α·k of plain descent, k steps in all: the relaxed penalty whose size is theirs."""
+    """Return scale·lr·α·k for k plain descent steps: the weight at which the relaxed penalty matches them."""
     steps = follower.rm_steps * horizon
     return follower.feedback.scale * float(follower.rm_lr) * float(follower.alpha) * steps
 
@@ -31,7 +31,7 @@ class Gradient(Follower):
     """
 
     rm_lr: float = real(0.005, "learning rate of the reward model", low=0.0)
-    weight_decay: float = real(0.0, "share of φ lost at each step, in [0, 1]", low=0.0, high=1.0)
+    weight_decay: float = real(0.0, "share of φ that each step removes", low=0.0, high=1.0)
     alpha: float = real(1.0, ALPHA_HELP, low=0.0, high=1.0)
     rm_steps: int = count(1, "gradient steps in one update of the reward model")
     feedback: Feedback = part(Labels())
@@ -52,7 +52,7 @@ class Gradient(Follower):
         return RewardModel(scan(step, reward_model.phi, length=self.rm_steps)[0])
 
     def training(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Training:
-        """Return offline and fresh items, and the ridge d / lr, by whose descent weight decay d is a step."""
+        """Return offline and fresh items, and the ridge d / lr whose descent step is weight decay d."""
         items = training_data(game, theta, self.alpha, key, self.feedback)
         moves = self.rm_lr > 0
         ridge = jnp.where(moves, self.weight_decay / jnp.where(moves, self.rm_lr, 1.0), 0.0)
@@ -62,8 +62,9 @@ class Gradient(Follower):
         """Return the best response that the steps approach.
 
         φ = (1 − d) φ − lr ∇L means ∇(L + d/(2·lr) ‖φ‖²) = 0: a ridge of weight_decay / (2·rm_lr). The steps
-        approach it where they contract around it, lr · κ < 2 for the largest curvature κ of that loss. φ⁺ is
-        NaN where they do not, or where it is no stationary point, as on labels where r is not affine in φ.
+        approach that point if they contract around it: lr · κ < 2 for the largest curvature κ of that loss.
+        φ⁺ is NaN where they do not, or where the point is not stationary, as on labels with r not affine in
+        φ.
         """
         ridge = self.weight_decay / (2.0 * self.rm_lr)
         best = BestResponse(ridge=ridge, alpha=self.alpha, feedback=self.feedback)
@@ -82,6 +83,7 @@ class Gradient(Follower):
     def calibrated_weight(self, horizon: int) -> float:
         """Return 2·lr·α·k, k steps in all: one step moves r(y) by −2·lr·α·(r − U)‖∇r‖².
 
-        Exact for k = 1 and a policy of one response, whose only influence is on itself; otherwise a scale.
+        Exact for k = 1 and a policy of one response, which influences only itself; otherwise it gives the
+        scale.
         """
         return weight_of_steps(self, horizon)

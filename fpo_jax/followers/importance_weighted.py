@@ -1,4 +1,4 @@
-"""A best response to offline data that are weighted as the present policy would have drawn them."""
+"""A best response to offline data, reweighted as if the present policy had drawn them."""
 
 import jax.numpy as jnp
 from flax import struct
@@ -14,10 +14,10 @@ from fpo_jax.types import Game, Key, RewardModel, Theta, Training
 class ImportanceWeighted(BestResponse):
     """The best response to offline data at weights ∝ μ · min(π_θ/μ, clip), which sum to 1 (OCRM, 2507.15507).
 
-    π_θ and μ are weights of items: for preferences of pairs, as the feedback pairs them. What the offline
-    data do not show stays unseen. The weights are differentiated, so that the policy steers the reward model
-    also at α = 0, where no new data are labelled. Where the policy gives the offline items no weight at all
-    they keep their own.
+    π_θ and μ are weights of items; for preferences, of the pairs that the feedback forms. Responses that the
+    offline data lack stay unseen. The weights are differentiated, so the policy steers the reward model even
+    at α = 0, where no new data are labelled. If the policy gives the offline items no weight at all, they
+    keep their own weights.
     """
 
     by_items = False
@@ -28,7 +28,7 @@ class ImportanceWeighted(BestResponse):
         """Return the offline items at their new weights and fresh ones, and the ridge.
 
         Raises:
-            InputError: where policy and offline data are not weights of the same items.
+            InputError: when the policy and the offline data do not weight the same items.
         """
         feedback = self.feedback
         fresh = feedback.gather(game, theta, game.respond(theta, key), key)

@@ -1,4 +1,4 @@
-"""A follower that keeps, beside its reward model, what monitors of a run look at."""
+"""A follower that also keeps the data that monitors of a run need."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -26,13 +26,13 @@ from fpo_jax.types import (
 
 
 class Kept(NamedTuple):
-    """What is kept beside the reward model.
+    """The data kept beside the reward model.
 
     Attributes:
         own: what the follower itself remembers.
         first: θ₀.
         before: φ before the last update.
-        members: reward models of an ensemble that is retrained beside it, () if there is none.
+        members: reward models of an ensemble that is retrained alongside, () if there is none.
     """
 
     own: PyTree
@@ -43,9 +43,9 @@ class Kept(NamedTuple):
 
 @struct.dataclass
 class Monitored(Follower):
-    """Retrains as `follower` does, and keeps θ₀, φ before the last update, and an ensemble beside it (ours).
+    """Retrains as `follower` does, and also keeps θ₀, φ before the last update, and an ensemble (ours).
 
-    A run with it is the run without it, number for number: leader and follower see nothing of what is kept.
+    A run gives exactly the same numbers with it and without it: leader and follower never see the kept data.
     `fpo_jax.monitors` reads it.
     """
 
@@ -53,7 +53,7 @@ class Monitored(Follower):
     beside: Ensemble | None = None
 
     def check(self) -> None:
-        """Raise an InputError where the follower is monitored already, or is an ensemble beside another."""
+        """Raise an InputError when the follower is already monitored, or is one of two ensembles."""
         name = kebab(type(self.follower).__name__)
         if isinstance(self.follower, Monitored):
             raise InputError("follower", name, "another one: it is monitored already")

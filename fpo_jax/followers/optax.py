@@ -1,6 +1,6 @@
-"""A follower that trains its reward model by any optax optimiser on a replay buffer, as practice does.
+"""A follower that trains its reward model with any optax optimiser on a replay buffer, as practitioners do.
 
-Differentiable end to end: foresight goes through the optimiser's own moments and the buffer's contents.
+Differentiable end to end: gradients flow through the optimiser's moments and the buffer's contents.
 """
 
 import inspect
@@ -25,7 +25,8 @@ from fpo_jax.numerics.scan import scan
 from fpo_jax.types import Feedback, Follower, Game, Key, Phi, Responses, RewardModel, Scalar, Theta, Training
 
 ROUNDLESS = 1e-30
-"""Under the root of Adam and its kin: the derivative of √v at v = 0 is then 0 · 1/ROUNDLESS^½, not NaN."""
+"""Added under the root of Adam and its kin: the derivative of √v at v = 0 is then 0 · 1/ROUNDLESS^½, not NaN.
+"""
 
 
 class Memory(NamedTuple):
@@ -50,12 +51,12 @@ class Memory(NamedTuple):
 class Optax(Follower):
     """Steps of any optax optimiser on (1 − α)·anchor + α·buffer, from the present φ (paper, neural).
 
-    Each update takes `draws` independent samples of π_θ into the buffer, and descends `rm_steps` times on
-    E[ℓ(r_φ(y), U(y))] + ½ weight_decay · ‖φ‖², the samples in the buffer equally weighted. `replay` says what
-    the buffer keeps: `fresh`, only the present draws; `fifo`, the last buffer_size; `accumulate`, a uniform
-    sample of buffer_size out of everything so far, all of it while it fits; `mixed`, as fifo, and the anchor
-    is buffer_size draws of the initial policy. Otherwise the anchor is the game's offline data, if any.
-    With `warm_start` off every update begins anew at φ₀ and a fresh optimiser.
+    Each update puts `draws` independent samples of π_θ into the buffer, and takes `rm_steps` steps down
+    E[ℓ(r_φ(y), U(y))] + ½ weight_decay · ‖φ‖², with equal weights for the samples in the buffer. `replay`
+    says what the buffer keeps: `fresh`, only the present draws; `fifo`, the last buffer_size; `accumulate`, a
+    uniform sample of buffer_size from all draws so far, all of them while they fit; `mixed`, as fifo, with
+    buffer_size draws of the initial policy as the anchor. Otherwise the anchor is the game's offline data, if
+    any. With `warm_start` off, every update begins anew at φ₀ with a fresh optimiser.
 
     Nothing is detached: dφ⁺/dθ goes through the fresh draws, the optimiser's moments, and over a horizon
     through the buffer. A subclass that overrides `transformation` uses any chain of optax.
@@ -64,16 +65,16 @@ class Optax(Follower):
     optimizer: str = text("adam", "name of an optax optimiser that takes a learning rate")
     rm_lr: float = real(1e-3, "learning rate of the reward model", low=0.0)
     weight_decay: float = real(0.0, "L2 penalty, weight_decay · φ added to the gradient", low=0.0)
-    alpha: float = real(1.0, "share of on-policy data in the training mix, in [0, 1]", low=0.0, high=1.0)
+    alpha: float = real(1.0, "share of on-policy data in the training mix", low=0.0, high=1.0)
     rm_steps: int = count(1, "optimiser steps in one update of the reward model")
     draws: int = count(1, "independent samples of the policy taken at each update")
-    buffer_size: int = count(1, "samples that the buffer holds, >= draws")
+    buffer_size: int = count(1, "samples that the buffer holds, at least `draws`")
     replay: str = choice("fresh", "what the buffer keeps", ("fresh", "fifo", "accumulate", "mixed"))
     warm_start: bool = flag(True, "continue from the present φ rather than from φ₀")
     feedback: Feedback = part(Labels())
 
     def check(self) -> None:
-        """Raise an InputError when draws do not fit the buffer, or the optimiser is none."""
+        """Raise an InputError when the draws do not fit the buffer, or optax has no such optimiser."""
         if self.replay != "fresh" and self.buffer_size < self.draws:
             raise InputError("buffer_size", self.buffer_size, f"an integer >= draws = {self.draws}")
         optimiser: Any = self.transformation()
@@ -91,10 +92,10 @@ class Optax(Follower):
         return self.replay == "mixed"
 
     def transformation(self) -> optax.GradientTransformation:
-        """Return the optimiser, after the gradient of the L2 penalty is added.
+        """Return the optimiser, preceded by the gradient of the L2 penalty.
 
         Raises:
-            InputError: when optax has none of this name that is made from a learning rate.
+            InputError: when optax has no optimiser of this name that takes a learning rate.
         """
         allowed = "an optimiser of optax that is made from a learning rate, such as adam, sgd or rmsprop"
         make: Any = getattr(optax, self.optimizer, None)
@@ -170,7 +171,7 @@ class Optax(Follower):
         return Training(items, self.weight_decay)
 
     def calibrated_weight(self, horizon: int) -> float | None:
-        """Return scale·lr·α·k for plain descent on fresh draws, k steps in all; None for all else."""
+        """Return scale·lr·α·k for k plain descent steps on fresh draws, else None."""
         if self.optimizer != "sgd" or self.replay != "fresh":
             return None
         return weight_of_steps(self, horizon)
@@ -220,7 +221,7 @@ class Optax(Follower):
     ) -> tuple[Responses, list[Responses]]:
         """Return the buffer after fresh draws of π_θ have entered it, and the parts of the mix to train on.
 
-        Earlier draws are a part of their own: their share of the loss depends on no policy.
+        Earlier draws are a separate part, because their share of the loss does not depend on the policy.
         """
         memory, alpha = reward_model.memory, self.alpha
         fresh = self._items(game, theta, key, self.draws)

@@ -1,4 +1,4 @@
-"""A stationary point of the loss less what the best policy would be paid."""
+"""A stationary point of the loss minus the reward that the best policy would earn."""
 
 from collections.abc import Callable
 
@@ -18,28 +18,28 @@ from fpo_jax.types import Game, Key, RewardModel, Theta
 class OptimisticFit(Converged):
     """A stationary point of L(θ, φ) − optimism · max_π J, as XPO, SELM and VPO have it (VPO, 2405.19320).
 
-    For the maximum stands a smooth one over the responses to each prompt, all alike:
+    The maximum is a smooth one over the responses to each prompt, all equally weighted:
 
         Σ_x ρ(x) τ log mean_y exp(r_φ(x, y) / τ),    τ = softness,
 
-    what a policy is paid at best that pays τ for its divergence from the uniform one. In a process, whose
-    responses are pairs of state and action, it bounds what a policy can reach. It is convex in φ, so that the
-    loss need not be: φ⁺ is NaN where it has no minimum near (`Converged`), as where optimism is large for its
-    ridge. ρ(x) is held fixed.
+    the best that a policy can earn when it pays τ for its divergence from the uniform one. In a process,
+    whose responses are pairs of state and action, it bounds what a policy can reach. It is convex in φ, so
+    the loss minus it may not be. φ⁺ is NaN where the loss has no minimum nearby (`Converged`), for instance
+    where optimism is large compared with the ridge. ρ(x) is held fixed.
     """
 
     by_items = False
 
-    optimism: float = real(0.001, "α, price of a low reward of the best response", low=0.0)
+    optimism: float = real(0.001, "α, weight of max J in the loss", low=0.0)
     softness: float = real(0.1, "temperature τ of the maximum", low=0.0, open=True)
 
     def loss(
         self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[jax.Array], jax.Array]:
-        """Return the loss less the bonus, as a function of the flattened φ.
+        """Return the loss minus the bonus, as a function of the flattened φ.
 
         Raises:
-            InputError: when the responses are not always the same.
+            InputError: when the responses change from call to call.
         """
         if game.places is None:
             allowed = "another one: this environment has no fixed responses, of which one were the best"

@@ -1,4 +1,4 @@
-"""A leader that is paid by the reward models of several updates, as iterated RLHF may be."""
+"""Reward models of several updates that together pay the leader, as in some iterated RLHF."""
 
 from collections.abc import Callable
 
@@ -18,13 +18,13 @@ from fpo_jax.wrappers import with_ensembled
 class PastModels(Ensemble):
     """The reward models of the last `members` updates, oldest first (Wolf, Kirk, Musolesi, 2505.18126).
 
-    An update retrains the newest one as `member` does and forgets the oldest; the first stands for those that
-    are not yet there. The leader is paid by what their rewards make together (`Ensembled`): of a `mean` each
-    has an equal share, and `worst` is the least. φ⁺ depends on θ through the newest alone.
+    An update retrains the newest one as `member` does and forgets the oldest. The first model fills the
+    places of those that do not exist yet. Their combined reward pays the leader (`Ensembled`): `mean` gives
+    each an equal share, and `worst` takes the lowest. φ⁺ depends on θ only through the newest.
     """
 
     def check(self) -> None:
-        """Raise an InputError where the member is an ensemble, or models should differ by their start."""
+        """Raise an InputError when the member is an ensemble, or models should differ in their start."""
         if not isinstance(self.member, Follower) or isinstance(self.member, Ensemble):
             name = kebab(type(self.member).__name__)
             raise InputError("member", name, "an instance of a follower that is no ensemble itself")
@@ -41,7 +41,7 @@ class PastModels(Ensemble):
         )
 
     def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
-        """Return the reward models, the newest of which is retrained, without the oldest."""
+        """Return the reward models with the newest retrained and the oldest dropped."""
         return self._with(reward_model, self.member.update(_own(game), theta, _newest(reward_model), key))
 
     def limit(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
@@ -52,17 +52,17 @@ class PastModels(Ensemble):
         )
 
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar:
-        """Return that of the newest."""
+        """Return the residual of the newest."""
         return jnp.asarray(self.member.residual(_own(game), theta, _newest(reward_model), key))
 
     def calibrated_weight(self, horizon: int) -> None:
-        """No single weight stands for a step of one model among several."""
+        """Return None: no single weight matches a step of one model among several."""
         return None
 
     def loss(
         self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[Array], Scalar] | None:
-        """Return None: an update moves the older models without minimising anything."""
+        """Return None: an update shifts the older models and minimises nothing over them."""
         return None
 
     def training(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Training | None:

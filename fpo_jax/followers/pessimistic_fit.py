@@ -1,4 +1,4 @@
-"""A best response that would rather believe less of the present policy than of a reference."""
+"""A best response that pays for rating the present policy above a reference."""
 
 from collections.abc import Callable
 
@@ -17,8 +17,8 @@ from fpo_jax.types import Game, Key, RewardModel, Theta
 class PessimisticFit(BestResponse):
     """φ⁺ = argmin_φ L(θ, φ) + pessimism · (E_π[r_φ] − E_ref[r_φ]), ref a reference (RPO, 2405.16436).
 
-    The reference is the game's. The added term depends on θ besides the data, and so steers, also at α = 0.
-    It is linear in φ where the reward is, so that the curvature of the loss is that of L.
+    The reference is the game's. The added term depends on θ directly, not only through the data, so it steers
+    even at α = 0. It is linear in φ where the reward is, so the curvature of the loss is that of L.
     """
 
     by_items = False

@@ -1,4 +1,4 @@
-"""A best response to the labels that were paid for, at this update and at earlier ones."""
+"""A best response to the labels bought at this update and at earlier ones."""
 
 from typing import NamedTuple
 
@@ -16,12 +16,12 @@ from fpo_jax.types import Game, Key, Phi, Responses, RewardModel, Scalar, Theta,
 
 
 class Labelled(NamedTuple):
-    """What a replayed best response carries between updates.
+    """The memory of a replayed best response between updates.
 
     Attributes:
-        anchor: toward which φ is pulled.
+        anchor: φ is pulled toward it.
         buffer: items, [places], those of an update of mean weight 1; an empty place has weight 0.
-        total: items that were paid for so far.
+        total: items bought so far.
     """
 
     anchor: Phi
@@ -31,18 +31,18 @@ class Labelled(NamedTuple):
 
 @struct.dataclass
 class Replayed(BestResponse):
-    """The best response to (1 − α)·offline + α·kept, in which each update that is kept weighs the same.
+    """The best response to (1 − α)·offline + α·kept, where each kept update has the same weight.
 
-    Each update pays for `label_budget` items of π_θ, or without one for all by their weights, the first for
-    those of π_θ₀. It keeps (Wolf, Kirk, Musolesi, 2505.18126):
+    Each update buys labels for `label_budget` items of π_θ, or without a budget for all items by their
+    weights; the first buys those of π_θ₀. It keeps (Wolf, Kirk, Musolesi, 2505.18126):
 
-        keep last      those
-             sampled   a uniform sample of so many among all so far
+        keep last      only these
+             sampled   a uniform sample of the same size from all so far
              all       those of the last `updates` updates
     """
 
     keep: str = choice("all", "which labels are kept", ("last", "sampled", "all"))
-    updates: int = count(20, "updates whose labels are kept, where all are")
+    updates: int = count(20, "how many updates' labels to keep, when keep is all")
 
     def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
         """Return the best response to the labels of the initial policy."""
@@ -57,7 +57,7 @@ class Replayed(BestResponse):
         return reward_model.memory.anchor
 
     def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
-        """Return the best response once the fresh labels are among those that are kept."""
+        """Return the best response after the fresh labels have joined the kept ones."""
         found = BestResponse.update(self, game, theta, reward_model, key)
         kept = jax.lax.stop_gradient(self._kept(game, theta, reward_model, key))
         fresh = jax.eval_shape(lambda: self._fresh(game, theta, key))
@@ -65,17 +65,17 @@ class Replayed(BestResponse):
         return RewardModel(found.phi, found.memory._replace(buffer=kept, total=total))
 
     def training(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Training:
-        """Return offline items, those that are kept, and the ridge, whose curvature is 2λ."""
+        """Return the offline items, the kept items, and the ridge, whose curvature is 2λ."""
         kept = self._kept(game, theta, reward_model, key)
         return Training(self._mixed(game, kept, key), 2.0 * self.ridge)
 
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar:
-        """Return how far φ is from the best response to the items that are kept; no others are drawn."""
+        """Return how far φ is from the best response to the kept items; no others are drawn."""
         data = self._mixed(game, reward_model.memory.buffer, key)
         return self.away(self.loss_on(game, reward_model, data), reward_model)
 
     def remembered(self, reward_model: RewardModel) -> Responses:
-        """Return the items that are kept."""
+        """Return the kept items."""
         buffer = reward_model.memory.buffer
         return buffer._replace(w=buffer.w / jnp.sum(buffer.w))
 
@@ -84,13 +84,13 @@ class Replayed(BestResponse):
         return mix(self.feedback.offline(game, key), on_policy, self.alpha)
 
     def _fresh(self, game: Game, theta: Theta, key: Key) -> Responses:
-        """Return the items that an update pays for, of mean weight 1, which keep their score."""
+        """Return the items that an update buys, with mean weight 1; they keep their score."""
         items = self.feedback.gather(game, theta, game.respond(theta, key), key)
         paid = annotated(items, self.feedback, key)
         return paid._replace(w=paid.w * paid.w.shape[0])
 
     def _kept(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Responses:
-        """Return what is kept once the fresh items are there."""
+        """Return the buffer after the fresh items have joined it."""
         fresh, memory = self._fresh(game, theta, key), reward_model.memory
         if self.keep == "sampled":
             return reservoir(memory.buffer, fresh, memory.total, named_key(key, "places"))
