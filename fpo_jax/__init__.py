@@ -1,19 +1,19 @@
 """fpo_jax: exact parameter-steering gradients for iterative RLHF, in environments small enough to check.
 
-A policy is a differentiable weighted sample of responses; everything else follows. See `fpo_jax.types` for
-the nouns, `fpo_jax.steering` for the decomposition, `fpo_jax.run` for the loop.
+A policy is a differentiable weighted sample of responses; everything else follows. `fpo_jax.types` defines
+the terms, `fpo_jax.steering` the decomposition, `fpo_jax.run` the loop.
 """
 
 from typing import Any
 
-from fpo_jax import moved, supported  # first, since the rest may not be importable where it refuses
+from fpo_jax import moved, supported  # first, since the rest may fail to import on a version that it refuses
 
 supported.check()
 moved.watch()
 
 import lazy_loader
 
-# The names are in `__init__.pyi`, and imported when they are asked for: JAX takes long to import.
+# The names are in `__init__.pyi` and are imported on first use, because importing JAX takes long.
 _exported, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 

@@ -1,9 +1,9 @@
-"""Branches of equilibria along one hyperparameter, through folds, with what happens to them on the way.
+"""Branches of equilibria along one hyperparameter, through folds, with the events on the way.
 
-`continued` follows the equilibrium that a policy leads to, by the steps of `fpo_jax.path`. Between two points
-of a branch, `fpo_jax.walk` finds events by Brent's method (scipy): a fold, where the hyperparameter turns; a
-crossing, where the spectral radius of an iteration passes 1, and with it stability changes; a response that
-enters the support or leaves it, or an action that comes to a bound or leaves one.
+`continued` follows the equilibrium that a policy leads to, with the steps of `fpo_jax.path`. Between two
+points of a branch, `fpo_jax.walk` finds events by Brent's method (scipy). An event is a fold, where the
+hyperparameter turns; a crossing, where the spectral radius of an iteration passes 1 and stability changes; a
+response that enters or leaves the support; or an action that reaches or leaves a bound.
 """
 
 from collections.abc import Sequence
@@ -24,21 +24,21 @@ from fpo_jax.types import Key, Theta
 from fpo_jax.walk import Stop, Walk
 
 MOST = 40
-"""Most steps for each point that is asked for."""
+"""Maximum steps for each requested point."""
 
 
 class Event(NamedTuple):
-    """What happens to a branch at one of its points.
+    """An event at one point of a branch.
 
     Attributes:
         kind: `fold`, the hyperparameter turns; `crossing`, the spectral radius passes 1; `enters` and
-            `leaves`, a response is given from here on, or no longer, in the order of the branch; an action's
-            coordinate enters when it leaves a bound.
+        `leaves`, a response enters or leaves the support, in the order of the branch. A coordinate of an
+        action enters when it leaves a bound.
         place: number of the point.
         value: of the hyperparameter.
-        which: number of the response, or of the action's coordinate; None of a fold or crossing.
-        eigenvalue: of a crossing, the one of size 1: 1 where another branch may part from this one or a run
-            grows away, −1 where a run alternates, else one of a pair with which it circles.
+        which: number of the response or of the action's coordinate; None for a fold or crossing.
+        eigenvalue: for a crossing, the one of size 1. It is 1 where another branch may start or a run drifts
+        away, −1 where a run alternates, and otherwise one of a complex pair with which a run circles.
     """
 
     kind: str
@@ -53,9 +53,9 @@ class Branch(NamedTuple):
 
     Attributes:
         values: [points] of the hyperparameter; they rise and fall where the branch folds.
-        equilibria: at each value; of each the metrics, the residual, whether it is stable ...
-        events: folds, crossings, and changes of the support, in the same order; each is a point as well.
-        ends: why the branch ends where its first point is, and where its last one is.
+        equilibria: at each value, with metrics, residual, stability ...
+        events: folds, crossings, and changes of the support, in the same order; each is also a point.
+        ends: why the branch ends at its first point, and why at its last.
     """
 
     values: np.ndarray
@@ -70,8 +70,8 @@ class Branch(NamedTuple):
         )
 
     def stretches(self) -> list[tuple[np.ndarray, bool]]:
-        """Return the points from each event to the next, by number, and whether they are stable between."""
-        happens = {event.place for event in self.events}  # there it is neither
+        """Return the ranges of points from each event to the next, and whether they are stable in between."""
+        happens = {event.place for event in self.events}  # at the event itself it is neither
         found = []
         for first, last in pairwise(sorted({0, len(self.values) - 1} | happens)):
             part = np.arange(first, last + 1)
@@ -94,20 +94,20 @@ def continued(
     finest: float = 1e-2,
     tolerance: float = 1e-9,
 ) -> Branch:
-    """Return the branch of the equilibrium to which θ leads at `start`, in both directions up to the ends.
+    """Return the branch through the equilibrium that θ leads to at `start`, up to both of its ends.
 
     Args:
-        players_at: the game, leader and follower at a value of the hyperparameter; traceable.
+        players_at: a traceable function from a value of the hyperparameter to game, leader and follower.
         low, high: range of the hyperparameter.
-        theta: where the search for the first equilibrium begins; a leash is to it.
+        theta: where the search for the first equilibrium begins; an objective held to the first policy is
+        held to it.
         key: as of a run.
-        start: value at which it begins, in the range; `low` by default.
-        points: how many there would be if nothing but the hyperparameter changed; where the policy changes
-            there are more.
-        bounds, repelling, finest, tolerance: as of `equilibrium`.
+        start: value in the range at which to begin; `low` by default.
+        points: how many points there would be if only the hyperparameter changed; there are more where the
+        policy changes too. bounds, repelling, finest, tolerance: as of `equilibrium`.
 
     Raises:
-        InputError: for a range that is none, a start that leads to no equilibrium, and as `equilibrium`.
+        InputError: for an invalid range, a start that leads to no equilibrium, and as `equilibrium`.
     """
     first = low if start is None else start
     if not low < high or not low <= first <= high:
@@ -137,7 +137,7 @@ def continued(
 def branches(
     players_at: Family, low: float, high: float, thetas: Sequence[Theta], key: Key, **options: Any
 ) -> tuple[Branch, ...]:
-    """Return the branches to which these policies lead at either end of the range, no two with the same ends.
+    """Return the branches that these policies lead to from both ends of the range, without duplicates.
 
     Args:
         players_at, low, high, key, options: as of `continued`.
@@ -156,7 +156,7 @@ def branches(
 
 
 def _ends(branch: Branch) -> np.ndarray:
-    """Return what its ends are like, whichever comes first."""
+    """Return a description of its two ends, independent of their order."""
     names = ("true_utility", "proxy_reward", "spectral_radius")
     rows = [(branch.values[i], *(branch.metric(name)[i] for name in names)) for i in (0, -1)]
     return np.array(sorted(rows, key=lambda row: tuple(round(x, 5) for x in row)))
@@ -165,13 +165,13 @@ def _ends(branch: Branch) -> np.ndarray:
 def passed(
     branch: Branch, players_at: Family, value: float, key: Key, *, bounds: tuple[Theta, Theta] | None = None
 ) -> tuple[Equilibrium, ...]:
-    """Return the equilibria of a branch at one value, in its order: more than one where it folds back.
+    """Return the equilibria of a branch at one value, in its order; there are several where it folds back.
 
-    Each is found from the nearer of two neighbouring points between which the value lies. An objective with a
-    leash is held to that point.
+    The search begins at the nearer of two neighbouring points with the value between them. An objective that
+    is held to another policy is held to that point.
 
     Args:
-        branch, players_at, key, bounds: what `continued` returned, and was given.
+        branch, players_at, key, bounds: the result of `continued`, and its arguments.
         value: of the hyperparameter.
 
     Raises:
@@ -190,7 +190,7 @@ def passed(
 
 
 def _joined(back: list[Stop], first_end: str, on: list[Stop], last_end: str) -> Branch:
-    """Return the branch whose halves both begin at the same stop."""
+    """Return the branch made of two halves that begin at the same stop."""
     turned = {"enters": "leaves", "leaves": "enters"}
     events, stops = [], [*back[:0:-1], *on]
     for number, stop in enumerate(stops):
@@ -202,7 +202,7 @@ def _joined(back: list[Stop], first_end: str, on: list[Stop], last_end: str) -> 
 
 
 def _require(players_at: Family, value: float) -> None:
-    """Raise an InputError unless the hyperparameter, and with it every other, is in its allowed range."""
+    """Raise an InputError unless this hyperparameter and all others are in their ranges."""
     game, leader, follower = players_at(value)  # type: ignore[arg-type]
     for owner in (game, leader.objective, leader, follower, follower.feedback):
         if declared(owner):
@@ -210,7 +210,7 @@ def _require(players_at: Family, value: float) -> None:
 
 
 def _allowed(players_at: Family, first: float, end: float) -> tuple[float, str]:
-    """Return the last value on the way to an end of the range that is allowed, and why it is the last."""
+    """Return the last allowed value on the way to an end of the range, and why it is the last."""
 
     def refused(value: float) -> InputError | None:
         try:

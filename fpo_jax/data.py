@@ -1,4 +1,4 @@
-"""The data that players exchange, and the names of their types."""
+"""The data that the players exchange, and their types."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Response: TypeAlias = Any  # a pytree: one response y, no leading axis
 
 
 class RewardModel(NamedTuple):
-    """The reward model between two updates: its parameters φ and what its follower remembers.
+    """The reward model between two updates: its parameters φ and its follower's memory.
 
     Attributes:
         phi: parameters φ of r_φ.
@@ -31,7 +31,7 @@ class RewardModel(NamedTuple):
 
 
 class Training(NamedTuple):
-    """What a reward model is trained on: L(θ, φ) = E_items[ℓ] + ½ ridge · ‖φ − anchor‖².
+    """The training data of a reward model: L(θ, φ) = E_items[ℓ] + ½ ridge · ‖φ − anchor‖².
 
     Attributes:
         items: of the follower's feedback, weighted; their weights sum to 1.
@@ -47,7 +47,7 @@ class State(NamedTuple):
 
     Attributes:
         theta: of the policy.
-        reward_model: φ and what its follower remembers.
+        reward_model: φ and its follower's memory.
         earlier: θ of earlier iterations, [n, ...] oldest first, for an objective held to them; else ().
     """
 
@@ -57,11 +57,11 @@ class State(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What a run recorded: T + 1 entries, the first before any update; with seeds, [seed, T + 1].
+    """The record of a run: T + 1 entries, the first before any update; with seeds, [seed, T + 1].
 
     Attributes:
         metrics: scalars by name.
-        state: the whole state at each entry, where it was asked for, else None.
+        state: the whole state at each entry if it was requested, else None.
         finite: whether θ, φ were finite and no metric infinite.
     """
 
@@ -71,13 +71,13 @@ class Trace(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What an estimate of dF/dθ cost beyond gradients, and how well its linear solve went.
+    """The cost of an estimate of dF/dθ beyond gradients, and how accurate its linear solve was.
 
     Attributes:
         products: Hessian-vector products.
         iterations: iterations of the linear solver.
         residual: ‖H v − b‖ / ‖b‖ of the solve; 0 where there is none.
-        slope: ‖∂L/∂φ‖ at φ⁺, which the implicit function theorem takes for 0.
+        slope: ‖∂L/∂φ‖ at φ⁺; the implicit function theorem assumes 0.
     """
 
     products: Array | int = 0
@@ -99,7 +99,7 @@ class Estimate(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """The settings under which an environment is run when nothing else is asked for: plain data.
+    """The default settings of an environment, as plain data.
 
     Attributes:
         steps: iterations of (policy step, reward-model update).
@@ -108,7 +108,7 @@ class Recipe(NamedTuple):
         settings: hyperparameters of the follower that differ from its defaults.
         weights: penalty weight by name of the objective.
         objective: further hyperparameters, for every objective that has them.
-        feedback: name of what the follower is trained on, as in `fpo_jax.feedback.FEEDBACKS`.
+        feedback: name of the follower's feedback, as in `fpo_jax.feedback.FEEDBACKS`.
         annotator: hyperparameters of the feedback that differ from its defaults.
     """
 
@@ -123,13 +123,13 @@ class Recipe(NamedTuple):
 
 
 class Influence(NamedTuple):
-    """What a follower's step on one item does to the reward of its response, to first order.
+    """The first-order effect of a follower's step on one item on the reward of its response.
 
     Attributes:
-        reward: r_φ(y) of the response that is judged.
+        reward: r_φ(y) of the judged response.
         margin: m_φ, through which the loss depends on φ.
-        on_reward: ⟨∇_φ r(y), ∇_φ m⟩, by which the step moves that reward.
-        on_margin: ‖∇_φ m‖², by which it moves the margin itself.
+        on_reward: ⟨∇_φ r(y), ∇_φ m⟩, how far the step moves that reward.
+        on_margin: ‖∇_φ m‖², how far it moves the margin.
     """
 
     reward: Scalar

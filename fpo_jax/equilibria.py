@@ -1,12 +1,12 @@
 """Equilibria of the game: where iterative RLHF comes to rest, and whether it stays there.
 
-A run iterates (θ, φ) ↦ (θ⁺, φ⁺): policy steps at the present reward model, then retraining. Its fixed points
-are the policies at which the leader's direction vanishes once the follower has answered for good,
-`fpo_jax.stationary`. One attracts where the derivative of a whole iteration has no eigenvalue of size 1 or
-more in any direction in which the policy or the reward model can move, `fpo_jax.stability`.
+A run iterates (θ, φ) ↦ (θ⁺, φ⁺): policy steps at the present reward model, then retraining. At a fixed point
+the leader's direction vanishes against the follower's limit, `fpo_jax.stationary`. A fixed point attracts if
+all eigenvalues of the derivative of a whole iteration are smaller than 1 in size, along all directions in
+which the policy or the reward model can move, `fpo_jax.stability`.
 
-In performative prediction a fixed point of the myopic leader is a performatively stable point; of those of
-the exact leader, the best is the performatively optimal one (Perdomo et al. 2020).
+In performative prediction a fixed point of the myopic leader is a performatively stable point. The best fixed
+point of the exact leader is the performatively optimal one (Perdomo et al. 2020).
 """
 
 from collections.abc import Callable, Sequence
@@ -32,30 +32,31 @@ from fpo_jax.tangents import MOST_PARAMETERS, kind
 from fpo_jax.types import Follower, Game, Key, Responses, RewardModel, State, Theta
 
 LEVEL = 1e-9
-"""Curvature, relative to the largest, that is taken for none."""
+"""A smaller curvature, relative to the largest, counts as zero."""
 SAME = 1e-6
-"""Distance of policies, or of actions, that are the same equilibrium."""
+"""Policies or actions closer than this are the same equilibrium."""
 
 
 class Equilibrium(NamedTuple):
     """A fixed point of iterative RLHF.
 
     Attributes:
-        theta: the policy; θ is one of many that make the same policy.
+        theta: the policy; other θ may give the same policy.
         reward_model: the follower's limit there.
         residual: √(gᵀF⁺g), the leader's gradient in the Fisher metric of the policy.
-        eigenvalues: of the derivative of one iteration, largest first; of very many only the leading ones.
-        spectral_radius: the largest size of one: by it errors shrink from one iteration to the next.
+        eigenvalues: of the derivative of one iteration, largest first; only the leading ones if there are
+        many.
+        spectral_radius: the largest size of an eigenvalue, the factor by which errors shrink each iteration.
         stable: whether it is below 1.
         steering: dF/dθ − ∂J/∂θ there, the residual steering gradient, shaped like θ.
         steering_norm: its length in the Fisher metric.
-        metrics: E[U], E[r], their gap, blind-spot mass and what else a run records of an outcome.
-        second_order: `maximum`, `minimum` or `saddle` of what the leader ascends at this reward model, along
-            the directions that are not held; `flat` where one has no curvature.
-        support: which coordinates of θ are free: of logits, the responses that are given at all.
+        metrics: E[U], E[r], their gap, blind-spot mass and the other outcomes that a run records.
+        second_order: `maximum`, `minimum` or `saddle` of the leader's objective at this reward model, along
+        the free directions; `flat` if one of them has no curvature.
+        support: which coordinates of θ are free; for logits, the responses with positive probability.
         steps: implicit steps from the start.
-        starts: which of the starts lead here, by number.
-        others: the other equilibria to which the further starts lead.
+        starts: numbers of the starts that lead here.
+        others: the other equilibria that the remaining starts lead to.
     """
 
     theta: Theta
@@ -75,7 +76,7 @@ class Equilibrium(NamedTuple):
 
     @property
     def multiplicity(self) -> int:
-        """Return how many equilibria were found from all starts."""
+        """Return the number of equilibria found from all starts."""
         return 1 + len(self.others)
 
 
@@ -92,26 +93,25 @@ def equilibrium(
     finest: float = 1e-2,
     tolerance: float = 1e-9,
 ) -> Equilibrium:
-    """Return the equilibrium to which the flow of the leader's direction leads from θ, and what it is like.
+    """Return the equilibrium that the flow of the leader's direction leads to from θ, with its properties.
 
-    G(θ) = ∇_θ objective(θ, φ) at φ = φ*(θ), the follower's limit; found where √(GᵀF⁺G) is at most the
-    tolerance, off the support where no response would pay. Nothing of it depends on the leader's step but the
-    eigenvalues.
+    G(θ) = ∇_θ objective(θ, φ) at φ = φ*(θ), the follower's limit. At the equilibrium √(GᵀF⁺G) is at most the
+    tolerance, and no response off the support would pay. Only the eigenvalues depend on the leader's step.
 
     Args:
-        game, leader, follower: one instance and its players, in float64, whose iteration draws nothing.
+        game, leader, follower: one instance and its players, in float64; an iteration must draw nothing.
         theta: where the flow begins, such as the game's first policy or the last of a run.
         key: as of a run.
-        starts: further ones.
+        starts: more starting points.
         bounds: least and greatest θ of an action, shaped like it; a step beyond them ends there.
-        repelling: take long steps at once, which lead to equilibria near by that the flow leaves, too.
-        finest: of a policy whose parameters are no logits, how much a unit of the weakest direction in which
-            it has to rest changes log-probabilities, relative to the strongest.
+        repelling: take long steps from the beginning, which also find nearby equilibria that repel the flow.
+        finest: for a policy whose parameters are not logits, the weakest direction in which it has to rest:
+        how much a unit of it changes log-probabilities, relative to the strongest direction.
         tolerance: largest residual.
 
     Raises:
         InputError: for a game or follower that draws, a follower without a limit, an objective that remembers
-            earlier policies, too many parameters, or where no equilibrium is reached.
+        earlier policies, too many parameters, or a search that reaches no equilibrium.
     """
     players = checked_players(game, leader, follower, theta, key)
     found: list[Equilibrium] = []
@@ -122,7 +122,7 @@ def equilibrium(
 
 
 def _add(found: list[Equilibrium], number: int, search: Search, point: Point, steps: int) -> None:
-    """Add the point that a start leads to, or the start to the equilibrium that it is."""
+    """Add a new equilibrium, or add its start to the equilibrium that it equals."""
     for place, one in enumerate(found):
         if _same(search, one, point):
             found[place] = one._replace(starts=(*one.starts, number))
@@ -133,16 +133,18 @@ def _add(found: list[Equilibrium], number: int, search: Search, point: Point, st
 def largest_stable_step(
     game: Game, leader: Leader, follower: Follower, at: Equilibrium, key: Key, most: float = 1e6
 ) -> float:
-    """Return the largest policy_lr up to which the equilibrium attracts; 0 for none, `most` for any.
+    """Return the largest policy_lr at which the equilibrium attracts: 0 if none does, `most` if all do.
 
-    The spectral radius of one iteration is 1 there for the first time, by Brent's method on its logarithm.
+    There the spectral radius of one iteration first reaches 1; Brent's method finds it on its logarithm.
     """
     players = checked_players(game, leader, follower, at.theta, key)._replace(model=at.reward_model)
     search = Search(players, at.theta)
     point = search.at(search.start)
 
     def excess(log_step: float) -> float:
-        step = jnp.exp(jnp.asarray(log_step, float))  # an array, as it was found with: no other program
+        step = jnp.exp(
+            jnp.asarray(log_step, float)
+        )  # an array, as in the search, so that nothing compiles anew
         paced = leader.replace(policy_lr=step)  # type: ignore[attr-defined]
         search.players = players._replace(leader=paced)
         values = eigenvalues(search, point, at.reward_model)
@@ -160,7 +162,7 @@ def largest_stable_step(
 
 
 def players_of(game: Game, leader: Leader, follower: Follower, theta: Theta, key: Key) -> Players:
-    """Return the players as reals, the leader held to θ if it is held to its first policy."""
+    """Return the players with real-valued fields; a leader that is held to its first policy is held to θ."""
     game, leader, follower, theta = jax.tree.map(
         lambda leaf: jnp.asarray(leaf, float) if isinstance(leaf, float) else jnp.asarray(leaf),
         (game, leader, follower, theta),
@@ -173,10 +175,10 @@ def players_of(game: Game, leader: Leader, follower: Follower, theta: Theta, key
 
 
 def checked_players(game: Game, leader: Leader, follower: Follower, theta: Theta, key: Key) -> Players:
-    """Return `players_of` them.
+    """Return `players_of` these players, after checks.
 
     Raises:
-        InputError: where an equilibrium of them is not defined.
+        InputError: when no equilibrium is defined for them.
     """
     if not jax.config.read("jax_enable_x64"):
         raise InputError("precision", "float32", 'float64: jax.config.update("jax_enable_x64", True)')
@@ -197,7 +199,7 @@ def checked_players(game: Game, leader: Leader, follower: Follower, theta: Theta
 
 
 def _require_same(game: Game, seen: Callable[[Key], PyTree], key: Key) -> None:
-    """Raise an InputError where another key is another outcome."""
+    """Raise an InputError if another key gives another outcome."""
     pairs = zip(*(jax.tree.leaves(seen(one)) for one in (key, jax.random.fold_in(key, 1))), strict=True)
     if not all(np.allclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True) for a, b in pairs):
         allowed = "one whose iteration draws nothing: all responses enumerated, every label paid for"
@@ -218,7 +220,7 @@ def _same(search: Search, one: Equilibrium, point: Point) -> bool:
 
 
 def described(search: Search, point: Point, steps: int) -> Equilibrium:
-    """Return what an equilibrium is like."""
+    """Return the properties of an equilibrium."""
     theta = search.as_theta(point.theta)
     model, metrics, steer = _outcome(search.players, theta)
     values = eigenvalues(search, point, model)
@@ -248,10 +250,10 @@ def _outcome(players: Players, theta: Theta) -> tuple[RewardModel, dict[str, Arr
 
 
 def _second_order(search: Search, point: Point, model: RewardModel) -> str:
-    """Return the kind of stationary point that it is of what the leader ascends, φ held fixed."""
+    """Return the kind of stationary point of the leader's objective, with φ held fixed."""
     vectors = point.tangents.vectors
     if vectors.shape[1] == 0:
-        return "maximum"  # what is held loses by any move
+        return "maximum"  # any move of a held coordinate is a loss
     theta = search.as_theta(point.theta)
     bend = in_blocks(lambda along: _curvature(search.players, theta, model, along), vectors.T) @ vectors
     values = np.linalg.eigvalsh(0.5 * (bend + bend.T))

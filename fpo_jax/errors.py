@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 LONGEST = 500
-"""Characters of a field or of a value that a message shows."""
+"""Maximum characters of a field or value in a message."""
 
 
 class InputError(ValueError):
@@ -21,19 +21,19 @@ class InputError(ValueError):
 
 
 class NotDefined(InputError):
-    """A method that is not defined in an environment, whatever its hyperparameters."""
+    """A method that an environment does not define, whatever its hyperparameters."""
 
 
 def shortened(text: str, most: int = 300) -> str:
-    """Return text as one line of at most so many characters."""
+    """Return text as one line of at most this many characters."""
     line = " ".join(text[: 4 * most].split())
     return line if len(line) <= most and len(text) <= 4 * most else f"{line[: most - 1]}…"
 
 
 def visible(text: str) -> str:
-    """Return text in which nothing acts on a terminal: what cannot be printed is spelled as in Python.
+    """Return text that is safe on a terminal: characters that cannot be printed are escaped as in Python.
 
-    Bytes of a file name that are no text stay as they are, for the stream that shows them.
+    Bytes of a file name that are not text stay as they are, for the stream that shows them.
     """
     return "".join(
         one if one.isprintable() or "\udc80" <= one <= "\udcff" else one.encode("unicode_escape").decode()
@@ -49,6 +49,6 @@ def require_known(field: str, name: str, known: Collection[str]) -> str:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return " (nearest: …)" with the known name that is most like this one, or nothing where none is."""
+    """Return " (nearest: …)" with the most similar known name, or "" if none is similar."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     return f" (nearest: {near[0]})" if near else ""

@@ -1,4 +1,4 @@
-"""The only expectation in the code, and the two functions of the theory that are made of it: J and L."""
+"""The only expectation in the code, and the two functions of the theory that use it: J and L."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ LABELS = Labels()
 
 
 def check_shapes(responses: Responses) -> None:
-    """Check that weights are a vector and that every leaf of y has as many rows; free under jit.
+    """Check that weights are a vector and that every leaf of y has as many rows; costs nothing under jit.
 
     Raises:
         InputError: names the array whose shape is wrong.
@@ -54,8 +54,8 @@ def expect(f: Callable[[Response], PyTree], responses: Responses) -> PyTree:
         f: function of one response, with values in any pytree of arrays.
         responses: n weighted responses.
 
-    Nothing is detached: gradients flow through y and through w. That the weights sum to 1 is not checked
-    here, where they are traced, but by `check_game` and at the start of every run.
+    Nothing is detached: gradients flow through y and through w. The weights are traced here, so `check_game`
+    and the start of every run check that they sum to 1.
 
     Raises:
         InputError: when shapes disagree.
@@ -71,7 +71,7 @@ def mix(offline: Responses | None, on_policy: Responses, alpha: float | Scalar) 
     """Return the training distribution μ_θ = (1 − α)·offline + α·π_θ, as one weighted sample.
 
     Args:
-        offline: m weighted responses; None means that there are none, and then α has no effect.
+        offline: m weighted responses; with None there are none, and α has no effect.
         on_policy: n weighted responses of π_θ.
         alpha: share of on-policy data, in [0, 1].
 
@@ -99,7 +99,7 @@ def evaluate(game: Game, theta: Theta, phi: Phi, key: Key) -> Scalar:
 def item_loss(game: Game, phi: Phi, item: PyTree, feedback: Feedback) -> Scalar:
     """Return the reward model's loss ℓ on one item: squared error (r − U)² on a response with its label.
 
-    With the score of the label, through which ℓ depends on θ where the label was drawn.
+    It includes the score of the label, through which ℓ depends on θ if the label was drawn.
     """
     loss = feedback.loss(feedback.margin(game, phi, item), feedback.target(game, item))
     return feedback.score(item) * loss
@@ -108,7 +108,7 @@ def item_loss(game: Game, phi: Phi, item: PyTree, feedback: Feedback) -> Scalar:
 def follower_loss(game: Game, phi: Phi, data: Responses, feedback: Feedback = LABELS) -> Scalar:
     """Return the data term of the follower's loss, E_{μ_θ}[ℓ], with data ~ μ_θ.
 
-    By default E[(r_φ(y) − U(y))²]. The regulariser Ω(φ) belongs to the follower, who adds it.
+    By default E[(r_φ(y) − U(y))²]. The follower adds its regulariser Ω(φ).
     """
     return expect(lambda item: item_loss(game, phi, item, feedback), data)
 
@@ -116,13 +116,13 @@ def follower_loss(game: Game, phi: Phi, data: Responses, feedback: Feedback = LA
 def training_data(
     game: Game, theta: Theta, alpha: float | Scalar, key: Key, feedback: Feedback = LABELS
 ) -> Responses:
-    """Return the follower's data μ_θ: the offline items mixed with fresh ones of π_θ, by `annotated`."""
+    """Return the follower's data μ_θ: the offline items mixed with fresh, annotated items of π_θ."""
     fresh = feedback.gather(game, theta, game.respond(theta, key), key)
     return mix(feedback.offline(game, key), annotated(fresh, feedback, key), alpha)
 
 
 def annotated(items: Responses, feedback: Feedback, key: Key) -> Responses:
-    """Return the items that are annotated: all of them, or as many draws by their weights as labels are paid.
+    """Return the annotated items: all of them, or with a label budget that many draws by their weights.
 
     Draws keep their score ∇ log w as the gradient of their weights.
     """

@@ -1,4 +1,4 @@
-"""The field whose zeros are equilibria: the leader's direction once the follower has answered for good."""
+"""The field whose zeros are equilibria: the leader's direction against the follower's limit."""
 
 from typing import Any, NamedTuple
 
@@ -18,10 +18,10 @@ class Players(NamedTuple):
     """One instance and its players.
 
     Attributes:
-        game, leader, follower: the leader as it is held to its earlier policies.
-        model: from which the follower's limit begins.
-        key: of everything that might be drawn, though nothing may.
-        earlier: the policies to which the leader is held.
+        game, leader, follower: the leader is already held to its earlier policies.
+        model: the reward model that the follower's limit starts from.
+        key: for code that asks for a key; nothing is actually drawn.
+        earlier: the policies that the leader is held to.
     """
 
     game: Game
@@ -44,7 +44,7 @@ def answer(players: Players, theta: Theta) -> RewardModel:
 
 
 def gradient_at(players: Players, theta: Theta, model: RewardModel) -> Theta:
-    """Return the gradient that the leader follows at this reward model."""
+    """Return the leader's gradient at this reward model."""
     game, leader, follower, _, key, _ = players
     return leader.differentiator.gradient(
         lambda t: leader.objective.value(game, follower, t, model, key), theta
@@ -69,7 +69,8 @@ def _derivative(players: Players, theta: Theta, along: Any, natural: Array, kind
         here = direction_of(players, unravel(x), kind == "logits")[0]
         if kind != "parameters":
             return here
-        # the natural gradient n = F⁺g changes by F⁺(∂g − ∂(F n)), n held: a small probability hides no gain
+        # the natural gradient n = F⁺g changes by F⁺(∂g − ∂(F n)) with n fixed, so a small probability hides
+        # no gain
         return here - directions.fisher_product(players.game, unravel(x), natural, players.key)
 
     free = undetached(field)
@@ -92,5 +93,5 @@ def _polished(players: Players, theta: Theta, vectors: Array, pull: Array, logit
 
 
 polished_by_newton = jax.jit(_polished, static_argnums=4)
-"""Return θ after Newton's method (optimistix) within θ + span(vectors); columns of zeros count for nothing.
+"""Return θ after Newton's method (optimistix) within θ + span(vectors); columns of zeros have no effect.
 """

@@ -8,11 +8,11 @@ from fpo_jax.stationary import PADDED, Point, Search
 
 
 class Place(NamedTuple):
-    """A point of a branch and the direction in which the branch goes on, of length 1.
+    """A point of a branch and the unit direction in which the branch continues.
 
     Attributes:
         value: of the hyperparameter.
-        point: what holds there.
+        point: the properties there.
         along: [d] change of the flattened θ.
         rate: change of the value.
         field_rate: [d] change of the field.
@@ -25,16 +25,16 @@ class Place(NamedTuple):
     field_rate: np.ndarray
 
     def reversed(self) -> "Place":
-        """Return the place with the other direction."""
+        """Return the place with the opposite direction."""
         return self._replace(along=-self.along, rate=-self.rate, field_rate=-self.field_rate)
 
 
 class Frame(NamedTuple):
-    """Coordinates c around a point, in which the branch's equations are regular, m of them.
+    """The m coordinates c around a point in which the branch's equations are regular.
 
     Attributes:
         vectors: [d, m] θ changes by vectors @ c.
-        pull: [m, d] and gauge: [m, m] so that pull @ field + gauge @ c is to vanish.
+        pull: [m, d] and gauge: [m, m]; on the branch pull @ field + gauge @ c = 0.
         lengths: [r, m] the length of c is |lengths @ c|.
     """
 
@@ -45,7 +45,7 @@ class Frame(NamedTuple):
 
 
 class Ruler:
-    """Lengths of changes of the policy and of the hyperparameter, the latter relative to its span."""
+    """Lengths of changes of the policy, and of the hyperparameter relative to its range."""
 
     def __init__(self, search: Search, span: float):
         self.search, self.span = search, span
@@ -72,13 +72,13 @@ class Ruler:
         gauge = np.eye(d) - keep
         for row, w in enumerate(
             weights
-        ):  # what is common to the logits of a row moves nothing, and is to stay
+        ):  # a common shift of the logits of a row moves nothing, and must stay fixed
             block = slice(n * row, n * (row + 1))
             gauge[block, block] += point.free[block][:, None] * w[None, :]
         return Frame(keep, keep, gauge, found.covectors @ keep)
 
     def across(self, before: Place, point: Point, frame: Frame) -> np.ndarray:
-        """Return the row by which changes in a frame are measured along the direction of a place."""
+        """Return the row that measures changes in a frame along the direction of a place."""
         if self.search.kind == "parameters":
             c = np.pad(point.tangents.covectors @ before.along, (0, len(frame.gauge) - len(frame.lengths)))
         else:
@@ -101,7 +101,7 @@ class Ruler:
         return float(inner @ inner + (one.rate / self.span) ** 2)
 
     def distance(self, value: float, point: Point, other_value: float, other: Point) -> float:
-        """Return the distance of two points, straight."""
+        """Return the straight distance between two points."""
         if self.search.kind == "action":
             apart = np.linalg.norm(point.theta - other.theta) / (1.0 + np.linalg.norm(point.theta))
         else:

@@ -17,9 +17,9 @@ from fpo_jax.responses import Responses, paired
 class Game(ABC):
     """An environment as the leader and the follower see it: pure functions on one unbatched item.
 
-    A user's game subclasses `Game` as a `flax.struct.dataclass` and gives the first seven methods; the rest
-    have defaults. `fpo_jax.testing.check_game` says whether it keeps the contract. Its fields are arrays, as
-    which it passes from one program to the next; a size is static, `flax.struct.field(pytree_node=False)`.
+    A user's game subclasses `Game` as a `flax.struct.dataclass` and defines the first seven methods; the rest
+    have defaults. `fpo_jax.testing.check_game` checks that it keeps the contract. Its fields are arrays,
+    which pass from one program to the next; a size is static, `flax.struct.field(pytree_node=False)`.
     """
 
     @abstractmethod
@@ -44,7 +44,8 @@ class Game(ABC):
 
     @abstractmethod
     def cost(self, theta: Theta, responses: Responses) -> Scalar:
-        """Return what the policy pays whatever the reward model says: action cost, KL to a reference …"""
+        """Return the policy's cost, independent of the reward model: action cost, KL to a reference …
+        """
         ...
 
     @abstractmethod
@@ -62,19 +63,19 @@ class Game(ABC):
         return None
 
     def diagnostics(self, theta: Theta) -> dict[str, Scalar]:
-        """Return further scalars worth recording, by name, such as `kl`."""
+        """Return more scalars to record, by name, such as `kl`."""
         return {}
 
     def draw(self, key: Key) -> Game:
-        """Return this game: one that is always the same is an `Environment` of one instance."""
+        """Return this game: a game that never varies is an `Environment` with one instance."""
         return self
 
     def at(self, progress: Scalar | float) -> Game:
-        """Return this game when a share `progress`, in [0, 1], of the iterations is over: for annealing."""
+        """Return this game after a share `progress`, in [0, 1], of the iterations: for annealing."""
         return self
 
     def deployed(self, theta: Theta, key: Key) -> Responses:
-        """Return the responses on which π_θ is judged: those of `respond`, or π_θ without its exploration."""
+        """Return the responses by which π_θ is judged: those of `respond`, or π_θ without its exploration."""
         return self.respond(theta, key)
 
     def sample(self, theta: Theta, key: Key, number: int) -> Responses:
@@ -82,41 +83,42 @@ class Game(ABC):
         return jax.vmap(lambda one: self.respond(theta, one))(jax.random.split(key, number))
 
     def reward_and_norm(self, phi: Phi, y: Response) -> tuple[Scalar, Scalar]:
-        """Return r_φ(y) and ‖∇_φ r_φ(y)‖², by which a step on a response moves its own reward.
+        """Return r_φ(y) and ‖∇_φ r_φ(y)‖², how far a step on a response moves its own reward.
 
-        A reward model with a shorter way to the second than the gradient gives it here.
+        Override it if your reward model has a cheaper way to the norm than through the gradient.
         """
         reward, gradient = jax.value_and_grad(self.reward)(phi, y)
         return reward, jnp.asarray(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
 
     def gradient_features(self, phi: Phi, y: Response) -> Float[Array, " d"]:
-        """Return g(y), in whose covariance the reward model's curvature is measured: ∇_φ r_φ(y), flattened.
+        """Return g(y), the features whose covariance is the reward model's curvature: ∇_φ r_φ(y), flattened.
 
-        A reward model of many parameters gives the gradient by those of its last layer here.
+        A reward model with many parameters may return the gradient of its last layer only.
         """
         return ravel_pytree(jax.grad(self.reward)(phi, y))[0]
 
     def tangent_kernel(self, phi: Phi, y: Response, other: Response) -> Scalar:
-        """Return ⟨∇_φ r_φ(y), ∇_φ r_φ(y')⟩, by which a step on one response moves the other's reward."""
+        """Return ⟨∇_φ r_φ(y), ∇_φ r_φ(y')⟩, how far a step on one response moves the other's reward."""
         gradient = jax.grad(self.reward)(phi, other)
         return jax.jvp(lambda p: self.reward(p, y), (phi,), (gradient,))[1]
 
     @property
     def prompts(self) -> int:
-        """Return the number of prompts, into as many equal consecutive blocks every sample falls."""
+        """Return the number of prompts; every sample has a consecutive block of equal size for each.
+        """
         return 1
 
     @property
     def places(self) -> dict[str, int] | None:
-        """Return the axes along which responses lie in a picture, name to size: {"row": 5, "column": 5}.
+        """Return the axes on which to draw responses, name to size: {"row": 5, "column": 5}.
 
-        Responses that share a place stand one after the other. None, the default, says that responses have
-        no fixed places, as those of a continuous or a sampled policy.
+        Responses at the same place are consecutive. None, the default, means that responses have no fixed
+        places, as in a continuous or a sampled policy.
         """
         return None
 
     def reference(self) -> Responses | None:
-        """Return the reference policy's responses, to compare others with; by default offline data."""
+        """Return the responses of the reference policy for comparisons; by default the offline data."""
         return self.offline()
 
     def comparisons(self) -> Responses | None:
@@ -142,9 +144,9 @@ class Game(ABC):
         return paired(responses, other, self.prompts)
 
     def luck(self, y: Response) -> tuple[Scalar, Scalar]:
-        """Return how an imperfect oracle meets a response in this run: an error ~ N(0, 1), a rank ~ U[0, 1].
+        """Return the luck of an imperfect oracle at a response in this run: error ~ N(0, 1), rank ~ U[0, 1].
 
         Raises:
-            InputError: by default, since most games draw neither.
+            InputError: by default, because most games draw neither.
         """
         raise InputError("oracle", type(self).__name__, "an environment that draws an oracle's errors")

@@ -1,8 +1,8 @@
-"""Hyperparameters that know their meaning, their range, and how to complain.
+"""Hyperparameters that carry their meaning, their range and their error message.
 
-A hyperparameter is declared once, as a field of a `flax.struct.dataclass`. Its declaration serves the
-documentation, the command line and the check of its value. Real-valued ones are leaves of the pytree, so
-that changing them compiles nothing; counts, choices and flags are static. All of them are given by name.
+A hyperparameter is declared once, as a field of a `flax.struct.dataclass`. The documentation, the command
+line and the check of its value all use this declaration. Real-valued hyperparameters are leaves of the
+pytree, so changing them compiles nothing. Counts, choices and flags are static. All are keyword-only.
 
 A user's own environment, follower or objective declares its fields in the same way:
 
@@ -29,9 +29,9 @@ from fpo_jax.errors import InputError, suggestion
 from fpo_jax.internals import is_tracer
 
 LARGEST = 2**31 - 1
-"""The largest count: what is counted is counted in 32 bits."""
+"""The largest count, since counters have 32 bits."""
 REQUIRED: Any = dataclasses.MISSING
-"""In place of a default: the value has to be given. With a default of None, it may be left out."""
+"""Used in place of a default: the value must be given. With a default of None it is optional."""
 
 
 def real(
@@ -53,7 +53,7 @@ def real(
 def count(
     default: int | None, help: str, *, low: int = 1, high: float = math.inf, options: Collection[str] = ()
 ) -> Any:
-    """Declare an integer in [low, high], such as a number of steps: static, since shapes depend on it.
+    """Declare an integer in [low, high], such as a number of steps; static, because shapes depend on it.
 
     `options` are words that may stand in place of a number.
     """
@@ -68,16 +68,16 @@ def choice(default: str | None, help: str, options: Collection[str]) -> Any:
 def text(
     default: str | None, help: str, *, read: Callable[[str], str] | None = None, naming: str | None = None
 ) -> Any:
-    """Declare free text, which its owner's `check` reads: static.
+    """Declare free text, which the owner's `check` validates: static.
 
-    `read`, if given, turns what a user writes into that text, such as the name of a file into what it holds.
-    `naming` says what it is the name of, such as "a folder"; it may then not be empty.
+    `read`, if given, turns the user's input into the text, for example a file name into the file's content.
+    `naming` says what the text names, such as "a folder"; then it must not be empty.
     """
     return _declared(default, kind=str, help=help, read=read, naming=naming)
 
 
 def several(default: tuple[str, ...], help: str, options: Collection[str] = ()) -> Any:
-    """Declare a list of text, or of some of these options: static. It may be empty if the default is."""
+    """Declare a list of texts or of these options: static. It may be empty only if the default is."""
     return _declared(default, kind=tuple, help=help, options=options)
 
 
@@ -87,18 +87,18 @@ def flag(default: bool, help: str) -> Any:
 
 
 def part(default: Any) -> Any:
-    """Declare what has hyperparameters of its own, such as a follower's feedback."""
+    """Declare a part with its own hyperparameters, such as a follower's feedback."""
     return struct.field(default=default, kw_only=True)
 
 
 def _declared(default: Any, *, kind: type, **metadata: Any) -> Any:
-    """Return a field that is given by name only, since no order of hyperparameters can be guessed."""
+    """Return a keyword-only field, because hyperparameters have no natural order."""
     metadata = {"kind": kind, "options": (), **metadata}
     return struct.field(pytree_node=kind is float, default=default, kw_only=True, metadata=metadata)
 
 
 def declared(owner: Any) -> list[dataclasses.Field]:
-    """List the fields of a dataclass (or of an instance) that were declared by this module."""
+    """List the fields of a dataclass (or of an instance) that this module declared."""
     return [f for f in dataclasses.fields(owner) if "kind" in f.metadata]
 
 
@@ -145,13 +145,13 @@ def _accepts(field: dataclasses.Field, value: Any) -> bool:
 
 
 def _strange(field: dataclasses.Field, value: Any) -> list[Any]:
-    """Return what in a list is no text, or none of its options."""
+    """Return the entries of a list that are not text or not among its options."""
     options = field.metadata["options"]
     return [one for one in value if not isinstance(one, str) or (options and one not in options)]
 
 
 def require(name: str, value: Any, field: dataclasses.Field) -> None:
-    """Raise an InputError unless a value is what a field declares; it names the nearest name that is."""
+    """Raise an InputError unless a field allows the value; it suggests the nearest allowed name."""
     if _accepts(field, value):
         return
     if isinstance(value, tuple):
@@ -166,8 +166,8 @@ def require(name: str, value: Any, field: dataclasses.Field) -> None:
 def require_allowed(owner: Any) -> None:
     """Check every declared field of a dataclass instance against its range.
 
-    An owner that has a method `check` is then asked to check what concerns several of them at once. Traced
-    values are passed over.
+    Then call the owner's method `check`, if it has one, which checks fields against each other. Traced values
+    are skipped.
 
     Raises:
         InputError: names the first field whose value is not allowed.
@@ -184,11 +184,11 @@ def require_allowed(owner: Any) -> None:
 def validate(owner: Any) -> None:
     """Check every declared hyperparameter of an instance against its range, as `require_allowed` does.
 
-    Traced values are passed over, so that `validate` may stand in functions that are themselves jitted,
-    vmapped or differentiated. For that, the owner has to be a pytree.
+    Traced values are skipped, so `validate` works inside jitted, vmapped and differentiated functions. For
+    that, the owner must be a pytree.
 
     Raises:
-        InputError: names the first field whose value is not allowed, or the class that is no pytree.
+        InputError: names the first field whose value is not allowed, or a class that is not a pytree.
     """
     if any(leaf is owner for leaf in jax.tree.leaves(owner)):
         raise InputError("class", type(owner).__name__, "a pytree: decorate it with flax.struct.dataclass")
@@ -196,10 +196,10 @@ def validate(owner: Any) -> None:
 
 
 def kebab(name: str) -> str:
-    """Spell a class name as it is typed on the command line: BestResponse -> best-response."""
+    """Return a class name as users type it on the command line: BestResponse -> best-response."""
     return "".join("-" + c.lower() if c.isupper() and i else c.lower() for i, c in enumerate(name))
 
 
 def catalogue(*classes: type) -> dict[str, type]:
-    """Index classes by the name under which a user asks for them."""
+    """Index classes by the names that users type."""
     return {kebab(cls.__name__): cls for cls in classes}

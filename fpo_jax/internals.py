@@ -1,6 +1,6 @@
-"""All that leans on the insides of JAX and XLA, which change without notice from one release to the next.
+"""All code that depends on internals of JAX and XLA, which change without notice between releases.
 
-`tests/test_internals.py` holds each part to what the rest of the package expects of it, so that it names what
+`tests/test_internals.py` tests each part against what the rest of the package expects, so that it names what
 a new release has broken.
 """
 
@@ -22,7 +22,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from jaxlib import _jax
 
 Option = bool | int | str
-"""What XLA can be told of one thing."""
+"""The values that one XLA option can take."""
 
 
 STAGES = {
@@ -30,12 +30,13 @@ STAGES = {
     "/jax/core/compile/jaxpr_to_mlir_module_duration": "lower",
     "/jax/core/compile/backend_compile_duration": "xla",
 }
-"""Stages of a compilation, by the events in which JAX reports how long they took; the last is reading, where
-the cache has the program."""
+"""Stages of a compilation, by the events with which JAX reports their duration. The last one is reading a
+program from the cache.
+"""
 
 
 def is_tracer(value: Any) -> bool:
-    """Say whether a value is traced, so that it has no number yet."""
+    """Say whether a value is traced and therefore has no number yet."""
     return isinstance(value, jax.core.Tracer)
 
 
@@ -50,12 +51,12 @@ def settings() -> dict[str, Any]:
 
 
 def forget_compiled() -> None:
-    """Let JAX forget what it knows of its cache of compiled programs, so that its settings are read anew."""
+    """Make JAX forget its cache of compiled programs, so that it reads the cache's settings anew."""
     compilation_cache.reset_cache()
 
 
 def programs_of(jitted: Any) -> int:
-    """Return how many programs a jitted function has been compiled to in this process."""
+    """Return how many programs this process has compiled for a jitted function."""
     return int(jitted._cache_size())
 
 
@@ -63,19 +64,19 @@ def programs_of(jitted: Any) -> int:
 
 
 def equations(traced: ClosedJaxpr | Jaxpr) -> list[JaxprEqn]:
-    """Return the operations of a traced function, in order, without those inside of them."""
+    """Return the operations of a traced function, in order, without nested ones."""
     return list(getattr(traced, "jaxpr", traced).eqns)
 
 
 def within(equation: JaxprEqn) -> list[ClosedJaxpr | Jaxpr]:
-    """Return the traced functions that an operation calls: a loop's body, the branches of a condition."""
+    """Return the traced functions that an operation calls: a loop's body, a condition's branches."""
     kinds = ClosedJaxpr | Jaxpr
     leaves = jax.tree.leaves(list(equation.params.values()), is_leaf=lambda leaf: isinstance(leaf, kinds))
     return [leaf for leaf in leaves if isinstance(leaf, kinds)]
 
 
 def variables(traced: ClosedJaxpr, arguments: Sequence[Any]) -> dict[Any, Any]:
-    """Return the values that a traced function starts from, by variable."""
+    """Return the arguments and constants of a traced function, by variable."""
     jaxpr = traced.jaxpr
     return dict(zip([*jaxpr.constvars, *jaxpr.invars], [*traced.consts, *arguments], strict=True))
 
@@ -86,12 +87,12 @@ def value(atom: Any, values: Mapping[Any, Any]) -> Any:
 
 
 def results(traced: ClosedJaxpr, values: Mapping[Any, Any]) -> list[Any]:
-    """Return what a traced function gives, once the values of its variables are known."""
+    """Return the results of a traced function, from the known values of its variables."""
     return [value(atom, values) for atom in traced.jaxpr.outvars]
 
 
 def called(equation: JaxprEqn) -> ClosedJaxpr | None:
-    """Return the jitted function that an operation only calls; None where it says where arguments lie."""
+    """Return the jitted function that an operation merely calls; None if it also places arguments."""
     if equation.primitive.name != "jit":
         return None
     placed = *equation.params["in_shardings"], *equation.params["out_shardings"]
@@ -119,7 +120,7 @@ def stands_in(equation: JaxprEqn, scope: str) -> bool:
 
 
 def rewritten(equation: JaxprEqn, rewrite: Callable[[ClosedJaxpr], ClosedJaxpr]) -> JaxprEqn:
-    """Return an operation with every loop's body and every branch of it rewritten; any other as it is."""
+    """Return an operation with its loop bodies and branches rewritten; any other operation unchanged."""
     if equation.primitive.name not in ("scan", "while", "cond"):
         return equation
     parameters = {
@@ -137,14 +138,14 @@ def rewritten(equation: JaxprEqn, rewrite: Callable[[ClosedJaxpr], ClosedJaxpr])
 
 @contextmanager
 def located(equation: JaxprEqn) -> Iterator[None]:
-    """Let what is traced within carry the source line and the names of an operation."""
+    """Give operations traced within this context the source line and names of a given operation."""
     where, names = equation.source_info, source_info_util.current_name_stack()
     with source_info_util.user_context(where.traceback, name_stack=names + where.name_stack):
         yield
 
 
 def operation(equation: JaxprEqn) -> Hashable:
-    """Return what only operations have in common that do the same to their operands; None where none can."""
+    """Return a key that equal operations share and others do not; None if an operation can have none."""
     if equation.effects:
         return None
     name = equation.primitive, tuple(equation.params.items()), equation.ctx
@@ -156,20 +157,20 @@ def operation(equation: JaxprEqn) -> Hashable:
 
 
 def operand(value: Any) -> Hashable:
-    """Return the name of an operand: a constant is what it contains, anything else itself."""
+    """Return the name of an operand: a constant's content, or the variable itself."""
     if isinstance(value, np.ndarray | np.generic | bool | int | float | complex):
         return jax.typeof(value), np.asarray(value).tobytes()
     return id(value)
 
 
-# What XLA can be told.
+# Options of XLA.
 
 
 @cache
 def knows_option(name: str, option: Option) -> bool:
-    """Say whether the XLA at hand has this compiler option: it compiles a constant with it, once.
+    """Say whether the installed XLA has this compiler option, by compiling a constant with it once.
 
-    An option comes and goes with releases of XLA. One that XLA does not know ends every compilation.
+    Options come and go with releases of XLA. An unknown option makes every compilation fail.
     """
     try:
         jax.jit(lambda: 0.0, compiler_options={name: option}).lower().compile()
@@ -181,30 +182,30 @@ def knows_option(name: str, option: Option) -> bool:
 
 
 def known_options(options: Mapping[str, Option]) -> dict[str, Option]:
-    """Return those of the compiler options that the XLA at hand has."""
+    """Return the compiler options that the installed XLA has."""
     return {name: option for name, option in options.items() if knows_option(name, option)}
 
 
 def knows_flag(name: str) -> bool:
-    """Say whether the XLA at hand has this flag, among those that a whole process can be given."""
+    """Say whether the installed XLA has this process-wide flag."""
     return hasattr(_jax.DebugOptions, name)
 
 
 def gives_sums_away() -> bool:
-    """Say whether XLA gives sums on a CPU to a library, YNNPACK, and can be told not to: by its release.
+    """Say, by its release, whether XLA hands sums on a CPU to the library YNNPACK and can be told not to.
 
-    Its flag is not among those that `knows_flag` sees, and one that XLA does not know ends the process. So a
-    release is asked for nothing before it has been tried.
+    `knows_flag` does not see this flag, and an unknown flag ends the process. So only releases that were
+    tried get it.
     """
     return (0, 11) <= tuple(map(int, jaxlib.__version__.split(".")[:2])) <= (0, 12)
 
 
 @functools.cache
 def refused_flags(flags: str) -> str | None:
-    """Return what XLA has against these words in `XLA_FLAGS`, or None.
+    """Return XLA's complaint about these words in `XLA_FLAGS`, or None.
 
-    XLA ends a process that gives it a flag it does not know, so another process asks it, which takes a tenth
-    of a second or two; the same words are asked of it once.
+    XLA ends a process that passes an unknown flag, so another process tries them, which takes one or two
+    tenths of a second. The same words are tried only once.
     """
     asked = subprocess.run(
         [sys.executable, "-c", "from jaxlib import xla_client; xla_client.CompileOptions()"],

@@ -1,4 +1,4 @@
-"""Where modules have gone since version 0.1, said in the error that their old names now give."""
+"""New places of the modules of version 0.1, for the error that their old names raise."""
 
 import sys
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ MOVED = {
 
 
 class OldNames:
-    """The last finder of modules to be asked: it finds nothing, and says where an old name has gone."""
+    """The last module finder: it finds nothing, and tells where an old module has moved."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
@@ -47,6 +47,6 @@ class OldNames:
 
 
 def watch() -> None:
-    """Let old names be explained from now on."""
+    """Explain old names from now on."""
     if OldNames not in sys.meta_path:
         sys.meta_path.append(OldNames)

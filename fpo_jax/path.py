@@ -1,10 +1,10 @@
-"""Points of a branch of equilibria along one hyperparameter: the tangent, and the point a step further on.
+"""Points of a branch of equilibria along one hyperparameter: the tangent, and the point one step further.
 
-A branch is where the field of `fpo_jax.field` vanishes at θ and at a value of the hyperparameter, on one
-support. A step of pseudo-arclength continuation goes along the tangent and then, across it, back to the
-branch by Newton's method (optimistix), so that it passes folds, where the hyperparameter turns (Keller 1977).
-Lengths are those of the policy in its Fisher metric, of an action relative to 1 + |θ|, and of the
-hyperparameter relative to its range.
+On a branch the field of `fpo_jax.field` vanishes at θ and at a value of the hyperparameter, with one support.
+A step of pseudo-arclength continuation follows the tangent; Newton's method (optimistix) then returns to the
+branch, across the tangent. So the walk passes folds, where the hyperparameter turns (Keller 1977). Lengths of
+a policy are in its Fisher metric, those of an action relative to 1 + |θ|, and those of the hyperparameter
+relative to its range.
 """
 
 from collections.abc import Callable
@@ -32,17 +32,17 @@ from fpo_jax.types import Follower, Game, Key, Scalar, Theta
 Family = Callable[[Scalar], tuple[Game, Leader, Follower]]
 """The players at a value of the hyperparameter; traceable, and the same structure at every value.
 
-Of a `jax.tree_util.Partial` the arrays are traced as well: other ones compile nothing.
+The arrays of a `jax.tree_util.Partial` are traced as well, so changing them compiles nothing.
 """
 
 DIGITS = 1e-11
 """Change of a coordinate at which Newton's method ends."""
 ROUNDS = 4
-"""Most rounds of Newton's method where θ is parameters, whose metric changes with them."""
+"""Most rounds of Newton's method if θ is parameters, whose metric changes with them."""
 ENTROPY = 1e-6
-"""Advantage, at a probability of e⁻³⁰⁰ over that at e⁻¹⁵⁰, that an entropy is known by."""
+"""If the advantages at probabilities e⁻³⁰⁰ and e⁻¹⁵⁰ differ by this or more, there is an entropy term."""
 STRAIGHT = 0.9
-"""Least cosine of the angle by which the tangent may turn in one step."""
+"""Smallest cosine of the angle that the tangent may turn in one step."""
 
 
 @jax.jit
@@ -86,7 +86,7 @@ def _corrected(
 
 
 class Path:
-    """A family of players, and where their branches lead."""
+    """A family of players, with steps along their branches."""
 
     def __init__(self, family: Family, held: Theta, key: Key, search: Search, span: float, tolerance: float):
         self.family = family if isinstance(family, Partial) else Partial(family)
@@ -95,21 +95,22 @@ class Path:
         self.ruler = Ruler(search, span)
 
     def at(self, theta: np.ndarray, value: float, free: np.ndarray | None = None) -> Point:
-        """Return what holds at θ and at this value, at which the search then stands."""
+        """Return the properties of θ at this value, and set the search to it."""
         self.stand(value)
         return self.search.at(theta, free)
 
     def stand(self, value: float) -> None:
-        """Let the search stand at this value."""
+        """Set the search to this value."""
         self.search.players = _players(self.family, self.held, self.key, jnp.asarray(value, float))
 
     def above(self, point: Point) -> tuple[np.ndarray, np.ndarray]:
-        """Return log-probabilities above the floor, and which are of a state or prompt that is seen, [d]."""
+        """Return log-probabilities above the floor, and which belong to a visited state or prompt, [d]."""
         logs, share = directions.log_policy(point.weights, self.search.shape)
         return logs.reshape(-1) - FLOOR, np.repeat(share > directions.SEEN, self.search.shape[-1])
 
     def directed(self, value: float, point: Point, before: Place | None = None) -> Place | None:
-        """Return the place with its tangent, on from one before, or to greater values; None if singular."""
+        """Return the place with its tangent, onward from `before` or to larger values; None if singular.
+        """
         frame, theta = self.ruler.frame(point), self.search.as_theta(point.theta)
         natural = point.tangents.vectors @ (point.tangents.pull @ point.field)
         columns = derivative_of(self.search.players, theta, frame.vectors.T, natural, self.search.kind)
@@ -135,14 +136,14 @@ class Path:
         return Place(value, point, frame.vectors @ c[:-1], self.span * float(c[-1]), changes)
 
     def advance(self, place: Place, length: float, free: np.ndarray | None = None) -> Place | None:
-        """Return the place at this length along a branch, or None where no step of this length leads to it.
+        """Return the place at this length along a branch, or None if a step of this length fails.
 
-        `free` is the support on which it is to be, if that is not the same.
+        `free` is its support, if that differs from the present one.
         """
         if length == 0.0:
             return place
         change = length * place.along
-        if self.search.kind == "logits":  # a square root of a probability that rises from 0 changes evenly
+        if self.search.kind == "logits":  # the square root of a probability that rises from 0 changes evenly
             change = np.where(change > 0.0, 2.0 * np.log1p(0.5 * np.maximum(change, 0.0)), change)
         value = place.value + length * place.rate
         return self.landed(place, place.point.theta + change, value, abs(length), free)
@@ -156,13 +157,13 @@ class Path:
         free: np.ndarray | None = None,
         across: np.ndarray | None = None,
     ) -> Place | None:
-        """Return the place on the branch nearest to (θ, value), or None where it is another branch's.
+        """Return the place on the branch nearest to (θ, value), or None if it is on another branch.
 
         Args:
-            place: from which a step of this length was taken.
+            place: the start of the step.
             theta, value, length: the step.
             free: the support.
-            across: [m + 1] what of (c, value) is not to change; by default, what is along the direction.
+            across: [m + 1] the component of (c, value) to keep fixed; by default the one along the direction.
         """
         point = place.point if free is None else self.at(theta, value, free)
         for _ in range(ROUNDS if self.search.kind == "parameters" else 1):
@@ -202,7 +203,7 @@ class Path:
         return np.asarray(moved), float(at)
 
     def to_value(self, place: Place, value: float) -> Place | None:
-        """Return the place of the branch at this value, or None where a step does not lead to it."""
+        """Return the place of the branch at this value, or None if no step leads to it."""
         if place.rate == 0.0:
             return None
         length = (value - place.value) / place.rate
@@ -211,19 +212,19 @@ class Path:
         return None if near is None or near.rate * place.rate <= 0.0 else near._replace(value=value)
 
     def shown(self, place: Place, number: int) -> Place | None:
-        """Return the place near by at which a response that was held is given with a small probability."""
+        """Return a nearby place at which a response that was held has a small probability."""
         free = place.point.free | (np.arange(place.point.free.size) == number)
         theta = self._with(place.point, number, np.log(1e-4))
         row: Any = np.append((np.arange(free.size) == number) * 1.0, 0.0)
         return self.landed(place, theta, place.value, 0.1, free, row)
 
     def switched(self, place: Place, number: int) -> Place | None:
-        """Return the place at which a coordinate of an action is held at its bound, or no longer."""
+        """Return the place with a coordinate of an action held at its bound, or released."""
         free = place.point.free ^ (np.arange(place.point.free.size) == number)
         return self.directed(place.value, self.at(place.point.theta, place.value, free), place)
 
     def goes(self, place: Place, faint: np.ndarray) -> np.ndarray:
-        """Return which of these responses can leave: those that no entropy pays for, however faint."""
+        """Return which of these responses can leave: those that no entropy term keeps alive."""
         if not np.any(faint):
             return faint
         self.stand(place.value)
@@ -236,13 +237,13 @@ class Path:
         return faint & (np.abs(there - half) < ENTROPY)
 
     def without(self, place: Place, number: int, length: float) -> Place | None:
-        """Return the place a step on, at which this response is held off the support."""
+        """Return the place one step further with this response held off the support."""
         free = place.point.free & (np.arange(place.point.free.size) != number)
         theta = self._with(place.point, number, FLOOR) + length * place.along * free
         return self.landed(place, theta, place.value + length * place.rate, length, free)
 
     def _with(self, point: Point, number: int, log: float) -> np.ndarray:
-        """Return θ with one response of this log-probability."""
+        """Return θ with this log-probability for one response."""
         logs, _ = directions.log_policy(point.weights, self.search.shape)
         theta = point.theta.copy()
         theta[number] += log - logs.reshape(-1)[number]

@@ -1,4 +1,4 @@
-"""What a run writes down at each entry: scalars by name, computed from the state.
+"""What a run records at each entry: scalars by name, computed from the state.
 
 A record is a function of (game, follower, state, key); a user's own is passed to `run` as it is.
 """
@@ -17,11 +17,11 @@ from fpo_jax.types import Follower, Game, Key, Scalar, State
 Record = Callable[[Game, Follower, State, Key], dict[str, Scalar]]
 
 UNDEFINED = ("steering_cosine",)
-"""Metrics that may be NaN, meaning undefined; any other that is NaN or infinite is a divergence."""
+"""Metrics that may be NaN, meaning undefined. Any other NaN or infinite metric counts as divergence."""
 
 
 def defined(metrics: dict[str, Scalar]) -> dict[str, Scalar]:
-    """Return the metrics but those that may be `UNDEFINED`."""
+    """Return the metrics except those in `UNDEFINED`."""
     return {name: value for name, value in metrics.items() if name not in UNDEFINED}
 
 
@@ -31,15 +31,15 @@ def is_finite(tree: PyTree) -> Array:
 
 
 def _all_finite(leaf: Array) -> Array:
-    # 0 · x is 0 where x is finite and else NaN, so that a sum tells as well as a conjunction, and faster
+    # 0 · x is 0 for finite x and NaN otherwise; the sum is as good a test as a conjunction, and faster
     rows = tuple(range(jnp.ndim(leaf) - 1))
     return jnp.all(jnp.isfinite(jnp.sum(0 * leaf, axis=rows)))
 
 
 def outcome(game: Game, follower: Follower, state: State, key: Key) -> dict[str, Scalar]:
-    """Record what happened: E[U], E[r], their gap E[r] − E[U], blind-spot mass, the game's diagnostics.
+    """Record the outcome: E[U], E[r], their gap E[r] − E[U], blind-spot mass, the game's diagnostics.
 
-    Expectations are over the policy as it is deployed, `Game.deployed`.
+    Expectations are over the deployed policy, `Game.deployed`.
     """
     responses = game.deployed(state.theta, key)
     true_utility = expect(game.utility, responses)
@@ -56,7 +56,7 @@ def outcome(game: Game, follower: Follower, state: State, key: Key) -> dict[str,
 def full_record(game: Game, follower: Follower, state: State, key: Key) -> dict[str, Scalar]:
     """Record the outcome, and the exact steering part of dF/dθ at the state: its norm and its cosine.
 
-    F foresees one update of the follower here, whatever horizon the leader's objective has.
+    F foresees one update of the follower here, whatever the horizon of the leader's objective.
     `steering_cosine` is the cosine between the steering and the standard part: −1 where steering opposes
     what iterative RLHF follows; NaN, meaning undefined, where either part is exactly zero.
     """

@@ -1,4 +1,4 @@
-"""Weighted samples of responses, and what is made of them: pairs, draws, the winner among several."""
+"""Weighted samples of responses, and operations on them: pairs, draws, the winner among several."""
 
 from typing import NamedTuple
 
@@ -25,16 +25,16 @@ class Responses(NamedTuple):
 def paired(first: Responses, second: Responses, prompts: int = 1) -> Responses:
     """Return the product of two samples within each prompt: (y_i, y'_j) with weight w_i w'_j / P'(x).
 
-    P'(x) = Σ_j w'_j over the second's responses to prompt x, so that w'_j / P'(x) is the second policy given
-    x. Expectations over both sides stay exact, and differentiable in the weights and responses of both.
+    P'(x) = Σ_j w'_j sums over the second sample's responses to prompt x, so w'_j / P'(x) is the second policy
+    given x. Expectations over both sides stay exact, and differentiable in the weights and responses of both.
 
     Args:
         first, second: n and m weighted responses, each in `prompts` equal consecutive blocks.
         prompts: number X of prompts.
 
     Returns:
-        n · m / X pairs as responses y = (first, second). A prompt without weight gives pairs without weight;
-        one to which the first has responses and the second has none gives NaN, since nothing stands opposite.
+        n · m / X pairs as responses y = (first, second). A prompt without weight gives pairs without weight.
+        A prompt with responses in the first sample and none in the second gives NaN.
     """
     rows, columns = (sample.w.reshape(prompts, -1) for sample in (first, second))
     alone = jnp.any(rows > 0, axis=1, keepdims=True) & ~jnp.any(columns > 0, axis=1, keepdims=True)
@@ -50,19 +50,19 @@ def paired(first: Responses, second: Responses, prompts: int = 1) -> Responses:
 
 
 def _given_prompt(weights: Array) -> Array:
-    """Return weights [prompt, n] as those given the prompt, summing to 1; 0 at a prompt without weight."""
+    """Return weights [prompt, n] conditional on the prompt, summing to 1; 0 at a prompt without weight."""
     total = jnp.sum(weights, axis=1, keepdims=True)
     return weights / jnp.where(total > 0, total, 1.0)
 
 
 def log_weights(weights: Weights) -> Weights:
-    """Return log w; −∞, with derivative 0, where a weight has underflowed: such a response is never drawn."""
-    there = ~(weights < jnp.finfo(weights.dtype).tiny)  # what is not a number is passed on
+    """Return log w; where a weight has underflowed, −∞ with derivative 0: such a response is never drawn."""
+    there = ~(weights < jnp.finfo(weights.dtype).tiny)  # NaN is passed on
     return jnp.where(there, jnp.log(jnp.where(there, weights, 1.0)), -jnp.inf)
 
 
 def drawn(responses: Responses, number: int, key: Array) -> Responses:
-    """Return independent draws by the weights, 1/number each, which keep their score ∇ log w as gradient."""
+    """Return independent draws by the weights, 1/number each, with the score ∇ log w as their gradient."""
     logits = log_weights(responses.w)
     chosen = jax.random.categorical(key, logits, shape=(number,))
     log_probability = logits[chosen]
@@ -70,7 +70,7 @@ def drawn(responses: Responses, number: int, key: Array) -> Responses:
 
 
 def scored(log_probability: Array) -> Array:
-    """Return 1, whose gradient is the score ∇ log p: the factor of what was drawn with probability p."""
+    """Return 1 with the score ∇ log p as gradient: the factor of anything drawn with probability p."""
     return jnp.exp(log_probability - jax.lax.stop_gradient(log_probability))
 
 
@@ -82,22 +82,22 @@ def best_of(weights: Weights, scores: Weights, candidates: int, prompts: int = 1
 
         q_i = w_i Σ_{k<n} F(s_i)ᵏ F₋(s_i)ⁿ⁻¹⁻ᵏ.
 
-    A polynomial in the weights, by which it is differentiated; the order of the scores is held fixed.
+    This is a polynomial in the weights and is differentiated as such; the order of the scores is held fixed.
 
     Args:
         weights: [m] of the policy, in `prompts` equal consecutive blocks.
-        scores: [m] by which candidates are ranked.
+        scores: [m], which rank the candidates.
         candidates: their number n, >= 1; 1 gives the policy itself.
         prompts: number of prompts.
 
-    NaN at a prompt where a response that can be drawn has a NaN for a score: it has no rank.
+    The result is NaN at a prompt where a response that can be drawn has score NaN, since it has no rank.
     """
     w, s = _ranked(weights, scores, prompts)
     given_prompt = _given_prompt(w)
 
     def winners(w: Array, s: Array, given_prompt: Array) -> Array:
         order = jnp.argsort(s)
-        mass = jnp.append(0.0, jnp.cumsum(given_prompt[order]))  # of so many of the lowest
+        mass = jnp.append(0.0, jnp.cumsum(given_prompt[order]))  # of this many of the lowest
         up_to, below = (mass[jnp.searchsorted(s[order], s, side=side)] for side in ("right", "left"))
         return w * power_sum(up_to, below, candidates)
 
@@ -105,13 +105,14 @@ def best_of(weights: Weights, scores: Weights, candidates: int, prompts: int = 1
 
 
 def _ranked(weights: Weights, scores: Weights, prompts: int) -> tuple[Array, Array]:
-    """Return weights and scores by prompt; weights are NaN where a score is that counts, and no score is."""
+    """Return weights and scores by prompt; NaN for a score that counts becomes NaN for its weights.
+    """
     chex.assert_equal_shape([weights, scores])
     w, s = weights.reshape(prompts, -1), scores.reshape(prompts, -1)
     unknown = jnp.isnan(s)
     unranked = jnp.any(unknown & (w > 0), axis=1, keepdims=True)
     highest = jnp.max(jnp.where(unknown, -jnp.inf, s), axis=1, keepdims=True)
-    # a score that does not count is taken for the highest, or for 0 where all are such
+    # a score that does not count is replaced by the highest, or by 0 if none counts
     stands = jnp.where(jnp.all(unknown, axis=1, keepdims=True), 0.0, highest)
     return w * jnp.where(unranked, jnp.nan, 1.0).astype(w.dtype), jnp.where(unknown, stands, s)
 
@@ -131,11 +132,11 @@ def accepted(
 ) -> Weights:
     """Return the distribution of rejection sampling with n candidates, one after the other (ours).
 
-    Each of the first n − 1 is taken with probability a = exp(sharpness · (s − max s)), the last in any case:
+    Each of the first n − 1 is accepted with probability a = exp(sharpness · (s − max s)), the last always:
     q = w a Σ_{k<n−1} (1 − A)ᵏ + w (1 − A)ⁿ⁻¹ with A = E[a] given the prompt. For n → ∞ it is w a / A.
 
     Args:
-        weights, scores, candidates, prompts: as in `best_of`; so is what is NaN.
+        weights, scores, candidates, prompts: as in `best_of`, with the same rule for NaN.
         sharpness: >= 0; 0 gives the policy itself.
     """
     w, s = _ranked(weights, scores, prompts)

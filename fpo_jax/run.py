@@ -1,6 +1,6 @@
 """The loop of iterative RLHF, for one run: record, policy steps, retrain the reward model, repeat (paper).
 
-Randomness: one key a run. What draws in iteration t gets a key of its own by purpose and by t, so that every
+Randomness: one key a run. Every draw in iteration t has its own key, made from its purpose and t, so every
 objective faces the same instance, the same start and the same noise. Comparisons are therefore paired.
 """
 
@@ -20,7 +20,7 @@ def initial_state(
 ) -> State:
     """Return the state before any update, from the game's own (θ₀, φ₀) or from given ones.
 
-    A leader that keeps so many earlier policies (`Leader.keeps`) has the first one until there are others.
+    A leader that keeps earlier policies (`Leader.keeps`) has copies of the first one until there are others.
     """
     theta, phi = game.init(named_key(key, "initial parameters")) if initial is None else initial
     earlier = jax.tree.map(lambda leaf: jnp.stack([leaf] * keeps), theta) if keeps else ()
@@ -33,7 +33,7 @@ def policy_step(game: Game, leader: Leader, follower: Follower, state: State, ke
 
 
 def retrain(game: Game, follower: Follower, state: State, key: Key) -> State:
-    """Return the state after the reward model is retrained on what the present policy produces."""
+    """Return the state after the reward model is retrained on responses of the present policy."""
     return state._replace(reward_model=follower.update(game, state.theta, state.reward_model, key))
 
 
@@ -42,7 +42,7 @@ def iterate(
 ) -> State:
     """Return the state after one iteration: `leader.policy_steps` steps of the policy, then `retrain`.
 
-    `progress`, in [0, 1], is the share of the iterations that are over: game and leader may anneal with it.
+    `progress`, in [0, 1], is the share of iterations done so far; game and leader may anneal with it.
     """
     now, once = game.at(progress), named_key(key, "what an iteration fixes")
     earlier = leader.remember(state.earlier, state.theta)

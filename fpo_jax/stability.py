@@ -1,4 +1,4 @@
-"""The derivative of one whole iteration of a run at a point where it rests, and its eigenvalues."""
+"""The derivative of one whole iteration of a run at an equilibrium, and its eigenvalues."""
 
 from typing import Any
 
@@ -16,9 +16,11 @@ from fpo_jax.stationary import PADDED, NoEquilibrium, Point, Search
 from fpo_jax.types import RewardModel, State, Theta
 
 DENSE = 600
-"""Most directions whose derivatives make a matrix; beyond, Arnoldi's method finds the leading eigenvalues."""
+"""Most directions for a full matrix of derivatives; beyond, Arnoldi's method finds the leading
+eigenvalues.
+"""
 LEADING = 8
-"""How many it finds."""
+"""How many eigenvalues Arnoldi's method finds."""
 
 
 @jax.jit
@@ -42,10 +44,11 @@ def pushed(
 def eigenvalues(search: Search, point: Point, model: RewardModel) -> np.ndarray:
     """Return the eigenvalues of one iteration along the policy's tangents and in φ, largest first.
 
-    For a response that is held off the support: the factor by which an iteration changes its probability.
+    A response that is held off the support contributes the factor by which an iteration changes its
+    probability.
 
     Raises:
-        NoEquilibrium: where an iteration has no derivative.
+        NoEquilibrium: when an iteration has no derivative.
     """
     vectors, covectors, _ = point.tangents
     d, r = vectors.shape
@@ -62,7 +65,7 @@ def eigenvalues(search: Search, point: Point, model: RewardModel) -> np.ndarray:
         return np.asarray(after), changes
 
     if r + p <= DENSE:
-        # one program, whatever is held; as many directions at once as memory has room for
+        # one program, whatever is held; as many directions at once as fit into memory
         at_once = PADDED if search.kind == "parameters" else d + p
         wide = np.eye(r + p, -(-(r + p) // at_once) * at_once)
         parts = [push(wide[:, i : i + at_once]) for i in range(0, wide.shape[1], at_once)]
@@ -79,11 +82,11 @@ def eigenvalues(search: Search, point: Point, model: RewardModel) -> np.ndarray:
 
 
 def _factors(search: Search, point: Point, after: np.ndarray) -> np.ndarray:
-    """Return p⁺ / p of each response that is held off the support, in a state or prompt that is seen."""
+    """Return p⁺ / p of each response held off the support, in states or prompts that are visited."""
     if search.kind != "logits":
         return np.zeros(0)
     logs, share = directions.log_policy(point.weights, search.shape)
     change = (after - point.theta).reshape(logs.shape)
-    mean = np.sum(np.exp(logs) * change, axis=1, keepdims=True)  # all that are given change alike
+    mean = np.sum(np.exp(logs) * change, axis=1, keepdims=True)  # all responses on the support change alike
     held = ~point.free.reshape(logs.shape) & (share > directions.SEEN)[:, None]
     return np.exp(change - mean)[held]

@@ -1,11 +1,11 @@
-"""Finding where a leader comes to rest against the answer of its follower.
+"""Search for the point where a leader comes to rest against its follower's answer.
 
-G(θ) = ∇_θ objective(θ, φ) at φ = φ*(θ), the follower's limit, which the leader takes for given in so far as
-its objective does. In logits the field is the advantage A = g / w rather than G, which vanishes wherever a
-probability does. Implicit steps along the flow of the field, ever longer ones, lead from the start to where a
-run would go in small steps; Newton's method (optimistix) ends them. A response whose advantage is negative
-down to e⁻³⁰⁰ is held there, off the support, and so is an action at a bound that it pushes against: the
-conditions of optimality are A = 0 on the support and A <= 0 off it.
+G(θ) = ∇_θ objective(θ, φ) at φ = φ*(θ), the follower's limit; the objective decides how far the leader takes
+φ as given. For logits the field is the advantage A = g / w rather than G, because G vanishes wherever a
+probability does. Ever longer implicit steps along the flow of the field lead from the start to where a run
+would go in small steps; Newton's method (optimistix) finishes. A response whose advantage is negative down to
+e⁻³⁰⁰ is held there, off the support, and so is an action that pushes against a bound. The conditions of
+optimality are A = 0 on the support and A <= 0 off it.
 """
 
 from collections.abc import Callable
@@ -24,28 +24,30 @@ from fpo_jax.tangents import FLOOR, Tangents
 from fpo_jax.types import Theta
 
 MOST_STEPS = 400
-"""Most implicit steps."""
+"""Maximum implicit steps."""
 NEAR = 1e-7, 1e-5
 """Residual and largest field at which Newton's method takes over."""
 THERE = 1e-11
-"""Residual at which steps end in parameters, whose metric changes with them: the last are Newton's own."""
+"""Residual at which implicit steps end for parameters, whose metric changes with them: Newton's method does
+the rest.
+"""
 PADDED = 16
-"""So many directions at once, lest a program be compiled for every number of them or take all memory."""
+"""Directions at once: this avoids a program for every number of them, and programs that take all memory."""
 FARTHEST = 0.5
-"""Longest step, in the Fisher metric, of a policy whose parameters are no logits."""
+"""Longest step, in the Fisher metric, of a policy whose parameters are not logits."""
 FAINT = 1e-6
-"""Probability below which a response is tried off the support."""
+"""Below this probability the search tries a response off the support."""
 
 
 def in_blocks(along: Callable[[np.ndarray], Array], rows: np.ndarray) -> np.ndarray:
-    """Return a function of rows [m, d], row by row the same size again, `PADDED` of them at a time."""
+    """Return a row-wise function of rows [m, d] that takes `PADDED` of them at a time."""
     padded = np.pad(rows, ((0, -len(rows) % PADDED), (0, 0)))
     blocks = [np.asarray(along(padded[i : i + PADDED])) for i in range(0, len(padded), PADDED)]
     return np.concatenate([np.zeros((0, rows.shape[1])), *blocks])[: len(rows)]
 
 
 class NoEquilibrium(InputError):
-    """A start from which the search reaches no equilibrium; `residual` is how near it came (ours)."""
+    """The search reaches no equilibrium from this start; `residual` is how near it came (ours)."""
 
     def __init__(self, field: str, value: object, allowed: str, residual: float):
         super().__init__(field, value, allowed)
@@ -53,16 +55,16 @@ class NoEquilibrium(InputError):
 
 
 class Point(NamedTuple):
-    """What holds at one θ.
+    """The properties of one θ.
 
     Attributes:
         theta: flattened, [d].
         field: [d] advantages where θ is logits, else the gradient.
         weights: [n] of the responses.
-        free: [d] which coordinates are not held; all of them where θ is parameters.
+        free: [d] which coordinates are not held; all of them if θ is parameters.
         tangents: directions within those.
         residual: length of the gradient along them, √(gᵀF⁺g).
-        steepest: largest |field| that is free; where θ is parameters, the residual.
+        steepest: largest |field| among free coordinates; the residual if θ is parameters.
     """
 
     theta: np.ndarray
@@ -75,7 +77,7 @@ class Point(NamedTuple):
 
 
 class Search:
-    """The players, θ's form and bounds, and what is known of a point: on the host."""
+    """The players, and the form and bounds of θ; all of it on the host."""
 
     def __init__(
         self,
@@ -94,9 +96,9 @@ class Search:
         self.bounds = [np.broadcast_to(np.asarray(ravel_pytree(end)[0]), flat.shape) for end in ends]
 
     def at(self, theta: np.ndarray, free: np.ndarray | None = None) -> Point:
-        """Return what holds at θ, whose held coordinates are put where they are held.
+        """Return the properties of θ, after held coordinates are set to their held values.
 
-        `free` says which are not, where that is known; else it follows from θ and the field.
+        `free` says which coordinates are not held, if known; otherwise θ and the field decide.
         """
         theta = self.allowed(theta) if free is None else self._held(theta, free)
         field, weights = map(np.asarray, field_of(self.players, self.as_theta(theta), self.kind == "logits"))
@@ -118,7 +120,7 @@ class Search:
         return self.unravel(jnp.asarray(flat))
 
     def allowed(self, theta: np.ndarray) -> np.ndarray:
-        """Return θ within its bounds; of logits, log-probabilities no lower than the floor."""
+        """Return θ within its bounds; for logits, log-probabilities no lower than the floor."""
         if self.kind != "logits":
             return np.clip(theta, *self.bounds)
         weights = np.asarray(weights_of(self.players, self.as_theta(theta)))
@@ -127,18 +129,18 @@ class Search:
         return theta + low.reshape(-1)
 
     def _held(self, theta: np.ndarray, free: np.ndarray) -> np.ndarray:
-        """Return θ with the logits that are held at the floor, and no other bound."""
+        """Return θ with the held logits at the floor, and no other bound applied."""
         if self.kind != "logits" or np.all(free):
             return theta
         rows, given = theta.reshape(-1, self.shape[-1]), free.reshape(-1, self.shape[-1])
         level = logsumexp(np.where(given, rows, -np.inf), axis=1, keepdims=True)
-        seen = np.isfinite(level)  # a row of which nothing is free is one that is never seen
+        seen = np.isfinite(level)  # a row with nothing free is never visited
         return np.where(given | ~seen, rows, FLOOR + np.where(seen, level, 0.0)).reshape(-1)
 
     def step(self, point: Point, along: np.ndarray) -> Point:
-        """Return the point at this distance along the tangents, or nearer where that leads too far.
+        """Return the point at this distance along the tangents, or closer where that leads too far.
 
-        In logits a probability must not underflow before it is lifted; in parameters a metric changes.
+        For logits, a probability must not underflow before it is lifted; for parameters, the metric changes.
         """
         change = point.tangents.vectors @ along
         if self.kind == "logits":
@@ -184,10 +186,10 @@ class Search:
 
 
 def find(search: Search, tolerance: float) -> tuple[Point, int]:
-    """Return the stationary point to which the flow leads from the start, and how many steps it took.
+    """Return the stationary point that the flow leads to from the start, and the number of steps.
 
     Raises:
-        InputError: with the residual reached, where it leads to none.
+        InputError: with the residual reached, when it leads to none.
     """
     point, steps = _flow(search)
     if steps < MOST_STEPS or point.residual <= tolerance:
@@ -221,9 +223,9 @@ def _flow(search: Search) -> tuple[Point, int]:
 
 
 def _longer(search: Search, point: Point, length: float) -> tuple[Point, float]:
-    """Return the point after an implicit step of at most this length, and the length of the next.
+    """Return the point after an implicit step of at most this length, and the next step's length.
 
-    Where the flow parts, a step longer than that takes would lead back to where it parts.
+    Near a point where the flow divides, a longer step would lead back to that point.
     """
     jacobian, components = search.jacobian(point), point.tangents.pull @ point.field
     unit = np.eye(components.size)
@@ -249,7 +251,7 @@ def _longer(search: Search, point: Point, length: float) -> tuple[Point, float]:
 
 
 def _newton(search: Search, point: Point) -> Point:
-    """Return the point after Newton's method, or as it was where that leads nowhere better."""
+    """Return the point after Newton's method, or the point itself if that is no better."""
     vectors, _, pull = point.tangents
     if vectors.shape[1] == 0 or search.kind == "parameters":
         return point
@@ -262,7 +264,7 @@ def _newton(search: Search, point: Point) -> Point:
 
 
 def _off_the_support(search: Search, point: Point, tolerance: float) -> Point:
-    """Return the point without those faint responses without which the conditions hold as well."""
+    """Return the point with faint responses removed, if the conditions also hold without them."""
     if search.kind != "logits":
         return point
     logs, _ = directions.log_policy(point.weights, search.shape)

@@ -19,15 +19,15 @@ from fpo_jax.numerics.scan import scan
 from fpo_jax.types import Follower, Game, Key, RewardModel, Scalar, Theta
 
 HORIZON_LIMIT = 10**6
-"""Foreseen updates beyond which their random keys and checkpoints alone would fill memory."""
+"""Most foreseen updates: beyond, their random keys and checkpoints alone would fill memory."""
 
 
 class Decomposition(NamedTuple):
     """dF/dθ in its two parts, each a pytree shaped like θ; `gradient` is their sum, as in an `Estimate`.
 
     Attributes:
-        standard: ∂J/∂θ at φ⁺, what iterative RLHF follows.
-        steering: (dφ⁺/dθ)ᵀ ∂J/∂φ at φ⁺, what it drops.
+        standard: ∂J/∂θ at φ⁺, which iterative RLHF follows.
+        steering: (dφ⁺/dθ)ᵀ ∂J/∂φ at φ⁺, which it drops.
     """
 
     standard: PyTree
@@ -44,7 +44,7 @@ class ForesightKeys(NamedTuple):
 
     Attributes:
         evaluation: for the responses on which the leader is judged.
-        data: for those on which the follower it foresees is trained.
+        data: for the responses that train the foreseen follower.
     """
 
     evaluation: Key
@@ -52,7 +52,7 @@ class ForesightKeys(NamedTuple):
 
 
 def foresight_keys(key: Key) -> ForesightKeys:
-    """Split a key by purpose: the leader's evaluation, and the data of the follower it foresees."""
+    """Split a key by purpose: the leader's evaluation, and the data of the foreseen follower."""
     return ForesightKeys(*jax.random.split(key))
 
 
@@ -64,7 +64,7 @@ def foresee(
     key: Key,
     horizon: int = 1,
 ) -> RewardModel:
-    """Return the reward model after `horizon` updates of the follower on what π_θ produces: φ⁺(θ).
+    """Return the reward model after `horizon` updates of the follower on responses of π_θ: φ⁺(θ).
 
     Differentiable in θ through every update; θ is held fixed between them. Reverse differentiation keeps
     about 2√horizon reward models rather than all of them, and repeats each update once.
@@ -99,7 +99,7 @@ def foresighted_value(
     key: Key,
     horizon: int = 1,
 ) -> Scalar:
-    """Return F(θ) = J(θ, φ⁺(θ)), what a foresighted leader maximises (paper)."""
+    """Return F(θ) = J(θ, φ⁺(θ)), the objective of a foresighted leader (paper)."""
     keys = foresight_keys(key)
     phi_plus = foresee(game, follower, theta, reward_model, keys.data, horizon).phi
     return evaluate(game, theta, phi_plus, keys.evaluation)
@@ -115,9 +115,9 @@ def steering(
 ) -> Decomposition:
     """Return the exact standard and steering parts of dF/dθ (paper, Thm.).
 
-    One forward pass through `horizon` updates of the follower, one backward pass from ∂J/∂φ. Through a
-    best response this is the implicit function theorem, −(∂J/∂φ)ᵀ [∂²L/∂φ²]⁻¹ ∂²L/∂φ∂θ: `BestResponse` has
-    the derivative of its answer, and `Implicit` writes the formula out, with a choice of solvers.
+    It takes one forward pass through `horizon` updates of the follower and one backward pass from ∂J/∂φ. For
+    a best response this is the implicit function theorem, −(∂J/∂φ)ᵀ [∂²L/∂φ²]⁻¹ ∂²L/∂φ∂θ: `BestResponse`
+    defines the derivative of its answer, and `Implicit` spells the formula out, with a choice of solvers.
 
     Args:
         game, follower: the environment and how its reward model is retrained.

@@ -1,4 +1,6 @@
-"""Which Python and which JAX the package refuses: installers read `pyproject.toml`, all others meet this."""
+"""Which Python and JAX versions the package refuses, for users whose installer did not read
+`pyproject.toml`.
+"""
 
 import importlib.metadata
 import sys
@@ -21,14 +23,14 @@ def check() -> None:
 
 
 def python_refused(version: tuple[int, int]) -> str | None:
-    """Return what speaks against this version of Python, or None."""
+    """Return why this version of Python is refused, or None."""
     if version >= PYTHON:
         return None
     return "Python = {}.{}: must be {}.{} or newer".format(*version, *PYTHON)
 
 
 def jax_refused(version: str) -> str | None:
-    """Return what speaks against this version of JAX, or None."""
+    """Return why this version of JAX is refused, or None."""
     release = ".".join(version.split(".")[:2])
     if release not in BROKEN:
         return None

@@ -1,9 +1,9 @@
 """The directions in which a policy can move, in its Fisher metric: the same for every parametrisation.
 
-Logits are the wrong coordinates for a policy: a constant added to those of one state or prompt moves nothing,
-and gradients vanish where a probability does. With weights w of the responses and log-probabilities ℓ,
-⟨u, v⟩ = Σ_y w(y) ∂_u ℓ(y) ∂_v ℓ(y), and what changes no probability is no direction. An action that is its
-own parameter has no such metric; its directions are Euclidean.
+Logits are the wrong coordinates for a policy: adding a constant to those of one state or prompt changes
+nothing, and gradients vanish where a probability does. With weights w of the responses and log-probabilities
+ℓ, ⟨u, v⟩ = Σ_y w(y) ∂_u ℓ(y) ∂_v ℓ(y). A change that moves no probability is not a direction. An action that
+is its own parameter has no such metric; its directions are Euclidean.
 """
 
 from collections.abc import Callable
@@ -22,28 +22,34 @@ from fpo_jax.responses import log_weights
 from fpo_jax.types import Game, Key, Theta
 
 FLOOR = -300.0
-"""Log-probability of a response that a policy never gives: e⁻³⁰⁰ is a number, and so is its advantage."""
+"""Log-probability of a response that a policy never gives: e⁻³⁰⁰ is still a number, and so is its
+advantage.
+"""
 SEEN = 1e-30
-"""Least share of a state or prompt whose policy is asked for."""
+"""A state or prompt with a smaller share is ignored."""
 MOST_PARAMETERS = 2000
-"""Most logits or coordinates of an action, since derivatives are made along all; most directions in which a
-policy of other parameters can move."""
+"""Most logits or coordinates of an action, since derivatives are taken along all of them; for other
+parameters, most directions in which the policy can move.
+"""
 MOST_SCORES = 2**20
-"""Most entries of √w ∂ log w / ∂θ that make a matrix; beyond, products with its square F find directions."""
+"""Most entries of √w ∂ log w / ∂θ for a full matrix; beyond, products with its square F find directions."""
 SHORTER = 0.1
-"""Products find directions down to this part of the shortest one that counts."""
+"""Products find directions down to this fraction of the shortest one that counts."""
 FLAT = 1e-2
-"""Length of a change of log-probabilities, relative to the longest, that counts as a direction from afar: the
-metric changes fast along weak ones."""
+"""Shortest change of log-probabilities, relative to the longest, that counts as a direction far from an
+equilibrium: the metric changes fast along weak ones.
+"""
 
 
 class Tangents(NamedTuple):
     """Orthonormal directions at a policy, r of them in d parameters.
 
     Attributes:
-        vectors: [d, r] as changes of the flattened θ.
-        covectors: [r, d] by which a change of θ is measured along each; what moves no policy measures 0.
-        pull: [r, d] from the field to its components: from advantages, where θ is logits, else a gradient.
+        vectors: [d, r], changes of the flattened θ.
+        covectors: [r, d], which measure a change of θ along each direction; a change that moves no policy
+        measures 0.
+        pull: [r, d], from the field to its components; the field is advantages if θ is logits, else a
+        gradient.
     """
 
     vectors: np.ndarray
@@ -52,7 +58,7 @@ class Tangents(NamedTuple):
 
 
 def kind(game: Game, theta: Theta, key: Key) -> str:
-    """Return what θ is: `logits`, one for each response; `parameters` of a policy; an `action`."""
+    """Return the kind of θ: `logits`, one for each response; `parameters` of a policy; or an `action`."""
     weights = jax.eval_shape(game.respond, theta, key).w
     is_logits = isinstance(theta, jax.Array | np.ndarray) and theta.size == weights.size
     if game.places is not None and not is_logits:
@@ -61,7 +67,8 @@ def kind(game: Game, theta: Theta, key: Key) -> str:
 
 
 def log_policy(weights: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Return log π and the share of each row, [rows, n] and [rows], by weights of logits of this shape."""
+    """Return log π and the share of each row, [rows, n] and [rows], from weights for logits of this shape.
+    """
     rows = np.asarray(weights).reshape(-1, shape[-1])
     share = np.sum(rows, axis=1)
     tiny = np.finfo(rows.dtype).tiny
@@ -70,9 +77,9 @@ def log_policy(weights: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray,
 
 
 def of_logits(weights: np.ndarray, free: np.ndarray, shape: tuple[int, ...]) -> Tangents:
-    """Return the tangents of softmax policies, one for each row of logits, within the free responses.
+    """Return the tangents of softmax policies, one policy a row of logits, within the free responses.
 
-    With z = √w · v, ⟨u, v⟩ is Euclidean and a constant in one row is along √w.
+    With z = √w · v, ⟨u, v⟩ is Euclidean, and a constant in one row points along √w.
     """
     rows = np.asarray(weights).reshape(-1, shape[-1])
     columns, size = [], rows.size
@@ -96,7 +103,7 @@ def of_action(free: np.ndarray) -> Tangents:
 
 
 def _logs(game: Game, theta: Theta, key: Key) -> tuple[Array, Callable[[Array], Array]]:
-    """Return the flattened θ, and log w of it."""
+    """Return the flattened θ, and log w as a function of it."""
     flat, unravel = ravel_pytree(theta)
     return flat, lambda x: log_weights(game.respond(unravel(x), key).w)
 
@@ -109,7 +116,7 @@ def fisher_product(game: Game, theta: Theta, vector: Array, key: Key) -> Array:
 
 
 fisher_times = jax.jit(fisher_product)
-"""Return F v, as `fisher_product`, by one program."""
+"""Return F v, as `fisher_product`, compiled once."""
 
 
 @jax.jit

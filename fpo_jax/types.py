@@ -1,9 +1,9 @@
 """The nouns of the theory: responses, games, followers, objectives, and the state they share.
 
-The one idea of the package: *a policy is a differentiable weighted sample of responses*. A bandit policy
-is all arms with softmax weights, a deterministic continuous policy is one response of weight 1, a sampled
-one is n responses of weight 1/n. Every expectation is then Σ w f(y), and gradients with respect to the
-policy's parameters θ flow through the responses or through their weights, without the caller knowing which.
+The one idea of the package: *a policy is a differentiable weighted sample of responses*. A bandit policy is
+all arms with softmax weights, a deterministic continuous policy is one response of weight 1, and a sampled
+one is n responses of weight 1/n. Every expectation is then Σ w f(y). Gradients with respect to the policy's
+parameters θ flow through the responses or through their weights; the caller need not know which.
 """
 
 from __future__ import annotations
@@ -61,18 +61,18 @@ __all__ = [
 
 
 class Feedback(ABC):
-    """What a follower is trained on: items made of responses, and a loss of each through its margin m_φ.
+    """The training signal of a follower: items made of responses, and a loss on each through its margin m_φ.
 
     ∇_φ ℓ = scale · residual(m, target) · ∇_φ m. `fpo_jax.feedback` has labels and preferences.
     """
 
-    scale: ClassVar[float]  # ∂ℓ/∂m over the residual
-    quadratic: ClassVar[bool]  # whether ℓ is quadratic in m, so that one Newton step minimises it
+    scale: ClassVar[float]  # ∂ℓ/∂m divided by the residual
+    quadratic: ClassVar[bool]  # whether ℓ is quadratic in m; then one Newton step minimises it
     label_budget: int | None = None  # items drawn at an update; None: all of them, each by its weight
 
     @abstractmethod
     def gather(self, game: Game, theta: Theta, responses: Responses, key: Key) -> Responses:
-        """Return weighted items made of what π_θ responded; `key` for all that is drawn besides."""
+        """Return weighted items made from the responses of π_θ; `key` is for all other draws."""
         ...
 
     @abstractmethod
@@ -82,7 +82,7 @@ class Feedback(ABC):
 
     @abstractmethod
     def sides(self, item: PyTree) -> tuple[Response, ...]:
-        """Return the responses of an item, first the one whose reward the leader collects."""
+        """Return the responses of an item; the leader collects the reward of the first."""
         ...
 
     @abstractmethod
@@ -92,13 +92,13 @@ class Feedback(ABC):
 
     @abstractmethod
     def target(self, game: Game, item: PyTree) -> Scalar:
-        """Return what the follower is to predict of an item."""
+        """Return the target that the follower should predict for an item."""
         ...
 
     def score(self, item: PyTree) -> Scalar | float:
-        """Return 1, with gradient ∇_θ log P(target) where an item's target was drawn; by default it was not.
+        """Return 1, with gradient ∇_θ log P(target) if an item's target was drawn; by default it was not.
 
-        It multiplies whatever depends on the target.
+        It multiplies everything that depends on the target.
         """
         return 1.0
 
@@ -119,12 +119,12 @@ class Feedback(ABC):
 
     @abstractmethod
     def influence(self, game: Game, phi: Phi, item: PyTree) -> Influence:
-        """Return what a step on an item does to the reward of its response and to its margin."""
+        """Return the effect of a step on an item on the reward of its response and on its margin."""
         ...
 
 
 class Environment(Protocol):
-    """A distribution over games with declared sizes and strengths, and a recipe to run it by."""
+    """A distribution over games with declared sizes and strengths, and a recipe with its default settings."""
 
     name: ClassVar[str]
     recipe: ClassVar[Recipe]
@@ -137,13 +137,14 @@ class Environment(Protocol):
 class Follower(ABC):
     """How the reward model is retrained: φ⁺(θ), a differentiable function of θ."""
 
-    knows: ClassVar[str] = "nothing"  # what of `KNOWS` it needs beside the labels that it trains on
+    knows: ClassVar[str] = "nothing"  # the entry of `KNOWS` that it needs beside the labels it trains on
 
     alpha: float  # share of on-policy data in the training mix
-    feedback: Feedback  # what it is trained on
+    feedback: Feedback  # its training signal
     by_items: ClassVar[bool] = True
-    """Whether its loss is E[ℓ] over items of the policy at their weights and others that do not depend on it,
-    and a regulariser: then a response acts on φ⁺ through its own items alone."""
+    """Whether its loss is a regulariser plus E[ℓ] over items of the policy, at their weights, and items that
+    do not depend on the policy. Then a response acts on φ⁺ only through its own items.
+    """
 
     @abstractmethod
     def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
@@ -152,24 +153,25 @@ class Follower(ABC):
 
     @abstractmethod
     def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
-        """Return the reward model after one update on what π_θ produces."""
+        """Return the reward model after one update on responses of π_θ."""
         ...
 
     @abstractmethod
     def calibrated_weight(self, horizon: int) -> float | None:
-        """Return the relaxed penalty's weight that matches this follower in scale, or None if none does."""
+        """Return the weight at which the relaxed penalty has the scale of this follower, or None.
+        """
         ...
 
     @property
     def brings_anchor(self) -> bool:
-        """Say whether it mixes in data of its own where the environment has no offline data."""
+        """Say whether it mixes in its own data when the environment has no offline data."""
         return False
 
     def limit(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
         """Return the reward model after infinitely many updates at a fixed policy, from this one.
 
         Raises:
-            InputError: by default, since a follower's limit is known only where it says so.
+            InputError: by default, because only a follower itself can define its limit.
         """
         name = kebab(type(self).__name__)
         raise InputError("follower", name, "gradient or a best response, for a limit of its updates")
@@ -177,40 +179,41 @@ class Follower(ABC):
     def loss(
         self, game: Game, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[Array], Scalar] | None:
-        """Return the loss L(θ, ·) of which an update is a minimiser, as a function of the flattened φ.
+        """Return the loss L(θ, ·) that an update minimises, as a function of the flattened φ.
 
-        None, the default, says that an update minimises nothing.
+        None, the default, means that an update minimises nothing.
         """
         return None
 
     def training(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Training | None:
-        """Return what the next update trains the reward model on, or None, the default, if none can tell.
+        """Return the training data of the next update, or None, the default, if they are unknown.
 
-        It is the loss of a follower that takes a few steps as well as of one that minimises it.
+        They apply to a follower that takes a few steps as well as to one that minimises the loss.
         """
         return None
 
     def faced(self, game: Game) -> Game:
-        """Return the game as leader and follower meet it: by default itself.
+        """Return the game as leader and follower see it: by default the game itself.
 
-        A follower whose reward model is made of several says here how they make one reward. A run does this
-        when it draws its instance.
+        A follower with several reward models combines their rewards here. A run calls it when it draws its
+        instance.
         """
         return game
 
     def check_start(self, reward_model: RewardModel) -> None:
-        """Raise an InputError where the reward models that runs begin with, [run, ...], cannot serve.
+        """Raise an InputError if the runs' initial reward models, [run, ...], cannot be used.
 
-        Their values are known, not traced. By default all can.
+        Their values are known, not traced. By default all are accepted.
         """
         return
 
     def remembered(self, reward_model: RewardModel) -> Responses | None:
-        """Return the items of its own that the follower keeps between updates, or None if it keeps none."""
+        """Return the items that the follower keeps between updates, or None if it keeps none."""
         return None
 
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar | float:
-        """Return how far φ is from the stationary point that an update promises; 0 if it promises none."""
+        """Return how far φ is from the stationary point that an update promises; 0 if it promises none.
+        """
         return 0.0
 
 
@@ -222,22 +225,22 @@ KNOWS = (
     "the follower's rule and U",
     "as its score",
 )
-"""What a leader must know beyond the reward model; `fpo-jax list` says what each means."""
+"""What a leader must know beyond the reward model; `fpo-jax list` explains each."""
 
 UTILITY_USES = ("differentiated", "detached", "value")
-"""How an objective may use U, see `fpo_jax.objectives`."""
+"""How an objective may use U; see `fpo_jax.objectives`."""
 
 
 class Objective(ABC):
-    """What the leader ascends at the present reward model; it receives the follower it faces.
+    """What the leader ascends at the present reward model; its methods also receive the follower.
 
     Attributes:
-        horizon: updates of the follower that it foresees, 1 unless it has a field of this name.
+        horizon: updates of the follower that it foresees; 1 unless a subclass has a field of this name.
         utility: how it uses U: `differentiated`, `detached` or `value` (`fpo_jax.objectives`).
-        solves: whether its gradient is found by solving a linear system, which may fail.
-        knows: what the leader must know for it at its defaults, one of `KNOWS`.
-        requirement: what a run must be given for its value to be finite at the start; "" if nothing.
-        keeps: how many policies of earlier iterations it is held to; 0, the default, for none.
+        solves: whether its gradient needs a linear solve, which may fail.
+        knows: what the leader must know to use it with its defaults, one of `KNOWS`.
+        requirement: what a run must provide for its value to be finite at the start; "" if nothing.
+        keeps: how many policies of earlier iterations it is held to; 0 by default.
     """
 
     horizon: int = 1
@@ -250,20 +253,20 @@ class Objective(ABC):
     def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
         """Return the objective for the policy steps of an iteration that begins with this state.
 
-        It is held to the earlier policies that stand there, [keeps, ...] oldest first, and has what it
-        computes once for all steps. By default it is itself.
+        It is held to the earlier policies of this state, [keeps, ...] oldest first, and contains whatever it
+        computes once for all steps. By default it is the objective itself.
         """
         return self
 
     def remember(self, earlier: PyTree, theta: Theta) -> PyTree:
-        """Return what is kept of earlier policies after an iteration that began with this θ."""
+        """Return the earlier policies to keep after an iteration that began with this θ."""
         return earlier
 
     @abstractmethod
     def value(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Scalar:
-        """Return a scalar whose gradient with respect to θ is the leader's ascent direction."""
+        """Return a scalar whose gradient in θ is the leader's ascent direction."""
         ...
 
     def estimate(
@@ -274,7 +277,7 @@ class Objective(ABC):
         return Estimate(gradient, Cost())
 
     def as_fpo(self, utility: str) -> Objective | None:
-        """Return the same objective as `Fpo` with this use of U, or None where it is another one.
+        """Return the same objective in the form of `Fpo` with this use of U, or None if there is none.
 
         Objectives in one form share a compiled program.
         """

@@ -1,4 +1,4 @@
-"""A walk along a branch of equilibria, step by step, and what happens between two of its points."""
+"""A walk along a branch of equilibria, step by step, with the events between two of its points."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,30 +13,32 @@ from fpo_jax.path import Path
 from fpo_jax.stationary import NoEquilibrium
 
 SHORTEST = 1e-7
-"""Shortest step; where even that leads nowhere, the branch ends."""
+"""Shortest step; if even that fails, the branch ends."""
 EVEN = 1e-9
-"""Distance of the spectral radius from 1 that is taken for none: there rounding decides."""
+"""A spectral radius closer than this to 1 counts as 1, since rounding decides."""
 PAYS = 1e-10
-"""Advantage of a response off the support that is taken for more than none."""
+"""A response off the support pays if its advantage exceeds this."""
 DIGITS = 1e-13
-"""To which an event's place on the step from one point to the next is found, relative to the step."""
+"""Tolerance of an event's place between two points, relative to the step."""
 ROUNDING = 1e-12
-"""Distance from an end, relative to the range, that is none."""
+"""A value closer than this to an end, relative to the range, is at the end."""
 TOGETHER = 1e-4
-"""Distance on such a step of a fold and a crossing that are one: where a branch turns, an eigenvalue is 1."""
+"""A fold and a crossing closer than this on a step are one event: where a branch turns, an eigenvalue is
+1.
+"""
 
 Step = Callable[[float], Place | None]
 """From a share of a step to the place there."""
 What = tuple[str, int | None, complex | None]
-"""What happens: kind, number and eigenvalue, as those of an event."""
+"""An event's kind, number and eigenvalue."""
 
 
 class Lost(Exception):
-    """There is no point where one is asked for."""
+    """There is no point at the requested place."""
 
 
 class Stop(NamedTuple):
-    """A point of a walk, and what happens there."""
+    """A point of a walk, and its events."""
 
     place: Place
     equilibrium: Equilibrium
@@ -44,7 +46,7 @@ class Stop(NamedTuple):
 
 
 class Walk:
-    """A walk within the ends of a hyperparameter, each given with the reason why it is one."""
+    """A walk between two values of a hyperparameter, each with the reason why it is an end."""
 
     def __init__(
         self, path: Path, ends: tuple[tuple[float, str], tuple[float, str]], longest: float, most: int
@@ -52,7 +54,7 @@ class Walk:
         self.path, self.ends, self.longest, self.most = path, ends, longest, most
 
     def follow(self, stop: Stop) -> tuple[list[Stop], str]:
-        """Return the stops from this one on, in its direction, and why the last one is the last."""
+        """Return the stops from this one on, in its direction, and why the walk ends."""
         stops, length, farthest = [stop], 0.25 * self.longest, 0.0
         while len(stops) < self.most:
             place = stops[-1].place
@@ -82,7 +84,7 @@ class Walk:
         """Return the stop at a place.
 
         Raises:
-            Lost: where an iteration has no derivative there.
+            Lost: when an iteration has no derivative there.
         """
         self.path.stand(place.value)
         try:
@@ -95,10 +97,10 @@ class Walk:
         return self.path.ruler.distance(first.value, first.point, last.value, last.point)
 
     def _on(self, stop: Stop, length: float) -> list[Stop]:
-        """Return the stops of a step of this length.
+        """Return the stops that a step of this length passes.
 
         Raises:
-            Lost: where a shorter one has to be tried.
+            Lost: when a shorter step is needed.
         """
         place = stop.place
         (end, _), ahead = self.ends[place.rate > 0.0], place.value + length * place.rate
@@ -120,7 +122,7 @@ class Walk:
         return self.ends[0][0] <= place.value <= self.ends[1][0]
 
     def slack(self, place: Place) -> np.ndarray:
-        """Return by how much each coordinate is as its support says, [d]: below 0 it is not."""
+        """Return the slack of each coordinate, [d]: below 0 it contradicts the support."""
         field, free, search = place.point.field, place.point.free, self.path.search
         if search.kind == "parameters":
             return np.full(field.size, np.inf)
@@ -136,7 +138,7 @@ class Walk:
         return float(self.slack(place)[number])
 
     def _between(self, stop: Stop, step: Step, last: Stop, upto: float = 1.0) -> list[Stop]:
-        """Return the folds and crossings on a part of a step, on which the support does not change."""
+        """Return the folds and crossings on a part of a step with constant support."""
         place, found = stop.place, list[tuple[float, Stop]]()
         if place.rate * last.place.rate < 0.0:
             share = _root(lambda one: one.rate, place, step, upto)
@@ -151,7 +153,8 @@ class Walk:
         return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 
     def _switched(self, stop: Stop, step: Step, broken: np.ndarray) -> list[Stop]:
-        """Return the stops up to where the first of these coordinates changes sides, and one beyond."""
+        """Return the stops up to the first change of support among these coordinates, and one beyond.
+        """
         shares = {
             int(i): _root(partial(self._slack_of, number=int(i)), stop.place, step, 1.0) for i in broken
         }
@@ -169,7 +172,7 @@ class Walk:
         return [*before, told, then]
 
     def _told(self, before: Stop, at: Stop, then: Stop, what: What, turns: bool) -> Stop:
-        """Return the stop at which the support changes, with what else changes there."""
+        """Return the stop at which the support changes, with its other events."""
         events = [what, *([("fold", None, None)] if turns else [])]
         radii = [one.equilibrium.spectral_radius - 1.0 for one in (before, then)]
         if radii[0] * radii[1] < 0.0 and min(map(abs, radii)) > EVEN:
@@ -177,7 +180,7 @@ class Walk:
         return at._replace(events=tuple(events))
 
     def _slack_rate(self, place: Place, number: int) -> float:
-        """Return how fast a coordinate gets to be as its support says."""
+        """Return how fast the slack of a coordinate grows."""
         rates = place.along if place.point.free[number] else -place.field_rate
         if self.path.search.kind == "logits":
             return float(rates[number])
@@ -188,7 +191,7 @@ class Walk:
     def _dropped(self, stop: Stop, length: float) -> list[Stop]:
         """Return the stops of a step on which a response leaves the support, or none.
 
-        Its probability falls to 0 where, without it, its advantage is 0.
+        Its probability reaches 0 at the point where its advantage without it is 0.
         """
         place, change = stop.place, length * stop.place.along
         faint = place.point.free & (change < -1.0)
@@ -198,7 +201,7 @@ class Walk:
                 continue
             settled = self.slack(new)[number] >= 0.0
             if not settled and self._slack_rate(new, number) >= 0.0:
-                continue  # it is still given there
+                continue  # it is still on the support there
             edge = self._edge(new.reversed(), number, length)
             if edge is None:
                 continue
@@ -216,7 +219,7 @@ class Walk:
         return []
 
     def _edge(self, start: Place, number: int, length: float) -> Place | None:
-        """Return the place on from a start at which a response that is held begins, or ceases, to pay."""
+        """Return the place beyond a start at which a held response begins, or ceases, to pay."""
         first = self.slack(start)[number]
         for far in (1.0, 2.0, 4.0):
             step: Step = lambda s, far=far: self.path.advance(start, s * far * length)  # type: ignore[misc]  # noqa: E731

@@ -1,7 +1,7 @@
 """Followers: how the reward model is retrained on what the policy produces.
 
-Each is a pure function φ⁺(θ), so that d φ⁺/dθ is plain automatic differentiation. A follower holds
-hyperparameters only; what changes between updates is in the `RewardModel` that it receives and returns.
+Each is a pure function φ⁺(θ), so automatic differentiation gives dφ⁺/dθ. A follower holds only
+hyperparameters. All state that changes between updates is in the `RewardModel` that it receives and returns.
 """
 
 from fpo_jax.followers.best_response import BestResponse, Converged

@@ -90,7 +90,7 @@ class DataSmoothing(BestResponse):
         return BestResponse.residual(self._as_they_are(), game, theta, reward_model, key)
 
     def limit(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
-        """Refuse, as `Follower.limit` does: labels change with every update, so no single one is the limit."""
+        """Refuse, as `Follower.limit` does, because labels change with every update."""
         return Follower.limit(self, game, theta, reward_model, key)
 
     def loss(
