@@ -44,8 +44,7 @@ class Game(ABC):
 
     @abstractmethod
     def cost(self, theta: Theta, responses: Responses) -> Scalar:
-        """Return the policy's cost, independent of the reward model: action cost, KL to a reference …
-        """
+        """Return the policy's cost, independent of the reward model: action cost, KL to a reference …"""
         ...
 
     @abstractmethod
@@ -104,8 +103,7 @@ class Game(ABC):
 
     @property
     def prompts(self) -> int:
-        """Return the number of prompts; every sample has a consecutive block of equal size for each.
-        """
+        """Return the number of prompts; every sample has a consecutive block of equal size for each."""
         return 1
 
     @property

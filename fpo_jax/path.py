@@ -109,8 +109,7 @@ class Path:
         return logs.reshape(-1) - FLOOR, np.repeat(share > directions.SEEN, self.search.shape[-1])
 
     def directed(self, value: float, point: Point, before: Place | None = None) -> Place | None:
-        """Return the place with its tangent, onward from `before` or to larger values; None if singular.
-        """
+        """Return the place with its tangent, onward from `before` or to larger values; None if singular."""
         frame, theta = self.ruler.frame(point), self.search.as_theta(point.theta)
         natural = point.tangents.vectors @ (point.tangents.pull @ point.field)
         columns = derivative_of(self.search.players, theta, frame.vectors.T, natural, self.search.kind)

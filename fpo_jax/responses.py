@@ -105,8 +105,7 @@ def best_of(weights: Weights, scores: Weights, candidates: int, prompts: int = 1
 
 
 def _ranked(weights: Weights, scores: Weights, prompts: int) -> tuple[Array, Array]:
-    """Return weights and scores by prompt; NaN for a score that counts becomes NaN for its weights.
-    """
+    """Return weights and scores by prompt; NaN for a score that counts becomes NaN for its weights."""
     chex.assert_equal_shape([weights, scores])
     w, s = weights.reshape(prompts, -1), scores.reshape(prompts, -1)
     unknown = jnp.isnan(s)

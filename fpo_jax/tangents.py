@@ -67,8 +67,7 @@ def kind(game: Game, theta: Theta, key: Key) -> str:
 
 
 def log_policy(weights: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Return log π and the share of each row, [rows, n] and [rows], from weights for logits of this shape.
-    """
+    """Return log π and the share of each row, [rows, n] and [rows], from weights for logits of this shape."""
     rows = np.asarray(weights).reshape(-1, shape[-1])
     share = np.sum(rows, axis=1)
     tiny = np.finfo(rows.dtype).tiny

@@ -158,8 +158,7 @@ class Follower(ABC):
 
     @abstractmethod
     def calibrated_weight(self, horizon: int) -> float | None:
-        """Return the weight at which the relaxed penalty has the scale of this follower, or None.
-        """
+        """Return the weight at which the relaxed penalty has the scale of this follower, or None."""
         ...
 
     @property
@@ -212,8 +211,7 @@ class Follower(ABC):
         return None
 
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar | float:
-        """Return how far φ is from the stationary point that an update promises; 0 if it promises none.
-        """
+        """Return how far φ is from the stationary point that an update promises; 0 if it promises none."""
         return 0.0
 
 

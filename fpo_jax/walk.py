@@ -153,8 +153,7 @@ class Walk:
         return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 
     def _switched(self, stop: Stop, step: Step, broken: np.ndarray) -> list[Stop]:
-        """Return the stops up to the first change of support among these coordinates, and one beyond.
-        """
+        """Return the stops up to the first change of support among these coordinates, and one beyond."""
         shares = {
             int(i): _root(partial(self._slack_of, number=int(i)), stop.place, step, 1.0) for i in broken
         }

@@ -90,8 +90,7 @@ class Trajectories(Game):
     steps: int = count(100, "steps of each trajectory")
 
     def check(self) -> None:
-        """Raise an InputError unless `process` is a tabular process whose episodes have this length.
-        """
+        """Raise an InputError unless `process` is a tabular process whose episodes have this length."""
         self.process.check()
         if self.process.episode_length not in (0, self.steps):
             allowed = f"episode_length = {self.process.episode_length}, the length of the process's episodes"

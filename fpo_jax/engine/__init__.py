@@ -1,1 +1,1 @@
-"""What makes many runs fast: lanes, devices, segments, sweeps, compilation."""
+"""Code that makes many runs fast: lanes, devices, segments, sweeps, compilation."""

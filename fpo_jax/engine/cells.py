@@ -1,4 +1,4 @@
-"""The cells of a sweep: those of one structure share a compiled program, in which what differs is data."""
+"""The cells of a sweep. Cells of one structure share a compiled program; their differences are data."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from fpo_jax.types import UTILITY_USES, Environment, Follower, Game, Objective
 
 
 class Cell(NamedTuple):
-    """What a run is made of, all but its seed."""
+    """The parts of a run, except its seed."""
 
     environment: Environment | Game
     leader: Leader
@@ -22,14 +22,14 @@ class Cell(NamedTuple):
 
 
 class Structure(NamedTuple):
-    """Cells that share a program: what is the same in all of them, and what is data.
+    """Cells that share a program: their common values, and their data.
 
     Attributes:
-        cells: [m] which cells of the sweep.
-        treedef: how a cell is put together from its numbers.
-        shared: arrays that are the same in every cell; None in the place of what is data.
-        varying: what is data, [m, ...] each: all single numbers, so that a program does not depend on which
-            of them a grid varies, and arrays that differ; None in the place of what is shared.
+        cells: [m] numbers of the cells in the sweep.
+        treedef: how to assemble a cell from its numbers.
+        shared: arrays that are the same in every cell; None in place of data.
+        varying: the data, [m, ...] each: arrays that differ, and all single numbers, so that a program does
+        not depend on which of them a grid varies; None in place of shared arrays.
     """
 
     cells: np.ndarray
@@ -41,8 +41,8 @@ class Structure(NamedTuple):
 def in_one_form(cells: Sequence[Cell]) -> list[Cell]:
     """Write objectives of different classes in one form where they have one (`Objective.as_fpo`).
 
-    With the use of U that most of them share; what is no FPO of that use stays as it is. So does a class that
-    inherits `as_fpo`, since it may have changed what it ascends.
+    The form has the use of U that most of them share. An objective that is not FPO with that use stays as it
+    is, and so does a class that inherits `as_fpo`, since it may have changed its objective.
     """
 
     def as_fpo(objective: Objective, use: str) -> Objective | None:
@@ -61,7 +61,7 @@ def in_one_form(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def structures(cells: Sequence[Cell]) -> list[Structure]:
-    """Group the cells by structure, and tell what varies within each group."""
+    """Group the cells by structure, and find what varies within each group."""
     groups: dict[Any, list[int]] = {}
     flat = [jax.tree.flatten(as_reals(cell)) for cell in cells]
     for index, (numbers, treedef) in enumerate(flat):
@@ -81,6 +81,6 @@ def structures(cells: Sequence[Cell]) -> list[Structure]:
 
 
 def cell_of(treedef: Any, shared: Any, varying: Any) -> Cell:
-    """Put a cell together from what all cells of its structure share and what varies."""
+    """Assemble a cell from the shared arrays of its structure and its own data."""
     numbers = [mine if common is None else common for common, mine in zip(shared, varying, strict=True)]
     return jax.tree.unflatten(treedef, numbers)

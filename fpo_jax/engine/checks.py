@@ -1,4 +1,4 @@
-"""Checks before a run: classes, ranges and shapes, then the values with which the first run begins."""
+"""Checks before a run: classes, ranges and shapes, then the initial values of the first run."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ GONE = {
     "scored": "a method `score(item)`, which returns the factor alone",
     "seen": "called `known`",
 }
-"""Methods that a game, a follower, a feedback or an objective no longer has."""
+"""Methods that games, followers, feedbacks and objectives no longer have."""
 
 
 def call_program(program: Callable[..., Any], *arguments: Any, **static: Any) -> Any:
@@ -56,7 +56,7 @@ def check_run(
     steps: int,
     every: int = 1,
 ) -> None:
-    """Check what can be checked before runs with these keys, [n]: `check_players`, then `check_beginning`."""
+    """Check runs with these keys, [n], before they start: `check_players`, then `check_beginning`."""
     environment, leader, follower = as_reals((environment, leader, follower))
     check_players(environment, leader, follower, keys, steps, every)
     device = jax.local_devices()[0]
@@ -75,7 +75,7 @@ def check_players(
     every: int = 1,
     initial: tuple[Theta, Phi] | None = None,
 ) -> None:
-    """Check what can be checked before anything is drawn: classes, ranges, shapes."""
+    """Check classes, ranges and shapes before anything is drawn."""
     if not isinstance(leader, Leader):
         raise InputError("leader", type(leader).__name__, "a Leader, made from an objective")
     for name, player, base in (
@@ -100,10 +100,10 @@ def check_players(
 
 
 def require_new_methods(player: object) -> None:
-    """Check that a player was not written against the contracts of version 0.1.
+    """Check that a player was not written for the contracts of version 0.1.
 
     Raises:
-        InputError: names the first method that has gone, and what takes its place.
+        InputError: names the first removed method and its replacement.
     """
     for name, instead in GONE.items():
         if callable(getattr(type(player), name, None)):
@@ -117,9 +117,9 @@ def check_beginning(
     keys: Key,
     call: Callable[..., Any] = call_program,
 ) -> None:
-    """Check the values of the first run as it begins, where none of them is traced.
+    """Check the initial values of the first run, unless they are traced.
 
-    They are those of one program, `first_run`, which is run by `call`.
+    One program, `first_run`, computes them; `call` runs it.
     """
     require_new_methods(beginning.game)
     if is_traced((beginning, objective, follower, keys)):
@@ -147,7 +147,7 @@ def check_beginning(
 
 
 def checked(objective: Objective) -> Objective | None:
-    """Return an objective whose value at the start is checked, or None for one that requires nothing."""
+    """Return the objective if its value at the start must be checked, or None if it requires nothing."""
     return objective if objective.requirement else None
 
 
@@ -166,7 +166,7 @@ def _check_initial(
 
 @contextmanager
 def named_if_not_differentiable(follower: Follower) -> Iterator[None]:
-    """Turn what JAX says of a function without a derivative into one line that names the follower."""
+    """Turn JAX's error about a function without a derivative into one line that names the follower."""
     try:
         yield
     except (TypeError, ValueError, NotImplementedError) as error:
@@ -177,10 +177,10 @@ def named_if_not_differentiable(follower: Follower) -> Iterator[None]:
 
 
 def _check_utility(name: str, utility: np.ndarray) -> None:
-    """Check that every response has a true utility, since a reward model that is trained on others has none.
+    """Check that every response has a finite true utility; a reward model cannot be trained without it.
 
     Raises:
-        InputError: names the first response that has not.
+        InputError: names the first response without one.
     """
     for i in np.flatnonzero(~np.isfinite(utility))[:1]:
         raise InputError(f"{name}, response {i}", utility[i], "finite")
@@ -197,9 +197,9 @@ class Valued(NamedTuple):
 def first_run(
     beginning: Beginning, objective: Objective | None, follower: Follower, keys: Key
 ) -> tuple[Valued, Valued | None, Responses | None, Scalar | float, Scalar | float]:
-    """Return the first run's responses, its offline data, the items made of them, the follower's residual.
+    """Return the first run's responses, offline data, items, follower's residual, and value of the objective.
 
-    And the value of the objective, 0 where none is to be checked.
+    The value is 0 if it need not be checked.
     """
     (game, (theta, reward_model, earlier), _), key = first_lane((beginning, keys))
     if follower.feedback.label_budget is not None and game.places is None:
@@ -212,7 +212,7 @@ def first_run(
     if shape != ():
         raise InputError("reward", f"of shape {shape}", "a scalar")
     data_key = named_key(key, "initial data")
-    if jnp.result_type(float) == jnp.float32:  # the start is of double precision, what comes is not
+    if jnp.result_type(float) == jnp.float32:  # the start has double precision, later values need not
         reward_model = follower.update(game, theta, reward_model, data_key)
     residual = follower.residual(game, theta, reward_model, data_key)
 

@@ -1,7 +1,7 @@
 """How runs begin: their keys, their instances and their first states.
 
-Instances and initial states are drawn in double precision and then cast to the precision of the run, so that
-a seed means the same instance in either. Random numbers that are drawn during a run are of its own precision.
+Instances and initial states are drawn in double precision and then cast to the precision of the run. So a
+seed gives the same instance in both precisions. Random numbers during a run have the precision of the run.
 """
 
 import warnings
@@ -23,7 +23,7 @@ from fpo_jax.run import initial_state
 from fpo_jax.types import Environment, Follower, Game, Key, Phi, Scalar, State, Theta
 
 SEED_LIMIT = 2**31
-"""Seeds lie below this number, so that a seed means the same in either precision."""
+"""Seeds lie below this number, so that a seed means the same in both precisions."""
 
 
 class Beginning(NamedTuple):
@@ -41,7 +41,7 @@ class Beginning(NamedTuple):
 
 
 def seed_keys(seeds: int, first_seed: int = 0) -> Key:
-    """Return the keys of seeds first_seed … first_seed + seeds − 1; a seed's key is the same in any batch.
+    """Return the keys of seeds first_seed … first_seed + seeds − 1; a seed has the same key in any batch.
 
     Raises:
         InputError: when there is no seed, or one lies outside [0, 2³¹).
@@ -54,7 +54,7 @@ def seed_keys(seeds: int, first_seed: int = 0) -> Key:
 
 
 def keys_of(seeds: int) -> jax.ShapeDtypeStruct:
-    """Return the shape of the keys of so many seeds, where nothing is to be allocated yet."""
+    """Return the shape of the keys of this many seeds, without allocating anything."""
     return cast(jax.ShapeDtypeStruct, jax.eval_shape(_keys.jitted, jax.ShapeDtypeStruct((seeds,), np.int32)))
 
 
@@ -64,10 +64,10 @@ def _keys(seeds: Int[Array, " n"]) -> Key:
 
 
 def instance(environment: Environment | Game, key: Key) -> Game:
-    """Draw the instance that a run with this key meets, in double precision, cast to that of JAX's default.
+    """Draw the instance of a run with this key, in double precision, cast to JAX's default precision.
 
-    Within a function that JAX traces it is drawn in the default precision, which cannot be changed there: in
-    float32 that is another instance. Draw it outside, and hand it in.
+    Inside a traced function it is drawn in the default precision, which cannot be changed there; in float32
+    this gives another instance. Draw it outside, and pass it in.
     """
     with in_double((environment, key)) as precision:
         return cast(Game, at_precision(environment.draw(named_key(key, "instance")), precision))
@@ -80,9 +80,9 @@ def begin_run(
     initial: tuple[Theta, Phi] | None = None,
     keeps: int = 0,
 ) -> Beginning:
-    """Return how the run of one key begins, in JAX's present precision.
+    """Return the beginning of the run with one key, in JAX's present precision.
 
-    `keeps` is how many earlier policies its leader keeps.
+    `keeps` is the number of earlier policies that its leader keeps.
     """
     game = follower.faced(environment.draw(named_key(key, "instance")))
     return Beginning(game, initial_state(game, follower, key, initial, keeps), game.optimum())
@@ -99,9 +99,9 @@ def begin_runs(
     precision: str,
     keeps: int = 0,
 ) -> Beginning:
-    """Return how the run of every key begins, spread over the devices.
+    """Return the beginnings of the runs with these keys, spread over the devices.
 
-    To be called in `in_double`, which yields the precision that comes out.
+    Call it inside `in_double`, which yields the precision of the result.
     """
     common = at_precision((environment, follower, initial), jnp.result_type(float).name)
 
@@ -115,9 +115,9 @@ def begin_runs(
 
 @contextmanager
 def in_double(arguments: PyTree) -> Iterator[str]:
-    """Compute in double precision where nothing is traced; yield the name of the default precision.
+    """Compute in double precision unless something is traced; yield the name of the default precision.
 
-    Where something is traced that cannot be done. In float32 the instance is then another one, and a warning
+    Inside a traced function that is impossible. In float32 the instance is then another one, and a warning
     says so.
     """
     precision = jnp.result_type(float).name
@@ -135,7 +135,7 @@ def in_double(arguments: PyTree) -> Iterator[str]:
 
 
 def at_precision(tree: PyTree, precision: str) -> PyTree:
-    """Return single and double numbers in this precision, and with "float32" integers of 32 bits."""
+    """Return real numbers in this precision; with "float32", also integers in 32 bits."""
     to = {"float32": precision, "float64": precision}
     if precision == "float32":
         to |= {"int64": "int32", "uint64": "uint32"}

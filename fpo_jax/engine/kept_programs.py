@@ -1,18 +1,18 @@
 """Programs kept between processes, so that a run like an earlier one starts sooner.
 
-JAX keeps what XLA compiled in a cache of its own. What that is compiled from must first be traced and
-lowered, which takes Python as long as everything else that a second start needs; so it is kept as well, as an
-exported program.
+JAX keeps compiled programs in its own cache, but it must trace and lower a program before it can look there.
+That takes Python as long as everything else in a second start. So traced programs are kept too, as exported
+programs.
 
-An exported program stands for the code that it was traced from. It is used again only if nothing has changed:
-our sources, those of every other module that was loaded when it had been traced, the versions of installed
+An exported program stands for the code that it was traced from. It is used again only if all of these are
+unchanged: our sources, those of every other module loaded when it was traced, the versions of installed
 packages, the parts and static settings of the run, the shapes of its arguments, the devices, and JAX's
-settings. What code reads from data files is not looked at. Only the command line keeps programs, where all
-parts are found by name in files; what is defined in a notebook or at a prompt is always traced.
+settings. Data files that the code reads are not checked. Only the command line keeps programs, since there
+all parts are found by name in files. Code from a notebook or a prompt is always traced.
 
-A file holds a digest, one line of JSON, and the program as JAX serializes it. To read it runs no code, but a
-program computes whatever it was made to compute. So files are read and written only in a folder into which
-nobody but the user can have put them.
+A file holds a digest, one line of JSON, and the program as JAX serializes it. Reading it runs no code, but a
+program computes whatever it was made to compute. So files are read and written only in a folder that nobody
+but the user can write to.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ from fpo_jax.engine.private_folder import is_own, make_private
 from fpo_jax.engine.tree_text import Unknown, described, restored
 
 MOST = 300
-"""Exported programs that are kept, of about 0.1 MB each; those unused for longest go first."""
+"""Number of kept programs, of about 0.1 MB each; the longest unused are deleted first."""
 
 OURS = Path(fpo_jax.__path__[0])
 INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
@@ -51,7 +51,7 @@ _loaded: dict[str, tuple[Any, Any]] = {}
 
 
 def keep_in(folder: Path | None) -> None:
-    """Keep programs in this folder from now on; none where it is None, or others could write there."""
+    """Keep programs in this folder from now on; keep none if it is None or others could write there."""
     global _folder
     _folder = None if folder is None else _private(folder)
     _loaded.clear()
@@ -61,7 +61,7 @@ def keep_in(folder: Path | None) -> None:
 def _private(folder: Path) -> Path | None:
     try:
         return make_private(folder)
-    except OSError:  # it cannot be made: then nothing is kept
+    except OSError:  # the folder cannot be made, so nothing is kept
         return None
 
 
@@ -71,12 +71,12 @@ def call_kept(
     *arguments: Any,
     **static: Any,
 ) -> Any:
-    """Return `function(*arguments, **static)`, by a kept program where programs are kept.
+    """Return `function(*arguments, **static)`, using a kept program if programs are kept.
 
     Args:
-        identity: a name for everything static about the arguments, such as their classes.
-        function: jitted, of pytrees; a function of a module. XLA is told what its `compiler_options` are.
-        arguments, static: what it is called with.
+        identity: a name for all static properties of the arguments, such as their classes.
+        function: a jitted function of pytrees, defined in a module. XLA gets its `compiler_options`.
+        arguments, static: its arguments.
     """
     found = _found(identity, function, arguments, static)
     if found is None:
@@ -91,7 +91,7 @@ def prepare_kept(
     *arguments: Any,
     **static: Any,
 ) -> Prepared:
-    """Return the program that `call_kept` calls, before it is called; shapes of arguments will do."""
+    """Return the program that `call_kept` will call; shapes of the arguments suffice."""
     found = _found(identity, function, arguments, static)
     if found is None:
         return prepared(function, *arguments, **static)
@@ -103,13 +103,13 @@ def prepare_kept(
 def _found(
     identity: object, function: Callable[..., Any], arguments: tuple[Any, ...], static: dict[str, Any]
 ) -> tuple[Any, Any] | None:
-    """Return a kept program and the form of its result; None where none is kept."""
+    """Return a kept program and the structure of its result, or None if none is kept."""
     if _folder is None:
         return None
     leaves, tree = jax.tree.flatten(arguments)
     try:
         name = _name(function, (identity, str(tree)), leaves, static)
-    except OSError:  # a source that cannot be read: then nothing can be said of what has changed
+    except OSError:  # a source cannot be read, so changes cannot be detected
         return None
     if name not in _loaded:
         path = _folder / name
@@ -120,7 +120,7 @@ def _found(
 
 
 def _name(function: Any, identity: object, leaves: list[Any], static: dict[str, Any]) -> str:
-    """Return a digest of all that the program depends on, but for other modules than ours."""
+    """Return a digest of everything the program depends on, except modules that are not ours."""
     parts = (
         f"{function.__module__}.{function.__qualname__}",
         identity,
@@ -145,7 +145,7 @@ def _type(leaf: Any) -> str:
 
 @functools.cache
 def _surroundings() -> str:
-    """Return a digest of what is installed and of our sources, read once: a run calls its program often."""
+    """Return a digest of installed packages and our sources; read once, since a run often asks for it."""
     # in a checkout, links lead from here to the environments and the experiments
     folders = os.walk(OURS, followlinks=True)
     sources = sorted(
@@ -170,9 +170,9 @@ def _foreign() -> list[Path]:
 
 
 def _export(path: Path, function: Any, tree: Any, leaves: list[Any], static: dict[str, Any]) -> _Kept:
-    """Trace and lower the function, and keep what comes out."""
+    """Trace and lower the function, and keep the result."""
     shape: list[Any] = []
-    inlined = getattr(function, "__wrapped__", function)  # compiler options are the outermost jit's affair
+    inlined = getattr(function, "__wrapped__", function)  # compiler options belong to the outermost jit
 
     def flat(*leaves: Any) -> list[jax.Array]:
         result = inlined(*jax.tree.unflatten(tree, leaves), **static)
@@ -180,7 +180,9 @@ def _export(path: Path, function: Any, tree: Any, leaves: list[Any], static: dic
         return jax.tree.leaves(result)
 
     exported = jax.export.export(jax.jit(flat))(*leaves)
-    with contextlib.suppress(OSError, Unknown):  # the folder takes nothing, or the result cannot be told
+    with contextlib.suppress(
+        OSError, Unknown
+    ):  # the folder cannot be written, or the result's structure cannot be described
         head = json.dumps({"foreign": _digests(_foreign()), "shape": described(shape[0])}).encode()
         content = b"\n".join([head, exported.serialize()])
         with tempfile.TemporaryDirectory(dir=path.parent) as aside:
@@ -193,7 +195,7 @@ def _export(path: Path, function: Any, tree: Any, leaves: list[Any], static: dic
 
 
 def _read(path: Path) -> _Kept | None:
-    """Return what was kept; None where nothing can be read, or a module has changed since."""
+    """Return the kept program, or None if it cannot be read or a module has changed since."""
     try:
         with path.open("rb") as file:
             if not is_own(os.fstat(file.fileno())):
@@ -208,10 +210,10 @@ def _read(path: Path) -> _Kept | None:
         shape = restored(told["shape"])
         exported = jax.export.deserialize(bytearray(serialized))
         os.utime(path)
-    except Exception:  # JSON, JAX and flatbuffers each complain in a way of their own
+    except Exception:  # JSON, JAX and flatbuffers each raise their own errors
         return None
     if b"lapack" in exported.mlir_module_serialized:
-        # JAX makes LAPACK's routines known when it lowers a call of one; what is exported is lowered already
+        # JAX registers LAPACK's routines when it lowers a call of one; an exported program is lowered already
         jax.jit(jnp.linalg.cholesky).lower(jax.ShapeDtypeStruct((1, 1), float))
     return exported, shape
 
@@ -223,7 +225,7 @@ def _callable(exported: jax.export.Exported, leaves: list[Any], options: dict[st
     everywhere = NamedSharding(Mesh(devices, "devices"), PartitionSpec())
     shardings = [getattr(leaf, "sharding", None) or everywhere for leaf in leaves]
     several = [place if place.num_devices > 1 else everywhere for place in shardings]
-    # an array of nothing lies wherever XLA leaves it, and its shape alone does not say where
+    # XLA may place an empty array anywhere, and its shape alone does not say where
     placed = tuple(
         place if getattr(leaf, "size", 1) else None for place, leaf in zip(several, leaves, strict=True)
     )

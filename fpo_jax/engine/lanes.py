@@ -1,4 +1,4 @@
-"""Lanes: runs that stand side by side, batched by vmap and divided among devices."""
+"""Lanes: runs side by side, batched by vmap and divided among devices."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 from fpo_jax.types import Key
 
 LANES = "lanes"
-"""Name of the axis along which runs stand side by side, and which is divided among devices."""
+"""Name of the axis of lanes, which is divided among devices."""
 
 Result = TypeVar("Result")
 
@@ -19,31 +19,31 @@ Result = TypeVar("Result")
 def in_lanes(f: Callable[[Any, Any], Result], devices: Sequence[jax.Device]) -> Callable[[Any, Any], Result]:
     """Return f(shared, ·) over a leading axis of lanes: vmapped, and divided evenly among the devices.
 
-    Their number must divide that of the lanes.
+    The number of devices must divide the number of lanes.
     """
     batched = jax.vmap(f, in_axes=(None, 0))
     if len(devices) == 1:
         return batched
     mesh, along = Mesh(devices, LANES), PartitionSpec(LANES)
-    # the check of what varies between devices does not see through every loop inside a run
+    # the check for values that vary between devices does not see through every loop inside a run
     return jax.shard_map(
         batched, mesh=mesh, in_specs=(PartitionSpec(), along), out_specs=along, check_vma=False
     )
 
 
 def padded(keys: Key, devices: Sequence[jax.Device]) -> Key:
-    """Return the keys, and the first of them again until the number of devices divides theirs."""
+    """Return the keys, padded with the first one until the number of devices divides their number."""
     missing = -len(keys) % len(devices)
     return jnp.concatenate([keys, jnp.broadcast_to(keys[:1], (missing, *keys.shape[1:]))])
 
 
 def along_lanes(devices: Sequence[jax.Device]) -> NamedSharding:
-    """Return where an array goes whose leading axis of lanes is divided among the devices."""
+    """Return the sharding of an array whose leading axis of lanes is divided among the devices."""
     return NamedSharding(Mesh(devices, LANES), PartitionSpec(LANES))
 
 
 def placed(shapes: PyTree, devices: Sequence[jax.Device]) -> PyTree:
-    """Return shapes of arrays with a leading axis of lanes, which is divided among the devices."""
+    """Return shapes of arrays whose leading axis of lanes is divided among the devices."""
     if len(devices) == 1:
         return shapes
     along = along_lanes(devices)

@@ -1,4 +1,4 @@
-"""How much memory programs and runs take, and how much is free: estimated before anything is allocated."""
+"""How much memory programs and runs take, and how much is free, estimated before anything is allocated."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,22 +11,24 @@ from jaxtyping import PyTree
 from fpo_jax.errors import InputError
 
 FREE_SHARE = 0.8
-"""Share of the free memory that what is computed at once may take."""
+"""Share of the free memory that one computation may take."""
 STATES = 2
-"""How often a program holds states and instances of its runs: as they come in, and as they go out."""
+"""How many copies of states and instances a program holds: its inputs and its outputs."""
 HOST_TRACES = 3
-"""How often the host holds the entries of watched runs: part by part, together, and those reported."""
+"""How many copies of the entries of watched runs the host holds: the parts, the whole, and the reported
+ones.
+"""
 LARGE = 0.01
-"""Share of the memory beyond which a kept program is compiled to ask XLA; its call compiles it again."""
+"""Above this share of the memory a kept program is compiled to ask XLA; its call compiles it again."""
 UNLIMITED = 2**60
-"""A control group that says more has no limit."""
+"""A control group with a larger value has no limit."""
 
 
 class Prepared(NamedTuple):
-    """A program that is lowered for arguments; JAX keeps its compilation for the call.
+    """A program lowered for given arguments; JAX keeps its compilation for the call.
 
     Attributes:
-        shapes: of what it returns.
+        shapes: of its results.
         lowered: by JAX.
         is_kept: whether it is one of `fpo_jax.engine.kept_programs`, whose call compiles it again.
     """
@@ -36,16 +38,16 @@ class Prepared(NamedTuple):
     is_kept: bool = False
 
     def compiled_bytes(self) -> int:
-        """Return what it takes on one device while it runs, as XLA says."""
+        """Return the bytes that it takes on one device while it runs, according to XLA."""
         return program_bytes(self.lowered.compile())
 
 
 class Need(NamedTuple):
-    """What runs take in memory, in bytes.
+    """The memory that runs take, in bytes.
 
     Attributes:
-        seed: a seed, whatever the number of entries.
-        entry: an entry of a seed.
+        seed: for a seed, apart from its entries.
+        entry: for an entry of a seed.
     """
 
     seed: float
@@ -53,7 +55,7 @@ class Need(NamedTuple):
 
 
 def prepared(program: Any, *arguments: Any, **static: Any) -> Prepared:
-    """Return a program, lowered for these arguments, of which shapes will do."""
+    """Return a program lowered for these arguments; their shapes suffice."""
     lowered = program.jitted.lower(*arguments, **static)
     return Prepared(lowered.out_info, lowered)
 
@@ -64,13 +66,13 @@ def tree_bytes(tree: PyTree) -> int:
 
 
 def program_bytes(program: Any) -> int:
-    """Return what a compiled program takes on one device while it runs: arguments, results, all between."""
+    """Return the bytes that a compiled program takes on one device: arguments, results, temporaries."""
     stats = program.memory_analysis()
     return stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes
 
 
 def free_bytes() -> float:
-    """Return the memory that is free on one device; host devices divide the host's among them."""
+    """Return the free memory of one device; host devices share the host's memory."""
     stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
@@ -78,7 +80,7 @@ def free_bytes() -> float:
 
 
 def usable_bytes(devices: Sequence[jax.Device]) -> float:
-    """Return the memory that may be used on these devices of one kind together."""
+    """Return the memory that these devices of one kind may use together."""
     stats = devices[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return FREE_SHARE * free_bytes() * len(devices)
@@ -88,8 +90,8 @@ def usable_bytes(devices: Sequence[jax.Device]) -> float:
 def host_bytes(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
     """Return the memory of the host that this process may still take.
 
-    The least of what is free, of what is left to its control groups, of either version, and of what is left
-    of its address space (`ulimit -v`).
+    The smallest of three: the free memory, the rest that its control groups (version 1 or 2) allow, and the
+    rest of its address space (`ulimit -v`).
 
     Args:
         groups: where the file system of control groups is mounted.
@@ -104,15 +106,15 @@ def host_bytes(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/se
 
 
 class Asked(NamedTuple):
-    """Runs that are asked for.
+    """A request for runs.
 
     Attributes:
-        environment: its name, for complaints.
-        seeds, entries: how many; an entry of the state before any update comes besides.
+        environment: its name, for error messages.
+        seeds, entries: their numbers; the entry before any update is extra.
         every: iterations from one entry to the next.
-        watched: whether they run part by part, and the host gathers what they write down.
+        watched: whether they run in segments and the host gathers their entries.
         devices: how many of them compute.
-        room: bytes that can be used on all of them.
+        room: usable bytes on all of them.
     """
 
     environment: str
@@ -149,13 +151,13 @@ class Asked(NamedTuple):
 
         Args:
             begins: how all of them begin.
-            first: what the first run responds, and its data: an iteration holds as much of every run.
-            goes_on: `part` entries of all of them.
+            first: responses and data of the first run; an iteration holds as much for every run.
+            goes_on: computes `part` entries of all of them.
 
-        By shapes alone first, so that nothing is compiled in vain. Shapes do not see all that a program holds
-        between: XLA asks for 1.6 to 2.6 times the shapes in most environments, but for 5 to 10 times where a
-        solve is iterative or all texts are enumerated, and for 60 times where preferences compare all pairs.
-        So it is asked as well; of kept programs only where runs take more than `LARGE` of what can be used.
+        Shapes come first, so that nothing is compiled in vain. They miss a program's temporaries. XLA needs
+        1.6 to 2.6 times the shapes in most environments, but 5 to 10 times where a solve is iterative or all
+        texts are enumerated, and 60 times where preferences compare all pairs. So XLA is asked too; for kept
+        programs only if runs take more than `LARGE` of the usable memory.
         """
         trace = goes_on.shapes[1]
         lanes = len(trace.finite)
@@ -173,7 +175,7 @@ class Asked(NamedTuple):
 
 
 def _left_to_groups(groups: Path, own: Path) -> Iterator[float]:
-    """Yield what is left to each control group of this process, up to the root; nothing without limits."""
+    """Yield the remaining memory of each control group of this process, up to the root, if it has a limit."""
     try:
         lines = own.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -189,14 +191,14 @@ def _left_to_groups(groups: Path, own: Path) -> Iterator[float]:
             continue
         parts = [part for part in path.split("/") if part not in ("", "..")]
         for place in places:
-            for depth in range(len(parts) + 1):  # within a container the path may be the host's
+            for depth in range(len(parts) + 1):  # inside a container the path may be the host's
                 left = _left_to(place.joinpath(*parts[:depth]), *names)
                 if left is not None:
                     yield left
 
 
 def _left_to(group: Path, limit: str, usage: str, cache: str) -> float | None:
-    """Return what is left to one group, or None where it has no limit; files in its cache give way."""
+    """Return the remaining memory of one group, or None without a limit; its file cache can be freed."""
     try:
         most = (group / limit).read_text(encoding="utf-8", errors="replace").strip()
         if not most.isdecimal() or int(most) >= UNLIMITED:
@@ -216,6 +218,6 @@ def _left_to(group: Path, limit: str, usage: str, cache: str) -> float | None:
 
 
 def _shown(count: float) -> str:
-    """Return a number of bytes as it is read."""
+    """Return a number of bytes in readable form."""
     unit, name = next(((u, n) for u, n in ((1e9, "GB"), (1e6, "MB")) if count >= u), (1e3, "kB"))
     return f"{count / unit:.3g} {name}"

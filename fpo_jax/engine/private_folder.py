@@ -1,4 +1,4 @@
-"""Folders into which nobody but the user can have put anything."""
+"""Folders that nobody but the user can write to."""
 
 import grp
 import os
@@ -8,12 +8,11 @@ from pathlib import Path
 
 
 def make_private(folder: Path) -> Path | None:
-    """Make a folder for the user alone; return where it is, or None where others can put anything into it.
+    """Make a folder for the user alone, and return its path, or None if others can write to it.
 
-    It must be the user's own, and nobody else may write into it or rename a folder on the way to it: those
-    belong to the user or to root, and others write there only where, as in /tmp, all leave alone what is not
-    theirs. Root itself can write everywhere. The path that is returned has no links, which somebody could
-    let lead elsewhere later.
+    The user must own it, and nobody else may write to it or rename a folder on the way to it. The user or
+    root must own each of those, and others may write there only if, as in /tmp, they cannot touch files of
+    others. Root can write everywhere. The returned path has no links, which somebody could redirect later.
 
     Raises:
         OSError: it cannot be made.
@@ -40,7 +39,7 @@ def _others_write(found: os.stat_result) -> bool:
 
 
 def _is_own_group(number: int) -> bool:
-    """Say whether a group has one member, the user whose name it has, as many systems give to everybody."""
+    """Say whether a group belongs to one user of the same name, as many systems create for everybody."""
     try:
         user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(number)
     except KeyError:

@@ -1,4 +1,4 @@
-"""Runs: the loop of `fpo_jax.run`, batched over keys, compiled, cut into segments where someone watches."""
+"""Runs: the loop of `fpo_jax.run`, batched over keys, compiled, and cut into segments if someone watches."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -45,26 +45,26 @@ def run_seed(
     """Run iterative RLHF once: `fpo_jax.run.play`, compiled.
 
     Args:
-        environment: a distribution over games, of which one instance is drawn; or one game.
+        environment: a distribution over games, from which one instance is drawn; or one game.
         leader, follower: the two players. Their real-valued hyperparameters are traced: changing them
             compiles nothing.
         key: the only source of randomness; the same key means the same instance, start and noise. Instance
-            and start are drawn in double precision, but within a function that is traced in float32.
+        and start are drawn in double precision, except inside a function traced in float32.
         steps: iterations T, >= 1.
-        record: what to record, a function of (game, follower, state, key); `full_record` or `outcome`.
+        record: a function of (game, follower, state, key) that returns metrics; `full_record` or `outcome`.
         every: iterations from one entry of the trace to the next; it divides T.
         keep_states: also record θ and the reward model at every entry.
         initial: (θ₀, φ₀) in place of the game's own.
-        on_entry: called for every entry in order, with its iteration and its metrics, while the run goes on:
-            after each of 20 to 50 segments of it, fewer where it is short. What it raises ends the run.
-            Another hook compiles nothing.
+        on_entry: called for every entry in order, with its iteration and its metrics, while the run
+        continues. The calls come after each of 20 to 50 segments, fewer in a short run. An exception ends the
+        run. A different hook compiles nothing.
 
     Returns:
-        The final state, and a trace of T / every + 1 entries of which the first is before any update.
+        The final state, and a trace of T / every + 1 entries, the first before any update.
 
     Raises:
-        InputError: names a hyperparameter out of range, a misshapen or unnormalised policy, a follower
-            that cannot keep its promise on this game, a hook within a function that JAX traces.
+        InputError: names a hyperparameter out of range, a misshapen or unnormalised policy, a follower that
+        cannot keep its promise on this game, or a hook inside a traced function.
     """
     _, final, trace = run_by(
         call_program,
@@ -134,16 +134,16 @@ def run_by(
     partway: Partway | None = None,
     prepare: Callable[..., Prepared] = prepared,
 ) -> tuple[Beginning, State, Trace]:
-    """Run as `run_seeds`, by programs that `call` calls, and also return how the runs began.
+    """Run as `run_seeds` does, through `call`, and also return how the runs began.
 
-    There are three: the beginning, which runs once and is compiled lightly, what is checked of it, and the
-    iterations. Seeds are spread over `devices`, or as many of them as there are seeds.
+    There are three programs: the beginning, which runs once and is compiled lightly, the checks on it, and
+    the iterations. Seeds are spread over `devices`, or over one device a seed if there are fewer seeds.
 
-    With `watch` the iterations run segment by segment; it sees each when it is done, and what is returned
-    lies in the host's memory. From `partway`, which it saw in an earlier run of the same arguments, the run
-    goes on: its trace holds all entries up to there, its other arrays the seeds alone.
+    With `watch` the iterations run segment by segment. It sees each segment when it is done, and the result
+    is in the host's memory. The run can continue from a `partway` that an earlier run with the same arguments
+    handed to `watch`. That holds the trace of all entries so far; its other arrays hold the seeds alone.
 
-    `prepare` prepares the programs that `call` calls, so that memory is estimated before anything is drawn.
+    `prepare` prepares the programs for `call`, so that memory is estimated before anything is drawn.
     """
     environment, leader, follower = as_reals((environment, leader, follower))
     traced = is_traced((environment, leader, follower, keys, initial))
@@ -203,9 +203,9 @@ def require_memory(
     prepare: Callable[..., Prepared] = prepared,
     **how: Any,
 ) -> None:
-    """Check the players, and that such runs, as `run_by` runs them, fit into memory; keys may be a shape.
+    """Check the players, and that such runs by `run_by` fit into memory; `keys` may be a shape.
 
-    Nothing is allocated.
+    It allocates nothing.
 
     Raises:
         InputError: as `check_players`, or says how many seeds, or iterations, fit.
@@ -235,7 +235,7 @@ def require_memory(
 
 
 def first_divergence(trace: Trace) -> np.ndarray:
-    """Return, for each seed, the first entry of its trace that was not finite, or -1 where all were."""
+    """Return, for each seed, the first entry of its trace that is not finite, or -1 if all are."""
     finite = np.atleast_2d(np.asarray(trace.finite))
     return np.where(finite.all(axis=1), -1, np.argmin(finite, axis=1))
 
@@ -251,7 +251,7 @@ def _played(
     devices: tuple[jax.Device, ...],
     **options: Any,
 ) -> tuple[State, Trace]:
-    """Return `play` of every lane; there are more lanes than keys where the devices need them."""
+    """Return `play` for every lane; lanes are padded to a multiple of the devices."""
 
     def one(shared: Any, lane: Any) -> tuple[State, Trace]:
         (leader, follower, first), (game, state, key) = shared, lane
@@ -263,9 +263,9 @@ def _played(
 _STATIC = ("devices", "steps", "record", "every", "keep_states", "entries")
 play_lanes = Compiled(_played, {}, static_argnames=_STATIC)
 play_alone = Compiled(_played, OLDER, static_argnames=_STATIC)
-"""A lane alone on its device: what the older code generator makes of single games runs as fast."""
+"""For a lane alone on its device: the older code generator is as fast there."""
 
 
 def iterations(seeds: int, devices: Sequence[jax.Device]) -> Compiled:
-    """Return the program of the iterations of so many runs on these devices."""
+    """Return the program of the iterations of this many runs on these devices."""
     return play_alone if seeds <= len(devices) else play_lanes

@@ -1,6 +1,6 @@
-"""A run cut into segments of its iterations, each a call of one program, so that the host hears of it live.
+"""A run cut into segments of iterations, each one call of a program, so that the host can follow it live.
 
-Nothing within the program calls the host: what does could be neither kept between processes nor taken apart.
+Nothing inside the program calls the host; such a program could be neither kept between processes nor cut.
 """
 
 import itertools
@@ -17,20 +17,22 @@ from fpo_jax.errors import InputError
 from fpo_jax.types import State, Trace
 
 FEWEST, MOST, SHORTEST = 20, 50, 10
-"""Segments of a run that has enough entries, and fewest entries of one, since each computes one in vain."""
+"""Segments of a long enough run, and the fewest entries of a segment, since each computes one entry in
+vain.
+"""
 
 OnEntry = Callable[[int, dict[str, np.ndarray]], None]
-"""What a user's logger is: it gets the iteration of an entry and its metrics by name."""
+"""The type of a user's hook: it gets the iteration of an entry and its metrics by name."""
 
 
 class Partway(NamedTuple):
-    """How far runs that stand side by side have come.
+    """The progress of runs side by side.
 
     Attributes:
-        done: how many entries are done.
-        entries: how many there will be.
-        state: [lane, …] after them; lanes beyond the seeds are of no account.
-        trace: [seed, entry] the entries that are new, or all where a run is to go on from here.
+        done: number of finished entries.
+        entries: number of entries at the end.
+        state: [lane, …] after them; lanes beyond the seeds have no meaning.
+        trace: [seed, entry] the new entries, or all entries if a run is to continue from here.
     """
 
     done: int
@@ -43,10 +45,10 @@ Watch = Callable[[Partway], None]
 
 
 def segment_lengths(entries: int) -> list[int]:
-    """Return how many entries each segment has: 20 to 50 segments, or fewer of 10 to 20 entries.
+    """Return the number of entries of each segment: 20 to 50 segments, or fewer of 10 to 20 entries.
 
-    All are of one length where a number in that range divides the entries; else the last is shorter, and its
-    program is compiled as well.
+    All have one length if a number in that range divides the entries; otherwise the last is shorter, and it
+    needs its own program.
     """
     if entries < FEWEST * SHORTEST:
         candidates = range(min(entries, SHORTEST), min(entries, 2 * SHORTEST) + 1)
@@ -67,22 +69,22 @@ def in_segments(
     watch: Watch,
     partway: Partway | None,
 ) -> tuple[State, Trace]:
-    """Run segment by segment, and let `watch` see each as soon as it is done, while the next one runs.
+    """Run segment by segment, and show each finished segment to `watch` while the next one runs.
 
     Args:
-        advance: from a state, the iteration that it is before and a number of entries, through so many more.
+        advance: runs from a state, at a given iteration, through this many more entries.
         state: [lane, …] before any update.
-        seeds: how many lanes are seeds.
+        seeds: number of lanes that are seeds.
         lengths: further entries of each segment.
         every: iterations from one entry to the next.
-        watch: called after each segment; what it raises ends the run.
-        partway: where to go on, in place of the beginning: the end of a segment.
+        watch: called after each segment; an exception ends the run.
+        partway: the end of a segment, to continue from there instead of the beginning.
 
     Returns:
         The final state, and all entries, in the host's memory.
 
     Raises:
-        InputError: when what is kept of the entries is not what is recorded now.
+        InputError: when the kept entries do not match what is recorded now.
     """
     parts, done, entries = [], 0, sum(lengths) + 1
     ends = list(itertools.accumulate(lengths))
@@ -107,10 +109,10 @@ def in_segments(
 
 
 def entry_by_entry(on_entry: OnEntry | None, every: int, seed: int | slice) -> Watch | None:
-    """Return what calls a user's hook for each entry of a segment, with the metrics of a seed or of all.
+    """Return a function that calls a user's hook for each entry of a segment, with its metrics.
 
     Raises:
-        InputError: when the hook is no function.
+        InputError: when the hook is not callable.
     """
     if on_entry is None:
         return None
@@ -128,7 +130,7 @@ def entry_by_entry(on_entry: OnEntry | None, every: int, seed: int | slice) -> W
 
 
 def awaited(results: PyTree) -> PyTree:
-    """Wait for results; meanwhile it can be interrupted from the keyboard, as blocking on devices cannot."""
+    """Wait for results; unlike blocking on devices, this can be interrupted from the keyboard."""
     pause = 1e-4  # seconds
     while not all(leaf.is_ready() for leaf in jax.tree.leaves(results)):
         time.sleep(pause)
@@ -137,14 +139,14 @@ def awaited(results: PyTree) -> PyTree:
 
 
 def _placed_like(leaf: Any, like: jax.Array) -> jax.Array:
-    """Return the numbers of seeds where those of all lanes lie; further lanes repeat the first seed."""
+    """Return the arrays of seeds placed as those of all lanes are; extra lanes repeat the first seed."""
     missing = len(like) - len(leaf)
     whole = np.concatenate([leaf, np.broadcast_to(leaf[:1], (missing, *leaf.shape[1:]))])
     return jax.device_put(whole, like.sharding)
 
 
 def _on_host(tree: PyTree) -> PyTree:
-    """Return NumPy arrays; keys stay with JAX, which alone knows them."""
+    """Return NumPy arrays; keys stay JAX arrays, since NumPy has no such type."""
 
     def leaf_on_host(leaf: jax.Array) -> Any:
         return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)

@@ -1,12 +1,11 @@
-"""Sweeps: every cell of a grid × every seed is a lane of one compiled program, run in chunks.
+"""Sweeps: each cell of a grid × each seed is a lane of one compiled program, which runs in chunks.
 
-A cell is what a run is made of: an environment, a leader, a follower. Cells of one structure, which differ in
-real-valued hyperparameters only, share a program, in which those numbers are data. RLHF, relaxed and
-practical FPO are one structure too: FPO with other numbers. Every cell meets the same seeds, so that cells
-are compared pair by pair.
+A cell is an environment, a leader and a follower. Cells that differ only in real-valued hyperparameters have
+one structure and share a program, in which those numbers are data. RLHF, relaxed and practical FPO are also
+one structure: FPO with different numbers. Every cell has the same seeds, so cells are compared pair by pair.
 
-Lanes are divided evenly among all devices, those of other processes included. A chunk always has the same
-width, so that its results depend on nothing but its lanes, and a sweep can stop and go on between two chunks.
+Lanes are divided evenly among all devices, including those of other processes. All chunks have the same
+width, so the results of a chunk depend only on its lanes, and a sweep can stop and resume between two chunks.
 """
 
 import math
@@ -33,15 +32,15 @@ from fpo_jax.record import Record, outcome
 from fpo_jax.run import play
 
 WIDTH = 1024
-"""Most lanes of a chunk for each device, unless told otherwise: the benchmark of sweeps shows why."""
+"""Default limit on lanes of a chunk for each device; the benchmark of sweeps shows why."""
 
 
 class LaneResults(NamedTuple):
-    """What runs gave, with leading axes: [lane] of a chunk, [cell, seed] of a sweep.
+    """Results of runs, with leading axes [lane] for a chunk and [cell, seed] for a sweep.
 
     Attributes:
-        metrics: [..., entry] each, by name; entry i is after i · every iterations.
-        finite: [..., entry] whether all was finite.
+        metrics: [..., entry] each, by name; entry i comes after i · every iterations.
+        finite: [..., entry] whether everything was finite.
         optimum: [...] the true utility that no policy exceeds.
     """
 
@@ -71,21 +70,20 @@ class Sweep:
 
     Args:
         cells: what to run; at least one.
-        seeds: the seeds that every cell meets, each in [0, 2³¹).
+        seeds: the seeds of every cell, each in [0, 2³¹).
         steps: iterations T of every run, >= 1.
         record: what to record, as in `fpo_jax.run`.
         every: iterations from one entry to the next; it divides T.
-        width: lanes that run at once, rounded up to a multiple of the devices. By default a power of
-            two for each device, so that a larger grid seldom compiles anew: at most `WIDTH`, less where
-            memory is short.
-        tell: hears what is compiled now, since that may take longer than the runs.
+        width: lanes that run at once, rounded up to a multiple of the devices. The default is a power of two
+        for each device, so that a larger grid seldom compiles anew: at most `WIDTH`, less if memory is short.
+        tell: called with what is being compiled, since that may take longer than the runs.
 
     Attributes:
-        width: the width that was chosen.
+        width: the chosen width.
         chunks: in the order in which they run.
 
     Raises:
-        InputError: no cell, no seed, a hyperparameter out of range, a width that does not fit into memory.
+        InputError: for no cell, no seed, a hyperparameter out of range, or a width too large for the memory.
     """
 
     def __init__(
@@ -127,12 +125,12 @@ class Sweep:
         ]
 
     def compute(self, chunk: Chunk) -> LaneResults:
-        """Run the lanes of one chunk; it can be interrupted from the keyboard meanwhile."""
+        """Run the lanes of one chunk; this can be interrupted from the keyboard."""
         structure = self._structures[chunk.program]
         with in_double(()) as precision:
             start = self._arguments(chunk, self.width)
             beginning = _begin_lanes(*start, **self._static(chunk.program), precision=precision)
-        # anew, since numbers on devices keep the precision in which they were put there
+        # anew, since numbers on devices keep their original precision
         arguments = *self._arguments(chunk, self.width), beginning
         results = _run_lanes(*arguments, treedef=structure.treedef, **self._options)
         awaited(results)
@@ -146,7 +144,7 @@ class Sweep:
         return self._structures[chunk.program].cells[row], seed
 
     def gather(self, results: Iterable[tuple[Chunk, LaneResults]]) -> LaneResults:
-        """Put the results of chunks together, [cell, seed, ...]; a metric that a cell lacks is NaN."""
+        """Join the results of chunks, [cell, seed, ...]; a metric that a cell lacks is NaN."""
         metrics: dict[str, np.ndarray] = {}
         rest: dict[str, np.ndarray] = {}
         for chunk, lanes in results:
@@ -174,11 +172,11 @@ class Sweep:
         return total
 
     def chunk_bytes(self) -> int:
-        """Return what the largest program takes while it runs a chunk, on all local devices."""
+        """Return the bytes that the largest program takes for a chunk, on all local devices."""
         return self._needed(self.width) * jax.local_device_count()
 
     def _needed(self, width: int) -> int:
-        """Return what the largest program takes on one device, of those that begin runs and that go on."""
+        """Return the bytes that the larger of the two programs takes on one device: beginning or iterations."""
         needed = [0]
         for number, structure in enumerate(self._structures):
             methods = ", ".join(dict.fromkeys(self._methods[cell] for cell in structure.cells))
@@ -193,21 +191,21 @@ class Sweep:
         return max(needed)
 
     def _arguments(self, chunk: Chunk, width: int) -> tuple[Any, Any]:
-        """Return what all lanes of a chunk share, and what each has of its own, padded to the width."""
+        """Return the arguments shared by all lanes of a chunk, and those of each lane, padded to the width."""
         structure = self._structures[chunk.program]
         lane = chunk.start + np.arange(width) % (chunk.stop - chunk.start)
         row, seed = np.divmod(lane, self.seeds.size)
         lanes = jax.tree.map(lambda leaf: leaf[row], structure.varying), self.seeds[seed].astype(np.int32)
         if len(self._devices) > 1:
             along = along_lanes(self._devices)
-            # of what is the same on all processes, each places its own part
+            # each process places its own part of an array that all of them have
             lanes = jax.tree.map(
                 lambda leaf: jax.make_array_from_callback(leaf.shape, along, leaf.__getitem__), lanes
             )
         return structure.shared, lanes
 
     def _shapes(self, program: int, width: int) -> tuple[Any, Any]:
-        """Return the shapes of `_arguments` for so many lanes, of which few are made."""
+        """Return the shapes of `_arguments` for this many lanes, without making them all."""
         shared, lanes = self._arguments(Chunk(program, 0, 1), len(self._devices))
 
         def wide(leaf: Any) -> jax.ShapeDtypeStruct:
@@ -232,7 +230,7 @@ class Sweep:
         return {"treedef": self._structures[program].treedef, "devices": self._devices}
 
     def _fitting(self, asked: int | None) -> int:
-        """Return the number of lanes to run at once, such that memory holds them."""
+        """Return the number of lanes that fit into memory at once."""
         devices = len(self._devices)
         if asked is None:
             most = max(len(structure.cells) for structure in self._structures) * self.seeds.size
@@ -256,7 +254,7 @@ class Sweep:
 
 
 def programs_compiled() -> int:
-    """Return how many programs sweeps have compiled in this process."""
+    """Return the number of programs that sweeps have compiled in this process."""
     return programs_of(_run_lanes)
 
 

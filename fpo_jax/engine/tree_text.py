@@ -1,7 +1,7 @@
-"""The structure of a pytree as JSON, so that a file can tell it without running any code.
+"""The structure of a pytree as JSON, so that a file can describe it and reading runs no code.
 
 Nodes are None, tuples, lists, dicts with names, and named tuples and dataclasses by their classes. Such a
-class is looked up among those that are loaded already; nothing is imported, and no constructor runs.
+class is looked up among the loaded ones; nothing is imported, and no constructor runs.
 """
 
 import dataclasses
@@ -15,14 +15,14 @@ Description = Any
 
 
 class Unknown(ValueError):
-    """A node is of no kind that can be told, or a text tells of no node that is known."""
+    """A node of a kind that cannot be described, or a text that describes no known node."""
 
 
 def described(tree: Any) -> Description:
-    """Return what a tree consists of.
+    """Return a description of a tree's structure.
 
     Raises:
-        Unknown: at a node of a kind that can not be told.
+        Unknown: at a node of a kind that cannot be described.
     """
     if type(tree) in (tuple, list):
         return [type(tree).__name__, [described(child) for child in tree]]
@@ -38,10 +38,10 @@ def described(tree: Any) -> Description:
 
 
 def restored(description: Description) -> Any:
-    """Return a tree of this structure, all leaves of which are 0.
+    """Return a tree of this structure with all leaves 0.
 
     Raises:
-        Unknown: when the text tells of none.
+        Unknown: when the text describes none.
     """
     if description is None or description == 0:
         return description

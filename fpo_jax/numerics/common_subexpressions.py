@@ -1,8 +1,8 @@
-"""What an iteration computes twice, computed once.
+"""Common subexpression elimination: compute once what an iteration computes twice.
 
-The record, a policy step, the follower's update and each of their derivatives ask for the same things of a
-state. XLA finds most of what they share, but first it moves whatever does not change out of a loop, once for
-each place where it stands; all that is computed from it then looks different to it. So it is found before.
+The record, a policy step, the follower's update and their derivatives compute many of the same values. XLA
+finds most of them. But first it moves loop-invariant values out of a loop, once for each use, and values
+computed from the copies then look different to it. So this module finds them before XLA does.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -14,12 +14,11 @@ from fpo_jax import internals
 
 
 def eliminate(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function for use while something is traced: an operation on the same operands comes once.
+    """Return the function for use in a traced program, with each operation on the same operands done once.
 
-    Functions that it calls jitted become a part of it, unless they say where their arguments lie. What is
-    within a loop, a condition or a function with a derivative of its own stays as it is, and so does
-    anything with an effect, such as printing. Results and derivatives are the same. With `jax.disable_jit`
-    it is the function itself.
+    Jitted functions that it calls are inlined, unless they place their arguments. Loops, conditions,
+    functions with a custom derivative, and anything with an effect, such as printing, stay as they are.
+    Results and derivatives are the same. With `jax.disable_jit` it returns the function itself.
     """
 
     def shared(*arguments: Any) -> Any:
@@ -33,7 +32,7 @@ def eliminate(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _evaluate(traced: Any, arguments: Sequence[Any], known: dict[Hashable, Any]) -> list[Any]:
-    """Return the results for these arguments, and add what is computed on the way to what is known."""
+    """Return the results for these arguments, and add all intermediate values to the known ones."""
     values = internals.variables(traced, arguments)
     for equation in internals.equations(traced):
         operands = [internals.value(atom, values) for atom in equation.invars]
@@ -43,7 +42,7 @@ def _evaluate(traced: Any, arguments: Sequence[Any], known: dict[Hashable, Any])
                 results = _evaluate(function, operands, known)
             else:
                 name = _name(equation, operands)
-                if name not in known:  # with its operands, since a name holds as long as they are there
+                if name not in known:  # with its operands, since a name is valid only while they exist
                     known[name] = internals.applied(equation, operands), operands
                 results, _ = known[name]
         values.update(zip(equation.outvars, results, strict=True))
@@ -51,6 +50,6 @@ def _evaluate(traced: Any, arguments: Sequence[Any], known: dict[Hashable, Any])
 
 
 def _name(equation: Any, operands: Sequence[Any]) -> Hashable:
-    """Return what only equations have in common that compute the same; one of its own where none can be."""
+    """Return a key that equations with the same result share, or a unique one if none can be made."""
     operation = internals.operation(equation)
     return object() if operation is None else (operation, tuple(map(internals.operand, operands)))

@@ -1,7 +1,7 @@
-"""How the leader differentiates its objective: exactly, or by the differences that others have used.
+"""How the leader differentiates its objective: exactly, or by finite differences as in published work.
 
-All take a scalar function of a pytree and return a pytree of the same shape. Function evaluations of the
-difference schemes are batched with vmap; `jax.lax.stop_gradient` means nothing to a difference.
+All take a scalar function of a pytree and return a pytree of the same shape. The difference schemes batch
+their evaluations with vmap; they ignore `jax.lax.stop_gradient`.
 """
 
 from abc import ABC, abstractmethod
@@ -21,7 +21,7 @@ from fpo_jax.types import Scalar
 class Differentiator(ABC):
     """A map from a scalar function f and a point x to an estimate of ∇f(x), shaped like x.
 
-    `detaches` says whether it knows `jax.lax.stop_gradient`.
+    `detaches` says whether it respects `jax.lax.stop_gradient`.
     """
 
     detaches: ClassVar[bool] = False
@@ -59,7 +59,7 @@ class ForwardDifference(Differentiator):
 
 @struct.dataclass
 class CentralDifference(Differentiator):
-    """(f(x + h e_i) − f(x − h e_i)) / 2h for each coordinate i: what exact gradients are tested against."""
+    """(f(x + h e_i) − f(x − h e_i)) / 2h for each coordinate i: the test of exact gradients."""
 
     difference_step: float = real(1e-5, "half-width h of the central difference", low=0.0, open=True)
 

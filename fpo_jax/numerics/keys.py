@@ -1,4 +1,4 @@
-"""Random keys by the purpose they serve."""
+"""Random keys by purpose."""
 
 import math
 import zlib
@@ -10,7 +10,7 @@ from fpo_jax.types import Key
 
 
 def named_key(key: Key, purpose: str) -> Key:
-    """Derive the key of one named purpose, so that adding a purpose changes no other's random numbers."""
+    """Derive the key of one named purpose; adding a purpose then changes no other random numbers."""
     return jax.random.fold_in(key, _number(purpose))
 
 
@@ -19,9 +19,9 @@ def _number(purpose: str) -> int:
 
 
 def normal(key: Key, shape: tuple[int, ...]) -> Array:
-    """Return N(0, 1) numbers: those of `jax.random.normal`, drawn as one row and then given their shape.
+    """Return N(0, 1) numbers: those of `jax.random.normal`, drawn as one row and then reshaped.
 
-    XLA turns the random bits of a matrix with short rows into code that takes four times as long, to compile
+    For the random bits of a matrix with short rows XLA makes code that takes four times as long to compile
     and to run.
     """
     return jax.lax.optimization_barrier(jax.random.normal(key, (math.prod(shape),))).reshape(shape)

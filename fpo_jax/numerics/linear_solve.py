@@ -1,4 +1,4 @@
-"""Solving H v = b for a Hessian that is known only through its products: what an implicit gradient costs."""
+"""Solve H v = b for a Hessian known only through its products: the cost of an implicit gradient."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,19 +17,19 @@ Product = Callable[[Vector], Vector]
 Solve = Callable[[Vector], Vector]
 
 UNROLLED = 4
-"""Most unknowns of a linear system that is solved without LAPACK."""
+"""Most unknowns of a linear system solved without LAPACK."""
 
 POWER_STEPS = 20
-"""Products spent on the largest curvature."""
+"""Products used to estimate the largest curvature."""
 
 AGAIN = 20
-"""Most iterations of the second solve by which conjugate gradients estimate the condition."""
+"""Maximum iterations of the second solve, from which conjugate gradients estimate the condition."""
 
 STATIONARY_ENOUGH = 1e-3
-"""Largest relative slope, ‖∂L/∂φ‖ at an answer over that at its anchor, that is taken for rounding."""
+"""A relative slope, ‖∂L/∂φ‖ at an answer over that at its anchor, up to this size counts as rounding."""
 
 SPOILT = 1e-2
-"""Largest relative error that rounding may make of a solution, condition × eps, before it is refused."""
+"""Largest relative error by rounding, condition × eps, at which a solution is accepted."""
 
 
 class Limits(NamedTuple):
@@ -49,11 +49,11 @@ class Limits(NamedTuple):
 def solve_positive(matrix: Float[Array, "n n"], b: Vector) -> Vector:
     """Return H⁻¹ b for a symmetric positive definite H, by Cholesky.
 
-    NaN where H is not positive definite, or so nearly singular that rounding spoils the solution (`trust`):
-    a residual at rounding says nothing of the error then.
+    NaN where H is not positive definite, or so nearly singular that rounding spoils the solution (`trust`); a
+    residual at rounding then says nothing about the error.
 
-    Up to `UNROLLED` unknowns the arithmetic is written out, and goes along the batch: LAPACK is called anew
-    for every seed, and the call takes longer than such a system.
+    Up to `UNROLLED` unknowns the arithmetic is written out and runs along the batch. LAPACK would be called
+    anew for every seed, and the call takes longer than such a system.
     """
     chex.assert_shape(matrix, (b.size, b.size))
     solve, trace = _solver(matrix)
@@ -61,12 +61,12 @@ def solve_positive(matrix: Float[Array, "n n"], b: Vector) -> Vector:
 
 
 def trust(matrix: Float[Array, "n n"]) -> Scalar:
-    """Return 1 where a system in H can be solved, NaN where H is not positive definite or rounding decides.
+    """Return 1 if a system in H can be solved, NaN if H is not positive definite or rounding decides.
 
     The forward error of a solution is up to condition × eps, whatever its residual. H is scaled to a diagonal
-    of ones, since the units of unknowns spoil nothing (van der Sluis). The condition is taken for
-    ‖H‖₁ tr(H⁻¹). The trace lies between the largest eigenvalue of H⁻¹ and n times as much, and near it where
-    one direction is weak.
+    of ones, since the units of unknowns do no harm (van der Sluis). The condition is estimated as ‖H‖₁
+    tr(H⁻¹). The trace lies between the largest eigenvalue of H⁻¹ and n times that value, close to the
+    eigenvalue if one direction is weak.
     """
     return _trust(matrix, _solver(matrix)[1])
 
@@ -139,10 +139,10 @@ def _forward(rows: list[list[Array]], b: list[Array] | Array) -> list[Array]:
 
 
 def cholesky(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    """Return L, lower triangular, with H = L Lᵀ, detached: for many products ⟨a, H⁻¹ b⟩ by `whitened`.
+    """Return the lower triangular L with H = L Lᵀ, detached: for many products ⟨a, H⁻¹ b⟩ by `whitened`.
 
     NaN where H is not positive definite, or so nearly singular that rounding spoils a solution, as far as the
-    pivots tell: they bound tr(H⁻¹) from below, Σ_j 1 / L_jj². Up to `UNROLLED` rows it is written out.
+    pivots show it: Σ_j 1 / L_jj² bounds tr(H⁻¹) from below. Up to `UNROLLED` rows it is written out.
     """
     fixed = jax.lax.stop_gradient(matrix)
     n, diagonal = matrix.shape[0], jnp.diagonal(fixed)
@@ -171,7 +171,7 @@ def largest_curvature(product: Product, like: Vector) -> Scalar:
         size = jnp.linalg.norm(grown)
         return grown / jnp.where(size > 0, size, 1.0), size
 
-    first = 1.0 + 0.5 * jnp.cos(jnp.arange(like.size, dtype=like.dtype))  # at right angles to nothing natural
+    first = 1.0 + 0.5 * jnp.cos(jnp.arange(like.size, dtype=like.dtype))  # orthogonal to no natural direction
     _, sizes = jax.lax.scan(grow, first / jnp.linalg.norm(first), None, length=POWER_STEPS)
     return sizes[-1]
 
@@ -181,14 +181,14 @@ def _dot(a: list[Array], b: list[Array]) -> Array | float:
 
 
 class Solution(NamedTuple):
-    """What a method found.
+    """The result of a method.
 
     Attributes:
         v: the solution.
-        products: with H that it took.
-        iterations: that it took.
+        products: number of products with H.
+        iterations: number of iterations.
         promised: the relative residual that the method promises.
-        condition: an estimate of the condition of H, from below; 0 where the method makes none.
+        condition: an estimate of the condition of H, from below; 0 if the method makes none.
     """
 
     v: Vector
@@ -217,7 +217,7 @@ def _cg(product: Product, b: Vector, limits: Limits) -> Solution:
     solution = lx.linear_solve(operator, unit, solver, throw=False)
     steps = jnp.where(size > 0, jnp.asarray(solution.stats["num_steps"]), 0)
     v = jnp.where(size > 0, size * solution.value, 0.0)
-    # v leans to where H is weakest, and H⁻¹ v leans there more: an iteration of the inverse power method
+    # v leans to where H is weakest, and H⁻¹ v leans there more: one step of the inverse power method
     longest = jnp.linalg.norm(solution.value)
     leaning = solution.value / jnp.where(longest > 0, longest, 1.0)
     few = lx.CG(rtol=0.0, atol=1e-3, norm=jnp.linalg.norm, max_steps=AGAIN)
@@ -244,7 +244,7 @@ SOLVERS: Mapping[str, Callable[[Product, Vector, Limits], Solution]] = {
 
 
 def solve(solver: str, product: Product, b: Vector, limits: Limits) -> tuple[Vector, Cost]:
-    """Return v with H v = b, and what it cost.
+    """Return v with H v = b, and its cost.
 
     Args:
         solver: name in `SOLVERS`.
@@ -253,10 +253,10 @@ def solve(solver: str, product: Product, b: Vector, limits: Limits) -> tuple[Vec
         limits: how far to go.
 
     v is NaN where the method fails: Cholesky of a matrix that is not positive definite, CG that does not
-    reach its tolerance, a Neumann series that diverges. So it is where H is so near to singular that rounding
-    may make more than `SPOILT` of v, as far as the method can tell: the dense one knows the condition, CG
-    estimates it, and a Neumann series, which is an approximation by its terms, does not ask. The cost then
-    still has iterations and residual.
+    reach its tolerance, a Neumann series that diverges. It is also NaN where H is so close to singular that
+    rounding may exceed `SPOILT` of v, as far as the method can tell. The dense method knows the condition,
+    and CG estimates it. A Neumann series, an approximation by its number of terms, does not check it. Even
+    then the cost has iterations and residual.
     """
     solution = SOLVERS[solver](product, b, limits)
     size = jnp.linalg.norm(b)

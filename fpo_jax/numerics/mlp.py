@@ -5,7 +5,7 @@ the outer product a_{l−1} δ_lᵀ, and by b_l it is δ_l. So
 
     ⟨∇_φ r(y), ∇_φ r(y')⟩ = Σ_l (1 + ⟨a_{l−1}, a'_{l−1}⟩) ⟨δ_l, δ'_l⟩,
 
-the neural tangent kernel, for the price of a forward and a backward pass of each response (ours).
+the neural tangent kernel, at the cost of one forward and one backward pass for each response (ours).
 """
 
 import itertools
@@ -29,9 +29,9 @@ Factors = list[tuple[Vector, Vector]]
 def _log1p(u: Array) -> Array:
     """Return log(1 + u) for u in [0, 1], as 2 artanh(s) = 2 Σ_k s^(2k+1) / (2k+1) with s = u / (2 + u).
 
-    Good to rounding for every such u, since s <= 1/3: each term is a ninth of the last, or less. One division
-    and a few multiplications, where the general function takes a logarithm and a rational function, and
-    chooses.
+    It is exact to rounding for every such u: s <= 1/3, so each term is at most a ninth of the one before. It
+    takes one division and a few multiplications; the general function takes a logarithm and a rational
+    function, and selects one.
     """
     s = u / (2.0 + u)
     square = s * s
@@ -44,7 +44,7 @@ def _log1p(u: Array) -> Array:
 
 @jax.custom_jvp
 def softplus(z: Array) -> Array:
-    """Return log(1 + eᶻ), good to rounding for every z; it shares its exponential with its derivatives."""
+    """Return log(1 + eᶻ), exact to rounding for every z; its derivatives share its exponential."""
     return jnp.maximum(z, 0.0) + _log1p(jnp.exp(-jnp.abs(z)))
 
 
@@ -70,9 +70,9 @@ ACTIVATIONS: Mapping[str, Activation] = {"softplus": softplus, "tanh": jnp.tanh,
 
 
 class MLP(nn.Module):
-    """Layers of the given widths, and a last one of width 1, which is the reward.
+    """Layers of the given widths, and a last layer of width 1 for the reward.
 
-    Weights from N(0, init_noise²), biases 0; both of layer l stand in φ as `kernel_l` and `bias_l`.
+    Initial weights from N(0, init_noise²), biases 0; in φ layer l has `kernel_l` and `bias_l`.
     """
 
     hidden: tuple[int, ...]
@@ -97,8 +97,8 @@ def reward_and_norm(model: MLP, phi: Phi, y: Vector) -> tuple[Scalar, Scalar]:
     """Return r(y) and ‖∇_φ r(y)‖² = Σ_l (1 + ‖a_{l−1}‖²) ‖δ_l‖², from one forward and one backward pass.
 
     Args:
-        model: what φ are the parameters of.
-        phi: as `model.init` gives it.
+        model: the network with parameters φ.
+        phi: parameters in the form that `model.init` returns.
         y: [d] one response. Differentiable in φ and y.
     """
     reward, factors = _pass(phi["params"], y, model.activation)
@@ -122,7 +122,7 @@ def _inner(mine: Factors, theirs: Factors) -> Scalar:
     return sum(terms, jnp.zeros(()))
 
 
-@partial(jax.jit, static_argnames="activation")  # traced once for all its uses, which can then share
+@partial(jax.jit, static_argnames="activation")  # traced once for all uses, which can then share it
 def _pass(parameters: Mapping[str, Array], y: Vector, activation: str) -> tuple[Scalar, Factors]:
     """Return r(y), and (a_{l−1}, δ_l) of every layer."""
     act, numbers = ACTIVATIONS[activation], range(len(parameters) // 2)

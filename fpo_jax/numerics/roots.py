@@ -1,4 +1,4 @@
-"""Roots by optimistix, which is imported only where one is needed: it takes long to import."""
+"""Roots by optimistix, which is imported only when needed, because importing it takes long."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ Slope = Callable[[Vector], Vector]
 def convex(slope: Slope, start: Vector) -> Vector:
     """Return the root of a convex loss's slope by Newton's method in a trust region.
 
-    NaN if it is not reached, or if the curvature there is so near to singular that rounding decides it.
+    NaN if the root is not reached, or if the curvature there is so close to singular that rounding decides.
     """
     digits = 100.0 * float(jnp.finfo(start.dtype).eps)
     newton: Any = TrustedNewton
@@ -29,7 +29,7 @@ def convex(slope: Slope, start: Vector) -> Vector:
 
 
 def polished(slope: Slope, start: Vector, digits: Any) -> Vector:
-    """Return a root near by, after at most 20 steps of Newton's method."""
+    """Return a nearby root, after at most 20 steps of Newton's method."""
     newton: optx.Newton = optx.Newton(rtol=digits, atol=digits, linear_solver=DenseSolver(jnp.linalg.solve))
     return optx.root_find(lambda p, _: slope(p), newton, start, max_steps=20, throw=False).value
 
@@ -37,9 +37,9 @@ def polished(slope: Slope, start: Vector, digits: Any) -> Vector:
 def bracketed(
     rises: Callable[[Array, Any], Array], start: Array, parameters: Any, ends: Mapping[str, Array]
 ) -> Array:
-    """Return the root between two ends of a function that rises, by bisection to the last digits.
+    """Return the root of an increasing function between two ends, by bisection to the last digits.
 
-    It is differentiated in its parameters by the implicit function theorem.
+    The implicit function theorem gives its derivative in the parameters.
     """
     digits = 4.0 * float(jnp.finfo(start.dtype).eps)
     bisection: Any = optx.Bisection
@@ -55,15 +55,15 @@ def bracketed(
 
 
 class TrustedNewton(optx.Dogleg):
-    """Dogleg that ends one step of Newton's before a root, or where rounding lets it come no nearer.
+    """Dogleg that stops one Newton step before a root, or where rounding prevents further progress.
 
-    Dogleg itself takes that step, and refuses it for as long as rounding makes the slope there no smaller.
+    Dogleg itself takes that step, and rejects it as long as rounding keeps the slope from shrinking.
     """
 
     def terminate(
         self, fn: Any, y: Vector, args: Any, options: dict[str, Any], state: Any, tags: frozenset[object]
     ) -> tuple[Array, Any]:
-        """Say whether the next step is within the tolerance, or one was refused from a slope that is."""
+        """Say whether the next step is within the tolerance, or a step was rejected at such a slope."""
         step, slope = state.descent_state.newton, state.f_info.residual
         arrived = self.norm(step / (self.atol + self.rtol * jnp.abs(y))) < 1.0
         stuck = (state.num_steps_since_acceptance > 0) & (self.norm(slope) < self.atol)
@@ -73,7 +73,7 @@ class TrustedNewton(optx.Dogleg):
 class DenseSolver(lx.AbstractLinearSolver):
     """H v = b for a vector b by a dense solve, on any number of devices.
 
-    Those of lineax compare structures, which differ in sharding where seeds are spread over devices.
+    Lineax's solvers compare structures, which differ in sharding when seeds are spread over devices.
     """
 
     solve: Callable[[Array, Vector], Vector]
@@ -83,7 +83,7 @@ class DenseSolver(lx.AbstractLinearSolver):
         return operator.as_matrix()
 
     def compute(self, state: Array, vector: Vector, options: dict[str, Any]) -> tuple[Vector, Any, dict]:
-        """Return the solution; not finite where the matrix is singular."""
+        """Return the solution; not finite if the matrix is singular."""
         return self.solve(state, vector), lx.RESULTS.successful, {}
 
     def transpose(self, state: Array, options: dict[str, Any]) -> tuple[Array, dict]:
@@ -95,5 +95,5 @@ class DenseSolver(lx.AbstractLinearSolver):
         return state, {}
 
     def assume_full_rank(self) -> bool:
-        """Say that it takes the matrix for regular."""
+        """Say that it assumes a regular matrix."""
         return True

@@ -13,9 +13,9 @@ from fpo_jax.numerics.common_subexpressions import eliminate
 def scan(
     body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: PyTree = None, length: int | None = None
 ) -> tuple[Any, Any]:
-    """Return `jax.lax.scan`, with what the body computes twice computed once.
+    """Return `jax.lax.scan` of the body after common subexpression elimination.
 
-    A single row is the body itself: a loop would only hide it from the compiler.
+    For a single row it calls the body itself, since a loop would only hide it from the compiler.
     """
     rows = length if xs is None else len(jax.tree.leaves(xs)[0])
     if rows != 1:
@@ -34,10 +34,10 @@ def trajectory(
 ) -> tuple[PyTree, PyTree]:
     """Return the state after `every · entries` steps, and `entries + 1` entries, the first before any step.
 
-    `step(state, t)` and `entry(state, t)` are given the number t of the step that comes next, `first` and up.
-    The entry stands in the program once, since compiling takes longer than most runs; so the row of the
-    last entry has steps, too. Several are skipped. A single one is computed and not used: it shares with the
-    entry what both ask of a state, which it could not behind a condition.
+    `step(state, t)` and `entry(state, t)` get the number t of the next step, counted from `first`.
+    The entry occurs in the program once, since compiling takes longer than most runs. So the row of the last
+    entry also has steps. Several steps are skipped by a condition. A single one is computed and not used,
+    since without a condition it shares values with the entry.
     """
     last = first + every * entries
 

@@ -1,7 +1,7 @@
 """Small dense systems that need no pivoting, solved for many seeds at once.
 
-LAPACK is called anew for every seed of a batch, and such a call costs as much as the arithmetic of a small
-system. Here each step of the elimination is one operation on all seeds, which lie in the last axis.
+LAPACK is called anew for every seed of a batch, and a call costs as much as the arithmetic of a small system.
+Here each step of the elimination is one operation on all seeds, which are in the last axis.
 """
 
 import jax
@@ -12,22 +12,22 @@ from jaxtyping import Array, Float
 from fpo_jax.numerics.undetached import constant
 
 MOST = 64
-"""Unknowns of a system that is solved here; LAPACK takes the larger ones."""
+"""Most unknowns of a system solved here; LAPACK solves larger ones."""
 FEWEST = 8
-"""Systems at once for which it pays."""
+"""Fewest systems at once for which this pays off."""
 BLOCK = 32
-"""Systems that are eliminated together, so that they stay in the cache of a core."""
+"""Systems eliminated together, so that they stay in the cache of a core."""
 
 Vector = Float[Array, " n"]
 Matrix = Float[Array, "n n"]
 
 
 def solve_dominant(matrix: Matrix, right: Vector) -> Vector:
-    """Return A⁻¹ b for a matrix that is diagonally dominant by rows or by columns, as I − γ P is; ours.
+    """Return A⁻¹ b for a matrix that is diagonally dominant by rows or columns, such as I − γ P (ours).
 
-    Elimination without pivoting is stable then, and the solution is right to the rounding of the condition.
-    Differentiable by the theorem: the inverse is computed once, and serves the solution and its derivatives.
-    A singular matrix gives what is not finite, and in a batch for its own seed alone.
+    Elimination without pivoting is then stable, and the error is the condition times rounding. It is
+    differentiable: the inverse is computed once, for the solution and its derivatives. A singular matrix
+    gives values that are not finite, and in a batch only for its own seed.
     """
     if right.size > MOST:
         return jnp.linalg.solve(matrix, right)
@@ -56,7 +56,7 @@ def _(lanes: int, batched: list[bool], matrices: Float[Array, "lanes n n"]) -> t
 
 
 _traced_once = jax.jit(_inverse)
-"""So that the same inverse, wherever it is asked for, is one operation, which `scan` computes once."""
+"""One operation for the same inverse wherever it is used, so that `scan` computes it once."""
 
 
 def _inverses(matrices: Float[Array, "lanes n n"]) -> Float[Array, "lanes n n"]:
@@ -78,7 +78,7 @@ def _eliminated(matrices: Float[Array, "n n lanes"]) -> Float[Array, "n n lanes"
 
     def step(k: Array, m: Array) -> Array:
         row, column, e = m[k], m[:, k], unit[k][:, None]
-        # kept apart, so that they are computed once and not for every element
+        # separate, so that they are computed once and not for every element
         rows, columns = jax.lax.optimization_barrier(((row + e) * (1.0 / row[k])[None], column - e))
         return m - columns[:, None] * rows[None]
 

@@ -1,8 +1,8 @@
-"""The derivative of what is computed, whatever was detached within it.
+"""The derivative of a value, ignoring what was detached inside it.
 
-A gradient in which something is detached is a function of θ like any other, and a run follows that function.
-Where it vanishes, and how it changes there, is asked of its value: detaching says how a gradient is made, not
-how the gradient changes.
+A gradient with detached parts is still a function of θ, and a run follows that function. To find where it
+vanishes and how it changes there, we differentiate its value. Detaching defines how a gradient is computed,
+not how it changes with θ.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,20 +14,20 @@ from jaxtyping import PyTree
 from fpo_jax import internals
 
 CONSTANT = "constant"
-"""The scope in which something is detached for good."""
+"""The scope in which a value stays detached."""
 
 
 def constant(tree: PyTree) -> PyTree:
-    """Return what is detached for good: it only serves a solve whose derivative has a rule of its own."""
+    """Detach a value for good: it only helps a solve that has its own derivative rule."""
     with jax.named_scope(CONSTANT):
         return jax.lax.stop_gradient(tree)
 
 
 def undetached(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function, in whose derivatives `jax.lax.stop_gradient` is the identity (ours).
+    """Return the function with `jax.lax.stop_gradient` as the identity in its derivatives (ours).
 
-    Its values are the same. Functions that it calls jitted, loops and conditions are looked into; a function
-    with a derivative of its own keeps that, and so does a `constant`.
+    Its values are the same. This reaches into jitted functions, loops and conditions. A function with a
+    custom derivative keeps it, and a `constant` stays detached.
     """
 
     def free(*arguments: Any) -> Any:
@@ -55,5 +55,5 @@ def _evaluate(traced: Any, arguments: Sequence[Any]) -> list[Any]:
 
 
 def _free(traced: Any) -> Any:
-    """Return a traced function that detaches nothing, in place of one."""
+    """Return a traced function that detaches nothing."""
     return jax.make_jaxpr(lambda *arguments: _evaluate(traced, arguments))(*traced.in_avals)
