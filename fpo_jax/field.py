@@ -93,5 +93,4 @@ def _polished(players: Players, theta: Theta, vectors: Array, pull: Array, logit
 
 
 polished_by_newton = jax.jit(_polished, static_argnums=4)
-"""Return θ after Newton's method (optimistix) within θ + span(vectors); columns of zeros have no effect.
-"""
+"""Return θ after Newton's method (optimistix) within θ + span(vectors); columns of zeros have no effect."""

@@ -176,7 +176,7 @@ class Sweep:
         return self._needed(self.width) * jax.local_device_count()
 
     def _needed(self, width: int) -> int:
-        """Return the bytes that the larger of the two programs takes on one device: beginning or iterations."""
+        """Return the bytes that the larger of the two programs takes on one device."""
         needed = [0]
         for number, structure in enumerate(self._structures):
             methods = ", ".join(dict.fromkeys(self._methods[cell] for cell in structure.cells))
@@ -191,7 +191,7 @@ class Sweep:
         return max(needed)
 
     def _arguments(self, chunk: Chunk, width: int) -> tuple[Any, Any]:
-        """Return the arguments shared by all lanes of a chunk, and those of each lane, padded to the width."""
+        """Return the arguments that lanes of a chunk share, and each lane's own, padded to the width."""
         structure = self._structures[chunk.program]
         lane = chunk.start + np.arange(width) % (chunk.stop - chunk.start)
         row, seed = np.divmod(lane, self.seeds.size)

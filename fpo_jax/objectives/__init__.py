@@ -1,7 +1,7 @@
-"""Objectives: what the leader ascends. Each is a scalar function of θ; its gradient is the policy's step.
+"""Objectives that the leader ascends. Each is a scalar function of θ; its gradient is the policy's step.
 
-Where the true utility U enters, how it is used is an explicit choice, because in continuous environments
-nearly all of relaxed FPO's advantage over practical FPO comes through ∂U/∂y:
+Where the true utility U enters, its use is an explicit choice, because in continuous environments nearly all
+of relaxed FPO's advantage over practical FPO comes through ∂U/∂y:
 
     differentiated   ∂U/∂y is known to the leader
     detached         U(y) is a constant label: only its value is known, r_φ(y) is still differentiated
@@ -50,8 +50,9 @@ OBJECTIVES = catalogue(
     Shaped,
     Ensemble,
 )
-"""The ladder of approximations, from iterative RLHF over the exact routes down to the practical penalty; then
-what else is in use against an over-optimised reward model."""
+"""The ladder of approximations, from iterative RLHF through the exact routes down to the practical penalty,
+followed by other remedies against an over-optimised reward model.
+"""
 
 __all__ = [
     "OBJECTIVES",

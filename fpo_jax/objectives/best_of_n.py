@@ -1,7 +1,7 @@
 """Policies that answer with one of several candidates, and leaders that imitate them, as LLM pipelines do.
 
 In a finite environment the winner's distribution is exact (`fpo_jax.responses.best_of`, `accepted`) and
-differentiable in θ, so that its steering term is computed like any other's.
+differentiable in θ, so its steering term is computed like any other.
 """
 
 from collections.abc import Callable
@@ -29,8 +29,8 @@ class Selected(Reweighted):
     """The game in which the policy answers with the best of n candidates from π_θ, at given scores (ours).
 
     Attributes:
-        game: a finite game, whose policy is all responses.
-        scores: [n] of every response; held fixed, as those of a reward model that is not being retrained.
+        game: a finite game, whose policy weights all responses.
+        scores: [n] of every response; held fixed, as if the reward model were not retrained.
         candidates: n >= 1.
 
     `fpo_jax.steering.steering` on it is the steering term of best-of-n.
@@ -56,7 +56,7 @@ SCORES: dict[str, Callable[[Any], Objective]] = {
     "practical": lambda weight: Practical(weight=weight),
     "proximal": lambda weight: Proximal(weight=weight),
 }
-"""By what candidates are ranked: the effective rewards of these objectives."""
+"""Effective rewards of these objectives can rank the candidates."""
 
 
 @struct.dataclass
@@ -64,17 +64,17 @@ class BestOf(Objective):
     """A likelihood step on the winner among n candidates of π_θ: E_{y~q}[log π_θ(y)] − cost(θ), q held fixed.
 
     q is the exact distribution of the winner by effective reward: the best of n, or the one that rejection
-    sampling takes with probability exp(sharpness · (r̃ − max r̃)). For log π_θ(y) stands log w, which differs
-    by what does not depend on θ (ours, after best-of-n fine-tuning).
+    sampling accepts with probability exp(sharpness · (r̃ − max r̃)). The code uses log w for log π_θ(y); the
+    difference does not depend on θ (ours, after best-of-n fine-tuning).
     """
 
     knows: ClassVar[str] = "as its score"
 
-    candidates: int = count(4, "candidates of which one is chosen")
-    selection: str = choice("best", "the best candidate, or the first accepted", ("best", "rejection"))
+    candidates: int = count(4, "number of candidates")
+    selection: str = choice("best", "pick the best candidate, or the first accepted", ("best", "rejection"))
     sharpness: float = real(10.0, "rejection: acceptance is exp(sharpness · (r̃ − max r̃))", low=0.0)
-    score: str = choice("reward", "effective reward by which candidates are ranked", tuple(SCORES))
-    weight: float = real(0.1, "weight of the penalty in the score, where it has one", low=0.0)
+    score: str = choice("reward", "effective reward that ranks the candidates", tuple(SCORES))
+    weight: float = real(0.1, "weight of the penalty in the score, if it has one", low=0.0)
 
     def value(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
@@ -82,7 +82,7 @@ class BestOf(Objective):
         """Return E_q[log w] − cost(θ).
 
         Raises:
-            InputError: when the policy is one response, of which there is nothing to choose.
+            InputError: when the policy is a single response, so that there is no choice.
         """
         responses = game.respond(theta, foresight_keys(key).evaluation)
         if responses.w.size == 1:

@@ -1,4 +1,4 @@
-"""Objectives that are known by their gradient: routes to dF/dθ other than automatic differentiation of F."""
+"""Objectives defined by their gradient: routes to dF/dθ other than automatic differentiation of F."""
 
 import chex
 import jax
@@ -9,7 +9,7 @@ from fpo_jax.types import Follower, Game, Key, Objective, RewardModel, Scalar, T
 
 
 class Directed(Objective):
-    """An objective that is known by its gradient: a subclass gives `estimate`."""
+    """An objective defined by its gradient; a subclass implements `estimate`."""
 
     def value(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key

@@ -1,4 +1,4 @@
-"""Effective rewards: what the leader is paid for a response when its influence on the follower counts."""
+"""Effective rewards: the value of a response to the leader, including its influence on the follower."""
 
 import copy
 from collections.abc import Callable
@@ -59,10 +59,10 @@ def effective_rewards(
 class EffectiveReward(Implicit):
     """dF/dθ as a policy gradient on the effective reward r̃(y) = r_φ⁺(y) + share · ⟨ḡ, I(y)⟩ (paper).
 
-    I(y) = −H⁻¹ ∇_φ ℓ(y) is the influence of a response, ḡ = E_π[∇_φ r]; the share is that of the present
-    policy in the follower's data (`policy_share`): α, or less where a buffer holds earlier draws. r̃ is held
-    fixed as a function of y, which is differentiated, as is its weight. On preferences ℓ and r̃ belong to a
-    comparison (y, y'), and both sides carry gradient.
+    I(y) = −H⁻¹ ∇_φ ℓ(y) is the influence of a response, and ḡ = E_π[∇_φ r]. The share is that of the present
+    policy in the follower's data (`policy_share`): α, or less if a buffer holds earlier draws. The function
+    r̃ is held fixed; y and its weight are differentiated. On preferences ℓ and r̃ belong to a comparison (y,
+    y'), and both sides carry gradient.
     """
 
     def reward(
@@ -91,7 +91,8 @@ class EffectiveReward(Implicit):
     ) -> Estimate:
         """Return ∇_θ (E_{π_θ}[r̃] − cost) and the cost of the solve.
 
-        NaN where the solve fails, or where the follower weights the policy's items otherwise than the policy.
+        NaN if the solve fails, or if the follower gives the policy's items other weights than the policy
+        does.
 
         Raises:
             InputError: when the follower's update minimises nothing.
@@ -109,14 +110,14 @@ class EffectiveReward(Implicit):
 
 @struct.dataclass
 class _Counting(OtherFeedback):
-    """A feedback by which a loss counts its items, those of the policy with other weights."""
+    """A feedback with which a loss counts its items, with other weights for those of the policy."""
 
     scale: ClassVar[float] = 1.0
     quadratic: ClassVar[bool] = True
 
-    factor: float  # of the weights of the policy's items
-    each: float  # that an item costs
-    own: float  # share of its own loss that it costs besides
+    factor: float  # multiplies the weights of the policy's items
+    each: float  # cost of an item
+    own: float  # share of its own loss added to this cost
 
     def gather(self, game: Game, theta: Theta, responses: Responses, key: Key) -> Responses:
         items = self.feedback.gather(game, theta, responses, key)
@@ -136,13 +137,14 @@ class _Counting(OtherFeedback):
 
 
 def policy_share(follower: Follower, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar:
-    """Return the weight of the present policy's items in the follower's loss, counted in that loss itself.
+    """Return the weight of the present policy's items in the follower's loss, measured on that loss itself.
 
-    If each item costs 1 rather than ℓ, then L = Ω + Σ_j μ_j, and the share is what is lost of it when the
-    policy's items weigh nothing. An effective reward takes it for one number that multiplies every item's own
-    weight. So it is NaN where twice the weights do not add as much again, to the count and to L, as when
-    weights are normalised; where another policy has another share, as when items are weighted by what they
-    are; and where nothing is counted, since the items are not those of the follower's feedback (ours).
+    If each item costs 1 instead of ℓ, then L = Ω + Σ_j μ_j. The share is the amount by which this falls when
+    the policy's items get weight 0. An effective reward treats it as one number that multiplies every item's
+    own weight. So it is NaN in three cases (ours): doubling the weights does not add the same amount again,
+    to the count and to L, as when weights are normalised; another policy has another share, as when the
+    weight depends on the item; or nothing is counted, because the items are not those of the follower's
+    feedback.
     """
     phi, _ = ravel_pytree(reward_model.phi)
 

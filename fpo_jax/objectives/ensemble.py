@@ -1,4 +1,4 @@
-"""What a leader makes of several reward models, whatever their follower makes of them."""
+"""A leader with its own combination of several reward models, independent of the follower's."""
 
 from typing import ClassVar
 
@@ -14,21 +14,25 @@ from fpo_jax.wrappers import ensembled, with_ensembled
 
 @struct.dataclass
 class Ensemble(Objective):
-    """E[r] − cost, r what the members of the follower's ensemble make together (Coste et al., 2310.02743).
+    """E[r] − cost, with r combined from the members of the follower's ensemble (Coste et al., 2310.02743).
 
         pays mean          mean r_i
              worst         min r_i
              uncertainty   mean r_i − weight · Var_i r_i
 
-    With `horizon` k it foresees k updates of all members, as exact FPO does through what the follower itself
-    makes of them; with 0, the default, none.
+    With `horizon` k it foresees k updates of all members; with 0, the default, none. Exact FPO foresees them
+    through the follower's own combination.
     """
 
     knows: ClassVar[str] = "nothing"
 
-    pays: str = choice("uncertainty", "what the leader is paid", ("mean", "worst", "uncertainty"))
+    pays: str = choice(
+        "uncertainty",
+        "how the members' rewards are combined to pay the leader",
+        ("mean", "worst", "uncertainty"),
+    )
     weight: float = real(1.0, "λ, price of the variance of the members' rewards", low=0.0)
-    horizon: int = count(0, "updates of the follower that the leader foresees; 0: none", low=0)
+    horizon: int = count(0, "updates of the follower that the leader foresees", low=0)
 
     def value(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
@@ -36,7 +40,7 @@ class Ensemble(Objective):
         """Return J of the combined reward.
 
         Raises:
-            InputError: when the follower is no ensemble.
+            InputError: when the follower is not an ensemble.
         """
         if ensembled(game) is None:
             name = kebab(type(follower).__name__)

@@ -13,12 +13,12 @@ from fpo_jax.wrappers import as_known
 
 @struct.dataclass
 class Exact(Objective):
-    """F(θ) = J(θ, φ⁺(θ)): everything kept, by differentiating through the follower's own updates (ours)."""
+    """F(θ) = J(θ, φ⁺(θ)): the full gradient, by differentiating through the follower's own updates (ours)."""
 
     horizon: int = count(1, "updates of the follower that the leader foresees")
     utility: str = choice(
         "differentiated",
-        "whether ∂U/∂y of the follower's labels is known to the leader",
+        "whether the leader knows ∂U/∂y of the follower's labels",
         ("differentiated", "detached"),
     )
 

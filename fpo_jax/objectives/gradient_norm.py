@@ -1,4 +1,4 @@
-"""Gradient regularisation: a leader that shuns what is steep."""
+"""Gradient regularisation: a leader that avoids steep regions."""
 
 from typing import ClassVar
 

@@ -1,7 +1,7 @@
 """Objectives that hold the policy to another one: the first, a reference, or that of some iterations ago.
 
-A divergence is of weighted samples of the same responses, a sum over their weights: of occupancies in a
-process, of π(y | x) at prompts whose distribution both share.
+A divergence compares the weights of the same responses: occupancies in a process, π(y | x) at prompts whose
+distribution both policies share.
 """
 
 from abc import abstractmethod
@@ -31,15 +31,15 @@ class Held(Objective):
 
     Attributes:
         to: which policy, in `TO`.
-        lag: iterations back, where it is an earlier one; the start until there have been so many.
-        policy: θ of that policy, which the loop hands over by `for_iteration`; None before.
+        lag: iterations back, for an earlier policy; it is the start until there have been that many.
+        policy: θ of that policy, which the loop passes to `for_iteration`; None before.
     """
 
     knows: ClassVar[str] = "nothing"
 
-    weight: float = real(0.1, WEIGHT_HELP, low=0.0)  # said again by what has its own words for it
-    to: str = choice("start", "policy to which this one is held", TO)
-    lag: int = count(10, "iterations back to an earlier policy")
+    weight: float = real(0.1, WEIGHT_HELP, low=0.0)  # subclasses with their own help text declare it again
+    to: str = choice("start", "which policy to hold this one to", TO)
+    lag: int = count(10, "how many iterations back the earlier policy is")
     policy: PyTree = struct.field(default=None, kw_only=True)
 
     @property
@@ -58,7 +58,7 @@ class Held(Objective):
         return self.replace(policy=jax.tree.map(lambda leaf: leaf[0], earlier))  # type: ignore[attr-defined]
 
     def remember(self, earlier: PyTree, theta: Theta) -> PyTree:
-        """Return the policies to keep: the start for ever, or the last `lag`, this one among them."""
+        """Return the policies to keep: always the start, or the last `lag`, including this one."""
         if self.to != "earlier":
             return earlier
         return jax.tree.map(lambda kept, now: jnp.concatenate([kept[1:], now[None]]), earlier, theta)
@@ -66,7 +66,7 @@ class Held(Objective):
     def other(self, game: Game, theta: Theta, key: Key) -> Responses:
         """Return the other policy as a weighted sample, detached.
 
-        Held to nothing yet, as outside of a run, it is the present policy itself.
+        Outside of a run, before there is one, it is the present policy itself.
 
         Raises:
             InputError: when there is no reference policy.
@@ -84,8 +84,8 @@ class Held(Objective):
 class _Divergence(Held):
     """J − weight · D(π_θ, the other policy): a subclass says which divergence.
 
-    The value is −∞ where this policy gives weight to a response to which the other gives none. A run refuses
-    that at its start; where a weight of an earlier policy underflows later, that response adds nothing to ∇D.
+    The value is −∞ if this policy gives weight to a response that has none under the other. A run refuses
+    that at its start. If a weight of an earlier policy underflows later, that response adds nothing to ∇D.
     """
 
     requirement: ClassVar[str] = (
@@ -103,7 +103,7 @@ class _Divergence(Held):
         """Return J(θ, φ) − weight · D.
 
         Raises:
-            InputError: where the policy is no distribution over responses that are always the same.
+            InputError: when the policy is not a distribution over a fixed set of responses.
         """
         if game.places is None:
             allowed = "another one: this policy is no table of fixed responses (`Game.places`)"
@@ -120,12 +120,12 @@ class _Divergence(Held):
 class Kl(_Divergence):
     """J − weight · KL(w_θ ‖ w'), w' the weights of the other policy, detached; in nats.
 
-    To the start or a reference it is the usual leash; to the policy of `lag` iterations ago it slows the
-    policy down, as a trust region does, and forbids nothing in the end. In a process w is the occupancy of
-    state-action pairs, so that it counts where the policy goes as well.
+    Held to the start or a reference, this is the usual KL penalty. Held to the policy of `lag` iterations
+    ago, it slows the policy down, as a trust region does, and forbids nothing in the end. In a process w is
+    the occupancy of state-action pairs, so it also counts where the policy goes.
     """
 
-    weight: float = real(0.1, "β, price of a nat; 0 is the myopic objective", low=0.0)
+    weight: float = real(0.1, "β, price of a nat of KL; 0 is the myopic objective", low=0.0)
 
     def divergence(self, w: Weights, other: Weights, covered: Bool[Array, " n"]) -> Scalar:
         """Return Σ w log(w / w'); 0 · log 0 is 0."""
@@ -139,7 +139,7 @@ class Kl(_Divergence):
 class ChiSquared(_Divergence):
     """J − weight · √χ²(w_θ ‖ w'), χ² = Σ w²/w' − 1, on exact occupancies (Laidlaw et al., arXiv 2403.03185).
 
-    The root has derivative 0 where both policies agree.
+    The square root has derivative 0 where both policies agree.
     """
 
     weight: float = real(0.1, "λ, price of the root of χ²; 0 is the myopic objective", low=0.0)

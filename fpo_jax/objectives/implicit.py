@@ -19,13 +19,13 @@ from fpo_jax.types import Cost, Estimate, Follower, Game, Key, Phi, RewardModel,
 
 
 class Linearised(NamedTuple):
-    """What the implicit function theorem needs at φ⁺, all of it a constant for θ.
+    """The ingredients of the implicit function theorem at φ⁺, all constant in θ.
 
     Attributes:
         phi: φ⁺, flattened.
-        unravel: gives a flattened φ its shape.
+        unravel: restores the shape of a flattened φ.
         sensitivity: v = H⁻¹ ∂J/∂φ, flattened, with H = ∂²L/∂φ².
-        cost: what the solve cost.
+        cost: of the solve.
     """
 
     phi: Float[Array, " n"]
@@ -38,20 +38,20 @@ class Linearised(NamedTuple):
 class Implicit(Directed):
     """dF/dθ at a best response by the implicit function theorem (paper, Thm.).
 
-    steering = −(∂J/∂φ)ᵀ [∂²L/∂φ²]⁻¹ ∂²L/∂φ∂θ, with Hessian-vector products only unless the solver is dense.
+    steering = −(∂J/∂φ)ᵀ [∂²L/∂φ²]⁻¹ ∂²L/∂φ∂θ, using only Hessian-vector products unless the solver is dense.
     Damping replaces H by H + damping · I: it makes an indefinite Hessian usable, and the answer approximate.
-    So it is where φ⁺ is no stationary point, as after a few steps of an optimiser: the influence function
-    that practice uses. `Cost.slope` says how far from one φ⁺ is.
+    The answer is also approximate if φ⁺ is not a stationary point, as after a few steps of an optimiser; this
+    is the influence function used in practice. `Cost.slope` says how far φ⁺ is from a stationary point.
     """
 
     solves: ClassVar[bool] = True
 
-    solver: str = choice("dense", "how H v = ∂J/∂φ is solved", tuple(SOLVERS))
+    solver: str = choice("dense", "how to solve H v = ∂J/∂φ", tuple(SOLVERS))
     damping: float = real(0.0, "added to the Hessian's diagonal", low=0.0)
     tolerance: float = real(1e-12, "relative residual at which CG stops", low=0.0, high=1.0)
-    terms: int = count(1000, "terms of the Neumann series, most iterations of CG")
+    terms: int = count(1000, "terms of the Neumann series; maximum iterations of CG")
     neumann_step: float = real(
-        0.0, "step η of the Neumann series; 0: one over the largest curvature", low=0.0
+        0.0, "step η of the Neumann series; 0 is one over the largest curvature", low=0.0
     )
 
     def estimate(
@@ -60,7 +60,7 @@ class Implicit(Directed):
         """Return standard + steering and the cost of the solve; NaN where the solve fails.
 
         Raises:
-            InputError: when the follower's update minimises nothing, so that the theorem does not apply.
+            InputError: when the follower's update minimises no loss, so that the theorem does not apply.
         """
         parts, cost = self.decompose(game, follower, theta, reward_model, key)
         return Estimate(parts.gradient, cost)
@@ -100,7 +100,7 @@ class Implicit(Directed):
 def minimised_loss(
     follower: Follower, game: Game, theta: Theta, reward_model: RewardModel, key: Key
 ) -> Callable[[Array], Scalar]:
-    """Return the loss that the follower minimises, or raise an InputError where it minimises none."""
+    """Return the loss that the follower minimises, or raise an InputError if there is none."""
     loss = follower.loss(game, theta, reward_model, key)
     if loss is None:
         name = kebab(type(follower).__name__)

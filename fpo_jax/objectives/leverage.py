@@ -4,11 +4,11 @@ The curvature is H = ∂²L/∂φ² of the follower's whole training loss at the
 
     H = Σ_i w_i ℓ''(m_i) ∇m_i ∇m_iᵀ + ridge · I        over the items that the next update trains on,
 
-which is exact where the reward is affine in φ. Gradients are `Game.gradient_features`: by all of φ, except
-that an MLP, as in the neural environment, takes those by its last layer alone, the last hidden activations
-and 1, so that H is of that layer's parameters. θ, φ and the items are held fixed within H; a response that is
-paid for is differentiated. In a run H is that of the policy with which an iteration begins, for all of its
-policy steps.
+which is exact where the reward is affine in φ. Gradients are `Game.gradient_features`, with respect to all of
+φ. The MLP of the neural environment uses only its last layer, the last hidden activations and 1, so H is then
+the curvature of that layer's parameters. θ, φ and the items are held fixed inside H; a response under the
+expectation is differentiated. In a run, H is that of the policy at the beginning of an iteration, for all of
+its policy steps.
 """
 
 from collections.abc import Callable
@@ -54,7 +54,7 @@ REQUIREMENT = "given a damping > 0, or a larger one: the curvature of the follow
 
 
 def margin_features(game: Game, feedback: Feedback, phi: Phi, item: PyTree) -> Vector:
-    """Return ∇_φ m of an item as `Game.gradient_features`: that of its response, less that of the other."""
+    """Return ∇_φ m of an item by `Game.gradient_features`: that of its response minus that of the other."""
     first, *others = (game.gradient_features(phi, y) for y in feedback.sides(item))
     return first - others[0] if others else first
 
@@ -65,7 +65,7 @@ def curvature(
     """Return H of the loss that the follower trains on next, at the present φ; θ and φ are detached (ours).
 
     Raises:
-        InputError: where the follower cannot tell what it trains on.
+        InputError: when the follower does not say what it trains on.
     """
     theta, reward_model = jax.lax.stop_gradient((theta, reward_model))
     training = follower.training(game, theta, reward_model, key)
@@ -92,7 +92,7 @@ class _Curved(Objective):
 
     Attributes:
         damping: added to the diagonal of H.
-        factor: L with H + damping = L Lᵀ, which the loop hands over by `for_iteration`; None before.
+        factor: L with H + damping = L Lᵀ, which the loop computes by `for_iteration`; None before.
     """
 
     weight: float = real(0.3, WEIGHT_HELP, low=0.0)
@@ -100,14 +100,14 @@ class _Curved(Objective):
     factor: Matrix | None = struct.field(default=None, kw_only=True)
 
     def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
-        """Return the objective with the H that an iteration begins with, for all of its policy steps."""
+        """Return the objective with H at the beginning of an iteration, for all of its policy steps."""
         found = self.factored(game, follower, state.theta, state.reward_model, key)
         return self.replace(factor=found)  # type: ignore[attr-defined]
 
     def factored(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Matrix:
-        """Return L, that of the iteration, or else of the H at this θ; NaN where H + damping is singular.
+        """Return L of the iteration, or else of H at this θ; NaN if H + damping is singular.
 
         Raises:
             InputError: as `curvature`.
@@ -123,9 +123,9 @@ class _Curved(Objective):
 class Leverage(_Curved, Penalised):
     """J − weight · E[(1 − oracle + oracle · residual) · ℓ], leverage ℓ(y) = ⟨∇r(y), (H + δ)⁻¹ ∇m⟩ (ours).
 
-    Practical FPO in the metric of the reward model's own curvature. For a best response on labels, ℓ is what
-    relabelling y does to its own reward: ∂r_φ⁺(y)/∂U(y) = 2 μ(y) ℓ(y), with μ(y) its weight in the training
-    mix, as long as δ = 0. With `oracle` 0 it needs the inputs that the follower trains on; with 1 it is
+    This is practical FPO in the metric of the reward model's own curvature. For a best response on labels, ℓ
+    is the effect of relabelling y on its own reward: ∂r_φ⁺(y)/∂U(y) = 2 μ(y) ℓ(y), with μ(y) its weight in
+    the training mix and δ = 0. With `oracle` 0 it needs the inputs that the follower trains on; with 1 it is
     relaxed FPO in that metric.
 
         form square     ℓ
@@ -175,13 +175,13 @@ class Pessimistic(_Curved):
     """E[r − weight · √(∇rᵀ (H + δ)⁻¹ ∇r)] − cost: a lower confidence bound on the reward (offline RL).
 
     A negative weight is optimism, as in LinUCB. For preferences the width is that of the reward itself, not
-    of a comparison. The follower's labels are not asked for, only its inputs.
+    of a comparison. It uses the follower's inputs, not its labels.
     """
 
     knows: ClassVar[str] = "the follower's inputs"
     requirement: ClassVar[str] = REQUIREMENT
 
-    weight: float = real(0.3, "β, widths below the reward; negative: above it; 0 is the myopic objective")
+    weight: float = real(0.3, "β, widths below the reward, negative above it; 0 is the myopic objective")
 
     def value(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key

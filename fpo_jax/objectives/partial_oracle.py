@@ -1,4 +1,4 @@
-"""FPO by what an imperfect oracle knows: the axis between relaxed FPO, which knows U, and practical FPO."""
+"""FPO with an imperfect oracle: the range between relaxed FPO, which knows U, and practical FPO."""
 
 from typing import ClassVar
 
@@ -28,22 +28,23 @@ class _NoisyUtility(SamePolicy):
 class Informed(Penalised):
     """FPO whose penalty is residual · influence where the residual is known, else influence alone (ours).
 
-    `oracle`: the leader asks an oracle for Û = U + oracle_noise · N(0, 1), which answers for a share
-    `oracle_share` of the responses; which, and with what error, is fixed for a run (`Game.luck`). A residual
-    is known where all responses of its item are. Share 1 and no noise are relaxed FPO, share 0 is practical.
-    `buffer`: there is no oracle, only the items that the follower remembers. The residual of a response is
-    their mean over the items in which it took part, of opposite sign where it was the other of two.
+    `oracle`: the leader asks an oracle for Û = U + oracle_noise · N(0, 1). The oracle answers for a share
+    `oracle_share` of the responses. The answered responses and their errors are fixed for a run
+    (`Game.luck`). A residual is known if all responses of its item are. Share 1 without noise is relaxed FPO,
+    share 0 is practical FPO. `buffer`: there is no oracle, only the items that the follower remembers. The
+    residual of a response is the mean over those of its items, with the opposite sign where it was the second
+    of a pair.
     """
 
     knows: ClassVar[str] = "U at will"
 
     weight: float = real(0.1, WEIGHT_HELP, low=0.0)
-    source: str = choice("oracle", "who tells the residual", ("oracle", "buffer"))
+    source: str = choice("oracle", "where the leader gets the residual", ("oracle", "buffer"))
     oracle_noise: float = real(0.0, "standard deviation of the oracle's error", low=0.0)
-    oracle_share: float = real(1.0, "share of responses for which it answers", low=0.0, high=1.0)
+    oracle_share: float = real(1.0, "share of responses for which the oracle answers", low=0.0, high=1.0)
 
     def known(self, game: Game) -> Game:
-        """Return the game as the oracle tells it."""
+        """Return the game with the oracle's utility."""
         return _NoisyUtility(game=game, deviation=self.oracle_noise) if self.source == "oracle" else game
 
     def residuals(self, game: Game, follower: Follower, reward_model: RewardModel) -> Residual:

@@ -1,4 +1,4 @@
-"""Objectives with a penalty on what a response does to its own reward: J − weight · E[penalty] (paper).
+"""Objectives with a penalty on a response's effect on its own reward: J − weight · E[penalty] (paper).
 
 Each is one scalar formula in the residual of an item and its influence ⟨∇_φ r(y), ∇_φ m⟩ on its own reward
 (`fpo_jax.feedback`): r − U and ‖∇_φ r‖² of a label; p_φ − p* and ⟨∇r(y), ∇r(y) − ∇r(y')⟩ of a preference.
@@ -41,7 +41,7 @@ def utility_choice() -> Any:
 class Penalised(Objective):
     """J(θ, φ) − weight · E[penalty], over the items that the follower's feedback makes of π_θ's responses.
 
-    The frame that every first-order approximation shares.
+    All first-order approximations share this form.
     """
 
     weight: float
@@ -57,7 +57,7 @@ class Penalised(Objective):
     def residuals(self, game: Game, follower: Follower, reward_model: RewardModel) -> Residual:
         """Return the residual that the penalty sees, as a function of an item, its target and influence.
 
-        With the score of the label, on which nothing else in a penalty depends.
+        It includes the score of the label, which affects nothing else in a penalty.
         """
         feedback = follower.feedback
         return lambda item, target, influence: (
@@ -73,7 +73,7 @@ class Penalised(Objective):
     def value(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Scalar:
-        """Return J(θ, φ) − weight · E[penalty], both on the same items; differentiated in θ through them."""
+        """Return J(θ, φ) − weight · E[penalty], both on the same items; θ is differentiated through them."""
         known, feedback, keys = self.known(game), follower.feedback, foresight_keys(key)
         responses = game.respond(theta, keys.evaluation)
         items = feedback.gather(known, theta, responses, keys.data)
@@ -132,8 +132,8 @@ class Practical(Penalised):
 class Fpo(Penalised):
     """FPO with part of an oracle: the penalty is (1 − oracle + oracle · residual) · influence (ours).
 
-    oracle 1 is relaxed FPO, 0 is practical FPO, and weight 0 is iterative RLHF, whatever the oracle: the
-    paper's three arms are one compiled program, and there is a road between the last two.
+    oracle 1 is relaxed FPO, 0 is practical FPO, and weight 0 is iterative RLHF with any oracle. So the
+    paper's three arms are one compiled program, and values in between interpolate.
     """
 
     knows: ClassVar[str] = "U at will"
@@ -155,7 +155,7 @@ class Fpo(Penalised):
 class Proximal(Penalised):
     """Self-influence through an implicit step of the reward model: bounded, so that it never over-corrects.
 
-    The residual is that after the step φ⁺ = argmin ℓ / scale + ‖φ − φ_t‖² / (2κ), with r linear in φ. For
+    The residual is taken after the step φ⁺ = argmin ℓ / scale + ‖φ − φ_t‖² / (2κ), with r linear in φ. For
     labels the reward becomes r̃ = r − κ (r − U) ‖∇_φ r‖² / (1 + κ ‖∇_φ r‖²), between r and U for every weight
     κ ≥ 0; for preferences the margin falls between m and the one at which p_φ = p* (ours).
     """
@@ -192,7 +192,7 @@ class Tracin(Penalised):
     def influence_under(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[PyTree], Influence]:
-        """Return the influence of one item on what the whole policy is paid, ⟨ḡ, ∇_φ m⟩."""
+        """Return the influence of one item on the whole policy's reward, ⟨ḡ, ∇_φ m⟩."""
         feedback, phi = follower.feedback, reward_model.phi
         responses = game.respond(theta, foresight_keys(key).evaluation)
         mean_gradient = jax.lax.stop_gradient(

@@ -17,7 +17,7 @@ class _Sampled(OtherPolicy):
     samples: int = struct.field(pytree_node=False)
 
     def respond(self, theta: Theta, key: Key) -> Responses:
-        """Return responses drawn by their weights, which keep the weights' score as their gradient."""
+        """Return responses drawn by their weights; they keep the weights' score as their gradient."""
         sample_key, own_key = jax.random.split(key)
         return drawn(self.game.respond(theta, own_key), self.samples, sample_key)
 
@@ -32,11 +32,11 @@ class _Sampled(OtherPolicy):
 class ScoreFunction(Directed):
     """dF/dθ from responses sampled by their weights, by their score functions ∇_θ log w.
 
-    The leader's evaluation and the follower's data are separate samples. Biased by what φ⁺ is not linear
-    in, of order 1/samples.
+    The leader's evaluation and the follower's data are separate samples. Since φ⁺ is not linear in the
+    sample, there is a bias of order 1/samples.
     """
 
-    samples: int = count(1000, "responses drawn for the evaluation, and again for the follower's data")
+    samples: int = count(1000, "responses drawn for the evaluation, and as many for the follower's data")
     horizon: int = count(1, "updates of the follower that the leader foresees")
 
     def estimate(

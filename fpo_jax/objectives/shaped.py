@@ -1,4 +1,4 @@
-"""Reward shaping: a leader that is paid less and less for more reward than a reference has."""
+"""Reward shaping: a leader with diminishing returns on reward above a reference."""
 
 from typing import ClassVar
 
@@ -16,15 +16,15 @@ from fpo_jax.types import Follower, Game, Key, Phi, Responses, RewardModel, Scal
 
 @struct.dataclass
 class Shaped(Held):
-    """E[r₀ + shape(r − r₀)] − cost, r₀ the mean reward at the same prompt of the policy that it is held to.
+    """E[r₀ + shape(r − r₀)] − cost, r₀ the mean reward of the reference policy at the same prompt.
 
         form sigmoid    (4/k) (σ(k (r − r₀)) − ½)       of slope 1 at r₀, and within ±2/k
              clip       r − r₀ held to ±1/k
 
     With k = weight; at 0 the reward itself, the myopic objective. The sigmoid at k = 1 is PAR (arXiv
-    2502.18770) up to its scale of ¼ and a constant; PAR averages it over rewards of reference responses, here
-    their mean stands in it. In a process r₀ is one number, the mean over the other policy's occupancy. r₀ is
-    detached.
+    2502.18770) up to its scale of ¼ and a constant. PAR averages the sigmoid over rewards of reference
+    responses; here the sigmoid takes their mean. In a process r₀ is one number, the mean over the other
+    policy's occupancy. r₀ is detached.
     """
 
     weight: float = real(1.0, "sharpness k; 0 is the myopic objective", low=0.0)
@@ -35,7 +35,7 @@ class Shaped(Held):
     def value(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Scalar:
-        """Return the expectation of the shaped reward, less the cost."""
+        """Return the expectation of the shaped reward minus the cost."""
         evaluation, phi = foresight_keys(key).evaluation, reward_model.phi
         baselines = self.baselines(game, phi, self.other(game, theta, evaluation))
         responses = game.respond(theta, evaluation)
@@ -46,14 +46,14 @@ class Shaped(Held):
         return paid - game.cost(theta, responses)
 
     def baselines(self, game: Game, phi: Phi, other: Responses) -> Float[Array, " prompts"]:
-        """Return a policy's mean reward at each prompt, detached; 0 at a prompt where it has no response."""
+        """Return a policy's mean reward at each prompt, detached; 0 at a prompt without responses."""
         rewards = jax.vmap(lambda y: game.reward(phi, y))(other.y)
         w, rewarded = (x.reshape(game.prompts, -1) for x in (other.w, other.w * rewards))
         mass = jnp.sum(w, axis=1)
         return jax.lax.stop_gradient(jnp.sum(rewarded, axis=1) / jnp.where(mass > 0, mass, 1.0))
 
     def paid(self, reward: Scalar, baseline: Scalar) -> Scalar:
-        """Return what is paid for a reward beside the other policy's."""
+        """Return the shaped reward, given the other policy's."""
         sharp, gain = self.weight > 0, reward - baseline
         k = jnp.where(sharp, self.weight, 1.0).astype(gain.dtype)
         if self.form == "sigmoid":

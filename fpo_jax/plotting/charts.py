@@ -1,6 +1,6 @@
-"""What a chart shows, as plain data, for whoever draws it: `plotting.figure` on paper, `report` on a page.
+"""Charts as plain data: `plotting.figure` draws them on paper, `report` on a page.
 
-A chart is a pair of axes and the marks on them, in the order in which they are drawn and named.
+A chart is a pair of axes and their marks, in the order of drawing and of the legend.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,10 @@ class Axis:
     """One axis of a chart.
 
     Attributes:
-        title: what is along it, and in which unit.
+        title: its quantity and unit.
         log: whether it is logarithmic.
-        limits: its ends, None where one follows from what is drawn; the larger first turns it round.
-        ticks: names of places, in place of numbers.
+        limits: its ends; None takes an end from the data, and the larger value first reverses the axis.
+        ticks: names to write instead of numbers.
     """
 
     title: str = ""
@@ -30,19 +30,19 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A line through points, with a band around it where it has one.
+    """A line through points, optionally with a band around it.
 
     Attributes:
         x, y: [point]. Where `y` is NaN, there is no point.
         style: its colour and dashes.
         label: its name in the legend; none if empty.
         low, high: [point] ends of the band.
-        method: the method to which it belongs, if that is not its label: a page switches methods off.
-        markers: whether points are marked.
-        stairs: whether `y` stays as it is up to the next point.
-        dot: whether the last point is marked.
+        method: its method, if that is not its label; a page can hide methods.
+        markers: whether to mark the points.
+        stairs: whether `y` is constant up to the next point.
+        dot: whether to mark the last point.
         width: of the line, in points.
-        faint: whether it lies in the background.
+        faint: whether it is in the background.
     """
 
     x: np.ndarray
@@ -61,13 +61,13 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Points that no line joins, each with an interval where it has one.
+    """Separate points, optionally with intervals.
 
     Attributes:
         x, y: [point].
         style: its colour; a point of a style with dashes is hollow.
-        label: as that of a line.
-        low, high: [point] ends of the intervals, along `y`, or along `x` where these are `sideways`.
+        label: as for a line.
+        low, high: [point] ends of the intervals, along `y`, or along `x` if `sideways`.
         size: of a point, in points; half transparent below `MANY`.
     """
 
@@ -83,7 +83,9 @@ class Points:
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """One value right across the chart: an ideal, or a method without what the other axis varies."""
+    """A horizontal level across the chart: an ideal, or a method without the parameter that the axis
+    varies.
+    """
 
     value: float
     label: str = ""
@@ -93,7 +95,7 @@ class Level:
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """The ground from `low` to `high` along the horizontal axis, shaded: the blind spot."""
+    """A shaded background from `low` to `high` along the horizontal axis: the blind spot."""
 
     low: float
     high: float
@@ -101,12 +103,12 @@ class Span:
 
 @dataclass(frozen=True, eq=False)
 class Bars:
-    """Bars at places, upright, or lying where they are `sideways`.
+    """Bars at places, upright, or horizontal if `sideways`.
 
     Attributes:
         places, lengths: [bar].
-        starts: [bar] where they begin; 0 when not given.
-        written: [bar] what stands on them; nothing when not given.
+        starts: [bar] where they begin; 0 by default.
+        written: [bar] text on them; nothing by default.
     """
 
     places: np.ndarray
@@ -127,9 +129,9 @@ class HeatMap:
         y: [rows] places along the vertical axis, rising.
         values: [rows, columns]; a cell that is NaN stays empty.
         limits: values of the two ends of the colours.
-        colours: name of the colours, one of `COLOURS`.
-        label: what the values are.
-        written: whether they are written on the cells, in place of a bar that explains the colours.
+        colours: name of the colour map, one of `COLOURS`.
+        label: name of the values.
+        written: whether to write them on the cells instead of a colour bar.
     """
 
     x: np.ndarray
@@ -142,14 +144,14 @@ class HeatMap:
 
 
 MANY = 3.0
-"""Points of less than this size are half transparent, since there are many."""
+"""Points smaller than this are half transparent, since there are many."""
 COLOURS = ("viridis", "magma_r", "Blues")
 Mark = Line | Points | Level | Span | Bars | HeatMap
 
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """A pair of axes and what is drawn on them; `method` is set if all of it belongs to one."""
+    """A pair of axes and their marks; `method` is set if all marks belong to one method."""
 
     title: str
     marks: Sequence[Mark]
@@ -158,17 +160,17 @@ class Chart:
     method: str = ""
 
     def with_marks(self, *marks: Mark) -> "Chart":
-        """Return a chart that has these marks as well."""
+        """Return the chart with these marks added."""
         return replace(self, marks=[*self.marks, *marks])
 
     def without_bands(self) -> "Chart":
-        """Return a chart of the lines alone, where bands would hide each other."""
+        """Return the chart without bands, for lines whose bands would hide each other."""
         bare = [replace(m, low=None, high=None) if isinstance(m, Line) else m for m in self.marks]
         return replace(self, marks=bare)
 
 
 def is_geometric(places: np.ndarray) -> bool:
-    """Say whether positive places are spaced more evenly by ratio than by difference."""
+    """Say whether positive places are more evenly spaced on a logarithmic scale."""
     places = np.sort(np.asarray(places, dtype=float))
     if len(places) < 3 or places[0] <= 0:
         return False

@@ -11,18 +11,18 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 TITLE_SIZE = 10  # points
-PANEL = (3.4, 2.7)  # inches of one panel: legible when two stand side by side on a page
+PANEL = (3.4, 2.7)  # inches of one panel: legible with two side by side on a page
 RC: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "pdf.fonttype": 42,  # text stays text
 }
-"""Our settings, in force while a figure is made or written; a user's own stay as they are."""
+"""Our settings while a figure is made or written; a user's own settings stay unchanged."""
 
 
 class Motion(NamedTuple):
-    """A figure that moves: `draw(frame)` draws one of its frames."""
+    """An animated figure: `draw(frame)` draws one of its frames."""
 
     figure: Figure
     draw: Callable[[int], None]
@@ -40,14 +40,14 @@ def panels(rows: int, columns: int, **options: Any) -> tuple[Figure, np.ndarray]
 
 
 def save(picture: Picture, folder: Path, name: str) -> str:
-    """Write a figure as PDF and PNG, or one that moves as GIF, and return the file that shows it on a page.
+    """Write a figure as PDF and PNG, or an animated one as GIF, and return the file to show on a page.
 
-    No display is needed.
+    It needs no display.
     """
     with matplotlib.rc_context(RC):
         if isinstance(picture, Motion):
             first, *others = _frames(picture)
-            # the last frame stays for two seconds before it all begins anew
+            # the last frame stays for two seconds before the animation repeats
             durations = [100] * len(others) + [2000]
             place = folder / f"{name}.gif"
             first.save(place, save_all=True, append_images=others, duration=durations, loop=0)
@@ -58,17 +58,17 @@ def save(picture: Picture, folder: Path, name: str) -> str:
 
 
 def save_all(pictures: Mapping[str, Picture], folder: Path) -> list[Path]:
-    """Write pictures into a folder, and return the files that show them on a page."""
+    """Write pictures into a folder, and return the files to show on a page."""
     return [folder / save(picture, folder, name) for name, picture in pictures.items()]
 
 
 def _frames(motion: Motion) -> Iterator[Image.Image]:
-    """Draw the frames of a picture that moves, all in the layout of the first."""
+    """Draw the frames of an animated picture, all in the layout of the first."""
     figure = motion.figure
     figure.set_dpi(100)
     canvas = FigureCanvasAgg(figure)
     for frame in range(motion.frames):
         motion.draw(frame)
         canvas.draw()
-        figure.set_layout_engine("none")  # laid out once: it takes as long as drawing
+        figure.set_layout_engine("none")  # only one layout, since layout takes as long as drawing
         yield Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

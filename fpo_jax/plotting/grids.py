@@ -1,4 +1,4 @@
-"""Maps of a grid and of what a policy does there: on paper only, since a page plays the policy instead."""
+"""Maps of a grid and of a policy on it: on paper only, since a page plays the policy instead."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from fpo_jax.plotting.files import RC, TITLE_SIZE
 from fpo_jax.plotting.palette import MARKED, RLHF
 
 WRITTEN = 8
-"""Cells a side of the largest grid on whose map the values are written."""
+"""Side of the largest grid whose map has written values."""
 
 
 def grid_panels(number: int, shape: tuple[int, int]) -> tuple[Figure, Sequence[Axes]]:
@@ -37,12 +37,12 @@ def grid_map(
 ) -> AxesImage:
     """Draw a value for each cell of a grid, with start, goal, decoys and walls, and return its image.
 
-    Colours go like the square root of the value, so that small ones are seen.
+    Colours follow the square root of the value, so that small values are visible.
 
     Args:
         ax: axes to draw on.
-        values: [rows, columns], >= 0. On a grid of up to `WRITTEN` cells a side also written, in hundredths.
-        layout: what each cell is, [rows, columns] indicators `start`, `goal`, `decoy` and `wall`.
+        values: [rows, columns], >= 0; on a grid with sides up to `WRITTEN` also written, in hundredths.
+        layout: [rows, columns] indicators `start`, `goal`, `decoy` and `wall` of the cells.
         title: title of the panel.
         colours: name of a colour map that begins with white.
         scale: value of the darkest colour; the largest value by default.
@@ -77,7 +77,7 @@ def grid_map(
 
 
 def grid_arrows(ax: Axes, logits: np.ndarray, moves: Sequence[tuple[int, int]], layout: Any) -> None:
-    """Draw the greedy move of each open cell as an arrow; a dot where no move is preferred.
+    """Draw the greedy move of each open cell as an arrow, or a dot if no move is preferred.
 
     Args:
         ax: axes to draw on.

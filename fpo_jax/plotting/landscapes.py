@@ -1,4 +1,4 @@
-"""Utility on a plane, and the ways of policies over it: on paper only, since a page plays seeds instead."""
+"""Utility on a plane with paths of policies: on paper only, since a page plays seeds instead."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Charts on paper: matplotlib draws what `charts` describes."""
+"""Charts on paper: matplotlib draws the descriptions of `charts`."""
 
 import math
 from collections.abc import Sequence
@@ -31,11 +31,11 @@ HEADING_SIZE = 9  # points
 LEGEND_SIZE = 8  # points
 MARGIN = 12  # points, of both sides of a figure
 LINE, USUAL = 0.17, 3
-"""Inches by which a figure grows with each line of its heading and legend beyond the usual ones."""
+"""Inches that each extra line of heading or legend adds to a figure."""
 SHORT = 100.0
-"""Largest over smallest value of a logarithmic axis that says 1, 2, 5 and not powers of ten alone."""
+"""Largest ratio of the ends of a logarithmic axis with ticks at 1, 2, 5, not only at powers of ten."""
 NAMED = 6
-"""Most places along an axis of which each is named."""
+"""Most places along an axis that are all named."""
 
 
 def figure(
@@ -50,10 +50,10 @@ def figure(
 
     Args:
         charts: the rows, of the same length each.
-        heading: what the figure is about; folded where it is wider than the figure.
-        size: width and height in inches; panels of the standard size when not given.
-        legend: where it stands, "below" or "beside" the charts, or "none".
-        share: the axes, "x", "y" or "xy", that all charts have in common: only the outer ones are named.
+        heading: title of the figure, wrapped to its width.
+        size: width and height in inches; panels of the standard size by default.
+        legend: its place, "below" or "beside" the charts, or "none".
+        share: the axes, "x", "y" or "xy", that all charts share; only the outer ones are named.
     """
     result, axes = panels(len(charts), len(charts[0]), sharex="x" in share, sharey="y" in share)
     if size is not None:
@@ -76,14 +76,14 @@ def figure(
 
 
 def draw(ax: Axes, chart: Chart, room: float = np.inf) -> Any:
-    """Draw a chart on axes, its title folded to so many points; return what drew the last of its marks."""
+    """Draw a chart on axes, its title wrapped to this many points; return the artist of its last mark."""
     drawn = None
     for mark in chart.marks:
         drawn = _draw(ax, mark)
     ax.set_title(fitted(chart.title, TITLE_SIZE, room), fontsize=TITLE_SIZE)
     for axis, name in ((chart.x, "x"), (chart.y, "y")):
         _shape(ax, axis, name)
-    if not chart.marks:  # nothing but a title
+    if not chart.marks:  # only a title
         ax.set_axis_off()
     return drawn
 
@@ -98,7 +98,9 @@ def _shape(ax: Axes, axis: Axis, name: str) -> None:
     if axis.limits is not None:
         getattr(ax, f"set_{name}lim")(axis.limits)
     if axis.ticks is not None:
-        words = [words.replace("$", r"\$") for words in axis.ticks.values()]  # names of files are no formulas
+        words = [
+            words.replace("$", r"\$") for words in axis.ticks.values()
+        ]  # names of files are not formulas
         getattr(ax, f"set_{name}ticks")(list(axis.ticks), words)
         own.set_minor_locator(NullLocator())
     elif axis.log:
@@ -187,9 +189,9 @@ def _bars(ax: Axes, mark: Bars) -> Any:
 
 
 def _heat_map(ax: Axes, mark: HeatMap) -> Any:
-    """Draw cells that meet halfway between places; an axis is logarithmic where its places are."""
+    """Draw cells that meet halfway between places; an axis is logarithmic if its places are."""
     low, high = mark.limits
-    ax.set_facecolor("#BDBDBD")  # of cells that are undefined
+    ax.set_facecolor("#BDBDBD")  # colour of undefined cells
     edges = _edges(mark.x), _edges(mark.y)
     drawn = ax.pcolormesh(*edges, mark.values, cmap=mark.colours, vmin=low, vmax=high, rasterized=True)
     for places, axis, scale in ((mark.x, ax.xaxis, ax.set_xscale), (mark.y, ax.yaxis, ax.set_yscale)):
@@ -210,13 +212,13 @@ def _heat_map(ax: Axes, mark: HeatMap) -> Any:
 
 
 def stops(colours: str, number: int = 9) -> list[tuple[float, str]]:
-    """Return evenly spaced stops of named colours, from 0 to 1, each with its #rrggbb."""
+    """Return evenly spaced stops of a colour map, from 0 to 1, each with its #rrggbb."""
     chosen = matplotlib.colormaps[colours]
     return [(float(x), matplotlib.colors.to_hex(chosen(x))) for x in np.linspace(0.0, 1.0, number)]
 
 
 def _edges(places: np.ndarray) -> np.ndarray:
-    """Return the borders between places, halfway by difference or by ratio, and one beyond either end."""
+    """Return the borders between places, halfway by difference or by ratio, and one beyond each end."""
     places = np.asarray(places, dtype=float)
     if is_geometric(places):
         return np.exp(_edges_between(np.log(places)))
@@ -229,14 +231,14 @@ def _edges_between(places: np.ndarray) -> np.ndarray:
 
 
 def _explain_colours(result: Figure, row: Sequence[Axes], charts: Sequence[Chart]) -> None:
-    """Put a bar of colours beside a row of heat maps, which have one scale, unless values are written."""
+    """Put a colour bar beside a row of heat maps with one scale, unless values are written."""
     maps = [mark for chart in charts for mark in chart.marks if isinstance(mark, HeatMap)]
     if maps and not maps[0].written:
         result.colorbar(row[-1].collections[0], ax=list(row), label=maps[0].label, pad=0.02)
 
 
 def _name_all(result: Figure, axes: np.ndarray, charts: Sequence[Sequence[Chart]], legend: str) -> int:
-    """Put one legend of all marks below the charts or beside them, levels last; return its lines below."""
+    """Put one legend below the charts or beside them, levels last; return its number of lines below."""
     marks = [mark for row in charts for chart in row for mark in chart.marks]
     levels = [mark.label for mark in marks if isinstance(mark, Level)]
     named: dict[str, Any] = {}

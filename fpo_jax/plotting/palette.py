@@ -37,7 +37,7 @@ _FPO_STYLES = {
 EXACT = _FPO_STYLES["exact"][0]
 NEUTRAL = Style("#525252", (1, 1))
 ORDINARY, MARKED = "#2171B5", "#E08214"
-"""Colours of responses outside the blind spot, and in it."""
+"""Colours of responses outside and inside the blind spot."""
 _SPARE = [Style("#41AB9B"), Style("#756BB1"), Style("#525252")]
 _TEN_COLOURS = (
     *("#1F77B4", "#FF7F0E", "#2CA02C", "#D62728", "#9467BD"),
@@ -49,10 +49,10 @@ PALEST = 0.6
 
 
 def styles(objectives: Mapping[str, str]) -> dict[str, Style]:
-    """Assign a style to each method: RLHF red, FPO blue; a second variant of an objective new dashes.
+    """Assign a style to each method: RLHF red, FPO blue, and new dashes for further variants of an objective.
 
     Args:
-        objectives: name of the objective by the method's label.
+        objectives: name of the objective, keyed by the method's label.
     """
     left = {name: list(options) for name, options in _FPO_STYLES.items()}
     spare = list(_SPARE)
@@ -73,7 +73,7 @@ def ladder_styles(labels: Sequence[str]) -> dict[str, Style]:
 
 
 def variants(style: Style, number: int) -> list[Style]:
-    """Return up to eight variants of a style, itself first: ever paler, each with dashes of its own."""
+    """Return up to eight variants of a style, itself first, increasingly pale, each with its own dashes."""
     others = [dashes for dashes in _VARIANT_DASHES if dashes != style.dashes]
     whites = [PALEST * i / max(number - 1, 1) for i in range(number)]
     patterns = [style.dashes, *others, *others]

@@ -1,4 +1,4 @@
-"""What seeds did, as marks: over iterations, in groups, one by one."""
+"""Marks for results over seeds: over iterations, in groups, one by one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,12 +23,12 @@ def over_seeds(
     """Return the mean over seeds and the band that holds the middle 80 % of them.
 
     Args:
-        values: [seed, entry]; what is not finite is left out.
+        values: [seed, entry]; values that are not finite are excluded.
         label: name in the legend.
         style: colour and dashes.
-        x: [entry] iterations of the entries; 0, 1, 2 … when not given.
-        centre: what is drawn of the seeds, in place of their mean.
-        method: the method to which the line belongs, if that is not its label.
+        x: [entry] iterations of the entries; 0, 1, 2 … by default.
+        centre: function of the seeds to draw instead of their mean.
+        method: the method of the line, if that is not its label.
     """
     x = np.arange(values.shape[1]) if x is None else x
     line, low, high = np.full((3, values.shape[1]), np.nan)
@@ -46,7 +46,7 @@ def over_seeds(
 
 
 def ended_below(values: np.ndarray, label: str, style: Style) -> Line:
-    """Return the share of seeds, [seed], whose value lies below, as a staircase."""
+    """Return the share of seeds with a value below x, as a staircase."""
     ends = np.sort(values)
     share = np.arange(len(values) + 1) / len(values)
     return Line(np.concatenate([ends[:1], ends]), share, style, label, stairs=True)
@@ -59,11 +59,11 @@ def middle(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def against(places: Sequence[float] | np.ndarray, estimate: Sequence[Any], label: str, style: Style) -> Line:
-    """Return estimates at places, [place], as a marked line with their intervals as a band.
+    """Return estimates at places as a marked line, with their intervals as a band.
 
     Args:
-        places: [place] where they stand.
-        estimate: values and the two ends of their intervals, [place] each; what follows is not drawn.
+        places: [place] positions.
+        estimate: values and the two ends of their intervals, [place] each; further entries are ignored.
         label: name in the legend.
         style: colour and dashes.
     """
@@ -72,7 +72,7 @@ def against(places: Sequence[float] | np.ndarray, estimate: Sequence[Any], label
 
 
 def side_by_side(groups: Mapping[str, np.ndarray], title: str, x_title: str = "") -> Chart:
-    """Return the mean of each group of seeds, and the bar that holds the middle 80 % of them."""
+    """Return the mean of each group of seeds, with a bar for the middle 80 % of them."""
     places = np.arange(len(groups))
     means, low, high = np.transpose([middle(seeds) for seeds in groups.values()])
     ticks = {float(place): name for place, name in zip(places, groups, strict=True)}
@@ -80,17 +80,17 @@ def side_by_side(groups: Mapping[str, np.ndarray], title: str, x_title: str = ""
 
 
 def diagonal(end: float, slope: float = 1.0) -> Line:
-    """Return the line from 0 to `end` of this slope, dotted unless it is 1."""
+    """Return the line from 0 to `end` with this slope, dotted unless the slope is 1."""
     style = Style(IDEAL.color, () if slope == 1.0 else DOTS)
     return Line(np.array([0.0, end]), np.array([0.0, slope * end]), style, width=0.8)
 
 
 def policy_bars(mass: np.ndarray, planted: np.ndarray, style: Style, title: str, x_title: str = "") -> Chart:
-    """Return a policy over arms, on a shaded ground where arms are planted.
+    """Return a policy over arms, with a shaded background for planted arms.
 
     Args:
         mass: [arms] probability of each arm.
-        planted: [arms] 1 for planted arms, which stand together.
+        planted: [arms] 1 for planted arms, which are consecutive.
         style: colour.
         title, x_title: titles of the chart and of the axis of arms.
     """

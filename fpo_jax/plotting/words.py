@@ -1,4 +1,4 @@
-"""How much room words take, so that none is cut off at the edge of a figure."""
+"""Width of text, so that none is cut off at the edge of a figure."""
 
 import math
 import textwrap
@@ -10,22 +10,22 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
 HANDLE = 2.8
-"""Widths of a letter that the line before a name in a legend takes, and the gap between them."""
+"""Width, in letters, of the line before a name in a legend and the gap between them."""
 GAP = 2.0
-"""Widths of a letter between two columns of a legend."""
+"""Gap, in letters, between two columns of a legend."""
 FEWEST = 12
-"""Letters of a line that is not folded, however wide."""
+"""A line of up to this many letters is never wrapped."""
 
 
 @cache
 def width_of(words: str, size: float) -> float:
-    """Return how wide words of this size are, the widest of their lines, in points."""
+    """Return the width in points of the widest line of a text of this size."""
     font = FontProperties(size=size)
     return max(text_to_path.get_text_width_height_descent(line, font, False)[0] for line in words.split("\n"))
 
 
 def fitted(words: str, size: float, room: float) -> str:
-    """Return words in as many lines as it takes for none to be wider than so many points."""
+    """Return words wrapped into lines no wider than this many points."""
     lines = []
     for line in words.split("\n"):
         letters, folded = len(line), line
@@ -37,7 +37,7 @@ def fitted(words: str, size: float, room: float) -> str:
 
 
 def legend_columns(labels: Sequence[str], size: float, room: float) -> int:
-    """Return in how many columns, of about equal length, labels fit into so many points."""
+    """Return the number of columns of about equal length in which labels fit into this many points."""
     widths = np.array([width_of(label, size) for label in labels]) + (HANDLE + GAP) * size
 
     def fit(columns: int) -> bool:

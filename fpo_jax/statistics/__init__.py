@@ -1,9 +1,10 @@
 """Statistics over seeds. The unit of observation is always one seed's whole run.
 
-A cell is one setting of a grid. Arrays are [..., n]: cells first, seeds last, the same seeds in every cell.
-A diverged seed, whose number is not finite, is left out of its own cell, from both methods where two are
-compared, and n counts the rest: every figure is one of the seeds that stayed finite. How many did not is
-`share_interval(~np.isfinite(values))`. To count divergence as failure, give such seeds the worst value first.
+A cell is one setting of a grid. Arrays are [..., n]: cells first, seeds last, with the same seeds in every
+cell. A seed whose number is not finite has diverged. It is excluded from its own cell, and from both methods
+in a comparison. So every figure describes only the seeds that stayed finite, and n counts those. The share of
+the others is `share_interval(~np.isfinite(values))`. To count divergence as failure, first give such seeds
+the worst value.
 """
 
 from fpo_jax.statistics.bootstrap import Interval

@@ -1,7 +1,7 @@
-"""The bootstrap over seeds, of a whole grid at once, and the statistics it is used with.
+"""The bootstrap over seeds, for a whole grid at once, and the statistics that use it.
 
-A resample is a weighted sample of the same seeds, as a policy is one of responses: a statistic is a function
-of weights, and a diverged seed is one of weight 0.
+A resample is a weighted sample of the same seeds, as a policy is a weighted sample of responses. A statistic
+is a function of weights, and a diverged seed has weight 0.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,15 @@ from fpo_jax.errors import InputError
 from fpo_jax.types import Key, Scalar
 
 ELEMENTS = 2**18
-"""Numbers, resamples × cells × seeds, that a bootstrap works on at a time: more would leave the cache."""
+"""Numbers, resamples × cells × seeds, that a bootstrap processes at a time; more would not fit in the
+cache.
+"""
 
 FARTHEST = 2.0
-"""An end of a studentised interval lies at most so many times as far from the estimate as Student's. Without
-that it lies far beyond all values where a few seeds differ from many that are alike, as collapses do."""
+"""The ends of a studentised interval lie at most this many times as far from the estimate as Student's.
+Without this limit they would lie far beyond all values if a few seeds differ from many similar ones, as
+collapses do.
+"""
 
 Numbers: TypeAlias = Any  # a float or int, or an array [...] with one for each cell
 Statistic: TypeAlias = Callable[..., Callable[[Array], Scalar]]
@@ -31,13 +35,13 @@ Statistic: TypeAlias = Callable[..., Callable[[Array], Scalar]]
 class Interval(NamedTuple):
     """An estimate over seeds with its confidence interval, and how many seeds it rests on (ours).
 
-    Of one cell these are numbers of Python, of a grid arrays [...].
+    For one cell these are Python numbers, for a grid arrays [...].
 
     Attributes:
-        mean: the estimate: a mean, a share, or whatever the function that returns it estimates.
+        mean: the estimate: a mean, a share, or another statistic.
         low: lower end of the interval.
         high: upper end.
-        n: seeds.
+        n: number of seeds.
     """
 
     mean: Numbers
@@ -54,34 +58,34 @@ def bootstrap(
     resamples: int = 5000,
     key: Key | None = None,
 ) -> Interval:
-    """Estimate a statistic of every cell, with its bootstrap interval over seeds.
+    """Estimate a statistic of every cell, with a bootstrap interval over seeds.
 
     With a standard error s the interval is studentised: a resample's t* = (value* − value) / s*, and the
     interval reaches from value − q s to value − p s, where p and q are quantiles of t* (Efron 1981), held to
     ± `FARTHEST` times the quantile of Student's t (ours). Without one its ends are percentiles of value*.
 
     A resample counts how often each seed came up in n draws with replacement. Every cell and every sample
-    gets the same draws, so that what is paired stays paired. A seed that is not finite in a cell, in any of
-    the samples, is left out there, and so is a resample that consists of such seeds alone.
+    gets the same draws, so pairs stay pairs. A seed that is not finite in any of a cell's samples is excluded
+    there, and so is a resample that consists only of such seeds.
 
     Args:
         statistic: takes the samples [n] of one cell, once, and returns a function from weights [n], each a
-            count, to a scalar. What is left out comes as value 0 with weight 0. Define it once, as `mean`
-            is: each new function object is compiled anew.
-        error: likewise, to the standard error of the value; None for a percentile interval.
+            count, to a scalar. Excluded seeds have value 0 and weight 0. Define it once, as `mean` is: each
+            new function object is compiled anew.
+        error: the same for the standard error of the value; None for a percentile interval.
         samples: [..., n] each, one number a seed; leading axes broadcast.
         level: coverage, in (0, 1).
-        resamples: >= 1. What is held is resamples × n and resamples × cells, not the product of the three.
-        key: of the draws; by default always the same, so that the same values give the same interval.
+        resamples: >= 1. Memory holds resamples × n and resamples × cells, not the product of the three.
+        key: for the draws; by default always the same, so that equal values give equal intervals.
 
     Returns:
-        The estimate, computed in float64 whatever JAX does by default; n counts the seeds not left out.
-        Where n < 2 the interval is NaN. The bootstrap knows only the values it is given: where all are equal
-        its interval has no width, but for rounding, and with a handful of skewed seeds it covers too little
-        (`docs/explanation/statistics.md` has its coverage).
+        The estimate, always computed in float64; n counts the seeds that are not excluded. If n < 2 the
+        interval is NaN. The bootstrap knows only the given values. If all are equal, its interval has no
+        width except for rounding, and with a handful of skewed seeds it covers too little
+        (`docs/explanation/statistics.md` gives its coverage).
 
     Raises:
-        InputError: when samples are not of the same seeds, or the level or resamples are out of range.
+        InputError: when samples do not have the same seeds, or the level or resamples are out of range.
     """
     if isinstance(resamples, bool) or not isinstance(resamples, int) or resamples < 1:
         raise InputError("resamples", resamples, "an integer >= 1")
@@ -118,7 +122,7 @@ def _intervals(
     level: Scalar,
     bounds: Array,
 ) -> Array:
-    """Return the statistic of each cell and the ends of its interval, [3, cells]; one bound on t* a cell."""
+    """Return the statistic of each cell and the ends of its interval, [3, cells]; t* has a bound a cell."""
 
     def of_cell(bound: Array, *values: Array) -> Array:
         finite = jnp.all(jnp.isfinite(jnp.stack(values)), axis=0)
@@ -144,7 +148,7 @@ def _intervals(
 
 
 def _each(value: Callable[[Array], Scalar], draws: Array, finite: Array, batch: int) -> Array:
-    """Return the value of every resample, given how often each seed was drawn, without those left out."""
+    """Return the value of every resample from the counts of its seeds, without the excluded ones."""
     return jax.lax.map(
         lambda drawn: value(jnp.where(finite, drawn.astype(float), 0.0)), draws, batch_size=batch
     )
@@ -193,10 +197,10 @@ def superiority(a: Array, b: Array) -> Callable[[Array], Scalar]:
 
 
 def same_seeds(level: float, **samples: np.ndarray) -> list[np.ndarray]:
-    """Return samples as numbers of one shape [..., n], once it is checked that their seeds can be the same.
+    """Return samples as numbers of one shape [..., n], after checking that they can have the same seeds.
 
     Raises:
-        InputError: when they differ in n, or lead with axes that do not broadcast, or level is not in (0, 1).
+        InputError: when they differ in n, their leading axes do not broadcast, or level is not in (0, 1).
     """
     if not 0.0 < level < 1.0:
         raise InputError("level", level, "in (0, 1)")
@@ -213,5 +217,5 @@ def same_seeds(level: float, **samples: np.ndarray) -> list[np.ndarray]:
 
 
 def plain(field: np.ndarray) -> Numbers:
-    """Return an array with axes as it is, and one without as a number of Python."""
+    """Return an array with axes unchanged, and one without axes as a Python number."""
     return field if np.ndim(field) else np.asarray(field).item()

@@ -1,28 +1,30 @@
-"""When a policy has collapsed, and what it gained of all that it could gain."""
+"""Whether a policy has collapsed, and the share of the possible gain that it reached."""
 
 import numpy as np
 
 LOW, FALL = 0.5, 0.7
-"""A policy has collapsed when it ends below these shares of all it could gain, and of the most it gained."""
+"""A policy has collapsed if it ends below one of these shares: of its possible gain, or of its largest
+gain.
+"""
 
 ROUNDINGS = 1e3
-"""Differences of utility below so many units in the last place of the largest are taken for rounding."""
+"""Differences of utility below this many units in the last place of the largest count as rounding."""
 
 
 def collapsed(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.ndarray:
-    """Say for each seed whether its policy collapsed: it gained too little, or lost too much of it.
+    """Say for each seed whether its policy collapsed: it gained too little, or lost too much of its gain.
 
-    With U₀ the utility that the run starts from, U_T that of its end and U* the optimum:
+    With U₀ the utility at the start of the run, U_T at its end and U* the optimum:
 
         U_T − U₀ < LOW · (U* − U₀)   or   U_T − U₀ < FALL · max_t (U_t − U₀)
 
-    Nothing changes when a constant is added to U, or U is scaled by a number > 0 (ours). Differences within
-    rounding count as none, so that a policy that starts and ends at the optimum has not collapsed.
+    The answer does not change when a constant is added to U or U is scaled by a number > 0 (ours).
+    Differences within rounding count as 0, so a policy that starts and ends at the optimum has not collapsed.
 
     Args:
-        true_utility: [..., seed, step], the first entry before any update; of a seed that diverged the answer
-            is "no", so leave it out.
-        optimum: utility that no policy exceeds, of each seed or of all; of either sign.
+        true_utility: [..., seed, step], the first entry before any update. For a seed that diverged the
+        answer is "no", so exclude it.
+        optimum: utility that no policy exceeds, for each seed or for all; of either sign.
     """
     utility, best = np.asarray(true_utility), np.asarray(optimum)
     start, final, peak = utility[..., 0], utility[..., -1], utility.max(axis=-1)
@@ -31,9 +33,9 @@ def collapsed(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.ndarr
 
 
 def share_gained(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.ndarray:
-    """Return the share of what was to be gained, (U_t − U₀) / (U* − U₀); NaN where nothing was.
+    """Return the share of the possible gain, (U_t − U₀) / (U* − U₀); NaN if none was possible.
 
-    Args are those of `collapsed`; the result is [..., seed, step].
+    Arguments as for `collapsed`; the result is [..., seed, step].
     """
     utility = np.asarray(true_utility)
     start = utility[..., :1]
@@ -43,9 +45,9 @@ def share_gained(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.nd
 
 
 def beyond_optimum(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.ndarray:
-    """Return by how much each seed's highest utility passes its optimum, 0 where it does not or by rounding.
+    """Return how far each seed's highest utility exceeds its optimum; 0 if it does not, up to rounding.
 
-    More than 0 says that `Game.optimum` is wrong, or that E[U] is an estimate from samples.
+    More than 0 means that `Game.optimum` is wrong, or that E[U] is an estimate from samples.
 
     Args are those of `collapsed`.
     """
@@ -55,7 +57,7 @@ def beyond_optimum(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.
 
 
 def passing(true_utility: np.ndarray, optimum: np.ndarray | float) -> str | None:
-    """Say in how many seeds the true utility passes its optimum, or None where it does in none.
+    """Return a message with the number of seeds whose utility exceeds the optimum, or None if there are none.
 
     Args are those of `collapsed`.
     """
@@ -69,6 +71,6 @@ def passing(true_utility: np.ndarray, optimum: np.ndarray | float) -> str | None
 
 
 def rounding(utility: np.ndarray, *values: np.ndarray) -> np.ndarray:
-    """Return up to which size a difference of these values is taken for rounding, in the precision of U."""
+    """Return the largest difference of these values that counts as rounding, in the precision of U."""
     digits = np.finfo(utility.dtype if utility.dtype.kind == "f" else float).eps
     return ROUNDINGS * digits * np.max(np.abs(np.broadcast_arrays(*values)), axis=0)

@@ -18,15 +18,17 @@ from fpo_jax.statistics.bootstrap import (
 )
 
 FEW = 16
-"""Seeds below which intervals of means fall clearly short of their level (docs/explanation/statistics.md)."""
+"""With fewer seeds, intervals of means cover clearly less than their level
+(docs/explanation/statistics.md).
+"""
 
 
 class PairedDifference(NamedTuple):
-    """How method a compares with method b on the same seeds.
+    """A comparison of methods a and b on the same seeds.
 
     Attributes:
         difference: mean of a − b, with its interval.
-        wins: share of seeds with a > b, with its Wilson interval; a tie is no win.
+        wins: share of seeds with a > b, with its Wilson interval; a tie is not a win.
     """
 
     difference: Interval
@@ -34,11 +36,11 @@ class PairedDifference(NamedTuple):
 
 
 def share_interval(flags: np.ndarray, level: float = 0.95) -> Interval:
-    """Estimate the share of seeds for which something holds, with its Wilson interval; NaN without seeds.
+    """Estimate the share of seeds with a property, with its Wilson interval; NaN without seeds.
 
     Args:
-        flags: [..., n] booleans, or numbers that are 0 where it does not hold and not finite where the seed
-            is to be left out.
+        flags: [..., n] booleans, or numbers: 0 if a seed lacks the property, not finite if it is to be
+        excluded.
         level: coverage, in (0, 1).
 
     Raises:
@@ -48,7 +50,7 @@ def share_interval(flags: np.ndarray, level: float = 0.95) -> Interval:
     finite = np.isfinite(flags)
     n = finite.sum(axis=-1)
     count = np.sum(finite & (flags != 0.0), axis=-1)
-    # the formula of `scipy.stats.binomtest`: scipy.stats is slow to import, and every run sums up with this
+    # the formula of `scipy.stats.binomtest`; scipy.stats is slow to import, and every run uses this
     z = ndtri(0.5 + 0.5 * level)
     with np.errstate(invalid="ignore"):
         share = count / n
@@ -62,13 +64,12 @@ def share_interval(flags: np.ndarray, level: float = 0.95) -> Interval:
 def mean_interval(values: np.ndarray, level: float = 0.95, resamples: int = 5000) -> Interval:
     """Estimate the mean of one number per seed, with a studentised bootstrap interval.
 
-    Outcomes are skewed, and pile up at "held" and "collapsed". The studentised interval leans to the side on
-    which values lie far off; the percentiles of means do not, and cover less. The same values always give the
-    same interval.
+    Outcomes are skewed, with clusters at "held" and "collapsed". The studentised interval extends toward the
+    distant values; percentiles of means do not, and cover less. Equal values always give equal intervals.
 
     Args:
         values: [..., n] one number a seed.
-        level: coverage, in (0, 1); below `FEW` seeds it covers clearly less where values are skewed.
+        level: coverage, in (0, 1); with fewer than `FEW` seeds skewed values are covered clearly less.
         resamples: bootstrap resamples, >= 1.
 
     Raises:
@@ -80,16 +81,16 @@ def mean_interval(values: np.ndarray, level: float = 0.95, resamples: int = 5000
 def paired_difference(
     a: np.ndarray, b: np.ndarray, level: float = 0.95, resamples: int = 5000
 ) -> PairedDifference:
-    """Estimate by how much method a exceeds method b on the same seeds, and in what share of them it does.
+    """Estimate how far method a exceeds method b on the same seeds, and in what share of them.
 
     Args:
         a: [..., n] one number a seed.
-        b: [..., n] of the same seeds in the same order; leading axes broadcast.
+        b: [..., n] for the same seeds in the same order; leading axes broadcast.
         level: coverage, in (0, 1).
         resamples: bootstrap resamples, >= 1.
 
     Returns:
-        Both estimates rest on the seeds in which a and b are finite; intervals as of `mean_interval` and
+        Both estimates use the seeds with finite a and b; intervals as in `mean_interval` and
         `share_interval`.
 
     Raises:
@@ -103,11 +104,11 @@ def paired_difference(
 
 
 def interquartile_mean(values: np.ndarray, level: float = 0.95, resamples: int = 5000) -> Interval:
-    """Estimate the mean of the middle half: of n values, without the ⌊n/4⌋ lowest and the ⌊n/4⌋ highest.
+    """Estimate the mean of n values without the ⌊n/4⌋ lowest and the ⌊n/4⌋ highest: the middle half.
 
-    So no value is counted in part, and more than half are kept where 4 does not divide n: `trim_mean` of
-    scipy at 0.25, `aggregate_iqm` of rliable. It does not see a collapse of fewer than a quarter of the
-    seeds, so report their share beside it.
+    No value is counted in part, and more than half are kept if 4 does not divide n, as in scipy's `trim_mean`
+    at 0.25 and rliable's `aggregate_iqm`. It does not show a collapse of fewer than a quarter of the seeds,
+    so report their share as well.
 
     Args:
         values: [..., n] one number a seed.
@@ -123,16 +124,17 @@ def interquartile_mean(values: np.ndarray, level: float = 0.95, resamples: int =
 def probability_of_improvement(
     a: np.ndarray, b: np.ndarray, level: float = 0.95, resamples: int = 5000
 ) -> Interval:
-    """Estimate P(A > B) + ½ P(A = B), for a run of method a and a run of method b with seeds of their own.
+    """Estimate P(A > B) + ½ P(A = B) for independent runs of methods a and b.
 
-    Σ_ij (1[a_i > b_j] + ½ 1[a_i = b_j]) / n², the statistic of Mann and Whitney over n², as in rliable. The
-    interval resamples seeds of a and b together, since they share them; rliable resamples them apart.
+    Σ_ij (1[a_i > b_j] + ½ 1[a_i = b_j]) / n² is the statistic of Mann and Whitney over n², as in rliable. The
+    interval resamples seeds of a and b together, since both have the same seeds; rliable resamples them
+    separately.
 
-    It forgets which values share a seed. Where seeds differ more than methods do, say by 10 where a beats b
-    by 0.1 on each, it is near ½ while `paired_difference` finds 0.1 and a win in every seed. Whether a
-    method helps on the same instance is answered there, how two unrelated runs compare is answered here.
+    This measure ignores which values share a seed. Suppose seeds differ by 10 and a beats b by 0.1 on each:
+    it is near ½, while `paired_difference` finds 0.1 and a win in every seed. Use `paired_difference` to ask
+    whether a method helps on the same instance, and this function to compare two unrelated runs.
 
-    Args and errors are those of `paired_difference`.
+    Arguments and errors as for `paired_difference`.
     """
     a, b = same_seeds(level, a=a, b=b)
     return bootstrap(superiority, a, b, level=level, resamples=resamples)
@@ -141,19 +143,19 @@ def probability_of_improvement(
 def performance_profile(values: np.ndarray, thresholds: np.ndarray, level: float = 0.95) -> Interval:
     """Estimate the share of seeds whose value exceeds each threshold, with its Wilson interval.
 
-    Wilson rather than bootstrap: each point is a share of independent seeds, and a bootstrap interval of a
-    share has no width at 0 and at 1, where the profile of a method that always holds spends its length.
+    Each point is a share of independent seeds. A bootstrap interval of a share has no width at 0 and 1, where
+    the profile of a method that always holds mostly lies, so this uses Wilson's interval.
 
     Args:
         values: [..., n] one number a seed.
         thresholds: [m] finite, m >= 1; a value equal to a threshold does not exceed it.
-        level: coverage of each point, in (0, 1); that of the whole curve is less.
+        level: coverage of each point, in (0, 1); the whole curve has less.
 
     Returns:
         Arrays [..., m].
 
     Raises:
-        InputError: when thresholds are no vector of finite numbers; otherwise as `share_interval`.
+        InputError: when thresholds are not a vector of finite numbers; otherwise as `share_interval`.
     """
     thresholds = np.asarray(thresholds, dtype=float)
     if thresholds.ndim != 1 or not thresholds.size or not np.all(np.isfinite(thresholds)):

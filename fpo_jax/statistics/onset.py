@@ -1,8 +1,8 @@
-"""When a collapse begins, and how well a monitor tells of it in time.
+"""When a collapse begins, and how well a monitor warns of it in time.
 
-A monitor is a number of each entry of a run; it gives the alarm at the first entry at which it reaches a
-threshold, so that only its highest value so far counts. It is judged by runs that fell and runs that are
-healthy. A run that collapsed and never fell, since it gained too little from the start, is neither.
+A monitor is a number for each entry of a run. It raises an alarm at the first entry at which it reaches a
+threshold, so only its highest value so far matters. We judge it on runs that fell and on healthy runs. A run
+that collapsed without falling, because it gained too little from the start, is neither.
 """
 
 from typing import NamedTuple
@@ -17,12 +17,12 @@ from fpo_jax.statistics.intervals import interquartile_mean, share_interval
 
 
 def onsets(true_utility: np.ndarray, share: float = FALL) -> np.ndarray:
-    """Return the entry at which each run's collapse begins, from which on it stays below its running peak:
+    """Return the entry at which each run's collapse begins: it then stays below a share of its peak.
 
         min t such that, for all s ≥ t:   U_s − U₀ < share · max_{r ≤ s} (U_r − U₀)
 
-    NaN where there is none: at share `FALL` that is so unless `collapsed` says that the run lost too much of
-    what it had gained. Neither the zero nor the unit of U matters (ours).
+    NaN if there is none; with share `FALL` that is the case unless `collapsed` finds that the run lost too
+    much of its gain. Neither the zero nor the unit of U matters (ours).
 
     Args:
         true_utility: [..., seed, step], the first entry before any update.
@@ -42,7 +42,7 @@ def onsets(true_utility: np.ndarray, share: float = FALL) -> np.ndarray:
 
 
 def highest(monitor: np.ndarray) -> np.ndarray:
-    """Return the highest value so far at each entry, [..., entry]; what is undefined gives no alarm."""
+    """Return the highest value so far at each entry, [..., entry]; an undefined value raises no alarm."""
     return np.maximum.accumulate(np.where(np.isnan(monitor), -np.inf, monitor), axis=-1)
 
 
@@ -56,17 +56,18 @@ def auc(fell: np.ndarray, healthy: np.ndarray, level: float = 0.95) -> Interval:
     """Estimate P(a run that fell scores higher than a healthy one) + ½ P(equal), the area under the ROC.
 
     The statistic of Mann and Whitney over m · n, with the interval of DeLong, DeLong and Clarke-Pearson
-    (1988): of variance Var_i(E_j) / m + Var_j(E_i) / n, where E_j is the share of healthy runs that run i
-    exceeds, E_i likewise; held to [0, 1]. It has no width where all runs are told apart.
+    (1988), clipped to [0, 1]. Its variance is Var_i(E_j) / m + Var_j(E_i) / n, where E_j is the share of
+    healthy runs that run i exceeds, and E_i is the converse. The interval has no width if the monitor
+    separates all runs.
 
     Args:
         fell: [m] scores.
-        healthy: [n], or [m, n] where a healthy run scores otherwise beside each of those that fell, as by
-            the iteration at which that one fell.
+        healthy: [n], or [m, n] if a healthy run has a different score for each run that fell, such as the
+        score by the iteration at which that run fell.
         level: coverage, in (0, 1).
 
     Returns:
-        n counts all m + n runs. NaN where either has none, without width where either has one.
+        n counts all m + n runs. NaN if either group is empty, without width if either has one run.
     """
     fell, healthy = np.asarray(fell, float), np.asarray(healthy, float)
     runs = fell.size + healthy.shape[-1]
@@ -83,10 +84,10 @@ def auc(fell: np.ndarray, healthy: np.ndarray, level: float = 0.95) -> Interval:
 
 
 def roc(fell: np.ndarray, healthy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the shares of healthy runs and of those that fell with an alarm, as the threshold is lowered.
+    """Return the shares of healthy runs and of runs that fell with an alarm, for falling thresholds.
 
-    Args are scores, [m] and [n]; an alarm is a score that reaches the threshold. What is returned begins at 0
-    and has a point for each value that is among the scores.
+    Arguments are scores, [m] and [n]; an alarm is a score that reaches the threshold. The result begins at 0
+    and has a point for each distinct score.
     """
     thresholds = np.unique(np.concatenate([fell, healthy]))[::-1]
     shares = [
@@ -97,29 +98,29 @@ def roc(fell: np.ndarray, healthy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def threshold_at(rate: float, *healthy: np.ndarray) -> float:
-    """Return the lowest threshold at which at most this share of healthy runs give a false alarm.
+    """Return the lowest threshold at which at most this share of healthy runs raise a false alarm.
 
     Args:
         rate: the share, in [0, 1).
-        healthy: [n] scores, of one or more environments, each of which counts as much as the others.
+        healthy: [n] scores for each of one or more environments, which all count equally.
     """
     scores = np.concatenate([np.asarray(one, float) for one in healthy])
     weights = np.concatenate([np.full(len(one), 1.0 / len(healthy) / len(one)) for one in healthy])
     order = np.argsort(-scores)
-    is_too_many = np.cumsum(weights[order]) > rate + 1e-12  # which is rounding
+    is_too_many = np.cumsum(weights[order]) > rate + 1e-12  # this is rounding
     return float(np.nextafter(scores[order][np.argmax(is_too_many)], np.inf))
 
 
 class Warned(NamedTuple):
-    """What a monitor is worth at one threshold.
+    """The performance of a monitor at one threshold.
 
     Attributes:
         false_alarms: share of healthy runs with an alarm, by Wilson.
-        in_time: share of runs that fell with an alarm at their onset or before, by Wilson.
-        detected: share of them with an alarm at all.
-        lead: from the alarm to the onset, of those that are detected, in the unit of time; below 0 where the
-            alarm comes late. Interquartile mean.
-        lead_kl: likewise, by how much KL grew from the one to the other, in nats.
+        in_time: share of runs that fell with an alarm at or before their onset, by Wilson.
+        detected: share of them with any alarm.
+        lead: time from the alarm to the onset among detected runs, interquartile mean; below 0 if the alarm
+        comes late.
+        lead_kl: the growth of KL between them, in nats, interquartile mean.
     """
 
     false_alarms: Interval
@@ -141,11 +142,11 @@ def warned(
 
     Args:
         monitor: [seed, entry].
-        threshold: at or above which it gives the alarm.
-        began: [seed] entries of onset, NaN where a run did not fall.
+        threshold: it raises an alarm at or above this value.
+        began: [seed] entries of onset, NaN if a run did not fall.
         is_healthy: [seed] whether a run did not collapse.
-        kl: [seed, entry] in nats, or NaN where there is none.
-        time: [entry] when the entries are.
+        kl: [seed, entry] in nats, or NaN if there is none.
+        time: [entry] times of the entries.
     """
     at = alarms(monitor, threshold)
     fell = np.isfinite(began)

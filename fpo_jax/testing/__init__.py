@@ -6,7 +6,7 @@ def test_my_game():
 def test_my_steering_term():
     check_decomposition(MyGame(), BestResponse(ridge=0.1), my_steering_term)
 
-They compute in double precision, whatever JAX does by default.
+Both checks compute in double precision, whatever JAX's default.
 """
 
 from fpo_jax.testing.checks import central_difference, check_decomposition, check_game

@@ -33,24 +33,24 @@ def central_difference(f: Callable[[PyTree], Scalar], x: PyTree, step: float = 1
 def check_game(environment: Environment | Game, key: Key | None = None) -> None:
     """Check that an environment keeps the contract of `Game`, on one instance, in double precision.
 
-    Checked at the initial θ and φ, and at random ones:
+    It checks at the initial θ and φ, and at random ones:
 
-    - every method returns what it should, in shape and range, and survives jit and vmap;
-    - weights sum to 1: of the policy, of samples of it, of what is deployed, of offline data, of the
-      reference policy, of comparisons;
-    - the same key gives the same responses, and samples that are drawn differ from each other;
+    - every method returns the right shapes and ranges, and works under jit and vmap;
+    - weights sum to 1: of the policy, its samples, the deployed policy, the offline data, the reference
+    policy, and comparisons;
+    - the same key gives the same responses, and drawn samples differ from each other;
     - E[U] never exceeds `optimum`;
     - the gradients of J in θ and φ, and of E[U] in θ, equal central differences to 1e-6 relative;
-    - shortcuts give what they are short for: `reward_and_norm` and `tangent_kernel`, with their derivatives;
-    - pairs that `compare` makes have the policy's responses on their first side;
+    - the shortcuts `reward_and_norm` and `tangent_kernel` agree with their definitions, derivatives included;
+    - pairs from `compare` have the policy's responses on their first side;
     - `at` changes numbers only.
 
     Args:
-        environment: an environment, of which an instance is drawn, or one game.
+        environment: an environment, from which one instance is drawn, or one game.
         key: the source of randomness; seed 0 by default.
 
     Raises:
-        InputError: names the method that breaks the contract, what it gave, and what it must give.
+        InputError: names the method that breaks the contract, its result, and what it must return.
     """
     key = jax.random.key(0) if key is None else key
     validate(environment)
@@ -81,22 +81,22 @@ def check_decomposition(
 ) -> None:
     """Check a steering term derived by hand, or a new approximation, against the exact one.
 
-    Checked on one instance, away from its initial θ, in double precision: the candidate against
-    `fpo_jax.steering.steering`, and that against central differences of F, so that neither is believed on its
+    On one instance, away from its initial θ, in double precision, it compares the candidate with
+    `fpo_jax.steering.steering`, and that with central differences of F, so that neither is trusted on its
     own.
 
     Args:
-        environment: an environment, of which an instance is drawn, or one game.
+        environment: an environment, from which one instance is drawn, or one game.
         follower: the follower that the leader faces.
-        candidate: a function of (game, follower, theta, reward_model, key) that returns a `Decomposition`, of
-            which both parts are checked; or the whole of dF/dθ, shaped like θ, as `Objective.estimate` gives.
+        candidate: a function of (game, follower, theta, reward_model, key). It returns a `Decomposition`,
+        whose two parts are both checked, or all of dF/dθ, shaped like θ, as `Objective.estimate` does.
         key: the source of randomness; seed 0 by default.
         horizon: updates of the follower that the exact term foresees.
-        tolerance: largest deviation in any coordinate, relative to the largest coordinate of the exact one;
-            the default suits a term that claims to be exact and is computed in float64.
+        tolerance: largest deviation in any coordinate, relative to the largest coordinate of the exact term;
+        the default suits a term that claims to be exact and is computed in float64.
 
     Raises:
-        InputError: names the part and the coordinate that is off the most, its value and what it must be.
+        InputError: names the part and the coordinate with the largest error, its value and the right value.
     """
     key = jax.random.key(0) if key is None else key
     with jax.enable_x64(True):

@@ -1,4 +1,4 @@
-"""What `fpo_jax.testing.check_game` asks of a game: shapes first, then numbers."""
+"""The checks of `fpo_jax.testing.check_game` on a game: shapes first, then numbers."""
 
 import itertools
 import math
@@ -17,7 +17,9 @@ from fpo_jax.testing.probe import DIFFERENCE_STEP, SAMPLES, Probe
 from fpo_jax.types import Game, Key, Phi, Responses, Theta
 
 TOLERANCE = 1e-6
-"""Largest deviation, relative to the largest number compared, that is taken for rounding and differences."""
+"""Largest deviation, relative to the largest compared number, that counts as rounding or finite-difference
+error.
+"""
 
 
 def check_game_shapes(game: Game, theta: Theta, phi: Phi, key: Key) -> None:
@@ -92,7 +94,7 @@ def _kind(leaf: Any) -> tuple[tuple[int, ...], str]:
 
 
 def check_game_values(probe: Probe) -> None:
-    """Check numbers, and that shortcuts, samples and pairs are what they stand for.
+    """Check numbers, and that shortcuts, samples and pairs agree with their definitions.
 
     Raises:
         InputError: names the method that breaks the contract.
@@ -106,7 +108,7 @@ def check_game_values(probe: Probe) -> None:
         ("sample(theta, key, number)", drawn, probe.again[1]),
     ):
         require(_alike(once, again), method, "different on a second call", "a function of its key")
-    if not _alike(given, probe.other):  # then the policy is sampled
+    if not _alike(given, probe.other):  # if the policy is sampled
         allowed = "independent samples, each from a key of its own"
         for one, another in itertools.combinations(_drawn(probe), 2):
             require(not _alike(one, another), "sample(theta, key, number)", "the same sample twice", allowed)
@@ -163,7 +165,7 @@ def _alike(one: PyTree, other: PyTree) -> bool:
 
 
 def _relative(ours: Array, theirs: Array, rounding: float = 0.0) -> float:
-    """Return the largest deviation beyond rounding over the largest number; infinite if not finite."""
+    """Return the largest deviation beyond rounding, over the largest number; infinite if not finite."""
     off = max(float(np.max(np.abs(ours - theirs), initial=0.0)) - rounding, 0.0)
     largest = float(np.max(np.abs(theirs), initial=0.0))
     error = off / largest if largest > 0 else off

@@ -1,4 +1,4 @@
-"""What a game gives at one θ, φ and key, computed as one program."""
+"""All outputs of a game at one θ, φ and key, computed as one program."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,25 +16,25 @@ from fpo_jax.numerics.keys import named_key
 from fpo_jax.types import Game, Key, Phi, Response, Responses, Scalar, Theta
 
 SAMPLES = 3
-"""How many samples `Game.sample` is asked for."""
+"""Number of samples to request from `Game.sample`."""
 DIFFERENCE_STEP = 1e-5
 """Half-width of central differences."""
 MOST_PAIRS = 2**14
-"""Most pairs of responses that are looked at."""
+"""Most pairs of responses to check."""
 
 
 class Probe(NamedTuple):
-    """What a game gives at one θ, φ and key.
+    """The outputs of a game at one θ, φ and key.
 
     Attributes:
-        samples: weighted samples by what gives them, the policy's first.
-        again: the policy's and the samples of it, from the same key once more.
-        other: the policy's from another key.
+        samples: weighted samples by their method, the policy's first.
+        again: the policy and its samples once more, from the same key.
+        other: the policy from another key.
         reward, utility, blind_spot: of each response of the policy, and of the offline data if there are any.
         optimum: as the game has it.
-        gradients: automatic and by central differences, and the value, by what is differentiated.
-        shortcuts: what an override gives and what it is short for, by its name.
-        luck: errors and ranks; None where the game draws none.
+        gradients: by automatic differentiation and by central differences, and the value, by name.
+        shortcuts: the result of an override and its definition, by name.
+        luck: errors and ranks; None if the game draws none.
         preferred: of recorded comparisons.
         diagnostics: by name.
     """
@@ -54,7 +54,7 @@ class Probe(NamedTuple):
 
 
 def probe_game(game: Game, theta: Theta, phi: Phi, key: Key) -> Probe:
-    """Compute all that is to be checked; to be jitted."""
+    """Compute everything that is checked; to be jitted."""
     policy, offline, reference = game.respond(theta, key), game.offline(), game.reference()
     other_key = named_key(key, "another")
     drawn = partial(game.sample, theta, number=SAMPLES)
@@ -107,7 +107,7 @@ def probe_game(game: Game, theta: Theta, phi: Phi, key: Key) -> Probe:
 
 
 def _shortcuts(game: Game, theta: Theta, phi: Phi, policy: Responses) -> dict[str, tuple[PyTree, PyTree]]:
-    """Return what overrides give beside what they stand for, with their derivatives in θ and φ."""
+    """Return the results of overrides and their definitions, with derivatives in θ and φ."""
 
     def norm(rewards: Callable[..., tuple[Scalar, Scalar]]) -> PyTree:
         def mean(t: Theta, p: Phi) -> Scalar:
@@ -140,7 +140,7 @@ def _shortcuts(game: Game, theta: Theta, phi: Phi, policy: Responses) -> dict[st
 def _pairs(
     game: Game, theta: Theta, policy: Responses, key: Key, has_reference: bool
 ) -> dict[str, Responses]:
-    """Return what `compare` makes for each opponent there is, where pairs are few enough to look at."""
+    """Return the pairs from `compare` for each opponent, if they are few enough to check."""
     if policy.w.size**2 > MOST_PAIRS * game.prompts:
         return {}
     opponents = ["policy", *(["reference"] if has_reference else [])]

@@ -1,13 +1,14 @@
-"""Performative problems as games: known answers on which to test a method of your own.
+"""Performative problems as games, with known answers for testing your own method.
 
-A leader deploys θ, and the world answers with a distribution that depends on it. The world is the follower,
+A leader deploys θ, and the world answers with a distribution that depends on θ. The world is the follower,
 φ⁺(θ) are the parameters of its distribution, and J(θ, φ) = −E_{z~D(φ)}[loss(z; θ)]. Then
 
     performatively stable point    ∂J/∂θ(θ, φ⁺(θ)) = 0: where the myopic leader comes to rest
     performatively optimal point   max_θ F(θ), F(θ) = J(θ, φ⁺(θ)): where the exact leader does
     retraining slope               of θ ↦ argmax_θ' J(θ', φ⁺(θ)): repeated retraining converges if |slope| < 1
 
-Each game has all three in closed form, derived where they stand. θ is a number, but for two games of logits.
+Each game has all three in closed form, derived in its docstring. θ is a number, except in two games with
+logits.
 """
 
 from fpo_jax.testing.performative.problem import Performative, World

@@ -1,4 +1,4 @@
-"""What performative problems have in common, and the world as a follower."""
+"""The base class of performative problems, and the world as a follower."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -16,7 +16,7 @@ class Performative(Game):
     """A game whose world answers in closed form; `World` is its follower.
 
     Attributes:
-        bounds: least and greatest θ that is allowed, or None.
+        bounds: lowest and highest allowed θ, or None.
     """
 
     bounds: ClassVar[tuple[float, float] | None] = None
@@ -28,12 +28,12 @@ class Performative(Game):
 
     @abstractmethod
     def stable(self) -> Theta:
-        """Return the performatively stable θ; of logits, its probabilities."""
+        """Return the performatively stable θ; for logits, the probabilities."""
         ...
 
     @abstractmethod
     def optimal(self) -> Theta:
-        """Return the performatively optimal θ; of logits, its probabilities."""
+        """Return the performatively optimal θ; for logits, the probabilities."""
         ...
 
     def slope(self) -> Scalar | float | None:
@@ -47,7 +47,7 @@ class Performative(Game):
 
 @struct.dataclass
 class World(Follower):
-    """The world of a performative problem: it answers with φ⁺(θ), whatever it was before."""
+    """The world of a performative problem: it answers with φ⁺(θ), whatever its state before."""
 
     alpha: float = real(1.0, "nothing: all that the world sees is the leader", low=0.0, high=1.0)
     feedback: Feedback = part(Labels())
@@ -66,5 +66,5 @@ class World(Follower):
         return self.update(game, theta, reward_model, key)
 
     def calibrated_weight(self, horizon: int) -> None:
-        """No weight stands for it."""
+        """Return None: no weight matches it."""
         return None

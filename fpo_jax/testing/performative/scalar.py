@@ -13,7 +13,7 @@ from fpo_jax.types import Key, Phi, Responses, Scalar
 
 
 class Number(Performative):
-    """A problem in which θ is a number: deployed, it is the one response, and U(θ) = F(θ)."""
+    """A problem in which θ is a number: θ itself is the one response, and U(θ) = F(θ)."""
 
     def init(self, key: Key) -> tuple[Scalar, Phi]:
         """Return θ = 0, and the world's answer to it."""
@@ -24,7 +24,7 @@ class Number(Performative):
         return Responses(theta[None], jnp.ones_like(theta)[None])
 
     def utility(self, y: Scalar) -> Scalar:
-        """Return F(y), what y is worth once the world has answered."""
+        """Return F(y), the value of y after the world has answered."""
         return self.reward(self.answer(y), y)
 
     def cost(self, theta: Scalar, responses: Responses) -> Scalar:
@@ -172,7 +172,7 @@ class ConcaveTrap(Number):
         return 0.0
 
     def optimal(self) -> Scalar | float:
-        """Return 1, as good as −1, or 0 where βε <= γ/2."""
+        """Return 1, which is as good as −1, or 0 if βε <= γ/2."""
         return jnp.where(self.gain * self.sensitivity > 0.5 * self.bend, 1.0, 0.0)
 
     def slope(self) -> Scalar | float:
@@ -185,7 +185,7 @@ class ConcaveTrap(Number):
 
 
 def retraining(game: Number) -> Leader:
-    """Return the leader that goes to the maximum of J at the present answer, where J is quadratic in θ.
+    """Return the leader that jumps to the maximum of J at the present answer, for J quadratic in θ.
 
     Newton's step is a gradient step of length 1/(−∂²J/∂θ²).
     """

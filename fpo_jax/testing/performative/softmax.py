@@ -1,4 +1,4 @@
-"""Performative problems in which θ is the logits of a policy."""
+"""Performative problems in which θ holds the logits of a policy."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ Logits = Float[Array, " responses"]
 
 
 class _Distribution(Performative):
-    """A problem of logits: π = softmax(θ), r_φ(i) = φ_i."""
+    """A problem with logits: π = softmax(θ), r_φ(i) = φ_i."""
 
     def respond(self, theta: Logits, key: Key) -> Responses:
         """Return all responses by their numbers, weighted by softmax(θ)."""
@@ -36,7 +36,7 @@ class PrevalenceBandit(_Distribution):
     Stable: no arm pays more than those pulled, v_i − λπ_i = c where π_i > 0 and v_i <= c elsewhere.
     F = Σ π_i (v_i − λπ_i) is concave and greatest where v_i − 2λπ_i = c in the same way. Either is
     π_i = max(v_i − c, 0)/κ for κ = λ or 2λ, a projection on the simplex: c = max_k (v_(1) + … + v_(k) − κ)/k.
-    U(i) = v_i; what a policy is worth with the world's answer is its proxy reward.
+    U(i) = v_i; the value of a policy with the world's answer is its proxy reward.
     """
 
     values: Float[Array, " arms"]
@@ -79,10 +79,10 @@ class PrevalenceBandit(_Distribution):
 
 @struct.dataclass
 class Audit(_Distribution):
-    """Two responses; the second is the good one, U = (0, 1), and is audited the more, the more it comes.
+    """Two responses, U = (0, 1); the good one is audited more, the more often it is given.
 
-    Its label is 1 − κπ, π its probability, the first one's is 0: φ⁺(θ) = (0, 1 − κπ). With d = π(1 − π) the
-    derivative of π in its logit,
+    Its label is 1 − κπ, where π is its probability; the first one's label is 0: φ⁺(θ) = (0, 1 − κπ). With d =
+    π(1 − π) the derivative of π in its logit,
 
         standard = d(1 − κπ),   steering = −d·κπ,   total = d(1 − 2κπ),   dE[U]/dθ = d > 0 everywhere.
 
