@@ -1,4 +1,4 @@
-"""`fpo-jax bench`: what everything costs on this machine."""
+"""`fpo-jax bench`: measure the cost of everything on this machine."""
 
 import json
 import shlex
@@ -20,49 +20,51 @@ class BenchOptions:
     """Options of this command."""
 
     which: Annotated[tuple[BenchmarkName, ...], tyro.conf.Positional] = ("environments",)
-    """environments: all of them under all objectives, beside the eager NumPy oracle and the arithmetic
-    limit, and cold starts; linear: beside the oracle by the published protocol; tabular: a gridworld by
-    either solve; steering: the implicit gradient as the reward model grows, and the memory of unrolling;
-    neural: the published protocol, wide sweeps beside the oracle, and where the time goes; sweep: throughput
-    and memory by the number of seeds; kernels: what takes the time within the iterations; seeds-last: a
-    prototype of policy steps; coverage: how often the interval of a mean holds it."""
+    """environments: all environments with all objectives, compared with an eager NumPy version and the
+    arithmetic limit, and cold starts; linear: the published protocol, compared with NumPy; tabular: both
+    solvers on gridworlds; steering: the implicit gradient as the reward model grows, and the memory of
+    unrolling; neural: the published protocol, wide sweeps compared with NumPy, and where the time goes;
+    sweep: throughput and memory by number of seeds; kernels: which kernels take the time; seeds-last: a
+    prototype of policy steps; coverage: how often confidence intervals contain the true mean.
+    """
     only: tuple[str, ...] = ()
-    """Environments to measure; when not given, all, and four of them by `sweep`."""
+    """Environments to measure; when not given, all of them, or four for `sweep`."""
     objectives: tuple[str, ...] = ("myopic", "relaxed", "practical", "exact")
-    """Objectives to measure in every environment, and by `sweep`."""
+    """Objectives to measure in every environment, and in `sweep`."""
     batches: tuple[int, ...] = (1, 16, 256)
-    """Numbers of seeds of every environment that run at once."""
+    """Numbers of seeds to run at once, for every environment."""
     iterations: int | None = None
-    """Iterations that are timed in every environment; 16 to 320, as it is slow or fast, when not given."""
+    """Iterations to time in every environment; when not given, 16 to 320, fewer in slow environments."""
     precision: Literal["float32", "float64"] = "float32"
-    """Precision of every environment."""
+    """Floating-point precision of every environment."""
     cold: Literal["none", "last", "all"] = "last"
-    """Cold starts of every environment: none, under the last of the objectives, or under all."""
+    """Which cold starts to measure in every environment: none, with the last objective, or with all."""
     against: str | None = None
-    """Another Python, such as .venv/newest/bin/python: measure every environment by either, in turns, and
-    print the ratio."""
+    """Another Python, such as .venv/newest/bin/python: measure every environment with both, in turns, and
+    print the ratio.
+    """
     json: bool = False
-    """End with one JSON object on standard output, in place of the table of all environments."""
+    """Print one JSON object on standard output at the end, instead of the table of all environments."""
     out: Path | None = None
-    """Folder for the numbers of all environments, their table and the figure."""
+    """Folder for the numbers, table and figure of all environments."""
     widths: tuple[int, ...] = (1, 64, 4096)
-    """Numbers of seeds of the linear environment that run at once."""
+    """Numbers of seeds to run at once, for the linear environment."""
     neural_widths: tuple[int, ...] = (5, 64, 256)
-    """Numbers of seeds of the neural environment that run at once."""
+    """Numbers of seeds to run at once, for the neural environment."""
     sweep_widths: tuple[int, ...] = (1, 100, 1000, 10_000)
-    """Numbers of seeds that `sweep` runs at once."""
+    """Numbers of seeds to run at once, for `sweep`."""
     sides: tuple[int, ...] = (5, 10, 20, 40, 100)
-    """Sides of the square gridworlds, rising; LU up to 40."""
+    """Sides of the square gridworlds, in rising order; LU is used up to 40."""
     samples: tuple[int, ...] = (4, 8, 16, 32, 64)
-    """Numbers of seeds on which intervals rest, where their coverage is measured."""
+    """Numbers of seeds for which to measure the coverage of intervals."""
     repeats: int = 9
-    """Timed repetitions, of which the median is printed."""
+    """Number of timed repetitions, whose median is printed."""
     device: Device | None = None
-    """Where to compute; where JAX likes best when not given."""
+    """Device to compute on; JAX's default when not given."""
 
 
 def bench_command(arguments: Sequence[str]) -> int:
-    """Measure speed: seconds per seed against batch width, and cost against the number of states."""
+    """Measure speed: seconds per seed by batch width, and cost by number of states."""
     given = parse(BenchOptions, arguments, "bench", description=bench_command.__doc__)
     from fpo_jax.errors import InputError
     from fpo_jax.experiments.core.devices import use_device

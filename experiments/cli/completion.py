@@ -1,4 +1,4 @@
-"""`fpo-jax completion`: what a shell needs to complete commands, environments, options and choices."""
+"""`fpo-jax completion`: shell completion of commands, environments, options and choices."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,11 +32,11 @@ class CompletionOptions:
     """Options of this command."""
 
     shell: Annotated[Shell, tyro.conf.Positional]
-    """Which shell it is for."""
+    """The shell to print the completion for."""
 
 
 def completion_command(arguments: Sequence[str]) -> int:
-    """Print what a shell needs to complete commands: `source <(fpo-jax completion bash)`."""
+    """Print a completion script for your shell; use it with `source <(fpo-jax completion bash)`."""
     given = parse(CompletionOptions, arguments, "completion", description=completion_command.__doc__)
     known = catalogue_at_once()
     kinds = {
@@ -73,7 +73,7 @@ def _chosen(kinds: Mapping[str, Any]) -> type:
 
 
 def _of_environments(known: Mapping[str, Any], extra: Sequence[Option]) -> type:
-    """Return a choice of environment, each with its options and those of everything it can meet."""
+    """Return a choice of environment, each with its options and those of all parts that it can use."""
 
     with without_jax():
         from fpo_jax.experiments.core.settings import General

@@ -1,4 +1,4 @@
-"""`fpo-jax decompose`: every route to the true gradient beside the exact one."""
+"""`fpo-jax decompose`: compare every route to the true gradient with the exact one."""
 
 import json
 import shlex
@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, Option
 
 MORE = [
-    Option("every", int | None, "compare at every so many iterations; a twentieth of them by default", None),
+    Option("every", int | None, "iterations between two comparisons; a twentieth of all by default", None),
     Option("foresee", int, "updates of the follower that the exact term foresees; an integer >= 1", 1),
-    Option("only", tuple[str, ...], "routes to compare, by the names in the table; all when empty", ()),
+    Option("only", tuple[str, ...], "routes to compare, by their names in the table; all when empty", ()),
 ]
-"""Options besides those of a run."""
+"""Options in addition to those of a run."""
 
 
 def decompose_command(arguments: Sequence[str]) -> int:
-    """Compare every route to the true gradient with the exact one along a run, and say what each costs."""
+    """Compare every route to the true gradient with the exact one along a run, with the cost of each."""
     from fpo_jax.experiments.cli.run_options import parse_settings
 
     settings, own = parse_settings(arguments, "decompose", decompose_command.__doc__, [*MORE, *OUTPUT])

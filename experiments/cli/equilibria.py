@@ -1,4 +1,4 @@
-"""`fpo-jax equilibria`: where each objective comes to rest, what that is worth, whether it stays there."""
+"""`fpo-jax equilibria`: where each objective comes to rest, its true utility there, and whether runs stay."""
 
 import json
 import shlex
@@ -16,16 +16,21 @@ MORE = [
         "--steps iterations), drawn:N; first when empty, and run for an action",
         (),
     ),
-    Option("repelling", bool, "take long steps at once: to equilibria near by that runs leave, too", False),
+    Option(
+        "repelling",
+        bool,
+        "take long steps from the beginning, to find nearby equilibria that repel runs, too",
+        False,
+    ),
     Option("vary", str | None, "NAME=LOW:HIGH:POINTS: follow the equilibria along a hyperparameter", None),
 ]
-"""Options besides those of a run."""
+"""Options in addition to those of a run."""
 RULE = {"rule": "mirror, or gradient for a policy without logits of its own,"}
-"""How the help says what this command has in place of a recipe's rule."""
+"""The help text for the rule, which this command chooses instead of the recipe."""
 
 
 def equilibria_command(arguments: Sequence[str]) -> int:
-    """Find where each objective comes to rest, what that is worth, and whether it stays there."""
+    """Find where each objective comes to rest, its true utility there, and whether runs stay there."""
     from fpo_jax.experiments.cli.run_options import parse_methods
     from fpo_jax.experiments.equilibria.solve import usual_rule
 

@@ -1,4 +1,4 @@
-"""`fpo-jax evaluate`: policies measured by likelihood, without a judge."""
+"""`fpo-jax evaluate`: measure policies by likelihood, without a judge."""
 
 import json
 import sys
@@ -24,17 +24,17 @@ MORE = [
     Option(
         "config",
         Path | None,
-        "config.json of an earlier evaluation; options given besides take precedence",
+        "config.json of an earlier evaluation to start from; other options take precedence",
         None,
     ),
     JSON,
     DEVICE,
 ]
-"""Options besides settings."""
+"""Options that are not settings."""
 
 
 def evaluate_options() -> list[Option]:
-    """Return the options of this command: first its settings, None where nothing is said."""
+    """Return the options of this command; a setting that is not given is None."""
     with without_jax():
         from fpo_jax.experiments.llm.evaluation.settings import EvaluateSettings
 
@@ -42,7 +42,7 @@ def evaluate_options() -> list[Option]:
 
 
 def evaluate_command(arguments: Sequence[str]) -> int:
-    """Measure language models without a judge: TruthfulQA, U, KL, repetition; needs an extra."""
+    """Measure language models without a judge: TruthfulQA, U, KL, repetition; needs the extra llm."""
     given = parse(evaluate_options(), arguments, "evaluate", description=evaluate_command.__doc__)
     from fpo_jax.experiments import llm
     from fpo_jax.experiments.core.devices import use_device

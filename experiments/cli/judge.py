@@ -25,25 +25,25 @@ MORE = [
     Option(
         "out",
         Path | None,
-        "folder for verdicts, numbers, summary and figure; until all is done, verdicts stand in OUT.partial",
+        "folder for verdicts, numbers, summary and figure; until all is done, verdicts are in OUT.partial",
         None,
     ),
     Option(
         "resume",
         bool,
-        "go on with what was interrupted in OUT.partial, or ask again what failed in OUT",
+        "resume what was interrupted in OUT.partial, or retry what failed in OUT",
         False,
     ),
     Option(
         "config",
         Path | None,
-        "config.json of an earlier comparison; options given besides take precedence",
+        "config.json of an earlier comparison to start from; other options take precedence",
         None,
     ),
     JSON,
-    DEVICE._replace(help="where a local scorer computes; where JAX likes best when not given"),
+    DEVICE._replace(help="device for a local scorer; JAX's default when not given"),
 ]
-"""Options besides settings."""
+"""Options that are not settings."""
 
 
 def judge_options() -> list[Option]:
@@ -60,7 +60,7 @@ def judge_options() -> list[Option]:
 
 
 def judge_command(arguments: Sequence[str]) -> int:
-    """Compare two files of answers by a model behind an endpoint or a local scorer, with exact tests."""
+    """Compare two files of answers with a judging model or a local scorer, by exact tests."""
     given = parse(judge_options(), arguments, "judge", description=judge_command.__doc__)
     from fpo_jax.experiments.core.devices import use_device
     from fpo_jax.experiments.judging.counts import remarks, show

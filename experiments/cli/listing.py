@@ -1,4 +1,4 @@
-"""`fpo-jax list`: what there is to put together."""
+"""`fpo-jax list`: the parts of a run."""
 
 import json
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from fpo_jax.experiments.cli.catalogue import catalogue, catalogue_at_once
 from fpo_jax.experiments.cli.options import PROGRAM, complain, options, parse
 
 KNOWS = (
-    "[…]: what the policy's side must know, at the defaults. nothing: no more than the reward model. the "
-    "follower's inputs: the responses that the reward model is trained on. the follower's labels: what was "
-    "said of them, too. U at will: the true utility of any response. the follower's rule and U: how the "
-    "reward model is retrained, besides. as its score: as the objective by which it ranks."
+    "[…]: what the policy's side must know, with default settings. nothing: only the reward model. the "
+    "follower's inputs: also the responses that train the reward model. the follower's labels: also their "
+    "labels. U at will: the true utility of any response. the follower's rule and U: also how the reward "
+    "model is retrained. as its score: the same as the objective that ranks its candidates."
 )
 
 
@@ -22,15 +22,15 @@ class ListOptions:
     """Options of this command."""
 
     name: Annotated[str | None, tyro.conf.Positional] = None
-    """One of what is listed, such as bandit or relaxed, to see its hyperparameters; all when not given."""
+    """A name such as bandit or relaxed, to show its hyperparameters; all names when not given."""
     env: str | None = None
-    """FILE.py or FILE.py:CLASS with an environment of your own, to be listed besides."""
+    """FILE.py or FILE.py:CLASS with your own environment, to include it in the list."""
     json: bool = False
-    """One JSON object instead of a table."""
+    """Print one JSON object instead of a table."""
 
 
 def list_command(arguments: Sequence[str]) -> int:
-    """List environments, objectives, followers, feedback and differentiators, or the settings of one."""
+    """List environments, objectives, followers, feedback and differentiators, or describe one of them."""
     given = parse(ListOptions, arguments, "list", description=list_command.__doc__)
     if (given.name or "").startswith("-"):  # which tyro takes for a name
         raise SystemExit(complain(f"Unrecognized options: {given.name}; as in `{PROGRAM} list --help`"))
@@ -61,7 +61,7 @@ def _of_name(groups: dict[str, Group], name: str) -> dict[str, Group]:
 
 
 def _told(group: str, entries: Group, whole: bool) -> str:
-    """Return a group as text: a line for each entry, and its hyperparameters where `whole`."""
+    """Return a group as text: a line for each entry, and its hyperparameters if `whole`."""
     from fpo_jax.experiments.core.wording import folded
 
     lines = [group]

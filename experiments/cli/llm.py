@@ -1,4 +1,4 @@
-"""`fpo-jax llm`: the pipeline at real size, and `fpo-jax answer`, what its policies say."""
+"""`fpo-jax llm`: the pipeline at real size, and `fpo-jax answer`: answers of its policies."""
 
 import json
 import sys
@@ -13,8 +13,10 @@ from fpo_jax.experiments.cli.options import (
     JSON,
     PROGRAM,
     Option,
+    Panels,
     asked_settings,
     complain,
+    in_panels,
     parse,
     setting_options,
 )
@@ -22,28 +24,61 @@ from fpo_jax.experiments.cli.without_jax import without_jax
 
 YesOrNo = tyro.conf.FlagConversionOff[bool | None]
 TYPED: dict[str, Any] = dict.fromkeys(("chat", "calibrated", "new_head", "head_bias", "random"), YesOrNo)
-"""Settings that are typed as True and False."""
+"""Settings that the user types as True or False."""
+PANELS = {
+    "model and prompts": (
+        "model",
+        "prompts",
+        "steps",
+        "seed",
+        "candidates",
+        "tokens",
+        "least_tokens",
+        "temperature",
+        "top_p",
+        "chat",
+        "prompt_limit",
+    ),
+    "mode and penalty": ("mode", "weight", "calibrated", "damping"),
+    "reward model and oracle": (
+        "reward_model",
+        "reward_reads",
+        "oracle",
+        "labels",
+        "new_head",
+        "head_bias",
+    ),
+    "optimiser": ("policy_lr", "head_lr", "weight_decay", "accumulation", "loss_over"),
+    "LoRA": ("lora_rank", "lora_alpha", "lora_modules", "lora_dropout"),
+    "offline fit": ("fit_prompts", "fit_held_out", "fit_ridge", "fit_answers"),
+}
+"""Settings of `fpo-jax llm` in the order of its help; output, devices and all others come last."""
 OF_LLM = [
-    Option("out", Path | None, "folder to write; until all is done, its work stands in OUT.partial", None),
-    Option("resume", bool, "go on with the run that was interrupted in OUT.partial", False),
+    Option(
+        "out", Path | None, "folder to write; until the run is finished, its work is in OUT.partial", None
+    ),
+    Option("resume", bool, "resume the run that was interrupted in OUT.partial", False),
     Option(
         "dry_run",
         bool,
-        "build the programs by shapes alone; print parameters, memory and operations, and what to download",
+        "run nothing; print parameters, memory and operations of a run, and what to download",
         False,
     ),
     Option(
-        "config", Path | None, "config.json of an earlier run; options given besides take precedence", None
+        "config",
+        Path | None,
+        "config.json of an earlier run to start from; other options take precedence",
+        None,
     ),
     JSON,
     DEVICE,
 ]
-"""Options that say how to run the pipeline, not what it is."""
+"""Options that say how to run the pipeline; they are not settings of the run."""
 OF_ANSWER = [
     Option(
         "out",
         Annotated[Path | None, tyro.conf.arg(metavar="FILE")],
-        'file to write, {"prompt": "…", "response": "…"} a line',
+        'JSONL file to write, one {"prompt": "…", "response": "…"} a line',
         None,
     ),
     DEVICE,
@@ -51,16 +86,17 @@ OF_ANSWER = [
 """Options that say where to answer, and where to put the answers."""
 
 
-def llm_options() -> list[Option]:
-    """Return the options of `fpo-jax llm`: first its settings, None where nothing is said."""
+def llm_options() -> Panels:
+    """Return the options of `fpo-jax llm` in panels; a setting that is not given is None."""
     with without_jax():
         from fpo_jax.experiments.llm.settings import TrainSettings
 
-        return [*setting_options(TrainSettings, TYPED), *OF_LLM]
+        options = [*OF_LLM, *setting_options(TrainSettings, TYPED)]
+        return in_panels(options, PANELS, "output and devices")
 
 
 def answer_options() -> list[Option]:
-    """Return the options of `fpo-jax answer`: first its settings, None where nothing is said."""
+    """Return the options of `fpo-jax answer`; a setting that is not given is None."""
     with without_jax():
         from fpo_jax.experiments.llm.settings import AnswerSettings
 
@@ -68,7 +104,7 @@ def answer_options() -> list[Option]:
 
 
 def llm_command(arguments: Sequence[str]) -> int:
-    """Train a language model by RLHF or FPO: candidates, winner, reward head, adapter; needs an extra."""
+    """Train a language model by RLHF or FPO, with a reward head retrained alongside; needs the extra llm."""
     given = parse(llm_options(), arguments, "llm", description=llm_command.__doc__)
     from fpo_jax.errors import InputError
     from fpo_jax.experiments import llm
@@ -103,7 +139,7 @@ def llm_command(arguments: Sequence[str]) -> int:
 
 
 def answer_command(arguments: Sequence[str]) -> int:
-    """Answer prompts by a language model, with or without an adapter, for a judge; needs an extra."""
+    """Let a language model answer prompts, with or without an adapter, for a judge; needs the extra llm."""
     given = parse(answer_options(), arguments, "answer", description=answer_command.__doc__)
     from fpo_jax.errors import InputError
     from fpo_jax.experiments import llm

@@ -1,8 +1,8 @@
 """The command line: `fpo-jax COMMAND …`, also `python -m fpo_jax COMMAND …`.
 
-Results go to standard output, everything else to standard error. Exit status: 0 when all is well, 1 when a
-check failed, nothing could be reported or standard output takes no more, 2 for input that cannot be used, 130
-when interrupted.
+Results go to standard output, everything else to standard error. Exit status: 0 for success; 1 when a check
+failed, there was nothing to report or standard output cannot be written; 2 for invalid input; 130 when
+interrupted.
 """
 
 import logging
@@ -49,18 +49,18 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 AT_ONCE = ("list", "completion")
 """Commands that answer without JAX."""
 LARGE = ("llm", "answer", "evaluate")
-"""Commands of large arrays and long runs, for which the compiler is left as it is."""
+"""Commands with large arrays and long runs, which keep the compiler's defaults."""
 OUT_OF_MEMORY = (
     "memory = used up: must be enough for all that is computed at once: ask for fewer seeds, a smaller "
     "--width, fewer entries or smaller sizes; nothing was written"
 )
-"""What is said where an estimate was too low: as a last resort."""
+"""The last resort, for when an estimate of memory was too low."""
 BY_ENVIRONMENT = ("run", "decompose", "equilibria")
-"""Commands whose options depend on the environment, so that even their help needs it."""
+"""Commands whose options, and so their help, depend on the environment."""
 
 
 def version() -> str:
-    """Return what `fpo-jax --version` prints: our version, and those that results depend on most."""
+    """Return what `fpo-jax --version` prints: our version, and those that affect results most."""
     import importlib.metadata
     import platform
 
@@ -151,9 +151,9 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 def _prepare(command: str) -> None:
-    """Say how JAX is to work, before it is imported and before it looks for devices."""
-    # XLA says of every program that it reads from the cache that the compiler had preferences that are no
-    # features of a processor: in lines of 3000 letters, as errors. What is one to users is raised besides.
+    """Configure JAX before it is imported and before it looks for devices."""
+    # For every program from the cache XLA logs, as an error of 3000 letters, that the compiler had
+    # preferences that are not features of a processor. Real errors are raised anyway.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("matplotlib").addFilter(_is_no_prelude)
     from fpo_jax.experiments.core.devices import (
@@ -169,12 +169,12 @@ def _prepare(command: str) -> None:
     if command not in LARGE:
         suit_compiler()
     collect_rarely()
-    one_by_one = ("jax_disable_jit", "jax_debug_nans")  # so operations are computed, and not as programs
+    one_by_one = ("jax_disable_jit", "jax_debug_nans")  # these run operations one by one, not as programs
     if not any(map(setting, one_by_one)):
         use_every_core()
         keep_compiled()
 
 
 def _is_no_prelude(record: logging.LogRecord) -> bool:
-    """Drop what matplotlib says of a home that cannot be written before it says what it does about it."""
+    """Drop matplotlib's first message about a home that cannot be written; the next one says what it does."""
     return not record.getMessage().startswith("mkdir -p failed")

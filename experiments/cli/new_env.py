@@ -1,4 +1,4 @@
-"""`fpo-jax new-env`: a commented template of an environment, complete and in its place."""
+"""`fpo-jax new-env`: write a commented template of an environment."""
 
 import importlib.resources
 import importlib.util
@@ -18,7 +18,7 @@ from fpo_jax.experiments.cli.options import options, parse
 
 TEMPLATE = "environment.py.template"
 LONGEST = 64
-"""Letters of a name."""
+"""Maximum letters of a name."""
 NAMING = "a free name in lower case that Python takes for a variable, such as my_env"
 
 
@@ -27,13 +27,13 @@ class NewEnvOptions:
     """What a user asks of a new environment."""
 
     name: Annotated[str, tyro.conf.Positional] = ""
-    """Its name, in lower case, such as my_env."""
+    """Name of the environment, in lower case, such as my_env."""
     out: Path | None = None
-    """Folder to write NAME.py to; the working directory when not given, or envs/ in a clone of fpo_jax."""
+    """Folder for NAME.py; when not given, the working directory, or envs/ in a clone of fpo_jax."""
 
 
 def new_env_command(arguments: Sequence[str]) -> int:
-    """Write a commented template of an environment, which runs as it is, and say what to do next."""
+    """Write a commented template of an environment that runs as it is, and print the next steps."""
     given: NewEnvOptions = parse(NewEnvOptions, arguments, "new-env", description=new_env_command.__doc__)
     path = write_template(given.name, given.out)
     sys.stderr.write(next_steps(given.name, path))
@@ -47,7 +47,7 @@ def write_template(name: str, out: Path | None = None) -> Path:
     By default that is the working directory; in a clone of this project it is `envs/`, where it is found.
 
     Raises:
-        InputError: when the name is none, or taken, or the folder cannot be written. No file is replaced.
+        InputError: when the name is invalid or taken, or the folder cannot be written. No file is replaced.
     """
     from fpo_jax import envs
     from fpo_jax.errors import InputError
@@ -91,13 +91,13 @@ def _check_spelling(name: str) -> None:
 
 
 def class_name(name: str) -> str:
-    """Spell a name as a class, my_env -> MyEnv, and otherwise than any word that the template uses."""
+    """Return a class name, my_env -> MyEnv, that differs from every word in the template."""
     cls = "".join(word.capitalize() for word in name.split("_"))
     return f"{cls}Environment" if re.search(rf"\b{cls}\b", _template()) else cls
 
 
 def next_steps(name: str, path: Path) -> str:
-    """Say how to run, to check and to change what was written."""
+    """Return how to run, check and change the new file."""
     file, cls = shlex.quote(str(path)), class_name(name)
     found = _is_found(path.parent)
     run = f"fpo-jax run {name if found else f'--env {file}'} --objective exact --seeds 8"
@@ -109,7 +109,7 @@ def next_steps(name: str, path: Path) -> str:
 
 
 def _is_found(folder: Path) -> bool:
-    """Say whether a folder is that of the environments, in which every file is found."""
+    """Say whether a folder is that of the environments, whose files are found automatically."""
 
     from fpo_jax import envs
 

@@ -1,6 +1,6 @@
-"""Options of commands: parsed by tyro, with complaints of one line.
+"""Options of commands: parsed by tyro, with error messages of one line.
 
-Modules of this folder import JAX, and whatever imports it, only within functions: help must come at once.
+Modules of this folder import JAX, and whatever imports it, only inside functions, so that help comes at once.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Annotated, Any, Literal, NamedTuple, dataclass_transform
 
 import tyro
@@ -22,7 +22,7 @@ Device = Literal["cpu", "gpu", "tpu"]
 
 
 class Option(NamedTuple):
-    """An option whose command is put together as it runs; else options are fields of a class."""
+    """An option of a command whose options are assembled at run time; others have a class of options."""
 
     name: str
     kind: Any
@@ -36,18 +36,18 @@ class Option(NamedTuple):
         return self.name, kind, dataclasses.field(default=self.default)
 
 
-JSON = Option("json", bool, "end with one JSON object on standard output", False)
-DEVICE = Option("device", Device | None, "where to compute; where JAX likes best when not given", None)
+JSON = Option("json", bool, "print one JSON object on standard output at the end", False)
+DEVICE = Option("device", Device | None, "device to compute on; JAX's default when not given", None)
 OUTPUT = [
     Option("out", Path | None, "folder for settings, numbers, summary and figures", None),
     JSON,
     DEVICE,
 ]
-"""Options of a command besides the settings of a run."""
+"""Options of a command that are not settings of a run."""
 
 
 def _default(label: str) -> str:
-    """Say what stands for an option that is not given, unless its help says in words what happens then."""
+    """Return the default of an option for its help, unless the help text itself explains it."""
     return "" if label in ("None", "") else f"(default: {label})"
 
 
@@ -61,17 +61,40 @@ def options(cls: type) -> type:
     return dataclasses.dataclass(cls)
 
 
-def class_of(options: Sequence[Option]) -> type:
-    """Return a class with these options as its fields."""
-    return dataclasses.make_dataclass("Options", [option.field() for option in options])
+Panels = Mapping[str, Sequence[Option]]
+"""Options by the title of the panel in which help shows them."""
+
+
+def in_panels(options: Sequence[Option], names: Mapping[str, Sequence[str]], rest: str) -> Panels:
+    """Return options in panels: `names` by title, in the order of the help, and all others under `rest`."""
+    known = {option.name: option for option in options}
+    panels = {title: [known.pop(name) for name in its] for title, its in names.items()}
+    return panels | {rest: [*known.values()]}
+
+
+def panel(title: str, fields: Sequence[tuple[str, Any, Any]], name: str) -> tuple[str, Any, Any]:
+    """Return fields of a dataclass as one field of this name, which help shows as a panel."""
+    kind = dataclasses.make_dataclass(name, fields)
+    shown = tyro.conf.arg(name=title, help="")  # without a help tyro searches the sources for one
+    return name, Annotated[kind, shown], dataclasses.field(default_factory=kind)
+
+
+def class_of(options: Sequence[Option] | Panels) -> type:
+    """Return a class with these options as its fields, or with a field for each panel of them."""
+    if isinstance(options, Mapping):
+        panels = enumerate(options.items())
+        fields = [panel(title, [one.field() for one in its], f"panel_{i}") for i, (title, its) in panels]
+    else:
+        fields = [option.field() for option in options]
+    return dataclasses.make_dataclass("Options", fields)
 
 
 def setting_options(settings: Any, kinds: Mapping[str, Any] = MappingProxyType({})) -> list[Option]:
-    """Return an option for each setting that a class declares, None or empty where nothing is said.
+    """Return an option for each setting that a class declares; its default is None, or empty for a list.
 
     Args:
         settings: the class.
-        kinds: types of options that are typed in another way than their settings are declared.
+        kinds: types of options that differ from the declared types of their settings.
     """
     from fpo_jax.hyperparameters import REQUIRED, allowed_values, declared
 
@@ -85,7 +108,7 @@ def setting_options(settings: Any, kinds: Mapping[str, Any] = MappingProxyType({
         if kind in (int, float) or (kind is tuple and words):
             helps.append(allowed_values(field))
         if usual is not None and usual is not REQUIRED and usual != ():
-            helps.append(f"{_shown(usual)} when not given")
+            helps[-1] += f" (default: {_shown(usual)})"
         nothing = () if usual == () else None
         typed = kinds.get(field.name, typed if usual == () else typed | None)
         found.append(Option(field.name, typed, "; ".join(helps), nothing))
@@ -101,18 +124,25 @@ def _shown(usual: Any) -> str:
 
 
 def asked_settings(given: Any, settings: Any) -> dict[str, Any]:
-    """Return those settings of a class of which something is said."""
+    """Return the settings of a class that the user gave."""
     values = {name: (getattr(given, name), field.default) for name, field in settings.known().items()}
     return {n: value for n, (value, usual) in values.items() if value is not None and (value or usual != ())}
 
 
 def parse(kind: Any, arguments: Sequence[str], command: str, **options: Any) -> Any:
-    """Parse arguments with tyro, and turn its boxed complaints into the one line that we promise.
+    """Parse arguments with tyro, and turn its boxed error messages into one line.
 
-    `kind` is a class of options, or a list of them.
+    `kind` is a class of options, a list of them, or panels of them.
     """
-    if isinstance(kind, list):
-        kind = class_of(kind)
+    given = _parsed(kind if isinstance(kind, type) else class_of(kind), arguments, command, **options)
+    if isinstance(kind, Mapping):
+        return SimpleNamespace(
+            **{name: one for its in vars(given).values() for name, one in vars(its).items()}
+        )
+    return given
+
+
+def _parsed(kind: type, arguments: Sequence[str], command: str, **options: Any) -> Any:
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -133,6 +163,6 @@ def parse(kind: Any, arguments: Sequence[str], command: str, **options: Any) -> 
 
 
 def complain(message: str) -> int:
-    """Write one line to standard error, and return the exit status of input that cannot be used."""
+    """Write one line to standard error, and return the exit status for invalid input."""
     sys.stderr.write(f"{PROGRAM}: error: {message}\n")
     return 2

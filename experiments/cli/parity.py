@@ -15,19 +15,19 @@ class ParityOptions:
     """Options of this command."""
 
     files: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Recordings, npz files."""
+    """Recordings: npz files."""
     tolerance: float | None = None
-    """Largest absolute deviation that passes; 1e-8 for linear, 1e-6 for neural when not given."""
+    """Largest absolute deviation that passes; when not given, 1e-8 for linear and 1e-6 for neural."""
     precision: Literal["float32", "float64"] | None = None
-    """Precision of the replay; the recording's own when not given."""
+    """Precision of the replay; that of the recording when not given."""
     json: bool = False
-    """One JSON object a recording instead of a line."""
+    """Print one JSON object for each recording instead of a line."""
     device: Device | None = None
-    """Where to compute; where JAX likes best when not given."""
+    """Device to compute on; JAX's default when not given."""
 
 
 def parity_command(arguments: Sequence[str]) -> int:
-    """Replay recordings of the published experiments; exit 1 when any is beyond the tolerance."""
+    """Replay recordings of the published experiments; the exit status is 1 if any exceeds the tolerance."""
     given = parse(ParityOptions, arguments, "parity", description=parity_command.__doc__)
     from fpo_jax.errors import InputError
     from fpo_jax.experiments.core.devices import use_device

@@ -1,31 +1,43 @@
-"""`fpo-jax reproduce`: the experiments, with figures, tables and a page to read."""
+"""`fpo-jax reproduce`: run the experiments, with figures, tables and a page to read."""
 
+import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import tyro
+
+from fpo_jax import experiments
 from fpo_jax.experiments.cli.options import Device, options, parse
+
+NAMES = [one.name.replace("_", "-") for one in pkgutil.iter_modules(experiments.__path__) if not one.ispkg]
+"""Names of all experiments, which are those of their files; importing them would take long."""
 
 
 @options
 class ReproduceOptions:
     """Options of this command."""
 
-    only: tuple[str, ...] = ()
-    """Experiments to run; all but the long ones when empty."""
+    only: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(
+            help=f"Experiments to run, among {', '.join(NAMES)}. By default all but those that take minutes."
+        ),
+    ] = ()
     out: Path = Path("results")
-    """Folder to write; an earlier result there is replaced."""
+    """Folder to write; it replaces an earlier result there."""
     seeds: int | None = None
-    """Seeds of each method, >= 1; the experiment's own number when not given."""
+    """Seeds of each method, >= 1. Each experiment has its own default."""
     quick: bool = False
-    """A few seeds only, to see that all works."""
+    """Run only a few seeds, to see that everything works."""
     parts: Path | None = None
-    """Folder of the parts of a long experiment, which is not computed again; OUT.parts when not given."""
+    """Folder that keeps finished parts of long experiments for later runs; OUT.parts when not given."""
     device: Device | None = None
-    """Where to compute; where JAX likes best when not given."""
+    """Device to compute on; JAX's default when not given."""
 
 
 def reproduce_command(arguments: Sequence[str]) -> int:
-    """Run the experiments and write figures, tables, numbers and one page to read."""
+    """Run the experiments; write figures, tables, numbers and one page to read."""
     given = parse(ReproduceOptions, arguments, "reproduce", description=reproduce_command.__doc__)
     from fpo_jax.experiments.cli.claims import discover
     from fpo_jax.experiments.core.devices import use_device

@@ -13,21 +13,21 @@ MORE = [
     Option(
         "resume",
         bool,
-        "go on with the run that was interrupted in OUT.partial; begin it where none was",
+        "resume the run that was interrupted in OUT.partial, or begin it if there is none",
         False,
     ),
     Option(
         "save_states",
         bool,
-        "write θ and φ at every entry into OUT/states.npz; the final ones when not given",
+        "write θ and φ at every entry to OUT/states.npz, not only the final ones",
         False,
     ),
 ]
-"""Options besides those of settings and output."""
+"""Options in addition to settings and output."""
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Run one environment under one objective over several seeds, by its recipe or as told."""
+    """Run one environment with one objective over several seeds, with its recipe or your settings."""
     from fpo_jax.experiments.cli.run_options import parse_settings
 
     settings, own = parse_settings(arguments, "run", run_command.__doc__, [*MORE, *OUTPUT])
@@ -101,7 +101,7 @@ def _run(settings: Any, own: dict[str, Any], command: str, unfinished: Any) -> i
 
 
 def _figures_of_claim(result: Any) -> Any:
-    """Return the figures that the claim named like an environment draws of any run there."""
+    """Return the figures that the claim of the same name draws for any run in an environment."""
     from fpo_jax.experiments.cli.claims import discover
     from fpo_jax.experiments.runs.experiment import Experiment
 

@@ -1,6 +1,6 @@
-"""Options of commands about one run: its parts, and every setting that these have.
+"""Options of commands about one run: its parts, and all of their settings.
 
-Arguments are read twice: first for the parts alone, then for everything, with the options that these have.
+Arguments are read twice: first only for the parts, then for all options, which depend on the parts.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ import tyro
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.errors import InputError, suggestion
 from fpo_jax.experiments.cli.catalogue import catalogue
-from fpo_jax.experiments.cli.options import PROGRAM, Option, parse
+from fpo_jax.experiments.cli.options import PROGRAM, Option, panel, parse
 from fpo_jax.experiments.core import env_files
 from fpo_jax.experiments.core.declared import standing_in
 from fpo_jax.experiments.core.devices import use_device
@@ -31,7 +31,7 @@ from fpo_jax.hyperparameters import allowed_values, declared
 
 HELP = ("-h", "--help")
 ENVIRONMENT = "of_environment"
-"""Which group has the environment's hyperparameters; help shows it under the environment's name."""
+"""The group of the environment's hyperparameters; help shows it under the environment's name."""
 Field = tuple[str, Any, Any]
 """A field of a dataclass of options: name, type, default."""
 
@@ -39,10 +39,10 @@ Field = tuple[str, Any, Any]
 def parse_settings(
     arguments: Sequence[str], command: str, description: str | None, extra: Sequence[Option]
 ) -> tuple[Settings, dict[str, Any]]:
-    """Return the settings of a run, and the values of the options that one command has besides.
+    """Return the settings of a run, and the values of a command's additional options.
 
     Raises:
-        InputError: names what is unknown, out of range, or belongs to something else.
+        InputError: names what is unknown, out of range, or an option of other parts.
     """
     wanted = _read_parts(arguments, command, extra)
     with standing_in(wanted.config):
@@ -62,12 +62,12 @@ def parse_methods(
 ) -> tuple[list[Settings], dict[str, Any]]:
     """Return the settings of each objective of a list, `myopic,exact`, and the rest as `parse_settings`.
 
-    An objective is without the settings that only another one has. Where the recipe has a value for each, it
-    stands unless another one is said. `left_open` are settings that this command chooses otherwise than the
-    recipe, with what their help says of it; `usual` returns them, by the first of the methods.
+    An objective lacks the settings that only another one has. If the recipe has a value for each objective,
+    it applies unless the user gives another. `left_open` are settings that this command chooses instead of
+    the recipe, with their help texts; `usual` returns their values, given the first method.
 
     Raises:
-        InputError: as `parse_settings`, and for an objective that is named twice.
+        InputError: as `parse_settings`, and when an objective is named twice.
     """
     wanted = _read_parts(arguments, command, extra)
     objectives = _objectives(wanted.parts.get("objective", wanted.earlier.get("objective", "myopic")))
@@ -97,7 +97,7 @@ def _objectives(named: Any) -> list[str]:
 
 
 def _own(extra: Sequence[Option], wanted: "_Wanted") -> list[Option]:
-    """Return the options that a command has besides settings, by default as a file of settings has them."""
+    """Return a command's additional options, with defaults from the file of settings."""
     return [option._replace(default=wanted.besides.get(option.name, option.default)) for option in extra]
 
 
@@ -109,7 +109,7 @@ def _read_all(
     chosen: Sequence[Settings],
     extra: Sequence[Option],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the values of the options for settings, and of those that the command has besides."""
+    """Return the values of the settings, and of the command's additional options."""
     names = ["environment", *(name for fields in panels.values() for name, *_ in fields)]
     for one in chosen:
         _require_single(names, one)
@@ -117,8 +117,8 @@ def _read_all(
     _require_options(arguments, names, f"{chosen[0].names.environment} and {methods}")
     given = vars(parse(_of_panels(chosen[0], panels), arguments, command, description=description))
     values = {"environment": given.pop("environment")}
-    for panel in given.values():
-        values |= vars(panel)
+    for its in given.values():
+        values |= vars(its)
     del values["config"], values["env"]
     besides = {option.name: values.pop(option.name) for option in extra}
     use_device(besides["device"])
@@ -127,7 +127,7 @@ def _read_all(
 
 @dataclasses.dataclass
 class _Parts:
-    """Options that decide which others there are."""
+    """Options that decide which other options exist."""
 
     objective: str | None = None
     follower: str | None = None
@@ -139,13 +139,13 @@ class _Parts:
 
 
 class _Wanted(NamedTuple):
-    """What the first reading finds.
+    """The result of the first reading.
 
     Attributes:
-        parts: names of the parts, where the user says them.
+        parts: names of the parts that the user gives.
         config: the file to start from, if any.
-        earlier: the settings in it.
-        besides: the options in it that one command has besides.
+        earlier: the settings in this file.
+        besides: a command's additional options in this file.
     """
 
     parts: dict[str, str]
@@ -155,7 +155,7 @@ class _Wanted(NamedTuple):
 
 
 def _read_parts(arguments: Sequence[str], command: str, extra: Sequence[Option]) -> _Wanted:
-    """Read the parts, run a user's file, and read a file of settings."""
+    """Read the parts, run the user's environment file, and read a file of settings."""
     without_help = [argument for argument in arguments if argument not in HELP]
     which, _ = parse(_Parts, without_help, command, return_unknown_args=True)
     own_name = env_files.load_environment(which.env) if which.env else None
@@ -180,7 +180,7 @@ def _read_parts(arguments: Sequence[str], command: str, extra: Sequence[Option])
 
 
 def _environment(arguments: Sequence[str], extra: Sequence[Option]) -> str | None:
-    """Return the environment among arguments: a known name that is no option's value, or the first word."""
+    """Return the environment: a known name that is not the value of an option, or the first word."""
     valued = ("--config", "--env", *(f"--{option.name}" for option in extra if option.kind is not bool))
     words = [a for before, a in zip(["", *arguments], arguments, strict=False) if before not in valued]
     known = [word for word in words if word in ENVIRONMENTS]
@@ -189,7 +189,7 @@ def _environment(arguments: Sequence[str], extra: Sequence[Option]) -> str | Non
 
 
 def _agreed(chosen: Sequence[Settings], left_open: Mapping[str, str]) -> dict[str, Any]:
-    """Return the settings of all methods; None for one in which they differ, or that is left open."""
+    """Return the settings of all methods; None for a setting in which they differ, or that is left open."""
     agreed: dict[str, Any] = {}
     for one in chosen:
         for name, value in one.as_dict().items():
@@ -204,10 +204,10 @@ def _panels(
     with_record: bool,
     left_open: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, list[Field]]:
-    """Return the options of a command in the groups in which its help shows them, common ones first.
+    """Return the options of a command in the groups of its help, common ones first.
 
-    A setting of a run is an option; a comparison records what it compares. One in which methods differ, or
-    that is left open, is None where nothing is said.
+    Every setting of a run is an option, except that a comparison decides itself what to record. A setting in
+    which methods differ, or that is left open, is None if it is not given.
     """
     defaults, names = _agreed(chosen, left_open), Names.known()
     of = parts(chosen[0].names)[1]
@@ -220,7 +220,8 @@ def _panels(
         help = f"{fields[name].metadata['help']}; {allowed_values(fields[name])}"
         is_silent = defaults[name] is None and any(one.as_dict().get(name) is not None for one in chosen)
         if is_silent:
-            help += f"; {left_open.get(name, 'as the recipe has it for each objective')} when not given"
+            usual = left_open.get(name, "the recipe's value for each objective")
+            help += f"; {usual} when not given"
         return help
 
     def settings(wanted: Iterable[str]) -> list[Field]:
@@ -236,7 +237,7 @@ def _panels(
     recorded = ["record"] if with_record else []
     files = [
         Option("env", str | None, env_files.HELP, None).field(),
-        Option("config", Path | None, "config.json of an earlier run, to start from", None).field(),
+        Option("config", Path | None, "config.json of an earlier run to start from", None).field(),
     ]
     usual = [name for name in names if name != "environment"]
     return {
@@ -249,29 +250,29 @@ def _panels(
 
 
 def _of_panels(chosen: Settings, panels: dict[str, list[Field]]) -> type:
-    """Return the class of a command's options: the environment, and a class for each group."""
+    """Return the class of a command's options: the environment, and a panel for each group."""
     allowed = tyro.conf.arg(help=allowed_values(Names.known()["environment"]))
     kind = Annotated[str, tyro.conf.Positional, allowed]
     fields: list[Field] = [("environment", kind, dataclasses.field(default=chosen.names.environment))]
     for name, its in panels.items():
-        panel = dataclasses.make_dataclass(name, its)
-        shown = chosen.names.environment if name == ENVIRONMENT else name
-        title = tyro.conf.arg(name=shown, help="")  # without a help tyro reads sources, in search of one
-        fields.append((name, Annotated[panel, title], dataclasses.field(default_factory=panel)))
+        title = chosen.names.environment if name == ENVIRONMENT else name.replace("_", " ")
+        fields.append(panel(title, its, name))
     return dataclasses.make_dataclass("Options", fields)
 
 
 def _kind(field: dataclasses.Field, default: Any) -> Any:
-    """Return the type of an option: that of its default, or of its setting where that is left out."""
+    """Return the type of an option: that of its default, or of its setting if it has no default."""
     return type(default) if default is not None else field.metadata["kind"] | None
 
 
 def _applicable(earlier: dict[str, Any], wishes: dict[str, Any]) -> dict[str, Any]:
-    """Drop from earlier settings what a new choice of parts has no use for."""
+    """Drop earlier settings that do not apply to a new choice of parts."""
     if not earlier or all(earlier.get(k) == wishes.get(k, earlier.get(k)) for k in Names.known()):
         return earlier
     if wishes.get("follower", earlier.get("follower")) != earlier.get("follower"):
-        earlier = {key: value for key, value in earlier.items() if key != "member"}  # that of an ensemble
+        earlier = {
+            key: value for key, value in earlier.items() if key != "member"
+        }  # it belongs to an ensemble
     both = earlier | wishes
     names = Names.of({name: both.get(name) for name in Names.known()})
     known = {*Names.known(), *General.known(), *hyperparameters(names)}
@@ -286,7 +287,7 @@ def _require_single(names: Sequence[str], chosen: Settings) -> None:
 
 
 def _require_options(arguments: Sequence[str], known: Sequence[str], run: str) -> None:
-    """Check that every option is one of this run's, and say what an option of another run belongs to."""
+    """Check that every option belongs to this run; if not, the error names the parts that have it."""
     spelled = {name.replace("_", "-") for name in known}
     for option in (argument[2:].split("=")[0] for argument in arguments if argument.startswith("--")):
         if option in {*spelled, *(f"no-{name}" for name in spelled), "help"}:

@@ -16,63 +16,64 @@ from fpo_jax.experiments.cli.options import PROGRAM, Device, options, parse
 
 @options
 class SweepOptions:
-    """What a user asks of a sweep; None where nothing was said."""
+    """Options of a sweep; None if not given."""
 
     environment: Annotated[str | None, tyro.conf.Positional] = None
-    """An environment, by a name that `fpo-jax list` shows."""
+    """Name of an environment, as in `fpo-jax list`."""
     env: str | None = None
-    """FILE.py or FILE.py:CLASS with an environment of your own, as `fpo-jax new-env` writes one."""
+    """FILE.py or FILE.py:CLASS with your own environment, as written by `fpo-jax new-env`."""
     objective: str | None = None
-    """Methods, separated by commas: myopic,relaxed,exact; myopic when not given."""
+    """Objectives to compare, separated by commas, such as myopic,relaxed,exact; myopic when not given."""
     grid: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """NAME=VALUES, once for each hyperparameter to vary or to set: weight=0,0.05,0.1 or alpha=0.1:1.0:10
-    (low, high, count; both ends belong) or ridge=0.001:1:10:log."""
+    (low, high, count; both ends included) or ridge=0.001:1:10:log.
+    """
     follower: str | None = None
-    """How the reward model is retrained; the environment's recipe decides when not given."""
+    """How the reward model is retrained; as in the environment's recipe when not given."""
     differentiator: str | None = None
     """How the leader differentiates; autodiff when not given."""
     feedback: str | None = None
-    """What the reward model is trained on; the recipe decides when not given."""
+    """What the reward model is trained on; as in the recipe when not given."""
     member: str | None = None
-    """How each model of an ensemble is retrained; the recipe decides when not given."""
+    """How each model of an ensemble is retrained; as in the recipe when not given."""
     seeds: int | None = None
-    """Seeds of each cell, the same in all; an integer >= 1; 64 when not given."""
+    """Number of seeds, the same seeds in every cell; an integer >= 1; 64 when not given."""
     seed: int | None = None
     """First seed, an integer >= 0; 0 when not given."""
     steps: int | None = None
-    """Iterations, an integer >= 1; those of the recipe when not given."""
+    """Iterations, an integer >= 1; as in the recipe when not given."""
     precision: Literal["float32", "float64"] | None = None
     """Floating-point precision; float32 when not given."""
     record: Literal["outcome", "full"] | None = None
-    """What is written down; full has the exact steering term, at its cost; outcome when not given."""
+    """What to record; full adds the exact steering term and takes longer; outcome when not given."""
     every: int | None = None
-    """Iterations from one entry to the next, a divisor of all; for 50 entries or more when not given."""
+    """Iterations between entries, a divisor of all; when not given, there are at least 50 entries."""
     width: int | None = None
-    """Runs at once, an integer >= 1; up to 1024 a device, as memory allows, when not given."""
+    """Number of runs at once, an integer >= 1; when not given, up to 1024 a device, as memory allows."""
     out: Path | None = None
-    """Folder to write; until all is done, its work stands in OUT.partial."""
+    """Folder to write; until the sweep is finished, its work is in OUT.partial."""
     resume: bool = False
-    """Go on with the sweep that was interrupted in OUT.partial; begin it where none was."""
+    """Resume the sweep that was interrupted in OUT.partial, or begin it if there is none."""
     config: Path | None = None
-    """config.json of an earlier sweep, or a file like it; options given besides take precedence."""
+    """config.json of an earlier sweep, or a file like it, to start from; other options take precedence."""
     json: bool = False
-    """End with one JSON object on standard output."""
+    """Print one JSON object on standard output at the end."""
     device: Device | None = None
-    """Where to compute; where JAX likes best when not given."""
+    """Device to compute on; JAX's default when not given."""
     coordinator: str | None = None
-    """HOST:PORT of the first of several processes that share the work, the same in each of them."""
+    """HOST:PORT of the first of several processes that share the work; the same for all of them."""
     processes: int | None = None
     """Number of processes."""
     process: int | None = None
-    """Which of them this is, from 0."""
+    """Number of this process, from 0."""
 
 
 HOW = ("env", "width", "out", "resume", "config", "json", "device", "coordinator", "processes", "process")
-"""Options that say how to run a sweep, not what it is."""
+"""Options that say how to run a sweep; they are not settings of it."""
 
 
 def sweep_command(arguments: Sequence[str]) -> int:
-    """Run methods × hyperparameters × seeds as one program, in chunks; it can be interrupted and resumed."""
+    """Run methods × hyperparameters × seeds as one program, in chunks; you can interrupt and resume it."""
     given: SweepOptions = parse(SweepOptions, arguments, "sweep", description=sweep_command.__doc__)
     _join(given)
     from fpo_jax.experiments.core.devices import use_device
@@ -101,7 +102,7 @@ def sweep_command(arguments: Sequence[str]) -> int:
 
 
 def _wishes(given: SweepOptions, own_name: str | None) -> dict[str, Any]:
-    """Return what is asked, over what an earlier sweep or the one to be resumed was asked."""
+    """Return the user's options, on top of those of an earlier sweep or the one to resume."""
     import jax
 
     from fpo_jax.errors import InputError
@@ -128,7 +129,7 @@ def _wishes(given: SweepOptions, own_name: str | None) -> dict[str, Any]:
 
 
 def _is_done(given: SweepOptions, grid: Any) -> bool:
-    """Say whether a sweep that is to be resumed is finished already, and show its summary."""
+    """Say whether the sweep to resume is already finished, and if so show its summary."""
     from fpo_jax.experiments.core.result_folder import finished
     from fpo_jax.experiments.sweeps.unfinished import UnfinishedSweep
 
@@ -144,7 +145,7 @@ def _is_done(given: SweepOptions, grid: Any) -> bool:
 
 
 def _compute(given: SweepOptions, grid: Any) -> tuple[Any, Any] | None:
-    """Return the grid and its results; None in a process that leaves them to the first one."""
+    """Return the grid and its results; None in all processes but the first."""
     import jax
 
     from fpo_jax.experiments.core.progress import Progress
@@ -166,7 +167,7 @@ def _compute(given: SweepOptions, grid: Any) -> tuple[Any, Any] | None:
 
 
 def _show(grid: Any, result: Any, as_json: bool) -> None:
-    """Print the table of cells, or the summary as JSON, and what must be known to read it."""
+    """Print the table of cells, or the summary as JSON, with notes for readers."""
     from fpo_jax.experiments.core.wording import counted
     from fpo_jax.experiments.sweeps.dataset import show, summary, table, warnings
 
@@ -180,7 +181,7 @@ def _show(grid: Any, result: Any, as_json: bool) -> None:
 
 
 def _how(grid: Any) -> str:
-    """Say in which precision, and with which record, a sweep runs, and why they are not those of a run."""
+    """Say which precision and record a sweep uses, and why they differ from those of a run."""
     from fpo_jax.experiments.core.settings import General
     from fpo_jax.experiments.core.wording import how_computed
     from fpo_jax.experiments.sweeps.grid import DEFAULTS
@@ -230,10 +231,10 @@ def _join(given: SweepOptions) -> None:
 
 
 def _bindable(address: str) -> str:
-    """Return the address on which the first process listens: the one that it was told, and no other.
+    """Return the address on which the first process listens: only the one that the user gave.
 
     Raises:
-        InputError: when it is none of this machine's, or something else listens there.
+        InputError: when it is not an address of this machine, or something else listens there.
     """
     import socket
 

@@ -20,7 +20,7 @@ from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.errors import InputError
 from fpo_jax.types import Recipe
 
-HELP = "FILE.py or FILE.py:CLASS with an environment of your own, as `fpo-jax new-env` writes one"
+HELP = "FILE.py or FILE.py:CLASS with your own environment, as written by `fpo-jax new-env`"
 NEEDED = ("name", "recipe", "draw")
 """What makes a class an environment."""
 

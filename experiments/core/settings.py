@@ -47,10 +47,10 @@ class Names(Declared):
     So is the member of an ensemble; without one, there is none.
     """
 
-    environment: str = choice(REQUIRED, "where the policy is trained", ENVIRONMENTS)
-    objective: str = choice("myopic", "what the leader, the policy, ascends", OBJECTIVES)
+    environment: str = choice(REQUIRED, "environment in which the policy is trained", ENVIRONMENTS)
+    objective: str = choice("myopic", "objective that the policy (the leader) ascends", OBJECTIVES)
     follower: str | None = choice(None, "how the reward model is retrained", FOLLOWERS)
-    differentiator: str = choice("autodiff", "how the leader differentiates", DIFFERENTIATORS)
+    differentiator: str = choice("autodiff", "how the leader differentiates its objective", DIFFERENTIATORS)
     feedback: str | None = choice(None, "what the reward model is trained on", FEEDBACKS)
     member: str | None = choice(None, "how each model of an ensemble is retrained", MEMBERS)
 
@@ -77,10 +77,10 @@ class General(Declared):
 
     seeds: int = count(64, "number of seeds", high=SEED_LIMIT)
     seed: int = count(0, "first seed", low=0, high=SEED_LIMIT - 1)
-    steps: int = count(REQUIRED, "iterations, of policy steps and one update of the reward model each")
+    steps: int = count(REQUIRED, "iterations; each has policy steps and one update of the reward model")
     precision: str = choice("float64", "floating-point precision", PRECISIONS)
     record: str = choice(
-        "full", "what is written down; full has the exact steering term, at its cost", RECORDS
+        "full", "what to record; full adds the exact steering term and takes longer", RECORDS
     )
 
 

@@ -30,33 +30,33 @@ class JudgeSettings(Declared):
 
     answers: tuple[str, ...] = several(
         (),
-        'two files, A and B, with answers to the same prompts: JSONL, {"prompt": …, "response": …} a line',
+        'two JSONL files, A and B, with answers to the same prompts, one {"prompt": …, "response": …} a line',
     )
     counts: tuple[str, ...] = several(
         (),
-        "WINS:LOSSES or WINS:LOSSES:TIES of comparisons made elsewhere, to be tested; in place of files",
+        "WINS:LOSSES or WINS:LOSSES:TIES of comparisons made elsewhere, to test instead of files",
     )
     verdicts: str | None = text(
         None,
-        "CSV file of verdicts made elsewhere, one prompt a row, to be counted and tested; in place of files",
+        "CSV file of verdicts made elsewhere, one prompt a row, to count and test instead of files",
         naming="a file",
     )
     compare: tuple[str, ...] = several(
         (),
-        "COLUMN:A:B, a column of that file and what stands in it where A or B is better; tie and error say "
-        "what they say",
+        "COLUMN:A:B, a column of --verdicts and its words for A is better and B is better; tie and error "
+        "are understood",
     )
     by: str | None = text(
-        None, "column of that file with categories, each of which is tested apart, too", naming="a column"
+        None, "column of --verdicts with categories, which are also tested separately", naming="a column"
     )
     answers_in: str | None = text(
         None,
-        "what stands before A and B in the names of columns with their answers; identical ones are counted",
+        "prefix of the columns with the answers: PREFIX + A and PREFIX + B; identical answers are counted",
         naming="the beginning of a column's name",
     )
     endpoint: str | None = text(
         None,
-        "OpenAI-compatible endpoint whose model judges, such as https://api.openai.com/v1 or "
+        "OpenAI-compatible endpoint of the judging model, such as https://api.openai.com/v1 or "
         "http://localhost:8000/v1; needs the extra `llm`",
         naming=ADDRESS,
     )
@@ -67,36 +67,34 @@ class JudgeSettings(Declared):
     )
     scorer: str | None = text(
         None,
-        "a local scorer in place of an endpoint: module:function, a Python function (prompt, response) -> "
+        "local scorer instead of an endpoint: module:function, a Python function (prompt, response) -> "
         "float, or the folder of a reward model in Hugging Face layout, which needs the extra `llm`",
         naming="module:function or a folder",
     )
     tie_margin: float | None = real(
-        None, "scores that differ by no more are a tie; 0 when not given", low=0.0
+        None, "scores that differ by at most this are a tie; 0 when not given", low=0.0
     )
-    both_orders: bool = flag(
-        False, "ask about each pair in both orders, and call it a tie where the replies disagree"
-    )
+    both_orders: bool = flag(False, "ask about each pair in both orders; it is a tie if the replies disagree")
     template: str | None = text(
         None,
-        "file with the question in place of ours; it must hold {prompt}, {first} and {second}, and ask for "
-        "the letter A, B or C (tie); {mark} in it is a mark that no answer knows, for tags around answers",
+        "file with your own question; it must contain {prompt}, {first} and {second}, and ask for the "
+        "letter A, B or C (tie); {mark} becomes a mark that no answer contains, for tags around answers",
         naming="a file",
     )
     temperature: float | str | None = real(
         None,
-        "of the judge; 0 when not given; server sends none, for models that accept none",
+        "temperature of the judge; 0 when not given; server sends none, for models that accept none",
         low=0.0,
         options=("server",),
     )
     max_tokens: int | str | None = count(
         None,
-        f"after which the judge's reply is cut; {MOST_TOKENS} when not given; server sends none",
+        f"maximum tokens of the judge's reply; {MOST_TOKENS} when not given; server sends none",
         high=2**31 - 1,
         options=("server",),
     )
     seed: int = count(
-        0, "of the coin that says for each pair which answer stands first", low=0, high=SEED_LIMIT - 1
+        0, "seed of the coin that decides which answer of each pair comes first", low=0, high=SEED_LIMIT - 1
     )
 
 
@@ -105,14 +103,14 @@ class Requests(Declared):
     """How an endpoint is asked, which changes no verdict."""
 
     key_variable: str = text(
-        KEY_VARIABLE, 'environment variable that holds the key; "" for an endpoint without one'
+        KEY_VARIABLE, 'environment variable with the API key; "" for an endpoint without a key'
     )
-    parallel: int = count(4, "requests under way at once")
-    retries: int = count(5, "how often a request is repeated that was refused for a while or lost", low=0)
+    parallel: int = count(4, "maximum requests at the same time")
+    retries: int = count(5, "how often to repeat a request that was lost or temporarily refused", low=0)
     timeout: float = real(
-        60.0, "seconds that one request may take, its whole reply included", low=0.0, open=True
+        60.0, "seconds that one request may take, including its whole reply", low=0.0, open=True
     )
-    give_up: int = count(8, "errors in a row after which to stop")
+    give_up: int = count(8, "stop after this many errors in a row")
 
 
 class JudgeArguments(Protocol):

@@ -1,4 +1,4 @@
-"""What a run of the pipeline is: plain settings, checked before anything is loaded. Needs no extra."""
+"""Settings of a run of the pipeline, checked before anything is loaded. Needs no extra."""
 
 import dataclasses
 
@@ -9,42 +9,44 @@ from fpo_jax.hyperparameters import REQUIRED, choice, count, flag, real, several
 
 MODES = ("rlhf", "practical", "relaxed", "proximal", "leverage")
 LORA_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""Projections of a layer that can be adapted."""
+"""Projections of a layer that can have an adapter."""
 ORACLES = ("likelihood", "copy")
 """Oracles that need no folder of their own."""
 MOST_TOGETHER = 8
-"""Most prompts that are answered at once: more would take more memory and save little time."""
+"""Most prompts to answer at once: more would take more memory and save little time."""
 PARTS = ("answer", "both")
-"""What is read or learnt from: the answer alone, or prompt and answer."""
+"""The text to read or to learn from: the answer alone, or prompt and answer."""
 INCLUDED = "included"
-"""What stands for the instructions that come with this package, in place of a file."""
+"""Used instead of a file's name, for the instructions that come with this package."""
 LLAMA = (
-    "folder of a Llama checkpoint in the Hugging Face layout, GGUF file of a Llama, or smollm2-135m, which "
-    "`fpo-jax fetch smollm2-135m` fetches"
+    "folder of a Llama checkpoint in the Hugging Face layout, GGUF file of a Llama, or smollm2-135m after "
+    "`fpo-jax fetch smollm2-135m`"
 )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Generation(Declared):
-    """Settings of whatever answers prompts, in training or after it."""
+    """Settings of answering prompts, in training or after it."""
 
     model: str = text(REQUIRED, LLAMA, naming="a folder, a GGUF file or a name")
     prompts: str = text(
         INCLUDED,
-        'JSONL file of prompts, {"prompt": "…"} a line; included: the 200 instructions of this package',
+        'JSONL file of prompts, one {"prompt": "…"} a line, or included: 200 instructions of this package',
         naming="a file, or included",
     )
-    tokens: int = count(32, "most new tokens of a response", low=2)
-    least_tokens: int = count(5, "new tokens before a response may end", low=0)
-    prompt_limit: int = count(128, "most tokens of a prompt, chat template included; longer ones are cut")
-    temperature: float = real(0.8, "of sampling; 0 takes the likeliest token", low=0.0)
-    top_p: float = real(0.9, "share of probability that is sampled from", low=1e-6, high=1.0)
-    chat: bool = flag(True, "put prompts into the model's chat template; it must have one")
+    tokens: int = count(32, "maximum new tokens in a response", low=2)
+    least_tokens: int = count(5, "minimum new tokens before a response may end", low=0)
+    prompt_limit: int = count(
+        128, "maximum tokens of a prompt with its chat template; longer prompts are cut"
+    )
+    temperature: float = real(0.8, "temperature of sampling; 0 takes the likeliest token", low=0.0)
+    top_p: float = real(0.9, "total probability of the likeliest tokens to sample from", low=1e-6, high=1.0)
+    chat: bool = flag(True, "put prompts into the model's chat template, which must exist")
     seed: int = count(
-        0, "seed of sampling, and of the adapter and the head of a run", low=0, high=SEED_LIMIT - 1
+        0, "seed for sampling, and for drawing a run's adapter and head", low=0, high=SEED_LIMIT - 1
     )
     precision: str = choice(
-        "bfloat16", "of frozen weights; heads and adapters are in float32", ("bfloat16", "float32")
+        "bfloat16", "precision of frozen weights; heads and adapters are in float32", ("bfloat16", "float32")
     )
 
     def __post_init__(self) -> None:
@@ -59,83 +61,89 @@ class TrainSettings(Generation):
 
     model: str = text(
         REQUIRED,
-        f"{LLAMA}: policy, reference and features; with --dry-run and --random also llama-3.2-1b, "
-        "llama-3.2-3b or llama-3.1-8b",
+        f"model of the policy, the reference and the features: {LLAMA}; with --dry-run and --random also "
+        "llama-3.2-1b, llama-3.2-3b or llama-3.1-8b",
         naming="a folder, a GGUF file or a name",
     )
-    mode: str = choice("rlhf", "by which effective reward the winner is chosen", MODES)
+    mode: str = choice("rlhf", "effective reward that chooses the winner among the candidates", MODES)
     weight: float = real(10.0, "γ, the weight of the penalty, or κ of the proximal form", low=0.0)
     calibrated: bool = flag(
         False,
-        "in place of --weight, take the weight at which penalty and reward have the same spread among the "
-        "answers of --fit-prompts",
+        "instead of --weight, use the weight at which penalty and reward have the same spread over the "
+        "answers to --fit-prompts",
     )
-    damping: float = real(1.0, "δ, added to the head's curvature, for mode leverage", low=0.0, open=True)
+    damping: float = real(1.0, "δ, added to the head's curvature in mode leverage", low=0.0, open=True)
     reward_model: str | None = text(
         None,
-        "folder of another checkpoint for the reward model's features, and for its head where it has "
-        "score.weight; the model's own features and a head drawn from the seed when not given",
+        "folder of another checkpoint for the reward model's features, and for its head if it has "
+        "score.weight; when not given, the model's own features and a head drawn with the seed",
         naming="a folder",
     )
     reward_reads: str = choice(
-        "answer", "what the reward model reads: the answer without its prompt, or prompt and answer", PARTS
+        "answer", "what the reward model reads: the answer without its prompt, or both", PARTS
     )
     oracle: str = text(
         "likelihood",
-        "who prefers: likelihood, how likely prompt and answer are under the frozen model; copy, a copy of "
-        "the first reward model; or the folder of another reward model, which reads prompt and answer",
+        "who gives preferences: likelihood, the likelihood of prompt and answer under the frozen model; "
+        "copy, a copy of the initial reward model; or the folder of another reward model, which reads both",
         naming="likelihood, copy or a folder",
     )
-    steps: int = count(500, "prompts, one a step; read again where the file has fewer")
-    candidates: int = count(8, "candidates for each prompt")
+    steps: int = count(500, "training steps, one prompt each; a shorter file of prompts is read again")
+    candidates: int = count(8, "candidates to draw for each prompt")
     policy_lr: float = real(2e-5, "learning rate of the policy's adapter", low=0.0)
     head_lr: float = real(5e-5, "learning rate of the reward head", low=0.0)
-    weight_decay: float = real(0.01, "of AdamW, for adapter and head: PyTorch's default", low=0.0)
-    accumulation: int = count(4, "steps whose gradients are averaged for one update")
-    labels: str = choice("soft", "what the oracle says: its probability, or a draw by it", ("soft", "hard"))
-    new_head: bool = flag(
-        False, "begin with a reward head drawn from the seed, while the oracle keeps the initial one"
+    weight_decay: float = real(
+        0.01, "weight decay of AdamW, for adapter and head (PyTorch's default)", low=0.0
     )
-    head_bias: bool = flag(True, "give a head that is drawn a bias, so that features are h and a 1")
+    accumulation: int = count(4, "steps over which gradients are averaged for one update")
+    labels: str = choice("soft", "soft: the oracle's probability; hard: a draw from it", ("soft", "hard"))
+    new_head: bool = flag(
+        False, "begin with a reward head drawn with the seed; the oracle keeps the initial one"
+    )
+    head_bias: bool = flag(True, "give a drawn head a bias, so that the features are h and a 1")
     fit_prompts: int = count(
         0,
-        "prompts, chosen by the seed: on the base model's answers to them the reward head is fitted before "
-        "the first step; 0 begins with the head as it is",
+        "number of prompts, chosen with the seed: before the first step the reward head is fitted to the "
+        "base model's answers to them; 0 fits nothing",
         low=0,
     )
-    fit_held_out: float = real(0.2, "share of them whose answers are held out, to test it", low=0.0, high=1.0)
+    fit_held_out: float = real(
+        0.2, "share of these prompts held out, to test the fitted head", low=0.0, high=1.0
+    )
     fit_ridge: float | None = real(
         None,
-        "ridge λ of that fit, in units of the features' mean squared difference; by cross-validation when "
-        "not given",
+        "ridge λ of the fit, in units of the features' mean squared difference; chosen by cross-validation "
+        "when not given",
         low=0.0,
         open=True,
     )
     fit_answers: str | None = text(
         None,
-        "offline.npz of an earlier run that was fitted on the same answers, to be drawn no second time",
+        "offline.npz of an earlier run with the same answers, to avoid drawing them again",
         naming="a file",
     )
     loss_over: str = choice(
-        "both", "whose mean log-likelihood the policy raises: prompt and answer, or the answer alone", PARTS
+        "both", "text whose mean log-likelihood the policy raises: prompt and answer, or the answer", PARTS
     )
     lora_rank: int = count(16, "rank of the adapter")
     lora_alpha: float = real(32.0, "the adapter's scale is alpha / rank", low=0.0)
     lora_modules: tuple[str, ...] = several(
-        ("q_proj", "k_proj", "v_proj", "o_proj"), "projections that are adapted", LORA_MODULES
+        ("q_proj", "k_proj", "v_proj", "o_proj"), "projections with an adapter", LORA_MODULES
     )
     lora_dropout: float = real(
-        0.05, "of what goes into the adapter, in the policy's update alone", low=0.0, high=0.99
+        0.05, "dropout on the adapter's inputs, only in the policy's update", low=0.0, high=0.99
     )
     random: bool = flag(
         False,
-        "draw the weights in place of loading a checkpoint's, and read text byte by byte: to time a model of "
-        "these sizes without its weights",
+        "draw random weights instead of loading a checkpoint, and read text byte by byte: to time a model "
+        "of this size without its weights",
     )
     placement: str = choice(
-        "replicated", "weights on every device, or divided among them", ("replicated", "divided")
+        "replicated",
+        "whole weights on every device, or weights divided among the devices",
+        ("replicated", "divided"),
     )
-    devices: int | None = count(None, "devices to use; all that JAX sees when not given")
+    devices: int | None = count(None, "number of devices to use; all when not given")
     every: int = count(50, "steps between two checkpoints")
 
     def __post_init__(self) -> None:
@@ -150,7 +158,7 @@ class TrainSettings(Generation):
 
     @property
     def together(self) -> int:
-        """Steps that are answered at once: the largest divisor of `accumulation` up to `MOST_TOGETHER`."""
+        """Steps answered at once: the largest divisor of `accumulation` up to `MOST_TOGETHER`."""
         return max(size for size in range(1, MOST_TOGETHER + 1) if self.accumulation % size == 0)
 
     @property
@@ -170,7 +178,7 @@ class TrainSettings(Generation):
 
 
 HOW = ("devices", "placement", "every")
-"""Settings that say how to compute a run, not what it is: they may change when it is resumed."""
+"""Settings that affect only how a run is computed; they may change when it is resumed."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -179,10 +187,12 @@ class AnswerSettings(Generation):
 
     adapter: str | None = text(
         None,
-        "folder with an adapter, such as OUT/adapter of a run; the checkpoint as it is when not given",
+        "folder of an adapter, such as OUT/adapter of a run; no adapter when not given",
         naming="a folder",
     )
-    least_tokens: int = count(0, "new tokens before an answer may end", low=0)
-    prompt_limit: int = count(512, "most tokens of a prompt, chat template included; longer ones are cut")
-    temperature: float = real(0.0, "of sampling; 0 takes the likeliest token", low=0.0)
-    top_p: float = real(1.0, "share of probability that is sampled from", low=1e-6, high=1.0)
+    least_tokens: int = count(0, "minimum new tokens before an answer may end", low=0)
+    prompt_limit: int = count(
+        512, "maximum tokens of a prompt with its chat template; longer prompts are cut"
+    )
+    temperature: float = real(0.0, "temperature of sampling; 0 takes the likeliest token", low=0.0)
+    top_p: float = real(1.0, "total probability of the likeliest tokens to sample from", low=1e-6, high=1.0)

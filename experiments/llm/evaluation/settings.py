@@ -11,28 +11,33 @@ class EvaluateSettings(Generation):
     """Resolved settings of an evaluation of a base model and of policies trained from it."""
 
     runs: tuple[str, ...] = several(
-        (), "folders of `fpo-jax llm`, or of adapters, to be measured beside the base model"
+        (), "folders of `fpo-jax llm`, or of adapters, to measure in addition to the base model"
     )
     truthfulqa: str | None = text(
         None,
-        "TruthfulQA's public CSV file, for MC1 and MC2; without it neither is measured",
+        "TruthfulQA's public CSV file, for MC1 and MC2; without it they are not measured",
         naming="a file",
     )
-    questions: int = count(200, "questions of it, drawn by the seed")
+    questions: int = count(200, "number of TruthfulQA's questions to use, drawn with the seed")
     prompts: str = text(
         INCLUDED,
-        'JSONL file of prompts to answer, {"prompt": "…"} a line, or included; those that a run was trained '
-        "on are left out",
+        'JSONL file of prompts to answer, one {"prompt": "…"} a line, or included; prompts that a run was '
+        "trained on are excluded",
         naming="a file, or included",
     )
-    unseen: int = count(100, "prompts of those left, drawn by the seed")
-    drawn: int = count(4, "answers of each model to each prompt, at temperature 1, for the divergence")
+    unseen: int = count(100, "number of the remaining prompts to use, drawn with the seed")
+    drawn: int = count(
+        4, "answers to draw from each model for each prompt, at temperature 1, for the KL divergence"
+    )
     candidates: int = count(
         8,
-        "answers of the base model to each prompt, as candidates are drawn, for U against repetition",
+        "answers to draw from the base model for each prompt, as a run draws candidates, for U against "
+        "repetition",
         low=3,
     )
-    precision: str = choice("float32", "of frozen weights; adapters are in float32", ("bfloat16", "float32"))
+    precision: str = choice(
+        "float32", "precision of frozen weights; adapters are in float32", ("bfloat16", "float32")
+    )
 
     def command(self) -> str:
         """Return the command that repeats this evaluation."""

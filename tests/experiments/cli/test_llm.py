@@ -73,6 +73,27 @@ def test_a_command_repeats_its_settings():
     assert TrainSettings.of(asked_settings(given, TrainSettings)) == settings
 
 
+def test_every_option_is_in_one_panel_of_the_help(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit, match="0"):
+        main(["llm", "--help"])
+    shown = capsys.readouterr().out
+    panels = llm_options()
+    assert [title for title in panels if f"─ {title} options ─" in shown] == [*panels]
+    names = [option.name for options in panels.values() for option in options]
+    assert len(names) == len({*names})
+    assert {*names} >= {*TrainSettings.known()}
+    for name in names:
+        assert f"--{name.replace('_', '-')} " in shown or f"--{name.replace('_', '-')}," in shown
+    last = {"out", "resume", "dry_run", "config", "json", "device", "precision", "random"}
+    assert {option.name for option in panels["output and devices"]} == {
+        *last,
+        "placement",
+        "devices",
+        "every",
+    }
+
+
 @pytest.mark.parametrize(
     ("wrong", "wanted"),
     [

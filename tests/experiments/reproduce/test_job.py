@@ -3,7 +3,10 @@
 import json
 
 import numpy as np
+import pytest
 
+from fpo_jax.experiments.cli.claims import discover
+from fpo_jax.experiments.cli.reproduce import NAMES
 from fpo_jax.experiments.linear import EXPERIMENT
 from tests.helpers import call
 
@@ -30,3 +33,11 @@ def test_reproduce_writes_page_tables_numbers_and_figures(capsys, tmp_path, monk
     # the order that the published arms have on their own seed, and foresight helps the more of it there is
     assert final["RLHF"] < final["practical 0.1"] < final["relaxed 0.1"]
     assert final["RLHF"] < final["exact, k = 10"]
+
+
+def test_help_names_every_experiment(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        call(capsys, "reproduce", "--help")
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert f"Experiments to run, among {', '.join(NAMES)}." in shown
+    assert sorted(NAMES) == sorted(discover())
