@@ -73,7 +73,7 @@ class Contextual:
         if self.trapped > self.prompts:
             raise InputError("trapped", self.trapped, f"<= prompts = {self.prompts}")
         if not np.all(np.asarray(self.reference_leak) < 1):
-            allowed = "< 1, since the reference policy must cover every response"
+            allowed = "< 1, because the reference policy must cover every response"
             raise InputError("reference_leak", self.reference_leak, allowed)
 
     def draw(self, key: Key) -> ContextualGame:

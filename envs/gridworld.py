@@ -57,7 +57,7 @@ def read_map(written: str) -> str:
             drawn = file.read(2 * MOST_CELLS + 1)  # more are refused by their number
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no text"
-        return "/".join(_lines(written, f"; nor is it a file that can be read ({reason})"))
+        return "/".join(_lines(written, f", and it is not a readable file either ({reason})"))
     return "/".join(_lines(drawn, f", in {written}"))
 
 
@@ -74,9 +74,9 @@ def _lines(drawn: str, remark: str = "") -> list[str]:
         unknown = [sign for sign in line if sign not in SIGNS]
         if unknown:
             signs = ", ".join(f"{sign} ({word})" for sign, word in SIGNS.items())
-            raise InputError(f"map line {number}", line, f"made of {signs}; not {unknown[0]!r}{remark}")
+            raise InputError(f"map line {number}", line, f"made of {signs}, not {unknown[0]!r}{remark}")
         if len(line) != len(lines[0]) or not line:
-            allowed = f"{len(lines[0])} cells long, as the first line, and not {len(line)}{remark}"
+            allowed = f"{len(lines[0])} cells long, as the first line, not {len(line)}{remark}"
             raise InputError(f"map line {number}", line or "nothing", allowed)
     return lines
 
@@ -147,7 +147,7 @@ class Gridworld(Process):
         drawn = self._drawn()
         for sign in "SG":
             if not np.any(drawn == sign):
-                raise InputError("map", self.map, f"one with at least one {sign} ({SIGNS[sign]})")
+                raise InputError("map", self.map, f"a map with at least one {sign} ({SIGNS[sign]})")
         regions, _ = label(drawn != "#")
         for sign, other, allowed in (
             ("G", "S", "one whose G can be reached from S"),

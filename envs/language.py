@@ -70,16 +70,16 @@ class Language:
         """Raise an InputError for too many words or texts, and for heads that do not divide the width."""
         known, special = len(words.NAMES), len(words.SPECIAL)
         if self.vocabulary > known:
-            raise InputError("vocabulary", self.vocabulary, f"<= {known}, the words that there are")
+            raise InputError("vocabulary", self.vocabulary, f"at most {known}, the number of known words")
         if special + 2 * self.prompts > self.vocabulary:
-            allowed = f"<= (vocabulary - {special}) / 2, so that each has two words of its own"
+            allowed = f"<= (vocabulary - {special}) / 2, so that each prompt has its own two words"
             raise InputError("prompts", self.prompts, allowed)
         for name in ("width", "features"):
             if getattr(self, name) % self.heads:
                 raise InputError(name, getattr(self, name), f"a multiple of heads = {self.heads}")
         if not self.responses and self.vocabulary**self.length > MOST_TEXTS:
             texts = f"{self.vocabulary}^{self.length} texts"
-            allowed = f"<= {MOST_TEXTS} texts to be enumerated, or responses > 0 to sample so many"
+            allowed = f"at most {MOST_TEXTS} texts to enumerate, or responses > 0 to sample that many"
             raise InputError("vocabulary, length", texts, allowed)
 
     def draw(self, key: Key) -> LanguageGame:

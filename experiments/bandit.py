@@ -28,7 +28,9 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 
 
 def _final_policy(results: Mapping[str, Result]) -> Figure:
-    """Average final policies over instances, arms ranked by quality within ordinary and planted."""
+    """Average final policies over instances, with arms ranked by quality among ordinary and among planted
+    ones.
+    """
     styles, charts = figures.method_styles(results), []
     for label, result in results.items():
         games = result.games

@@ -112,7 +112,7 @@ def continued(
     first = low if start is None else start
     if not low < high or not low <= first <= high:
         raise InputError(
-            "range", f"{low:g} to {high:g}, start {first:g}", "from less to more, the start within"
+            "range", f"{low:g} to {high:g}, start {first:g}", "low < high, with the start between them"
         )
     if points < 2:
         raise InputError("points", points, ">= 2")
@@ -123,9 +123,7 @@ def continued(
     path = Path(players_at, jax.tree.map(jnp.asarray, theta), key, search, high - low, tolerance)
     place = path.directed(first, path.at(point.theta, first, point.free))
     if place is None:
-        allowed = (
-            "regular: start at another value, or break the symmetry that makes it many equilibria in one"
-        )
+        allowed = "regular; start at another value, or break the symmetry that merges several equilibria here"
         raise NoEquilibrium(f"Jacobian at {first:g}", "singular", allowed, point.residual)
     origin = Stop(place, described(search, place.point, steps))
     ends = _allowed(players_at, first, low), _allowed(players_at, first, high)

@@ -183,11 +183,13 @@ def checked_players(game: Game, leader: Leader, follower: Follower, theta: Theta
     if not jax.config.read("jax_enable_x64"):
         raise InputError("precision", "float32", 'float64: jax.config.update("jax_enable_x64", True)')
     if leader.restart != "kept":
-        raise InputError("restart", leader.restart, "kept: a policy that begins anew comes to no rest")
+        raise InputError("restart", leader.restart, "kept: a policy that restarts has no equilibrium")
     players = players_of(game, leader, follower, theta, key)
     objective = leader.objective
     if objective.keeps and objective.remember(players.earlier, theta) is not players.earlier:
-        raise InputError("to", "earlier", "start or reference: it has no part in where a run ends")
+        raise InputError(
+            "to", "earlier", "start or reference: an earlier policy does not affect where a run ends"
+        )
     game, theta = players.game, jax.tree.map(jnp.asarray, theta)
     _require_same(game, lambda one: responses_of(game, theta, one), key)
     form, size = kind(game, theta, key), ravel_pytree(theta)[0].size
@@ -202,7 +204,7 @@ def _require_same(game: Game, seen: Callable[[Key], PyTree], key: Key) -> None:
     """Raise an InputError if another key gives another outcome."""
     pairs = zip(*(jax.tree.leaves(seen(one)) for one in (key, jax.random.fold_in(key, 1))), strict=True)
     if not all(np.allclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True) for a, b in pairs):
-        allowed = "one whose iteration draws nothing: all responses enumerated, every label paid for"
+        allowed = "one without random draws: all responses enumerated, and every label used"
         raise InputError("game", type(game).__name__, allowed)
 
 

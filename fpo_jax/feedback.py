@@ -126,7 +126,7 @@ class Preferences(Feedback):
     def check(self) -> None:
         """Raise an InputError when an annotator who is always certain is to give soft labels."""
         if self.labels == "soft" and not np.all(np.asarray(self.annotator_temperature) > 0):
-            raise InputError("annotator_temperature", self.annotator_temperature, "> 0 where labels are soft")
+            raise InputError("annotator_temperature", self.annotator_temperature, "> 0 for soft labels")
 
     def gather(self, game: Game, theta: Theta, responses: Responses, key: Key) -> Responses:
         """Return comparisons of the policy's responses with the opponent's, by the weights of both.

@@ -70,7 +70,9 @@ class Leader:
         """Raise an InputError for a finite difference with a detached U, or one divided by a probability."""
         use = self.objective.utility
         if use != "differentiated" and not self.differentiator.detaches:
-            allowed = "differentiated, unless the differentiator is autodiff: a difference cannot detach it"
+            allowed = (
+                "differentiated, unless the differentiator is autodiff: a finite difference cannot detach U"
+            )
             raise InputError("utility", use, allowed)
         if self.rule != "gradient" and not self.differentiator.detaches:
             allowed = "gradient, unless the differentiator is autodiff: advantages divide by probabilities"
@@ -133,7 +135,7 @@ class Leader:
         """
         weights = game.respond(theta, key).w
         if game.places is None or not isinstance(theta, jax.Array) or theta.size != weights.size:
-            allowed = "gradient: this policy has no logit of its own for each response"
+            allowed = "gradient: this policy does not have one logit for each response"
             raise NotDefined("rule", self.rule, allowed)
         w = weights.reshape(theta.shape)
         advantage = advantages(gradient, w)

@@ -60,7 +60,7 @@ def eigenvalues(search: Search, point: Point, model: RewardModel) -> np.ndarray:
         after, (by_theta, by_phi) = pushed(search.players, theta, model, along)
         changes = np.concatenate([covectors @ np.asarray(by_theta).T, np.asarray(by_phi).T])
         if not np.all(np.isfinite(changes)):
-            allowed = "finite: a policy rests here, and an iteration has no derivative at it"
+            allowed = "finite, but an iteration has no derivative at this equilibrium"
             raise NoEquilibrium("derivative of an iteration", "not finite", allowed, point.residual)
         return np.asarray(after), changes
 

@@ -199,7 +199,7 @@ def find(search: Search, tolerance: float) -> tuple[Point, int]:
         ("largest advantage", point.steepest, max(NEAR[1], tolerance)),
     ):
         if not size <= most:
-            allowed = f"<= {most:g}: start nearer, such as at a run's last policy, or elsewhere"
+            allowed = f"<= {most:g}; start from another policy, such as the last one of a run"
             raise NoEquilibrium(f"{name} after {steps} steps", f"{size:.3g}", allowed, point.residual)
     return point, steps
 
@@ -210,7 +210,7 @@ def _flow(search: Search) -> tuple[Point, int]:
     length = 0.5 / max(point.steepest, 1e-12)
     for step in range(MOST_STEPS):
         if not np.isfinite(point.residual):
-            allowed = "finite: the follower has no limit at this policy, or the objective no gradient"
+            allowed = "finite, but at this policy the follower has no limit or the objective no gradient"
             raise NoEquilibrium("residual", point.residual, allowed, point.residual)
         near = THERE if search.kind == "parameters" else NEAR[0]
         if point.residual <= near and point.steepest <= NEAR[1]:

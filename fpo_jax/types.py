@@ -173,7 +173,7 @@ class Follower(ABC):
             InputError: by default, because only a follower itself can define its limit.
         """
         name = kebab(type(self).__name__)
-        raise InputError("follower", name, "gradient or a best response, for a limit of its updates")
+        raise InputError("follower", name, "gradient or a best response, since only these have a limit")
 
     def loss(
         self, game: Game, theta: Theta, reward_model: RewardModel, key: Key

@@ -167,7 +167,7 @@ def test_the_proximal_residual_is_that_after_an_implicit_step():
 
 FEATURES, UTILITY = np.ones((2, 3, 2)), np.full((2, 3), 0.5)
 BAD = {
-    "annotator_temperature = 0.0: must be > 0 where labels are soft": lambda key: run_seed(
+    "annotator_temperature = 0.0: must be > 0 for soft labels": lambda key: run_seed(
         CONTEXTUAL,
         Leader(Relaxed()),
         BestResponse(ridge=0.1, feedback=Preferences(annotator_temperature=0.0)),

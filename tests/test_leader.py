@@ -99,7 +99,7 @@ def test_a_policy_that_is_certain_has_no_advantage_to_standardise(key):
 def test_a_rule_asks_for_a_logit_of_each_response(environment, key):
     for rule in ("mirror", "standardised"):
         leader = Leader(Myopic(), rule=rule)
-        said = f"rule = {rule}: must be gradient: this policy has no logit of its own for each response"
+        said = f"rule = {rule}: must be gradient: this policy does not have one logit for each response"
         require_named(said, lambda x=leader: run_seed(environment, x, FOLLOWER, key, steps=1))
     leader, said = Leader(Myopic(), rule="steepest"), "rule = steepest: must be one of gradient, mirror,"
     require_named(said, lambda: run_seed(environment, leader, FOLLOWER, key, steps=1))

@@ -146,7 +146,7 @@ class ContextualGame(Game):
                 raise InputError(name, f"array of shape {np.shape(given)}", f"of shape {list(shape)}")
         reference, covered = np.exp(self.log_reference), np.asarray(self.covered)
         for x, a in np.argwhere(~(reference > 0))[:1]:
-            allowed = "> 0, since the policy's support is every response"
+            allowed = "> 0, because the policy can give every response"
             raise InputError(f"reference, prompt {x}, response {a}", reference[x, a], allowed)
         for x in np.flatnonzero(np.abs(reference.sum(axis=1) - 1.0) > 1e-5)[:1]:
             raise InputError(f"reference, prompt {x}", f"summing to {reference[x].sum():g}", "summing to 1")
@@ -155,7 +155,7 @@ class ContextualGame(Game):
                 "offline data", f"weights summing to {covered.sum():g}", "weights >= 0 summing to 1"
             )
         for x in np.flatnonzero(~(covered.sum(axis=1) > 0))[:1]:
-            raise InputError(f"offline data, prompt {x}", "empty", "one response or more at each prompt")
+            raise InputError(f"offline data, prompt {x}", "empty", "at least one response at each prompt")
 
     def _responses(self, weights: Float[Array, "prompts responses"]) -> Responses:
         rows = jax.tree.map(lambda x: x.reshape(weights.size, *x.shape[2:]), self.candidates)
@@ -206,7 +206,9 @@ def from_tables(
     shape = quality.shape
     spot = jnp.zeros(shape) if planted is None else jnp.asarray(planted, float)
     if covered is None and not np.all(np.any(np.asarray(spot) == 0, axis=1)):
-        raise InputError("offline data", "empty at a prompt", "one response that is not planted at each")
+        raise InputError(
+            "offline data", "empty at a prompt", "at least one response at each prompt that is not planted"
+        )
     ordinary = jnp.where(spot == 0, 1.0, 0.0)
     even = ordinary / jnp.sum(ordinary, axis=1, keepdims=True) / shape[0]
     uniform = jnp.full(shape, 1.0 / shape[1])

@@ -93,7 +93,7 @@ class Trajectories(Game):
         """Raise an InputError unless `process` is a tabular process whose episodes have this length."""
         self.process.check()
         if self.process.episode_length not in (0, self.steps):
-            allowed = f"episode_length = {self.process.episode_length}, the length of the process's episodes"
+            allowed = f"{self.process.episode_length}, the episode_length of the process"
             raise InputError("steps", self.steps, allowed)
 
     def init(self, key: Key) -> tuple[Theta, Float[Array, " features"]]:

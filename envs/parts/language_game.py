@@ -166,7 +166,7 @@ class LanguageGame(Game):
         texts = responses.w.size // self.prompts
         if texts > MOST_PAIRED:
             allowed = (
-                f"labels, or on sampled answers: {texts} texts a prompt make too many pairs (responses > 0)"
+                f"labels, or use sampled answers (responses > 0): {texts} texts a prompt make too many pairs"
             )
             raise InputError("feedback", "preferences", allowed)
         return super().compare(theta, responses, opponent, key)

@@ -1,1 +1,1 @@
-"""Benchmarks: what everything costs on this machine."""
+"""Benchmarks: the cost of everything on this machine."""

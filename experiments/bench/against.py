@@ -1,4 +1,4 @@
-"""Benchmark: this Python beside another one, such as one with another JAX, pair by pair."""
+"""Benchmark: compare this Python with another one, for instance with another JAX, pair by pair."""
 
 import json
 import statistics
@@ -10,19 +10,19 @@ from typing import Any, NamedTuple, Protocol
 from fpo_jax.errors import InputError, shortened
 
 TURNS = 2
-"""How often each of the two measures an environment, in turns, so that a disturbance meets both."""
+"""How often each of the two measures an environment; they take turns, so that a disturbance affects both."""
 Report = Mapping[str, Any]
 """What `fpo-jax bench --json` prints."""
 
 
 class Compared(NamedTuple):
-    """What one environment under one objective costs here and there, CPU seconds of a run of one seed.
+    """The cost of one environment with one objective in both Pythons, in CPU seconds for a run of one seed.
 
     Attributes:
-        environment, objective, width: what was measured, so many seeds at once.
+        environment, objective, width: what was measured; width is the number of seeds at once.
         here, there: medians over the turns.
         ratio: there over here, of the medians.
-        low, high: the least and the largest ratio of a turn.
+        low, high: the lowest and the highest ratio of a turn.
     """
 
     environment: str
@@ -36,7 +36,7 @@ class Compared(NamedTuple):
 
 
 class AgainstArguments(Protocol):
-    """What of the options of `fpo-jax bench` is meant for this benchmark."""
+    """The options of `fpo-jax bench` for this benchmark."""
 
     objectives: tuple[str, ...]
     batches: tuple[int, ...]
@@ -50,7 +50,7 @@ def bench_against(python: str, environments: Sequence[str], asked: AgainstArgume
     """Measure every environment by this Python and by another, in turns, and print the table.
 
     Raises:
-        InputError: when the other is no Python in which the same benchmark runs.
+        InputError: when the other Python cannot run the same benchmark.
     """
     _run(python, ["--version"])
     found: list[Compared] = []
@@ -108,7 +108,7 @@ def _report(python: str, environment: str, asked: AgainstArguments) -> Report:
 
 
 def _run(python: str, words: Sequence[str]) -> str:
-    """Return what a command of ours prints by a Python."""
+    """Return the output of one of our commands in a given Python."""
     try:
         done = subprocess.run(
             [python, "-m", "fpo_jax", *words], capture_output=True, encoding="utf-8", errors="replace"

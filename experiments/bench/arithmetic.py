@@ -1,15 +1,15 @@
-"""What one iteration must compute, counted from the formulas: the arithmetic limit of a benchmark.
+"""The arithmetic of one iteration, counted from the formulas: the limit of a benchmark.
 
 An iteration takes (θ, φ) to (θ⁺, φ⁺) and records the outcome. Each quantity is counted once where the
 formulas need it: the policy at θ for the step, and at θ⁺ for the reward model's update and the record. An
-addition, a multiplication, a division, a comparison count one each; exp, log and √ are counted apart. Random
-numbers count nothing, and neither does moving data. Shapes are those of the recipes; sums of few numbers are
-left out.
+addition, a multiplication, a division and a comparison count one each; exp, log and √ are counted separately.
+Random numbers and moving data count nothing. Shapes are those of the recipes; sums of few numbers are not
+counted.
 
-XLA counts what its compiled program does, which is more: differentiated, the normal equations are formed a
-column at a time and for each purpose anew, and a pass goes back through rows that do not depend on θ. It
-counts a loop's body once, and no factorisation at all. `tests/experiments/bench/test_arithmetic.py` holds one
-count to the other.
+XLA counts the operations of its compiled program, which are more. When differentiated, the normal equations
+are formed one column at a time and anew for each purpose, and a backward pass visits rows that do not depend
+on θ. XLA counts a loop's body once, and factorisations not at all.
+`tests/experiments/bench/test_arithmetic.py` compares the two counts.
 """
 
 import math
@@ -63,7 +63,7 @@ class Work:
 def iteration(settings: Settings) -> Work | None:
     """Return the work of one iteration, or None where it is not counted.
 
-    Counted are the environments of this folder by their recipes, under myopic, relaxed, practical and exact
+    It counts the environments of this package with their recipes, for myopic, relaxed, practical and exact
     (horizon 1).
     """
     count = _COUNTED.get(settings.names.environment)
@@ -120,7 +120,7 @@ def _labelled(
 
 
 def _contextual(settings: Settings) -> Work:
-    """Count one Newton step for each time that the reward model is fitted to preferences: a lower bound."""
+    """Count one Newton step for each fit of the reward model to preferences: a lower bound."""
     v = settings.values
     prompts, responses = v["prompts"], v["ordinary"] + v["traps"] + v["gems"]
     n, pairs, f = prompts * responses, prompts * responses**2, 2 + v["topics"]
@@ -148,7 +148,7 @@ def _contextual(settings: Settings) -> Work:
 
 
 def _language(settings: Settings) -> Work | None:
-    """Count a transformer that reads every beginning of a text once, and every text as a response."""
+    """Count a transformer that reads every beginning of a text once, with every text as a response."""
     v = settings.values
     words, length, w = v["vocabulary"], v["length"], v["width"]
     if v["responses"]:

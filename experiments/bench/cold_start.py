@@ -1,4 +1,4 @@
-"""What a first result costs in a fresh process: the whole command, and what of it is compilation."""
+"""The time to a first result in a fresh process: the whole command, and its compilation."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from fpo_jax.experiments.core.timing import Times
 
 
 class ColdStart(NamedTuple):
-    """Seconds of a whole process, and those of its stages on the wall (`fpo_jax.internals.STAGES`)."""
+    """Wall seconds of a whole process and of its stages (`fpo_jax.internals.STAGES`)."""
 
     whole: Times
     stages: dict[str, float]
@@ -28,7 +28,7 @@ class ColdStart(NamedTuple):
 def cold_starts(environment: str, objective: str) -> dict[str, ColdStart]:
     """Measure the first result of one seed and one iteration in three processes one after the other.
 
-    The cache is the user's, in a folder of its own, as Linux names it.
+    They use the user's cache in a separate folder, by Linux's name for it.
 
     Returns:
         `nothing kept`, with JAX's cache off; `first`, which fills an empty cache; `again`, from that cache.

@@ -1,4 +1,4 @@
-"""A run compiled once, to be timed: what its compilation takes, stage by stage, and each call after it."""
+"""A run that is compiled once and timed: its compilation, stage by stage, and each later call."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,9 +23,9 @@ class _Timed(NamedTuple):
 
 
 class CompiledRun:
-    """A compiled run of so many seeds, timed stage by stage; called, it runs its iterations.
+    """A compiled run of this many seeds, timed stage by stage; calling it runs its iterations.
 
-    What a run does once, such as drawing its instance, is done as it is made.
+    The constructor does what a run does once, such as drawing its instance.
     """
 
     def __init__(self, settings: Settings, width: int, steps: int):
@@ -38,7 +38,7 @@ class CompiledRun:
         self.bytes = program_bytes(self._iterations) * min(width, jax.local_device_count())
 
     def _prepared(self, program: Any, *arguments: Any, **static: Any) -> Prepared:
-        """Trace and lower a program, and compile it where its memory is asked for."""
+        """Trace and lower a program, and compile it when its memory is requested."""
         traced = self._timed("trace", partial(program.jitted.trace, *arguments, **static))
         lowered = self._timed("lower", traced.lower)
         return Prepared(lowered.out_info, _Timed(partial(self._timed, "compile", lowered.compile)))
@@ -46,7 +46,7 @@ class CompiledRun:
     def _called(self, program: Any, *arguments: Any, **static: Any) -> Any:
         """Compile a program and run it; the last one is that of the iterations.
 
-        What was prepared before is not traced, lowered or compiled again.
+        A prepared program is not traced, lowered or compiled again.
         """
         self._iterations = self._prepared(program, *arguments, **static).lowered.compile()
         self._arguments = arguments
@@ -65,7 +65,7 @@ class CompiledRun:
 
 @contextmanager
 def nothing_kept() -> Iterator[None]:
-    """Let JAX read nothing from its cache of compiled programs within this context, and write nothing."""
+    """Keep JAX from reading or writing its cache of compiled programs within this context."""
     before = setting("jax_enable_compilation_cache")
     jax.config.update("jax_enable_compilation_cache", False)
     forget_compiled()

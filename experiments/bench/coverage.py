@@ -1,4 +1,4 @@
-"""Benchmark: how often the 95 % interval of a mean holds the true mean, by distribution and seeds."""
+"""Benchmark: how often the 95 % interval of a mean contains the true mean, by distribution and seeds."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -13,14 +13,16 @@ SEED = 0
 
 
 class Distribution(NamedTuple):
-    """What one number a seed is drawn from: draws of a shape, and the true mean."""
+    """The distribution of the number of each seed: draws of a given shape, and the true mean."""
 
     draw: Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
     mean: float
 
 
 def collapse(rate: float) -> Distribution:
-    """Return a mixture as collapses make it: near 10 where a seed holds, about 2 where it does not."""
+    """Return a mixture like that of collapses: near 10 for a seed that holds, about 2 for one that does
+    not.
+    """
 
     def draw(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
         fell = rng.random(shape) < rate
@@ -41,7 +43,7 @@ DISTRIBUTIONS = {
 def coverage(
     distribution: Distribution, seeds: int, trials: int = TRIALS, resamples: int = 5000
 ) -> tuple[float, float]:
-    """Return the share of trials whose interval holds the mean: studentised, and by percentiles."""
+    """Return the share of trials whose interval contains the mean: studentised, and by percentiles."""
     values, true = distribution.draw(np.random.default_rng(SEED), (trials, seeds)), distribution.mean
     found = mean_interval(values, resamples=resamples), bootstrap(mean, values, resamples=resamples)
     studentised, percentiles = (np.mean((f.low <= true) & (true <= f.high)) for f in found)
@@ -49,7 +51,7 @@ def coverage(
 
 
 def bench_coverage(seeds: Sequence[int]) -> None:
-    """Print the coverage of the interval in use and, behind it, that of percentiles."""
+    """Print the coverage of the interval in use, followed by that of percentiles."""
     print(f"coverage of 95 % intervals of a mean, {TRIALS} trials; in brackets by percentiles of means")
     print(f"{'':18s}" + "".join(f"{f'n = {n}':>16s}" for n in seeds))
     for name, distribution in DISTRIBUTIONS.items():

@@ -1,4 +1,4 @@
-"""The independent NumPy oracle as a rival that benchmarks time beside the package."""
+"""The independent NumPy oracle, for benchmarks that compare it with the package."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,11 +15,13 @@ WITHOUT = {
     ("language", None): "its transformer is checked text by text, in tests/envs/parts/test_transformer.py",
     ("neural", "exact"): "its derivation by hand, through Adam and the buffer, is not written",
 }
-"""Environments, or objectives of them, that have no oracle, and why."""
+"""Environments, or some of their objectives, without an oracle, and why."""
 
 
 def eager(settings: Settings) -> Callable[[int], object] | None:
-    """Return what runs the oracle for so many iterations of one seed, or None where there is no oracle."""
+    """Return a function that runs the oracle for this many iterations of one seed, or None if there is
+    none.
+    """
     name, objective = settings.names.environment, settings.names.objective
     if any(key in WITHOUT for key in ((name, None), (name, objective))) or name not in _MAKE:
         return None

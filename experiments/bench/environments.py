@@ -1,4 +1,4 @@
-"""Benchmark: every environment under every objective, and cold starts, as table, JSON and figure."""
+"""Benchmark: every environment with every objective, and cold starts, as table, JSON and figure."""
 
 import sys
 from pathlib import Path
@@ -22,7 +22,7 @@ MOST_REPEATS = 5
 
 
 class BenchArguments(Protocol):
-    """What of the options of `fpo-jax bench` is meant for this benchmark."""
+    """The options of `fpo-jax bench` for this benchmark."""
 
     only: tuple[str, ...]
     objectives: tuple[str, ...]
@@ -36,7 +36,7 @@ class BenchArguments(Protocol):
 
 
 def chosen_environments(asked: BenchArguments) -> tuple[str, ...]:
-    """Return the environments to measure, once all that is asked of them is known to be right.
+    """Return the environments to measure, after checking the request.
 
     Raises:
         InputError: names an unknown environment or objective.
@@ -54,9 +54,10 @@ def chosen_environments(asked: BenchArguments) -> tuple[str, ...]:
 
 
 def bench_environments(asked: BenchArguments, command: str) -> dict[str, Any]:
-    """Measure, print the table unless JSON is asked for, write the folder if one is, and return the JSON.
+    """Measure, print the table unless JSON is requested, write the folder if there is one, and return the
+    JSON.
 
-    What is being measured is said on standard error.
+    Progress goes to standard error.
 
     Raises:
         InputError: names an unknown environment or objective, or a folder that cannot be written.

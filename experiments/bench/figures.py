@@ -9,13 +9,13 @@ from fpo_jax import plotting
 from fpo_jax.experiments.bench.rows import Row
 
 LIMIT, ORACLE = "--", ":"
-"""How they are drawn."""
+"""Their style."""
 
 
 def draw(rows: Sequence[Row]) -> Figure:
-    """Draw seconds per seed against width, a panel an environment; limits dashed, oracles dotted.
+    """Draw seconds per seed against width, one panel for each environment; limits dashed, oracles dotted.
 
-    Both in the colour of their objective.
+    Both have the colour of their objective.
     """
     names = list(dict.fromkeys(row.environment for row in rows))
     columns = min(len(names), 4)

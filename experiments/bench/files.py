@@ -26,7 +26,7 @@ def write(out: Path, bench: Benchmark) -> None:
 
 
 def _spread(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a nested row as one of single numbers, names joined by dots."""
+    """Return a nested row as a flat row of numbers, with names joined by dots."""
     flat: dict[str, Any] = {}
     for name, value in row.items():
         flat |= _spread(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}

@@ -13,14 +13,14 @@ from fpo_jax.experiments.core.settings import resolve
 
 ITERATIONS, SHOWN = 100, 10
 LIBRARIES = ("dot", "ynn", "custom-call", "cholesky", "triangular")
-"""Words in the names of kernels that are products or calls of a library."""
+"""Words in the names of kernels that are products or library calls."""
 
 
 def bench_kernels(environments: Sequence[str], objectives: Sequence[str], widths: Sequence[int]) -> None:
     """Print, for each environment, objective and width, the kernels that take most of an iteration.
 
-    Microseconds of an iteration: the median of a kernel, times how often it runs. The profiler itself takes
-    part of it.
+    Microseconds of an iteration: the median time of a kernel times the number of its runs. This includes the
+    profiler's own time.
     """
     print(f"{jax.device_count()} × {jax.devices()[0].device_kind}, JAX {jax.__version__}, float32")
     for environment in environments:
@@ -36,7 +36,7 @@ def bench_kernels(environments: Sequence[str], objectives: Sequence[str], widths
 
 
 def _kernels(environment: str, objective: str, width: int) -> dict[str, tuple[float, float]]:
-    """Return, by kernel, microseconds of an iteration and how often it runs in one."""
+    """Return, by kernel, microseconds in an iteration and the number of runs in it."""
     wishes = {"environment": environment, "objective": objective, "record": "outcome"}
     with nothing_kept(), tempfile.TemporaryDirectory() as folder:
         run = CompiledRun(resolve({**wishes, "precision": "float32"}), width, ITERATIONS)

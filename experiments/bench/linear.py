@@ -1,6 +1,7 @@
-"""Benchmark: seconds per seed of the linear environment, beside the eager NumPy oracle in the same process.
+"""Benchmark: seconds per seed of the linear environment, compared with the eager NumPy oracle in the same
+process.
 
-Two ratios stand in each row, since they answer two questions. "Same work": the oracle takes the same kind of
+Each row has two ratios for two questions. "Same work": the oracle takes the same kind of
 gradient. "Published protocol": the oracle takes the published forward difference, 51 evaluations of the
 objective a step, which is what a user of the published code would otherwise run.
 """
@@ -20,7 +21,7 @@ from fpo_jax.record import outcome
 
 
 def bench_linear(widths: Sequence[int], repeats: int) -> None:
-    """Print seconds per seed for every batch width, and how many times less that is than the oracle's."""
+    """Print seconds per seed for every batch width, and the speedup over the oracle."""
     steps = resolve({"environment": "linear"}).steps
     print(f"linear environment, relaxed FPO, {steps} iterations, float32, {jax.default_backend()}")
     print(f"median of {repeats}, compilation excluded; oracle: eager NumPy, float64, one seed at a time")

@@ -1,4 +1,4 @@
-"""Benchmark: the neural environment, the paper's whole protocol and wide sweeps, beside the NumPy oracle."""
+"""Benchmark: the neural environment, the paper's protocol and wide sweeps, compared with the NumPy oracle."""
 
 import subprocess
 import sys
@@ -18,20 +18,20 @@ from fpo_jax.experiments.runs.execution import execute
 
 PUBLISHED_SEEDS = 5
 TIMED = 200
-"""Iterations that are timed, and scaled to the published number."""
+"""Timed iterations, scaled to the published number."""
 COMMON = {"environment": "neural", "objective": "fpo", "precision": "float32"}
 PROTOCOL = {
     "RLHF": {**COMMON, "weight": 0.0},
     "relaxed 0.005": {**COMMON, "weight": 0.005, "oracle": 1.0},
     "practical 0.005": {**COMMON, "weight": 0.005, "oracle": 0.0},
 }
-"""The published arms, as the claim `neural` runs them: by one program."""
+"""The published arms, run by one program as in the claim `neural`."""
 PAIR = {"RLHF": "myopic", "relaxed 0.005": "relaxed"}
 """Objectives by the names of two of the arms."""
 
 
 def bench_neural(widths: Sequence[int], repeats: int) -> None:
-    """Print the time of the published protocol, of a pair of runs by batch width, and where it goes."""
+    """Print the time of the published protocol, that of a pair of runs by batch width, and where it goes."""
     repeats = min(repeats, 5)  # each takes seconds
     steps = resolve(PROTOCOL["RLHF"]).steps
     print(f"neural environment, {steps} iterations, float32, {jax.local_device_count()} devices")
@@ -70,7 +70,7 @@ protocol({PUBLISHED_SEEDS})
 
 
 def protocol(seeds: int) -> None:
-    """Run every published arm over so many seeds."""
+    """Run every published arm over this many seeds."""
     for wishes in PROTOCOL.values():
         execute(resolve({**wishes, "seeds": seeds, "record": "outcome"}))
 
@@ -91,7 +91,9 @@ def _oracle_seconds(label: str, iterations: int = 100) -> float:
 
 
 def _print_parts(width: int, repeats: int, steps: int) -> None:
-    """Print what one run and its parts cost, what they compute, and how far that is from what it must."""
+    """Print the time of one run and its parts, what they compute, and the ratio to the necessary
+    arithmetic.
+    """
     label = "relaxed 0.005"
     parts = measure(_settings(label), width, repeats, steps)
     peak, run = parts[PEAK], parts["one run"]

@@ -1,4 +1,6 @@
-"""Where an iteration of the neural environment goes: each part measured alone, beside what it computes."""
+"""Where the time of an iteration of the neural environment goes: each part measured alone, with its
+arithmetic.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -34,7 +36,7 @@ class Part(NamedTuple):
 
 
 class _Players(NamedTuple):
-    """The parts of an iteration as functions of its number and of what is carried, which they return."""
+    """The parts of an iteration as functions of its number and a carried value, which they return."""
 
     game: Any
     leader: Any
@@ -70,7 +72,7 @@ class _Players(NamedTuple):
         return self.moved(i, state, key)
 
     def parts(self, keys: Any) -> dict[str, tuple[Body, tuple[Any, ...]]]:
-        """Return each part with what it carries at first."""
+        """Return each part with its initial carried value."""
         states = jax.jit(jax.vmap(lambda key: initial_state(self.game, self.follower, key)))(keys)
         bodies = self.policy, self.update, self.moved, self.recorded
         whole: dict[str, Any] = {body.__name__: (body, (states, keys)) for body in bodies}
@@ -81,7 +83,7 @@ class _Players(NamedTuple):
 
 
 def _used(leaf: Any, numbers: Any) -> Any:
-    """Return an array moved imperceptibly, so that the numbers must be computed."""
+    """Return an array changed imperceptibly, so that the numbers must be computed."""
     return leaf + sum(jnp.asarray(1e-30 * jnp.sum(x), leaf.dtype) for x in jax.tree.leaves(numbers))
 
 
@@ -95,7 +97,7 @@ def _repeated(body: Body, carried: tuple[Any, ...], times: int) -> Callable[[], 
 
 
 def measure(settings: Settings, width: int, repeats: int, steps: int) -> dict[str, Part]:
-    """Measure a run and its parts on so many seeds, in turns, scaled to so many steps."""
+    """Measure a run and its parts on this many seeds, in turns, scaled to this many steps."""
     players = _Players(*settings.build())
     width += -width % jax.local_device_count()
     inner = players.leader.policy_steps

@@ -1,4 +1,4 @@
-"""Products and activations of an iteration of the neural environment, without all that is between them."""
+"""Only the products and activations of an iteration of the neural environment."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ STEP = 2 * FIRST + 4 * SECOND + LAST
 """Of one policy step: forward, back for ‖∇_φ r‖², and the gradient of both by the response."""
 
 Body = Callable[..., tuple[Any, ...]]
-"""A function of an iteration's number and of what is carried, which it returns."""
+"""A function of an iteration's number and a carried value, which it returns."""
 
 
 def update_products(i: Any, y: Any, first: Any, second: Any, last: Any) -> tuple[Any, ...]:
@@ -50,7 +50,7 @@ def activations(i: Any, z: Any) -> tuple[Any, ...]:
 
 
 def products(width: int, evaluations: int) -> dict[str, tuple[Body, tuple[Any, ...]]]:
-    """Return each with what it carries, for so many seeds and softplus evaluations."""
+    """Return each with its carried value, for this many seeds and softplus evaluations."""
 
     def filled(*shape: int) -> Any:
         return jnp.full((width, *shape), 0.1)

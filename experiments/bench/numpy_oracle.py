@@ -1,7 +1,7 @@
 """An independent oracle: three environments in eager NumPy, from the formulas alone.
 
 Nothing here imports the package or JAX. Gradients are derived by hand, or are the published forward
-difference. One seed at a time, one iteration at a time, as a reader would write it down.
+difference. It runs one seed and one iteration at a time, as a reader would write it.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How fast this machine computes at its best: products of matrices, exp and log, on every device at once."""
+"""The peak speed of this machine: matrix products, exp and log, on all devices at once."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,16 +12,16 @@ from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.core.timing import Times, timed
 
 SIDE, PRODUCTS = 512, 8
-"""Size of the square matrices, and how many products follow each other."""
+"""Size of the square matrices, and number of products in a row."""
 LENGTH, EVALUATIONS = 4096, 1000
-"""How many numbers a device holds, few enough for its cache, and how often each is evaluated."""
+"""Numbers on each device, few enough for its cache, and evaluations of each."""
 REPEATS = 30
 
 
 class PeakRates(NamedTuple):
-    """Operations in a second on the wall, all devices together, and in a CPU second.
+    """Operations in a wall second, all devices together, and in a CPU second.
 
-    On a CPU the former is the latter times the devices, since other work may hold some cores meanwhile.
+    On a CPU the former is the latter times the number of devices, since other work may occupy some cores.
 
     Attributes:
         flops: of a product of square matrices.
@@ -32,7 +32,7 @@ class PeakRates(NamedTuple):
     transcendentals: Times
 
     def limit(self, work: Work) -> Times:
-        """Return the seconds that the work takes at these rates."""
+        """Return the seconds for the work at these rates."""
         both = zip(self.flops, self.transcendentals, strict=True)
         return Times(*((work.flops + work.lapack) / f + work.transcendentals / t for f, t in both))
 

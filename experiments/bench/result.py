@@ -1,4 +1,4 @@
-"""All that one benchmark of all environments measured."""
+"""The measurements of one benchmark of all environments."""
 
 import dataclasses
 import os
@@ -19,10 +19,10 @@ from fpo_jax.experiments.core.timing import Times
 
 
 class Benchmark(NamedTuple):
-    """All that was measured in one run on one machine.
+    """The measurements of one run on one machine.
 
     Attributes:
-        command, precision, repeats: as asked for.
+        command, precision, repeats: as requested.
         peak: rates of the machine.
         rows: one for each environment and objective.
         cold: cold starts, by environment and objective.
@@ -37,7 +37,7 @@ class Benchmark(NamedTuple):
 
 
 def as_json(bench: Benchmark) -> dict[str, Any]:
-    """Return everything as one JSON object, with what is needed to compare machines."""
+    """Return everything as one JSON object, with the data to compare machines."""
     memory = round(psutil.virtual_memory().total / 2**30, 1)
     return {
         **provenance(bench.command, bench.precision),
@@ -90,7 +90,7 @@ def _flat(row: Row) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Return the processor's name, where the system tells it."""
+    """Return the processor's name, if the system provides it."""
     try:
         told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

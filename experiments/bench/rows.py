@@ -1,7 +1,8 @@
-"""What every environment costs under every objective, beside the eager oracle and the arithmetic limit.
+"""The cost of every environment with every objective, compared with the eager oracle and the arithmetic
+limit.
 
-A row is one environment under one objective, by its recipe. Few iterations are timed and scaled to those of
-the recipe, the objectives of an environment in turns, so that their ratios meet the same disturbances.
+A row is one environment with one objective, by its recipe. A few iterations are timed and scaled to those of
+the recipe. The objectives of an environment take turns, so that the same disturbances affect them all.
 """
 
 import dataclasses
@@ -27,25 +28,25 @@ TIMED = {
     "language": 8,
     "neural": 16,
 }
-"""Iterations that are timed, by environment; elsewhere 320, or all if they are fewer."""
+"""Timed iterations, by environment; elsewhere 320, or all if there are fewer."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What one environment under one objective costs; seconds are those of a whole run of the recipe.
+    """The cost of one environment with one objective; seconds are those of a whole run of the recipe.
 
     Attributes:
         environment, objective: by name.
-        iterations, timed: of the recipe, and how many were timed.
-        seconds: of a seed, by the number of seeds that run at once.
-        over_myopic: the ratio to the myopic objective, by the same; of CPU seconds, or of wall seconds on a
-            device that is no CPU.
-        trace, lower, compile: seconds until all programs of the largest width are there; the last is XLA's.
-        bytes: what the program of the iterations takes while it runs, arguments and results included, on all
-            devices.
-        oracle: of a seed by the eager oracle, or None where there is none.
-        work: of one iteration, or None where it is not counted.
-        limit: seconds that the work of a seed takes at the machine's peak rates, or None.
+        iterations, timed: number in the recipe, and number timed.
+        seconds: for a seed, by the number of seeds at once.
+        over_myopic: the ratio to the myopic objective, by the same; in CPU seconds, or in wall seconds on a
+        device that is not a CPU. trace, lower, compile: seconds for all programs of the largest width; the
+        last is XLA's.
+        bytes: memory of the program of the iterations while it runs, with arguments and results, on all
+        devices.
+        oracle: seconds for a seed by the eager oracle, or None if there is none.
+        work: of one iteration, or None if it is not counted.
+        limit: seconds for the work of a seed at the machine's peak rates, or None.
     """
 
     environment: str
@@ -64,17 +65,17 @@ class Row:
 
     @property
     def best(self) -> Times:
-        """Return the seconds of a seed at the width at which they are fewest."""
+        """Return the lowest seconds for a seed over all widths."""
         return min(self.seconds.values(), key=_clock)
 
     @property
     def times_limit(self) -> float | None:
-        """Return how many times the limit a seed takes at the best width."""
+        """Return the time of a seed at the best width, as a multiple of the limit."""
         return None if self.limit is None else _clock(self.best) / _clock(self.limit)
 
     @property
     def over_oracle(self) -> float | None:
-        """Return how many times less a seed takes at the best width than by the oracle, on the wall."""
+        """Return the speedup over the oracle at the best width, in wall time."""
         return None if self.oracle is None else self.oracle.wall / min(s.wall for s in self.seconds.values())
 
 
@@ -126,5 +127,5 @@ def _ratios(mine: dict[int, Times], myopic: dict[int, Times] | None) -> dict[int
 
 
 def _clock(times: Times) -> float:
-    """Return the seconds by which work is compared: CPU seconds where that is where it runs."""
+    """Return the clock for comparisons: CPU seconds if the work runs on a CPU."""
     return times.cpu if jax.default_backend() == "cpu" else times.wall

@@ -1,8 +1,9 @@
-"""Benchmark: policy steps of the neural environment with the seeds last, a prototype outside of the product.
+"""Benchmark: policy steps of the neural environment with seeds in the last axis, a prototype outside the
+package.
 
-Weights lie as [in, out, seed], and a product is a multiply-add over seeds for each input, in blocks of seeds
-that stay in the cache of a core. Beside it: products of matrices by vectors under `vmap`, as the product has
-them. A step is the gradient of an MLP by its input, clamped, on one device.
+Weights are arrays [in, out, seed], and a product is a multiply-add over seeds for each input, in blocks of
+seeds that stay in the cache of a core. The comparison is with products of matrices and vectors under `vmap`,
+as in the package. A step is the clamped gradient of an MLP in its input, on one device.
 """
 
 import math
@@ -19,9 +20,9 @@ from fpo_jax.experiments.bench.neural_products import DIMENSION, FIRST, HIDDEN, 
 SEEDS, STEPS = 256, 15
 BLOCKS = (32, 64, 128)
 OPERATIONS = 2 * 2 * (FIRST + SECOND) * STEPS * SEEDS
-"""Of all steps: a multiplication and an addition, forward and back."""
+"""Operations of all steps: a multiplication and an addition, forward and back."""
 LASTS, READINGS = 0.1, 4
-"""Seconds of calls that are timed together, and how often; the best counts."""
+"""Seconds of calls that are timed together, and number of repeats; the best counts."""
 
 Activation = Callable[[Array], tuple[Array, Array]]
 
@@ -47,7 +48,7 @@ def steps(weights: Any, y: Array, act: Activation, times: Callable[[Array, Array
 
 
 def in_blocks(weights: Any, y: Array, act: Activation, size: int) -> Array:
-    """Return the same with seeds in the last axis, so many at a time."""
+    """Return the same with seeds in the last axis, this many at a time."""
 
     def times(matrix: Array, vector: Array) -> Array:
         add: Any = lambda j, total: total + matrix[j] * vector[j]  # noqa: E731
@@ -85,7 +86,9 @@ def _rate(function: Callable[..., Array], *arguments: Any) -> float:
     jax.block_until_ready(compiled(*arguments))
     calls = math.ceil(LASTS / (time.perf_counter() - began))
     best = math.inf
-    for _ in range(READINGS):  # many calls a reading, since the clock of a process is late by milliseconds
+    for _ in range(
+        READINGS
+    ):  # many calls for each reading, since the clock of a process lags by milliseconds
         began = time.process_time()
         for _ in range(calls):
             jax.block_until_ready(compiled(*arguments))

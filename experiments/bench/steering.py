@@ -1,4 +1,6 @@
-"""Benchmark: what exact steering costs as the reward model grows, and what checkpointing saves in memory."""
+"""Benchmark: the cost of exact steering as the reward model grows, and the memory that checkpointing
+saves.
+"""
 
 from typing import Any
 
@@ -23,7 +25,7 @@ ARMS, FEATURES, HORIZON = 64, 10, 1000
 
 @struct.dataclass
 class _Fixed(BestResponse):
-    """A best response that is already there: what is timed is the gradient, not the training."""
+    """A best response that is already known, so that the gradient is timed and not the training."""
 
     def update(self, game: Game, theta: Any, reward_model: RewardModel, key: Any) -> RewardModel:
         return reward_model
@@ -41,7 +43,7 @@ class _Featured(BanditGame):
 
 
 def bench_steering(repeats: int) -> None:
-    """Print the cost of the implicit gradient over that of the standard one, and the memory of unrolling."""
+    """Print the cost of the implicit gradient relative to the standard one, and the memory of unrolling."""
     print(f"implicit gradient, bandit with {ARMS} arms, float64, {jax.default_backend()}")
     print(f"median of {repeats}, compilation excluded; standard: ∂J/∂θ at the present φ")
     print("{:>22s}{:>10s}{:>8s}{:>14s}{:>14s}{:>8s}{:>10s}".format(
@@ -70,7 +72,7 @@ def _row(label: str, features: int, layers: tuple[int, ...], solver: str, repeat
         for k, n, m in zip(keys, sizes[:-1], sizes[1:], strict=False)
     ]
     phi.append(jax.random.normal(keys[-1], (sizes[-1],)) / sizes[-1])
-    # damping stands for the curvature that a random MLP, which is at no minimum, lacks
+    # damping replaces the curvature that a random MLP, which is not at a minimum, lacks
     route = Implicit(solver=solver, damping=1.0, tolerance=1e-8)
     follower = _Fixed(ridge=0.1, alpha=0.3)
     model = RewardModel(phi, memory=jax.tree.map(jnp.zeros_like, phi))

@@ -11,13 +11,13 @@ from fpo_jax.experiments.core.timing import median_times
 
 ENVIRONMENTS = ("bandit", "linear", "gridworld", "neural")
 SATURATED = 0.9
-"""The knee is the least width at which this share of the best throughput is reached."""
+"""The knee is the smallest width with this share of the best throughput."""
 
 
 def bench_sweep(
     environments: Sequence[str], objectives: Sequence[str], widths: Sequence[int], repeats: int
 ) -> None:
-    """Print throughput and memory by environment, objective and width, as soon as it is measured."""
+    """Print throughput and memory by environment, objective and width, as soon as they are measured."""
     repeats = min(repeats, 5)  # wide ones take seconds
     device = jax.devices()[0]
     print(f"{jax.device_count()} × {device.device_kind}, JAX {jax.__version__}, float32")
@@ -36,7 +36,7 @@ def bench_sweep(
 
 
 def _measured(environment: str, objective: str, width: int, repeats: int) -> tuple[float, float]:
-    """Return the seconds that whole runs of so many seeds take, and the MB of their program."""
+    """Return the seconds for whole runs of this many seeds, and the MB of their program."""
     wishes = {"environment": environment, "objective": objective, "record": "outcome"}
     settings = resolve({**wishes, "precision": "float32"})
     few = min(TIMED.get(environment, 320), settings.steps)

@@ -1,4 +1,4 @@
-"""The table that people read of a benchmark of all environments."""
+"""The readable table of a benchmark of all environments."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,7 +10,7 @@ from fpo_jax.experiments.bench.result import Benchmark, as_json
 
 
 def lines(bench: Benchmark) -> Iterator[str]:
-    """Yield the table that people read."""
+    """Yield the lines of the readable table."""
     told, cpu = as_json(bench), jax.default_backend() == "cpu"
     machine, versions = told["machine"], told["versions"]
     yield f"every environment by its recipe, {bench.precision}, {jax.default_backend()}"

@@ -1,4 +1,4 @@
-"""Benchmark: what one iteration of a gridworld costs as the number of states grows, by either solve.
+"""Benchmark: the cost of one iteration of a gridworld as the number of states grows, for both solvers.
 
 An iteration is one policy step and one reward-model update on one instance. LU costs S³ operations and forms
 an S × S matrix; the iterative solve costs as much as there are transitions, times its iterations.
@@ -18,13 +18,13 @@ from fpo_jax.objectives import OBJECTIVES
 from fpo_jax.run import initial_state, iterate
 
 LARGEST_DIRECT = 40
-"""Side of the largest grid that is solved by LU; with 100, its table alone would hold 3.2 GB."""
+"""Side of the largest grid to solve by LU; with 100, its table alone would take 3.2 GB."""
 
 
 def bench_tabular(sides: Sequence[int], repeats: int) -> None:
     """Print seconds of one iteration for every solve, objective and number of states, and scratch memory.
 
-    `growth` is the exponent between a row and the one above it: the cost goes like S to that power.
+    `growth` is the exponent between a row and the one above it: the cost grows like S to that power.
     """
     print(f"gridworld, 4 actions, discount 0.9, best response, float64, {jax.default_backend()}")
     print(f"median of {repeats}, compilation excluded; one instance")
@@ -54,7 +54,8 @@ def _iteration(solver: str, side: int, objective: str, repeats: int) -> tuple[fl
     with jax.enable_x64(True):
         environment = Gridworld(rows=side, columns=side, occupancy_solver=solver)
         follower = BestResponse(ridge=0.1, alpha=0.3)
-        # a short step, so that both objectives solve for nearly the same policies: iterations depend on them
+        # a short step, so that both objectives solve for nearly the same policies, which determine the
+        # iterations
         leader = Leader(OBJECTIVES[objective](), policy_lr=0.01)
         key = jax.random.key(0)
 

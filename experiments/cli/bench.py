@@ -80,9 +80,9 @@ def bench_command(arguments: Sequence[str]) -> int:
         raise InputError("sides", given.sides, "one or more rising integers >= 3")
     require("repeats", given.repeats, count(9, "timed repetitions"))
     if "environments" not in given.which and (given.json or given.out is not None):
-        raise InputError("which", " ".join(given.which), "environments among others, for --json or --out")
+        raise InputError("which", " ".join(given.which), "a list with environments, for --json or --out")
     if given.against is not None and (given.which != ("environments",) or given.out is not None):
-        raise InputError("against", given.against, "left out beside --out and beside other benchmarks")
+        raise InputError("against", given.against, "omitted when --out or other benchmarks are given")
     report = None
     if given.against is not None:
         from fpo_jax.experiments.bench.against import bench_against

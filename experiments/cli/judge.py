@@ -81,7 +81,7 @@ def judge_command(arguments: Sequence[str]) -> int:
         if given.out is None or not Unfinished(given.out, "judging", "judge").exists:
             raise
         again = shlex.join([*command, "--resume"])
-        sys.stderr.write(f"\n{PROGRAM}: interrupted; verdicts are kept; go on with `{again}`\n")
+        sys.stderr.write(f"\n{PROGRAM}: interrupted; verdicts are saved; resume with `{again}`\n")
         return 130
     if given.out is not None:
         sys.stderr.write(f"written to {given.out}\n")

@@ -121,13 +121,13 @@ def llm_command(arguments: Sequence[str]) -> int:
             report = llm.plan(settings, lambda line: print(line, file=stream))
         else:
             if given.resume and given.out is None:
-                raise InputError("out", "nothing", "a folder, that of the run to resume")
+                raise InputError("out", "nothing", "the folder of the run to resume")
             report = llm.train(settings, given.out, given.resume)
     except llm.MissingExtra as error:
         return complain(f"llm {error}")
     except llm.Interrupted as error:
         again = f"{error} --device {given.device}" if given.device else error
-        sys.stderr.write(f"\n{PROGRAM}: interrupted; finished steps are kept; go on with `{again}`\n")
+        sys.stderr.write(f"\n{PROGRAM}: interrupted; finished steps are saved; resume with `{again}`\n")
         return 130
     if given.out is not None and not given.dry_run:
         sys.stderr.write(f"written to {given.out}\n")

@@ -57,7 +57,7 @@ def write_template(name: str, out: Path | None = None) -> Path:
     folder = here if out is None else out
     path = folder / f"{name}.py"
     if name in envs.ENVIRONMENTS or path.exists():
-        raise InputError("name", name, f"{NAMING}; there is one of this name already")
+        raise InputError("name", name, f"{NAMING}; this name is already taken")
     module = importlib.util.find_spec(name)
     if module is not None and module.origin is not None:  # a folder has none
         raise InputError(

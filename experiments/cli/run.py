@@ -61,7 +61,7 @@ def run_command(arguments: Sequence[str]) -> int:
             raise
         device = f" --device {own['device']}" if own["device"] else ""
         again = f"{command} --resume --out {shlex.quote(str(out))}{device}"
-        sys.stderr.write(f"\n{PROGRAM}: interrupted; what is done is kept; go on with `{again}`\n")
+        sys.stderr.write(f"\n{PROGRAM}: interrupted; what is done is saved; resume with `{again}`\n")
         return 130
 
 

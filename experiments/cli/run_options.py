@@ -93,7 +93,7 @@ def _objectives(named: Any) -> list[str]:
         objectives = [str(word).strip() for word in words]
         if objectives and all(objectives) and len({*objectives}) == len(objectives):
             return objectives
-    raise InputError("objective", named, "names, separated by commas, each once")
+    raise InputError("objective", named, "distinct names, separated by commas")
 
 
 def _own(extra: Sequence[Option], wanted: "_Wanted") -> list[Option]:
@@ -164,7 +164,7 @@ def _read_parts(arguments: Sequence[str], command: str, extra: Sequence[Option])
     of_commands = {name: earlier.pop(name, {}) for name in ("decompose", "equilibria")}
     for name, besides in of_commands.items():
         if not isinstance(besides, dict):
-            raise InputError(name, besides, f"an object of options; it stands in {which.config}")
+            raise InputError(name, besides, f"an object of options, in {which.config}")
     besides = of_commands.get(command, {})
     besides = {name: tuple(value) if isinstance(value, list) else value for name, value in besides.items()}
     named = {k: v for k, v in vars(which).items() if k not in ("config", "env") and v is not None}
@@ -283,7 +283,7 @@ def _require_single(names: Sequence[str], chosen: Settings) -> None:
     """Check that no hyperparameter has the name of another option."""
     for name in hyperparameters(chosen.names):
         if names.count(name) > 1:
-            raise InputError("hyperparameter", name, f"another name: --{name} is an option of every run")
+            raise InputError("hyperparameter", name, f"another name: every run already has --{name}")
 
 
 def _require_options(arguments: Sequence[str], known: Sequence[str], run: str) -> None:
@@ -297,6 +297,6 @@ def _require_options(arguments: Sequence[str], known: Sequence[str], run: str) -
             for group, entries in catalogue().items()
             if (names := [n for n, e in entries.items() if option.replace("-", "_") in e["hyperparameters"]])
         ]
-        belongs = f"left out: it is an option of {'; '.join(owners)}, and this run is of {run}"
+        belongs = f"omitted: it is an option of {'; '.join(owners)}, but this run has {run}"
         unknown = f"an option of this run, as in `{PROGRAM} run --help`{suggestion(option, sorted(spelled))}"
         raise InputError("option", f"--{option}", belongs if owners else unknown)

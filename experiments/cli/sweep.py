@@ -94,7 +94,7 @@ def sweep_command(arguments: Sequence[str]) -> int:
             raise
         own = env_options(own_name) if own_name else []
         again = " ".join([f"{PROGRAM} sweep --resume --out {shlex.quote(str(given.out))}", *own])
-        sys.stderr.write(f"\n{PROGRAM}: interrupted; finished chunks are kept; go on with `{again}`\n")
+        sys.stderr.write(f"\n{PROGRAM}: interrupted; finished chunks are saved; resume with `{again}`\n")
         return 130
     if computed is not None:
         _show(*computed, as_json=given.json)
@@ -119,7 +119,7 @@ def _wishes(given: SweepOptions, own_name: str | None) -> dict[str, Any]:
     if own_name:
         require_same(asked.setdefault("environment", earlier.get("environment", own_name)), own_name)
     if given.out is None and (given.resume or jax.process_count() > 1):
-        allowed = "a folder, that of the sweep to resume" if given.resume else "a folder"
+        allowed = "the folder of the sweep to resume" if given.resume else "a folder"
         raise InputError("out", "nothing", allowed)
     wishes = earlier | asked
     if given.out is not None and given.resume and not resuming and not wishes:
@@ -241,10 +241,10 @@ def _bindable(address: str) -> str:
     from fpo_jax.errors import InputError
 
     host, _, port = address.rpartition(":")
-    allowed = "HOST:PORT, an address of the machine of process 0 that is free"
+    allowed = "HOST:PORT, a free address of the machine of process 0"
     try:
         if not 0 < int(port) < 2**16:
-            raise InputError("coordinator", address, f"{allowed}: a port is in 1 … 65535")
+            raise InputError("coordinator", address, f"{allowed}, with a port in 1 … 65535")
         family, kind, protocol, _, place = socket.getaddrinfo(
             host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]

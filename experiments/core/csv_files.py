@@ -37,10 +37,10 @@ def read_table(path: Path, columns: Sequence[str], what: str) -> list[dict[str, 
         raise InputError(what, path, f"a CSV file that can be read ({reason})") from error
     if missing := [name for name in columns if name not in names]:
         noun = "a column" if len(missing) == 1 else "columns"
-        allowed = f"a CSV file with {noun} {', '.join(missing)}; it has {', '.join(names) or 'nothing'}"
+        allowed = f"a CSV file with {noun} {', '.join(missing)}, but it has {', '.join(names) or 'nothing'}"
         raise InputError(what, path, allowed)
     if twice := sorted({name for name in columns if names.count(name) > 1}):
-        raise InputError(what, path, f"a CSV file with one column of each name; it has two {twice[0]}")
+        raise InputError(what, path, f"a CSV file with one column of each name, but it has two {twice[0]}")
     if not rows:
         raise InputError(what, path, "a CSV file with one row or more under the names of its columns")
     for number, row in enumerate(rows, 1):

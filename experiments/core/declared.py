@@ -86,5 +86,5 @@ def standing_in(config: Path | None) -> Iterator[None]:
     except InputError as error:
         if config is None:
             raise
-        allowed = f"{error.allowed}; it stands in {config}: correct or delete it there"
+        allowed = f"{error.allowed}; correct or delete it in {config}"
         raise InputError(error.field, error.value, allowed) from error

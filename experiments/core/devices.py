@@ -48,7 +48,7 @@ def check_flags() -> None:
     given = os.environ.get("XLA_FLAGS", "")
     refused = refused_flags(given) if given.strip() else None
     if refused is not None:
-        raise InputError("XLA_FLAGS", given, f"what XLA takes ({refused})")
+        raise InputError("XLA_FLAGS", given, f"flags that XLA accepts ({refused})")
 
 
 def suit_compiler() -> None:
@@ -99,7 +99,7 @@ def use_device(device: str | None) -> None:
     found = backend() or "nothing of what JAX_PLATFORMS names"
     if found != device:
         hint = f" ({GPU_HINT})" if device == "gpu" else ""
-        raise InputError("device", device, f"what JAX finds here: {found}{hint}")
+        raise InputError("device", device, f"a device that JAX finds here: {found}{hint}")
 
 
 def backend() -> str | None:

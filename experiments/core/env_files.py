@@ -45,7 +45,7 @@ def load_environment(given: str) -> str:
     name = environment.name
     if name in ENVIRONMENTS and name not in _given:
         raise InputError(
-            f"env {given}: {environment.__name__}.name", name, "another: there is one of this name"
+            f"env {given}: {environment.__name__}.name", name, "another name: this one is already taken"
         )
     ENVIRONMENTS[name] = environment
     _given[name] = given
@@ -55,7 +55,7 @@ def load_environment(given: str) -> str:
 def require_same(environment: str, loaded: str | None) -> None:
     """Check that an environment that is named beside `--env` is the one in its file."""
     if loaded is not None and environment != loaded:
-        raise InputError("environment", environment, f"{loaded}, that of --env {_given[loaded]}, or left out")
+        raise InputError("environment", environment, f"{loaded}, as in --env {_given[loaded]}, or omitted")
 
 
 def origin(environment: str) -> dict[str, str]:
@@ -85,7 +85,7 @@ def without_origin(wishes: Mapping[str, Any]) -> dict[str, Any]:
     file = wishes.get("env")
     if file is not None and wishes.get("environment") not in _given:
         again = f"--env {shlex.quote(str(file))}"
-        raise InputError("env", file, f"given again, as {again}: settings alone run no code")
+        raise InputError("env", file, f"given again, as {again}: settings alone must not run code")
     return {name: value for name, value in wishes.items() if name != "env"}
 
 
@@ -141,7 +141,7 @@ def _only(given: str, chosen: str | None, module: ModuleType) -> Any:
     found = [cls for cls, missing in lacking.items() if not missing]
     if len(found) > 1:
         names = " and ".join(cls.__name__ for cls in found)
-        allowed = f"a file with one environment, or FILE.py:CLASS to choose: it has {names}"
+        allowed = f"a file with one environment, or FILE.py:CLASS to choose one of {names}"
         raise InputError("env", given, allowed)
     if not found:
         nearly = min(

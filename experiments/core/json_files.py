@@ -66,7 +66,7 @@ def parsed(text: str | bytes) -> Any:
         try:
             json.dumps(found, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise NotJson("it has half a surrogate pair, which is no character") from None
+            raise NotJson("it has half a surrogate pair, which is not a character") from None
     return found
 
 
@@ -139,20 +139,20 @@ def json_lines(path: Path, what: str) -> Iterator[JsonLine]:
             except NotJson as error:
                 shown = line[:200].decode(errors="replace").strip()
                 shown = shown if len(shown) <= 60 else f"{shown[:59]}…"
-                raise InputError(what, where, f"one JSON object, and it is {shown} ({error})") from None
+                raise InputError(what, where, f"one JSON object, but it is {shown} ({error})") from None
             yield JsonLine(number, where, found if isinstance(found, dict) else {})
     except OSError as error:
         raise InputError(what, path, f"a file that can be read ({error.strerror})") from error
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise NotJson(f"{constant} is no number in JSON")
+    raise NotJson(f"{constant} is not a number in JSON")
 
 
 def _finite(written: str) -> float:
     number = float(written)
     if math.isinf(number):
-        raise NotJson(f"{shortened(written, 20)} is no number that can be held")
+        raise NotJson(f"{shortened(written, 20)} is too large a number")
     return number
 
 

@@ -55,6 +55,6 @@ def read_part(path: Path, asked: Mapping[str, Any]) -> dict[str, np.ndarray] | N
         return None
     if differs or before != now:
         key = differs[0] if differs else next(key for key in before if key not in now)
-        allowed = f"that of this experiment, {key} = {now.get(key)}; move it away, or name another folder"
+        allowed = f"from this experiment, with {key} = {now.get(key)}; move it away, or use another folder"
         raise InputError("parts", f"{path.name} with {key} = {before.get(key)}", allowed)
     return arrays

@@ -38,14 +38,14 @@ def require_writable(out: Path) -> None:
     """
     try:
         if (out.exists() and not out.is_dir()) or out.resolve().is_symlink():  # the latter leads to itself
-            raise InputError("out", out, "a folder, or a name that is free")
+            raise InputError("out", out, "a folder, or an unused name")
         if Path.cwd().is_relative_to(out.resolve()):
             raise InputError("out", out, "another folder than the working directory or one above it")
         if left := _left_by_a_kill(out):
-            allowed = f"as it was: its earlier result stands in {left}, left by a command that was killed"
-            raise InputError("out", out, f"{allowed}; move it back, or remove it")
+            allowed = f"restored: a command that was killed left its earlier result in {left}"
+            raise InputError("out", out, f"{allowed}; move that back, or remove it")
         if foreign := _foreign(out):
-            raise InputError("out", out, f"empty, new, or an earlier result (it holds {foreign[0]})")
+            raise InputError("out", out, f"empty, new, or an earlier result, but it holds {foreign[0]}")
         parent = next(folder for folder in out.resolve().parents if folder.exists())
         new_folder(parent / "try").rmdir()
     except (OSError, RuntimeError) as error:  # the latter of links in a circle
@@ -96,7 +96,7 @@ def _put_in_place(aside: Path, out: Path) -> None:
         holder = new_folder(out)
     except OSError as error:
         new = _moved(aside, _free(f"{out}.new"))
-        allowed = f"writable ({error.strerror}); the new result stands in {new}"
+        allowed = f"writable ({error.strerror}); the new result is in {new}"
         raise InputError("out", out, allowed) from error
     old = holder / out.name
     try:
@@ -106,7 +106,7 @@ def _put_in_place(aside: Path, out: Path) -> None:
             os.replace(out, old)
             foreign = _foreign(old, content=False)  # again, where nobody finds it to add anything
         if foreign:
-            raise InputError("out", out, f"left alone meanwhile (it now holds {foreign[0]})")
+            raise InputError("out", out, f"unchanged while we work, but it now holds {foreign[0]}")
         os.replace(aside, out)
     except BaseException as error:
         where = _brought_back(aside, out, holder)

@@ -1,7 +1,7 @@
 """What a run is: names and numbers, resolved from an environment's recipe and a user's wishes.
 
 A run's settings are flat: every hyperparameter of the environment, the leader, the objective, its
-differentiator and the follower has a name of its own. They are what stands in `config.json`, what the
+differentiator and the follower has a unique name. They are what stands in `config.json`, what the
 command line offers, and what a sweep will vary.
 """
 
@@ -57,7 +57,7 @@ class Names(Declared):
     def __post_init__(self) -> None:
         file = f"{self.environment}.py"
         if self.environment not in [*ENVIRONMENTS] and _is_file(file):
-            raise InputError("environment", self.environment, f"given by its file, --env {file}")
+            raise InputError("environment", self.environment, f"given as a file, with --env {file}")
         super().__post_init__()
 
     def as_dict(self) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def parts(names: Names) -> tuple[Names, Parts, Recipe]:
     follower, feedback = names.follower or recipe.follower, names.feedback or recipe.feedback
     is_ensemble = issubclass(FOLLOWERS[follower], Ensemble)
     if names.member and not is_ensemble:
-        raise InputError("member", names.member, "left out, unless the follower is an ensemble")
+        raise InputError("member", names.member, "omitted, unless the follower is an ensemble")
     member = names.member or recipe.follower if is_ensemble else None
     names = dataclasses.replace(names, follower=follower, feedback=feedback, member=member)
     found = Parts(
@@ -147,9 +147,7 @@ def hyperparameters(names: Names) -> dict[str, tuple[dataclasses.Field, Any]]:
     for owner in filter(None, classes):
         for field in declared(owner):
             if field.name in table:
-                raise InputError(
-                    field.name, f"declared twice, again by {owner.__name__}", "a name of its own"
-                )
+                raise InputError(field.name, f"declared twice, again by {owner.__name__}", "a unique name")
             table[field.name] = (field, spoken.get(field.name, field.default))
     for name in spoken:
         require_known(f"setting in the recipe of {names.environment}", name, {**table, "weight": None})
@@ -274,7 +272,7 @@ def load(path: Path, *commands: str) -> dict[str, Any]:
     of = [command for name, command in OF_COMMANDS.items() if name in loaded]
     if commands and of and of[0] not in commands:
         right = f"fpo-jax {of[0]} --config {shlex.quote(str(path))}"
-        raise InputError("config", path, f"settings of {commands[0]}; these are for `{right}`")
+        raise InputError("config", path, f"settings of {commands[0]}; this file is for `{right}`")
     return loaded
 
 

@@ -96,7 +96,7 @@ class Unfinished:
         else:
             taken = self._holds(lock)
         if not taken:
-            raise InputError("out", self.folder, f"free: another {self.work} is writing it")
+            raise InputError("out", self.folder, f"free, but another {self.work} is writing to it")
 
     def _holds(self, lock: int) -> bool:
         """Say whether an open file is the lock of the folder that is there now."""
@@ -115,13 +115,13 @@ class Unfinished:
         if not self.exists:
             foreign += [path.name for path in entries if not _is_left_behind(path)]
         if foreign:
-            allowed = f"free for the {self.work}'s work (it holds {foreign[0]})"
+            allowed = f"free for the {self.work}'s work, but it holds {foreign[0]}"
             raise InputError("out", self.folder, allowed)
 
     def require_free(self) -> None:
         """Raise an InputError when work was interrupted here."""
         if self.exists:
-            allowed = f"resumed with --resume, or {self.folder} removed first"
+            allowed = f"resumed with --resume, or remove {self.folder} first"
             raise InputError("out", self.folder.with_suffix(""), allowed)
 
     def begin(self, config: Mapping[str, Any]) -> None:
@@ -155,9 +155,9 @@ class Unfinished:
         for name, value in json.loads(json.dumps(asked)).items():
             if name == "env":  # which may be spelled otherwise: what it holds is compared
                 if digest != env_files.digest(earlier.get("environment"), DIGEST):
-                    raise InputError("env", value, f"as it was when the {self.work} to be resumed began")
+                    raise InputError("env", value, f"unchanged since the {self.work} to resume began")
             elif value != earlier.get(name):
-                raise InputError(name, value, f"{earlier.get(name)}, as in the {self.work} to be resumed")
+                raise InputError(name, value, f"{earlier.get(name)}, as in the {self.work} to resume")
         for name, value in now.items():
             if then[name] != value and jax.process_index() == 0:
                 changed = f"begun with {name} {shortened(str(then[name]))}, resumed with {value}"
@@ -242,10 +242,10 @@ def conditions() -> dict[str, Any]:
 
 
 @contextmanager
-def on_a_full_disk(out: Path, hint: str = "what is done is kept: go on with --resume") -> Iterator[None]:
+def on_a_full_disk(out: Path, hint: str = "what is done is saved: continue with --resume") -> Iterator[None]:
     """Say in one line that the disk refused, and how to go on."""
     try:
         yield
     except OSError as error:
-        allowed = f"on a disk that takes it ({error.strerror or error}); {hint}"
+        allowed = f"on a disk with room ({error.strerror or error}); {hint}"
         raise InputError("out", out, allowed) from error

@@ -76,7 +76,7 @@ def solve(
     """
     first = methods[0]
     if first.precision != "float64":
-        raise InputError("precision", first.precision, "float64: an equilibrium is found to 1e-9")
+        raise InputError("precision", first.precision, "float64, because an equilibrium is found to 1e-9")
     with in_precision("float64"):
         keys = seed_keys(first.seeds, first.seed)
         form = _checked(methods, keys[0])

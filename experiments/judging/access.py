@@ -54,7 +54,7 @@ class ApiKey:
             raise InputError("key_variable", "something else (not shown)", allowed)
         secret = os.environ.get(variable, "").strip()
         if not secret:
-            allowed = 'an environment variable that holds the key: set it, or say --key-variable "" for none'
+            allowed = 'an environment variable with the key: set it, or use --key-variable "" for no key'
             raise InputError("key_variable", variable, allowed)
         if not re.fullmatch(r"[!-~]+", secret):
             allowed = "an environment variable with a key of printable ASCII characters, without blanks"
@@ -69,7 +69,7 @@ def require_url(url: str) -> str:
         InputError: when it is no http address, or carries what may be secret, which is not shown.
     """
     if any(mark in url for mark in "@?#"):
-        allowed = "without user, password, query and fragment: a key comes from --key-variable alone"
+        allowed = "without user, password, query and fragment: the key may only come from --key-variable"
         raise InputError("endpoint", "an address and more (not shown)", allowed)
     try:
         parts = urlsplit(url)
@@ -100,5 +100,5 @@ def require_private(url: str, key: ApiKey) -> None:
     """
     parts = urlsplit(url)
     if key.secret and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        allowed = 'https, so that nobody reads the key on its way; or --key-variable "" to send none'
+        allowed = 'https, so that nobody can read the key on its way; or use --key-variable "" to send none'
         raise InputError("endpoint", url, allowed)

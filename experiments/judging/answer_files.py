@@ -36,7 +36,7 @@ def read_answers(path: Path) -> list[AnswerLine]:
         raise InputError("answers", path, "the name of a file")
     answers = [_answer(line) for line in json_lines(path, "answers")]
     if not answers:
-        raise InputError("answers", path, "one JSON object a line; it holds none")
+        raise InputError("answers", path, "a file with one JSON object a line, but it is empty")
     return answers
 
 
@@ -58,10 +58,12 @@ def matched(first: Path, second: Path) -> list[AnswerPair]:
     for one, other in zip(a, b, strict=False):
         if one.prompt != other.prompt:
             where = f"line {other.line}" + ("" if one.line == other.line else f", line {one.line} there")
-            allowed = f"answers to the prompts of {first}, in the same order; the first that differs: {where}"
+            allowed = f"answers to the prompts of {first} in the same order; the first difference: {where}"
             raise InputError("answers", second, allowed)
     if len(a) != len(b):
-        raise InputError("answers", second, f"as many as {first} has: {len(a)}, and it has {len(b)}")
+        raise InputError(
+            "answers", second, f"a file with {len(a)} answers, as {first} has, but it has {len(b)}"
+        )
     return [AnswerPair(one.prompt, one.response, other.response) for one, other in zip(a, b, strict=True)]
 
 

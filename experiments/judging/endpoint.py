@@ -39,7 +39,7 @@ def openai() -> Any:
     try:
         import openai
     except ImportError as error:
-        allowed = f"there: an endpoint needs {EXTRA}"
+        allowed = f"installed: an endpoint needs {EXTRA}"
         raise InputError("openai", "not installed", allowed) from error
     return openai
 

@@ -72,11 +72,11 @@ def judge_pairs(
             if new and _nobody_judged(read_verdicts(path, len(pairs))):
                 unfinished.finish()  # nothing was judged, and nothing is left behind
                 raise
-            hint = f"verdicts are kept: go on with `{again}`"
+            hint = f"verdicts are saved: resume with `{again}`"
             if isinstance(error, InputError):
                 raise InputError(error.field, error.value, f"{error.allowed}; {hint}") from error
             if isinstance(error, OSError):
-                allowed = f"on a disk that takes it ({error.strerror}); {hint}"
+                allowed = f"on a disk with room ({error.strerror}); {hint}"
                 raise InputError("out", out, allowed) from error
             raise
         unfinished.finish()
@@ -91,14 +91,18 @@ def _begin(unfinished: Unfinished, out: Path, config: Mapping[str, Any], resume:
         return
     finished = not unfinished.exists
     if finished and not (out / FILE).is_file():
-        raise InputError("resume", unfinished.folder, "there: nothing was interrupted")
+        raise InputError(
+            "resume", unfinished.folder, "the folder of interrupted work, but nothing was interrupted"
+        )
     earlier = load(out / "config.json", "judge") if finished else unfinished.config()
     for name, value in config.items():
         if name not in NAMES_OF_FILES and value != earlier.get(name):
             if name.endswith("_sha256"):
                 what = name.removesuffix("_sha256")
-                raise InputError(what, config[what], "the same as when it began: its contents differ")
-            raise InputError(name, value, f"{earlier.get(name)}, as in what is to be resumed")
+                raise InputError(
+                    what, config[what], "unchanged since the comparison began, but its contents differ"
+                )
+            raise InputError(name, value, f"{earlier.get(name)}, as in the comparison to resume")
     if finished:
         with on_a_full_disk(out, "the finished result stays as it is"):
             lines = (verdict.line() for verdict in read_verdicts(out / FILE, pairs).values())
@@ -126,7 +130,9 @@ def _judged(
         progress.update()
         failures = failures + 1 if verdict.outcome == "error" else 0
         if failures >= give_up:
-            raise InputError(*who, f"judging: {failures} errors in a row, the last: {verdict.reason}")
+            raise InputError(
+                *who, f"judging, but {failures} requests in a row failed, the last with: {verdict.reason}"
+            )
 
     with tqdm(total=len(pairs), initial=len(kept), unit="pair", file=sys.stderr, leave=False) as progress:
         left = {i: pair for i, pair in enumerate(pairs) if i not in verdicts}
@@ -136,7 +142,7 @@ def _judged(
         judge.judge({i: pair for i, pair in left.items() if i not in verdicts}, record)
         errors = [verdict.reason for verdict in verdicts.values() if verdict.outcome == "error"]
         if errors and _nobody_judged(verdicts):
-            allowed = f"judging: nothing but errors, {len(errors)} of them, the last: {errors[-1]}"
+            allowed = f"judging, but all {len(errors)} requests failed, the last with: {errors[-1]}"
             raise InputError(*who, allowed)
     return [verdicts[i] for i in range(len(pairs))]
 

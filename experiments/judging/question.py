@@ -45,7 +45,7 @@ def load_template(path: Path | None) -> str:
         return TEMPLATE
     try:
         if not path.is_file():
-            raise InputError("template", path, "a file that can be read (it is none)")
+            raise InputError("template", path, "a file that can be read, but it is not a plain file")
         with path.open("rb") as file:
             template = file.read(MOST_BYTES + 1)
         if len(template) > MOST_BYTES:
@@ -56,7 +56,7 @@ def load_template(path: Path | None) -> str:
         raise InputError("template", path, f"a file that can be read ({reason})") from error
     missing = [field for field in FIELDS if field not in wording]
     if missing:
-        raise InputError("template", path, f"text with {', '.join(FIELDS)}; {missing[0]} is missing")
+        raise InputError("template", path, f"text with {', '.join(FIELDS)}, but {missing[0]} is missing")
     return wording
 
 

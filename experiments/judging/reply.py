@@ -41,11 +41,11 @@ def read_reply(content: bytes) -> Reply:
         text = choice["message"]["content"]
         cut = choice.get("finish_reason") == "length"
     except NotJson as error:
-        raise NotReply(f"the answer is no chat completion: {error}") from None
+        raise NotReply(f"the answer is not a chat completion: {error}") from None
     except (AttributeError, IndexError, KeyError, TypeError):
-        raise NotReply("the answer is no chat completion") from None
+        raise NotReply("the answer is not a chat completion") from None
     if text is not None and not isinstance(text, str):
-        raise NotReply("the answer is no chat completion: its content is no text")
+        raise NotReply("the answer is not a chat completion: its content is not text")
     return Reply(text or "", cut)
 
 

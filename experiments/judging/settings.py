@@ -154,12 +154,12 @@ def _require_again(earlier: Mapping[str, Any], asked: Mapping[str, Any], given: 
     scorer, endpoint = earlier.get("scorer"), earlier.get("endpoint")
     if scorer and "scorer" not in asked and not os.path.isdir(scorer):
         again = f"--scorer {shlex.quote(scorer)}"
-        raise InputError("scorer", scorer, f"given again, as {again}: settings alone run no code")
+        raise InputError("scorer", scorer, f"given again, as {again}: settings alone must not run code")
     if endpoint and not ("endpoint" in asked and given.key_variable is not None):
         url, variable = require_url(asked.get("endpoint", endpoint)), given.key_variable
         variable = KEY_VARIABLE if variable is None or not is_name(variable) else variable
         again = f"--endpoint {shlex.quote(url)} --key-variable {variable}"
-        allowed = f'given again, as {again} ("" for no key): settings alone send nothing, and no key'
+        allowed = f'given again, as {again} ("" for no key): settings alone must not send data'
         raise InputError("endpoint", url, allowed)
 
 
@@ -174,25 +174,23 @@ def _check(settings: Mapping[str, Any], asked: Mapping[str, Any], given: JudgeAr
     (judge,) = judges
     files = settings["answers"]
     if judge in MADE_ELSEWHERE and files:
-        raise InputError("answers", " ".join(files), f"left out beside --{judge}")
+        raise InputError("answers", " ".join(files), f"omitted when --{judge} is given")
     if judge not in MADE_ELSEWHERE and len(files) != 2:
         raise InputError("answers", " ".join(files) or "nothing", "two files, A and B")
     for name in OF_TABLES:
         if judge != "verdicts" and settings[name]:
-            raise InputError(name, settings[name], "left out: it is an option of --verdicts")
+            raise InputError(name, settings[name], "omitted, because it is an option of --verdicts")
     if judge == "verdicts" and not settings["compare"]:
         raise InputError("compare", "nothing", "COLUMN:A:B, a column of verdicts and its two sides")
     for name in OF_ENDPOINTS:
         if judge != "endpoint" and (settings[name] or name in asked):
-            raise InputError(name, settings[name], "left out: it is an option of --endpoint")
+            raise InputError(name, settings[name], "omitted, because it is an option of --endpoint")
     if judge != "scorer" and (settings["tie_margin"] or "tie_margin" in asked):
-        raise InputError("tie_margin", settings["tie_margin"], "left out: it is an option of --scorer")
+        raise InputError("tie_margin", settings["tie_margin"], "omitted, because it is an option of --scorer")
     if judge == "endpoint":
         if not settings["judge_model"]:
             raise InputError("judge_model", "nothing", "the name of a model that the endpoint has")
         if given.out is None:
-            raise InputError(
-                "out", "nothing", "a folder, in which each verdict is kept as soon as it is there"
-            )
+            raise InputError("out", "nothing", "a folder, where each verdict is saved at once")
     if given.resume and (given.out is None or judge in MADE_ELSEWHERE):
-        raise InputError("resume", "yes", "used with files and --out, the folder of what is to be resumed")
+        raise InputError("resume", "yes", "used with files and --out, the folder of the comparison to resume")

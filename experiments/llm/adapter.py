@@ -60,7 +60,7 @@ def load(folder: Path, config: Config) -> tuple[PyTree, Lora]:
     modules = stored.get("target_modules")
     plain = stored.get("peft_type") == "LORA" and not stored.get("use_dora") and not stored.get("use_rslora")
     if not plain or not isinstance(modules, list) or not all(name in LORA_MODULES for name in modules):
-        allowed = f"LoRA on some of {', '.join(LORA_MODULES)}, as its {CONFIG} must say"
+        allowed = f"LoRA on some of {', '.join(LORA_MODULES)}, according to its {CONFIG}"
         raise InputError("adapter", folder, allowed)
     for name in ("rank_pattern", "alpha_pattern"):
         if stored.get(name):
@@ -90,7 +90,7 @@ def load(folder: Path, config: Config) -> tuple[PyTree, Lora]:
         found = stored.pop(name, None)
         if found is None or found.T.shape != shape:
             has = "nothing" if found is None else f"shape {list(found.shape)}"
-            allowed = f"made for this model: {name} has {has}, not {list(shape)[::-1]}"
+            allowed = f"made for this model, but {name} has {has}, not {list(shape)[::-1]}"
             raise InputError("adapter", folder, allowed)
         return found.T
 
@@ -99,5 +99,5 @@ def load(folder: Path, config: Config) -> tuple[PyTree, Lora]:
         for module, shapes in adapter_shapes(config, lora).items()
     }
     if stored:
-        raise InputError("adapter", folder, f"made for this model, which has no {min(stored)}")
+        raise InputError("adapter", folder, f"made for this model, but the model has no {min(stored)}")
     return adapter, lora

@@ -40,9 +40,9 @@ def answer(settings: AnswerSettings, out: Path) -> int:
         InputError: when something cannot be used; nothing is written then.
     """
     if out.is_dir() or not out.parent.is_dir():
-        raise InputError("out", out, "a file in a folder that is there")
+        raise InputError("out", out, "a file in an existing folder")
     if os.path.lexists(out) and not _are_answers(out):
-        raise InputError("out", out, "a free name, or that of earlier answers, which it replaces")
+        raise InputError("out", out, "an unused name, or the name of earlier answers to replace")
     folder = located(settings.model)
     config = read_config(folder, "model")
     texts = read_prompts(prompt_file(settings.prompts))

@@ -66,10 +66,10 @@ def tensors(folder: Path, what: str) -> dict[str, tuple[Path, tuple[int, ...]]]:
             with safe_open(path, framework="numpy") as file:
                 for name in [*file.keys()]:
                     if name in found:
-                        raise InputError(what, folder, f"whole: {name} is in two of its files")
+                        raise InputError(what, folder, f"valid, but {name} is in two of its files")
                     found[name] = (path, tuple(file.get_slice(name).get_shape()))
         except (SafetensorError, OSError) as error:
-            allowed = f"whole: {path.name} is cut short or damaged ({error}); download it again"
+            allowed = f"complete, but {path.name} is cut short or damaged ({error}); download it again"
             raise InputError(what, folder, allowed) from error
     return found
 
@@ -104,9 +104,9 @@ def check(folder: Path, config: Config, what: str) -> dict[str, Any]:
     found, wanted = tensors(folder, what), expected(config)
     for name, shape in wanted.items():
         if name not in found:
-            raise InputError(what, folder, f"whole: {name} is in none of its files; download it again")
+            raise InputError(what, folder, f"complete, but {name} is in none of its files; download it again")
         if found[name][1] != shape:
-            allowed = f"{list(shape)}, as its config.json says, and not {list(found[name][1])}"
+            allowed = f"{list(shape)}, as in its config.json, not {list(found[name][1])}"
             raise InputError(f"{what}: shape of {name}", folder, allowed)
     for path, names in _by_file(found).items():
         with safe_open(path, framework="numpy") as file:

@@ -42,7 +42,7 @@ def converted(path: Path, what: str) -> Path:
         InputError: as `convert`.
     """
     if not path.is_file():
-        raise InputError(what, path, "a folder with a checkpoint, or a GGUF file; there is none of this name")
+        raise InputError(what, path, "a folder with a checkpoint, or a GGUF file, but nothing has this name")
     try:
         told = path.stat()
         digest = _digest(path.absolute(), told.st_mtime_ns, told.st_size)
@@ -81,7 +81,7 @@ def convert(path: Path, out: Path, what: str) -> None:
             _write_ends(file, folder)
             _write_weights(file, names, folder, what)
     except SafetensorError as error:  # what safetensors makes of a full disk
-        raise InputError(what, path, f"one for which the disk has room ({error})") from error
+        raise InputError(what, path, f"small enough for the disk ({error})") from error
 
 
 def require_disk(out: Path, needed: int, what: str, path: Path | str) -> None:
@@ -101,7 +101,7 @@ def _require_tensors(file: Gguf, config: Config, what: str) -> dict[str, str]:
     names = stored_names(file, config.num_layers, what)
     for name, shape in expected(config).items():
         if name not in names:
-            raise InputError(what, file.path, f"whole: it lacks {name}; download it again")
+            raise InputError(what, file.path, f"complete, but it lacks {name}; download it again")
         theirs = tuple(int(size) for size in reversed(file.tensors[names[name]].shape))
         if theirs != shape:
             field = f"{what}: shape of {names[name]} in {file.path.name}"

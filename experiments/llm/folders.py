@@ -47,5 +47,5 @@ def require_same_tokens(folder: Path, model: Path, what: str) -> None:
     strange = sorted((number, token) for token, number in ours.items() if theirs.get(token) != number)
     if strange:
         number, token = strange[0]
-        allowed = f"one with the model's tokenizer: token {number} is {token!r} there, and not here"
+        allowed = f"one with the model's tokenizer, but token {number} is {token!r} there and not here"
         raise InputError(what, folder, allowed)

@@ -77,7 +77,7 @@ def whole(path: Path, what: str) -> Iterator[None]:
         raise
     except BaseException as error:  # `tokenizers` has panics, which are no exceptions of Python's
         reason = shortened((str(error).splitlines() or [type(error).__name__])[0], 120)
-        allowed = f"a GGUF file that is whole: it is cut short or damaged ({reason}); download it again"
+        allowed = f"a complete GGUF file, but it is cut short or damaged ({reason}); download it again"
         raise InputError(what, path, allowed) from error
 
 
@@ -88,7 +88,7 @@ def read(path: Path, what: str) -> Gguf:
         InputError: when it is none, cut short or damaged, or of another architecture than Llama's.
     """
     if not path.is_file():
-        raise InputError(what, path, "a folder with a checkpoint, or a GGUF file; there is none of this name")
+        raise InputError(what, path, "a folder with a checkpoint, or a GGUF file, but nothing has this name")
     with whole(path, what):
         reader = _Bounded(str(path))
         fields = {name: field.contents() for name, field in reader.fields.items()}
@@ -174,7 +174,7 @@ def stored_names(file: Gguf, layers: int, what: str) -> dict[str, str]:
     }
     strange = sorted(file.tensors.keys() - known.keys() - {ROPE_FACTORS})
     if strange:
-        raise InputError(what, file.path, f"a Llama without further tensors: it has {strange[0]!r}")
+        raise InputError(what, file.path, f"a Llama without extra tensors, but it has {strange[0]!r}")
     return {theirs: name for name, theirs in known.items() if name in file.tensors}
 
 
@@ -195,7 +195,7 @@ def numbers(file: Gguf, name: str, what: str) -> np.ndarray:
         if not isinstance(error.__cause__, NotImplementedError):
             raise
         field, kind = f"{what}: type of {name} in {file.path.name}", tensor.tensor_type.name
-        allowed = "one that is read, such as F32, F16, BF16, Q8_0 or Q4_1"
+        allowed = "a supported type, such as F32, F16, BF16, Q8_0 or Q4_1"
         raise InputError(field, kind, allowed) from error
     heads = {"attn_q": "attention.head_count", "attn_k": "attention.head_count_kv"}.get(name.split(".")[-2])
     if heads is None:

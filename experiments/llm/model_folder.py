@@ -41,7 +41,7 @@ def inside(folder: Path, name: str, what: str) -> Path:
         InputError: when the name is that of no file in the folder itself, or a link leads out of it.
     """
     if not name or name in (".", "..") or any(sign in name for sign in "/\\\0"):
-        raise InputError(what, folder, f"a folder whose files lie in it, not in {name!r}")
+        raise InputError(what, folder, f"a folder that contains its files, not {name!r}")
     try:
         home, path = folder.resolve(), (folder / name).resolve()
         path.is_file()
@@ -50,7 +50,7 @@ def inside(folder: Path, name: str, what: str) -> Path:
     blobs = home.parent.parent / "blobs"
     if path.parent != home and not (home.parent.name == "snapshots" and path.parent == blobs):
         raise InputError(
-            what, folder, f"a folder whose files lie in it: {name} is a link that leads out of it"
+            what, folder, f"a folder that contains its files, but {name} is a link that leads out of it"
         )
     return path
 
@@ -64,11 +64,11 @@ def read_json(folder: Path, name: str, what: str) -> dict[str, Any]:
     try:
         content = document(inside(folder, name, what))
     except FileNotFoundError:
-        allowed = f"a folder in the Hugging Face layout: it has no {name}"
+        allowed = f"a folder in the Hugging Face layout, but it has no {name}"
         raise InputError(what, folder, allowed) from None
     except (OSError, NotJson) as error:
         reason = getattr(error, "strerror", None) or error
-        allowed = f"one whose {name} is readable JSON ({reason}): download it again"
+        allowed = f"one whose {name} is readable JSON ({reason}); download it again"
         raise InputError(what, folder, allowed) from error
     if not isinstance(content, dict):
         raise InputError(what, folder, f"one whose {name} is a JSON object")
@@ -90,7 +90,9 @@ def shard_names(folder: Path, what: str) -> list[str]:
         return [WEIGHTS]
     stored = read_json(folder, INDEX, what).get("weight_map")
     if not isinstance(stored, dict) or not all(isinstance(name, str) for name in stored.values()):
-        raise InputError(what, folder, f"whole: weight_map in {INDEX} names no files; download it again")
+        raise InputError(
+            what, folder, f"complete, but weight_map in {INDEX} names no files; download it again"
+        )
     names = sorted({*stored.values()})
     for name in names:
         inside(folder, name, what)
@@ -106,10 +108,12 @@ def shards(folder: Path, what: str) -> list[Path]:
     names = shard_names(folder, what)
     missing = [name for name in names if not has(folder, name, what)]
     if not has(folder, INDEX, what) and missing:
-        raise InputError(what, folder, f"whole: it has neither {WEIGHTS} nor {INDEX}; download it again")
+        raise InputError(
+            what, folder, f"complete, but it has neither {WEIGHTS} nor {INDEX}; download it again"
+        )
     if missing or not names:
         lacks = f"it lacks {len(missing)} of {len(names)} shards, {missing[:1]}"
-        raise InputError(what, folder, f"whole: {lacks}; download them again")
+        raise InputError(what, folder, f"complete, but {lacks}; download them again")
     return [inside(folder, name, what) for name in names]
 
 
@@ -128,7 +132,9 @@ def digest(folder: Path, what: str) -> str:
                 with path.open("rb") as file:
                     found.append((name, hashlib.file_digest(file, "sha256").hexdigest()))
             except OSError as error:
-                raise InputError(what, folder, f"whole: {name} cannot be read ({error.strerror})") from error
+                raise InputError(
+                    what, folder, f"complete, but {name} cannot be read ({error.strerror})"
+                ) from error
     return hashlib.sha256(repr(found).encode()).hexdigest()
 
 

@@ -94,7 +94,9 @@ def chosen(settings: TrainSettings, number: int) -> np.ndarray:
         InputError: when there are fewer.
     """
     if settings.fit_prompts > number:
-        raise InputError("fit_prompts", settings.fit_prompts, f"at most {number}, the prompts of the file")
+        raise InputError(
+            "fit_prompts", settings.fit_prompts, f"at most {number}, the number of prompts in the file"
+        )
     key = named_key(jax.random.key(settings.seed), "offline prompts")
     return np.asarray(jax.random.permutation(key, number)[: settings.fit_prompts])
 
@@ -106,7 +108,7 @@ def _drawn(
     settings, rows = pipeline.settings, dict[str, np.ndarray]()
     order = chosen(settings, len(pipeline.prompts))
     if unfinished and (unfinished.folder / FILE).exists():
-        hint = f"; remove {unfinished.folder} and begin again"
+        hint = f"; remove {unfinished.folder} and start again"
         rows = _read(unfinished.folder / FILE, "resume", hint, order, made_by)
     elif settings.fit_answers is not None:
         rows = _read(Path(settings.fit_answers), "fit_answers", "", order, made_by)
@@ -187,7 +189,7 @@ def _read(path: Path, field: str, hint: str, order: np.ndarray, made_by: np.ndar
     same = np.array_equal(rows["made_by"], made_by)
     if not same or not np.array_equal(rows["prompts"], order[:p]):
         allowed = (
-            "answers that a run drew with the same model, oracle, prompts, seed, --fit-prompts, --candidates "
+            "answers from a run with the same model, oracle, prompts, seed, --fit-prompts, --candidates "
             "and sampling"
         )
         raise InputError(field, path, f"{allowed}{hint}")

@@ -163,7 +163,7 @@ class Pipeline(NamedTuple):
             if index < len(drawn):
                 text = self.tokenizer.response(np.asarray(answered.generated.candidates)[index])
                 said = f"the answer {shortened(repr(text), 60)}" if text.strip() else "an empty answer"
-            allowed = f"one that gives every answer a number: {said} gets {utilities[index]} {when}"
+            allowed = f"one that gives every answer a number, but {said} gets {utilities[index]} {when}"
             raise InputError("oracle", self.settings.oracle, allowed)
 
 
@@ -180,7 +180,7 @@ def prepare(settings: TrainSettings) -> Pipeline:
     prompts = [tokenizer.encode(text, settings.prompt_limit) for text in texts]
     mesh, key = _mesh(settings), jax.random.key(settings.seed)
     if settings.random and settings.placement == "divided":
-        raise InputError("placement", "divided", "replicated where weights are drawn")
+        raise InputError("placement", "divided", "replicated when weights are drawn")
     if settings.random:
         base = checkpoint.random_weights(config, settings.precision, mesh, named_key(key, "weights"))
     else:
@@ -244,7 +244,7 @@ def _mesh(settings: TrainSettings) -> Mesh:
     found = jax.devices()
     number = settings.devices or len(found)
     if number > len(found):
-        raise InputError("devices", number, f"at most {len(found)}, which is what JAX sees")
+        raise InputError("devices", number, f"at most {len(found)}, the number that JAX finds")
     return mesh_over(found[:number])
 
 

@@ -52,7 +52,7 @@ class Tokenizer:
 
     def __init__(self, folder: Path, config: Config, chat: bool | None = None, what: str = "model"):
         if not any(has(folder, name, what) for name in ("tokenizer.json", "tokenizer.model")):
-            raise InputError(what, folder, "a folder with a tokenizer: it has no tokenizer.json")
+            raise InputError(what, folder, "a folder with a tokenizer, but it has no tokenizer.json")
         with readable(folder, what), tokenizer_view(folder, what) as view:
             self.inner: Any = AutoTokenizer.from_pretrained(
                 view, local_files_only=True, trust_remote_code=False
@@ -60,18 +60,16 @@ class Tokenizer:
             size = len(self.inner)
         rows, self.folder, self.what = config.vocab_size, folder, what
         if not rows - SPARE_ROWS <= size <= rows:
-            allowed = f"one whose tokenizer fits its {rows} embeddings: this one has {size} tokens"
+            allowed = f"one whose tokenizer fits its {rows} embeddings, but it has {size} tokens"
             raise InputError(what, folder, allowed)
         stored = read_json(folder, "config.json", what)
         if not isinstance(stored.get("bos_token_id"), int | None):
             raise InputError(f"{what}: bos_token_id in config.json", stored["bos_token_id"], "an integer")
         if {self.inner.bos_token_id, stored.get("bos_token_id")} - {None, self.inner.bos_token_id}:
-            allowed = (
-                f"one whose tokenizer starts with token {stored['bos_token_id']}, as its config.json says"
-            )
-            raise InputError(what, folder, f"{allowed}, and not {self.inner.bos_token_id}")
+            allowed = f"one whose tokenizer starts with token {stored['bos_token_id']}, as in its config.json"
+            raise InputError(what, folder, f"{allowed}, not {self.inner.bos_token_id}")
         if chat and self.inner.chat_template is None:
-            allowed = "one whose tokenizer has a chat template; --chat False takes prompts as they are"
+            allowed = "one whose tokenizer has a chat template, or use --chat False"
             raise InputError(what, folder, allowed)
         self.chat = chat is not False and self.inner.chat_template is not None
         with readable(folder, what):
@@ -209,7 +207,7 @@ def read_prompts(path: Path) -> list[str]:
         prompts.append(text)
     if not prompts:
         raise InputError(
-            "prompts", path, 'a file with one prompt or more, {"prompt": "…"} a line; it is empty'
+            "prompts", path, 'a file with one prompt or more, {"prompt": "…"} a line, but it is empty'
         )
     return prompts
 

@@ -149,7 +149,7 @@ class TrainSettings(Generation):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.fit_prompts and self.fit_prompts - self.held_out_prompts < 2:
-            allowed = "0, or so many that two are left besides those that are held out"
+            allowed = "0, or large enough to leave two prompts that are not held out"
             raise InputError("fit_prompts", self.fit_prompts, allowed)
         if self.fit_answers is not None and not self.fit_prompts:
             raise InputError("fit_answers", self.fit_answers, "given together with --fit-prompts")

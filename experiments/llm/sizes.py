@@ -20,7 +20,7 @@ def read_config(folder: Path, what: str) -> Config:
         InputError: when there is no such folder or file, or it is no Llama that is computed here.
     """
     if not folder.is_dir():
-        allowed = "a folder with a checkpoint, or with --dry-run a known size; docs/howto/llm.md says where"
+        allowed = "a folder with a checkpoint, or with --dry-run a known size, as listed in docs/howto/llm.md"
         raise InputError(what, folder, allowed)
     stored = read_json(folder, "config.json", what)
 

@@ -54,11 +54,13 @@ class UnfinishedTraining(Unfinished):
     def require_same(self, description: Mapping[str, Any], but: Sequence[str]) -> None:
         """Raise an InputError where there is nothing to resume, or it was begun with other settings."""
         if not self.exists:
-            raise InputError("resume", self.folder, "there: no run was interrupted")
+            raise InputError(
+                "resume", self.folder, "the folder of an interrupted run, but no run was interrupted"
+            )
         earlier = self.config()
         for name, value in json.loads(json.dumps(description)).items():
             if name not in but and earlier.get(name) != value:
-                raise InputError(name, value, f"{earlier.get(name)}, as in the run to be resumed")
+                raise InputError(name, value, f"{earlier.get(name)}, as in the run to resume")
 
     def save(self, progress: TrainProgress) -> None:
         """Write down how far the run has come, whole or not at all."""
@@ -93,7 +95,7 @@ class UnfinishedTraining(Unfinished):
                 raise ValueError("not all steps are there")
         except (Damaged, KeyError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            allowed = f"readable ({reason}); remove {self.folder} and begin again"
+            allowed = f"readable ({reason}); remove {self.folder} and start again"
             raise InputError("resume", path, allowed) from error
         placed = [jax.device_put(a, b.sharding) for a, b in zip(loaded, leaves, strict=True)]
         written = tuple({name: values[i] for name, values in named.items()} for i in range(steps))

@@ -143,7 +143,7 @@ def replay_neural(recording: Recording, precision: str | None) -> dict[str, Seri
     wishes["rm_hidden"] = ",".join(map(str, hidden))
     signal, dimension = wishes["signal_dimension"], wishes["dimension"]
     if len(ideal) != dimension or ideal != [ideal[0]] * signal + [0.0] * (dimension - signal):
-        allowed = f"{signal} equal numbers, and then zeros, {dimension} in all"
+        allowed = f"{signal} equal numbers, then zeros, {dimension} in total"
         raise InputError(f"{recording.path.name}: ideal", ideal, allowed)
     wishes["ideal_signal"] = ideal[0]
     settings = _resolve(recording, wishes)

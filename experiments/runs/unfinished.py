@@ -125,7 +125,7 @@ def require_room(settings: Settings, out: Path) -> None:
     size = states.size(settings)
     for place, most in room(out).items():
         if size > most:
-            allowed = f"at most {most / 1e9:.3g} GB {place}: fewer seeds or iterations are needed"
+            allowed = f"at most {most / 1e9:.3g} GB {place}; use fewer seeds or iterations"
             raise InputError("save_states", f"{size / 1e9:.3g} GB", allowed)
 
 

@@ -105,7 +105,7 @@ def _require_few_runs(grid: Grid) -> None:
         allowed = f"larger: {entries} entries of {counted(cells, 'cell')} take more than {most / 1e9:.3g} GB"
         raise InputError("every", grid.every, allowed)
     if grid.seeds * a_seed > most:
-        allowed = f"at most {int(most // a_seed)}, of which results fit into the {most / 1e9:.3g} GB for them"
+        allowed = f"at most {int(most // a_seed)}, whose results fit into {most / 1e9:.3g} GB"
         raise InputError("seeds", grid.seeds, allowed)
 
 
@@ -130,7 +130,7 @@ def _planned(
         return grid, width
     if not unfinished.exists:
         if grid is None:
-            allowed = "there, or options given of a sweep to begin: none was interrupted"
+            allowed = "an interrupted sweep, but there is none; to begin one, give its options"
             raise InputError("resume", unfinished.folder, allowed)
         return grid, width
     asked = {} if grid is None else grid.as_dict()
@@ -151,7 +151,9 @@ def _all_or_none() -> Iterator[None]:
     if jax.process_count() > 1:
         refusals = np.ravel(multihost_utils.process_allgather(np.array(refused is not None)))
         if refused is None and refusals.any():
-            refused = InputError("process", int(np.argmax(refusals)), "able to begin: see its message")
+            refused = InputError(
+                "process", int(np.argmax(refusals)), "able to begin, but it refused: see its message"
+            )
     if refused is not None:
         raise refused
 

@@ -79,5 +79,5 @@ def load_sweep(folder: Path | str) -> xr.Dataset:
     except InputError:
         raise
     except (Damaged, KeyError, TypeError, ValueError) as error:
-        allowed = f"one that holds a finished sweep ({str(error).splitlines()[0]})"
+        allowed = f"the folder of a finished sweep ({str(error).splitlines()[0]})"
         raise InputError("folder", folder, allowed) from error

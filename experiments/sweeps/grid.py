@@ -142,7 +142,7 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
     fields = {name: field for n in names for name, (field, _) in hyperparameters(n).items()}
     grid = {n: _values(n, v, fields[require_known("grid", n, fields)]) for n, v in axes.items()}
     for name in set(RESERVED).intersection(grid):
-        raise InputError("grid", name, "another name, since results have something else of this name")
+        raise InputError("grid", name, "another name, because results already use this one")
     for name, values in {"objective": objectives, **grid}.items():
         if any(value is None for value in values):
             raise InputError(f"grid {name}", "null", VALUES)
@@ -153,7 +153,7 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
             raise InputError(f"grid {name}", "nothing", VALUES)
     points = math.prod([len(objectives), *map(len, grid.values())])
     if points > MOST_POINTS:
-        raise InputError("grid", f"{points} points", f"of at most {MOST_POINTS} points")
+        raise InputError("grid", f"{points} points", f"at most {MOST_POINTS} points")
     usual = resolve({name: given.get(name) for name in ("environment", "follower", "feedback", "member")})
     given |= {name: getattr(usual.names, name) for name in ("follower", "feedback", "member")}
     given |= {"objective": tuple(objectives), "grid": grid}
@@ -213,11 +213,11 @@ def _range(name: str, given: str, kind: type) -> tuple[Any, ...]:
     if spacing not in ([], ["log"]) or not math.isfinite(high - low):
         raise InputError(field, given, RANGE)
     if not 2 <= count <= MOST_POINTS:
-        allowed = f"{RANGE}, with a count >= 2, since both ends belong, and <= {MOST_POINTS}"
+        allowed = f"{RANGE}, with a count >= 2, because both ends are included, and <= {MOST_POINTS}"
         raise InputError(field, given, allowed)
     if spacing and min(low, high) <= 0:
         raise InputError(
-            field, given, "low:high:count:log with a low > 0, since its values are in equal ratios"
+            field, given, "low:high:count:log with a low > 0, because its values have equal ratios"
         )
     space = np.geomspace if spacing else np.linspace
     # twelve digits: 0.3, where the spacing computes 0.30000000000000004

@@ -132,10 +132,10 @@ def check_beginning(
     if data is not None:
         _check_utility("utility(y) in the offline data", data.utility)
     if offline is None and not follower.brings_anchor and not np.all(np.asarray(follower.alpha) == 1.0):
-        raise InputError("alpha", follower.alpha, "1, since this environment has no offline data")
+        raise InputError("alpha", follower.alpha, "1, because this environment has no offline data")
     if not residual <= STATIONARY_ENOUGH:
         allowed = (
-            "given a ridge > 0, or a larger one: the Hessian of its loss is singular, or so nearly that "
+            "given a ridge > 0, or a larger one: the Hessian of its loss is singular, or so close to it that "
             f"rounding in {residual.dtype} decides its answer"
             if residual == np.inf
             else "one that reaches its best response here: with a reward affine in φ, or converged with more "
@@ -203,7 +203,7 @@ def first_run(
     """
     (game, (theta, reward_model, earlier), _), key = first_lane((beginning, keys))
     if follower.feedback.label_budget is not None and game.places is None:
-        allowed = "left out: this environment has no table of responses to draw from (`Game.places`)"
+        allowed = "omitted, because this environment has no table of responses to draw from (`Game.places`)"
         raise InputError("label_budget", follower.feedback.label_budget, allowed)
     responses = game.respond(theta, key)
     check_shapes(responses)

@@ -148,7 +148,7 @@ def run_by(
     environment, leader, follower = as_reals((environment, leader, follower))
     traced = is_traced((environment, leader, follower, keys, initial))
     if watch is not None and traced:
-        allowed = "None within a function that JAX traces (jit, vmap, grad): there are no numbers yet to see"
+        allowed = "None inside a function that JAX traces (jit, vmap, grad), where there are no numbers yet"
         raise InputError("on_entry", "given", allowed)
     how: dict[str, Any] = {"steps": steps, "record": record, "every": every, "keep_states": keep_states}
     if traced:

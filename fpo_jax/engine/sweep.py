@@ -100,7 +100,9 @@ class Sweep:
         self._tell = tell
         self.seeds = np.asarray(seeds)
         if len(cells) == 0 or self.seeds.size == 0:
-            raise InputError("grid", f"{len(cells)} cells × {self.seeds.size} seeds", "at least one of each")
+            raise InputError(
+                "grid", f"{len(cells)} cells × {self.seeds.size} seeds", "at least one cell and one seed"
+            )
         tell("checking the cells")
         keys = [seed_keys(1, int(seed)) for seed in (self.seeds.min(), self.seeds.max())]
         for cell in cells:

@@ -46,7 +46,7 @@ class DataSmoothing(BestResponse):
     def check(self) -> None:
         """Raise an InputError when the items of an update are drawn, since then no label can be kept."""
         if self.feedback.label_budget is not None:
-            allowed = "left out: data smoothing keeps the label of every item"
+            allowed = "omitted, because data smoothing keeps the label of every item"
             raise InputError("label_budget", self.feedback.label_budget, allowed)
 
     def anchor(self, reward_model: RewardModel) -> Phi:
@@ -60,7 +60,7 @@ class DataSmoothing(BestResponse):
             InputError: when the responses change from update to update, since then no label can be kept.
         """
         if game.places is None:
-            allowed = "another one: this environment has no fixed responses, whose labels could be kept"
+            allowed = "another one: this environment has no fixed responses, so no labels can be kept"
             raise NotDefined("follower", "data-smoothing", allowed)
         anchor = phi if self.anchored else jax.tree.map(jnp.zeros_like, phi)
         items = self.training(game, theta, RewardModel(phi), key).items

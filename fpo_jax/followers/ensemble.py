@@ -69,20 +69,18 @@ class Ensemble(Follower):
         """Raise an InputError when the follower cannot be a member, or members would be identical."""
         if not isinstance(self.member, Follower) or isinstance(self.member, Ensemble):
             name = kebab(type(self.member).__name__)
-            raise InputError("member", name, "an instance of a follower that is no ensemble itself")
+            raise InputError("member", name, "an instance of a follower that is not itself an ensemble")
         validate(self.member)
         forgets = isinstance(self.member, BestResponse) and not isinstance(self.member, Converged)
         if self.differ == "start" and forgets and not getattr(self.member, "anchored", False):
-            allowed = "data, unless the members are anchored: a best response forgets where it began"
+            allowed = "data, unless the members are anchored: a best response does not depend on its start"
             raise InputError("differ", self.differ, allowed)
 
     def check_start(self, reward_model: RewardModel) -> None:
         """Raise an InputError when members that should differ in their start begin alike."""
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(reward_model.phi)]
         if self.differ == "start" and all(np.all(leaf[:, 1:] == leaf[:, :1]) for leaf in leaves):
-            raise InputError(
-                "differ", self.differ, "data: this environment has one φ₀ only, whatever the key"
-            )
+            raise InputError("differ", self.differ, "data: this environment has the same φ₀ for every key")
 
     @property
     def alpha(self) -> float:  # type: ignore[override]
@@ -234,7 +232,7 @@ def _own(game: Game) -> Game:
         InputError: when the game is not the ensemble's.
     """
     if ensembled(game) is None:
-        allowed = "as the ensemble faces it: ensemble.faced(game), which a run does itself"
+        allowed = "ensemble.faced(game), which a run calls itself"
         raise InputError("game", type(game).__name__, allowed)
     return with_ensembled(game, lambda ours: ours.game)
 

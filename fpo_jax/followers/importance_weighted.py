@@ -34,7 +34,7 @@ class ImportanceWeighted(BestResponse):
         fresh = feedback.gather(game, theta, game.respond(theta, key), key)
         offline = feedback.offline(game, key)
         if offline is None or game.places is None or offline.w.size != fresh.w.size:
-            allowed = "another one: here the policy gives no weights to the items of the offline data"
+            allowed = "another one: this policy gives no weights to the items of the offline data"
             raise NotDefined("follower", "importance-weighted", allowed)
         kept = jnp.minimum(fresh.w, self.clip * offline.w)
         total = jnp.sum(kept)

@@ -56,7 +56,7 @@ class Monitored(Follower):
         """Raise an InputError when the follower is already monitored, or is one of two ensembles."""
         name = kebab(type(self.follower).__name__)
         if isinstance(self.follower, Monitored):
-            raise InputError("follower", name, "another one: it is monitored already")
+            raise InputError("follower", name, "another one: this one is already monitored")
         if isinstance(self.follower, Ensemble) and self.beside is not None:
             raise InputError("beside", "an ensemble", f"nothing, where the follower is {name}")
         validate(self.follower)

@@ -84,7 +84,7 @@ class Optax(Follower):
             with jax.numpy_dtype_promotion("standard"):
                 jax.eval_shape(lambda phi: optimiser.update(phi, optimiser.init(phi), phi), jnp.zeros(1))
         except TypeError as error:
-            raise InputError("optimizer", self.optimizer, "one that asks for gradients only") from error
+            raise InputError("optimizer", self.optimizer, "one that needs only gradients") from error
 
     @property
     def brings_anchor(self) -> bool:
@@ -97,7 +97,7 @@ class Optax(Follower):
         Raises:
             InputError: when optax has no optimiser of this name that takes a learning rate.
         """
-        allowed = "an optimiser of optax that is made from a learning rate, such as adam, sgd or rmsprop"
+        allowed = "an optimiser of optax that takes a learning rate, such as adam, sgd or rmsprop"
         make: Any = getattr(optax, self.optimizer, None)
         accepted = inspect.signature(make).parameters if callable(make) else {}
         if "learning_rate" not in accepted:

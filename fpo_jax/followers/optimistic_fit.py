@@ -42,7 +42,7 @@ class OptimisticFit(Converged):
             InputError: when the responses change from call to call.
         """
         if game.places is None:
-            allowed = "another one: this environment has no fixed responses, of which one were the best"
+            allowed = "another one: this environment has no fixed responses to take the best of"
             raise NotDefined("follower", "optimistic-fit", allowed)
         fit = Converged.loss(self, game, theta, reward_model, key)
         responses = jax.lax.stop_gradient(game.respond(theta, key))

@@ -27,10 +27,10 @@ class PastModels(Ensemble):
         """Raise an InputError when the member is an ensemble, or models should differ in their start."""
         if not isinstance(self.member, Follower) or isinstance(self.member, Ensemble):
             name = kebab(type(self.member).__name__)
-            raise InputError("member", name, "an instance of a follower that is no ensemble itself")
+            raise InputError("member", name, "an instance of a follower that is not itself an ensemble")
         validate(self.member)
         if self.differ != "data":
-            raise InputError("differ", self.differ, "data: these are one reward model at several times")
+            raise InputError("differ", self.differ, "data: the members are one reward model at several times")
 
     def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
         """Return the member's first reward model in every place."""

@@ -86,7 +86,7 @@ class BestOf(Objective):
         """
         responses = game.respond(theta, foresight_keys(key).evaluation)
         if responses.w.size == 1:
-            raise InputError("objective", "best-of", "another one: this policy is one response")
+            raise InputError("objective", "best-of", "another one: this policy is a single response")
         scorer = SCORES[self.score](self.weight)
         scores = effective_rewards(scorer, game, follower, theta, reward_model, key)
         arguments = (responses.w, scores, self.candidates)

@@ -70,7 +70,7 @@ class EffectiveReward(Implicit):
     ) -> tuple[Callable[[PyTree], Scalar], Cost]:
         """Return r̃ as a function of one item of the follower's feedback, and the cost of the solve."""
         if not follower.by_items:
-            allowed = "one trained on items of the policy and nothing else of it, for an effective reward"
+            allowed = "one that depends on the policy only through its items, for an effective reward"
             raise InputError("follower", kebab(type(follower).__name__), allowed)
         at = self.linearise(game, follower, theta, reward_model, key)
         feedback = follower.feedback

@@ -74,7 +74,7 @@ class Held(Objective):
         if self.to == "reference":
             reference = game.reference()
             if reference is None:
-                allowed = "start or earlier, since this environment has no reference policy"
+                allowed = "start or earlier, because this environment has no reference policy"
                 raise NotDefined("to", self.to, allowed)
             return jax.lax.stop_gradient(reference)
         policy = theta if self.policy is None else self.policy
@@ -106,7 +106,7 @@ class _Divergence(Held):
             InputError: when the policy is not a distribution over a fixed set of responses.
         """
         if game.places is None:
-            allowed = "another one: this policy is no table of fixed responses (`Game.places`)"
+            allowed = "another one: this policy is not a table of fixed responses (`Game.places`)"
             raise NotDefined("objective", kebab(type(self).__name__), allowed)
         evaluation = foresight_keys(key).evaluation
         responses, other = game.respond(theta, evaluation), self.other(game, theta, evaluation)

@@ -71,7 +71,7 @@ def curvature(
     training = follower.training(game, theta, reward_model, key)
     if training is None:
         name = kebab(type(follower).__name__)
-        raise InputError("follower", name, "one that tells what it trains on, by a method `training`")
+        raise InputError("follower", name, "one with a method `training`, which returns its training data")
     feedback, phi = follower.feedback, reward_model.phi
 
     def of_item(item: PyTree) -> tuple[Vector, Scalar]:

@@ -49,7 +49,7 @@ class ScoreFunction(Directed):
         """
         if jax.eval_shape(game.respond, theta, foresight_keys(key).evaluation).w.size == 1:
             raise InputError(
-                "objective", kebab(type(self).__name__), "another one: this policy is one response"
+                "objective", kebab(type(self).__name__), "another one: this policy is a single response"
             )
         sampled = _Sampled(game, self.samples)
 

@@ -109,7 +109,7 @@ def check_game_values(probe: Probe) -> None:
     ):
         require(_alike(once, again), method, "different on a second call", "a function of its key")
     if not _alike(given, probe.other):  # if the policy is sampled
-        allowed = "independent samples, each from a key of its own"
+        allowed = "independent samples, each from its own key"
         for one, another in itertools.combinations(_drawn(probe), 2):
             require(not _alike(one, another), "sample(theta, key, number)", "the same sample twice", allowed)
     for reward, utility, blind in zip(probe.reward, probe.utility, probe.blind_spot, strict=True):
@@ -142,8 +142,8 @@ def check_game_values(probe: Probe) -> None:
     for name, (ours, theirs) in probe.shortcuts.items():
         mine, right = (ravel_pytree(tree)[0] for tree in (ours, theirs))
         error = _relative(mine, right)
-        allowed = "equal to it, with its derivatives"
-        require(error <= TOLERANCE, name, f"off what it is short for by {error:.1e}", allowed)
+        allowed = "equal to its definition, derivatives included"
+        require(error <= TOLERANCE, name, f"off its definition by {error:.1e}", allowed)
 
 
 def _check_sample(name: str, sample: Responses) -> None:

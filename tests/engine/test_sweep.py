@@ -90,7 +90,7 @@ def test_memory_decides_the_width(monkeypatch):
 
 
 def test_bad_input():
-    with pytest.raises(InputError, match="grid = 0 cells × 3 seeds: must be at least one of each"):
+    with pytest.raises(InputError, match="grid = 0 cells × 3 seeds: must be at least one cell and one seed"):
         Sweep([], SEEDS, steps=5)
     with pytest.raises(InputError, match="seed = -1: must be an integer >= 0"):
         Sweep(CELLS, [-1, 2], steps=5)

@@ -54,13 +54,13 @@ def test_a_file_that_is_no_map_is_one_line(tmp_path, monkeypatch):
         (
             "ragged.txt",
             b"S..\n.G\n",
-            "map line 2 = .G: must be 3 cells long, as the first line, and not 2, in",
+            "map line 2 = .G: must be 3 cells long, as the first line, not 2, in",
         ),
         ("unknown.txt", b"S..\n.x.\n..G\n", "map line 2 = .x.: must be made of S (start)"),
-        ("binary", b"\xff\xfe", "nor is it a file that can be read (no text)"),
+        ("binary", b"\xff\xfe", "and it is not a readable file either (no text)"),
         ("empty", b"\n", "map = nothing: must be one or more rows, in empty"),
-        ("none.txt", None, "nor is it a file that can be read (No such file or directory)"),
-        ("folder", None, "nor is it a file that can be read (Is a directory)"),
+        ("none.txt", None, "and it is not a readable file either (No such file or directory)"),
+        ("folder", None, "and it is not a readable file either (Is a directory)"),
     ):
         if content is not None:
             (tmp_path / file).write_bytes(content)
@@ -134,12 +134,12 @@ def test_a_large_grid_needs_no_square_matrix(key):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"map": "..../...G"}, "map = ..../...G: must be one with at least one S (start)"),
-        ({"map": "S.../...."}, "map = S.../....: must be one with at least one G (goal)"),
+        ({"map": "..../...G"}, "map = ..../...G: must be a map with at least one S (start)"),
+        ({"map": "S.../...."}, "map = S.../....: must be a map with at least one G (goal)"),
         ({"map": "S#G"}, "map line 1 = S#G: must be one whose G can be reached from S"),
         ({"map": "SG#/..#/##G"}, "map line 3 = ##G: must be one whose G can be reached from S"),
         ({"map": "S#SG"}, "map line 1 = S#SG: must be one from whose S a G can be reached"),
-        ({"map": "S..\n..\n..G"}, "map line 2 = ..: must be 3 cells long, as the first line, and not 2"),
+        ({"map": "S..\n..\n..G"}, "map line 2 = ..: must be 3 cells long, as the first line, not 2"),
         ({"map": "S..//..G"}, "map line 2 = nothing: must be 3 cells long"),
         ({"map": "S.x/..G"}, "map line 1 = S.x: must be made of S (start), G (goal), D (decoy), # (wall)"),
         ({"map": "S.x/..G"}, "not 'x'"),

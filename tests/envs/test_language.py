@@ -184,7 +184,7 @@ def test_too_many_pairs_are_refused(key):
         theta, _ = game.init(key)
         return Preferences().gather(game, theta, game.respond(theta, key), key)
 
-    with pytest.raises(InputError, match=r"feedback = preferences: must be labels, or on sampled answers"):
+    with pytest.raises(InputError, match=r"feedback = preferences: must be labels, or use sampled answers"):
         jax.eval_shape(pairs)
 
 

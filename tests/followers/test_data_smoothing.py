@@ -116,7 +116,7 @@ def test_what_it_cannot_be(key):
         lambda: run_seed(Linear(dimension=3), leader, DataSmoothing(ridge=0.1), key, steps=1),
     )
     require_named(
-        "label_budget = 5: must be left out: data smoothing keeps the label of every item",
+        "label_budget = 5: must be omitted, because data smoothing keeps the label of every item",
         lambda: validate(DataSmoothing(feedback=Labels(label_budget=5))),
     )
     game, theta, model = at_random(ARMS, DataSmoothing(ridge=0.1, alpha=0.3), key)

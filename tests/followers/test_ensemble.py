@@ -236,7 +236,7 @@ SETTINGS = {
     "one member": (Ensemble(members=1), "members = 1: must be an integer >= 2"),
     "an ensemble of ensembles": (
         Ensemble(member=Ensemble()),
-        "member = ensemble: must be an instance of a follower that is no ensemble itself",
+        "member = ensemble: must be an instance of a follower that is not itself an ensemble",
     ),
     "no follower": (Ensemble(member=Preferences()), "member = preferences: must be"),
     "a member out of range": (Ensemble(member=BestResponse(ridge=-1.0)), "ridge = -1.0: must be"),

@@ -90,6 +90,6 @@ def test_pairs_weigh_as_the_policy_pairs_them(contextual_state, key):
 def test_it_needs_one_set_of_responses(key):
     leader = Leader(Myopic(), policy_lr=0.02)
     require_named(
-        "follower = importance-weighted: must be another one: here the policy gives no weights",
+        "follower = importance-weighted: must be another one: this policy gives no weights",
         lambda: run_seed(Linear(dimension=3), leader, ImportanceWeighted(), key, steps=1),
     )

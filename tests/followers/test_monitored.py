@@ -49,7 +49,9 @@ def test_members_are_those_of_an_ensemble_at_the_same_policies(key):
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(InputError, match=r"^follower = monitored: must be another one: it is monitored"):
+    with pytest.raises(
+        InputError, match=r"^follower = monitored: must be another one: this one is already monitored"
+    ):
         validate(Monitored(follower=Monitored()))
     with pytest.raises(
         InputError, match=r"^beside = an ensemble: must be nothing, where the follower is ens"

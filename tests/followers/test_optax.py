@@ -175,7 +175,7 @@ BAD = {
     ),
     "asks for values": (
         Optax(optimizer="lbfgs"),
-        "optimizer = lbfgs: must be one that asks for gradients only",
+        "optimizer = lbfgs: must be one that needs only gradients",
     ),
     "no state": (Stateless(), "must be an optax.GradientTransformation"),
     "unknown buffer": (Optax(replay="all"), "replay = all: must be one of fresh, fifo, accumulate, mixed"),

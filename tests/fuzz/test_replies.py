@@ -78,7 +78,7 @@ def test_any_answer_of_an_endpoint_is_read(content):
         reply = read_reply(content)
     except NotReply as error:
         said = str(error)
-        assert said.startswith("the answer is no chat completion")
+        assert said.startswith("the answer is not a chat completion")
         assert len(said) < 300
         assert said.isprintable()
         return

@@ -142,7 +142,7 @@ def test_other_weights_compile_nothing(key):
             Linear(dimension=3),
             Kl(),
             Gradient(),
-            "objective = kl: must be another one: this policy is no table",
+            "objective = kl: must be another one: this policy is not a table",
         ),
         (
             Neural(dimension=2, rm_hidden="2"),

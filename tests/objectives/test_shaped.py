@@ -75,7 +75,7 @@ def test_the_baseline_is_held_fixed_and_one_response_will_do(key):
 
 
 def test_a_reference_that_is_not_there_is_refused(key):
-    said = "to = reference: must be start or earlier, since this environment has no reference policy"
+    said = "to = reference: must be start or earlier, because this environment has no reference policy"
     leader = Leader(Shaped(to="reference"))
     follower = FOLLOWER.replace(anchored=True)
     require_named(said, lambda: run_seed(Linear(dimension=3), leader, follower, key, steps=1))

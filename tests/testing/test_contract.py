@@ -118,11 +118,11 @@ def across(self, theta, responses, opponent, key):
 
 
 CHANGED = {
-    "reward_and_norm(phi, y) = off what it is short for by": {"reward_and_norm": five_times},
+    "reward_and_norm(phi, y) = off its definition by": {"reward_and_norm": five_times},
     "reward_and_norm(phi, y) = off what it is short for": {  # right, but for its derivative in y
         "reward_and_norm": lambda self, phi, y: Wavering.reward_and_norm(self, phi, jax.lax.stop_gradient(y))
     },
-    "tangent_kernel(phi, y, other) = off what it is short for by": {
+    "tangent_kernel(phi, y, other) = off its definition by": {
         "tangent_kernel": lambda self, phi, y, other: Wavering.tangent_kernel(self, phi, y, y)
     },
     "gradient of E[U] in theta = off its central difference by": {

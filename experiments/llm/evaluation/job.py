@@ -183,7 +183,7 @@ def _unseen(settings: EvaluateSettings, policies: Sequence[Policy]) -> list[str]
     seen = frozenset[str]().union(*(policy.prompts for policy in policies))
     left = [text for text in texts if text not in seen]
     if not left:
-        allowed = f"a file with prompts that no run was trained on: all {len(texts)} in it were"
+        allowed = f"a file with prompts that no run was trained on, but runs were trained on all {len(texts)}"
         raise InputError("prompts", settings.prompts, allowed)
     if len(left) < len(texts):
         sys.stderr.write(

@@ -42,7 +42,7 @@ class Policy(NamedTuple):
 
 
 def read_policies(folders: Sequence[str]) -> list[Policy]:
-    """Read what folders say of their policies; each gets a name of its own.
+    """Read what folders say of their policies; each gets a unique name.
 
     Raises:
         InputError: names a folder that holds no adapter, or one that is given twice.
@@ -63,7 +63,7 @@ def _policy(name: str, folder: Path) -> Policy:
         return Policy(name, folder, {}, frozenset())
     adapter = folder / "adapter"
     if not (adapter / CONFIG).is_file():
-        allowed = f"a folder that `fpo-jax llm` wrote, with adapter/, or an adapter's, with {CONFIG}"
+        allowed = f"a folder of `fpo-jax llm`, with adapter/, or of an adapter, with {CONFIG}"
         raise InputError("runs", folder, allowed)
     settings = load(folder / "config.json", "llm")
     said = json_lines(folder / "responses.jsonl", "runs")

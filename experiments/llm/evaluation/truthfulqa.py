@@ -53,7 +53,7 @@ def read_questions(path: Path) -> list[Question]:
 def _question(row: Mapping[str, str], where: str) -> Question:
     for name in COLUMNS:
         if not row[name].strip(" ;"):
-            raise InputError("truthfulqa", where, f"a question with its answers: {name} is empty")
+            raise InputError("truthfulqa", where, f"a question with its answers, but {name} is empty")
     best, true, false = (_closed(row[name]) for name in (BEST, CORRECT, INCORRECT))
     return Question(row[QUESTION].strip(), tuple(dict.fromkeys([best[0], *true])), false)
 

@@ -158,7 +158,7 @@ def test_settings_of_another_command_name_the_right_one(capsys, tmp_path):
         for command in others:
             status, out, err = call(capsys, command, "--config", config)
             assert (status, out, err.count("\n")) == (2, "", 1)
-            assert f"settings of {command}; these are for `fpo-jax {right} --config {config}`" in err
+            assert f"settings of {command}; this file is for `fpo-jax {right} --config {config}`" in err
     config.write_text('{"environment": "linear", "decompose": 3}', encoding="utf-8")
     status, _, err = call(capsys, "decompose", "--config", config)
     assert status == 2

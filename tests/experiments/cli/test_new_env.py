@@ -95,8 +95,8 @@ def test_bad_names_and_folders_are_one_line_and_leave_all_as_it_was(tmp_path, ca
         "class": "name = class",
         "_mine": "name = _mine",
         "": "name = nothing",
-        "bandit": "there is one of this name already",
-        "mine": "there is one of this name already",
+        "bandit": "this name is already taken",
+        "mine": "this name is already taken",
         "os": "Python has a module of this name",
         "a" * 300: "with at most 64 letters",
         "\ufb01eld": "name = \ufb01eld",  # which Python reads as field

@@ -58,7 +58,7 @@ BAD = {
     "no port": (["--coordinator", "localhost:99999", "--processes", "1", "--process", "0"], "in 1 … 65535"),
     "too many points": (["--grid", "weight=0:1:1000000000"], "a count >= 2", "and <= 100000"),
     "too wide": (["--width", "1000000000000"], "width = 1000000000000: must be an integer >= 1 and <= "),
-    "resume without folder": (["--resume"], "out = nothing: must be a folder, that of the sweep to resume"),
+    "resume without folder": (["--resume"], "out = nothing: must be the folder of the sweep to resume"),
 }  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def test_a_trial_is_read_as_it_was_written(written):
 def test_a_trial_of_another_question_is_refused(written):
     path, _ = written
     other = store.asked_of(PLACE._replace(seeds=4), METHOD)
-    with pytest.raises(InputError, match="seeds = 3: must be that of this experiment, seeds = 4"):
+    with pytest.raises(InputError, match="seeds = 3: must be from this experiment, with seeds = 4"):
         store.read(path, other)
 
 

@@ -102,7 +102,7 @@ def test_a_field_that_is_an_option_of_every_run_is_named(mine, tmp_path, capsys)
     )
     status, _, err = call(capsys, "run", "--env", "mine.py")
     assert (status, err.count("\n")) == (2, 1)
-    assert "hyperparameter = out: must be another name: --out is an option of every run" in err
+    assert "hyperparameter = out: must be another name: every run already has --out" in err
 
 
 def test_one_of_several_is_chosen_and_neighbours_are_imported(mine, tmp_path):
@@ -166,7 +166,7 @@ def test_a_name_that_results_have_for_something_else_is_no_axis(mine, tmp_path, 
     sweep = ["sweep", "--env", "mine.py", "--grid", "command=1,2", "--out", "swept"]
     status, out, err = call(capsys, *sweep)
     assert (status, out) == (2, "")
-    assert "grid = command: must be another name, since results have something else of this name" in err
+    assert "grid = command: must be another name, because results already use this one" in err
     assert not list(tmp_path.glob("swept*"))
 
 
@@ -186,7 +186,7 @@ def test_the_value_of_an_option_is_no_environment(mine, monkeypatch, capsys):
 def test_a_file_that_is_not_given_is_named(mine, capsys):
     status, _, err = call(capsys, "run", "mine")
     assert status == 2
-    assert "environment = mine: must be given by its file, --env mine.py" in err
+    assert "environment = mine: must be given as a file, with --env mine.py" in err
 
 
 def test_work_goes_on_with_the_file_that_it_was_begun_with(mine, tmp_path):
@@ -198,7 +198,5 @@ def test_work_goes_on_with_the_file_that_it_was_begun_with(mine, tmp_path):
     env_files.load_environment("mine.py")  # spelt otherwise
     assert begun.resumed(settings | {"env": "mine.py"})["environment"] == "mine"
     (tmp_path / "mine.py").write_text(f"{mine}\n# changed\n", encoding="utf-8")
-    with pytest.raises(
-        InputError, match=r"env = mine\.py: must be as it was when the run to be resumed began"
-    ):
+    with pytest.raises(InputError, match=r"env = mine\.py: must be unchanged since the run to resume began"):
         begun.resumed(settings | {"env": "mine.py"})

@@ -15,9 +15,9 @@ REFUSED = {
     "one level too many": ("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), "more than 64 levels"),
     "cut short": ('{"a": [1', "Expecting ',' delimiter, character 9"),
     "nothing": ("", "Expecting value, character 1"),
-    "no number": ('{"a": NaN}', "NaN is no number in JSON"),
-    "no end": ("[-Infinity]", "-Infinity is no number in JSON"),
-    "too large": ("[1e999]", "1e999 is no number that can be held"),
+    "no number": ('{"a": NaN}', "NaN is not a number in JSON"),
+    "no end": ("[-Infinity]", "-Infinity is not a number in JSON"),
+    "too large": ("[1e999]", "1e999 is too large a number"),
     "half a pair": (r'{"a": ["\ud83d"]}', "half a surrogate pair"),
     "half a pair as a name": (r'{"\ud83d": 1}', "half a surrogate pair"),
     "thousands of digits": ("9" * 5000, "Exceeds the limit"),
@@ -70,6 +70,6 @@ def test_a_broken_line_is_named(tmp_path):
     path.write_text('{"a": 1}\n\n{"b": \x1b[31m}\n', encoding="utf-8")
     lines = json_lines(path, "answers")
     assert next(lines).fields == {"a": 1}
-    said = r'answers = .*line 3: must be one JSON object, and it is \{"b": \\x1b\[31m\} \(Expecting value'
+    said = r'answers = .*line 3: must be one JSON object, but it is \{"b": \\x1b\[31m\} \(Expecting value'
     with pytest.raises(InputError, match=said):
         next(lines)

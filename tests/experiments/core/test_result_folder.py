@@ -70,7 +70,7 @@ def test_what_is_somebody_elses_stays(name, meanwhile, out):
     """Whether it is there before, or is added while the new result is written."""
     add, said = FOREIGN[name]
     if meanwhile:
-        with pytest.raises(InputError, match=f"it now holds {said}.*the new result stands in .*result.new$"):
+        with pytest.raises(InputError, match=f"it now holds {said}.*the new result is in .*result.new$"):
             write(out, "new", lambda: add(out))
         assert files(out.with_name("result.new"))["page.md"] == "new"
     else:
@@ -116,9 +116,7 @@ def failing(monkeypatch, *numbers):
 
 def test_a_disk_that_refuses_the_second_rename_loses_neither(out, monkeypatch):
     failing(monkeypatch, 2)
-    with pytest.raises(
-        InputError, match=r"No space left on device\); the new result stands in .*result.new$"
-    ):
+    with pytest.raises(InputError, match=r"No space left on device\); the new result is in .*result.new$"):
         write(out, "new")
     assert files(out)["page.md"] == "old"
     assert files(out.with_name("result.new"))["page.md"] == "new"
@@ -131,7 +129,7 @@ def test_a_disk_that_refuses_every_rename_from_the_second_on_is_told_where_both_
         write(out, "new")
     said = str(error.value)
     new, old = (word.rstrip(",") for word in said.split() if "/." in word)
-    assert "the new result stands in" in said
+    assert "the new result is in" in said
     assert "what result held in" in said
     with open(f"{new}/page.md", encoding="utf-8") as page:
         assert page.read() == "new"
@@ -198,7 +196,7 @@ def test_an_interruption_while_it_takes_its_place_loses_neither(number, out, mon
         write(out, "new")
     assert files(out)["page.md"] == "old"
     assert files(out.with_name("result.new"))["page.md"] == "new"
-    assert capsys.readouterr().err == f"interrupted: the new result stands in {out}.new\n"
+    assert capsys.readouterr().err == f"interrupted: the new result is in {out}.new\n"
     assert sorted(path.name for path in out.parent.iterdir()) == ["result", "result.new"]
 
 
@@ -259,7 +257,7 @@ def test_a_disk_on_which_nothing_can_be_made_any_more_keeps_the_new_result(out, 
     def full():
         monkeypatch.setattr(result_folder, "new_folder", refuse)
 
-    with pytest.raises(InputError, match=r"No space left .*; the new result stands in .*result\.new$"):
+    with pytest.raises(InputError, match=r"No space left .*; the new result is in .*result\.new$"):
         write(out, "new", full)
     assert files(out)["page.md"] == "old"
     assert files(out.with_name("result.new"))["page.md"] == "new"

@@ -82,7 +82,7 @@ def test_every_follower_and_objective_goes_with_every_environment():
 @pytest.mark.parametrize(
     ("wishes", "told"),
     [
-        ({"member": "gradient"}, "member = gradient: must be left out, unless the follower is an ensemble"),
+        ({"member": "gradient"}, "member = gradient: must be omitted, unless the follower is an ensemble"),
         ({"follower": "ensemble", "member": "ensemble"}, "member = ensemble: must be one of gradient"),
         ({"follower": "ensemble", "members": 1}, "members = 1: must be an integer >= 2"),
     ],

@@ -49,7 +49,7 @@ def test_a_link_is_refused_since_what_is_written_would_go_where_it_leads(work, t
         begin(work)
     (work.folder / "verdicts.jsonl").symlink_to(tmp_path / "precious")
     with (
-        pytest.raises(InputError, match=r"free for the run's work \(it holds verdicts.jsonl\)"),
+        pytest.raises(InputError, match=r"free for the run's work, but it holds verdicts.jsonl"),
         work.locked(),
     ):
         raise AssertionError("it is taken")

@@ -177,9 +177,9 @@ def test_bad_input(words, message, capsys):
     ("words", "message"),
     [
         (["bandit", "--follower", "optax"], "follower = optax: must be gradient or a best response"),
-        (["neural"], "game = Neural: must be one whose iteration draws nothing"),
-        (["language", "--responses", "4"], "game = LanguageGame: must be one whose iteration draws nothing"),
-        (["bandit", "--label-budget", "3"], "game = BanditGame: must be one whose iteration draws nothing"),
+        (["neural"], "game = Neural: must be one without random draws"),
+        (["language", "--responses", "4"], "game = LanguageGame: must be one without random draws"),
+        (["bandit", "--label-budget", "3"], "game = BanditGame: must be one without random draws"),
         (["bandit", "--objective", "kl", "--to", "earlier"], "to = earlier: must be start or reference"),
     ],
 )

@@ -16,7 +16,7 @@ def test_files_that_do_not_match(folder):
         "no text": ('{"prompt": "prompt 0", "response": 3}\n', "line 1: .*both of them text"),
         "cut short": (
             '{"prompt": "prompt 0", "response": "x"}\n{"prom',
-            r'line 2: must be one JSON object, and it is {"prom \(Unterminated string',
+            r'line 2: must be one JSON object, but it is {"prom \(Unterminated string',
         ),
         "empty": ("\n", "it holds none"),
         "fewer": ('\n{"prompt": "prompt 0", "response": "x"}\n', "as many as .*: 6, and it has 1"),

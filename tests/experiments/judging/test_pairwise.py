@@ -81,7 +81,7 @@ def test_interrupted_and_resumed(folder, capsys, numbers_alone):
     status, out, err = call(capsys, *wishes)
     assert (status, out) == (130, "")
     assert (
-        "go on with `fpo-jax judge a.jsonl b.jsonl --scorer scorers:interrupted --out result --resume`" in err
+        "resume with `fpo-jax judge a.jsonl b.jsonl --scorer scorers:interrupted --out result --resume`" in err
     )
     assert not (folder / "result").exists()
     partial = folder / "result.partial" / "verdicts.jsonl"
@@ -89,11 +89,11 @@ def test_interrupted_and_resumed(folder, capsys, numbers_alone):
     assert "".join(sys.modules["scorers"].kept).count('"outcome"') == 4  # each as soon as it was there
     status, _, err = call(capsys, *wishes)
     assert status == 2
-    assert "resumed with --resume, or result.partial removed first" in err
+    assert "resumed with --resume, or remove result.partial first" in err
     status, _, err = call(capsys, *wishes, "--resume", "--tie-margin", "1")
     assert status == 2
-    assert "tie_margin = 1.0: must be 0.0, as in what is to be resumed" in err
-    assert "go on with" not in err  # not with this
+    assert "tie_margin = 1.0: must be 0.0, as in the comparison to resume" in err
+    assert "resume with" not in err  # not with this
     b = (folder / "b.jsonl").read_text(encoding="utf-8")
     (folder / "b.jsonl").write_text(b.replace("yy", "yyy"), encoding="utf-8")
     status, _, err = call(capsys, *wishes, "--resume")
@@ -138,7 +138,9 @@ def test_the_work_of_another_command_is_not_resumed(folder, capsys):
     config.write_text('{"policy_steps": 1, "counts": []}', encoding="utf-8")
     status, out, err = call(capsys, *SCORED, "scorers:length", "--out", "result", "--resume")
     assert (status, out) == (2, "")
-    assert "must be settings of judge; these are for `fpo-jax run --config result.partial/config.json`" in err
+    assert (
+        "must be settings of judge; this file is for `fpo-jax run --config result.partial/config.json`" in err
+    )
     assert config.exists()
 
 
@@ -159,7 +161,10 @@ def test_a_judge_that_only_fails_is_given_up(folder, capsys):
     (folder / "broken.py").write_text(
         "def score(prompt, response):\n    raise OSError('no disk\\nno score')\n", encoding="utf-8"
     )
-    for options, said in ((["--give-up", "2"], "2 errors in a row, the last"), ([], "nothing but errors, 4")):
+    for options, said in (
+        (["--give-up", "2"], "2 requests in a row failed, the last"),
+        ([], "all 4 requests failed"),
+    ):
         for name, response in (("a", "x"), ("b", "y")):
             write_answers(folder / f"{name}.jsonl", [*[response] * 4, "the same"])
         before = {*folder.iterdir()}
@@ -179,7 +184,7 @@ def test_a_full_disk_keeps_what_is_judged(folder, capsys, monkeypatch):
     status, out, err = call(capsys, *SCORED, "scorers:length", "--out", "result")
     assert (status, out) == (2, "")
     assert "No space left on device" in err
-    assert "verdicts are kept: go on with `fpo-jax judge" in err
+    assert "verdicts are saved: resume with `fpo-jax judge" in err
     assert len(read_verdicts(folder / "result.partial" / "verdicts.jsonl", 6)) == 6
     assert not (folder / "result").exists()
 
@@ -201,7 +206,7 @@ def test_no_link_is_written_through(folder, capsys, numbers_alone):
     kept.symlink_to(folder / "mine.txt")
     status, out, err = call(capsys, *SCORED, "scorers:interrupted", "--out", "result", "--resume")
     assert (status, out) == (2, "")
-    assert "free for the judging's work (it holds verdicts.jsonl)" in err
+    assert "free for the judging's work, but it holds verdicts.jsonl" in err
     assert (folder / "mine.txt").read_text(encoding="utf-8") == "mine"
 
 

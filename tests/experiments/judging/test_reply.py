@@ -114,6 +114,6 @@ NONE = {
 
 @pytest.mark.parametrize("case", NONE)
 def test_what_is_no_completion_says_why(case):
-    with pytest.raises(NotReply, match="the answer is no chat completion") as refused:
+    with pytest.raises(NotReply, match="the answer is not a chat completion") as refused:
         read_reply(NONE[case])
     assert len(str(refused.value)) < 200

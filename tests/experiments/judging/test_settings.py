@@ -42,7 +42,7 @@ BAD = {
     "two judge": ([*FILES, *ASKED, "--scorer", "scorers:length"], "endpoint and scorer", "one of"),
     "no files": (["judge", *ASKED], "answers = nothing", "two files"),
     "one file": (["judge", "a.jsonl", "--scorer", "scorers:length"], "answers = a.jsonl", "two files"),
-    "files and counts": ([*FILES, "--counts", "3:2"], "answers = a.jsonl b.jsonl", "left out"),
+    "files and counts": ([*FILES, "--counts", "3:2"], "answers = a.jsonl b.jsonl", "omitted"),
     "counts": (["judge", "--counts", "3-2"], "counts = 3-2", "WINS:LOSSES"),
     "no such file": (["judge", "a.jsonl", "c.jsonl", "--scorer", "scorers:length"], "c.jsonl", "can be read"),
     "no model": ([*FILES, "--endpoint", "http://h/v1"], "judge_model = nothing", "name of a model"),
@@ -131,7 +131,9 @@ def test_a_configuration_runs_no_code(folder, capsys):
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     status, out, err = call(capsys, "judge", "--config", "config.json")
     assert (status, out) == (2, "")
-    again = "scorer = harm:score: must be given again, as --scorer harm:score: settings alone run no code"
+    again = (
+        "scorer = harm:score: must be given again, as --scorer harm:score: settings alone must not run code"
+    )
     assert err == f"fpo-jax: error: {again}\n"
     assert not (folder / "harm").exists()
     assert settled(folder, config, "--scorer", "scorers:length").scorer == "scorers:length"

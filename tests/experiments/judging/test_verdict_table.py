@@ -69,7 +69,7 @@ def test_a_table_is_counted_again_from_its_config(table, capsys, tmp_path, numbe
         (TABLE, ["--compare", "Verdict:New:Older"], "row 4: Old: must be New, Older, tie, or error"),
         (TABLE, [*COMPARED, "--by", "Sort"], "with a column Sort"),
         (TABLE, [*COMPARED, "--answers-in", "Text_"], "with columns Text_New, Text_Old"),
-        (TABLE, [*COMPARED, "--tie-margin", "1"], "left out: it is an option of --scorer"),
+        (TABLE, [*COMPARED, "--tie-margin", "1"], "omitted, because it is an option of --scorer"),
         (TABLE, [*COMPARED, "--counts", "3:2"], "judge = counts and verdicts"),
         ("Prompt,Verdict\n", COMPARED, "one row or more"),
         ("", COMPARED, "with a column Verdict; it has nothing"),
@@ -93,4 +93,4 @@ def test_what_cannot_be_counted_is_refused_in_one_line(text, words, told, tmp_pa
 def test_options_of_a_table_belong_to_it(capsys):
     status, _, said = call(capsys, "judge", "--counts", "3:2", "--by", "Kind")
     assert status == 2
-    assert "by = Kind: must be left out: it is an option of --verdicts" in said
+    assert "by = Kind: must be omitted, because it is an option of --verdicts" in said

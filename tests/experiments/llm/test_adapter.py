@@ -22,7 +22,7 @@ def test_an_adapter_of_another_model(checkpoint, prompts, tmp_path, capsys):
     adapter.save(tmp_path / "adapter", fresh_adapter(wider, lora, jax.random.key(0)), wider, lora, "other")
     told = ["--model", checkpoint, "--prompts", prompts, "--adapter", tmp_path / "adapter"]
     error = refused(capsys, ["answer", *told, "--out", tmp_path / "a.jsonl"])
-    assert "made for this model: base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight" in error
+    assert "made for this model, but base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight" in error
     assert "has shape [4, 32], not [4, 64]" in error
 
 

@@ -91,7 +91,7 @@ CHECKPOINTS = {
     "a tensor short": (lose, "model.layers.1.mlp.up_proj.weight is in none of its files"),
     "other sizes": (
         lambda f: edit(f / "config.json", intermediate_size=128),
-        "must be [128, 64], as its config.json says, and not [160, 64]",
+        "must be [128, 64], as in its config.json, not [160, 64]",
     ),
     "no tokenizer": (lambda f: without(f, "tokenizer.json"), "it has no tokenizer.json"),
     "broken tokenizer": (
@@ -100,12 +100,12 @@ CHECKPOINTS = {
     ),
     "larger tokenizer": (
         lambda f: edit(f / "config.json", vocab_size=256),
-        "one whose tokenizer fits its 256 embeddings: this one has 500 tokens",
+        "one whose tokenizer fits its 256 embeddings, but it has 500 tokens",
     ),
     "smaller tokenizer": (lambda f: edit(f / "config.json", vocab_size=128_256), "this one has 500 tokens"),
     "another tokenizer": (
         lambda f: edit(f / "config.json", bos_token_id=7),
-        "starts with token 7, as its config.json says, and not 0",
+        "starts with token 7, as in its config.json, not 0",
     ),
 }
 
@@ -131,18 +131,18 @@ def test_what_is_not_there(checkpoint, prompts, reward_model, tmp_path, capsys):
         ("llm", "--model", checkpoint, "--prompts", tmp_path / "none"): "No such file",
         ("llm", *told, "--resume"): "that of the run to resume",
         ("llm", *told, "--resume", "--out", tmp_path / "out"): "no run was interrupted",
-        ("llm", *told, "--devices", 99): "at most 2, which is what JAX sees",
+        ("llm", *told, "--devices", 99): "at most 2, the number that JAX finds",
         ("llm", *told, "--prompt-limit", 5): "more than the 19 tokens of an empty prompt",
         ("llm", *told, "--oracle", checkpoint): "a checkpoint with score.weight",
         ("llm", *told, "--reward-model", tmp_path): "it has no config.json",
-        ("llm", *told, "--random", True, "--placement", "divided"): "replicated where weights are drawn",
+        ("llm", *told, "--random", True, "--placement", "divided"): "replicated when weights are drawn",
         ("llm", *told, "--candidates", 0): "an integer >= 1",
         ("llm", *told, "--tokens", 4): "least_tokens = 5: must be at most the 4 of --tokens",
         ("llm", *told, "--lora-dropout", 1): "<= 0.99",
         ("llm", *told, "--top-p", 0): "<= 1",
         ("llm", *told, "--lora-modules", "q"): "one or more of q_proj",
         ("answer", *told): "out = nothing",
-        ("answer", *told, "--out", tmp_path / "none" / "a.jsonl"): "a file in a folder that is there",
+        ("answer", *told, "--out", tmp_path / "none" / "a.jsonl"): "a file in an existing folder",
         ("answer", *told, "--out", tmp_path / "a.jsonl", "--adapter", tmp_path): "no adapter_config.json",
         ("answer", *told, "--out", notes): "a free name, or that of earlier answers",
         ("llm", "--dry-run", "--model", "llama-7"): "one of llama-3.2-1b",
@@ -162,7 +162,7 @@ def test_a_reward_model_of_another_tokenizer(checkpoint, reward_model, prompts, 
     lower = min((first, names[0]), (second, names[1]))
     for option in ("--reward-model", "--oracle"):
         error = refused(capsys, [*told, option, folder])
-        assert f"one with the model's tokenizer: token {lower[0]} is {lower[1]!r} there" in error
+        assert f"one with the model's tokenizer, but token {lower[0]} is {lower[1]!r} there" in error
     (folder / "tokenizer.json").write_text("{}", encoding="utf-8")
     assert "one whose tokenizer can be read" in refused(capsys, [*told, "--oracle", folder])
     assert [path.name for path in tmp_path.iterdir()] == ["reward"]
@@ -228,5 +228,5 @@ def test_a_checkpoint_of_a_run_that_is_damaged(lost, tmp_path):
     with np.load(path) as stored:
         arrays = {name: stored[name] for name in stored.files}
     np.savez(path, **arrays | {lost: np.zeros(1) if lost != "steps" else np.zeros(2)})
-    with pytest.raises(InputError, match=r"must be readable \(.*\); remove .* and begin again"):
+    with pytest.raises(InputError, match=r"must be readable \(.*\); remove .* and start again"):
         unfinished.load(start)

@@ -191,10 +191,10 @@ def test_files_that_are_damaged(parts, prompts, tmp_path, cache, capsys):
     for size in (0, 3, 20, 2000, len(whole) // 2, len(whole) - 100):
         path.write_bytes(whole[:size])
         error = refused(capsys, [*words, path])
-        assert "a GGUF file that is whole: it is cut short or damaged" in error, size
+        assert "a complete GGUF file, but it is cut short or damaged" in error, size
     path.write_bytes(b"PK" + whole[2:])
-    assert "a GGUF file that is whole" in refused(capsys, [*words, path])
-    assert "there is none of this name" in refused(capsys, [*words, tmp_path / "none.gguf"])
+    assert "a complete GGUF file" in refused(capsys, [*words, path])
+    assert "nothing has this name" in refused(capsys, [*words, tmp_path / "none.gguf"])
     other = write(tmp_path / "other.gguf", *parts, architecture="qwen2")
     assert "general.architecture of other.gguf = qwen2: must be llama" in refused(capsys, [*words, other])
     assert not cache.exists()
@@ -223,7 +223,7 @@ def test_a_tokenizer_without_chat_template(parts, prompts, tmp_path, capsys):
     tensors, header = parts
     path = write(tmp_path / "bare.gguf", tensors, header | {"tokenizer.chat_template": None})
     error = refused(capsys, ["llm", "--model", path, "--prompts", prompts, "--out", tmp_path / "out"])
-    assert "one whose tokenizer has a chat template; --chat False takes prompts as they are" in error
+    assert "one whose tokenizer has a chat template, or use --chat False" in error
     folder = located(str(path))
     assert Tokenizer(folder, read_config(folder, "model"), chat=False).render("Why?")[0] == 0
 

@@ -176,9 +176,9 @@ class TestWhatCannotBeUsed:
     @pytest.mark.parametrize(
         ("changed", "told"),
         [
-            ({"fit_prompts": 7}, "fit_prompts = 7: must be at most 6, the prompts of the file"),
-            ({"fit_prompts": 2}, "fit_prompts = 2: must be 0, or so many that two are left"),
-            ({"fit_held_out": 1.0}, "fit_prompts = 5: must be 0, or so many that two are left"),
+            ({"fit_prompts": 7}, "fit_prompts = 7: must be at most 6, the number of prompts in the file"),
+            ({"fit_prompts": 2}, "fit_prompts = 2: must be 0, or large enough to leave two prompts"),
+            ({"fit_held_out": 1.0}, "fit_prompts = 5: must be 0, or large enough to leave two prompts"),
             ({"fit_prompts": 0, "fit_answers": "x.npz"}, "fit_answers = x.npz: must be given together with"),
             ({"fit_answers": "x.npz"}, "fit_answers = x.npz: must be readable (No such file"),
             ({"fit_ridge": 0.0}, "fit_ridge = 0.0: must be a finite number > 0"),

@@ -158,7 +158,7 @@ def test_a_run_is_resumed_with_the_settings_and_files_it_was_begun_with(given, t
         capsys.readouterr()
         assert main(["llm", *options(**begun | changed), "--resume"]) == 2
         assert f"{next(iter(changed))} = " in (error := capsys.readouterr().err)
-        assert "as in the run to be resumed" in error
+        assert "as in the run to resume" in error
     with prompts.open("a", encoding="utf-8") as file:
         file.write('{"prompt": "One more?"}\n')
     assert main(["llm", *options(**begun), "--resume"]) == 2
@@ -175,7 +175,7 @@ def test_a_run_is_not_resumed_with_other_weights_of_the_same_shapes(given, tmp_p
     monkeypatch.setattr(Pipeline, "step", interrupted)
     words = ["llm", *options(**given | {"model": folder, "out": tmp_path / "out", "device": "cpu"})]
     assert main(words) == 130
-    again = re.search(r"go on with `fpo-jax (.*)`", capsys.readouterr().err)[1]
+    again = re.search(r"resume with `fpo-jax (.*)`", capsys.readouterr().err)[1]
     assert again.endswith(f"--out {tmp_path / 'out'} --resume --device cpu")
     weights = load_file(folder / "model.safetensors")
     size = (folder / "model.safetensors").stat().st_size
@@ -186,7 +186,7 @@ def test_a_run_is_not_resumed_with_other_weights_of_the_same_shapes(given, tmp_p
     assert main(shlex.split(again)) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("fpo-jax: error: model_sha256 = ")
-    assert "as in the run to be resumed" in error
+    assert "as in the run to resume" in error
 
 
 class TestTheEndOfARun:
@@ -206,13 +206,13 @@ class TestTheEndOfARun:
     @pytest.mark.parametrize(
         ("raised", "status", "told"),
         [
-            (KeyboardInterrupt(), 130, "finished steps are kept; go on with"),
+            (KeyboardInterrupt(), 130, "finished steps are saved; resume with"),
             (
                 OSError(28, "No space left on device"),
                 2,
-                "(No space left on device); all steps are kept: go on",
+                "(No space left on device); all steps are saved: continue",
             ),
-            (SafetensorError("No space left on device"), 2, "all steps are kept: go on with --resume"),
+            (SafetensorError("No space left on device"), 2, "all steps are saved: continue with --resume"),
         ],
         ids=lambda value: type(value).__name__,
     )
@@ -239,7 +239,7 @@ class TestTheEndOfARun:
         with monkeypatch.context() as patch:
             patch.setattr(np, "savez", refuse)
             assert main(words) == 2
-        told = "(No space left on device); what is done is kept: go on with --resume"
+        told = "(No space left on device); what is done is saved: continue with --resume"
         assert told in capsys.readouterr().err.splitlines()[-1]
         assert {path.name for path in tmp_path.glob("out.partial/*")} - {"lock"} == {"config.json"}
 

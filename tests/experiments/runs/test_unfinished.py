@@ -38,9 +38,9 @@ def test_what_cannot_be_resumed_is_said(unfinished, capsys, monkeypatch, tmp_pat
     again = [*LONG_RUN, "--resume", "--out", unfinished]
     told = complaint(capsys, *LONG_RUN, "--out", unfinished)
     assert "must be resumed with --resume, or" in told
-    assert "save_states = False: must be True, as in the run to be resumed" in complaint(capsys, *again)
+    assert "save_states = False: must be True, as in the run to resume" in complaint(capsys, *again)
     told = complaint(capsys, *again, "--save-states", "--seed", "4")
-    assert "seed = 4: must be 0, as in the run to be resumed" in told
+    assert "seed = 4: must be 0, as in the run to resume" in told
     for option in ("--resume", "--save-states"):
         assert f"out = nothing: must be a folder, for {option}" in complaint(capsys, *LONG_RUN, option)
     monkeypatch.setattr(states, "size", lambda settings: 10**18)
@@ -66,7 +66,7 @@ def test_how_to_go_on_is_said(capsys, tmp_path, monkeypatch):
     status, _, err = call(capsys, *LONG_RUN, "--save-states", "--device", "cpu", "--out", out)
     assert status == 130
     assert err.splitlines()[-1] == (
-        "fpo-jax: interrupted; what is done is kept; go on with `fpo-jax run linear --objective myopic "
+        "fpo-jax: interrupted; what is done is saved; resume with `fpo-jax run linear --objective myopic "
         f"--seeds 3 --steps 200 --record outcome --dimension 4 --save-states --resume --out {out} "
         "--device cpu`"
     )

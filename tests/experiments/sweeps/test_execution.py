@@ -96,13 +96,13 @@ def test_unfinished_sweeps_are_not_overwritten_or_confused(unfinished, capsys, t
         "--out",
         unfinished,
     ]
-    assert "seeds = 6: must be 5, as in the sweep to be resumed" in complaint(capsys, *other)
+    assert "seeds = 6: must be 5, as in the sweep to resume" in complaint(capsys, *other)
     wide = ["sweep", "--resume", "--width", "8", "--out", unfinished]
-    assert "width = 8: must be 4, as in the sweep to be resumed" in complaint(capsys, *wide)
+    assert "width = 8: must be 4, as in the sweep to resume" in complaint(capsys, *wide)
     some = ["sweep", "--resume", "--seeds", "6", "--out", unfinished]  # all else is as it was begun
-    assert "seeds = 6: must be 5, as in the sweep to be resumed" in complaint(capsys, *some)
+    assert "seeds = 6: must be 5, as in the sweep to resume" in complaint(capsys, *some)
     told = complaint(capsys, "run", "linear", "--resume", "--out", unfinished)
-    assert "must be settings of run; these are for `fpo-jax sweep" in told
+    assert "must be settings of run; this file is for `fpo-jax sweep" in told
     with Unfinished(unfinished, "sweep").locked():
         told = complaint(capsys, "sweep", "--resume", "--out", unfinished)
     assert "cut.partial: must be free: another sweep is writing it" in told
@@ -121,7 +121,7 @@ def test_disk_full(monkeypatch, capsys, tmp_path):
     with monkeypatch.context() as patch:
         patch.setattr(np, "savez", until_full)
         told = complaint(capsys, *SWEEP, "--out", out)
-    assert "(No space left on device); what is done is kept: go on with --resume" in told
+    assert "(No space left on device); what is done is saved: continue with --resume" in told
     names = {path.name for path in tmp_path.glob("full.partial/*")} - {"lock"}
     assert len(names) == 3  # two chunks, the configuration
     Usage = namedtuple("Usage", "total used free")
@@ -135,7 +135,7 @@ def test_what_is_not_ours_is_left_alone(capsys, tmp_path):
     thesis = tmp_path / "mine.partial" / "thesis.txt"
     thesis.parent.mkdir()
     thesis.write_text("years of work", encoding="utf-8")
-    assert "free for the sweep's work (it holds thesis.txt)" in complaint(
+    assert "free for the sweep's work, but it holds thesis.txt" in complaint(
         capsys, *SWEEP, "--out", tmp_path / "mine"
     )
     assert thesis.read_text(encoding="utf-8") == "years of work"
@@ -149,13 +149,13 @@ def test_interrupted_before_anything_was_done(monkeypatch, capsys, tmp_path):
 
     monkeypatch.setattr(Sweep, "__init__", interrupted)
     status, _, err = call(capsys, *SWEEP, "--out", tmp_path / "early")
-    assert (status, "go on with" in err) == (130, False)
+    assert (status, "resume with" in err) == (130, False)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_resumed_where_nothing_was_begun(finished, capsys, monkeypatch, tmp_path):
     told = complaint(capsys, "sweep", "--resume", "--out", tmp_path / "nowhere")
-    assert "nowhere.partial: must be there, or options given of a sweep to begin" in told
+    assert "nowhere.partial: must be an interrupted sweep, but there is none" in told
     assert list(tmp_path.iterdir()) == []
     # killed while it compiled, or while its configuration was written: nothing of it is there but a lock
     partial = tmp_path / "cut.partial"

@@ -65,8 +65,11 @@ def test_an_endpoint_that_dies_is_gone_on_with(serve, capsys, tmp_path):
     status, _, err = judge(capsys, server.url, *options)
     assert status == 2
     line = complaint(err)
-    assert f"endpoint = {server.url}: must be judging: 2 errors in a row, the last: HTTP 503" in line
-    assert "verdicts are kept: go on with `fpo-jax judge a.jsonl b.jsonl --endpoint" in line
+    assert (
+        f"endpoint = {server.url}: must be judging, but 2 requests in a row failed, the last with: HTTP 503"
+        in line
+    )
+    assert "verdicts are saved: resume with `fpo-jax judge a.jsonl b.jsonl --endpoint" in line
     assert line.endswith("--resume`")
     assert not (tmp_path / "result").exists()
     assert [v["outcome"] for v in verdicts(tmp_path / "result.partial")].count("error") == 2
@@ -74,7 +77,7 @@ def test_an_endpoint_that_dies_is_gone_on_with(serve, capsys, tmp_path):
     server.requests.clear()
     status, _, err = judge(capsys, server.url, "--judge-model", "another", "--resume")
     assert status == 2
-    assert "judge_model = another: must be m, as in what is to be resumed" in complaint(err)
+    assert "judge_model = another: must be m, as in the comparison to resume" in complaint(err)
     _, report, _ = judge(capsys, server.url, "--resume")
     assert counts(report) == (4, 4, 0, 0)
     assert server.asked() == Counter([3, 4, 5, 6, 7])
@@ -88,7 +91,10 @@ def test_an_endpoint_that_is_not_there(serve, capsys, tmp_path):
     status, _, err = judge(capsys, url, "--retries", "0", "--give-up", "3")
     assert status == 2
     line = complaint(err)
-    assert f"endpoint = {url}: must be judging: 3 errors in a row, the last: Connection error" in line
+    assert (
+        f"endpoint = {url}: must be judging, but 3 requests in a row failed, the last with: Connection error"
+        in line
+    )
     assert "kept" not in line
     assert {path.name for path in tmp_path.iterdir()} == {"a.jsonl", "b.jsonl"}  # nothing was judged
 
@@ -121,7 +127,7 @@ def test_nonsense_is_an_error_with_its_reason(serve, capsys, tmp_path):
     assert counts(report)[2:] == (0, 7)
     kept = verdicts(tmp_path / "result")
     reasons = {v["pair"]: v.get("reason", "") for v in kept}
-    assert all("no chat completion" in reasons[i] for i in (0, 1, 2, 3, 6)), reasons
+    assert all("not a chat completion" in reasons[i] for i in (0, 1, 2, 3, 6)), reasons
     assert all("none of A, B and C" in reasons[i] for i in (4, 5))
     assert kept[5]["replies"] == ["Both are good."]
 
@@ -139,7 +145,7 @@ def test_interrupted_and_resumed(serve, capsys, tmp_path):
     server = serve(behave)
     status, _, err = judge(capsys, server.url, "--parallel", "1")
     assert status == 130
-    assert "verdicts are kept; go on with `fpo-jax judge a.jsonl b.jsonl" in err
+    assert "verdicts are saved; resume with `fpo-jax judge a.jsonl b.jsonl" in err
     assert [v["pair"] for v in verdicts(tmp_path / "result.partial")] == [0, 1, 2]
     server.requests.clear()
     status, report, _ = judge(capsys, server.url, "--resume")

@@ -180,7 +180,7 @@ def test_of_a_failure_the_beginning_is_read(capsys, serve):
     status, _, err = judge(capsys, server.url, "--timeout", "5", "--retries", "0", "--give-up", "1")
     server.listening.close()
     assert status == 2
-    assert complaint(err).endswith("1 errors in a row, the last: HTTP 400")
+    assert complaint(err).endswith("1 requests in a row failed, the last with: HTTP 400")
 
 
 @pytest.mark.parametrize(

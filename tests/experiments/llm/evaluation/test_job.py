@@ -67,5 +67,5 @@ def test_prompts_that_runs_have_seen_are_not_asked(told, checkpoint, runs, tmp_p
     seen.write_text(lines, encoding="utf-8")
     words = ["evaluate", "--model", checkpoint, "--prompts", seen, "--runs", runs["still"]]
     error = refused(capsys, [*words, "--out", tmp_path / "out"])
-    assert "a file with prompts that no run was trained on: all 2 in it were" in error
+    assert "a file with prompts that no run was trained on, but runs were trained on all 2" in error
     assert [path.name for path in tmp_path.iterdir()] == ["seen.jsonl"]

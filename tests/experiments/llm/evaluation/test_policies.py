@@ -34,7 +34,9 @@ def test_folders_that_hold_no_policy(runs, checkpoint, tmp_path, capsys):
     assert "with adapter/, or an adapter's, with adapter_config.json" in refused(capsys, [*told, without])
     other = shutil.copytree(runs["still"], tmp_path / "other")
     edit(other / "adapter" / "adapter_config.json", r=8)
-    assert "made for this model: base_model.model" in refused(capsys, [*told, other, "--prompts", "included"])
+    assert "made for this model, but base_model.model" in refused(
+        capsys, [*told, other, "--prompts", "included"]
+    )
     edit(other / "config.json", judge_model="m")
-    assert "settings of llm; these are for `fpo-jax judge" in refused(capsys, [*told, other])
+    assert "settings of llm; this file is for `fpo-jax judge" in refused(capsys, [*told, other])
     assert not (tmp_path / "out").exists()

@@ -48,7 +48,10 @@ BAD = {
     "no row": (HEAD, "one row or more"),
     "not UTF-8": (HEAD + ROW.replace("so", "\udce9"), "a CSV file in UTF-8"),
     "a row cut short": (HEAD + "a,b,c\n", "row 1: must be 7 fields"),
-    "no false answer": (HEAD + "a,b,c,d,e, ;,f\n", "row 1: must be a question with its answers: Incorrect"),
+    "no false answer": (
+        HEAD + "a,b,c,d,e, ;,f\n",
+        "row 1: must be a question with its answers, but Incorrect",
+    ),
 }
 
 
