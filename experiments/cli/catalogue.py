@@ -1,4 +1,4 @@
-"""What a user can name: environments, objectives, followers, feedback, differentiators."""
+"""Names for users: environments, objectives, followers, feedback, differentiators."""
 
 from typing import Any
 
@@ -6,16 +6,16 @@ from fpo_jax.experiments.cli.without_jax import without_jax
 
 
 def catalogue_at_once() -> dict[str, dict[str, dict[str, Any]]]:
-    """Return the catalogue without JAX, or with it where a module computes something while it is imported."""
+    """Return the catalogue without JAX, or with JAX if a module computes something on import."""
     try:
         with without_jax():
             return catalogue()
-    except Exception:  # whatever a stand-in could not do
+    except Exception:  # anything that a stand-in cannot do
         return catalogue()
 
 
 def catalogue() -> dict[str, dict[str, dict[str, Any]]]:
-    """Return what a user can name: by group and name, what it is, and its hyperparameters."""
+    """Return descriptions and hyperparameters of all parts, by group and name."""
     from fpo_jax.envs import ENVIRONMENTS
     from fpo_jax.feedback import FEEDBACKS
     from fpo_jax.followers import FOLLOWERS

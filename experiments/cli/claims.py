@@ -1,6 +1,6 @@
 """Every claim: a file of `experiments/` that defines `EXPERIMENT`.
 
-Commands find the claims here and hand them on, so that what runs and writes them imports none.
+Commands find the claims here and pass them on, so that the code that runs and writes them imports none.
 """
 
 import importlib

@@ -1,7 +1,7 @@
-"""A command whose compilation is timed stage by stage.
+"""Run a command and time its compilation stage by stage.
 
-`python -m fpo_jax.experiments.cli.stages run ENV …` runs a command of `fpo-jax`, and ends with the seconds of
-each stage that JAX reports, as JSON on a line of its own. Benchmarks start it in processes of their own.
+`python -m fpo_jax.experiments.cli.stages run ENV …` runs a command of `fpo-jax`, and then prints the seconds
+of each stage that JAX reports, as JSON on a separate line. Benchmarks start it in separate processes.
 """
 
 import json
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command while JAX's own reports are collected, and print the seconds of every stage."""
+    """Run a command, collect JAX's reports, and print the seconds of every stage."""
     import jax.monitoring
 
     from fpo_jax.internals import STAGES
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def covered(spans: list[tuple[float, float]]) -> float:
-    """Return the length of the union of spans, since one function is traced while another is."""
+    """Return the length of the union of spans, since traces of functions are nested."""
     total, end = 0.0, 0.0
     for start, stop in sorted(spans):
         total += max(stop - max(start, end), 0.0)

@@ -1,7 +1,7 @@
-"""Standard output and error on every terminal: without Greek, on a full disk, with nobody reading.
+"""Standard output and error on every terminal: without Greek letters, on a full disk, with no reader.
 
-What a terminal cannot show is spelled in ASCII. Where standard output takes no more, the command ends in one
-line; where standard error takes no more, what would be said there is left unsaid, and the work goes on.
+Characters that a terminal cannot show are spelled in ASCII. If standard output fails, the command ends with
+one line. If standard error fails, its messages are dropped, and the work continues.
 """
 
 import codecs
@@ -48,11 +48,11 @@ SPELLED = {
     "λ": "lambda",  # which Unicode spells lamda
     "Λ": "Lambda",
 }
-"""What is written instead of a character that a terminal does not have; a Greek letter by its name."""
+"""Replacements for characters that a terminal lacks; a Greek letter becomes its name."""
 
 
 class Unwritten(Exception):
-    """Standard output takes no more, for this reason."""
+    """Standard output failed, for this reason."""
 
     def __init__(self, reason: OSError):
         super().__init__(reason)
@@ -61,10 +61,10 @@ class Unwritten(Exception):
 
 @contextlib.contextmanager
 def forgiving() -> Iterator[None]:
-    """Let standard output and error take whatever we write within this context.
+    """Make standard output and error accept all text within this context.
 
     Raises:
-        Unwritten: when standard output takes no more, at the latest as the context ends.
+        Unwritten: when standard output fails, at the latest at the end of the context.
     """
     while (free := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass  # closed, so that the next file opened, such as one of results, would be taken for it
@@ -82,7 +82,7 @@ def forgiving() -> Iterator[None]:
 
 
 def spell(character: str) -> str:
-    """Spell a character in ASCII; a question mark where nothing is known of it."""
+    """Spell a character in ASCII; a question mark if it is unknown."""
     if character in SPELLED:
         return SPELLED[character]
     plain = unicodedata.normalize("NFKD", character)  # a letter without its accent, a digit that stood high
@@ -99,11 +99,11 @@ def spell(character: str) -> str:
 
 
 def _spell_error(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Handle what an encoding does not have, one character at a time."""
+    """Handle characters that an encoding lacks, one at a time."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     character = error.object[error.start]
-    if "\udc80" <= character <= "\udcff":  # a byte of a file name that is no text here: as it was given
+    if "\udc80" <= character <= "\udcff":  # a byte of a file name that is not text here: unchanged
         return bytes([ord(character) - 0xDC00]), error.start + 1
     return spell(character), error.start + 1
 
@@ -112,7 +112,7 @@ codecs.register_error("spell", _spell_error)
 
 
 def _spelling(stream: TextIO | None) -> TextIO:
-    """Return the stream, with the handler above; nothing takes the place of a stream that was closed."""
+    """Return the stream with the handler above; a closed stream stays closed."""
     if stream is None:
         return open(os.devnull, "w", encoding="utf-8")
     if hasattr(stream, "reconfigure"):  # a notebook's has no encoding
@@ -121,7 +121,7 @@ def _spelling(stream: TextIO | None) -> TextIO:
 
 
 class _Stream:
-    """A stream that is let go of as soon as it takes no more."""
+    """A stream that is given up as soon as it fails."""
 
     def __init__(self, stream: TextIO):
         self._stream = stream
@@ -130,13 +130,13 @@ class _Stream:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write text, or let go."""
+        """Write text, or give up."""
         with self._letting_go():
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Write what was held back, or let go."""
+        """Flush the buffer, or give up."""
         with self._letting_go():
             self._stream.flush()
 
@@ -145,7 +145,7 @@ class _Stream:
         try:
             yield
         except OSError as error:
-            nowhere = os.open(os.devnull, os.O_WRONLY)  # where what is held back goes when Python ends
+            nowhere = os.open(os.devnull, os.O_WRONLY)  # the buffer goes here when Python ends
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
             self._let_go(error)
@@ -161,4 +161,4 @@ class _Output(_Stream):
 
 class _Messages(_Stream):
     def _let_go(self, error: OSError) -> None:
-        """Go on: what cannot be said is no reason to give up what was computed."""
+        """Continue: a failed message is no reason to lose computed results."""

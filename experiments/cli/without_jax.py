@@ -1,8 +1,8 @@
-"""Our own modules, imported without JAX: to read what they declare, for answers that must come at once.
+"""Import our own modules without JAX, to read their declarations for answers that must be immediate.
 
-Names, docstrings and declared hyperparameters compute nothing, while JAX takes longer to import than such an
-answer may take. As documentation builders do, the packages that take long are replaced by stand-ins while our
-modules are imported, and everything is forgotten afterwards.
+Names, docstrings and declared hyperparameters need no computation, but importing JAX takes longer than such
+an answer may. So, as in documentation builders, stand-ins replace the slow packages while our modules are
+imported, and everything is forgotten afterwards.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ OURS = "fpo_jax"
 
 @contextmanager
 def without_jax() -> Iterator[None]:
-    """Import modules of `fpo_jax` within this context with stand-ins for JAX, unless it is there already."""
+    """Import modules of `fpo_jax` in this context with stand-ins for JAX, unless JAX is loaded."""
     if "jax" in sys.modules:
         yield
         return
@@ -47,7 +47,7 @@ def without_jax() -> Iterator[None]:
 
 
 def _forget(name: str) -> None:
-    """Forget a module, also as an attribute of its package, where the next import would look first."""
+    """Forget a module, also as an attribute of its package, which the next import checks first."""
     del sys.modules[name]
     package, _, leaf = name.rpartition(".")
     if package in sys.modules:
@@ -55,7 +55,7 @@ def _forget(name: str) -> None:
 
 
 class Anything:
-    """Whatever a package may offer: called, indexed, subclassed or joined to a type, it does nothing."""
+    """A stand-in for any object: calling, indexing, subclassing or joining it to a type does nothing."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -63,7 +63,7 @@ class Anything:
         return self
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """Return nothing of use, but a class as it is."""
+        """Return itself, or a decorated class unchanged."""
         decorated = len(arguments) == 1 and not options and isinstance(arguments[0], type)
         return arguments[0] if decorated else self
 
@@ -80,7 +80,7 @@ class Anything:
 
 
 class _StandIn(ModuleType):
-    """A package that offers anything, and whose submodules do."""
+    """A package whose attributes and submodules are all stand-ins."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -94,13 +94,13 @@ def _field(pytree_node: bool = True, *, metadata: Any = None, **options: Any) ->
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Claim every module of the packages that are replaced."""
+        """Claim every module of the replaced packages."""
         if name.split(".")[0] in STANDS_IN:
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         return None
 
     def create_module(self, spec: Any) -> ModuleType:
-        """Return the stand-in; that of flax knows dataclasses, whose fields are what is to be read."""
+        """Return the stand-in; the one for flax supports dataclasses, whose fields we read."""
         module = _StandIn(spec.name)
         if spec.name == "flax":
             vars(module)["struct"] = SimpleNamespace(

@@ -1,1 +1,1 @@
-"""What every kind of work needs: settings, files, words, progress, devices."""
+"""Code for every kind of work: settings, files, wording, progress, devices."""

@@ -9,7 +9,7 @@ from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.json_files import open_plain
 
 MOST_BYTES = 2**28
-"""Size of the largest table that is read; verdicts on a million answers take less."""
+"""Size of the largest readable table; verdicts on a million answers take less."""
 
 
 def read_table(path: Path, columns: Sequence[str], what: str) -> list[dict[str, str]]:
@@ -17,8 +17,8 @@ def read_table(path: Path, columns: Sequence[str], what: str) -> list[dict[str, 
 
     Args:
         path: the file, in UTF-8.
-        columns: those that it must have.
-        what: the option that named it, for complaints.
+        columns: the required columns.
+        what: the option that named it, for error messages.
 
     Raises:
         InputError: when it cannot be read, is empty or larger than `MOST_BYTES`, lacks a column or has one

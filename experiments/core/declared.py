@@ -13,7 +13,7 @@ from fpo_jax.hyperparameters import REQUIRED, allowed_values, declared, require_
 
 @dataclasses.dataclass(frozen=True)
 class Declared:
-    """Settings that are checked as they are made, by what their fields declare."""
+    """Settings that check themselves on construction, by the declarations of their fields."""
 
     def __post_init__(self) -> None:
         require_allowed(self)
@@ -25,7 +25,7 @@ class Declared:
 
     @classmethod
     def of(cls, wishes: Mapping[str, Any]) -> Self:
-        """Fill in a user's wishes, names to values; None says nothing.
+        """Return settings from a user's values by name; None counts as not given.
 
         Raises:
             InputError: names what is unknown (with the nearest known name), missing or out of range.
@@ -40,7 +40,7 @@ class Declared:
         return cls(**{name: as_written(known[name], value) for name, value in given.items()})
 
     def repeated(self, command: str) -> str:
-        """Return a command with an option for every setting that is not the default."""
+        """Return a command with an option for every setting that differs from its default."""
         values = {name: (getattr(self, name), field.default) for name, field in self.known().items()}
         changed = {name: value for name, (value, default) in values.items() if value != default}
         return " ".join([command, *(option(*each, word=True) for each in changed.items())])
@@ -52,10 +52,10 @@ class Declared:
 
 
 def as_written(field: dataclasses.Field, value: Any) -> Any:
-    """Return what a user's value stands for; its range is checked elsewhere.
+    """Convert a user's value; its range is checked elsewhere.
 
-    An integer stands for a real number, as in `weight=1`, a path for its name, and a file for the text in it,
-    where text may be.
+    An integer may be given for a real number, as in `weight=1`, a path for its name, and a file for its text
+    if the field allows text.
 
     Raises:
         InputError: when a file cannot be read.
@@ -70,7 +70,7 @@ def as_written(field: dataclasses.Field, value: Any) -> Any:
 
 
 def option(name: str, value: Any, word: bool = False) -> str:
-    """Return a setting as it is typed; if `word`, yes and no are typed as True and False."""
+    """Return a setting as the user types it; with `word`, flags are typed as True and False."""
     spelled = name.replace("_", "-")
     if isinstance(value, bool) and not word:
         return f"--{spelled}" if value else f"--no-{spelled}"
@@ -80,7 +80,7 @@ def option(name: str, value: Any, word: bool = False) -> str:
 
 @contextlib.contextmanager
 def standing_in(config: Path | None) -> Iterator[None]:
-    """Say of settings that cannot be used in which file they stand, and what can be done about it."""
+    """Add the file's name to errors about settings in it, and say how to fix them."""
     try:
         yield
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Where a command computes, and where its compiled programs are kept."""
+"""The devices of a command, and the cache of its compiled programs."""
 
 import contextlib
 import gc
@@ -17,33 +17,34 @@ from fpo_jax.errors import InputError
 from fpo_jax.internals import gives_sums_away, knows_flag, refused_flags, setting
 
 FLAGS = {
-    # Sums of more than 32 numbers would be split into windows of 32, for the sake of rounding. They are
+    # XLA would split sums of more than 32 numbers into windows of 32, to reduce rounding. These are
     # computed one number at a time, so that a sum of 50 takes five times as long.
     "xla_disable_hlo_passes": "tree_reduction_rewriter",
     # At level 3 compiling takes longer, and runs take as long.
     "xla_backend_optimization_level": "2",
 }
-"""What XLA is told."""
+"""Options for XLA."""
 OWN_SUMS = {"xla_cpu_experimental_ynn_fusion_type": "-reduce"}
-"""What XLA is told where it would give sums to a library. Each is then a call, and so are the terms of some,
-which are written to memory. Small sums take up to three times longer so."""
+"""Options for an XLA that hands sums to a library. Each sum is then a call, and the terms of some sums go to
+memory, so small sums take up to three times longer.
+"""
 GPU_HINT = "`pip install 'jax[cuda12]'` for an NVIDIA GPU"
 
 
 def use_every_core() -> None:
-    """Ask JAX for a host device per core, over which seeds are spread, unless the user has said how many."""
+    """Ask JAX for one host device per core, to spread seeds over, unless the user has set the number."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = "JAX_NUM_CPU_DEVICES" in os.environ
     if not asked and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        with contextlib.suppress(RuntimeError):  # too late: this process computes already
+        with contextlib.suppress(RuntimeError):  # too late: this process already computes
             jax.config.update("jax_num_cpu_devices", cores)
 
 
 def check_flags() -> None:
-    """Check what the user tells XLA.
+    """Check the user's flags for XLA.
 
     Raises:
-        InputError: when XLA does not take it, since it would end the process.
+        InputError: when XLA does not accept them, since it would end the process.
     """
     given = os.environ.get("XLA_FLAGS", "")
     refused = refused_flags(given) if given.strip() else None
@@ -52,31 +53,31 @@ def check_flags() -> None:
 
 
 def suit_compiler() -> None:
-    """Tell XLA how to compile small arrays, where the user has not said it and XLA knows the flag."""
+    """Set XLA's flags for small arrays, unless the user has set them or XLA does not know them."""
     tell_xla({name: value for name, value in FLAGS.items() if knows_flag(name)})
     if gives_sums_away():
         tell_xla(OWN_SUMS)
 
 
 def suit_short_runs() -> None:
-    """Let programs compile in less time, and run slower: for runs that take less time than their compilation.
+    """Make programs compile faster and run slower: for runs that are shorter than their compilation.
 
     They use one device, since a program for several takes longer to compile, and XLA's older code generator,
-    where XLA has it.
+    if XLA has it.
     """
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
-        with contextlib.suppress(RuntimeError):  # too late: this process computes already
+        with contextlib.suppress(RuntimeError):  # too late: this process already computes
             jax.config.update("jax_num_cpu_devices", 1)
-    # Asked in another process, since asking here would use XLA before it is told.
+    # Asked in another process, since asking here would use XLA before its flags are set.
     older = {name: str(value).lower() for name, value in OLDER.items()}
     if not any(refused_flags(f"--{name}={value}") for name, value in older.items()):
         tell_xla(older)
 
 
 def tell_xla(flags: Mapping[str, str]) -> None:
-    """Give XLA these flags, before it is first used, but those that it was given already.
+    """Give XLA these flags before its first use, except those that are already set.
 
-    Where `XLA_FLAGS` names a file with flags, which is told by its first letter, the user has said it all.
+    If `XLA_FLAGS` names a file of flags, which its first letter shows, the user has set everything.
     """
     told = os.environ.get("XLA_FLAGS", "").split()
     if told and not told[0].startswith("-"):
@@ -86,7 +87,7 @@ def tell_xla(flags: Mapping[str, str]) -> None:
 
 
 def use_device(device: str | None) -> None:
-    """Compute on this kind of device: cpu, gpu or tpu; where JAX likes best when None.
+    """Compute on this kind of device: cpu, gpu or tpu; JAX's default if None.
 
     Raises:
         InputError: when JAX finds none of the kind.
@@ -94,7 +95,7 @@ def use_device(device: str | None) -> None:
     if device is None:
         return
     if device == "cpu":
-        with contextlib.suppress(RuntimeError):  # too late: this process computes already
+        with contextlib.suppress(RuntimeError):  # too late: this process already computes
             jax.config.update("jax_platforms", device)
     found = backend() or "nothing of what JAX_PLATFORMS names"
     if found != device:
@@ -103,7 +104,7 @@ def use_device(device: str | None) -> None:
 
 
 def backend() -> str | None:
-    """Return the kind of device that JAX computes on; None where JAX_PLATFORMS names none that is there."""
+    """Return the kind of device that JAX computes on; None if JAX_PLATFORMS names none that exists."""
     try:
         return jax.default_backend()
     except (RuntimeError, AssertionError):
@@ -111,18 +112,18 @@ def backend() -> str | None:
 
 
 def collect_rarely() -> None:
-    """Look for unused objects seldom: tracing makes many that are used, and looking costs it a tenth."""
+    """Run garbage collection rarely: tracing makes many objects that stay in use, so it costs a tenth."""
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
 
 
 def keep_compiled() -> None:
-    """Keep compiled programs in the user's cache folder, and let JAX do so unless it was told where.
+    """Keep compiled programs in the user's cache folder, and JAX's own too unless the user set another.
 
-    A folder for each machine, since a program is compiled for the processor that it runs on; and one into
-    which nobody else can write, since whoever writes there says what later commands compute. JAX's own
-    settings decide: `JAX_ENABLE_COMPILATION_CACHE=false` keeps nothing, `JAX_COMPILATION_CACHE_DIR` is where
-    JAX keeps its part. What cannot be kept, or read again, is compiled again, and nothing is said of it.
+    There is a folder for each machine, since a program is compiled for one processor. Nobody else may write
+    to it, since whoever does decides what later commands compute. JAX's own settings apply:
+    `JAX_ENABLE_COMPILATION_CACHE=false` keeps nothing, and `JAX_COMPILATION_CACHE_DIR` is the folder of JAX's
+    part. A program that cannot be kept or read is silently compiled again.
     """
     if not setting("jax_enable_compilation_cache"):
         return

@@ -1,7 +1,7 @@
-"""Environments of a user's own: `--env FILE.py` runs the file, and gives the environment its name.
+"""A user's own environments: `--env FILE.py` runs the file and registers its environment.
 
-A file of settings may name such a file, too, and is then refused until `--env` is given again: what came with
-somebody's results must not run code unasked.
+A file of settings may also name such a file. It is refused until the user repeats `--env`, since results from
+somebody else must not run code on their own.
 """
 
 import contextlib
@@ -22,22 +22,22 @@ from fpo_jax.types import Recipe
 
 HELP = "FILE.py or FILE.py:CLASS with your own environment, as written by `fpo-jax new-env`"
 NEEDED = ("name", "recipe", "draw")
-"""What makes a class an environment."""
+"""The attributes of an environment class."""
 
 _given: dict[str, str] = {}
-"""What was given with `--env`, by the name of the environment that it holds."""
+"""The values of `--env`, by the name of the environment in the file."""
 
 
 def load_environment(given: str) -> str:
-    """Run a user's file, make its environment known to all that look one up, and return its name.
+    """Run a user's file, register its environment, and return its name.
 
-    The file's folder is searched, last of all, for modules that it imports. It is read anew each time.
+    The file's folder comes last in the search for modules that it imports. The file is read anew each time.
 
     Args:
         given: FILE.py with one environment, or FILE.py:CLASS to choose one of several.
 
     Raises:
-        InputError: says what is wrong with the file, in which line; or that the name is taken.
+        InputError: says what is wrong with the file and in which line, or that the name is taken.
     """
     file, chosen = _parted(given)
     module = _run(given, file)
@@ -53,18 +53,18 @@ def load_environment(given: str) -> str:
 
 
 def require_same(environment: str, loaded: str | None) -> None:
-    """Check that an environment that is named beside `--env` is the one in its file."""
+    """Check that an environment named together with `--env` is the one in its file."""
     if loaded is not None and environment != loaded:
         raise InputError("environment", environment, f"{loaded}, as in --env {_given[loaded]}, or omitted")
 
 
 def origin(environment: str) -> dict[str, str]:
-    """Return {"env": what `--env` was given} for an environment of a user's own, else nothing."""
+    """Return {"env": the value of `--env`} for a user's own environment, else {}."""
     return {"env": _given[environment]} if environment in _given else {}
 
 
 def digest(environment: str | None, name: str) -> dict[str, str]:
-    """Return {name: a digest of the file} of an environment of a user's own, else nothing."""
+    """Return {name: digest of the file} for a user's own environment, else {}."""
     if environment not in _given:
         return {}
     file, _ = _parted(_given[environment])
@@ -72,12 +72,12 @@ def digest(environment: str | None, name: str) -> dict[str, str]:
 
 
 def env_options(environment: str) -> list[str]:
-    """Return the words by which a command names the file of an environment of a user's own, else none."""
+    """Return the words of a command that name the file of a user's own environment, else []."""
     return [f"--env {shlex.quote(file)}" for file in origin(environment).values()]
 
 
 def without_origin(wishes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the wishes without `env`, once what it names is loaded.
+    """Return the settings without `env`, after its file is loaded.
 
     Raises:
         InputError: when it is not, since a file of settings alone must not run code.
@@ -97,7 +97,7 @@ def _parted(given: str) -> tuple[Path, str | None]:
 
 
 def _run(given: str, file: Path) -> ModuleType:
-    """Run a file as a module, from its source, so that no older version of it is taken for it."""
+    """Run a file as a module from its source, so that no older compiled version is used."""
     module = ModuleType(f"env_{file.stem}")
     module.__file__ = str(file)
     if str(file.parent) not in sys.path:
@@ -116,7 +116,7 @@ def _run(given: str, file: Path) -> ModuleType:
 
 
 def _broken(given: str, file: Path, error: BaseException) -> InputError:
-    """Say in which line of the file something went wrong, and what."""
+    """Return an error with the line of the file where something went wrong."""
     if isinstance(error, SyntaxError) and error.filename == str(file):
         line, message = error.lineno, error.msg
     else:
@@ -129,7 +129,7 @@ def _broken(given: str, file: Path, error: BaseException) -> InputError:
 
 
 def _only(given: str, chosen: str | None, module: ModuleType) -> Any:
-    """Return the one environment of a module, or the one that is chosen."""
+    """Return the only environment of a module, or the chosen one."""
     classes = [
         cls for _, cls in inspect.getmembers(module, inspect.isclass) if cls.__module__ == module.__name__
     ]

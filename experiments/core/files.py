@@ -1,4 +1,4 @@
-"""What every result says: JSON that is strict, and where its numbers come from."""
+"""Common files of results: strict JSON, tables, and the origin of the numbers."""
 
 import csv
 import importlib.metadata
@@ -14,12 +14,12 @@ import fpo_jax
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write one JSON document, with undefined numbers refused rather than written as NaN."""
+    """Write one JSON document; undefined numbers are an error, not written as NaN."""
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows as CSV; its columns are all names in them, in the order in which they come."""
+    """Write rows as CSV; the columns are all names in the rows, in order of first appearance."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()
@@ -27,7 +27,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def provenance(command: str, precision: str, more: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what a reader needs to judge a number: the command, versions, device, precision."""
+    """Return the information to judge a number: command, versions, device, precision."""
     packages = ("jax", "jaxlib", "lineax", "optax", "flax", "numpy", "scipy", *more)
     return {
         "command": command,

@@ -1,8 +1,7 @@
-"""JSON from files and replies of others: bounded in size and depth, and refused in one line.
+"""JSON from files and replies of others: limited in size and depth, with errors of one line.
 
-Files travel between people, so nothing in one is taken on trust. A text that is refused here can end in no
-traceback later: deep nesting in a RecursionError, half a surrogate pair in an error of encoding, NaN in a
-document that nobody can read.
+Files travel between people, so their content is not trusted. Refusing a text here avoids failures later: deep
+nesting would cause a RecursionError, half a surrogate pair an encoding error, and NaN an unreadable document.
 """
 
 import errno
@@ -21,12 +20,12 @@ from fpo_jax.errors import InputError, shortened
 MOST_BYTES = 2**26
 """Bytes of a document, and of a line in a file of lines."""
 DEEPEST = 64
-"""Levels of objects and lists in each other."""
+"""Maximum levels of nested objects and lists."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class NotJson(ValueError):
-    """A text is no JSON, or more than is read; says why in a few words."""
+    """A text is not JSON, or exceeds a limit; says why in a few words."""
 
 
 class JsonLine(NamedTuple):
@@ -34,8 +33,8 @@ class JsonLine(NamedTuple):
 
     Attributes:
         number: of the line, from 1.
-        where: the file and the number, for complaints.
-        fields: the object in it; empty where it is other JSON.
+        where: the file and the number, for error messages.
+        fields: the object in it; empty for other JSON.
     """
 
     number: int
@@ -58,7 +57,7 @@ def parsed(text: str | bytes) -> Any:
         raise NotJson(f"it has more than {DEEPEST} levels") from None
     except json.JSONDecodeError as error:
         raise NotJson(f"{error.msg}, character {error.pos + 1}") from None
-    except ValueError as error:  # a constant that is refused, or a number with thousands of digits
+    except ValueError as error:  # a refused constant, or a number with thousands of digits
         raise NotJson(str(error).splitlines()[0]) from None
     if not _is_shallow(found):
         raise NotJson(f"it has more than {DEEPEST} levels")
@@ -71,10 +70,10 @@ def parsed(text: str | bytes) -> Any:
 
 
 def open_plain(path: Path) -> io.BufferedReader:
-    """Open a file to be read; no pipe, at which a reader would wait, and no device, which may have no end.
+    """Open a file for reading, but not a pipe, which could block, or a device, which may never end.
 
     Raises:
-        OSError: it cannot be read, or is no plain file.
+        OSError: when it cannot be read, or is not a plain file.
     """
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -84,7 +83,7 @@ def open_plain(path: Path) -> io.BufferedReader:
 
 
 def document(path: Path, most: int = MOST_BYTES) -> Any:
-    """Return the value of a file with one JSON text, of at most so many bytes.
+    """Return the value of a file with one JSON text of at most this many bytes.
 
     Raises:
         NotJson: says why.
@@ -100,8 +99,7 @@ def document(path: Path, most: int = MOST_BYTES) -> Any:
 def raw_lines(path: Path, most: int = MOST_BYTES) -> Iterator[tuple[int, bytes]]:
     r"""Yield the number, from 1, and the bytes of each line of a file that is not blank.
 
-    A line ends with \n or \r\n. Of a line that is longer, `most` + 1 bytes are yielded, and the rest is
-    passed over.
+    A line ends with \n or \r\n. Of a longer line `most` + 1 bytes are yielded, and the rest is skipped.
 
     Raises:
         OSError: the file cannot be read.
@@ -111,15 +109,15 @@ def raw_lines(path: Path, most: int = MOST_BYTES) -> Iterator[tuple[int, bytes]]
         while line := file.readline(most + 1):
             number += 1
             if line.strip():
-                yield number, line  # before the rest is read, which may have no end, as that of /dev/zero
+                yield number, line  # before reading the rest, which may never end, as in /dev/zero
             while not line.endswith(b"\n") and (line := file.readline(most)):
                 pass
 
 
 def json_lines(path: Path, what: str) -> Iterator[JsonLine]:
-    r"""Yield the lines of a file, one by one, but those that are blank.
+    r"""Yield the lines of a file, one by one, except blank ones.
 
-    A line ends with \n or \r\n. Other separators, such as U+2028, may stand within a JSON text as they are.
+    A line ends with \n or \r\n. Other separators, such as U+2028, may occur within a JSON text.
     A byte-order mark at the start does no harm.
 
     Args:
@@ -127,7 +125,7 @@ def json_lines(path: Path, what: str) -> Iterator[JsonLine]:
         what: the option that named it, for complaints.
 
     Raises:
-        InputError: when the file cannot be read, or names the first line that is no JSON.
+        InputError: when the file cannot be read, or with the first line that is not JSON.
     """
     try:
         for number, line in raw_lines(path):
@@ -157,7 +155,7 @@ def _finite(written: str) -> float:
 
 
 def _is_shallow(found: Any) -> bool:
-    """Say whether a value has at most `DEEPEST` levels, looking at one after the other."""
+    """Say whether a value has at most `DEEPEST` levels, by checking level after level."""
     level = [found]
     for _ in range(DEEPEST + 1):
         level = [value for value in level if isinstance(value, dict | list)]

@@ -1,4 +1,4 @@
-"""Archives of arrays, as they come from others: no pickles, and no array larger than its archive says."""
+"""Archives of arrays from others: no pickles, and no array larger than its archive says."""
 
 import math
 import zipfile
@@ -13,21 +13,21 @@ from fpo_jax.errors import shortened
 from fpo_jax.experiments.core.json_files import open_plain
 
 SHARE = 3
-"""An archive may take this part of the memory that is free, one in so many."""
+"""An archive may take one part in this many of the free memory."""
 
 
 class Damaged(Exception):
-    """A file is not what was written; says why in a few words."""
+    """A file is damaged; says why in a few words."""
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of an archive.
 
-    What an array claims to hold is compared with the archive's directory before anything is allocated, and
-    that with the memory that is free.
+    The claimed size of an array is checked against the archive's directory, and that against the free memory,
+    before anything is allocated.
 
     Raises:
-        Damaged: when it cannot be read, is no archive of arrays, or is too large; says why.
+        Damaged: when it cannot be read, is not an archive of arrays, or is too large; says why.
     """
     try:
         with open_plain(path) as file:
@@ -35,7 +35,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             file.seek(0)
             with np.load(file, allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
-    except Exception as error:  # zipfile, zlib and numpy each complain in a way of their own
+    except Exception as error:  # zipfile, zlib and numpy each raise their own errors
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise Damaged(shortened(str(reason))) from error
 
@@ -51,7 +51,7 @@ def _check(file: BinaryIO) -> None:
                 major, _ = npy.read_magic(stream)
                 read = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
                 shape, _, dtype = read(stream)
-            # an array of items without size claims any number of them
+            # an array of items of size 0 can claim any number of them
             size = math.prod(shape) * max(dtype.itemsize, 1)
             if dtype.hasobject or size > member.file_size:
                 raise ValueError(f"{member.filename} claims more than it holds")

@@ -1,4 +1,4 @@
-"""Parts of a long experiment on disk: one small file of arrays each, so that it goes on where it stopped."""
+"""Parts of a long experiment on disk, one small file of arrays each, so that the experiment can resume."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from fpo_jax.experiments.core.npz_files import Damaged, read_npz
 from fpo_jax.experiments.core.unfinished import put
 
 ABOUT = "about"
-"""JSON beside the arrays: what was asked, and by which versions it was computed."""
+"""JSON beside the arrays: the request, and the versions that computed it."""
 
 
 def file_of(folder: Path, *labels: str) -> Path:
@@ -38,10 +38,10 @@ def write_part(
 
 
 def read_part(path: Path, asked: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
-    """Return the arrays of a part that was computed earlier; None where there is none, or a damaged one.
+    """Return the arrays of an earlier part; None if there is none, or a damaged one.
 
     Raises:
-        InputError: when it was asked something else.
+        InputError: when it belongs to another request.
     """
     if not path.exists():
         return None

@@ -1,4 +1,4 @@
-"""What a command does now, and how far it is: on standard error, from the first second."""
+"""Progress of a command on standard error, from the first second."""
 
 import shutil
 import sys
@@ -10,17 +10,17 @@ from tqdm import tqdm
 from tqdm.utils import disp_trim
 
 LINE_EVERY = 10.0
-"""Seconds between two lines on how far it is, where standard error is no terminal."""
+"""Seconds between two lines of progress if standard error is not a terminal."""
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {remaining} left"
 LINE = "{desc}: {percentage:.0f} % done, {remaining} left"
 WITHOUT_SHARE = "{desc} …"
 
 
 class Tell(Protocol):
-    """Hears what is done now, and which share of it is behind us; of compiling nobody knows the share."""
+    """Receives the current activity and the finished share of it, which is unknown for compiling."""
 
     def __call__(self, what: str, share: float = 0.0) -> None:
-        """Hear it."""
+        """Receive it."""
         ...
 
 
@@ -29,9 +29,9 @@ def silent(what: str, share: float = 0.0) -> None:
 
 
 class Progress:
-    """Jobs one after the other: a bar on a terminal; elsewhere, such as in a log, a few plain lines.
+    """Jobs one after the other: a bar on a terminal, a few plain lines elsewhere, such as in a log.
 
-    With one job, the time left is that of what is done now; with several it is that of all of them.
+    With one job, the time left is that of the current activity; with several, that of all of them.
     """
 
     def __init__(self, jobs: int = 1, disable: bool = False):
@@ -50,16 +50,16 @@ class Progress:
         self._bar.close()
 
     def begin(self, job: str) -> None:
-        """Say which job begins now."""
+        """Begin this job."""
         self._job = job
         self._show("", 0.0, new=True)
 
     def tell(self, what: str, share: float = 0.0) -> None:
-        """Say what of the job is done now, and which share of the job is behind us."""
+        """Show the current activity of the job, and its finished share."""
         self._show(what, share, new=what != self._what and self.jobs == 1)
 
     def end(self) -> None:
-        """Count a job as done."""
+        """Count a job as finished."""
         self._done += 1
 
     def write(self, line: str) -> None:
@@ -105,10 +105,10 @@ class Progress:
 def telling(
     call: Callable[..., Any], tell: Tell, words: dict[Any, str], then: str | None = None
 ) -> Callable[..., Any]:
-    """Return `call` of a program, which says what is compiled before a program is called for the first time.
+    """Return a `call` for programs that announces compilation before the first call of a program.
 
-    `words` say what each program computes; those without words compile in no time. `then` is what is done
-    when the last of them is compiled.
+    `words` name what each program computes; programs without words compile quickly. `then` names the activity
+    after the last compilation.
     """
     left = dict(words)
 

@@ -1,8 +1,8 @@
-"""The folder of a result: written aside, put in its place by a rename, and replaced without loss.
+"""The folder of a result: written elsewhere, moved into place by a rename, and replaced without loss.
 
-A manifest lists every file that was written, with its size and its SHA-256. A folder is replaced only if it
-holds nothing but these files, each as it was written: a page that was edited since, a note that was laid
-beside it, a link and an empty folder are somebody's own, and stop the replacement.
+A manifest lists every written file with its size and its SHA-256. A folder is replaced only if it holds
+nothing but these files, unchanged. An edited page, an added note, a link or an empty folder belongs to
+somebody, and stops the replacement.
 """
 
 import contextlib
@@ -26,15 +26,15 @@ from fpo_jax.experiments.core.json_files import NotJson, document, open_plain
 MANIFEST = ".fpo-jax.json"
 """Lists the files of a result, their sizes and their SHA-256."""
 Mark = dict[str, Any]
-"""By what a file is known again: its `bytes` and their `sha256`."""
+"""The fingerprint of a file: its `bytes` and their `sha256`."""
 
 
 def require_writable(out: Path) -> None:
     """Check, before any work, that results can be written to `out`.
 
     Raises:
-        InputError: when it is a file, holds anything that is not as we wrote it, is where the user stands, or
-            lies in a place that cannot be written.
+        InputError: when it is a file, holds anything that we did not write, contains the working directory,
+        or cannot be written.
     """
     try:
         if (out.exists() and not out.is_dir()) or out.resolve().is_symlink():  # the latter leads to itself
@@ -53,7 +53,7 @@ def require_writable(out: Path) -> None:
 
 
 def finished(out: Path, config: Mapping[str, Any], command: str | None = None) -> dict[str, Any] | None:
-    """Return the summary of a folder that holds the result of these settings, by this command; else None."""
+    """Return the summary of a folder with the result of these settings and this command, else None."""
     try:
         settings, summary = (document(out / name) for name in ("config.json", "summary.json"))
     except (OSError, NotJson):
@@ -65,12 +65,12 @@ def finished(out: Path, config: Mapping[str, Any], command: str | None = None) -
 
 @contextlib.contextmanager
 def replacing(out: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `out`; on success it takes the place of `out`, on failure it vanishes.
+    """Yield an empty folder beside `out`; on success it replaces `out`, on failure it is removed.
 
-    Where it is whole and cannot take its place, it is kept as NAME.new, and what `out` held stays there.
+    If it is complete but cannot replace `out`, it is kept as NAME.new, and `out` stays unchanged.
 
     Raises:
-        InputError: as `require_writable`, now or when all is written, or when the disk refuses.
+        InputError: as `require_writable`, at the start or at the end, or when the disk refuses.
     """
     require_writable(out)
     out = out.resolve()
@@ -91,7 +91,7 @@ def replacing(out: Path) -> Iterator[Path]:
 
 
 def _put_in_place(aside: Path, out: Path) -> None:
-    """Rename a whole result to `out`; what stood there is removed if it is still as we wrote it."""
+    """Rename a complete result to `out`, and remove the earlier one if it is still as we wrote it."""
     try:
         holder = new_folder(out)
     except OSError as error:
@@ -104,7 +104,7 @@ def _put_in_place(aside: Path, out: Path) -> None:
         if out.exists() and not foreign:
             aside.chmod(stat.S_IMODE(out.stat().st_mode))
             os.replace(out, old)
-            foreign = _foreign(old, content=False)  # again, where nobody finds it to add anything
+            foreign = _foreign(old, content=False)  # again, in a place where nobody adds anything
         if foreign:
             raise InputError("out", out, f"unchanged while we work, but it now holds {foreign[0]}")
         os.replace(aside, out)
@@ -123,7 +123,7 @@ def _put_in_place(aside: Path, out: Path) -> None:
 
 
 def _brought_back(aside: Path, out: Path, holder: Path) -> str:
-    """Move back what was moved already, and say where the new result stands, and what could not be moved."""
+    """Move everything back, and return a message on where the new result is and what stayed."""
     back = _moved(holder / out.name, out)
     earlier = f", and what {out.name} held in {back}" if back.exists() and back != out else ""
     new = _moved(aside, _free(f"{out}.new")) if aside.exists() else out
@@ -133,7 +133,7 @@ def _brought_back(aside: Path, out: Path, holder: Path) -> str:
 
 
 def _left_by_a_kill(out: Path) -> Path | None:
-    """Return where a result stands that was moved aside by a command that was killed then."""
+    """Return the place of a result that a killed command had moved aside."""
     out = out.resolve()
     if out.exists() or not out.parent.is_dir():
         return None
@@ -143,7 +143,7 @@ def _left_by_a_kill(out: Path) -> Path | None:
 
 
 def _moved(source: Path, target: Path) -> Path:
-    """Return where something stands after it was renamed, if it could be."""
+    """Rename something if possible, and return its place."""
     try:
         if not target.exists():
             os.replace(source, target)
@@ -154,13 +154,13 @@ def _moved(source: Path, target: Path) -> Path:
 
 
 def _free(name: str) -> Path:
-    """Return the first of NAME, NAME-2, NAME-3 … that is free."""
+    """Return the first unused name among NAME, NAME-2, NAME-3 …"""
     names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
     return next(path for path in map(Path, names) if not os.path.lexists(path))
 
 
 def new_folder(beside: Path) -> Path:
-    """Return a new hidden folder beside a path; who may enter it is the user's umask's affair.
+    """Return a new hidden folder beside a path, with permissions by the user's umask.
 
     Raises:
         OSError: it cannot be made.
@@ -171,12 +171,12 @@ def new_folder(beside: Path) -> Path:
 
 
 def _hidden(out: Path) -> str:
-    """Return how names of hidden folders beside a path begin."""
+    """Return the prefix of hidden folders beside a path."""
     return f".{out.name[:100]}-"
 
 
 def _foreign(out: Path, content: bool = True) -> list[str]:
-    """Return what a folder holds besides the files of its manifest; if `content`, those that differ, too."""
+    """Return the entries of a folder that are not in its manifest; with `content`, also changed files."""
     if not out.exists():
         return []
     listed = _listed(out)
@@ -196,7 +196,7 @@ def _foreign(out: Path, content: bool = True) -> list[str]:
 
 
 def _entries(folder: Path) -> Iterator[Path]:
-    """Yield all that a folder holds, links not followed.
+    """Yield all entries of a folder, without following links.
 
     Raises:
         OSError: a folder in it cannot be read.
@@ -210,7 +210,7 @@ def _entries(folder: Path) -> Iterator[Path]:
 
 
 def _listed(out: Path) -> dict[str, Mark]:
-    """Return by what each file is known that the manifest of a folder lists; nothing where there is none."""
+    """Return the fingerprints in the manifest of a folder; {} if there is none."""
     try:
         files = document(out / MANIFEST)["files"]
         return {name: mark for name, mark in files.items() if isinstance(mark, dict)}
@@ -219,7 +219,7 @@ def _listed(out: Path) -> dict[str, Mark]:
 
 
 def _is_still(path: Path, mark: Mark) -> bool:
-    """Say whether a file is as it was written; of another size, or larger than its disk, it is not read."""
+    """Say whether a file is unchanged; a file of another size, or larger than its disk, is not read."""
     size, disk = path.stat().st_size, shutil.disk_usage(path.parent).total
     return size == mark.get("bytes") and not 0 < disk < size and _mark(path) == mark
 

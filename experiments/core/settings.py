@@ -1,4 +1,4 @@
-"""What a run is: names and numbers, resolved from an environment's recipe and a user's wishes.
+"""Settings of a run: names and numbers, resolved from an environment's recipe and a user's values.
 
 A run's settings are flat: every hyperparameter of the environment, the leader, the objective, its
 differentiator and the follower has a unique name. They are what stands in `config.json`, what the
@@ -34,17 +34,18 @@ from fpo_jax.types import Environment, Follower, Recipe
 
 PRECISIONS = ("float32", "float64")
 RECORDS: dict[str, Record] = {"full": full_record, "outcome": outcome, "monitors": monitored}
-"""What a run writes down: the exact steering term besides the outcome, the outcome alone, or with it what
-tells of a collapse."""
+"""What a run records: the outcome with the exact steering term, the outcome alone, or the outcome with
+monitors of collapse.
+"""
 MEMBERS = {name: cls for name, cls in FOLLOWERS.items() if not issubclass(cls, Ensemble)}
-"""Followers of which an ensemble may have several."""
+"""Followers that may be members of an ensemble."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Names(Declared):
-    """The parts a run is put together from, by name; follower and feedback are the recipe's where None.
+    """The parts of a run, by name; None for follower and feedback takes those of the recipe.
 
-    So is the member of an ensemble; without one, there is none.
+    The same holds for the member of an ensemble; other followers have none.
     """
 
     environment: str = choice(REQUIRED, "environment in which the policy is trained", ENVIRONMENTS)
@@ -66,14 +67,14 @@ class Names(Declared):
 
 
 def _is_file(name: str) -> bool:
-    with contextlib.suppress(OSError, ValueError):  # no name of a file
+    with contextlib.suppress(OSError, ValueError):  # not a file name
         return Path(name).is_file()
     return False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class General(Declared):
-    """Settings of every run besides its parts and their hyperparameters."""
+    """Settings of every run in addition to its parts and their hyperparameters."""
 
     seeds: int = count(64, "number of seeds", high=SEED_LIMIT)
     seed: int = count(0, "first seed", low=0, high=SEED_LIMIT - 1)
@@ -85,7 +86,7 @@ class General(Declared):
 
 
 class Parts(NamedTuple):
-    """The classes behind the names; without an ensemble, it has no member."""
+    """The classes of the named parts; only an ensemble has a member."""
 
     environment: Any
     leader: Any
@@ -97,13 +98,13 @@ class Parts(NamedTuple):
 
 
 def parts(names: Names) -> tuple[Names, Parts, Recipe]:
-    """Look up the classes behind the names.
+    """Look up the classes of the named parts.
 
     Returns:
         The names with follower, feedback and member filled in, the classes, and the environment's recipe.
 
     Raises:
-        InputError: when there is a member and no ensemble.
+        InputError: when there is a member but no ensemble.
     """
     environment = ENVIRONMENTS[names.environment]
     recipe: Recipe = environment.recipe
@@ -128,7 +129,7 @@ def parts(names: Names) -> tuple[Names, Parts, Recipe]:
 def hyperparameters(names: Names) -> dict[str, tuple[dataclasses.Field, Any]]:
     """List every hyperparameter of a run by its flat name, with its declaration and its default.
 
-    Defaults are those of the recipe where it speaks, and else those of the declaration.
+    Defaults come from the recipe if it has them, and otherwise from the declaration.
     """
     names, classes, recipe = parts(names)
     for objective in recipe.weights:
@@ -156,7 +157,7 @@ def hyperparameters(names: Names) -> dict[str, tuple[dataclasses.Field, Any]]:
 
 @dataclasses.dataclass(frozen=True)
 class Settings(General):
-    """Resolved settings of a run, ready to be written down and run again.
+    """Resolved settings of a run, ready to be saved and run again.
 
     Attributes:
         names: the parts.
@@ -196,11 +197,13 @@ class Settings(General):
         return make(classes.environment), leader, follower
 
     def static(self) -> dict[str, Any]:
-        """Return what a program of these parts depends on: all of theirs but real hyperparameters."""
+        """Return what a program with these parts depends on: everything except real hyperparameters."""
         table = hyperparameters(self.names)
         counts = {name: v for name, v in self.values.items() if table[name][0].metadata["kind"] is not float}
         environment = parts(self.names)[1].environment
-        file = getattr(sys.modules[environment.__module__], "__file__", None)  # two files may use one name
+        file = getattr(
+            sys.modules[environment.__module__], "__file__", None
+        )  # two files may use the same name
         return self.names.as_dict() | counts | {"file": file}
 
     def command(self) -> str:
@@ -210,7 +213,7 @@ class Settings(General):
         return " ".join([*words, *self.options()])
 
     def options(self) -> list[str]:
-        """Return the options, as they are typed, in which this run differs from its recipe."""
+        """Return the options, as typed, in which this run differs from its recipe."""
         environment = self.names.environment
         usual_names = parts(Names(environment=environment, objective=self.names.objective))[0].as_dict()
         usual_member = parts(dataclasses.replace(self.names, member=None))[0].member
@@ -220,7 +223,7 @@ class Settings(General):
 
 
 def resolve(wishes: Mapping[str, Any]) -> Settings:
-    """Fill in a user's wishes, flat names to values, from the recipe.
+    """Complete a user's settings, flat names to values, from the recipe.
 
     Raises:
         InputError: names what is unknown (with the nearest known name), missing or out of range.
@@ -239,7 +242,7 @@ def resolve(wishes: Mapping[str, Any]) -> Settings:
 
 
 MOST_BYTES = 2**22
-"""Bytes of a file of settings."""
+"""Maximum bytes of a file of settings."""
 OF_COMMANDS = {
     "equilibria": "equilibria",
     "decompose": "decompose",
@@ -249,7 +252,7 @@ OF_COMMANDS = {
     "lora_rank": "llm",
     "truthfulqa": "evaluate",
 }
-"""By which setting one knows whose `config.json` it is, the first that is there."""
+"""The first of these settings in a `config.json` identifies its command."""
 
 
 def load(path: Path, *commands: str) -> dict[str, Any]:
@@ -257,10 +260,10 @@ def load(path: Path, *commands: str) -> dict[str, Any]:
 
     Args:
         path: the file.
-        commands: those whose settings will do; all when none is named.
+        commands: the accepted commands; all if none is named.
 
     Raises:
-        InputError: when the file is missing, is not one JSON object, or is that of another command.
+        InputError: when the file is missing, is not one JSON object, or belongs to another command.
     """
     try:
         loaded = document(path, MOST_BYTES)
@@ -277,5 +280,5 @@ def load(path: Path, *commands: str) -> dict[str, Any]:
 
 
 def in_precision(precision: str) -> AbstractContextManager[None]:
-    """Return a context in which JAX computes in this precision, whatever the process does by default."""
+    """Return a context in which JAX computes in this precision, whatever its default."""
     return jax.enable_x64(precision == "float64")

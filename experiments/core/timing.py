@@ -1,4 +1,4 @@
-"""Timing of work that is already compiled."""
+"""Timing of compiled work."""
 
 import statistics
 import time
@@ -9,7 +9,7 @@ import jax
 
 
 class Times(NamedTuple):
-    """Seconds on the wall, and CPU seconds of all threads of this process."""
+    """Wall seconds, and CPU seconds of all threads of this process."""
 
     wall: float
     cpu: float
@@ -18,9 +18,9 @@ class Times(NamedTuple):
 def median_seconds(
     work: Callable[[], object], repeats: int, clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """Return the median time of `work` over repeats, after a first call that is not timed.
+    """Return the median time of `work` over repeats, after an untimed first call.
 
-    With the clock `time.process_time` that is the time of all threads, which other processes disturb less.
+    With the clock `time.process_time` this is the time of all threads, which other processes disturb less.
     """
     jax.block_until_ready(work())  # compiles
     times = []
@@ -32,7 +32,7 @@ def median_seconds(
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, Times]:
-    """Return what `work` returns, and the time that the call takes."""
+    """Return the result of `work`, and the time of the call."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = jax.block_until_ready(work())
     return result, Times(time.perf_counter() - wall, time.process_time() - cpu)

@@ -1,6 +1,6 @@
-"""The folder of unfinished work: each file is written aside and put in place by a rename.
+"""The folder of unfinished work: each file is written elsewhere and moved into place by a rename.
 
-A file's arrays carry checksums, so that a damaged one is noticed, and computed again.
+A file's arrays carry checksums, so that a damaged file is noticed and computed again.
 """
 
 import fcntl
@@ -29,18 +29,18 @@ from fpo_jax.experiments.core.result_folder import new_folder
 from fpo_jax.experiments.core.settings import load
 
 DIGEST = "env_digest"
-"""What the file of a user's own environment held when the work began."""
+"""A digest of the user's environment file when the work began."""
 CONFIG, LOCK = "config.json", "lock"
 ASIDE = ".aside-"
-"""How the names of files begin that are being written; a killed process leaves one behind."""
+"""Prefix of files that are being written; a killed process leaves one behind."""
 OURS = re.compile(rf"{CONFIG}|{LOCK}|{ASIDE}[0-9a-f]{{8}}|(state|offline|done(-\d+)+)\.npz|verdicts\.jsonl")
 """Names of the files that unfinished work writes."""
 
 
 class Unfinished:
-    """What unfinished work has done so far, in the folder NAME.partial beside its results NAME.
+    """The progress of unfinished work, in the folder NAME.partial beside its results NAME.
 
-    `work` is what it is called in complaints, and `command` begins it, if that is another word.
+    `work` is its name in error messages, and `command` starts it, if that is another word.
     """
 
     def __init__(self, out: Path, work: str, command: str | None = None):
@@ -54,11 +54,11 @@ class Unfinished:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep all other work out of this folder, and leave none behind in which nothing was begun.
+        """Lock the folder against other work; remove it if nothing was begun.
 
         Raises:
-            InputError: when another is at work here, the folder holds what is not ours, or it cannot be
-                written.
+            InputError: when other work is using it, it holds files that are not ours, or it cannot be
+            written.
         """
         new = not os.path.lexists(self.folder)
         try:
@@ -81,13 +81,15 @@ class Unfinished:
                 if new and self._holds(lock) and not self.exists:
                     self.finish()
         finally:
-            os.close(lock)  # its file is not removed: another may have made a folder of this name meanwhile
+            os.close(
+                lock
+            )  # its file is not removed: another process may have made a folder of this name meanwhile
 
     def _take(self, lock: int) -> None:
         """Lock an open file, if it is still the one in the folder.
 
         Raises:
-            InputError: when another has done so.
+            InputError: when another process has locked it.
         """
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,16 +101,16 @@ class Unfinished:
             raise InputError("out", self.folder, f"free, but another {self.work} is writing to it")
 
     def _holds(self, lock: int) -> bool:
-        """Say whether an open file is the lock of the folder that is there now."""
+        """Say whether an open file is the lock of the present folder."""
         try:
             return os.path.samestat(os.fstat(lock), os.stat(self.folder / LOCK))
         except OSError:
             return False
 
     def _check_entries(self) -> None:
-        """Check that a folder is ours: that of this command, or one in which nothing was begun yet.
+        """Check that a folder belongs to this command, or that nothing was begun in it.
 
-        A link is never ours: what we write would go where it leads.
+        A link is never ours, because our files would go to its target.
         """
         entries = sorted(self.folder.iterdir())
         foreign = [path.name for path in entries if path.is_symlink()]
@@ -119,18 +121,18 @@ class Unfinished:
             raise InputError("out", self.folder, allowed)
 
     def require_free(self) -> None:
-        """Raise an InputError when work was interrupted here."""
+        """Raise an InputError if there is interrupted work here."""
         if self.exists:
             allowed = f"resumed with --resume, or remove {self.folder} first"
             raise InputError("out", self.folder.with_suffix(""), allowed)
 
     def begin(self, config: Mapping[str, Any]) -> None:
-        """Write down what is being run."""
+        """Save the settings of the work."""
         whole = {**config, **env_files.digest(config.get("environment"), DIGEST)}
         self._put(CONFIG, lambda path: write_json(path, whole))
 
     def config(self) -> dict[str, Any]:
-        """Return what is being run, and how.
+        """Return the saved settings of the work, and how it is computed.
 
         Raises:
             InputError: when it is the work of another command.
@@ -138,22 +140,22 @@ class Unfinished:
         return load(self.folder / CONFIG, self.command)
 
     def wishes(self) -> dict[str, Any]:
-        """Return what is being run: what was asked."""
+        """Return the saved settings of the work."""
         how = (*conditions(), DIGEST, "width")
         return {name: value for name, value in self.config().items() if name not in how}
 
     def resumed(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what was begun, and say how it was computed then, where that has changed.
+        """Return the begun work, and print how it was computed, if that has changed.
 
         Raises:
-            InputError: names the first thing asked that was begun otherwise.
+            InputError: names the first setting that differs from the begun work.
         """
         earlier = self.config()
         now = conditions()
         then = {name: earlier.pop(name, None) for name in now}
         digest = {DIGEST: earlier.pop(DIGEST, None)}
         for name, value in json.loads(json.dumps(asked)).items():
-            if name == "env":  # which may be spelled otherwise: what it holds is compared
+            if name == "env":  # its path may differ, so its contents are compared
                 if digest != env_files.digest(earlier.get("environment"), DIGEST):
                     raise InputError("env", value, f"unchanged since the {self.work} to resume began")
             elif value != earlier.get(name):
@@ -177,7 +179,7 @@ class Unfinished:
         """Return the arrays of a file.
 
         Raises:
-            Damaged: when they are not what was written.
+            Damaged: when they are not as written.
         """
         try:
             return read_npz(self.folder / name)
@@ -185,7 +187,7 @@ class Unfinished:
             raise Damaged(f"{name} ({error})") from error
 
     def finish(self) -> None:
-        """Remove the work, all at once, since the results stand elsewhere; what is not ours stays."""
+        """Remove the work all at once, after the results are in place; files that are not ours stay."""
         gone = new_folder(self.folder) / self.folder.name
         os.replace(self.folder, gone)
         for path in [*gone.iterdir()]:
@@ -204,14 +206,14 @@ class Unfinished:
 
 
 def _is_left_behind(path: Path) -> bool:
-    """Say whether work leaves this that was killed before it began: a lock, or a file half-written."""
+    """Say whether this is left from work that was killed at its start: a lock, or a half-written file."""
     plain = path.is_file() and not path.is_symlink()
     empty = path.name == LOCK and plain and path.stat().st_size == 0
     return empty or (plain and path.name.startswith(ASIDE) and OURS.fullmatch(path.name) is not None)
 
 
 def put(path: Path, save: Callable[[Path], object]) -> None:
-    """Let `save` write a file aside, and put it in its place when it is whole."""
+    """Let `save` write a file elsewhere, and move it into place when it is complete."""
     aside = path.with_name(f"{ASIDE}{secrets.token_hex(4)}")
     try:
         save(aside)
@@ -223,9 +225,9 @@ def put(path: Path, save: Callable[[Path], object]) -> None:
 
 
 def room(folder: Path | None) -> dict[str, float]:
-    """Return the bytes that results may take in memory, and on the disk of a folder if one is written.
+    """Return the bytes that results may take in memory, and on the disk if a folder is written.
 
-    They are gathered, put in order and written, and stand on the disk twice: kept so far, and whole.
+    Results are gathered, ordered and written, and are on the disk twice: as parts, and complete.
     """
     places = {"in memory": host_bytes() / 3}
     if folder is not None:
@@ -235,7 +237,7 @@ def room(folder: Path | None) -> dict[str, float]:
 
 
 def conditions() -> dict[str, Any]:
-    """Return what may change from one run of a process to the next, and then the last digits of results."""
+    """Return the conditions that may change between processes and affect the last digits of results."""
     versions = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib")}
     versions = {"fpo-jax": fpo_jax.__version__} | versions
     return {"devices": jax.device_count(), "device": jax.devices()[0].device_kind} | versions
@@ -243,7 +245,7 @@ def conditions() -> dict[str, Any]:
 
 @contextmanager
 def on_a_full_disk(out: Path, hint: str = "what is done is saved: continue with --resume") -> Iterator[None]:
-    """Say in one line that the disk refused, and how to go on."""
+    """Turn a disk error into one line that says how to continue."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Numbers and counts as people read them."""
+"""Readable numbers and counts."""
 
 import math
 import os
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 NONE = "–"
-"""What stands where there is nothing."""
+"""Text for a missing value."""
 
 EXTRA = "the extra llm: in a clone, pip install '.[llm]'"
-"""What language models and endpoints need."""
+"""The extra for language models and endpoints, and how to install it."""
 
 
 def counted(number: int, noun: str) -> str:
@@ -21,12 +21,12 @@ def counted(number: int, noun: str) -> str:
 
 
 def as_text(path: Path | str) -> str:
-    """Return the name of a file as text, whatever the locale; what in it is no UTF-8 is replaced."""
+    """Return the name of a file as text, whatever the locale; bytes that are not UTF-8 are replaced."""
     return os.fsencode(path).decode(errors="replace")
 
 
 def how_computed(precision: str, record: str) -> str:
-    """Say in which precision something is computed, and what is written down of it."""
+    """Say which precision and record are in use."""
     written = {
         "full": "with the exact steering term",
         "outcome": "without the steering term",
@@ -36,17 +36,17 @@ def how_computed(precision: str, record: str) -> str:
 
 
 def fixed(value: float, digits: int) -> str:
-    """Return a number with so many decimals, and no sign where all of them are 0."""
+    """Return a number with this many decimals, without a sign if all digits are 0."""
     return format(value, f"z.{digits}f")
 
 
 def columns() -> int:
-    """Return how many characters a line of the terminal has; more than any has, where there is none."""
+    """Return the width of the terminal in characters, or a very large number if there is none."""
     return shutil.get_terminal_size(fallback=(10**6, 24)).columns
 
 
 def folded(line: str, indent: int) -> str:
-    """Return a line as several where the terminal is too narrow for it, all but the first indented."""
+    """Wrap a line to the width of the terminal, with all lines but the first indented."""
     room = max(columns(), indent + 20)
     return textwrap.fill(
         line, room, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
@@ -54,7 +54,7 @@ def folded(line: str, indent: int) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table as text, its first column to the left; in a narrow terminal, a block of lines a row."""
+    """Return a table as text, first column left-aligned; in a narrow terminal, a block for each row."""
     from fpo_jax.errors import visible  # which imports JAX
 
     rows = [[*map(visible, row)] for row in rows]
@@ -72,7 +72,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def with_interval(value: float, low: float, high: float, digits: int = 3) -> str:
-    """Return "value [low, high]", without an interval where it has no ends."""
+    """Return "value [low, high]", or only the value if the interval has no ends."""
     shown = fixed(value, digits)
     known = math.isfinite(low) and math.isfinite(high)
     return f"{shown} [{fixed(low, digits)}, {fixed(high, digits)}]" if known else shown
@@ -85,9 +85,9 @@ def _written(value: Any, digits: int) -> str:
 
 
 def distinct(values: Sequence[Any], digits: int = 3) -> list[str]:
-    """Return values as text, numbers with so many digits, or as many more as tell different ones apart.
+    """Return values as text; numbers have this many digits, or more if needed to distinguish them.
 
-    None and NaN, which stand for a hyperparameter that a method does not have, are `NONE`.
+    None and NaN, for a hyperparameter that a method lacks, are `NONE`.
     """
     absent = [value is None or (isinstance(value, float) and math.isnan(value)) for value in values]
     kept = [value for value, gone in zip(values, absent, strict=True) if not gone]

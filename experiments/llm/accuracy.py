@@ -1,4 +1,4 @@
-"""How often the reward model prefers of two answers the one that the oracle prefers."""
+"""How often the reward model agrees with the oracle on which of two answers is better."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -7,7 +7,7 @@ from fpo_jax.types import Scalar
 
 
 def differing(tokens: Int[Array, "*p n t"]) -> Bool[Array, "*p n n"]:
-    """Say which pairs of answers are two: equal ones differ in reward and U by rounding alone."""
+    """Say which pairs of answers differ; equal answers differ in reward and U only by rounding."""
     return jnp.any(tokens[..., :, None, :] != tokens[..., None, :, :], axis=-1)
 
 
@@ -16,8 +16,8 @@ def accuracy(
 ) -> tuple[Scalar, Scalar]:
     """Return the share of pairs on which r and U agree, and the number of pairs (ours).
 
-    Pairs are of answers to one prompt that differ, in words and in U. A pair with the same r counts half.
-    The share is ½ where there is no pair.
+    Pairs are two answers to one prompt that differ in words and in U. A pair with the same r counts half. The
+    share is ½ if there is no pair.
 
     Args:
         rewards: r of answers, with leading axes of prompts, if any.

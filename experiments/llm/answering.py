@@ -1,4 +1,4 @@
-"""Answers of a checkpoint, with or without an adapter, for a judge to compare."""
+"""Answers of a checkpoint, with or without an adapter, for comparison by a judge."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def answer(settings: AnswerSettings, out: Path) -> int:
     """Answer every prompt once, and write {"prompt", "response"} one a line, in the order of the prompts.
 
     Raises:
-        InputError: when something cannot be used; nothing is written then.
+        InputError: when something cannot be used; then nothing is written.
     """
     if out.is_dir() or not out.parent.is_dir():
         raise InputError("out", out, "a file in an existing folder")
@@ -70,7 +70,7 @@ def answer(settings: AnswerSettings, out: Path) -> int:
 
 
 def _are_answers(path: Path) -> bool:
-    """Say whether this is a plain file that holds what `answer` writes, and nothing else."""
+    """Say whether this is a plain file with nothing but answers from `answer`."""
     if path.is_symlink() or not path.is_file():
         return False
     try:

@@ -22,7 +22,7 @@ from fpo_jax.numerics.keys import named_key
 from fpo_jax.types import Key
 
 STORED = ("BF16", "F16", "F32", "F64")
-"""Types of numbers that are read."""
+"""Supported types of numbers."""
 SCORE, BIAS = "score.weight", "score.bias"
 
 
@@ -30,8 +30,8 @@ class Head(NamedTuple):
     """A reward head as a checkpoint stores it.
 
     Attributes:
-        weight: [d] by which final hidden states are scored.
-        bias: added to the score, or None where there is none.
+        weight: [d] scores final hidden states.
+        bias: added to the score, or None.
     """
 
     weight: np.ndarray
@@ -39,7 +39,7 @@ class Head(NamedTuple):
 
 
 def random_weights(config: Config, precision: Any, mesh: Mesh, key: Key) -> Net:
-    """Return a model of these sizes with weights that were drawn: N(0, 0.02²), and 1 in norms."""
+    """Return a model of these sizes with random weights: N(0, 0.02²), and 1 in norms."""
     require_room(config, precision, mesh, True, "these sizes", "model")
     shapes = weight_shapes(config, precision)
 
@@ -55,10 +55,11 @@ def random_weights(config: Config, precision: Any, mesh: Mesh, key: Key) -> Net:
 
 
 def tensors(folder: Path, what: str) -> dict[str, tuple[Path, tuple[int, ...]]]:
-    """Return where every tensor of a checkpoint stands, and its shape, without reading it.
+    """Return the file and shape of every tensor of a checkpoint, without reading it.
 
     Raises:
-        InputError: when a file is cut short or no safetensors file, or two hold a tensor of one name.
+        InputError: when a file is cut short or not a safetensors file, or two files have a tensor of the same
+        name.
     """
     found: dict[str, tuple[Path, tuple[int, ...]]] = {}
     for path in shards(folder, what):
@@ -84,7 +85,7 @@ def in_layer(index: int, name: str) -> str:
 
 
 def expected(config: Config) -> dict[str, tuple[int, ...]]:
-    """Return the name and shape of every tensor that a checkpoint of these sizes must hold."""
+    """Return the name and shape of every tensor that a checkpoint of these sizes must have."""
     d = config.embed_dim
     layer: dict[str, tuple[int, ...]] = {name: shape[::-1] for name, shape in config.projections.items()}
     layer |= dict.fromkeys(NORMS, (d,))
@@ -96,7 +97,7 @@ def expected(config: Config) -> dict[str, tuple[int, ...]]:
 
 
 def check(folder: Path, config: Config, what: str) -> dict[str, Any]:
-    """Check that every tensor is there in its shape, and return where all of them stand.
+    """Check that every tensor exists with its shape, and return the files of all of them.
 
     Raises:
         InputError: names the first that is missing or misshapen.
@@ -123,7 +124,7 @@ def require_room(
     """Check that weights of these sizes fit into memory, before any is made.
 
     Raises:
-        InputError: says how much they take.
+        InputError: says how much memory they take.
     """
     size, devices = tree_bytes(weight_shapes(config, precision)), list(mesh.devices.flat)
     taken, room = size * (len(devices) if replicate else 1), usable_bytes(devices)
@@ -144,12 +145,13 @@ def load(
         folder: a checkpoint in the Hugging Face layout.
         precision: dtype of its weights here.
         mesh: with the axis fsdp.
-        replicate: all weights on every device, or each matrix divided among them along the model's width.
-        what: the option that named it, for complaints.
-        trunk_only: whether hidden states suffice, so that no lm_head is loaded.
+        replicate: whether every device has all weights; otherwise each matrix is divided along the model's
+        width.
+        what: the option that named it, for error messages.
+        trunk_only: whether hidden states suffice, so that lm_head is not loaded.
 
     Raises:
-        InputError: when it is not whole.
+        InputError: when it is not complete.
     """
     config = read_config(folder, what)
     if trunk_only:
@@ -187,7 +189,7 @@ def _loaded(
 
 
 def _placement(config: Config, mesh: Mesh, replicate: bool) -> PyTree:
-    """Return where each array stands: everywhere, or divided along the axis of the model's width."""
+    """Return the sharding of each array: replicated, or divided along the axis of the model's width."""
 
     def place(path: Any, shape: jax.ShapeDtypeStruct) -> NamedSharding:
         name = path[-1].key
@@ -199,7 +201,7 @@ def _placement(config: Config, mesh: Mesh, replicate: bool) -> PyTree:
 
 
 def head(folder: Path, config: Config, what: str) -> Head | None:
-    """Return the reward head of a checkpoint, or None where it has none.
+    """Return the reward head of a checkpoint, or None if it has none.
 
     Raises:
         InputError: when it gives more than one score.
@@ -222,7 +224,7 @@ def _tensor(path: Path, name: str) -> jax.Array:
 
 
 def _by_file(found: Mapping[str, tuple[Path, tuple[int, ...]]]) -> dict[Path, list[str]]:
-    """Return the names of tensors by the file in which they stand."""
+    """Return the names of tensors by their file."""
     names: dict[Path, list[str]] = {}
     for name, (path, _) in found.items():
         names.setdefault(path, []).append(name)

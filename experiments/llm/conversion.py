@@ -1,4 +1,4 @@
-"""A GGUF file made into a checkpoint in the usual Hugging Face layout, once, in float32."""
+"""Convert a GGUF file into a checkpoint in the usual Hugging Face layout, once, in float32."""
 
 import functools
 import hashlib
@@ -25,18 +25,18 @@ from fpo_jax.experiments.llm.model_folder import INDEX, WEIGHTS
 from fpo_jax.experiments.llm.sizes import read_config
 
 SHARD = 2**30
-"""Bytes from which on a file of weights is full, so that a large model is not held in memory whole."""
+"""A file of weights is full from this many bytes, so that a large model is never in memory all at once."""
 SPARE = 2**26
-"""Bytes of a disk that are left free, for the tokenizer and for others."""
+"""Bytes to leave free on a disk, for the tokenizer and for others."""
 
 
 def models_folder() -> Path:
-    """Return where models stand that were fetched or converted: in the user's cache."""
+    """Return the folder of fetched and converted models, in the user's cache."""
     return platformdirs.user_cache_path("fpo-jax") / "models"
 
 
 def converted(path: Path, what: str) -> Path:
-    """Return the checkpoint that a GGUF file was made into, by its contents; make it where there is none.
+    """Return the checkpoint for a GGUF file, by its contents; convert the file if there is none.
 
     Raises:
         InputError: as `convert`.
@@ -57,17 +57,17 @@ def converted(path: Path, what: str) -> Path:
 
 @functools.cache
 def _digest(path: Path, changed: int, size: int) -> str:
-    """Return the SHA-256 of a file, once for as long as neither its time nor its size changes."""
+    """Return the SHA-256 of a file, cached while its time and size stay the same."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def convert(path: Path, out: Path, what: str) -> None:
-    """Write the checkpoint that a GGUF file holds, in float32; nothing is left where that fails.
+    """Write the checkpoint of a GGUF file in float32; a failure leaves nothing behind.
 
     Raises:
-        InputError: when the file is no Llama that is computed here, is cut short or damaged, has numbers or a
-            tokenizer that cannot be read, or the disk is too small.
+        InputError: when the file is not a supported Llama, is cut short or damaged, has numbers or a
+        tokenizer that cannot be read, or the disk is too small.
     """
     file = read(path, what)
     stored = config_of(file, what)
@@ -85,7 +85,7 @@ def convert(path: Path, out: Path, what: str) -> None:
 
 
 def require_disk(out: Path, needed: int, what: str, path: Path | str) -> None:
-    """Raise an InputError where a folder's disk has no room for so many bytes."""
+    """Raise an InputError if a folder's disk has no room for this many bytes."""
     home = next(folder for folder in out.absolute().parents if folder.exists())
     free = shutil.disk_usage(home).free
     if needed + SPARE > free:

@@ -1,4 +1,4 @@
-"""What the dry run prints: what a step of a run costs and needs, and what to download."""
+"""The dry run: the cost and memory of a step, and what to download."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,10 +17,10 @@ from fpo_jax.experiments.llm.shapes import Abstract, build, head_width, memory, 
 
 
 def plan(settings: TrainSettings, say: Callable[[str], object] = print) -> dict[str, Any]:
-    """Print what a step of these settings costs and needs, and return it.
+    """Print the cost and memory of a step with these settings, and return them.
 
     Raises:
-        InputError: when a model is neither a folder nor a known size, or has other tokens.
+        InputError: when a model is neither a folder nor a known size, or has different tokens.
     """
     config = sizes(settings.model)
     rewards = config if settings.reward_model is None else sizes(settings.reward_model, "reward_model")
@@ -87,7 +87,7 @@ def _lines(settings: TrainSettings, report: dict[str, Any], parts: list[StepPart
 
 
 def _how_to_run(model: str) -> list[str]:
-    """Say how a model is had that is known by its name."""
+    """Say how to get a model that is known by its name."""
     if model in WHEELS:
         run = f"    fpo-jax llm --model {model} --prompts prompts.jsonl --out my_run"
         return ["", "To run it:", f"    fpo-jax fetch {model}", run]

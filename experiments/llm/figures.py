@@ -10,7 +10,7 @@ from fpo_jax.experiments.llm.settings import TrainSettings
 from fpo_jax.plotting import Axis, Chart, Level, Line, Mark, Style
 
 OBJECTIVE_OF = {"rlhf": "myopic"}
-"""Names of the modes elsewhere, where they differ."""
+"""Names of the modes elsewhere, if they differ."""
 TITLES = {
     "proxy_reward": "proxy reward of the winner",
     "true_utility": "oracle's reward of the winner",
@@ -25,9 +25,9 @@ def style_of(settings: TrainSettings) -> Style:
 
 
 def charts(settings: TrainSettings, measured: Mapping[str, np.ndarray]) -> list[Chart]:
-    """Return the winner's pay, the oracle's view of it, the penalty, and how far the policy has gone.
+    """Return the winner's reward, its utility by the oracle, the penalty, and the distance of the policy.
 
-    Then whether the reward model orders answers as the oracle does, and how far rewards lie apart.
+    Then the agreement of reward model and oracle on the order of answers, and the spread of rewards.
     """
     style, width = style_of(settings), smoothed_over(settings)
     grey = Style("#777777")
@@ -60,7 +60,7 @@ def charts(settings: TrainSettings, measured: Mapping[str, np.ndarray]) -> list[
 
 
 def smoothed_over(settings: TrainSettings) -> int:
-    """Return over how many prompts the bold lines are means."""
+    """Return the number of prompts over which the bold lines average."""
     return max(1, settings.steps // 20)
 
 

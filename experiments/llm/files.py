@@ -21,20 +21,20 @@ from fpo_jax.experiments.llm.unfinished import TrainProgress
 from fpo_jax.experiments.report import page
 
 TOKENS = ("winner_tokens", "reference_tokens", "winner")
-"""What is written down besides metrics."""
+"""Records that are not metrics."""
 SHARE = 10
-"""Summaries are means over the first and the last tenth of the steps: single prompts differ much."""
+"""Summaries are means over the first and the last tenth of the steps, since single prompts vary a lot."""
 
 
 def metrics(progress: TrainProgress) -> dict[str, np.ndarray]:
-    """Return what was measured, [seed, step], with one seed."""
+    """Return the metrics, [seed, step], with one seed."""
     return {
         name: np.asarray(v, np.float64)[None] for name, v in progress.arrays().items() if name not in TOKENS
     }
 
 
 def summary(pipeline: Pipeline, progress: TrainProgress) -> dict[str, Any]:
-    """Sum a run up as one flat dictionary: means over the first and the last tenth of its steps."""
+    """Summarise a run as one flat dictionary: means over the first and the last tenth of its steps."""
     settings, measured = pipeline.settings, metrics(progress)
     part = max(1, settings.steps // SHARE)
     return (
@@ -70,8 +70,9 @@ def write(out: Path, pipeline: Pipeline, progress: TrainProgress) -> dict[str, A
     """Write a run's folder, and return its summary.
 
     `config.json`, re-runnable; `metrics.npz`, arrays [seed, step]; `summary.json`; the figure;
-    `report.html`, one page to look at; `responses.jsonl`, what won against what at each step; `adapter/`, in
-    PEFT's layout; `reward_head.safetensors`; `offline.npz`, what the head was fitted on, if it was.
+    `report.html`, one page to look at; `responses.jsonl`, winner and reference response of each step;
+    `adapter/`, in PEFT's layout; `reward_head.safetensors`; `offline.npz`, the data of an offline fit, if
+    any.
     """
     settings = pipeline.settings
     measured, report, arrays = metrics(progress), summary(pipeline, progress), progress.arrays()

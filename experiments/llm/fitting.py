@@ -1,10 +1,10 @@
-"""A reward head fitted once on preferences of the oracle among answers of the base model: offline data.
+"""Fit a reward head once to the oracle's preferences among answers of the base model: offline data.
 
 φ = argmin  mean over pairs of −p* log σ(m) − (1 − p*) log σ(−m)  +  ½ λ s² ‖φ‖²,    m = r_φ(z) − r_φ(z')
 
 over all pairs of differing answers to one prompt, p* = σ(U(z) − U(z')) as in the loop. s² is the mean of
-‖h(z) − h(z')‖² over the pairs, so that λ has no unit: it is what ridge would be on features in which two
-answers are 1 apart. The problem is convex and has one solution (ours).
+‖h(z) − h(z')‖² over the pairs, so λ has no unit: it is the ridge for features in which two answers differ by
+1. The problem is convex and has one solution (ours).
 """
 
 from typing import Any, NamedTuple
@@ -22,18 +22,18 @@ from fpo_jax.experiments.llm.scoring import FEEDBACK, Curvature
 from fpo_jax.types import Key, Scalar
 
 RIDGES = tuple(10.0**power for power in range(1, -6, -1))
-"""λ that are tried where none is given."""
+"""Values of λ to try if none is given."""
 FOLDS = 5
-"""Parts into which the fitted prompts are divided to choose λ."""
+"""Number of folds of the fitted prompts, to choose λ."""
 SLOPE = 1e-6
-"""Largest slope, by each coordinate of s φ, at which L-BFGS has ended; the loss is of order 1."""
+"""Largest slope in any coordinate of s φ at which L-BFGS counts as converged; the loss is of order 1."""
 
 
 class Answers(NamedTuple):
     """Answers to several prompts.
 
     Attributes:
-        features: [p, n, d] of the reward model, with a 1 behind where the head has a bias.
+        features: [p, n, d] of the reward model, followed by a 1 if the head has a bias.
         utilities: [p, n] U of each.
         tokens: [p, n, t], 0 behind the end.
     """
@@ -43,18 +43,18 @@ class Answers(NamedTuple):
     tokens: Int[Array, "p n t"]
 
     def of(self, prompts: Any) -> "Answers":
-        """Return those to some of the prompts."""
+        """Return the answers to some of the prompts."""
         return Answers(*(leaf[prompts] for leaf in self))
 
 
 class Fit(NamedTuple):
-    """A fitted head, what it was fitted on, and how good it is.
+    """A fitted head, its data, and its quality.
 
     Attributes:
-        head: [d] φ, with its bias behind if it has one.
-        curvature: k H of the k pairs that it was fitted on, in float32, as the loop goes on with it.
-        held_out: answers to the prompts that it was not fitted on.
-        told: what is reported of it, by name.
+        head: [d] φ, followed by its bias if it has one.
+        curvature: k H of the k fitted pairs, in float32, with which the loop continues.
+        held_out: answers to the held-out prompts.
+        told: reported numbers, by name.
     """
 
     head: Float[Array, " d"]
@@ -67,7 +67,7 @@ class Pairs(NamedTuple):
     """Pairs i < j of answers to one prompt, k a prompt.
 
     Attributes:
-        features: [p, n, d] of the answers less their mean, in units of s.
+        features: [p, n, d] of the answers minus their mean, in units of s.
         preferred: [p, k] p*, or a draw by it.
         counted: [p, k] whether the two differ.
     """
@@ -92,15 +92,15 @@ def fit(
     labels: str,
     key: Key,
 ) -> Fit:
-    """Fit a head in float64, by L-BFGS (scipy) and one step of Newton's method; without a ridge, choose one.
+    """Fit a head in float64, by L-BFGS (scipy) and one Newton step; choose a ridge if none is given.
 
-    It is chosen among `RIDGES` by the loss of five-fold cross-validation, whole prompts being left out, among
-    the answers that are fitted: those held out take no part.
+    The choice is among `RIDGES`, by the loss of five-fold cross-validation over whole prompts of the fitted
+    answers; held-out answers take no part.
 
     Args:
-        answers: what is fitted, of two prompts or more.
-        held_out: what is not.
-        drawn: the head that the loop would begin with otherwise, to compare with.
+        answers: to fit, for two prompts or more.
+        held_out: not fitted.
+        drawn: the head that the loop would otherwise begin with, for comparison.
         ridge: λ > 0, or None.
         labels: soft for p*, hard for a draw by it.
         key: of that draw.
@@ -143,7 +143,7 @@ def fit(
 
 
 def _logit(p: Array) -> Array:
-    """Return the margin with which p_φ = p, at which the loss is as small as it can be."""
+    """Return the margin with p_φ = p, at which the loss is smallest."""
     tiny = jnp.finfo(p.dtype).tiny
     return jnp.log(jnp.maximum(p, tiny)) - jnp.log(jnp.maximum(1.0 - p, tiny))
 
@@ -221,14 +221,14 @@ def _minimised(pairs: Pairs, ridge: float) -> np.ndarray:
 
 
 def _newton_step(phi: np.ndarray, pairs: Pairs, ridge: float, bend: np.ndarray) -> np.ndarray:
-    """Return how far it is beyond the minimum: near to it, one step of Newton's method ends at rounding."""
+    """Return the step to the minimum: close to it, one step of Newton's method reaches rounding."""
     _, slope = _VALUE_AND_SLOPE(jnp.asarray(phi), pairs, jnp.asarray(ridge, float))
     hessian = bend / float(pairs.counted.sum()) + ridge * np.eye(len(phi))
     return np.linalg.solve(hessian, np.asarray(slope))
 
 
 def _validated(pairs: Pairs, ridge: float) -> float:
-    """Return the mean loss on pairs of prompts that were left out, each in turn."""
+    """Return the mean loss on pairs of held-out prompts, fold by fold."""
     prompts = np.arange(len(pairs.counted))
     total = 0.0
     for fold in range(min(FOLDS, len(prompts))):

@@ -1,4 +1,4 @@
-"""What the folders of a run hold: whether it is the same as before, and whether its models fit each other."""
+"""The folders of a run: whether they are unchanged, and whether its models fit each other."""
 
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from fpo_jax.experiments.llm.settings import TrainSettings
 
 
 def description(settings: TrainSettings) -> dict[str, Any]:
-    """Return what a run's results rest on: its settings, and what its files hold."""
+    """Return what a run's results depend on: its settings, and the contents of its files."""
     model = settings.model if settings.random else str(located(settings.model))
     folders = {"model": model, **settings.readers}
-    asked = {path: what for what, path in folders.items()}  # one folder may be several
+    asked = {path: what for what, path in folders.items()}  # one folder may have several roles
     digests = {path: digest(Path(path), what) for path, what in asked.items()}
     held = {f"{name}_sha256": digests[path] for name, path in folders.items()}
     prompts = prompt_file(settings.prompts)
@@ -26,17 +26,17 @@ def description(settings: TrainSettings) -> dict[str, Any]:
 
 
 def require_same_size(what: str, folder: Path | str, theirs: Config, ours: Config) -> None:
-    """Raise an InputError where a model has another number of tokens than that whose text it is to read."""
+    """Raise an InputError if a model has another number of tokens than the model whose text it reads."""
     if theirs.vocab_size != ours.vocab_size:
         allowed = f"one with the model's {ours.vocab_size} tokens, not {theirs.vocab_size}"
         raise InputError(what, folder, allowed)
 
 
 def require_same_tokens(folder: Path, model: Path, what: str) -> None:
-    """Check that each of the model's tokens is the same one here, where both folders have a tokenizer.json.
+    """Check that both models have the same tokens, if both folders have a tokenizer.json.
 
     Raises:
-        InputError: names the first that is not.
+        InputError: names the first that differs.
     """
     name = "tokenizer.json"
     if not (has(model, name, "model") and has(folder, name, what)):

@@ -1,7 +1,8 @@
-"""Responses drawn from a model: the prompt is read once, and its keys and values serve every response.
+"""Draw responses from a model: the prompt is read once, and all responses use its keys and values.
 
-A prompt stands padded in the first places of the cache, responses behind the padding; positions go on where
-the prompt ends, and the padding is masked. So programs depend on the bucket of a prompt, not on its length.
+A padded prompt fills the first places of the cache, and responses follow the padding. Positions continue from
+the end of the prompt, and the padding is masked. So programs depend on the bucket of a prompt, not on its
+length.
 """
 
 from collections.abc import Callable
@@ -20,19 +21,19 @@ Spread = Callable[[Any], Any]
 
 
 def as_it_is(tree: Any) -> Any:
-    """Return arrays where they are: on one device."""
+    """Return arrays unchanged, on one device."""
     return tree
 
 
 class Sampling(NamedTuple):
-    """How tokens are drawn: hashable, since programs depend on it.
+    """How to draw tokens; hashable, since programs depend on it.
 
     Attributes:
         tokens: most tokens of a response.
         ends: tokens that end one.
         temperature: of the softmax; 0 takes the likeliest token.
-        top_p: draws are from the likeliest tokens that hold this share of probability.
-        least: no token ends a response before it has so many.
+        top_p: draws come from the likeliest tokens with this total probability.
+        least: minimum number of tokens before a response may end.
     """
 
     tokens: int
@@ -43,7 +44,7 @@ class Sampling(NamedTuple):
 
     @classmethod
     def of(cls, settings: Generation, ends: tuple[int, ...]) -> "Sampling":
-        """Return how settings say that tokens are drawn."""
+        """Return the sampling of these settings."""
         return cls(settings.tokens, ends, settings.temperature, settings.top_p, settings.least_tokens)
 
 
@@ -52,8 +53,8 @@ class Samples(NamedTuple):
 
     Attributes:
         tokens: [n, t], 0 behind the end.
-        log_probability: [n] Σ log π over their tokens, π as it is: at temperature 1, without top_p, and where
-            any token may end a response.
+        log_probability: [n] Σ log π over their tokens at temperature 1, without top_p and without a minimum
+        length.
     """
 
     tokens: Int[Array, "n t"]
@@ -66,9 +67,9 @@ class Read:
 
     Attributes:
         states: [1, p, d] hidden states of its tokens, padding included.
-        cache: its keys and values, with room behind.
+        cache: its keys and values, with room after them.
         length: number of its tokens.
-        size: number of places that it takes, padding included.
+        size: number of its places, padding included.
     """
 
     states: Float[Array, "1 p d"]
@@ -82,14 +83,14 @@ class Read:
         return self.states[:, self.length - 1]
 
     def copies(self, rows: int) -> Cache:
-        """Return the cache once for each of so many responses."""
+        """Return one copy of the cache for each response."""
         return jax.tree.map(
             lambda leaf: jnp.broadcast_to(leaf, (leaf.shape[0], rows, *leaf.shape[2:])), self.cache
         )
 
 
 def read_prompt(net: Net, prompt: Int[Array, " p"], length: Scalar, room: int) -> Read:
-    """Let a model read one padded prompt, with room for so many tokens more."""
+    """Let a model read one padded prompt, with room for this many more tokens."""
     size = prompt.shape[0]
     places = jnp.arange(size + room)
     mask = (places[None, :] <= jnp.arange(size)[:, None]) & (places < length)[None, :]
@@ -102,7 +103,7 @@ def read_prompt(net: Net, prompt: Int[Array, " p"], length: Scalar, room: int) -
 def extend(
     net: Net | Unrolled, read: Read, cache: Any, tokens: Int[Array, "n t"], first: Scalar | int, places: int
 ) -> tuple[Float[Array, "n t d"], Any]:
-    """Return hidden states of tokens that follow a prompt; the first is number `first` of its response."""
+    """Return hidden states of tokens after a prompt; the first is number `first` of its response."""
     rows, number = tokens.shape
     order = first + jnp.arange(number)
     index = jnp.arange(places)
@@ -118,9 +119,9 @@ def sample(net: Net, read: Read, key: Key, rows: int, how: Sampling, spread: Spr
     Args:
         net: the model.
         read: the prompt, with room for `how.tokens`.
-        key: for what is drawn; a row's draws do not depend on how many rows there are.
+        key: for the draws; a row's draws do not depend on the number of rows.
         rows: number of responses.
-        how: how tokens are drawn.
+        how: how to draw tokens.
         spread: places arrays with a leading axis of responses on devices.
     """
     places, apart = read.size + how.tokens, net.unrolled()
@@ -149,7 +150,7 @@ def sample(net: Net, read: Read, key: Key, rows: int, how: Sampling, spread: Spr
 
 
 def _without(logits: Float[Array, "n v"], tokens: tuple[int, ...]) -> Float[Array, "n v"]:
-    """Return logits under which these tokens are not drawn."""
+    """Return logits that exclude these tokens."""
     return logits.at[:, list(tokens)].set(-jnp.inf) if tokens else logits
 
 
@@ -164,14 +165,14 @@ def _choose(key: Key, logits: Float[Array, " v"], how: Sampling) -> Int[Array, "
 
 
 HALVINGS = 40
-"""How often the interval is halved: one of width 100 ends at 1e-10, which float32 does not tell apart."""
+"""Number of halvings of the interval: a width of 100 shrinks to 1e-10, below the resolution of float32."""
 
 
 def below(logits: Float[Array, " v"], top_p: float) -> Scalar:
-    """Return a number just below the least logit of the likeliest tokens that hold a share of probability.
+    """Return a number just below the lowest logit of the likeliest tokens with this total probability.
 
-    A token is among them if those that are likelier than it hold less than `top_p`. The bound is found by
-    halving an interval: sorting tens of thousands of logits takes longer than a small model takes for them.
+    A token is among them if all likelier tokens together have less than `top_p`. Bisection finds the bound,
+    because sorting tens of thousands of logits takes longer than computing them with a small model.
     """
     probability = jax.nn.softmax(logits)
     highest = jnp.max(logits)
@@ -187,7 +188,7 @@ def below(logits: Float[Array, " v"], top_p: float) -> Scalar:
 
 
 def within_response(tokens: Int[Array, "n t"], ends: tuple[int, ...]) -> Bool[Array, "n t"]:
-    """Say which tokens belong to a response: all up to the one that ends it, which belongs to it."""
+    """Say which tokens belong to a response: all up to and including the one that ends it."""
     if not ends:
         return jnp.ones(tokens.shape, bool)
     is_end = jnp.isin(tokens, jnp.array(ends, jnp.int32)).astype(jnp.int32)
@@ -208,7 +209,7 @@ def following(
 def last_hidden(
     net: Net, read: Read, tokens: Int[Array, "n t"], ends: tuple[int, ...], spread: Spread = as_it_is
 ) -> Float[Array, "n d"]:
-    """Return the final hidden state at the last token of each response, in float32: what a head scores."""
+    """Return the final hidden state at the last token of each response, in float32, for a head to score."""
     hidden = following(net, read, tokens, spread)
     last = jnp.sum(within_response(tokens, ends), axis=1)
     return jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0].astype(jnp.float32)
@@ -221,7 +222,7 @@ def last_hidden_alone(
     ends: tuple[int, ...],
     spread: Spread = as_it_is,
 ) -> Float[Array, "n d"]:
-    """Return `last_hidden` of responses that are read without any prompt, behind what begins every text."""
+    """Return `last_hidden` of responses without a prompt, after the tokens that begin every text."""
     rows, before = tokens.shape[0], len(begins)
     begin = jnp.broadcast_to(jnp.array(begins, tokens.dtype), (rows, before))
     text = spread(jnp.concatenate([begin, tokens], axis=1))
@@ -235,7 +236,7 @@ def last_hidden_alone(
 def log_likelihood(
     net: Net, read: Read, tokens: Int[Array, "n t"], ends: tuple[int, ...], spread: Spread = as_it_is
 ) -> tuple[Float[Array, " n"], Int[Array, " n"]]:
-    """Return Σ log π over the tokens of each response, and how many they are."""
+    """Return Σ log π over the tokens of each response, and their number."""
     each = log_probabilities(net, read, tokens, spread)
     belongs = within_response(tokens, ends)
     return jnp.sum(jnp.where(belongs, each, 0.0), axis=1), jnp.sum(belongs, axis=1)
@@ -244,12 +245,12 @@ def log_likelihood(
 def log_probabilities(
     net: Net, read: Read, tokens: Int[Array, "n t"], spread: Spread = as_it_is
 ) -> Float[Array, "n t"]:
-    """Return log π of each token of each response, those behind its end among them."""
+    """Return log π of each token of each response, including those after its end."""
     return _log_probabilities(net, following(net, read, tokens, spread)[:, :-1], tokens)
 
 
 def prompt_log_likelihood(net: Net, read: Read, prompt: Int[Array, " p"]) -> tuple[Scalar, Scalar]:
-    """Return Σ log π over the tokens of a prompt but its first, and how many they are."""
+    """Return Σ log π over the tokens of a prompt except its first, and their number."""
     each = _log_probabilities(net, read.states[:, :-1], prompt[None, 1:])[0]
     belongs = jnp.arange(1, len(prompt)) < read.length
     return jnp.sum(jnp.where(belongs, each, 0.0)), read.length - 1

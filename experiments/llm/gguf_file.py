@@ -1,4 +1,4 @@
-"""GGUF files of Llama: read with the package `gguf`, and checked; written by nobody whom we trust."""
+"""GGUF files of Llama models, read with the package `gguf`, and checked, since they are not trusted."""
 
 import contextlib
 import dataclasses
@@ -13,10 +13,10 @@ from fpo_jax.errors import InputError, shortened
 from fpo_jax.experiments.llm.config import Rope
 
 MOST_READS = 2**24
-"""Most numbers and texts that a header may have; that of Llama 3 has about a million."""
+"""Maximum numbers and texts in a header; that of Llama 3 has about a million."""
 ROPE_FACTORS = "rope_freqs.weight"
 LLAMA3 = tuple(Rope(kind="llama3", factor=factor) for factor in (8.0, 32.0))
-"""Rotary embeddings that a GGUF file has as factors alone: those of Llama 3.1 and 3.2."""
+"""Rotary embeddings that a GGUF file stores only as factors: those of Llama 3.1 and 3.2."""
 LAYER = {
     "attn_q": "self_attn.q_proj",
     "attn_k": "self_attn.k_proj",
@@ -41,7 +41,7 @@ class Gguf(NamedTuple):
 
     Attributes:
         path: where it is.
-        fields: what its header says.
+        fields: its header.
         tensors: its tensors by their names, as `gguf` maps them into memory.
     """
 
@@ -51,7 +51,7 @@ class Gguf(NamedTuple):
 
 
 class _Bounded(GGUFReader):
-    """Reads nothing behind the end of the file, where `gguf` finds empty arrays, and not forever."""
+    """Reads nothing beyond the end of the file, where `gguf` finds empty arrays, and always ends."""
 
     reads = 0
 
@@ -66,16 +66,16 @@ class _Bounded(GGUFReader):
 
 @contextlib.contextmanager
 def whole(path: Path, what: str) -> Iterator[None]:
-    """Say in one line what cannot be made of a GGUF file.
+    """Turn errors of libraries about a GGUF file into one line.
 
     Raises:
-        InputError: whatever libraries raise within, but what the disk and the user say.
+        InputError: for any exception of a library, except those of the disk and the user.
     """
     try:
         yield
     except (InputError, MemoryError, OSError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except BaseException as error:  # `tokenizers` has panics, which are no exceptions of Python's
+    except BaseException as error:  # `tokenizers` can panic, which is not a Python exception
         reason = shortened((str(error).splitlines() or [type(error).__name__])[0], 120)
         allowed = f"a complete GGUF file, but it is cut short or damaged ({reason}); download it again"
         raise InputError(what, path, allowed) from error
@@ -85,7 +85,7 @@ def read(path: Path, what: str) -> Gguf:
     """Read the header of a GGUF file; tensors are mapped, not read.
 
     Raises:
-        InputError: when it is none, cut short or damaged, or of another architecture than Llama's.
+        InputError: when it is not a GGUF file, cut short or damaged, or not a Llama.
     """
     if not path.is_file():
         raise InputError(what, path, "a folder with a checkpoint, or a GGUF file, but nothing has this name")
@@ -100,10 +100,10 @@ def read(path: Path, what: str) -> Gguf:
 
 
 def config_of(file: Gguf, what: str) -> dict[str, Any]:
-    """Return what config.json says of such a model; whoever reads it checks it.
+    """Return the config.json of such a model; its reader checks it.
 
     Raises:
-        InputError: when heads are rotated in part, or by other factors than those of Llama 3.
+        InputError: when heads are rotated only in part, or by other factors than those of Llama 3.
     """
     heads, width = _told(file, "attention.head_count"), _told(file, "embedding_length")
     known = isinstance(heads, int) and isinstance(width, int) and heads > 0
@@ -134,13 +134,13 @@ def config_of(file: Gguf, what: str) -> dict[str, Any]:
 
 
 def _told(file: Gguf, name: str, otherwise: Any = None) -> Any:
-    """Return what the header says; a number in float32 as the shortest decimal that it stands for, 1e-5."""
+    """Return a value of the header; a float32 number becomes its shortest decimal, such as 1e-5."""
     value = file.fields.get(f"llama.{name}", otherwise)
     return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
 def _rope(file: Gguf, size: Any, what: str) -> dict[str, Any]:
-    """Return the rotary embedding; a file of Llama 3 has factors by which its frequencies are divided."""
+    """Return the rotary embedding; a file of Llama 3 has factors that divide its frequencies."""
     base, kind = _told(file, "rope.freq_base", 10_000.0), _told(file, "rope.scaling.type", "none")
     if ROPE_FACTORS in file.tensors and isinstance(size, int) and isinstance(base, float):
         with whole(file.path, what):
@@ -165,7 +165,7 @@ def stored_names(file: Gguf, layers: int, what: str) -> dict[str, str]:
     """Return the name of every tensor in the Hugging Face layout, and its name in this file.
 
     Raises:
-        InputError: names one that a Llama does not have, without which it would compute something else.
+        InputError: names a tensor that a Llama does not have, and that would change its results.
     """
     known = AROUND | {
         f"blk.{i}.{name}.weight": f"model.layers.{i}.{theirs}.weight"
@@ -181,11 +181,11 @@ def stored_names(file: Gguf, layers: int, what: str) -> dict[str, str]:
 def numbers(file: Gguf, name: str, what: str) -> np.ndarray:
     """Return a tensor in float32, rows of queries and keys in the order of the Hugging Face layout.
 
-    GGUF interleaves the two halves of a head that are rotated together: [heads, d/2, 2] here, and
-    [heads, 2, d/2] there.
+    GGUF interleaves the two halves of a head that are rotated together: [heads, d/2, 2] in GGUF, [heads, 2,
+    d/2] in the Hugging Face layout.
 
     Raises:
-        InputError: when its type of numbers cannot be read.
+        InputError: when its type of numbers is not supported.
     """
     tensor = file.tensors[name]
     try:

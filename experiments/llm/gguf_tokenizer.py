@@ -1,4 +1,4 @@
-"""The tokenizer in the header of a GGUF file: pairs of bytes, as Llama 3 and SmolLM2 have."""
+"""The byte-pair tokenizer in the header of a GGUF file, as in Llama 3 and SmolLM2."""
 
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ WORDS_OF_LLAMA_3 = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 CONTROL, ADDED = 3, 4
-"""Kinds of tokens that no pairs make: marks, and words that were added."""
+"""Kinds of tokens that do not come from pairs: marks, and added words."""
 
 
 def _splits() -> dict[str, Any]:
-    """Return how text is split before pairs are made, by the name that GGUF files have for it."""
+    """Return the pre-tokenizer with this name in GGUF files."""
     whole_words = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     bytes_alone = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     llama = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(WORDS_OF_LLAMA_3), "isolated"), bytes_alone])
@@ -31,7 +31,7 @@ def write_tokenizer(file: Gguf, folder: Path, what: str) -> None:
     """Write tokenizer.json, tokenizer_config.json and, where the file has one, the chat template.
 
     Raises:
-        InputError: when the file has none, or one of another kind.
+        InputError: when the file has no tokenizer, or one of another kind.
     """
     told = {
         name.removeprefix("tokenizer.ggml."): value
@@ -62,7 +62,7 @@ def write_tokenizer(file: Gguf, folder: Path, what: str) -> None:
 
 
 def _vocabulary(told: dict[str, Any]) -> Vocabulary:
-    """Return the tokens and the pairs that make them, with the marks that stand for themselves."""
+    """Return the tokens, the pairs that form them, and the special marks."""
     numbered = {token: number for number, token in enumerate(told["tokens"])}
     pairs = [tuple(pair.split(" ")) for pair in told["merges"]]
     inner = Vocabulary(models.BPE(numbered, pairs, ignore_merges=told["pre"] == "llama-bpe"))

@@ -1,4 +1,4 @@
-"""A run of the pipeline: go through the prompts, keep checkpoints, write results."""
+"""A run of the pipeline: go through the prompts, save checkpoints, write results."""
 
 import shlex
 import sys
@@ -25,12 +25,12 @@ from fpo_jax.experiments.runs.result import Diverged
 
 
 def train(settings: TrainSettings, out: Path | None, resume: bool = False) -> dict[str, Any]:
-    """Run the pipeline to its end, resuming if told, and return the summary that is also written.
+    """Run the pipeline to its end, resuming if asked, and return the summary that it also writes.
 
     Raises:
-        InputError: something cannot be used; says what to do.
+        InputError: when something cannot be used; says what to do.
         Diverged: a number became infinite or undefined.
-        Interrupted: by the user; what was done is kept.
+        Interrupted: by the user; finished work is saved.
     """
     with in_precision("float32"):
         if out is None:
@@ -67,7 +67,7 @@ def train(settings: TrainSettings, out: Path | None, resume: bool = False) -> di
 
 
 def _written(out: Path, pipeline: Pipeline, done: TrainProgress) -> dict[str, Any]:
-    """Write results; where that fails, say how to go on, since all steps are kept."""
+    """Write results; if that fails, say how to continue, since all steps are saved."""
     try:
         return files.write(out, pipeline, done)
     except InputError as error:
@@ -81,9 +81,9 @@ def _written(out: Path, pipeline: Pipeline, done: TrainProgress) -> dict[str, An
 def _finished(
     pipeline: Pipeline, progress: TrainProgress, unfinished: UnfinishedTraining | None
 ) -> TrainProgress:
-    """Go on from where a run stands to its end, with checkpoints on the way, at its end, when stopped."""
+    """Continue a run to its end, with checkpoints on the way, at the end and when stopped."""
     settings = pipeline.settings
-    drawn = None  # for a group of steps that meet the same policy
+    drawn = None  # for a group of steps with the same policy
     bar = tqdm(total=settings.steps, initial=progress.steps, unit="prompt", file=sys.stderr)
     with bar:
         try:

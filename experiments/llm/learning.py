@@ -1,4 +1,4 @@
-"""What learning from a winner depends on, what it changes, and the policy's loss."""
+"""Learning from a winner: static settings, state, and the policy's loss."""
 
 import dataclasses
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from fpo_jax.types import Key, Scalar
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """What the program that chooses the winner and learns from it depends on, besides shapes."""
+    """Static settings, in addition to shapes, of the program that chooses the winner and learns from it."""
 
     mode: str
     sampling: Sampling
@@ -42,7 +42,7 @@ def lora_of(settings: TrainSettings) -> Lora:
 
 
 def training_of(settings: TrainSettings, how: Sampling) -> Training:
-    """Return what choosing and learning depend on."""
+    """Return the static settings of choosing and learning."""
     return Training(
         settings.mode,
         how,
@@ -58,14 +58,14 @@ def training_of(settings: TrainSettings, how: Sampling) -> Training:
 
 
 class TrainState(NamedTuple):
-    """What changes from step to step.
+    """The state that changes from step to step.
 
     Attributes:
         adapter: of the policy, θ.
         adapter_optimiser: moments and accumulated gradients.
-        head: [d] of the reward model, φ, with its bias behind if it has one.
+        head: [d] of the reward model, φ, followed by its bias if it has one.
         head_optimiser: the same for φ.
-        curvature: of what the head was trained on, where the mode asks for it.
+        curvature: of the head's training data, if the mode needs it.
     """
 
     adapter: PyTree

@@ -1,4 +1,4 @@
-"""Where a model stands that `--model` names: in a folder, in a GGUF file, or fetched before."""
+"""Find the model that `--model` names: a folder, a GGUF file, or a fetched model."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from fpo_jax.experiments.llm.sizes import read_config
 
 
 def located(model: str, what: str = "model") -> Path:
-    """Return the folder of a checkpoint: of a name, of a GGUF file, which is converted, or of itself.
+    """Return the folder of a checkpoint, from a name, a GGUF file (converted first), or the folder itself.
 
     Raises:
         InputError: when it was not fetched, or a GGUF file cannot be used.
@@ -24,7 +24,7 @@ def located(model: str, what: str = "model") -> Path:
 
 
 def sizes(model: str, what: str = "model") -> Config:
-    """Return the sizes of a model by its name, from its folder or from a GGUF file.
+    """Return the sizes of a model, from its name, its folder or a GGUF file.
 
     Raises:
         InputError: when it is none of them.

@@ -1,8 +1,8 @@
 """Llama as a function of its weights: hidden states, logits of some of them, and low-rank adapters.
 
-Weights of all layers stand in one array with a leading axis [layer]. A scan goes over it, so that a program
-holds one layer, whatever their number. Where tokens are drawn one by one, a scan would copy each layer's
-weights for each token; `Net.unrolled` takes the layers apart, once for all tokens.
+Weights of all layers are in one array with a leading axis [layer]. A scan over it lets a program contain one
+layer, whatever their number. When tokens are drawn one by one, a scan would copy each layer's weights for
+each token, so `Net.unrolled` separates the layers once for all tokens.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from fpo_jax.types import Key, Scalar
 class Lora:
     """Low-rank adapters: W + (alpha / rank) · A B on some projections of every layer.
 
-    `dropout` is the share of A's input that is dropped where `Net.dropping` asks for it, and nowhere else.
+    `dropout` is the share of A's input to drop, only in a `Net.dropping`.
     """
 
     rank: int = 16
@@ -45,7 +45,7 @@ class Cache(struct.PyTreeNode):
 
 
 class Layer(struct.PyTreeNode):
-    """What one layer is, or all of them with a leading axis.
+    """One layer, or all layers with a leading axis.
 
     Attributes:
         weights: by name, [into, out of]; norms [d].
@@ -62,8 +62,8 @@ class Layer(struct.PyTreeNode):
 class Net:
     """A model as plain data: its sizes, its frozen weights, and its adapter, in float32 if any.
 
-    The adapter's updates are far smaller than what bfloat16 tells apart, so it is kept in float32 and cast
-    where it is used.
+    The adapter's updates are far below the resolution of bfloat16, so it is kept in float32 and cast where it
+    is used.
 
     Attributes:
         config: its sizes.
@@ -71,8 +71,8 @@ class Net:
             embeddings are not tied.
         adapter: {projection: {"a": [layer, into, r], "b": [layer, r, out of]}}, or None.
         lora: how the adapter is used.
-        dropout_key: of one pass with dropout; None: there is none.
-        unroll: whether programs hold layer after layer in place of a scan, so that XLA counts all of them.
+        dropout_key: for one pass with dropout; None for no dropout.
+        unroll: whether programs contain layer after layer instead of a scan, so that XLA counts all of them.
     """
 
     config: Config = struct.field(pytree_node=False)
@@ -92,11 +92,11 @@ class Net:
         return dataclasses.replace(self, adapter=adapter, lora=lora)
 
     def dropping(self, key: Key) -> "Net":
-        """Return the same model with its adapter's dropout on, for one pass: it draws by this key."""
+        """Return the same model with its adapter's dropout on, for one pass with this key."""
         return dataclasses.replace(self, dropout_key=key)
 
     def layers(self) -> Layer:
-        """Return all layers, as they are computed with."""
+        """Return all layers in the precision of computation."""
         keys = (
             None if self.dropout_key is None else jax.random.split(self.dropout_key, self.config.num_layers)
         )
@@ -104,9 +104,11 @@ class Net:
         return Layer(self.frozen["layers"], adapter, keys)
 
     def unrolled(self) -> "Unrolled":
-        """Return the model with its layers apart, and with the matrix of its logits as it is multiplied."""
+        """Return the model with separate layers, and with its logit matrix ready for multiplication."""
         layers, number = self.layers(), self.config.num_layers
-        head = jax.lax.optimization_barrier(self.head)  # else the tied embedding is transposed at each token
+        head = jax.lax.optimization_barrier(
+            self.head
+        )  # otherwise the tied embedding would be transposed at each token
         return Unrolled(self, [take(layers, i) for i in range(number)], head)
 
     @property
@@ -129,9 +131,9 @@ class Net:
         """Return final hidden states, after the last norm, and the cache with these tokens in it.
 
         Args:
-            tokens: [b, t] to be read.
-            positions: [b, t] of each in its text, by which queries and keys are rotated.
-            mask: [b, t, s] which of s places each token may look at.
+            tokens: [b, t] to read.
+            positions: [b, t] of each in its text, for the rotation of queries and keys.
+            mask: [b, t, s] which of s places each token may attend to.
             cache: room for keys and values; without it the s places are the tokens themselves.
             start: the place of the first token in the cache.
         """
@@ -154,7 +156,7 @@ class Net:
         cache: Cache | None,
         start: Scalar | int,
     ) -> tuple[Float[Array, "b t d"], Cache | None]:
-        """Return what one layer makes of hidden states, and its cache with these tokens in it."""
+        """Return the output of one layer, and its cache with these tokens in it."""
         config, (b, t) = self.config, x.shape[:2]
         heads, groups = config.num_kv_heads, config.num_heads // config.num_kv_heads
         before, after = (layer.weights[name] for name in NORMS)
@@ -182,7 +184,7 @@ class Net:
         return x + self._project(layer, "down_proj", jax.nn.silu(gate) * up), cache
 
     def _project(self, layer: Layer, name: str, x: Float[Array, "b t i"]) -> Float[Array, "b t o"]:
-        """Return x W, and (alpha / rank) · x A B with it where the projection is adapted."""
+        """Return x W, plus (alpha / rank) · x A B if the projection has an adapter."""
         out = x @ layer.weights[name]
         if layer.adapter is None or name not in layer.adapter:
             return out
@@ -216,7 +218,7 @@ class Unrolled(struct.PyTreeNode):
         cache: list[Cache],
         start: Scalar | int,
     ) -> tuple[Float[Array, "b t d"], list[Cache]]:
-        """Return what `Net` does, with a cache for each layer."""
+        """Return the same as `Net`, with a cache for each layer."""
         x, filled = self.net.frozen["embed"][tokens], []
         angles = turn(self.net.config, positions)
         for layer, room in zip(self.layers, cache, strict=True):
@@ -238,7 +240,7 @@ def norm(x: Float[Array, "*b d"], weight: Float[Array, " d"], epsilon: float) ->
 
 
 def turn(config: Config, positions: Int[Array, "b t"]) -> tuple[Array, Array]:
-    """Return cosine and sine [b, t, head_dim / 2] of the angles by which these positions are rotated."""
+    """Return cosine and sine [b, t, head_dim / 2] of the rotation angles at these positions."""
     frequencies = config.rope.frequencies(config.head_dim).astype(np.float32)
     angles = positions[:, :, None].astype(jnp.float32) * frequencies[None, None]
     return jnp.cos(angles), jnp.sin(angles)
@@ -247,7 +249,7 @@ def turn(config: Config, positions: Int[Array, "b t"]) -> tuple[Array, Array]:
 def rotate(
     x: Float[Array, "*b d"], cos: Float[Array, "*b h"], sin: Float[Array, "*b h"]
 ) -> Float[Array, "*b d"]:
-    """Return x with its first and second half turned as a pair."""
+    """Return x with its first and second half rotated as a pair."""
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     turned = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
     return turned.astype(x.dtype)
@@ -259,7 +261,7 @@ def take(tree: PyTree, index: int) -> PyTree:
 
 
 def empty_cache(config: Config, rows: int, size: int, dtype: Any) -> Cache:
-    """Return room for the keys and values of so many tokens in all layers."""
+    """Return an empty cache for the keys and values of this many tokens in all layers."""
     shape = (config.num_layers, rows, config.num_kv_heads, size, config.head_dim)
     return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
@@ -290,7 +292,7 @@ def adapter_shapes(config: Config, lora: Lora) -> PyTree:
 
 
 def fresh_adapter(config: Config, lora: Lora, key: Key) -> PyTree:
-    """Draw an adapter that changes nothing yet: A ~ U(−1, 1) / √fan_in, as PEFT does, and B = 0."""
+    """Draw an adapter that initially changes nothing: A ~ U(−1, 1) / √fan_in, as PEFT does, and B = 0."""
 
     def fresh(name: str, shapes: dict[str, jax.ShapeDtypeStruct]) -> dict[str, Array]:
         a, b = shapes["a"].shape, shapes["b"].shape
@@ -302,5 +304,5 @@ def fresh_adapter(config: Config, lora: Lora, key: Key) -> PyTree:
 
 
 def parameters(tree: PyTree) -> int:
-    """Return how many numbers a tree of arrays or of shapes holds."""
+    """Return the number of entries in a tree of arrays or shapes."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))

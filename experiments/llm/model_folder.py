@@ -1,8 +1,8 @@
-"""The folder of a model that somebody else made: the one place through which its files are reached.
+"""The folder of a model from somebody else: the only access to its files.
 
-Nothing in it is trusted. Only files of known names are opened, and the weights that its index names; each
-lies in the folder itself. What libraries load, they load from a view that holds these files and nothing
-else, so that what is loaded, what is checked and what a run's digest covers are the same.
+Nothing in it is trusted. Only files with known names are opened, and the weights that its index names; each
+must be in the folder itself. Libraries load from a view that contains only these files. So the loaded files,
+the checked files and the files in a run's digest are the same.
 """
 
 import contextlib
@@ -26,26 +26,30 @@ TOKENIZER = (
     "chat_template.json",
     "config.json",
 )
-"""Files from which a tokenizer is made."""
+"""Files of a tokenizer."""
 OTHERS = ("generation_config.json", INDEX)
 MOST_BYTES = 2**28
-"""Most bytes of a file of a tokenizer; that of Llama 3 has 17 MB."""
+"""Maximum bytes of a tokenizer's file; that of Llama 3 has 17 MB."""
 
 
 def inside(folder: Path, name: str, what: str) -> Path:
-    """Return the place of a file in the folder, with links followed.
+    """Return the path of a file in the folder, with links followed.
 
     A link may lead to another file of the folder, or from a snapshot of Hugging Face's cache to its blobs.
 
     Raises:
-        InputError: when the name is that of no file in the folder itself, or a link leads out of it.
+        InputError: when the name is not that of a file in the folder itself, or a link leads out of it.
     """
     if not name or name in (".", "..") or any(sign in name for sign in "/\\\0"):
         raise InputError(what, folder, f"a folder that contains its files, not {name!r}")
     try:
         home, path = folder.resolve(), (folder / name).resolve()
         path.is_file()
-    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a name too long or no text
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:  # links in a circle, or a name that is too long or not text
         raise InputError(what, folder, f"a folder whose {name[:80]!r} can be read") from error
     blobs = home.parent.parent / "blobs"
     if path.parent != home and not (home.parent.name == "snapshots" and path.parent == blobs):
@@ -81,7 +85,7 @@ def has(folder: Path, name: str, what: str) -> bool:
 
 
 def shard_names(folder: Path, what: str) -> list[str]:
-    """Return the names of the weight files: those that the index names, or the only one.
+    """Return the names of the weight files: those in the index, or the only one.
 
     Raises:
         InputError: when the index names none, or one outside of the folder.
@@ -118,7 +122,7 @@ def shards(folder: Path, what: str) -> list[Path]:
 
 
 def digest(folder: Path, what: str) -> str:
-    """Return the SHA-256 of the names and contents of all files that may be loaded from the folder.
+    """Return the SHA-256 of the names and contents of all loadable files of the folder.
 
     Raises:
         InputError: when one cannot be read.
@@ -140,10 +144,10 @@ def digest(folder: Path, what: str) -> str:
 
 @contextlib.contextmanager
 def tokenizer_view(folder: Path, what: str) -> Iterator[Path]:
-    """Yield a folder that holds the files of the tokenizer, and nothing else.
+    """Yield a folder with only the files of the tokenizer.
 
     Raises:
-        InputError: when one is larger than any tokenizer's.
+        InputError: when one is too large for a tokenizer.
     """
     names = [name for name in TOKENIZER if has(folder, name, what)]
     for name in names:

@@ -1,8 +1,8 @@
-"""Offline data: answers of the base model, drawn once before the loop, and the reward head fitted on them.
+"""Offline data: answers of the base model, drawn once before the loop, and a reward head fitted to them.
 
-To each of some prompts of the file, chosen by the seed, the model answers as it would at a step before it has
-learnt anything: the candidates and the reference response. No mode, weight or learning rate has a part in
-it, so that all modes begin with the same head.
+The seed chooses some prompts of the file. To each the model gives the candidates and the reference response
+that it would give at a step before any learning. No mode, weight or learning rate affects this, so all modes
+begin with the same head.
 """
 
 import hashlib
@@ -31,25 +31,27 @@ from fpo_jax.numerics.keys import named_key
 FILE = "offline.npz"
 """Answers drawn so far, in OUT.partial; all of them, in OUT."""
 ARRAYS = ("features", "utilities", "tokens", "prompts", "made_by")
-"""What it holds: of each prompt's answers, the prompts' numbers in the order drawn, and a digest of how."""
+"""Its arrays: the answers to each prompt, the prompts' numbers in the order drawn, and a digest of the
+sampling.
+"""
 DRAWN_BY = (
     *("model_sha256", "prompts_sha256", "reward_model_sha256", "oracle_sha256", "random"),
     *("oracle", "reward_reads", "head_bias", "new_head", "fit_prompts", "candidates", "tokens"),
     *("least_tokens", "prompt_limit", "temperature", "top_p", "chat", "seed", "precision"),
 )
-"""What the answers depend on, of the description of a run."""
+"""The parts of a run's description that the answers depend on."""
 
 
 def fitted(
     pipeline: Pipeline, described: Mapping[str, Any], unfinished: UnfinishedTraining | None
 ) -> Pipeline:
-    """Return the pipeline as it begins with a fitted head, or as it is where none is to be fitted.
+    """Return the pipeline with a fitted head, or unchanged if none is requested.
 
-    Answers are kept in the folder of the unfinished run, if there is one, and drawn no second time. The fit
-    itself takes seconds, and a resumed run makes it again from the same answers.
+    Answers are saved in the folder of the unfinished run, if there is one, and not drawn again. The fit
+    itself takes seconds, and a resumed run repeats it from the same answers.
 
     Raises:
-        InputError: there are too few prompts, or answers cannot be used.
+        InputError: when there are too few prompts, or saved answers cannot be used.
     """
     settings = pipeline.settings
     if not settings.fit_prompts:
@@ -88,7 +90,7 @@ def fitted(
 
 
 def chosen(settings: TrainSettings, number: int) -> np.ndarray:
-    """Return which of so many prompts are answered, in an order of the seed; the last are held out.
+    """Return the chosen prompts in an order from the seed; the last are held out.
 
     Raises:
         InputError: when there are fewer.
@@ -104,7 +106,7 @@ def chosen(settings: TrainSettings, number: int) -> np.ndarray:
 def _drawn(
     pipeline: Pipeline, made_by: np.ndarray, unfinished: UnfinishedTraining | None
 ) -> dict[str, np.ndarray]:
-    """Return the answers, those that are kept or given and the rest drawn now."""
+    """Return the answers: saved or given ones, and the rest drawn now."""
     settings, rows = pipeline.settings, dict[str, np.ndarray]()
     order = chosen(settings, len(pipeline.prompts))
     if unfinished and (unfinished.folder / FILE).exists():
@@ -139,8 +141,8 @@ def _drawn(
 def _answers(pipeline: Pipeline, indices: np.ndarray) -> dict[str, np.ndarray]:
     """Return what the model answers to some prompts, with a leading axis of them.
 
-    As many are answered at once as there are steps of a group, so that programs are those of the loop. The
-    last prompt stands for those that are missing.
+    A batch has as many prompts as a group of steps, so the programs are those of the loop. The last prompt
+    fills missing places.
     """
     number, together = len(indices), pipeline.settings.together
     asked = [int(index) for index in np.pad(indices, (0, together - number), mode="edge")]
@@ -163,7 +165,7 @@ def _answers(pipeline: Pipeline, indices: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _made_by(described: Mapping[str, Any]) -> np.ndarray:
-    """Return a digest of all that the answers depend on."""
+    """Return a digest of everything that the answers depend on."""
     told = {name: described.get(name) for name in DRAWN_BY}
     told["oracle"] = told["oracle"] if told["oracle_sha256"] is None else "a folder"
     return np.frombuffer(hashlib.sha256(json.dumps(told).encode()).digest(), np.uint8)
@@ -173,7 +175,7 @@ def _read(path: Path, field: str, hint: str, order: np.ndarray, made_by: np.ndar
     """Read a file of answers.
 
     Raises:
-        InputError: when it is none, or they were drawn otherwise than this run would draw them.
+        InputError: when it is not such a file, or its answers were drawn in another way than this run's.
     """
     try:
         rows = read_npz(path)

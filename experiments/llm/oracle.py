@@ -1,4 +1,4 @@
-"""The published oracle: how likely the frozen base model finds prompt and answer together."""
+"""The published oracle: the likelihood of prompt and answer together under the frozen base model."""
 
 from typing import NamedTuple
 
@@ -26,22 +26,22 @@ def utility(
     """Return U = clip(5 − mean negative log-likelihood of prompt and response, −15, 5), as published.
 
     Args:
-        before: Σ log π of the prompt's tokens but the first, under the base model.
-        asked: how many those are.
+        before: Σ log π of the prompt's tokens except the first, under the base model.
+        asked: their number.
         totals: [n] Σ log π of each response's tokens.
-        numbers: [n] how many those are.
+        numbers: [n] their numbers.
     """
     mean = (before + totals) / (asked + numbers).astype(jnp.float32)
     return jnp.clip(CENTRE + mean.astype(jnp.float32), LOWEST, HIGHEST)
 
 
 class Told(NamedTuple):
-    """What the base model says of responses.
+    """The base model's likelihoods of responses.
 
     Attributes:
         utility: [n] U.
         log_likelihood: [n] Σ log π_ref, in nats.
-        length: [n] tokens, the one that ends a response among them.
+        length: [n] tokens, including the one that ends a response.
     """
 
     utility: Float[Array, " n"]
@@ -57,10 +57,10 @@ def likelihood_utility(
     ends: tuple[int, ...],
     spread: Spread = as_it_is,
 ) -> tuple[Told, ...]:
-    """Return what the base model says of responses to a prompt.
+    """Return the base model's likelihoods of responses to a prompt.
 
-    The mean is over all tokens but the first, those of the chat template and the one that ends the response
-    among them, under the base model as it is: no temperature, no dropout, no adapter.
+    The mean is over all tokens except the first, including those of the chat template and the one that ends
+    the response, under the plain base model: no temperature, no dropout, no adapter.
 
     Args:
         base: the frozen model.

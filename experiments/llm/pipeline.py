@@ -1,4 +1,4 @@
-"""The pipeline: what stays the same from step to step, loaded and checked."""
+"""The pipeline: its constant parts, loaded and checked."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -54,8 +54,8 @@ class Answered(NamedTuple):
 
     Attributes:
         rows: [g, p] the prompts' tokens, padded.
-        lengths: [g] how many they are.
-        generated: what was said.
+        lengths: [g] their numbers.
+        generated: the responses.
         features: of the candidates, and of the reference responses.
     """
 
@@ -65,25 +65,25 @@ class Answered(NamedTuple):
     features: tuple[Features, Features]
 
     def to(self, index: int) -> "Answered":
-        """Return what was said to one of them."""
+        """Return the responses to one of them."""
         return jax.tree.map(lambda leaf: leaf[index], self)
 
 
 class Pipeline(NamedTuple):
-    """All that stays the same from step to step.
+    """The constant parts of a run.
 
     Attributes:
-        settings: what is run.
-        drawing, training: what programs depend on.
+        settings: of the run.
+        drawing, training: static settings of programs.
         base: the reference model, whose weights the policy shares.
         reward_model, oracle: frozen backbones; often the base itself.
-        oracle_head: φ*; 1 where the oracle is the likelihood.
+        oracle_head: φ*; 1 if the oracle is the likelihood.
         tokenizer: that of the model.
         prompts: in the order of the file.
         start: the state before the first step.
         weight: of the mode's penalty.
-        fit: of the head that it begins with, where it was fitted.
-        offline: the answers that it was fitted on, as they are written.
+        fit: of the initial head, if it was fitted.
+        offline: the answers of the fit, as they are saved.
     """
 
     settings: TrainSettings
@@ -101,7 +101,7 @@ class Pipeline(NamedTuple):
     offline: Mapping[str, np.ndarray] | None = None
 
     def answered(self, state: TrainState, prompts: Sequence[Prompt], keys: jax.Array) -> Answered:
-        """Return what the reference model and the policy say to prompts, and how it is seen."""
+        """Return the responses of the reference model and the policy to prompts, with their features."""
         longest, limit = max(len(prompt.tokens) for prompt in prompts), self.settings.prompt_limit
         rows = jnp.asarray(np.stack([pad_to_bucket(prompt.tokens, limit, longest) for prompt in prompts]))
         lengths = jnp.array([len(prompt.tokens) for prompt in prompts], jnp.int32)
@@ -111,11 +111,11 @@ class Pipeline(NamedTuple):
         return Answered(rows, lengths, generated, seen)
 
     def policy(self, state: TrainState) -> Net:
-        """Return the model with the adapter as it stands."""
+        """Return the model with the present adapter."""
         return self.base.adapted(state.adapter, self.training.lora)
 
     def drawn(self, state: TrainState, number: int) -> Answered:
-        """Return what is said at a step and the others of its group, which meet the same policy."""
+        """Return the responses at a step and at the others of its group, which have the same policy."""
         first = number - number % self.settings.together
         steps = range(first, first + self.settings.together)
         keys = jax.vmap(self.key)(jnp.array(steps))
@@ -128,12 +128,12 @@ class Pipeline(NamedTuple):
     def step(
         self, state: TrainState, number: int, drawn: Answered | None = None
     ) -> tuple[TrainState, dict[str, np.ndarray]]:
-        """Take one step; return the state after it, and what is to be written down.
+        """Take one step; return the state after it, and its record.
 
         Args:
             state: before the step.
             number: of the step.
-            drawn: what `drawn` returned for it, or for another step of its group.
+            drawn: the result of `drawn` for it, or for another step of its group.
         """
         group = self.drawn(state, number) if drawn is None else drawn
         said = group.to(number % self.settings.together)
@@ -153,7 +153,7 @@ class Pipeline(NamedTuple):
         }
 
     def require_utilities(self, answered: Answered, when: str) -> None:
-        """Raise an InputError where the oracle gives a response no number; say which, and when."""
+        """Raise an InputError, with response and step, if the oracle gives a response no finite number."""
         drawn, other = (np.asarray(of.oracle @ self.oracle_head) for of in answered.features)
         utilities = np.append(drawn, other)
         strange = np.flatnonzero(~np.isfinite(utilities))
@@ -213,7 +213,7 @@ class _Rewarding(NamedTuple):
 
 
 def _rewarding(settings: TrainSettings, folder: Path, base: Net, mesh: Mesh, key: jax.Array) -> _Rewarding:
-    """Load and check the reward model and the oracle; draw the head where none is stored, and say so."""
+    """Load and check the reward model and the oracle; draw the head if none is stored, with a note."""
     reward_model, stored = base, None
     for what, other in settings.readers.items():
         if not settings.random:
@@ -249,7 +249,7 @@ def _mesh(settings: TrainSettings) -> Mesh:
 
 
 def _load(folder: Path, settings: TrainSettings, mesh: Mesh, what: str, beside: Net | None = None) -> Net:
-    """Load a checkpoint; one for rewards, `beside` a policy whose tokens it is to read."""
+    """Load a checkpoint; a reward model is loaded `beside` the policy whose tokens it reads."""
     config = read_config(folder, what)
     if beside is not None:
         require_same_size(what, folder, config, beside.config)
@@ -260,7 +260,7 @@ def _load(folder: Path, settings: TrainSettings, mesh: Mesh, what: str, beside: 
 
 
 def _drawn_head(key: jax.Array, width: int, bias: bool) -> jax.Array:
-    """Draw a head for d features, φ ~ N(0, 1/d), with a bias of 0 behind it if it is to have one."""
+    """Draw a head for d features, φ ~ N(0, 1/d), followed by a bias of 0 if it has one."""
     drawn = jax.random.normal(key, (width,), jnp.float32) / jnp.sqrt(jnp.float32(width))
     return jnp.pad(drawn, (0, int(bias)))
 

@@ -21,20 +21,20 @@ from fpo_jax.experiments.llm.settings import INCLUDED
 SMALLEST_BUCKET = 32
 """Tokens of the shortest padded prompt; lengths double from there, so that few programs are compiled."""
 SPARE_ROWS = 1024
-"""Most rows of an embedding that a tokenizer may leave unused: published models are padded by fewer."""
+"""Maximum unused rows of an embedding; published models have fewer padding rows."""
 DATE = "26 Jul 2024"
-"""What Llama's chat template is told instead of today's date, so that a run is the same on another day."""
+"""A fixed date for Llama's chat template, so that a run is the same on another day."""
 MOST_SECONDS = 5.0
 """Seconds that a chat template may take for one prompt."""
 MOST_ADDED, MOST_COPIES = 100_000, 10
-"""Characters that a chat template may put around a prompt, and how often it may say the prompt."""
+"""Maximum characters that a chat template may add, and maximum repetitions of the prompt in it."""
 
 
 class Prompt(NamedTuple):
     """One prompt as a model reads it.
 
     Attributes:
-        text: as it stands in the file.
+        text: as in the file.
         tokens: [p] its tokens, with the chat template around it.
         cut: how many tokens were cut from its end.
     """
@@ -45,9 +45,9 @@ class Prompt(NamedTuple):
 
 
 class Tokenizer:
-    """The tokenizer of a checkpoint, what it puts before every text, and what ends a response.
+    """The tokenizer of a checkpoint, with the tokens that begin every text and those that end a response.
 
-    `chat` says whether prompts stand in its chat template: True, False, or None, where it has one.
+    `chat` says whether prompts use its chat template: True, False, or None for yes if it has one.
     """
 
     def __init__(self, folder: Path, config: Config, chat: bool | None = None, what: str = "model"):
@@ -78,7 +78,7 @@ class Tokenizer:
         self.ends = read_ends(folder, stored, self.inner.eos_token_id, rows, what)
 
     def render(self, text: str) -> list[int]:
-        """Return the tokens of a prompt, as a user's turn where the model has a chat template."""
+        """Return the tokens of a prompt, as a user's turn if the model has a chat template."""
         if not self.chat:
             return list(self.inner(text)["input_ids"])
         turn = [{"role": "user", "content": text}]
@@ -115,7 +115,7 @@ class Tokenizer:
 
 
 class Bytes:
-    """Text byte by byte, for models whose weights are drawn and mean nothing."""
+    """Text byte by byte, for models with random weights."""
 
     ends: tuple[int, ...] = ()
     begins: tuple[int, ...] = ()
@@ -136,7 +136,7 @@ def read_ends(
     """Return the tokens that end a response: those of generation_config.json, config.json, the tokenizer.
 
     Raises:
-        InputError: when they are no tokens of the model.
+        InputError: when they are not tokens of the model.
     """
     name = "generation_config.json"
     told = read_json(folder, name, what).get("eos_token_id") if has(folder, name, what) else None
@@ -152,10 +152,10 @@ def read_ends(
 
 @contextlib.contextmanager
 def readable(folder: Path, what: str, part: str = "tokenizer") -> Iterator[None]:
-    """Say in one line what libraries make of a folder's tokenizer that they cannot use.
+    """Turn errors of libraries about a folder's tokenizer into one line.
 
     Raises:
-        InputError: whatever they raise; `tokenizers` has panics, which are no exceptions of Python's.
+        InputError: for anything they raise; `tokenizers` can panic, which is not a Python exception.
     """
     try:
         yield
@@ -169,7 +169,7 @@ def readable(folder: Path, what: str, part: str = "tokenizer") -> Iterator[None]
 
 @contextlib.contextmanager
 def _in_time(folder: Path, what: str) -> Iterator[None]:
-    """End a chat template that goes on for too long, where a signal can be had: in the main thread."""
+    """Stop a chat template that takes too long, if signals are available: in the main thread."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
@@ -192,10 +192,10 @@ def prompt_file(name: str) -> Path:
 
 
 def read_prompts(path: Path) -> list[str]:
-    """Read prompts from a file with one JSON object a line, {"prompt": "…"}; other names are passed over.
+    """Read prompts from a file with one JSON object a line, {"prompt": "…"}; other fields are ignored.
 
     Raises:
-        InputError: when there is none, or a line is broken or empty; names the line.
+        InputError: when there is no prompt, or a line is broken or empty; names the line.
     """
     prompts = []
     for line in json_lines(path, "prompts"):
@@ -213,18 +213,18 @@ def read_prompts(path: Path) -> list[str]:
 
 
 def say_cut(prompts: Sequence[Prompt], limit: int) -> None:
-    """Say on standard error how many prompts were longer than the limit, if any."""
+    """Print to standard error the number of prompts longer than the limit, if any."""
     if cut := sum(prompt.cut > 0 for prompt in prompts):
         sys.stderr.write(f"{cut} of {len(prompts)} prompts are longer than {limit} tokens, and were cut\n")
 
 
 def pad_to_bucket(tokens: Sequence[int], limit: int, least: int = 0) -> np.ndarray:
-    """Return tokens padded with 0 to their bucket: the first of 32, 64, 128 … or the limit that has room.
+    """Return tokens padded with 0 to their bucket: the smallest of 32, 64, 128 … and the limit with room.
 
     Args:
-        tokens: to be padded.
+        tokens: to pad.
         limit: most tokens of a prompt.
-        least: tokens for which the bucket has room, too.
+        least: minimum size of the bucket.
     """
     size, needed = SMALLEST_BUCKET, max(len(tokens), least)
     while size < needed:

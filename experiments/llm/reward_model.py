@@ -19,7 +19,7 @@ from fpo_jax.experiments.llm.step import mesh_over
 from fpo_jax.types import Scalar
 
 UNLIMITED = 2**62
-"""Texts are not cut: what is judged is all that was said."""
+"""Texts are not cut, so that all of a response is judged."""
 
 
 @jax.jit
@@ -31,7 +31,7 @@ def _reward(
     response: Int[Array, " t"],
     number: Scalar,
 ) -> Scalar:
-    """Return φ·h at the last of so many tokens of a padded response; lengths are no part of the program."""
+    """Return φ·h at the last token of a padded response; programs do not depend on its length."""
     hidden = following(net, read_prompt(net, prompt, length, response.shape[0]), response[None])
     return jnp.dot(head, hidden[0, number].astype(jnp.float32), precision="highest")
 
@@ -41,13 +41,13 @@ def load_reward(folder: Path) -> Callable[[str, str], float]:
 
     The prompt is a user's turn in the chat template of the folder's tokenizer, if it has one, and the
     response follows with the token that ends it. h is the final hidden state at that token, computed in
-    bfloat16 where the weights are stored so, and in float32 otherwise.
+    bfloat16 if the weights are stored in it, and in float32 otherwise.
 
     Args:
         folder: a checkpoint of transformers' `LlamaForSequenceClassification` with one label.
 
     Raises:
-        InputError: when it is not whole, has no tokenizer, or is no reward model.
+        InputError: when it is not complete, has no tokenizer, or is not a reward model.
     """
     config = read_config(folder, "scorer")
     head = checkpoint.head(folder, config, "scorer")
@@ -72,7 +72,7 @@ def load_reward(folder: Path) -> Callable[[str, str], float]:
 
 
 def _end(tokenizer: Tokenizer) -> list[int]:
-    """Return the token that ends a response: the tokenizer's own where the model may end with it."""
+    """Return the token that ends a response: the tokenizer's own if the model may end with it."""
     own = tokenizer.inner.eos_token_id
     return [own] if own in tokenizer.ends else [*tokenizer.ends[:1]]
 
@@ -82,6 +82,6 @@ def _precision(folder: Path) -> str:
     name = "model.embed_tokens.weight"
     found = checkpoint.tensors(folder, "scorer")
     if name not in found:
-        return "float32"  # whoever loads it says what is missing
+        return "float32"  # the loader reports what is missing
     with safe_open(found[name][0], framework="numpy") as file:
         return "bfloat16" if file.get_slice(name).get_dtype() == "BF16" else "float32"

@@ -1,8 +1,8 @@
-"""Candidates for one prompt as a game, so that every score is one of `fpo_jax`'s own effective rewards.
+"""Candidates for one prompt as a game, so that every score is an effective reward of `fpo_jax` itself.
 
-A response is the final hidden state h of a frozen backbone at its last token, with a 1 behind it where the
-head has a bias, and r_φ(z) = φ·h(z). So ∇_φ r = h: inner products of gradients are inner products of
-features, and no candidate needs a backward pass.
+A response is the final hidden state h of a frozen backbone at its last token, followed by a 1 if the head has
+a bias, and r_φ(z) = φ·h(z). So ∇_φ r = h: inner products of gradients are inner products of features, and no
+candidate needs a backward pass.
 """
 
 from typing import NamedTuple, cast
@@ -21,11 +21,11 @@ from fpo_jax.objectives.leverage import Leverage
 from fpo_jax.types import Game, Key, Objective, Phi, Response, Responses, RewardModel, Scalar, Theta
 
 FEEDBACK = Preferences(opponent="reference", annotator_temperature=1.0)
-"""What the head is trained on: p* = σ(r*(z) − r*(z_ref)), a soft label by the oracle's reward r*."""
+"""The head's training signal: p* = σ(r*(z) − r*(z_ref)), a soft label by the oracle's reward r*."""
 
 
 class Features(NamedTuple):
-    """A response as the reward model and the oracle see it; with a leading axis, several.
+    """Features of a response for the reward model and the oracle; with a leading axis, of several.
 
     Attributes:
         reward: [d] features of the reward model.
@@ -45,7 +45,7 @@ class Candidates(Game):
     oracle_head: Float[Array, " e"]
 
     def init(self, key: Key) -> tuple[Theta, Phi]:
-        """Return no policy parameters, and the oracle's head as that of the reward model."""
+        """Return no policy parameters, and the oracle's head as the reward model's."""
         return (), self.oracle_head
 
     def respond(self, theta: Theta, key: Key) -> Responses:
@@ -79,7 +79,7 @@ class Candidates(Game):
         return jnp.zeros((), self.drawn.reward.dtype)
 
     def blind_spot(self, y: Response) -> Scalar:
-        """Return 0: nobody knows where it is."""
+        """Return 0, since it is unknown."""
         return jnp.zeros((), self.drawn.reward.dtype)
 
     def optimum(self) -> Scalar:
@@ -90,7 +90,7 @@ class Candidates(Game):
 class Curvature(NamedTuple):
     """H = (1/k) Σ p_φ (1 − p_φ) ∇m ∇mᵀ over the k pairs that the head has been trained on.
 
-    Each pair counts with the head that it met, so that one sum suffices (ours).
+    Each pair counts with the head of its step, so one sum suffices (ours).
 
     Attributes:
         total: [d, d] k H.
@@ -102,11 +102,11 @@ class Curvature(NamedTuple):
 
     @classmethod
     def none(cls, width: int) -> "Curvature":
-        """Return the curvature of a head that has seen nothing."""
+        """Return the curvature before any training."""
         return cls(jnp.zeros((width, width)), jnp.zeros(()))
 
     def after(self, game: Candidates, phi: Phi, item: Comparison) -> "Curvature":
-        """Return the curvature with one pair more."""
+        """Return the curvature with one more pair."""
         margin, slope = jax.value_and_grad(lambda phi: FEEDBACK.margin(cast(Game, game), phi, item))(phi)
         bend = jax.nn.sigmoid(margin) * jax.nn.sigmoid(-margin)
         return Curvature(self.total + bend * jnp.outer(slope, slope), self.pairs + 1.0)
@@ -124,9 +124,9 @@ def scores(
     weight: Scalar | float,
     factor: Float[Array, "d d"] | None = None,
 ) -> Float[Array, " n"]:
-    """Return the effective reward of every candidate: r, or r less weight times the mode's penalty.
+    """Return the effective reward of every candidate: r, or r minus weight times the mode's penalty.
 
-    `leverage` takes r − weight · gᵀ (H + δ)⁻¹ ∇m, by the `factor` of H + δ.
+    `leverage` uses r − weight · gᵀ (H + δ)⁻¹ ∇m, by the `factor` of H + δ.
     """
     follower = Gradient(feedback=FEEDBACK)
     if mode == "leverage":
@@ -151,8 +151,8 @@ def compared(game: Candidates, y: Features, labels: str, key: Key) -> Comparison
 def head_loss(game: Candidates, phi: Phi, item: Comparison) -> tuple[Scalar, Phi]:
     """Return the Bradley–Terry loss on one comparison, and its gradient (p_φ − p*) ∇m.
 
-    By that formula, and not by differentiating the loss, it is 0 to the bit where p_φ = p*; Adam would make
-    full steps of what is left by rounding.
+    This formula, unlike differentiating the loss, gives exactly 0 where p_φ = p*; Adam would turn rounding
+    errors into full steps.
     """
     margin, slope = jax.value_and_grad(lambda phi: FEEDBACK.margin(cast(Game, game), phi, item))(phi)
     target = FEEDBACK.target(cast(Game, game), item)

@@ -1,4 +1,4 @@
-"""A run of the pipeline by shapes alone: what its programs hold, before anything is downloaded.
+"""A run of the pipeline by shapes alone: the memory of its programs, before anything is downloaded.
 
 Nothing is compiled. `operations` counts what the programs compute.
 """
@@ -35,7 +35,7 @@ from fpo_jax.experiments.llm.step import (
 
 
 class Abstract(NamedTuple):
-    """The pipeline by shapes: the models, and one prompt of the most tokens."""
+    """The pipeline by shapes: the models, and one prompt of maximum length."""
 
     base: Net
     policy: Net
@@ -45,7 +45,7 @@ class Abstract(NamedTuple):
 
     @classmethod
     def of(cls, settings: TrainSettings, layers: int | None = None) -> "Abstract":
-        """Return what a run of these settings would hold, with so many layers if a number is given."""
+        """Return the shapes of a run with these settings, with this many layers if a number is given."""
         config, dtype = sizes(settings.model), jnp.dtype(settings.precision)
         config = config if layers is None else replace(config, num_layers=layers)
         lora = lora_of(settings)
@@ -56,12 +56,12 @@ class Abstract(NamedTuple):
         return cls(base, policy, prompt, jax.ShapeDtypeStruct((), jnp.int32), how)
 
     def tokens(self, rows: int) -> Any:
-        """Return the shape of so many responses."""
+        """Return the shape of this many responses."""
         return jax.ShapeDtypeStruct((rows, self.how.tokens), jnp.int32)
 
 
 def others(settings: TrainSettings) -> dict[str, TrainSettings]:
-    """Return the settings under which each other model that rewards would be the model, by its option."""
+    """Return settings with each other reward-giving model as the model, by its option."""
     reads = {"reward_model": settings.reward_reads, "oracle": "both"}
     return {
         what: replace(settings, model=folder, reward_reads=reads[what])
@@ -70,25 +70,25 @@ def others(settings: TrainSettings) -> dict[str, TrainSettings]:
 
 
 def trunk(settings: TrainSettings, what: str) -> Net:
-    """Return a model that only reads, as it is loaded: without lm_head."""
+    """Return a model that only reads, without lm_head."""
     config = replace(sizes(settings.model, what), weight_tying=True)
     return Net(config, weight_shapes(config, jnp.dtype(settings.precision)))
 
 
 def by_layers(count: Callable[[Abstract], float], settings: TrainSettings) -> float:
-    """Return a count that grows by the same with every layer, from counts with one layer and with two."""
+    """Return a count that is linear in the number of layers, from counts with one layer and with two."""
     one, two = (count(Abstract.of(settings, layers)) for layers in (1, 2))
     return one + (sizes(settings.model).num_layers - 1) * (two - one)
 
 
 def surprise_of(settings: TrainSettings, net: Net, how: Sampling, x: Any, m: Any, tokens: Any) -> Callable:
-    """Return the policy's loss as a function of the adapter; what dropout draws is not counted."""
+    """Return the policy's loss as a function of the adapter; the draws of dropout are not counted."""
     training = training_of(replace(settings, lora_dropout=0.0), how)
     return lambda adapter: policy_loss(training, net, adapter, x, m, tokens, jax.random.key(0))
 
 
 def _activations(settings: TrainSettings, abstract: Abstract) -> float:
-    """Return bytes that the winner's likelihood keeps for its gradient, besides weights."""
+    """Return the bytes that the winner's likelihood keeps for its gradient, in addition to weights."""
     _, policy, prompt, length, how = abstract
 
     def kept(net: Net, x: Any, m: Any, tokens: Any) -> Any:
@@ -100,7 +100,7 @@ def _activations(settings: TrainSettings, abstract: Abstract) -> float:
 
 
 def memory(settings: TrainSettings, abstract: Abstract, devices: int) -> dict[str, float]:
-    """Return bytes on each device, by what they are for."""
+    """Return bytes on each device, by purpose."""
     base, policy, prompt, length, how = abstract
     divided = devices if settings.placement == "divided" else 1
     rows = settings.candidates / (devices if settings.candidates % devices == 0 else 1)
@@ -130,7 +130,7 @@ def memory(settings: TrainSettings, abstract: Abstract, devices: int) -> dict[st
 
 
 def head_width(settings: TrainSettings, width: int) -> int:
-    """Return how many numbers a head has for features of this width; a folder is not asked for its bias."""
+    """Return the size of a head for features of this width; a bias in a folder is not counted."""
     return width + int(settings.head_bias and settings.reward_model is None)
 
 

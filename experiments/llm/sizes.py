@@ -10,14 +10,16 @@ from fpo_jax.experiments.llm.config import Config, Rope
 from fpo_jax.experiments.llm.model_folder import read_json
 
 MOST_LAYERS, LARGEST = 1000, 2**24
-"""Most layers of a model, and its largest other size; the largest Llama has 126 layers and 128 256 tokens."""
+"""Maximum layers of a model, and maximum of its other sizes; the largest Llama has 126 layers and 128 256
+tokens.
+"""
 
 
 def read_config(folder: Path, what: str) -> Config:
     """Return the sizes of a checkpoint from its config.json.
 
     Raises:
-        InputError: when there is no such folder or file, or it is no Llama that is computed here.
+        InputError: when there is no such folder or file, or it is not a supported Llama.
     """
     if not folder.is_dir():
         allowed = "a folder with a checkpoint, or with --dry-run a known size, as listed in docs/howto/llm.md"
@@ -45,7 +47,7 @@ def read_config(folder: Path, what: str) -> Config:
     ):
         most = MOST_LAYERS if name == "num_hidden_layers" else LARGEST
         require(_is_count(stored.get(name), most), name, f"an integer >= 1 and <= {most}")
-    for name in ("num_key_value_heads", "head_dim"):  # published files have null where the default is meant
+    for name in ("num_key_value_heads", "head_dim"):  # published files have null for the default
         allowed = f"an integer >= 1 and <= {LARGEST}"
         require(stored.get(name) is None or _is_count(stored[name], LARGEST), name, allowed)
     heads = stored["num_attention_heads"]

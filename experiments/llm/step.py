@@ -6,9 +6,8 @@ winner = argmax of the mode's effective reward; p* = σ(U(winner) − U(z_ref))
 φ: a step on the Bradley–Terry loss of (winner, z_ref) with label p*
 θ: a step on the mean of −log π_θ over prompt and winner, by the adapter alone, dropout on      update
 
-The first two go over several prompts at once, those of steps between which the policy does not change.
-
-Dropout is on in the policy's update and nowhere else: not where responses are drawn, read, ranked or scored.
+The first two handle several prompts at once: those of steps with the same policy. Dropout is on only in the
+policy's update, not when responses are drawn, read, ranked or scored.
 """
 
 import dataclasses
@@ -43,17 +42,17 @@ from fpo_jax.types import Key, Scalar
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """What the programs that draw and look at responses depend on, besides shapes."""
+    """Static settings, in addition to shapes, of the programs that draw and read responses."""
 
     candidates: int
     sampling: Sampling
     mesh: Mesh
-    oracle: str = "likelihood"  # or copy: its features are those of the reward model; or folder
+    oracle: str = "likelihood"  # or copy, with the features of the reward model; or folder
     reads: str = "answer"  # what the reward model reads: the answer alone, or both
     begins: tuple[int, ...] = ()  # tokens that begin every text
 
     def spread(self, tree: PyTree) -> PyTree:
-        """Divide arrays with a leading axis of candidates among the devices, where they come out even."""
+        """Divide arrays with a leading axis of candidates among the devices, if they divide evenly."""
         if self.mesh.size == 1 or self.candidates % self.mesh.size:
             return tree
 
@@ -66,10 +65,10 @@ class Drawing:
 
 
 class Likelihoods(NamedTuple):
-    """Σ log π_ref, in nats, at temperature 1, without top_p, and where any token may end a response.
+    """Σ log π_ref, in nats, at temperature 1, without top_p and without a minimum length.
 
     Attributes:
-        prompt: of the prompt's tokens but the first.
+        prompt: of the prompt's tokens except the first.
         candidates: [n] of each candidate's.
         reference: [1] of the reference response's.
     """
@@ -80,13 +79,13 @@ class Likelihoods(NamedTuple):
 
 
 class Generated(NamedTuple):
-    """What was said to one prompt, or to several with a leading axis.
+    """Responses to one prompt, or to several with a leading axis.
 
     Attributes:
         reference: [1, t] by the reference model.
         candidates: [n, t] by the policy.
-        log_probability: [n] Σ log π_θ of each candidate, taken as `Likelihoods` are.
-        under_reference: how likely the reference model finds prompt, candidates and reference response.
+        log_probability: [n] Σ log π_θ of each candidate, defined as in `Likelihoods`.
+        under_reference: likelihoods of prompt, candidates and reference response under the reference model.
     """
 
     reference: Int[Array, "1 t"]
@@ -98,8 +97,8 @@ class Generated(NamedTuple):
     def kl(self) -> Scalar:
         """The mean over candidates of log π_θ − log π_ref.
 
-        It is an unbiased estimate of KL(π_θ ‖ π_ref) where sampling is at temperature 1 and top_p 1, and no
-        token is forbidden.
+        It is an unbiased estimate of KL(π_θ ‖ π_ref) if sampling has temperature 1, top_p 1 and no minimum
+        length.
         """
         return jnp.mean(self.log_probability - self.under_reference.candidates, axis=-1)
 
@@ -110,7 +109,8 @@ def generate(
 ) -> Generated:
     """Draw reference responses from the frozen model and candidates from the policy, to g prompts at once.
 
-    A token for one prompt takes nearly as long as one for each of several: weights are read once for all.
+    A token for one prompt takes nearly as long as one for each of several, since weights are read once for
+    all.
     """
     how = drawing.sampling
     policy = dataclasses.replace(base, adapter=policy.adapter, lora=policy.lora)  # the same weights, once
@@ -141,9 +141,9 @@ def features(
 ) -> tuple[Features, Features]:
     """Return features of the candidates and of the reference response to g prompts.
 
-    Of the heads only the lengths count: where one is longer than the features by 1, it has a bias, and a 1
-    stands behind them. The oracle's features are those of its own backbone. Where it is the
-    likelihood, they are U itself, to be multiplied by 1.
+    Only the lengths of the heads matter: a head longer than the features by 1 has a bias, and a 1 follows the
+    features. The oracle's features come from its own backbone. If the oracle is the likelihood, they are U
+    itself, to be multiplied by 1.
     """
     how = drawing.sampling
 
@@ -155,7 +155,7 @@ def features(
         else:
             read = read_prompt(net, prompt, length, how.tokens)
             drawn, other = (last_hidden(net, read, tokens, how.ends, drawing.spread) for tokens in both)
-        ones = width - drawn.shape[1]  # 1 where the head has a bias
+        ones = width - drawn.shape[1]  # 1 if the head has a bias
         return jnp.pad(drawn, ((0, 0), (0, ones)), constant_values=1.0), jnp.pad(
             other[0], (0, ones), constant_values=1.0
         )
@@ -189,7 +189,7 @@ def update(
     weight: Scalar,
     key: Key,
 ) -> tuple[TrainState, dict[str, Scalar]]:
-    """Choose the winner, and let head and adapter each take a step; return what is to be written down."""
+    """Choose the winner, and let head and adapter each take a step; return the new state and the record."""
     game = Candidates(*both_features, oracle_head)
     before = state.curvature
     factor = None if before is None else before.factored(training.damping)
@@ -247,7 +247,7 @@ def update(
 
 
 def step_key(key: Key, step: int | Int[Array, ""]) -> Key:
-    """Return the key of one step, whatever came before it: a resumed run draws as one that was not cut."""
+    """Return the key of a step, independent of earlier steps, so that a resumed run draws the same."""
     return jax.random.fold_in(named_key(key, "steps"), step)
 
 

@@ -1,4 +1,4 @@
-"""The folder of an unfinished run of the pipeline: what is run, and how far it has come."""
+"""The folder of an unfinished run of the pipeline: its settings and its progress."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,13 +17,13 @@ STATE = "state.npz"
 
 
 class TrainProgress(NamedTuple):
-    """How far a run has come.
+    """The progress of a run.
 
     Attributes:
         state: after the last step.
-        steps: how many steps were taken.
-        written: what each wrote down, by name.
-        seconds: how long each took.
+        steps: number of finished steps.
+        written: the record of each, by name.
+        seconds: the time of each.
     """
 
     state: TrainState
@@ -37,22 +37,22 @@ class TrainProgress(NamedTuple):
         return cls(start, 0, ())
 
     def after(self, state: TrainState, written: Mapping[str, np.ndarray], seconds: float) -> "TrainProgress":
-        """Return the progress after one step more."""
+        """Return the progress after one more step."""
         return TrainProgress(state, self.steps + 1, (*self.written, written), (*self.seconds, seconds))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return what was written down, with leading axis [step]."""
+        """Return the records, with leading axis [step]."""
         return {name: np.stack([row[name] for row in self.written]) for name in self.written[0]}
 
 
 class UnfinishedTraining(Unfinished):
-    """What an unfinished run has done so far, in the folder NAME.partial beside its results NAME."""
+    """The progress of an unfinished run, in the folder NAME.partial beside its results NAME."""
 
     def __init__(self, out: Path):
         super().__init__(out, "run", "llm")
 
     def require_same(self, description: Mapping[str, Any], but: Sequence[str]) -> None:
-        """Raise an InputError where there is nothing to resume, or it was begun with other settings."""
+        """Raise an InputError if there is nothing to resume, or the run was begun with other settings."""
         if not self.exists:
             raise InputError(
                 "resume", self.folder, "the folder of an interrupted run, but no run was interrupted"
@@ -63,7 +63,7 @@ class UnfinishedTraining(Unfinished):
                 raise InputError(name, value, f"{earlier.get(name)}, as in the run to resume")
 
     def save(self, progress: TrainProgress) -> None:
-        """Write down how far the run has come, whole or not at all."""
+        """Save the progress of the run atomically."""
         leaves = {f"state/{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(progress.state))}
         written = {f"written/{n}": v for n, v in (progress.arrays() if progress.written else {}).items()}
         told = {"steps": np.array(progress.steps), "seconds": np.array(progress.seconds)}
@@ -75,7 +75,7 @@ class UnfinishedTraining(Unfinished):
         self._put(STATE, write)
 
     def load(self, start: TrainProgress) -> TrainProgress:
-        """Return how far the run had come at its last checkpoint; where it had none, the start.
+        """Return the progress at the last checkpoint, or at the start if there is none.
 
         Raises:
             InputError: when the checkpoint is damaged.

@@ -1,1 +1,1 @@
-"""Policies measured without a judge: by likelihood, on TruthfulQA and on prompts that they have not seen."""
+"""Measure policies without a judge: by likelihood, on TruthfulQA and on unseen prompts."""

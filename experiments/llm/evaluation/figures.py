@@ -26,13 +26,13 @@ COLUMNS = 3
 
 
 def styles_of(measured: Measured) -> dict[str, Style]:
-    """Return the style of each model: that of its objective, and a neutral one for the base model."""
+    """Return the style of each model: that of its objective, or a neutral one for the base model."""
     objectives = {one.name: OBJECTIVE_OF.get(one.mode, one.mode) for one in measured.policies}
     return {BASE: plotting.NEUTRAL} | plotting.styles(objectives)
 
 
 def charts(measured: Measured, found: Mapping[str, Any]) -> list[Chart]:
-    """Return each measure of every model, with its interval; the base model's as a dashed line, too."""
+    """Return each measure of every model, with its interval; the base model also has a dashed line."""
     styles, names = styles_of(measured), measured.names
     ticks = {float(place): name for place, name in enumerate(names)}
     drawn = []

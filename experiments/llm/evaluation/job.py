@@ -1,4 +1,4 @@
-"""An evaluation: load the base model and the adapters, let them answer and read, sum up."""
+"""An evaluation: load the base model and the adapters, let them answer and read, and summarise."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -31,11 +31,11 @@ from fpo_jax.experiments.llm.step import mesh_over
 from fpo_jax.numerics.keys import named_key
 
 BATCH = 10
-"""A batch of answers takes about as long as so many questions: for the time left."""
+"""A batch of answers takes about as long as this many questions; used for the time left."""
 
 
 def evaluate(settings: EvaluateSettings, out: Path | None) -> tuple[dict[str, Any], str]:
-    """Measure a base model and policies, write the folder if one is given; return the report and its tables.
+    """Measure a base model and policies, write the folder if given, and return the report and its tables.
 
     Raises:
         InputError: when something cannot be used; nothing is written then.
@@ -85,7 +85,7 @@ def _measured(
     questions: Sequence[Question],
     choices: Choices | None,
 ) -> Measured:
-    """Let every model answer and read, and say how far that is."""
+    """Let every model answer and read, and report progress."""
     ends, tokens = tokenizer.ends, settings.tokens
     both: Ways = ((Sampling(tokens, ends, 0.0), 1), (Sampling(tokens, ends), settings.drawn))
     how = Sampling.of(settings, ends)
@@ -122,10 +122,10 @@ def _measured(
 def _of_answers(
     greedy: Sequence[tuple[Samples, Told]], drawn: Sequence[tuple[Samples, Told]], ends: tuple[int, ...]
 ) -> dict[str, np.ndarray]:
-    """Return what is measured of answers, [model, prompt] each.
+    """Return the measures of answers, [model, prompt] each.
 
-    KL(π_θ ‖ π_ref) is the mean of log π_θ − log π_ref over answers drawn from π_θ as it is, at temperature 1
-    and with all tokens: unbiased for answers that are cut after the most tokens, and in nats an answer.
+    KL(π_θ ‖ π_ref) is the mean of log π_θ − log π_ref over answers from π_θ at temperature 1 with all tokens.
+    It is in nats for each answer, and unbiased for answers that are cut at the maximum of tokens.
     """
     first = greedy[0][0].tokens
     return {
@@ -152,14 +152,14 @@ def _repetitions(said: Samples, read: Told, ends: tuple[int, ...]) -> np.ndarray
 
 
 class _Counter:
-    """Counts what is done of the work on one model, in units of one question."""
+    """Counts the finished work on one model, in units of one question."""
 
     def __init__(self, progress: Progress, model: str, units: int):
         self.progress, self.units, self.behind = progress, units, 0
         progress.begin(model)
 
     def of(self, what: str, each: int) -> Callable[[], None]:
-        """Return what is to be called after each part of a piece of work."""
+        """Return a function to call after each part of a piece of work."""
         self.progress.tell(what, self.behind / self.units)
 
         def done() -> None:
@@ -178,7 +178,7 @@ def _questions(settings: EvaluateSettings) -> list[Question]:
 
 
 def _unseen(settings: EvaluateSettings, policies: Sequence[Policy]) -> list[str]:
-    """Return the chosen prompts, in the order of the file; none that a run was trained on."""
+    """Return the chosen prompts, in the order of the file, without those that a run was trained on."""
     texts = list(dict.fromkeys(read_prompts(prompt_file(settings.prompts))))
     seen = frozenset[str]().union(*(policy.prompts for policy in policies))
     left = [text for text in texts if text not in seen]
@@ -193,7 +193,7 @@ def _unseen(settings: EvaluateSettings, policies: Sequence[Policy]) -> list[str]
 
 
 def _chosen(there: int, number: int, seed: int) -> list[int]:
-    """Return which are chosen, by the seed alone, in their order; all where there are no more."""
+    """Return the chosen numbers in order, from the seed alone; all of them if there are no more."""
     return sorted(np.random.default_rng(seed).permutation(there)[:number].tolist())
 
 
@@ -204,7 +204,7 @@ def _encoded(texts: Sequence[str], tokenizer: Tokenizer, limit: int) -> list[Pro
 
 
 def _say_other_models(model: str, policies: Sequence[Policy]) -> None:
-    """Say where a run names another model than the one that is measured: sizes alone tell few apart."""
+    """Print a note if a run names another model than the measured one, since sizes alone rarely differ."""
     for policy in policies:
         theirs = policy.settings.get("model", model)
         if theirs != model:

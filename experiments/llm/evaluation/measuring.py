@@ -1,4 +1,4 @@
-"""Programs that answer and read. Prompts stand in one bucket, answers in one length: few are compiled."""
+"""Programs that answer and read. Prompts share one bucket and answers one length, so few programs compile."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -18,11 +18,11 @@ from fpo_jax.experiments.llm.step import step_key
 from fpo_jax.types import Key, Scalar
 
 AT_ONCE = 8
-"""Prompts that are answered at once, or reference answers that are read at once."""
+"""Prompts to answer at once, or reference answers to read at once."""
 MULTIPLE = 8
-"""To a multiple of which lengths are rounded up."""
+"""Lengths are rounded up to a multiple of this."""
 Ways = tuple[tuple[Sampling, int], ...]
-"""How answers are drawn, and how many of each kind: hashable, since programs depend on it."""
+"""How to draw answers, and how many of each kind; hashable, since programs depend on it."""
 Done = Callable[[], None]
 
 
@@ -57,7 +57,7 @@ def _under(
 def _choices(
     net: Net, prompt: Int[Array, " p"], length: Scalar, answers: Int[Array, "n t"], numbers: Int[Array, " n"]
 ) -> Float[Array, " n"]:
-    """Return Σ log π over the first `numbers` tokens of each answer, whatever they are."""
+    """Return Σ log π over the first `numbers` tokens of each answer."""
     read = read_prompt(net, prompt, length, answers.shape[1])
     each = log_probabilities(net, read, answers)
     belongs = jnp.arange(answers.shape[1])[None, :] < numbers[:, None]
@@ -78,7 +78,7 @@ def padded(rows: Sequence[Sequence[int]], size: int) -> np.ndarray:
 
 
 def in_one_bucket(prompts: Sequence[Prompt]) -> tuple[np.ndarray, np.ndarray]:
-    """Return [m, p] tokens of prompts, padded alike, and [m] how many they are."""
+    """Return [m, p] tokens of prompts, padded to one length, and [m] their numbers."""
     lengths = np.array([len(prompt.tokens) for prompt in prompts], np.int32)
     return padded([prompt.tokens for prompt in prompts], rounded(int(np.max(lengths)))), lengths
 
@@ -89,7 +89,7 @@ class Asked(NamedTuple):
     Attributes:
         prompts: [m, p] padded tokens.
         lengths: [m] numbers of tokens.
-        key: of which prompt i's is made, whoever answers it: draws of two models differ by the models alone.
+        key: source of the key of each prompt, the same for all models, so that draws differ only by model.
     """
 
     prompts: np.ndarray
@@ -103,11 +103,11 @@ class Asked(NamedTuple):
 
     @property
     def batches(self) -> int:
-        """Return how many times answers are drawn."""
+        """Return the number of batches."""
         return -(-len(self.lengths) // AT_ONCE)
 
     def _parts(self) -> Iterator[np.ndarray]:
-        """Yield which prompts stand in each batch; the last one is filled up with prompt 0."""
+        """Yield the prompts of each batch; the last batch is padded with prompt 0."""
         for first in range(0, len(self.lengths), AT_ONCE):
             places = np.arange(first, first + AT_ONCE)
             yield np.where(places < len(self.lengths), places, 0)
@@ -133,7 +133,7 @@ class Asked(NamedTuple):
         return self._joined(found)
 
     def _joined(self, parts: Sequence[tuple]) -> tuple:
-        """Join batches, without what filled up the last one."""
+        """Join batches, without the padding of the last one."""
         return jax.tree.map(lambda *each: np.concatenate(each)[: len(self.lengths)], *parts)
 
 
@@ -152,7 +152,7 @@ class Choices(NamedTuple):
 
     @classmethod
     def of(cls, questions: Sequence[Question], prompts: Sequence[Prompt], tokenizer: Tokenizer) -> "Choices":
-        """Read the answers behind their questions; outside a chat template a space stands between them."""
+        """Read the answers after their questions; without a chat template a space separates them."""
         space = "" if tokenizer.chat else " "
         tokens = [
             [list(tokenizer.inner(space + text, add_special_tokens=False)["input_ids"]) for text in q.answers]

@@ -1,4 +1,4 @@
-"""The policies that are measured: adapters in folders, by what their runs say of themselves."""
+"""The policies to measure: adapters in folders, described by their runs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,10 +18,10 @@ class Policy(NamedTuple):
     """A policy, before it is loaded.
 
     Attributes:
-        name: by which it is shown.
+        name: its displayed name.
         adapter: the folder of its adapter.
-        settings: those of its run; empty where the folder is an adapter's alone.
-        prompts: on which it was trained.
+        settings: those of its run; empty if the folder holds only an adapter.
+        prompts: its training prompts.
     """
 
     name: str
@@ -31,12 +31,12 @@ class Policy(NamedTuple):
 
     @property
     def mode(self) -> str:
-        """The mode of its run; nothing where there is none."""
+        """The mode of its run, or ""."""
         return str(self.settings.get("mode", ""))
 
     @property
     def without_seed(self) -> tuple[Any, ...] | None:
-        """What runs that differ by their seed alone have in common; None where there is no run."""
+        """A key shared by runs that differ only in their seed; None if there is no run."""
         kept = {name: v for name, v in self.settings.items() if name not in ("seed", *HOW)}
         return tuple(sorted((name, str(value)) for name, value in kept.items())) or None
 
@@ -45,7 +45,7 @@ def read_policies(folders: Sequence[str]) -> list[Policy]:
     """Read what folders say of their policies; each gets a unique name.
 
     Raises:
-        InputError: names a folder that holds no adapter, or one that is given twice.
+        InputError: names a folder without an adapter, or one that is given twice.
     """
     names = [Path(folder).resolve().name for folder in folders]
     clear = len({*names, BASE}) == len(names) + 1

@@ -1,4 +1,4 @@
-"""How much a text repeats itself, and whether the oracle rewards that."""
+"""How much a text repeats itself, and whether the oracle rewards repetition."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +8,11 @@ import numpy as np
 from fpo_jax.statistics import mean_interval
 
 NGRAM = 2
-"""Tokens in a row that are counted as one: answers of 32 tokens seldom repeat longer ones."""
+"""Length of the counted n-grams: answers of 32 tokens seldom repeat longer ones."""
 
 
 def repetition(tokens: Sequence[int], n: int = NGRAM) -> float:
-    """Return 1 − (number of different n-grams) / (number of n-grams), in [0, 1): 0 where none comes twice.
+    """Return 1 − (number of different n-grams) / (number of n-grams), in [0, 1): 0 if none occurs twice.
 
     It is seq-rep-n of Welleck et al. (2020, arXiv 1908.04319), 1 − distinct-n; 0 for a text of fewer tokens.
     """
@@ -23,15 +23,15 @@ def repetition(tokens: Sequence[int], n: int = NGRAM) -> float:
 def within_prompts(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
     """Return the mean over prompts of Spearman's ρ between two numbers of the candidates for each.
 
-    So differences between prompts have no say. Prompts at which one of the two is the same for all
-    candidates have no ρ, and are left out.
+    So differences between prompts have no effect. Prompts at which one of the two is the same for all
+    candidates have no ρ, and are excluded.
 
     Args:
         a, b: [prompt, candidate].
 
     Returns:
-        `mean`, its 95 % interval `low` and `high`, a bootstrap over prompts, and `n`, prompts that have a ρ;
-        None for what is undefined.
+        `mean`, the ends `low` and `high` of its 95 % bootstrap interval over prompts, and `n`, the number of
+        prompts with a ρ; None for undefined values.
     """
     from scipy.stats import rankdata  # slow to import
 
@@ -47,5 +47,5 @@ def within_prompts(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
 
 
 def apart(values: np.ndarray) -> np.ndarray:
-    """Return values [prompt, candidate] less their mean at each prompt, [prompt · candidate]."""
+    """Return values [prompt, candidate] minus their mean at each prompt, [prompt · candidate]."""
     return np.ravel(values - values.mean(axis=1, keepdims=True))

@@ -1,4 +1,4 @@
-"""What an evaluation is: plain settings, checked before anything is loaded. Needs no extra."""
+"""Settings of an evaluation, checked before anything is loaded. Needs no extra."""
 
 import dataclasses
 

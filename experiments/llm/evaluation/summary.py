@@ -1,4 +1,4 @@
-"""What was measured, summed up: means, differences on the same prompts, and over seeds, with intervals."""
+"""Summary of an evaluation: means, differences on the same prompts, and means over seeds, with intervals."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -20,11 +20,13 @@ MEASURES = {
     "length": "length",
     "repetition": "repetition",
 }
-"""What is measured, and how it is named in a table; all but the divergence a token at every prompt."""
+"""Measures and their names in tables; all are defined at every prompt, except the divergence for each
+token.
+"""
 OF_ALL = ("mc1", "mc2", "utility", "length", "repetition")
-"""What the base model has as well."""
+"""Measures that the base model has as well."""
 SHARES = ("mc1", "identical")
-"""What is 0 or 1 at a prompt, so that its interval is Wilson's."""
+"""Measures that are 0 or 1 at a prompt, so that their interval is Wilson's."""
 LEGEND = (
     "MC1, MC2: TruthfulQA, by likelihood; identical: share of greedy answers that are the base model's; U: "
     "the likelihood oracle's, of greedy answers; KL: from the base model, of the first {tokens} tokens of an "
@@ -34,14 +36,14 @@ LEGEND = (
 
 
 class Measured(NamedTuple):
-    """What was measured.
+    """The results of an evaluation.
 
     Attributes:
-        policies: in the order of the models, without the base model, which is the first of them.
-        values: measures, [model, prompt] each; NaN where one is not defined.
-        drawn_length: [model] mean number of tokens of the answers from which the divergence is estimated.
+        policies: in the order of the models; the base model comes before them.
+        values: measures, [model, prompt] each; NaN where undefined.
+        drawn_length: [model] mean number of tokens of the answers for the divergence.
         candidates: `utility`, `repetition` and `length` of the base model's candidates, [prompt, candidate].
-        prompts: that were answered.
+        prompts: the answered prompts.
         answers: the greedy answer of each model to each of them.
     """
 
@@ -76,7 +78,7 @@ def report(measured: Measured) -> dict[str, Any]:
 
 
 def _row(found: Interval) -> dict[str, Any]:
-    """Return an interval as JSON takes it: None in place of what is undefined."""
+    """Return an interval for JSON, with None for undefined values."""
     values = {"mean": found.mean, "low": found.low, "high": found.high}
     return {name: float(v) if np.isfinite(v) else None for name, v in values.items()} | {"n": int(found.n)}
 
@@ -90,14 +92,14 @@ def means(measured: Measured) -> list[dict[str, Any]]:
             if model != BASE or name in OF_ALL:
                 rows.append({"model": model, "measure": name} | _row(interval(own)))
     for model, drawn, kl in zip(measured.names, measured.drawn_length, measured.values["kl"], strict=True):
-        if model != BASE:  # a ratio of means, which has no prompts of its own
+        if model != BASE:  # a ratio of means, which is not defined for a prompt
             whole = {"mean": float(np.mean(kl) / drawn), "low": None, "high": None, "n": len(kl)}
             rows.append({"model": model, "measure": "kl_per_token"} | whole)
     return rows
 
 
 def differences(measured: Measured) -> list[dict[str, Any]]:
-    """Return by how much each run exceeds the base model, and the first run, on the same prompts."""
+    """Return the differences of each run from the base model and from the first run, on the same prompts."""
     names = measured.names
     pairs = [(one, 0) for one in range(1, len(names))] + [(one, 1) for one in range(2, len(names))]
     rows = []
@@ -110,9 +112,9 @@ def differences(measured: Measured) -> list[dict[str, Any]]:
 
 
 def over_seeds(measured: Measured) -> list[dict[str, Any]]:
-    """Return the mean over runs that differ by their seed alone, with its interval over seeds.
+    """Return the mean over runs that differ only in their seed, with its interval over seeds.
 
-    Measures that the base model has are those of a run less the base model's.
+    Measures that the base model has are differences from the base model.
     """
     groups: dict[Any, list[int]] = {}
     for place, policy in enumerate(measured.policies, 1):
@@ -132,7 +134,7 @@ def over_seeds(measured: Measured) -> list[dict[str, Any]]:
 
 
 def cell(row: Mapping[str, Any] | None) -> str:
-    """Return a mean with its interval as it is shown."""
+    """Return a mean with its interval as text."""
     if row is None or row["mean"] is None:
         return NONE
     ends = "" if row["low"] is None else f" [{fixed(row['low'], 3)}, {fixed(row['high'], 3)}]"
@@ -166,7 +168,7 @@ def _lines(
 
 
 def of_candidates(found: Mapping[str, Any]) -> str:
-    """Say in a sentence whether the oracle rewards repetition among candidates for one prompt."""
+    """Return a sentence on whether the oracle rewards repetition among candidates for one prompt."""
     parts = [
         f"{cell(row)} with {name.removeprefix('utility_')} ({row['n']} prompts)"
         for name, row in found["candidates"].items()

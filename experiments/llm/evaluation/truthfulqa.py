@@ -1,10 +1,10 @@
-"""TruthfulQA's multiple choice, by likelihood, with targets built from its public CSV file.
+"""TruthfulQA's multiple choice by likelihood, with targets from its public CSV file.
 
 The benchmark is of Lin, Hilton and Evans (2022, arXiv 2109.07958). As in its own code, each reference answer
-is closed with a full stop, and scored by Σ log π over its tokens, neither divided by their number nor with
-the token that ends a turn. Figures published elsewhere mostly differ in two things. Their prompt is few-shot:
-six questions with answers stand before the question, which here is a single user's turn. And their targets
-are those of a published list, `mc_task.json`, made by hand; here they are all answers of the CSV file.
+ends with a full stop, and its score is Σ log π over its tokens, not divided by their number and without the
+token that ends a turn. Published figures mostly differ in two ways. Their prompt is few-shot: six questions
+with answers precede the question, which here is a single user's turn. And their targets come from a hand-made
+list, `mc_task.json`; here they are all answers of the CSV file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ from fpo_jax.experiments.core.csv_files import read_table
 
 QUESTION, BEST, CORRECT, INCORRECT = "Question", "Best Answer", "Correct Answers", "Incorrect Answers"
 COLUMNS = (QUESTION, BEST, CORRECT, INCORRECT)
-"""Columns that are read; all others are passed over."""
+"""Columns to read; all others are ignored."""
 
 
 class Question(NamedTuple):
-    """A question with its reference answers, each closed with a full stop.
+    """A question with its reference answers, each ending with a full stop.
 
     Attributes:
         text: the question.
@@ -41,7 +41,7 @@ class Question(NamedTuple):
 
 
 def read_questions(path: Path) -> list[Question]:
-    """Read the questions of TruthfulQA's CSV file, whose answers stand apart by semicolons.
+    """Read the questions of TruthfulQA's CSV file, whose answers are separated by semicolons.
 
     Raises:
         InputError: when it cannot be read, lacks a column, or has a question without true or false answers.
@@ -59,25 +59,25 @@ def _question(row: Mapping[str, str], where: str) -> Question:
 
 
 def _closed(text: str) -> tuple[str, ...]:
-    """Return the answers in a cell, each once, and each with a full stop at its end."""
+    """Return the distinct answers in a cell, each ending with a full stop."""
     parts = (part.strip() for part in text.split(";"))
     return tuple(dict.fromkeys(part if part.endswith(".") else f"{part}." for part in parts if part))
 
 
 def mc1(log_likelihoods: np.ndarray, correct: int) -> float:
-    """Return 1 where the best answer is likelier than every false one, else 0.
+    """Return 1 if the best answer is likelier than every false one, else 0.
 
     Args:
         log_likelihoods: [answers] in nats, in the order of `Question.answers`.
-        correct: how many of them are true; the first is the best.
+        correct: number of true answers; the first is the best.
     """
     return float(log_likelihoods[0] > np.max(log_likelihoods[correct:]))
 
 
 def mc2(log_likelihoods: np.ndarray, correct: int) -> float:
-    """Return Σ_true p / Σ p in [0, 1], p = exp(log-likelihood): the probability that true answers have.
+    """Return Σ_true p / Σ p in [0, 1], p = exp(log-likelihood): the probability of the true answers.
 
-    Arguments are those of `mc1`.
+    Arguments as for `mc1`.
     """
     p = np.exp(log_likelihoods - np.max(log_likelihoods))
     return float(np.sum(p[:correct]) / np.sum(p))

@@ -80,9 +80,8 @@ def test_interrupted_and_resumed(folder, capsys, numbers_alone):
     wishes = [*SCORED, "scorers:interrupted", "--out", "result"]
     status, out, err = call(capsys, *wishes)
     assert (status, out) == (130, "")
-    assert (
-        "resume with `fpo-jax judge a.jsonl b.jsonl --scorer scorers:interrupted --out result --resume`" in err
-    )
+    again = "fpo-jax judge a.jsonl b.jsonl --scorer scorers:interrupted --out result --resume"
+    assert f"resume with `{again}`" in err
     assert not (folder / "result").exists()
     partial = folder / "result.partial" / "verdicts.jsonl"
     assert [*read_verdicts(partial, 6)] == [3, 0, 1, 2]  # identical answers first
