@@ -1,4 +1,4 @@
-"""Where a judge is asked, and with which key: an address, and what may be sent to it."""
+"""The address and key of a judge, and what may be sent there."""
 
 import ipaddress
 import json
@@ -10,16 +10,16 @@ from fpo_jax.errors import InputError
 
 ADDRESS = "an address such as https://api.openai.com/v1"
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][%\\:]+)(:[0-9]+)?")
-"""A host and its port, which all that reads addresses reads alike."""
+"""A host and its port, which all code reads in the same way."""
 
 
 def is_name(variable: str) -> bool:
-    """Say whether this is the name of an environment variable as keys have them, in capital letters."""
+    """Say whether this looks like the environment variable of a key, in capital letters."""
     return re.fullmatch(r"[A-Z_][A-Z0-9_]*", variable) is not None
 
 
 class ApiKey:
-    """The key to an endpoint, or none; it hides in texts, and does not show itself."""
+    """The key to an endpoint, or none; it can remove itself from texts, and does not print itself."""
 
     def __init__(self, secret: str = "", variable: str = ""):
         self.secret, self.variable = secret, variable
@@ -34,18 +34,18 @@ class ApiKey:
         self._spelled = sorted(spelled - {""}, key=len, reverse=True)
 
     def hidden_in(self, text: str) -> str:
-        """Return text without the key as it was sent, quoted in JSON or Python or encoded for URLs."""
+        """Return text without the key, whether plain, quoted in JSON or Python, or encoded for URLs."""
         for spelling in self._spelled:
             text = text.replace(spelling, "[key]")
         return text
 
     @classmethod
     def from_environment(cls, variable: str) -> "ApiKey":
-        """Read the key from this environment variable; an empty name stands for an endpoint without a key.
+        """Read the key from this environment variable; an empty name means an endpoint without a key.
 
         Raises:
             InputError: when it is not the name of a variable, and might be the key itself, which is not
-                shown; when no key stands there, or none that can be sent.
+            shown; when there is no key, or none that can be sent.
         """
         if variable == "":
             return cls()
@@ -66,7 +66,7 @@ def require_url(url: str) -> str:
     """Return the address of an endpoint, without a slash at its end.
 
     Raises:
-        InputError: when it is no http address, or carries what may be secret, which is not shown.
+        InputError: when it is not an http address, or contains a possible secret, which is not shown.
     """
     if any(mark in url for mark in "@?#"):
         allowed = "without user, password, query and fragment: the key may only come from --key-variable"

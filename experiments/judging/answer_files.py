@@ -11,7 +11,7 @@ from fpo_jax.experiments.core.json_files import JsonLine, json_lines
 
 
 class AnswerLine(NamedTuple):
-    """One answer, and the line of the file on which it stands."""
+    """One answer, and its line in the file."""
 
     prompt: str
     response: str
@@ -19,7 +19,7 @@ class AnswerLine(NamedTuple):
 
 
 class AnswerPair(NamedTuple):
-    """A prompt, and what A and B answered."""
+    """A prompt, and the answers of A and B."""
 
     prompt: str
     a: str
@@ -30,7 +30,7 @@ def read_answers(path: Path) -> list[AnswerLine]:
     """Read a file of answers; fields beside prompt and response are ignored, and so are empty lines.
 
     Raises:
-        InputError: when the file cannot be read, or names the first line that is no answer.
+        InputError: when the file cannot be read, or with the first line that is not an answer.
     """
     if "\0" in str(path):
         raise InputError("answers", path, "the name of a file")
@@ -68,5 +68,5 @@ def matched(first: Path, second: Path) -> list[AnswerPair]:
 
 
 def pairs_digest(pairs: Sequence[AnswerPair]) -> str:
-    """Return the SHA-256 of all pairs, by which the same answers are known again."""
+    """Return the SHA-256 of all pairs, which identifies the answers."""
     return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""Wins, losses and ties, and what they say: exact binomial tests and an exact interval.
+"""Wins, losses and ties, with exact binomial tests and an exact interval.
 
-Each pair is one observation. Ties and errors are stated, and left out of the tests (the sign test).
+Each pair is one observation. Ties and errors are reported, and excluded from the tests (the sign test).
 """
 
 import re
@@ -27,7 +27,7 @@ LEGEND = "rate: wins / (wins + losses), Clopper–Pearson; p: exact binomial, on
 
 
 class Counts(NamedTuple):
-    """How often A was preferred to B, B to A, neither, and how many pairs could not be judged."""
+    """How often A was preferred, B was preferred, or neither, and how many pairs could not be judged."""
 
     wins: int
     losses: int
@@ -52,7 +52,7 @@ def parse_counts(written: str) -> Counts:
 
 
 def assess(label: str, counts: Counts) -> dict[str, Any]:
-    """Return what counts say of A against B; None where nothing was decided.
+    """Return the statistics of A against B; None where nothing was decided.
 
     Of n = w + l decided pairs, with X ~ Binomial(n, ½):
 
@@ -79,17 +79,17 @@ def assess(label: str, counts: Counts) -> dict[str, Any]:
 
 
 def cell(value: float | None, form: str = ".3f") -> str:
-    """Return a number as it is shown."""
+    """Return a number as text."""
     return "–" if value is None else format(value, form)
 
 
 def probability(value: float | None) -> str:
-    """Return a p-value as it is shown."""
+    """Return a p-value as text."""
     return cell(value, ".4f" if value is None or value >= 1e-4 else ".1e")
 
 
 def cells(row: Mapping[str, Any]) -> list[str]:
-    """Return a row of the table, as it is shown under `HEAD`."""
+    """Return a row of the table as text, for the columns of `HEAD`."""
     low, high = row["win_rate_ci95"]
     return [
         row["label"],
@@ -109,7 +109,7 @@ def show(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def remarks(report: Mapping[str, Any]) -> list[str]:
-    """Return what must be known beside the table, in sentences."""
+    """Return notes for the table, in sentences."""
     lines = []
     if report.get("identical"):
         lines.append(f"{report['identical']} of the ties are identical answers, which nobody was asked about")

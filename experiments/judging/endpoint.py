@@ -1,9 +1,8 @@
 """A model behind any OpenAI-compatible endpoint as the judge; it needs the optional extra `llm`.
 
-Requests and their repetition are the `openai` package's: what was refused for a while (408, 409, 429, 5xx)
-or was lost on the way is asked again, after as long as `Retry-After` says or twice as long each time. How
-they are sent and what is read of an answer is `llm.client`'s. The key stands in the request and nowhere else:
-every text that comes back is cleared of it, as it was sent.
+The `openai` package makes and repeats requests: it retries a request that was lost or temporarily refused
+(408, 409, 429, 5xx), after the delay in `Retry-After` or with doubling delays. `llm.client` sends requests
+and reads answers. The key is only in the request: it is removed from every returned text.
 """
 
 import asyncio
@@ -23,15 +22,15 @@ from fpo_jax.experiments.judging.reply import NotReply, Reply, read_reply, under
 from fpo_jax.experiments.judging.verdicts import DISAGREED, LONGEST_REPLY, Verdict
 
 HOPELESS = {401: "key_variable", 403: "key_variable", 404: "judge_model"}
-"""What to correct when an endpoint answers with such a status, since no other pair will fare better."""
+"""The setting to correct for these statuses, with which every pair would fail."""
 
 
 class _Failed(Exception):
-    """A request that brought no reply."""
+    """A request without a reply."""
 
 
 def openai() -> Any:
-    """Import the package that talks to endpoints.
+    """Import the package for endpoints.
 
     Raises:
         InputError: says which extra brings it.
@@ -45,16 +44,16 @@ def openai() -> Any:
 
 
 class Endpoint(NamedTuple):
-    """A judge that is asked over HTTP.
+    """A judge over HTTP.
 
     Attributes:
-        url, model, key: whom to ask.
+        url, model, key: of the judge.
         template: the question, with {prompt}, {first} and {second}.
         temperature: of the judge; None leaves it to the server.
-        max_tokens: after which a reply is cut; None leaves it to the server.
-        both_orders: ask twice, and call it a tie where the two replies disagree.
-        seed: of the coin that says, for each pair, which answer stands first.
-        parallel: requests under way at once.
+        max_tokens: maximum length of a reply; None leaves it to the server.
+        both_orders: ask twice; it is a tie if the two replies disagree.
+        seed: of the coin that decides, for each pair, which answer comes first.
+        parallel: maximum requests at the same time.
         retries: of one request.
         timeout: of one attempt, in seconds, from the first byte sent to the last one read.
     """
@@ -72,10 +71,10 @@ class Endpoint(NamedTuple):
     timeout: float = 60.0
 
     def check(self) -> None:
-        """Check, before anything is written, that the endpoint can be asked.
+        """Check, before anything is written, that the endpoint can be used.
 
         Raises:
-            InputError: when the extra is not there, or the address or the model's name cannot be sent.
+            InputError: when the extra is missing, or the address or the model's name cannot be sent.
         """
         openai()
         import httpx2  # which it brings
@@ -90,14 +89,14 @@ class Endpoint(NamedTuple):
             raise InputError("judge_model", self.model, "text in UTF-8") from error
 
     def first(self, index: int) -> str:
-        """Return which answer of a pair stands first, "a" or "b": a fair coin, the same each time."""
+        """Return which answer of a pair comes first, "a" or "b": a fair coin, the same each time."""
         return "ab"[np.random.default_rng([self.seed, index]).integers(2)]
 
     def judge(self, pairs: Mapping[int, AnswerPair], record: Callable[[Verdict], None]) -> None:
-        """Judge pairs, some at once; each verdict is recorded as soon as it is there.
+        """Judge pairs, several at once, and record each verdict immediately.
 
         Raises:
-            InputError: when no pair can be judged: the key is refused, or the model is not known.
+            InputError: when no pair can be judged, because the key is refused or the model is unknown.
         """
         try:
             asyncio.run(self._judge(pairs, record))
@@ -146,19 +145,19 @@ class Endpoint(NamedTuple):
         return Verdict(index, outcomes.pop(), "", detail)
 
     def _nothing_in(self, reply: Reply) -> str:
-        """Say why no verdict was found in a reply."""
+        """Return why a reply has no verdict."""
         if reply.cut:
             after = "" if self.max_tokens is None else f" after {self.max_tokens} tokens (--max-tokens)"
             return f"a reply that was cut{after} before it named A, B or C"
         return "a reply that names none of A, B and C alone on its last line, or several"
 
     def _cleaned(self, text: object, most: int = 300) -> str:
-        """Return text of others as it may be kept: without the key, on one line, of bounded length."""
+        """Return foreign text in a form to save: without the key, on one line, of limited length."""
         whole = str(text).encode(errors="replace").decode()
         return shortened(self.key.hidden_in(whole), most)
 
     def _wishes(self) -> dict[str, Any]:
-        """Return what is asked besides the question; OpenAI's own models know another name of the limit."""
+        """Return the parameters of a request; OpenAI's own models use another name for the limit."""
         limit = "max_completion_tokens" if urlsplit(self.url).hostname == "api.openai.com" else "max_tokens"
         wishes = {"temperature": self.temperature, limit: self.max_tokens}
         return {name: value for name, value in wishes.items() if value is not None}
@@ -179,9 +178,9 @@ class Endpoint(NamedTuple):
             raise _Failed(self._cleaned(f"{type(error).__name__}: {error}")) from None
 
     def _refused(self, error: Any) -> Exception:
-        """Return what to raise where an endpoint answers that it will not: for this pair, or for all."""
+        """Return the error for an endpoint's refusal: for this pair, or for all."""
         status = error.status_code
-        if status in (401, 403):  # what such an answer says of the key, even masked, is kept nowhere
+        if status in (401, 403):  # nothing that such an answer says about the key, even masked, is saved
             allowed = f"a variable with a key that {self.url} accepts (HTTP {status})"
             return InputError("key_variable", self.key.variable or "none", allowed)
         message = re.sub(r"^Error code: \d+( - )?", "", str(error.message))

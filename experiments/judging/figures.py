@@ -11,11 +11,11 @@ from fpo_jax.plotting import Axis, Bars, Chart, Level, Points, Style
 
 STYLES = {"wins": plotting.EXACT, "ties": Style("#9A9A9A"), "losses": plotting.RLHF}
 NARROW = 0.06
-"""A part below this share of its bar is not written on."""
+"""A part below this share of its bar has no text."""
 
 
 def outcomes(rows: Sequence[Mapping[str, Any]]) -> Chart:
-    """Return wins, ties and losses of each comparison as a bar, cut into their shares of the judged pairs."""
+    """Return a bar of wins, ties and losses for each comparison, as shares of the judged pairs."""
     totals = np.maximum([sum(row[name] for name in STYLES) for row in rows], 1)
     places, starts, bars = np.arange(len(rows)), np.zeros(len(rows)), []
     for name, style in STYLES.items():
@@ -30,7 +30,7 @@ def outcomes(rows: Sequence[Mapping[str, Any]]) -> Chart:
 def win_rates(rows: Sequence[Mapping[str, Any]]) -> Chart:
     """Return win rates with their intervals, and even odds, which stand in the middle, as a dashed line.
 
-    A comparison in which nothing was decided is left out.
+    A comparison without decisions is excluded.
     """
     decided = [row for row in rows if row["win_rate"] is not None]
     places = np.array([place for place, row in enumerate(rows) if row["win_rate"] is not None], dtype=int)

@@ -1,4 +1,4 @@
-"""What a comparison of answers becomes: a folder."""
+"""The folder of a comparison of answers."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From settings to a report: a judge is made, and its verdicts are counted, tested and written."""
+"""From settings to a report: make a judge, and count, test and write its verdicts."""
 
 import hashlib
 import importlib.metadata
@@ -21,7 +21,7 @@ from fpo_jax.experiments.judging.verdicts import DISAGREED, IDENTICAL, Verdict, 
 
 
 def of_elsewhere(settings: JudgeSettings, given: JudgeArguments, command: str) -> dict[str, Any]:
-    """Test counts or verdicts of comparisons made elsewhere, and write the folder if there is one."""
+    """Test counts or verdicts of comparisons made elsewhere, and write the folder if requested."""
     if settings.verdicts:
         path = Path(settings.verdicts)
         found = of_table(path, settings.compare, settings.by, settings.answers_in)
@@ -39,7 +39,7 @@ def of_elsewhere(settings: JudgeSettings, given: JudgeArguments, command: str) -
 def of_files(
     settings: JudgeSettings, given: JudgeArguments, command: str, requests: Requests
 ) -> dict[str, Any]:
-    """Judge two files pair by pair, and write the folder if there is one."""
+    """Judge two files pair by pair, and write the folder if requested."""
     first, second = (Path(name) for name in settings.answers)
     pairs = matched(first, second)
     config = {**settings.as_dict(), "answers_sha256": pairs_digest(pairs)}
@@ -65,7 +65,7 @@ def of_files(
 
 
 def _endpoint(settings: JudgeSettings, requests: Requests, config: dict[str, Any]) -> Endpoint:
-    """Return the endpoint, once it can be asked, and write down what verdicts rest on."""
+    """Return the endpoint after checks, and save the settings of its verdicts."""
     config["endpoint"] = require_url(settings.endpoint or "")
     template = load_template(None if settings.template is None else Path(settings.template))
     config["template_sha256"] = hashlib.sha256(template.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Two files of answers, judged pair by pair into a folder: resumable, and whole or not there when done."""
+"""Judge two files of answers pair by pair into a folder, which is resumable and complete when it appears."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -15,11 +15,11 @@ from fpo_jax.experiments.judging.answer_files import AnswerPair
 from fpo_jax.experiments.judging.verdicts import FILE, IDENTICAL, Verdict, read_verdicts
 
 NAMES_OF_FILES = ("answers", "template")
-"""Settings that may differ when resuming: a file may be moved, and its contents are compared."""
+"""Settings that may differ when resuming: a file may be moved, since its contents are compared."""
 
 
 class Judge(Protocol):
-    """What judges pairs, by their number, and records a verdict on each."""
+    """A judge: it judges pairs, by their number, and records a verdict on each."""
 
     def judge(self, pairs: Mapping[int, AnswerPair], record: Callable[[Verdict], None]) -> None:
         """Judge every pair."""
@@ -35,22 +35,21 @@ def judge_pairs(
     again: str,
     write: Callable[[list[Verdict]], None],
 ) -> list[Verdict]:
-    """Judge pairs, and keep every verdict as it is there.
+    """Judge pairs, and save every verdict immediately.
 
     Args:
         pairs: what to judge.
-        judge: who does.
-        config: the settings on which verdicts rest.
-        out: folder of the results; until all is done, verdicts stand in NAME.partial. None keeps nothing.
-        resume: go on with what stands there, or with a finished result: what is judged is not asked again,
-            errors are.
+        judge: the judge.
+        config: the settings that verdicts depend on.
+        out: folder of the results; until all is done, verdicts are in NAME.partial. None saves nothing.
+        resume: continue interrupted work or a finished result; judged pairs are not asked again, errors are.
         give_up: errors in a row after which to stop.
-        again: the command that goes on, for complaints.
-        write: writes the results into `out`, when all is done.
+        again: the command to resume, for error messages.
+        write: writes the results into `out` at the end.
 
     Raises:
-        InputError: nothing to resume, something in the way, other settings than those of what is resumed; too
-            many errors in a row or nothing else, a disk that refuses, and then how to go on.
+        InputError: when there is nothing to resume, something is in the way, or settings differ from those to
+        resume; after too many errors in a row or only errors, or when the disk refuses, with how to continue.
     """
     named = "endpoint" if config.get("endpoint") else "scorer"
     who = (named, str(config.get(named)))
@@ -65,12 +64,12 @@ def judge_pairs(
         kept = {i: v for i, v in read_verdicts(path, len(pairs)).items() if v.outcome != "error"}
         try:
             with path.open("a", encoding="utf-8") as file:
-                file.write("\n")  # so that a line cut short stays alone
+                file.write("\n")  # so that a truncated line stays separate
                 verdicts = _judged(pairs, judge, who, kept, file, give_up)
             write(verdicts)
         except BaseException as error:
             if new and _nobody_judged(read_verdicts(path, len(pairs))):
-                unfinished.finish()  # nothing was judged, and nothing is left behind
+                unfinished.finish()  # nothing was judged, so nothing is left behind
                 raise
             hint = f"verdicts are saved: resume with `{again}`"
             if isinstance(error, InputError):
@@ -84,7 +83,7 @@ def judge_pairs(
 
 
 def _begin(unfinished: Unfinished, out: Path, config: Mapping[str, Any], resume: bool, pairs: int) -> None:
-    """Write down what is judged, or check that what is resumed is the same."""
+    """Save the settings, or check that resumed work has the same ones."""
     if not resume:
         unfinished.require_free()
         unfinished.begin(config)
@@ -118,7 +117,7 @@ def _judged(
     file: TextIO | None,
     give_up: int,
 ) -> list[Verdict]:
-    """Return the verdicts on all pairs, those that are kept and those that are judged now."""
+    """Return the verdicts on all pairs, saved and new."""
     verdicts, failures = dict(kept), 0
 
     def record(verdict: Verdict) -> None:

@@ -1,4 +1,4 @@
-"""What a model is asked about a pair of answers."""
+"""The question to a model about a pair of answers."""
 
 import hashlib
 import json
@@ -27,19 +27,19 @@ stands in them.
 
 Which answer is better? Reply with one letter and nothing else: A, B, or C if neither is better.
 """
-"""The question; `--template FILE` asks another."""
+"""The default question; `--template FILE` replaces it."""
 
 FIELDS = ("{prompt}", "{first}", "{second}")
 MARK = "{mark}"
 MOST_BYTES = 2**20
-"""Bytes of a template."""
+"""Maximum bytes of a template."""
 
 
 def load_template(path: Path | None) -> str:
-    """Read the wording of the question, or return ours when there is no file.
+    """Read a template of the question, or return the default without a file.
 
     Raises:
-        InputError: when the file cannot be read, or names what is missing in it.
+        InputError: when the file cannot be read, or lacks a field.
     """
     if path is None:
         return TEMPLATE
@@ -61,10 +61,10 @@ def load_template(path: Path | None) -> str:
 
 
 def fill(template: str, prompt: str, first: str, second: str) -> str:
-    """Return the question; braces in a prompt or an answer stay as they are.
+    """Return the question; braces in a prompt or an answer stay unchanged.
 
-    {mark} stands for a digest of the prompt and both answers in their order: the same whenever this is asked,
-    and a text that holds the digest of itself cannot be found, so that no answer can close its own tag.
+    {mark} becomes a digest of the prompt and both answers in their order. It is the same each time, and
+    nobody can find a text that contains its own digest, so no answer can close its own tag.
     """
     values = dict(zip(FIELDS, (prompt, first, second), strict=True))
     values[MARK] = hashlib.sha256(json.dumps([prompt, first, second]).encode()).hexdigest()[:32]

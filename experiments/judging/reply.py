@@ -1,4 +1,4 @@
-"""What an endpoint answers, and which answer a judge prefers: nothing in a reply is taken on trust."""
+"""Replies of an endpoint, and the preference in them; nothing in a reply is trusted."""
 
 import re
 from typing import NamedTuple
@@ -20,21 +20,21 @@ _CLOSES = re.compile(
 
 
 class NotReply(ValueError):
-    """An answer is no chat completion; says why in a few words."""
+    """An answer is not a chat completion; says why in a few words."""
 
 
 class Reply(NamedTuple):
-    """What a judge said, and whether the server cut it short."""
+    """The text of a judge, and whether the server cut it short."""
 
     text: str
     cut: bool = False
 
 
 def read_reply(content: bytes) -> Reply:
-    """Return what stands in a chat completion.
+    """Return the content of a chat completion.
 
     Raises:
-        NotReply: says why there is nothing.
+        NotReply: says why there is none.
     """
     try:
         choice = parsed(content)["choices"][0]
@@ -50,13 +50,13 @@ def read_reply(content: bytes) -> Reply:
 
 
 def understand(reply: Reply) -> str | None:
-    """Return which answer a reply prefers, "first", "second" or "tie"; None where it does not say.
+    """Return which answer a reply prefers, "first", "second" or "tie"; None if it does not say.
 
-    A reply is one letter, A, B or C, or "tie", with any marks around it; or its last line that is not blank
-    is such a letter in double square brackets, [[A]], with nothing beside it but blanks, marks of Markdown,
-    full stops and a label such as "Verdict:". Where another line names another letter so, it names none, and
-    what was cut short has no end. Thinking, up to the last mark that closes it, is no part of a reply, and
-    thinking that is not finished has none behind it.
+    A reply is one letter, A, B or C, or "tie", with any punctuation around it. Or its last line that is not
+    blank has such a letter in double square brackets, [[A]], with nothing else but blanks, Markdown marks,
+    full stops and a label such as "Verdict:". If another line names another letter in this way, there is no
+    verdict, and a truncated reply has none either. Thinking, up to the last mark that closes it, is not part
+    of a reply; after unfinished thinking there is no reply.
     """
     answer = _CLOSES.split(reply.text)[-1]
     if _OPENS.search(answer):

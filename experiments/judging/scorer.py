@@ -32,7 +32,7 @@ class Scorer(NamedTuple):
     def _verdict(self, index: int, pair: AnswerPair) -> Verdict:
         try:
             scores = [float(self.score(pair.prompt, response)) for response in (pair.a, pair.b)]
-        except Exception as error:  # whatever a user's function may raise
+        except Exception as error:  # any exception of a user's function
             return Verdict(index, "error", shortened(f"{type(error).__name__}: {error}"))
         if not all(map(math.isfinite, scores)):
             return Verdict(index, "error", f"scores {scores[0]} and {scores[1]}")
@@ -42,13 +42,13 @@ class Scorer(NamedTuple):
 
 
 def load_score(named: str) -> Score:
-    """Find the function that scores.
+    """Find the scoring function.
 
     Args:
-        named: `module:function`, looked for in the working directory, too; or a folder.
+        named: `module:function`, also searched in the working directory; or a folder.
 
     Raises:
-        InputError: says what is not there or no reward model, or that a folder needs the extra.
+        InputError: says what is missing or is not a reward model, or that a folder needs the extra.
     """
     if os.path.isdir(named):
         try:
@@ -63,10 +63,10 @@ def load_score(named: str) -> Score:
         raise InputError("scorer", named, KINDS)
     here = str(Path.cwd())
     if here not in sys.path:
-        sys.path.append(here)  # last, so that no file that lies here stands in for a module of others
+        sys.path.append(here)  # last, so that no file here shadows an installed module
     try:
         found = getattr(importlib.import_module(module), function, None)
-    except Exception as error:  # whatever a user's module may raise
+    except Exception as error:  # any exception of a user's module
         reason = shortened(f"{type(error).__name__}: {error}")
         raise InputError("scorer", named, f"{KINDS}; importing {module}: {reason}") from error
     if not callable(found):

@@ -1,4 +1,4 @@
-"""What a comparison of answers is: settings, resolved and checked before anybody is asked."""
+"""Settings of a comparison of answers, resolved and checked before anybody is asked."""
 
 import dataclasses
 import os
@@ -17,16 +17,16 @@ from fpo_jax.hyperparameters import count, flag, real, several, text
 OF_ENDPOINTS = ("judge_model", "both_orders", "template", "temperature", "max_tokens", "seed")
 OF_TABLES = ("compare", "by", "answers_in")
 ALONE = ("endpoint", "scorer", "counts", "verdicts")
-"""Who judges: one of these."""
+"""The judge: one of these."""
 MADE_ELSEWHERE = ("counts", "verdicts")
-"""What is only tested: nobody judges."""
+"""Inputs that are only tested, without a judge."""
 KEY_VARIABLE = "OPENAI_API_KEY"
 MOST_TOKENS = 2048
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JudgeSettings(Declared):
-    """What verdicts rest on. What depends on who judges is None where another does."""
+    """The settings that verdicts depend on; those of other kinds of judge are None."""
 
     answers: tuple[str, ...] = several(
         (),
@@ -100,7 +100,7 @@ class JudgeSettings(Declared):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Requests(Declared):
-    """How an endpoint is asked, which changes no verdict."""
+    """Settings of requests to an endpoint, which change no verdict."""
 
     key_variable: str = text(
         KEY_VARIABLE, 'environment variable with the API key; "" for an endpoint without a key'
@@ -114,7 +114,7 @@ class Requests(Declared):
 
 
 class JudgeArguments(Protocol):
-    """Where a comparison comes from, and where it goes: options of `fpo-jax judge` besides its settings."""
+    """Input and output of a comparison: options of `fpo-jax judge` that are not settings."""
 
     config: Path | None
     key_variable: str | None
@@ -123,17 +123,17 @@ class JudgeArguments(Protocol):
 
 
 def settings_of(asked: Mapping[str, Any], given: JudgeArguments) -> JudgeSettings:
-    """Return the settings of a comparison: those of an earlier one, if any, and what is asked besides.
+    """Return the settings of a comparison: those of an earlier one, if any, and the user's options.
 
     Raises:
-        InputError: names what is missing, out of range, or belongs to something else.
+        InputError: names what is missing, out of range, or an option of another judge.
     """
     earlier = load(given.config, "judge") if given.config else {}
     earlier = {name: value for name, value in earlier.items() if not name.endswith("_sha256")}
     with standing_in(given.config):
         JudgeSettings.of(earlier)
     who = [name for name in ALONE if name in asked]
-    if who and not earlier.get(who[0]):  # who judges now has other options than who did
+    if who and not earlier.get(who[0]):  # the new judge has other options than the earlier one
         kept = () if who[0] in MADE_ELSEWHERE else ("answers",)
         earlier = {name: value for name, value in earlier.items() if name in kept}
     settings = JudgeSettings.of({**earlier, **asked})
@@ -146,7 +146,7 @@ def settings_of(asked: Mapping[str, Any], given: JudgeArguments) -> JudgeSetting
 
 
 def _require_again(earlier: Mapping[str, Any], asked: Mapping[str, Any], given: JudgeArguments) -> None:
-    """Check that what runs code or sends something elsewhere stands on the command line, too.
+    """Check that settings that run code or send data are repeated on the command line.
 
     Raises:
         InputError: says what to type.

@@ -1,4 +1,4 @@
-"""Verdicts made elsewhere: a CSV file with one prompt a row, a column of verdicts for each comparison."""
+"""Verdicts made elsewhere: a CSV file with one row for each prompt and one column for each comparison."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -10,13 +10,13 @@ from fpo_jax.experiments.core.csv_files import read_table
 from fpo_jax.experiments.judging.counts import Counts, assess
 
 TIE = "tie"
-"""The verdict that neither is better, in capitals or not."""
+"""The verdict that neither is better, in upper or lower case."""
 NONE = ("", "error")
-"""What stands where a pair could not be judged."""
+"""The entry for a pair that could not be judged."""
 
 
 class Compared(NamedTuple):
-    """A comparison in a table: the column of its verdicts, and what stands there where A or B is better."""
+    """A comparison in a table: the column of its verdicts, and its words for A or B being better."""
 
     column: str
     a: str
@@ -35,10 +35,10 @@ class Compared(NamedTuple):
         return cls(column, *sides)
 
     def outcome(self, row: dict[str, str], where: str) -> str:
-        """Return the field of `Counts` to which a row belongs.
+        """Return the field of `Counts` for a row.
 
         Raises:
-            InputError: names the row whose verdict is none.
+            InputError: names the row without a valid verdict.
         """
         said = row[self.column].strip()
         known = {self.a: "wins", self.b: "losses"}
@@ -60,9 +60,8 @@ def of_table(
     Args:
         path: the CSV file.
         compare: comparisons, COLUMN:A:B each.
-        by: column of categories, whose every value is tested apart, too.
-        answers: what stands before A and B in the names of the columns of their answers; identical ones are
-            counted.
+        by: column of categories, which are also tested separately.
+        answers: prefix of the columns with the answers of A and B; identical answers are counted.
 
     Raises:
         InputError: as `read_table` and `Compared`.

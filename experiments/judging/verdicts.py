@@ -1,4 +1,4 @@
-"""What was said of each pair, kept line by line as it is said, so that nothing is asked twice."""
+"""The verdicts on pairs, saved line by line immediately, so that nothing is asked twice."""
 
 import json
 import math
@@ -12,26 +12,26 @@ from fpo_jax.experiments.judging.counts import Counts, assess
 
 FILE = "verdicts.jsonl"
 LONGEST_REPLY = 2000
-"""Characters of a reply that are kept."""
+"""Maximum saved characters of a reply."""
 MOST_BYTES = 2**16
-"""Bytes of a line, more than two replies take, whatever their characters."""
+"""Maximum bytes of a line, more than two replies of any characters take."""
 OUTCOMES = {"win": "wins", "loss": "losses", "tie": "ties", "error": "errors"}
-"""What can become of a pair, seen from A, and what such pairs are count_verdicts as."""
+"""The outcomes of a pair, as seen from A, and their fields in `Counts`."""
 
 
 IDENTICAL, DISAGREED = "identical answers", "the two orders disagree"
-"""Reasons of ties that no reply and no score says."""
+"""Reasons of ties without a reply or a score."""
 
 
 class Verdict(NamedTuple):
-    """What became of one pair.
+    """The verdict on one pair.
 
     Attributes:
         pair: its number, from 0.
         outcome: one of `OUTCOMES`, seen from A.
-        reason: why it is an error, or a tie that nobody judged.
-        detail: `scores`; or, an entry for each time it was asked, `first`: which answer stood first, `meant`:
-            which was preferred, "first", "second" or "tie", and `replies`: what was replied.
+        reason: why it is an error, or a tie without judgement.
+        detail: `scores`; or, with an entry for each request, `first`: which answer came first, `meant`: which
+        was preferred, "first", "second" or "tie", and `replies`: the replies.
     """
 
     pair: int
@@ -46,10 +46,10 @@ class Verdict(NamedTuple):
 
 
 def read_verdicts(path: Path, pairs: int) -> dict[int, Verdict]:
-    """Return the last verdict on each pair; lines that are none, such as one cut short, are passed over.
+    """Return the last verdict on each pair; invalid lines, such as a truncated one, are skipped.
 
     Raises:
-        InputError: when something is there that cannot be read, or that is no plain file.
+        InputError: when the file cannot be read, or is not a plain file.
     """
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise InputError("out", path, "a plain file")
@@ -64,7 +64,7 @@ def read_verdicts(path: Path, pairs: int) -> dict[int, Verdict]:
 
 
 def _verdict(line: bytes, pairs: int) -> Verdict | None:
-    """Return the verdict of a line; None where it is not one that is written here."""
+    """Return the verdict of a line; None if we did not write such a line."""
     try:
         fields = parsed(line) if len(line) <= MOST_BYTES else None
     except NotJson:
@@ -94,7 +94,7 @@ _DETAIL: Mapping[str, Callable[[Any], bool]] = {
     "meant": lambda value: value in ("first", "second", "tie"),
     "replies": _is_text,
 }
-"""What may stand in a verdict besides, a list of at most two, and what is in it."""
+"""Optional lists in a verdict, of at most two entries, and their allowed values."""
 
 
 def _is_list(value: Any, of: Callable[[Any], bool]) -> bool:
@@ -108,10 +108,10 @@ def count_verdicts(verdicts: Iterable[Verdict]) -> Counts:
 
 
 def position(verdicts: Iterable[Verdict], both_orders: bool) -> dict[str, Any] | None:
-    """Return how often the answer that stood first was preferred, of all replies that decided, if any.
+    """Return how often the first answer was preferred among all decisive replies, if any.
 
-    A judge that does not mind the order prefers it in half of them: the two-sided exact p-value says how far
-    chance explains what was seen. There is none for both orders, since two replies on one pair hang together.
+    A judge without position bias prefers it half of the time; the two-sided exact p-value tests this. There
+    is no p-value for both orders, since two replies on one pair are dependent.
     """
     told = [verdict.detail["meant"] for verdict in verdicts if "meant" in verdict.detail]
     meant = [preferred for one in told for preferred in one]

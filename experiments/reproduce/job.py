@@ -28,7 +28,7 @@ CELLS = (
 
 
 class AnyExperiment(Protocol):
-    """What the job asks of an experiment, of whatever kind (`runs.experiment`, `sweeps.experiment`)."""
+    """The interface of an experiment of any kind (`runs.experiment`, `sweeps.experiment`)."""
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -45,10 +45,10 @@ class AnyExperiment(Protocol):
 
 @runtime_checkable
 class Resumed(Protocol):
-    """What an experiment has besides that goes on where it stopped."""
+    """The additional interface of an experiment that can resume."""
 
     def kept_in(self, parts: Path) -> AnyExperiment:
-        """Return the experiment that keeps its parts below this folder."""
+        """Return the experiment with its parts below this folder."""
         ...
 
 
@@ -64,12 +64,11 @@ def reproduce(
 
     Args:
         known: all experiments, by name.
-        out: folder to write; an earlier result there is replaced when all is done, not before.
-        only: names of the experiments to run; by default all but those that take long.
+        out: folder to write; it replaces an earlier result there at the end, not before.
+        only: names of the experiments to run; by default all that are not long.
         seeds: number of seeds of each method; the experiment's own by default.
-        quick: a few seeds only, to see that all works; of an experiment with a small form, that.
-        parts: folder in which an experiment that goes on where it stopped keeps its parts, one folder each;
-            OUT.parts when not given.
+        quick: run only a few seeds, or the small form of an experiment, to see that everything works.
+        parts: folder for the parts of experiments that can resume, one folder for each; OUT.parts by default.
 
     Raises:
         InputError: unknown experiment, no seeds, unwritable folder.

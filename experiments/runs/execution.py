@@ -1,4 +1,4 @@
-"""Run settings over seeds, set aside what diverged, and sum up what did not."""
+"""Run settings over seeds, exclude diverged seeds, and summarise the others."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -25,7 +25,7 @@ STATIONARY = 1e-6
 
 
 def few_seeds(seeds: int) -> list[str]:
-    """Return a line that says so where seeds are too few for the intervals of means, else nothing."""
+    """Return a warning if there are too few seeds for intervals of means, else ""."""
     of = f"{counted(seeds, 'seed')}: with fewer than {FEW}"
     few = f"{of} a 95 % interval may cover far less where values are skewed"
     return [few] if 1 < seeds < FEW else []
@@ -41,15 +41,15 @@ def execute(
 ) -> Result:
     """Run the settings over all their seeds at once, by the programs of `fpo_jax.engine.runs.run_by`.
 
-    Where the objective solves a linear system, the result says how the solve went.
+    If the objective solves a linear system, the result reports on the solve.
 
     Args:
         settings: what to run.
-        keep_states: keep states, where that is worth it, for pages and figures that show how a policy moved.
+        keep_states: keep states, if worthwhile, for pages and figures that show how a policy moved.
         save_states: return the states of all seeds at every entry.
-        tell: hears what is done now.
-        watch: sees each segment of the iterations as it is done (`fpo_jax.engine.segments`).
-        partway: where an earlier run of these settings was cut, to go on from there.
+        tell: receives progress.
+        watch: receives each finished segment of the iterations (`fpo_jax.engine.segments`).
+        partway: the point where an earlier run of these settings stopped, to continue from there.
 
     Raises:
         InputError: as `fpo_jax.run_seeds`.
@@ -114,7 +114,7 @@ def execute(
 
 
 def _cautions(settings: Settings, games: Game, final: State, first_bad: np.ndarray) -> Iterator[str]:
-    """Look at the linear solves of an implicit gradient: where one failed, and whether its theorem holds."""
+    """Check the linear solves of an implicit gradient: did one fail, and does the theorem apply?"""
     environment, leader, follower = settings.build()
     objective = leader.objective
     if not objective.solves:
@@ -154,13 +154,13 @@ def _cautions(settings: Settings, games: Game, final: State, first_bad: np.ndarr
 
 
 def summary(result: Result) -> dict[str, Any]:
-    """Sum a run up as one flat dictionary: means over the finite seeds, intervals, and what was run.
+    """Summarise a run as one flat dictionary: means over the finite seeds, intervals, and settings.
 
     `*_ci95` are studentised bootstrap intervals over seeds, and a Wilson interval for `collapse_rate`, the
     share of seeds that collapsed (`fpo_jax.statistics.collapsed`). `calibrated_weight` is the
-    penalty weight that matches the follower in scale, 2·lr·α·k, or null where none does. A metric that is
-    undefined for some seeds is averaged over the others, whose number then stands as `*_n`; undefined
-    throughout, it is null.
+    penalty weight that matches the follower in scale, 2·lr·α·k, or null if none does. A metric that is
+    undefined for some seeds is averaged over the others, whose number is then `*_n`. One that is always
+    undefined is null.
     """
     settings = result.settings
     _, leader, follower = settings.build()

@@ -1,4 +1,4 @@
-"""What every experiment is: a claim, methods to compare on the same seeds, and figures of the outcome."""
+"""An experiment: a claim, methods to compare on the same seeds, and figures of the outcome."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,22 +23,22 @@ COLUMNS = {
     "blind_spot_mass_final": "blind-spot mass, final",
     "collapse_rate": "collapsed",
 }
-"""Columns of the table that a page shows."""
+"""Columns of the table on a page."""
 
 
 class Experiment(NamedTuple):
-    """One claim and how it is put to the test.
+    """One claim and its test.
 
     Attributes:
-        name: its folder and the word after `--only`.
-        claim: what it is meant to show, in one sentence.
+        name: of its folder, and for `--only`.
+        claim: the statement that it tests, in one sentence.
         methods: settings by the label of the method; all run on the same seeds.
         figures: makes the figures, by file name, from the results by label.
-        seeds: how many seeds by default.
-        of_run: makes the figures that any run of the environment of this name gets besides its curves.
-        findings: says in Markdown what follows from the results beyond the table.
-        long: takes minutes, so that it is run only when it is named.
-        every: keeps only every so many iterations in the numbers that are written.
+        seeds: default number of seeds.
+        of_run: makes additional figures for any run of the environment of this name.
+        findings: writes conclusions beyond the table, in Markdown.
+        long: takes minutes, so it runs only when it is named.
+        every: interval of the iterations in the written numbers.
     """
 
     name: str
@@ -85,7 +85,8 @@ class Experiment(NamedTuple):
 def compare(experiment: Experiment, seeds: int, progress: Progress) -> Iterator[tuple[str, Result]]:
     """Run every method of an experiment, one after the other, on the same seeds.
 
-    The steering term is recorded only where a method asks for it: computing it takes longer than most runs.
+    The steering term is recorded only if a method requests it, since computing it takes longer than most
+    runs.
     """
     for label, wishes in experiment.methods.items():
         progress.begin(f"{experiment.name}: {label}")

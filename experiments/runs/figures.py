@@ -1,4 +1,4 @@
-"""Charts and figures that any environment has: what a run recorded, one line for each method."""
+"""Charts and figures for any environment: the records of a run, one line for each method."""
 
 from collections.abc import Iterable, Mapping
 
@@ -26,7 +26,7 @@ END = "true utility, final"
 
 
 def method_styles(results: Mapping[str, Result]) -> dict[str, Style]:
-    """Return a style for each method by its label, of its objective as far as that tells them apart."""
+    """Return a style for each method by its label: that of its objective if this distinguishes them."""
     styles = plotting.styles({label: r.settings.names.objective for label, r in results.items()})
     return styles if len(set(styles.values())) == len(styles) else plotting.ladder_styles(list(styles))
 
@@ -42,7 +42,7 @@ def metric(
     ideal: tuple[float, str] | None = None,
     styles: Mapping[str, Style] | None = None,
 ) -> Chart:
-    """Return one metric of every method over iterations, and the ideal dashed where there is one."""
+    """Return one metric of every method over iterations, with the ideal dashed if there is one."""
     styles = method_styles(results) if styles is None else styles
     lines = [
         plotting.over_seeds(result.metrics[name], label, styles[label]) for label, result in results.items()
@@ -52,7 +52,7 @@ def metric(
 
 
 def distribution(results: Mapping[str, Result], styles: Mapping[str, Style]) -> Chart:
-    """Return how final true utility is distributed over seeds, a staircase for each method."""
+    """Return the distribution of final true utility over seeds, a staircase for each method."""
     lines = [
         plotting.ended_below(result.metrics["true_utility"][:, -1], label, styles[label])
         for label, result in results.items()
@@ -76,7 +76,7 @@ def end_against_peak(results: Mapping[str, Result], styles: Mapping[str, Style])
 
 
 def caption(results: Mapping[str, Result]) -> str:
-    """Say what lines and bands are, and how many seeds they rest on."""
+    """Return a caption that explains lines and bands, with the number of seeds."""
     counts = {len(r.seeds) for r in results.values()}
     n = str(counts.pop()) if len(counts) == 1 else f"{min(counts)}–{max(counts)}"
     return "one seed" if n == "1" else f"mean of {n} seeds; band: middle 80 % of seeds"
@@ -92,8 +92,8 @@ def curves(
 
     Args:
         results: by the method's label.
-        levels: the metrics to draw, each with its ideal value and what that is called, or None.
-        title: what the figure is about; what lines and bands are is added.
+        levels: the metrics to draw, each with its ideal value and the name of that, or None.
+        title: of the figure; a caption for lines and bands is added.
         styles: by the method's label; by its objective when not given.
     """
     charts = [metric(results, name, level, styles) for name, level in levels.items()]

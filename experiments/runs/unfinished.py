@@ -1,4 +1,4 @@
-"""A run that is kept while it goes on, so that a killed one can be resumed from where it stood."""
+"""A run that is saved as it proceeds, so that a killed one can be resumed."""
 
 import itertools
 import re
@@ -21,14 +21,13 @@ from fpo_jax.experiments.runs.result import Diverged
 from fpo_jax.types import State, Trace
 
 KEEP_EVERY = 10.0
-"""Seconds of a run after which what it has done is written down."""
+"""Seconds of a run between two saves."""
 
 
 class UnfinishedRun(Unfinished):
-    """What an unfinished run has done so far, in the folder NAME.partial beside its results NAME.
+    """The progress of an unfinished run, in the folder NAME.partial beside its results NAME.
 
-    A file holds the entries from one time to the next, and the state that was reached then. A short run
-    writes none.
+    A file holds the entries between two saves, and the state at the second. A short run writes none.
     """
 
     def __init__(self, out: Path, settings: Settings, save_states: bool):
@@ -39,7 +38,7 @@ class UnfinishedRun(Unfinished):
 
     @contextmanager
     def at_work(self, resume: bool) -> Iterator[Self]:
-        """Keep others out of the folder while the run goes on; remove it when it has ended.
+        """Lock the folder during the run, and remove it at the end.
 
         Raises:
             InputError: an unfinished run in the way, or of other settings; another run at work on the folder.
@@ -61,7 +60,7 @@ class UnfinishedRun(Unfinished):
             self.finish()
 
     def partway(self) -> Partway | None:
-        """Return where to go on, or None where nothing is kept; what follows a damaged file is lost."""
+        """Return the point to continue from, or None if nothing is saved; all after a damaged file is lost."""
         if not self.exists:
             return None
         one, _ = states.initial_shape(self.settings)
@@ -89,13 +88,13 @@ class UnfinishedRun(Unfinished):
         return None
 
     def watch(self, partway: Partway) -> None:
-        """See a segment that is done, and write it down when it is time."""
+        """Receive a finished segment, and save it when it is time."""
         self._pieces.append(partway)
         if time.monotonic() > self._when:
             self.keep()
 
     def keep(self) -> None:
-        """Write down what was done since the last time; done again, it writes the same file."""
+        """Save the progress since the last save; repeating it writes the same file."""
         pieces = tuple(self._pieces)
         if not pieces:
             return

@@ -1,1 +1,1 @@
-"""Studies of many instances, part by part: what is computed of each, kept on disk, drawn and said."""
+"""Studies of many instances, part by part: computed, saved on disk, drawn and described."""

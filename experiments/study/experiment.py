@@ -1,4 +1,4 @@
-"""An experiment that computes numbers of many instances, part by part, and goes on where it stopped."""
+"""An experiment that computes numbers for many instances, part by part, and can resume."""
 
 import dataclasses
 import math
@@ -25,13 +25,13 @@ Row = dict[str, Any]
 
 
 class Part(NamedTuple):
-    """What is computed, and stored, at once.
+    """A unit of computation and storage.
 
     Attributes:
         label: its name.
-        asked: what its numbers rest on, as JSON has it; with the number of instances they are known again.
-        compute: returns the numbers of so many instances; hears how far it is.
-        instances: how many there are by default.
+        asked: what its numbers depend on, as JSON; together with the number of instances it identifies them.
+        compute: returns the numbers of this many instances, and reports progress.
+        instances: default number.
     """
 
     label: str
@@ -42,16 +42,16 @@ class Part(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """One claim, and the parts that put it to the test.
+    """One claim, and the parts that test it.
 
     Attributes:
         name, claim: as those of any experiment.
-        pieces: what is computed, in order.
+        pieces: the parts to compute, in order.
         figures: makes the figures, by file name.
-        rows: makes the table that is written as CSV.
-        findings: says in Markdown what follows.
-        folder: of the parts, which is read first; a part that is missing is computed and written there. None
-            keeps them in the folder of the results.
+        rows: makes the table for the CSV file.
+        findings: writes conclusions in Markdown.
+        folder: of the parts, which is read first; a missing part is computed and written there. None keeps
+        them in the folder of the results.
         small: parts of its small form, if it has one.
     """
 

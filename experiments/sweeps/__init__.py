@@ -1,1 +1,1 @@
-"""Sweeps over methods and hyperparameters, and claims that are made of them."""
+"""Sweeps over methods and hyperparameters, and claims based on them."""

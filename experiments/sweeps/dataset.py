@@ -24,12 +24,14 @@ from fpo_jax.statistics import (
 )
 
 PER_SEED = ("optimum", "diverged_at")
-"""Variables without an axis of steps, besides the summaries of `per_seed`."""
+"""Variables without an axis of steps, in addition to the summaries of `per_seed`."""
 AXES = "axes"
-"""The names of a file's axes, in order, each of them the name of the array of its values."""
+"""The names of a file's axes, in order; each is also the name of the array of its values."""
 ATTRIBUTES = ("command", "own")
 CELL = "cell"
-"""Which of the cells that were run stands at a point of the grid: a method's stands for what it has not."""
+"""The cell that was run for a point of the grid; a method's cell covers all values of parameters that it
+lacks.
+"""
 
 
 def to_dataset(grid: Grid, lanes: LaneResults) -> xr.Dataset:
@@ -37,7 +39,7 @@ def to_dataset(grid: Grid, lanes: LaneResults) -> xr.Dataset:
 
     Args:
         grid: what was run.
-        lanes: what it gave, with leading axes [cell, seed].
+        lanes: the results, with leading axes [cell, seed].
 
     Returns:
         The metrics, NaN throughout for a run that diverged; `optimum`, the true utility that no policy
@@ -59,12 +61,12 @@ def to_dataset(grid: Grid, lanes: LaneResults) -> xr.Dataset:
 
 
 def attributes(grid: Grid) -> dict[str, Any]:
-    """Return what a file of results says besides arrays: the command, and each method's own axes."""
+    """Return the attributes of a file of results: the command, and each method's own axes."""
     return {"command": grid.command(), "own": json.dumps(grid.own)}  # text, as files want it
 
 
 def per_seed(dataset: xr.Dataset) -> xr.Dataset:
-    """Return one number a run: metrics at the end, the peak of true utility, whether the policy collapsed.
+    """Return numbers for each run: final metrics, the peak of true utility, and whether the policy collapsed.
 
     `collapsed` is 0 or 1; all but `diverged_at` are NaN for a run that diverged.
     """
@@ -82,15 +84,15 @@ def per_seed(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def tidy(dataset: xr.Dataset) -> pd.DataFrame:
-    """Return one row a run: its place in the grid, its seed, and its numbers.
+    """Return one row for each run: its place in the grid, its seed, and its numbers.
 
-    What a method does not have stands empty.
+    Hyperparameters that a method lacks are empty.
     """
     return _once(per_seed(dataset), dataset)
 
 
 def _once(numbers: xr.Dataset, dataset: xr.Dataset) -> pd.DataFrame:
-    """Return rows for what was run, without those points of the grid for which another cell stands."""
+    """Return rows for the cells that were run, without points of the grid that another cell covers."""
     axes = [str(dim) for dim in dataset[CELL].dims]
     frame = numbers.assign({CELL: dataset[CELL]}).to_dataframe().reset_index()
     index = [name for name in (CELL, "seed") if name in frame]
@@ -98,7 +100,9 @@ def _once(numbers: xr.Dataset, dataset: xr.Dataset) -> pd.DataFrame:
     own = json.loads(dataset.attrs["own"])
     for axis in axes:
         has = frame["objective"].map(lambda method, axis=axis: axis in ("objective", *own[method]))
-        frame[axis] = frame[axis].astype(object).where(has, None)  # integers stay so beside what is not there
+        frame[axis] = (
+            frame[axis].astype(object).where(has, None)
+        )  # integers stay integers beside missing values
     return frame
 
 
@@ -108,9 +112,9 @@ def diverged(dataset: xr.Dataset) -> int:
 
 
 def warnings(dataset: xr.Dataset) -> list[str]:
-    """Return what must be known to read the estimates of a sweep, a line each."""
+    """Return warnings for readers of a sweep's estimates, one line each."""
     bad = diverged(dataset)
-    _, ran = np.unique(dataset[CELL].values, return_index=True)  # without those that stand for others
+    _, ran = np.unique(dataset[CELL].values, return_index=True)  # without points that another cell covers
     utility = dataset["true_utility"].transpose(*dataset["optimum"].dims, "step").values
     best = dataset["optimum"].values
     passed = passing(utility.reshape(-1, *utility.shape[-2:])[ran], best.reshape(-1, best.shape[-1])[ran])
@@ -123,15 +127,15 @@ def warnings(dataset: xr.Dataset) -> list[str]:
 
 
 COLUMNS = ("true_utility_final", "true_utility_peak", "proxy_reward_final", "blind_spot_mass_final")
-"""What the table of cells estimates besides the share of runs that collapse."""
+"""Estimates in the table of cells, in addition to the share of runs that collapse."""
 
 
 def table(dataset: xr.Dataset) -> pd.DataFrame:
     """Return one row a cell that was run: estimates over seeds, 95 % intervals `*_low`, `*_high`, and `n`.
 
     Means with studentised bootstrap intervals; the interquartile mean of final true utility; `collapse_rate`
-    with its Wilson interval; `gain`, final true utility less that of the first objective on the same seeds,
-    and `gain_share`, the share of seeds in which it is positive. Runs that diverged are left out of n.
+    with its Wilson interval; `gain`, final true utility minus that of the first objective on the same seeds,
+    and `gain_share`, the share of seeds in which it is positive. n excludes runs that diverged.
     """
     runs = per_seed(dataset)
     dims = [dim for dim in runs.dims if dim != "seed"]
@@ -156,12 +160,12 @@ def table(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def records(frame: pd.DataFrame) -> list[Mapping[str, Any]]:
-    """Return the rows of a table for JSON, with what is undefined as null."""
+    """Return the rows of a table for JSON, with undefined values as null."""
     return json.loads(frame.to_json(orient="records", double_precision=15))
 
 
 def summary(grid: Grid, result: xr.Dataset, cells: pd.DataFrame) -> dict[str, Any]:
-    """Sum a sweep up: what was run, how many programs it took, and the table of its cells."""
+    """Summarise a sweep: its settings, the number of programs, and the table of its cells."""
     return {
         "environment": grid.environment,
         "axes": grid.axes,
@@ -175,11 +179,11 @@ def summary(grid: Grid, result: xr.Dataset, cells: pd.DataFrame) -> dict[str, An
 
 
 SHOWN = 40
-"""Most cells that are printed; all of them are in `table.csv`."""
+"""Maximum printed cells; all of them are in `table.csv`."""
 
 
 def readable(frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
-    """Return a sweep's table for people to read: estimates with [95 % intervals], and n."""
+    """Return a sweep's table in readable form: estimates with [95 % intervals], and n."""
     shown = pd.DataFrame({axis: distinct(frame[axis].tolist()) for axis in axes})
     for title, name in {
         "true utility": "true_utility_final",

@@ -1,4 +1,4 @@
-"""Run a sweep into a folder: resumable while it runs, and whole or not there at all when it is done."""
+"""Run a sweep into a folder, which is resumable during the run and complete when it appears."""
 
 import contextlib
 import sys
@@ -24,7 +24,7 @@ from fpo_jax.experiments.sweeps.grid import Grid, divisors, make_grid
 from fpo_jax.experiments.sweeps.unfinished import UnfinishedSweep
 
 LEAST_ENTRY = 5
-"""Bytes of an entry that has one metric in float32, and says whether all was finite."""
+"""Bytes of an entry with one metric in float32 and its finite flag."""
 
 
 def run_grid(grid: Grid, width: int | None = None, tell: Tell = silent) -> xr.Dataset:
@@ -42,22 +42,22 @@ def sweep_into(
     width: int | None = None,
     tell: Tell = silent,
 ) -> tuple[Grid, xr.Dataset | None]:
-    """Run a grid into a folder, going on where an interrupted sweep stopped if it is to be resumed.
+    """Run a grid into a folder, or resume an interrupted sweep.
 
     Args:
-        out: folder to write; it appears when all is done, and until then its work stands in NAME.partial.
-        grid: what to run; when resuming, None takes what the unfinished sweep was asked.
-        resume: go on with what stands in NAME.partial, or begin where nothing stands there.
+        out: folder to write; it appears at the end, and until then the work is in NAME.partial.
+        grid: what to run; when resuming, None takes the grid of the unfinished sweep.
+        resume: continue the work in NAME.partial, or begin if there is none.
         width: lanes of a chunk; when resuming, None takes that of the unfinished sweep.
         tell: hears what is done now.
 
     Returns:
-        The grid and its results; no results in processes beside the first, which alone writes.
+        The grid and its results; only the first process has results, and writes them.
 
     Raises:
-        InputError: nothing to resume or to begin, an unfinished sweep in the way or of another
-            configuration, another sweep at work on the same folder, results too large for the disk or for
-            memory.
+        InputError: when there is nothing to resume or to begin, an unfinished sweep is in the way or has
+        another configuration, another sweep uses the same folder, or results are too large for the disk or
+        memory.
     """
     require_writable(out)
     unfinished, first = UnfinishedSweep(out), jax.process_index() == 0
@@ -94,7 +94,7 @@ def _sweep_of(grid: Grid, width: int | None, tell: Tell) -> Sweep:
 
 
 def _require_few_runs(grid: Grid) -> None:
-    """Check, before seeds or cells are made, that at least one number of each entry of each run fits.
+    """Check, before making seeds or cells, that at least one number of each entry of each run fits.
 
     Raises:
         InputError: says how many seeds fit at most, or that one does not.
@@ -110,18 +110,18 @@ def _require_few_runs(grid: Grid) -> None:
 
 
 def _description(grid: Grid, sweep: Sweep) -> dict[str, Any]:
-    """Return what the bits of a sweep's results rest on: the grid, and how it is computed."""
+    """Return what the bits of a sweep's results depend on: the grid, and how it is computed."""
     return grid.as_dict() | {"width": sweep.width} | conditions()
 
 
 def _planned(
     unfinished: UnfinishedSweep, grid: Grid | None, resume: bool, width: int | None
 ) -> tuple[Grid, int | None]:
-    """Return the grid to run and the width asked for: those of the unfinished sweep, if it is to be resumed.
+    """Return the grid to run and the requested width, or those of the unfinished sweep when resuming.
 
     Raises:
-        InputError: nothing to resume or to begin, something in the way, or another grid or width than
-            the unfinished one's; shows where they first differ.
+        InputError: when there is nothing to resume or to begin, something is in the way, or grid or width
+        differ from the unfinished sweep; shows the first difference.
     """
     if not resume:
         if jax.process_index() == 0:
@@ -136,13 +136,13 @@ def _planned(
     asked = {} if grid is None else grid.as_dict()
     asked |= {} if width is None else {"width": -(-width // jax.device_count()) * jax.device_count()}
     earlier = unfinished.resumed(asked)
-    width = earlier.pop("width", None)  # None: what stands there is no sweep
+    width = earlier.pop("width", None)  # None: the folder is not a sweep
     return make_grid(earlier), width
 
 
 @contextlib.contextmanager
 def _all_or_none() -> Iterator[None]:
-    """Let several processes begin together or not at all: where one refuses, the others say so and stop."""
+    """Let several processes begin together or not at all: if one refuses, the others report it and stop."""
     refused: InputError | None = None
     try:
         yield
@@ -159,7 +159,7 @@ def _all_or_none() -> Iterator[None]:
 
 
 def _require_same(width: int, kept: int) -> None:
-    """Check that all processes run the same chunks, whatever memory and disk each of them sees.
+    """Check that all processes run the same chunks, whatever memory and disk each of them has.
 
     Raises:
         InputError: names the numbers that differ.
@@ -172,12 +172,12 @@ def _require_same(width: int, kept: int) -> None:
 
 
 def _require_room(grid: Grid, sweep: Sweep, folder: Path | None) -> None:
-    """Check that results will fit in memory and, twice since chunks stand beside the whole, on the disk.
+    """Check that results fit in memory, and twice on the disk, since chunks are beside the complete result.
 
     Raises:
-        InputError: says how often to write down entries so that they fit.
+        InputError: says how often to record entries so that they fit.
     """
-    copies = len(grid.points) / len(grid.cells)  # a method without a hyperparameter stands for all its values
+    copies = len(grid.points) / len(grid.cells)  # a method without a hyperparameter covers all its values
     size = sweep.result_bytes() * max(copies, 1.0)
     for place, most in room(folder).items():
         if size > most:
@@ -188,7 +188,7 @@ def _require_room(grid: Grid, sweep: Sweep, folder: Path | None) -> None:
 
 
 def _finished_chunks(unfinished: UnfinishedSweep, sweep: Sweep) -> dict[Chunk, LaneResults]:
-    """Return the chunks that an unfinished sweep has done, without those that are damaged."""
+    """Return the finished chunks of an unfinished sweep, without damaged ones."""
     kept: dict[Chunk, LaneResults] = {}
     for chunk in sweep.chunks:
         try:
@@ -204,7 +204,7 @@ def _finished_chunks(unfinished: UnfinishedSweep, sweep: Sweep) -> dict[Chunk, L
 def _computed(
     sweep: Sweep, kept: Mapping[Chunk, LaneResults], unfinished: UnfinishedSweep | None, tell: Tell
 ) -> Iterator[tuple[Chunk, LaneResults]]:
-    """Yield the results of every chunk: those that are kept, then the others as they are computed."""
+    """Yield the results of every chunk: saved ones first, then the others as they are computed."""
     yield from kept.items()
     total, done = (sum(chunk.stop - chunk.start for chunk in chunks) for chunks in (sweep.chunks, kept))
     tell(counted(total, "run"), done / total)

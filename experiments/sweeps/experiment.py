@@ -1,4 +1,4 @@
-"""An experiment made of sweeps: a claim, grids to run, and figures of what they gave."""
+"""An experiment made of sweeps: a claim, grids to run, and figures of their results."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,11 +20,11 @@ class SweepExperiment(NamedTuple):
 
     Attributes:
         name: its folder and the word after `--only`.
-        claim: what it is meant to show.
-        grids: wishes for `make_grid`, by what the grid is called.
-        figures: makes the figures, by file name, from one number a run of each grid, as `per_seed` gives it.
-        findings: says in Markdown what follows from the same numbers.
-        seeds: how many seeds by default.
+        claim: the statement that it tests.
+        grids: settings for `make_grid`, by the name of the grid.
+        figures: makes the figures, by file name, from the numbers of `per_seed` for each grid.
+        findings: writes conclusions from the same numbers, in Markdown.
+        seeds: default number of seeds.
         long: takes minutes, so that it is run only when it is named.
     """
 

@@ -15,7 +15,7 @@ from fpo_jax.plotting import Axis, Chart, HeatMap, Style
 from fpo_jax.statistics import mean_interval, share_interval
 
 FEW = 8
-"""Most lines of a figure in which every cell has one."""
+"""Maximum lines of a figure with one line for each cell."""
 MAPS = {
     "true_utility_final": "true utility, final",
     "blind_spot_mass_final": "blind-spot mass, final",
@@ -26,9 +26,9 @@ MAPS = {
 def draw(dataset: xr.Dataset) -> dict[str, plotting.Picture]:
     """Return the figures of a sweep.
 
-    With up to `FEW` cells, curves and the distribution of final utility. Against the hyperparameter, if one
-    number is varied, final utility and collapse; over the first two, if more are, phase diagrams, with what
-    else is varied at its first value.
+    With up to `FEW` cells: curves and the distribution of final utility. With one varied number: final
+    utility and collapse against it. With more: phase diagrams over the first two, with the others at their
+    first value.
     """
     dataset, varied, numbers = in_order(dataset)
     drawn: dict[str, plotting.Picture] = {}
@@ -54,7 +54,7 @@ def draw(dataset: xr.Dataset) -> dict[str, plotting.Picture]:
 
 
 def in_order(dataset: xr.Dataset) -> tuple[xr.Dataset, list[str], list[str]]:
-    """Return a sweep without axes of one value, numbers rising; what varies in it, and which are numbers."""
+    """Return a sweep without axes of one value and with sorted numbers, its axes, and which are numbers."""
     axes = [str(dim) for dim in dataset["optimum"].dims if dim not in ("objective", "seed")]
     dataset = dataset.squeeze([dim for dim in axes if dataset.sizes[dim] == 1], drop=True)
     varied = [dim for dim in axes if dim in dataset.dims]
@@ -63,7 +63,7 @@ def in_order(dataset: xr.Dataset) -> tuple[xr.Dataset, list[str], list[str]]:
 
 
 def at_first(dataset: xr.Dataset, varied: Sequence[str], kept: Sequence[str]) -> tuple[xr.Dataset, str]:
-    """Return the part in which all but some hyperparameters have their first value, and words for that."""
+    """Return the part in which all but some hyperparameters have their first value, with a description."""
     rest = {dim: 0 for dim in varied if dim not in kept}
     words = [f"{dim} {distinct(dataset[dim].values.tolist(), 6)[0]}" for dim in rest]
     return dataset.isel(rest), f"{', '.join(words)}: " if words else ""
@@ -75,7 +75,7 @@ def has_few_cells(dataset: xr.Dataset) -> bool:
 
 
 def seed_count(runs: xr.DataArray) -> str:
-    """Say how many seeds the numbers of a figure rest on, those that diverged left out."""
+    """Return text with the number of seeds in a figure, without those that diverged."""
     n = runs.count("seed")
     return f"{int(n.max())}" if n.min() == n.max() else f"{int(n.min())} to {int(n.max())}"
 
@@ -86,7 +86,7 @@ def method_styles(dataset: xr.Dataset) -> dict[str, Style]:
 
 
 def cell_curves(dataset: xr.Dataset, name: str) -> Chart:
-    """Return a metric over iterations, a line for each cell: of its method's colour, the paler the later."""
+    """Return a metric over iterations, a line for each cell in its method's colour, increasingly pale."""
     x = dataset["step"].values
     lines = [
         plotting.over_seeds(values, label, style, x, method=method)
@@ -96,7 +96,7 @@ def cell_curves(dataset: xr.Dataset, name: str) -> Chart:
 
 
 def cell_ends(dataset: xr.Dataset) -> Chart:
-    """Return how the final true utility of each cell is distributed over seeds."""
+    """Return the distribution of the final true utility of each cell over seeds."""
     lines = [
         plotting.ended_below(values[:, -1], label, style)
         for label, _, style, values in _cells(dataset, "true_utility")
@@ -105,7 +105,7 @@ def cell_ends(dataset: xr.Dataset) -> Chart:
 
 
 def _cells(dataset: xr.Dataset, name: str) -> list[tuple[str, str, Style, np.ndarray]]:
-    """Return the name, method and style of each cell, and its metric [seed, entry] as far as it is finite."""
+    """Return the name, method and style of each cell, and its metric [seed, entry] for finite seeds."""
     metric = dataset[name].transpose(..., "seed", "step")
     stays = np.isfinite(dataset["true_utility"].transpose(..., "seed", "step").isel(step=-1).values)
     dims = [str(dim) for dim in metric.dims[:-2]]
@@ -163,10 +163,10 @@ def heat_maps(
     Args:
         runs: one number a run, as `per_seed` gives it, with axes objective, x, y and seed.
         x, y: the hyperparameters along the horizontal and the vertical axis.
-        name: the number whose mean over seeds is drawn.
-        title: what it is called.
-        labels: names of methods and hyperparameters to show; their own by default.
-        limits: values of the two ends of the colour scale; 0 and the largest mean when not given.
+        name: the number to average over seeds.
+        title: its displayed name.
+        labels: displayed names of methods and hyperparameters; their own by default.
+        limits: the two ends of the colour scale; 0 and the largest mean by default.
     """
     values = runs[name].mean("seed").transpose("objective", y, x)
     limits = (min(0.0, float(values.min())), float(values.max())) if limits is None else limits

@@ -1,4 +1,4 @@
-"""What a sweep is: methods × hyperparameters × seeds of one environment, and the runs that this makes."""
+"""Settings of a sweep: methods × hyperparameters × seeds of one environment, and the resulting runs."""
 
 import dataclasses
 import itertools
@@ -18,27 +18,26 @@ from fpo_jax.experiments.core.settings import General, Names, Settings, hyperpar
 from fpo_jax.hyperparameters import allowed_values
 
 RESERVED = ("axes", "cell", "command", "diverged_at", "file", "objective", "optimum", "own", "seed", "step")
-"""Names that results have for something else, so that no axis can have them."""
+"""Names that results already use, so that no axis can have them."""
 MOST_POINTS = 100_000
-"""Most points of a grid, and most values of an axis: each is looked at before anything runs."""
+"""Maximum points of a grid, and maximum values of an axis; each is checked before anything runs."""
 ENTRIES = 50
-"""A run of a sweep writes down at least so many entries, unless told otherwise or too short."""
+"""A run of a sweep records at least this many entries, unless told otherwise or too short."""
 DEFAULTS = {"precision": "float32", "record": "outcome"}
-"""What a sweep has for speed, where a run has defaults of its own."""
+"""Defaults of a sweep, for speed, that differ from those of a run."""
 RANGE = "low:high:count or low:high:count:log"
 VALUES = f"values separated by commas, or {RANGE}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Grid(General):
-    """A sweep's settings, made by `make_grid`; every cell meets the same seeds.
+    """A sweep's settings, made by `make_grid`; every cell has the same seeds.
 
     Attributes:
         environment: its name.
         objective: names of the methods, the first axis.
-        grid: values of each hyperparameter that is varied, an axis each. A method that does not have one of
-            them is run once, and stands for all of its values.
-        follower, differentiator, feedback, member: as for a run.
+        grid: values of each varied hyperparameter, one axis each. A method that lacks one of them runs once,
+        for all of its values. follower, differentiator, feedback, member: as for a run.
         every: iterations from one entry to the next.
     """
 
@@ -68,14 +67,14 @@ class Grid(General):
 
     @cached_property
     def index(self) -> np.ndarray:
-        """Return which of the distinct cells each point is, in the shape of the grid."""
+        """Return the number of the distinct cell for each point, in the shape of the grid."""
         numbers: dict[str, int] = {}
         flat = [numbers.setdefault(json.dumps(s.as_dict()), len(numbers)) for s in self.points]
         return np.array(flat).reshape([len(values) for values in self.axes.values()])
 
     @cached_property
     def own(self) -> dict[str, tuple[str, ...]]:
-        """Return which of the varied hyperparameters each method has, by its name."""
+        """Return the varied hyperparameters of each method, by its name."""
         known = {objective: hyperparameters(self._names(objective)) for objective in self.objective}
         return {o: tuple(name for name in self.grid if name in known[o]) for o in self.objective}
 
@@ -85,7 +84,7 @@ class Grid(General):
 
     @property
     def cells(self) -> list[Settings]:
-        """Return the settings of the distinct cells: what is run."""
+        """Return the settings of the distinct cells, which are run."""
         _, first = np.unique(self.index, return_index=True)
         return [self.points[i] for i in first]
 
@@ -115,7 +114,7 @@ class Grid(General):
 
 
 def make_grid(wishes: Mapping[str, Any]) -> Grid:
-    """Fill in a user's wishes, names to values, such as the contents of a sweep's `config.json`.
+    """Complete a user's settings, names to values, such as the contents of a sweep's `config.json`.
 
     The values of an axis may be a list, or text as on the command line.
 
@@ -168,7 +167,7 @@ def make_grid(wishes: Mapping[str, Any]) -> Grid:
 
 
 def between_entries(steps: int) -> int:
-    """Return the iterations from one entry to the next by which a run has `ENTRIES` or more, if it can."""
+    """Return the iterations between entries that give a run `ENTRIES` or more, if possible."""
     return max(d for d in divisors(steps) if d == 1 or steps // d >= ENTRIES)
 
 
@@ -220,13 +219,13 @@ def _range(name: str, given: str, kind: type) -> tuple[Any, ...]:
             field, given, "low:high:count:log with a low > 0, because its values have equal ratios"
         )
     space = np.geomspace if spacing else np.linspace
-    # twelve digits: 0.3, where the spacing computes 0.30000000000000004
+    # twelve digits: 0.3, not 0.30000000000000004
     places = [float(f"{x:.12g}") for x in space(low, high, count)]
     return tuple(places) if kind is float else tuple(dict.fromkeys(round(x) for x in places))
 
 
 def _written(values: tuple[Any, ...]) -> str:
-    """Write the values of one axis as a user would: a range where they are one."""
+    """Write the values of one axis as a user would, as a range if they form one."""
     if len(values) > 3 and all(isinstance(value, float) for value in values):
         for spacing in ("", ":log"):
             text = f"{values[0]:g}:{values[-1]:g}:{len(values)}{spacing}"

@@ -29,7 +29,7 @@ from fpo_jax.experiments.sweeps.grid import Grid
 from fpo_jax.plotting import Chart
 
 CURVES = ("true_utility", "proxy_reward", "blind_spot_mass")
-"""Metrics that are shown over iterations."""
+"""Metrics to show over iterations."""
 
 
 def _cell(value: Any) -> str:
@@ -39,7 +39,7 @@ def _cell(value: Any) -> str:
 def section_of(
     grid: Grid, result: xr.Dataset, table: pd.DataFrame, pictures: Sequence[Path]
 ) -> tuple[str, Section]:
-    """Return what a sweep covers, in a few words, and its section; `table` is that of its cells."""
+    """Return a short description of a sweep, and its section; `table` is that of its cells."""
     varied = [f"{name} ({len(values)})" for name, values in grid.axes.items() if len(values) > 1]
     runs = len(grid.cells) * grid.seeds
     named = table.assign(**{name: distinct(table[name].tolist()) for name in grid.axes})

@@ -8,22 +8,22 @@ from fpo_jax.experiments.core.unfinished import Unfinished
 
 
 class UnfinishedSweep(Unfinished):
-    """What an unfinished sweep has done so far, in the folder NAME.partial beside its results NAME."""
+    """The progress of an unfinished sweep, in the folder NAME.partial beside its results NAME."""
 
     def __init__(self, out: Path):
         super().__init__(out, "sweep")
 
     def write(self, chunk: Chunk, lanes: LaneResults) -> None:
-        """Write the results of one chunk, whole or not at all."""
+        """Write the results of one chunk atomically."""
         arrays = {"finite": lanes.finite, "optimum": lanes.optimum}
         arrays |= {f"metrics/{name}": values for name, values in lanes.metrics.items()}
         self.write_arrays(_name(chunk), arrays)
 
     def read(self, chunk: Chunk) -> LaneResults | None:
-        """Return the results of one chunk, or None where there are none.
+        """Return the results of one chunk, or None if there are none.
 
         Raises:
-            Damaged: when they are not what was written.
+            Damaged: when they are not as written.
         """
         path = self.folder / _name(chunk)
         if not path.exists():

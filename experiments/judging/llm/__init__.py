@@ -1,1 +1,1 @@
-"""What talks to endpoints, and needs the optional extra `llm`."""
+"""Code for endpoints; it needs the optional extra `llm`."""

@@ -1,7 +1,7 @@
 """The HTTP client for an endpoint, which is somebody else's machine; it needs the optional extra `llm`.
 
-The package `openai` words requests and repeats them; what leaves this machine and what is read of an answer
-is decided here. Requests that fail for good are an `OpenAIError`, which the package does not repeat.
+The package `openai` makes and repeats requests; this module decides what leaves the machine and how much of
+an answer is read. A final failure is an `OpenAIError`, which the package does not repeat.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from openai import DefaultAsyncHttpxClient, OpenAIError
 from fpo_jax.experiments.judging.access import is_loopback
 
 MOST_BYTES = 2**22
-"""Bytes that are read of a reply."""
+"""Maximum bytes to read from a reply."""
 _MOST_OF_FAILURES = 2**16
 ACCOUNTS = "api.openai.com"
 """The one host to which the package's own headers go: organization, project, custom headers, platform."""
@@ -35,10 +35,10 @@ _OF_BODIES = {"content-encoding", "content-length", "transfer-encoding"}
 
 
 class BoundedClient(DefaultAsyncHttpxClient):
-    """A client with one clock for an attempt and a cap on an answer, that follows and keeps nothing.
+    """A client with a time limit for an attempt and a size limit for an answer; no redirects, no cookies.
 
-    Each request has a connection of its own, so that what a server sends too much answers no other question.
-    Proxies and certificates are those of the environment, as usual, but a loopback host has no proxy.
+    Each request has its own connection, so that surplus data from a server cannot answer another question.
+    Proxies and certificates come from the environment as usual, but a loopback host has no proxy.
     """
 
     def __init__(self, host: str, secret: str, seconds: float):
@@ -52,10 +52,10 @@ class BoundedClient(DefaultAsyncHttpxClient):
         )
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        """Send a request, and return the answer with its whole body, as it came.
+        """Send a request, and return the answer with its whole body.
 
         Raises:
-            httpx2.ReadTimeout: when it is not there in time, from the first byte sent to the last one read.
+            httpx2.ReadTimeout: when it takes too long, from the first byte sent to the last one read.
             OpenAIError: a redirect, or a reply that is encoded or too long.
         """
         stripped = self._stripped(request)
@@ -75,7 +75,7 @@ class BoundedClient(DefaultAsyncHttpxClient):
         return httpx2.Response(response.status_code, headers=headers, content=content, request=request)
 
     def _stripped(self, request: httpx2.Request) -> httpx2.Request:
-        """Return a request as its host may see it: with the key that was named, and no other."""
+        """Return a request with the named key and no other secrets."""
         account = request.url.scheme == "https" and request.url.host == ACCOUNTS
         kept = [(name, x) for name, x in request.headers.multi_items() if account or name in SENT]
         own = {"accept-encoding": "identity"} | (
@@ -92,7 +92,7 @@ class BoundedClient(DefaultAsyncHttpxClient):
 
 
 async def _body(response: httpx2.Response) -> bytes:
-    """Return the body of an answer; of one that reports a failure, its beginning."""
+    """Return the body of an answer, or the beginning of the body for a failure."""
     if response.is_redirect:
         to = response.next_request.url.host if response.next_request else "an address that it does not name"
         raise OpenAIError(f"HTTP {response.status_code}: a redirect to {to}, which is not followed")
