@@ -60,7 +60,7 @@ class UnfinishedRun(Unfinished):
             self.finish()
 
     def partway(self) -> Partway | None:
-        """Return the point to continue from, or None if nothing is saved; all after a damaged file is lost."""
+        """Return where to continue, or None if nothing is saved; all after a damaged file is lost."""
         if not self.exists:
             return None
         one, _ = states.initial_shape(self.settings)
