@@ -129,7 +129,7 @@ def _brought_back(aside: Path, out: Path, holder: Path) -> str:
     new = _moved(aside, _free(f"{out}.new")) if aside.exists() else out
     with contextlib.suppress(OSError):
         holder.rmdir()
-    return f"the new result stands in {new}{earlier}"
+    return f"the new result is in {new}{earlier}"
 
 
 def _left_by_a_kill(out: Path) -> Path | None:

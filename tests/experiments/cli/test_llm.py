@@ -79,7 +79,7 @@ def test_every_option_is_in_one_panel_of_the_help(monkeypatch, capsys):
         main(["llm", "--help"])
     shown = capsys.readouterr().out
     panels = llm_options()
-    assert [title for title in panels if f"─ {title} options ─" in shown] == [*panels]
+    assert [title for title in panels if f" {title} options " in shown] == [*panels]
     names = [option.name for options in panels.values() for option in options]
     assert len(names) == len({*names})
     assert {*names} >= {*TrainSettings.known()}

@@ -15,7 +15,7 @@ def test_rows_are_read_by_column(tmp_path):
 @pytest.mark.parametrize(
     ("content", "wanted"),
     [
-        (b"a,b\n1,2\n", r"table = .*table.csv: must be a CSV file with columns c, d; it has a, b"),
+        (b"a,b\n1,2\n", r"table = .*table.csv: must be a CSV file with columns c, d, but it has a, b"),
         (b"a,c,d\n1,2,\xe9\n", "must be a CSV file in UTF-8$"),
         (b"a,c,d,c\n1,2,3,4\n", "must be a CSV file with one column of each name, but it has two c$"),
     ],

@@ -121,7 +121,7 @@ BAD = {
     "leaves": ("import sys\nsys.exit('bye')\n", "mine.py", "line 2: SystemExit: bye"),
     "empty": ("", "mine.py", "must be a file with an environment: a class with name, recipe and draw"),
     "no recipe": ("class Mine:\n    name = 'mine'\n", "mine.py", "Mine has no recipe and no draw"),
-    "two": ("{mine}" + SECOND, "mine.py", "FILE.py:CLASS to choose: it has Mine and Second"),
+    "two": ("{mine}" + SECOND, "mine.py", "FILE.py:CLASS to choose one of Mine and Second"),
     "no such class": ("{mine}", "mine.py:Yours", "it has no Yours"),
     "taken": ("{mine}", "mine.py", "Mine.name = bandit: must be another"),
     "plain class": ("class Mine:\n    name = 'mine'\n    recipe = draw = 1\n", "mine.py", "struct.dataclass"),
@@ -148,7 +148,7 @@ def test_another_name_beside_the_file_is_refused(mine, capsys):
     for command in ("run", "sweep"):
         status, _, err = call(capsys, command, "bandit", "--env", "mine.py")
         assert (status, err.count("\n")) == (2, 1)
-        assert "environment = bandit: must be mine, that of --env mine.py, or left out" in err
+        assert "environment = bandit: must be mine, as in --env mine.py, or omitted" in err
 
 
 def test_it_is_listed_and_helped(mine, capsys):

@@ -205,7 +205,7 @@ def test_what_a_kill_between_the_renames_left_is_named(out):
     holder.mkdir()
     out.rename(holder / "result")
     with pytest.raises(
-        InputError, match=r"its earlier result stands in .*/\.result-0123abcd/result.*move it back"
+        InputError, match=r"its earlier result in .*/\.result-0123abcd/result.*move that back"
     ):
         write(out, "new")
     (holder / "result").rename(out)

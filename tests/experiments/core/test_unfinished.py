@@ -102,12 +102,12 @@ def test_only_one_is_at_work_also_where_another_has_just_ended(work):
     first, second, third = (Unfinished(work.folder.with_suffix(""), "run") for _ in range(3))
     with first.locked():
         begin(first)
-        with pytest.raises(InputError, match="another run is writing it"), second.locked():
+        with pytest.raises(InputError, match="another run is writing to it"), second.locked():
             raise AssertionError("it is taken")
         first.finish()
         taken = second.locked()
         taken.__enter__()  # in a folder of its own, though the first still holds its lock
-    with pytest.raises(InputError, match="another run is writing it"), third.locked():
+    with pytest.raises(InputError, match="another run is writing to it"), third.locked():
         raise AssertionError("it is taken")
     taken.__exit__(None, None, None)
 
@@ -136,5 +136,5 @@ def test_a_folder_that_is_taken_away_before_it_is_locked_is_not_taken(work, monk
         flock(lock, how)
 
     monkeypatch.setattr(unfinished.fcntl, "flock", late)
-    with pytest.raises(InputError, match="another run is writing it"), work.locked():
+    with pytest.raises(InputError, match="another run is writing to it"), work.locked():
         raise AssertionError("it is taken")

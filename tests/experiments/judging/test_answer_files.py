@@ -18,7 +18,7 @@ def test_files_that_do_not_match(folder):
             '{"prompt": "prompt 0", "response": "x"}\n{"prom',
             r'line 2: must be one JSON object, but it is {"prom \(Unterminated string',
         ),
-        "empty": ("\n", "it holds none"),
+        "empty": ("\n", "but it is empty"),
         "fewer": ('\n{"prompt": "prompt 0", "response": "x"}\n', "as many as .*: 6, and it has 1"),
         "another prompt": (
             a.read_text(encoding="utf-8").replace("prompt 3", "prompt 4"),
