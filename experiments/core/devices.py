@@ -27,6 +27,8 @@ FLAGS = {
 OWN_SUMS = {"xla_cpu_experimental_ynn_fusion_type": "-reduce"}
 """What XLA is told where it would give sums to a library. Each is then a call, and so are the terms of some,
 which are written to memory. Small sums take up to three times longer so."""
+_GIVEN = os.environ.get("XLA_FLAGS", "")
+"""What the user tells it."""
 GPU_HINT = "`pip install 'jax[cuda12]'` for an NVIDIA GPU"
 
 
@@ -71,6 +73,11 @@ def suit_short_runs() -> None:
     older = {name: str(value).lower() for name, value in OLDER.items()}
     if not any(refused_flags(f"--{name}={value}") for name, value in older.items()):
         tell_xla(older)
+
+
+def untold() -> dict[str, str]:
+    """Return the environment for another process, with the flags that the user gave XLA and no others."""
+    return os.environ | {"XLA_FLAGS": _GIVEN}
 
 
 def tell_xla(flags: Mapping[str, str]) -> None:

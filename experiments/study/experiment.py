@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -24,20 +24,47 @@ Found = Mapping[str, Numbers]
 Row = dict[str, Any]
 
 
-class Part(NamedTuple):
+class Piece(Protocol):
     """What is computed, and stored, at once.
 
     Attributes:
         label: its name.
         asked: what its numbers rest on, as JSON has it; with the number of instances they are known again.
-        compute: returns the numbers of so many instances; hears how far it is.
         instances: how many there are by default.
+        precision: in which it is computed.
+    """
+
+    @property
+    def label(self) -> str: ...  # noqa: D102
+    @property
+    def asked(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def instances(self) -> int: ...  # noqa: D102
+    @property
+    def precision(self) -> str: ...  # noqa: D102
+
+    def numbers(self, instances: int, tell: Tell, kept: Path) -> Numbers:
+        """Return the numbers of so many instances; what is unfinished may stand in the folder `kept`."""
+
+
+class Part(NamedTuple):
+    """A piece that a function computes.
+
+    Attributes:
+        label, asked, instances, precision: as those of any piece.
+        compute: returns the numbers of so many instances; hears how far it is.
     """
 
     label: str
     asked: Mapping[str, Any]
     compute: Callable[[int, Tell], Numbers]
     instances: int = 1
+    precision: str = PRECISION
+
+    def numbers(self, instances: int, tell: Tell, kept: Path) -> Numbers:
+        """Return what the function computes."""
+        with in_precision(self.precision):
+            return self.compute(instances, tell)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,12 +84,12 @@ class Study:
 
     name: str
     claim: str
-    pieces: tuple[Part, ...]
+    pieces: tuple[Piece, ...]
     figures: Callable[[Found], Mapping[str, plotting.Picture]]
     rows: Callable[[Found], list[Row]]
     findings: Callable[[Found], str]
     folder: Path | None = None
-    small: tuple[Part, ...] = ()
+    small: tuple[Piece, ...] = ()
     long: bool = True
 
     @property
@@ -100,13 +127,12 @@ class Study:
         progress.end()
         return table, Section(self.name, self.claim, [self.findings(found)], drawn)
 
-    def _numbers(self, kept: Path, part: Part, instances: int, tell: Tell) -> Numbers:
+    def _numbers(self, kept: Path, part: Piece, instances: int, tell: Tell) -> Numbers:
         path, asked = parts.file_of(kept, part.label), {**part.asked, "instances": instances}
         found = parts.read_part(path, asked)
         if found is None:
-            with in_precision(PRECISION):
-                found = part.compute(instances, tell)
-            parts.write_part(path, found, asked, f"fpo-jax reproduce --only {self.name}", PRECISION)
+            found = part.numbers(instances, tell, kept)
+            parts.write_part(path, found, asked, f"fpo-jax reproduce --only {self.name}", part.precision)
         return found
 
 
