@@ -84,19 +84,14 @@ def _runs(groups: Sequence[Group], **more: Any) -> tuple[ModelRun, ...]:
     return tuple(runs.values())
 
 
-def gained(numbers: Numbers) -> np.ndarray:
-    """Return U of the policy less U of the base model, at each step: of the candidates' mean and z_ref.
-
-    U(z_ref) follows from what a run writes down: U(winner) − U(z_ref) = log p*/(1 − p*).
-    """
-    preferred = numbers["preference"][0]
-    base = numbers["true_utility"][0] - (np.log(preferred) - np.log1p(-preferred))
-    return numbers["mean_utility"][0] - base
+def gained(numbers: Numbers, name: str = "utility") -> np.ndarray:
+    """Return U, or r, of the policy less that of the base model, at each step: candidates' mean less z_ref's."""
+    return numbers[f"mean_{name}"][0] - numbers[f"reference_{name}"][0]
 
 
 MEASURES = {
     "U gained": gained,
-    "r": lambda numbers: numbers["mean_reward"][0],
+    "r gained": lambda numbers: gained(numbers, "reward"),
     "log π_θ/π_ref": lambda numbers: numbers["kl"][0],
     "overruled": lambda numbers: numbers["overruled"][0],
     "accuracy": lambda numbers: numbers["on_policy_accuracy"][0],
@@ -145,7 +140,7 @@ def _smooth(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 CHARTS = {
     "U gained": "U of the policy less the base model's",
-    "r": "proxy reward of the policy",
+    "r gained": "r of the policy less the base model's",
     "log π_θ/π_ref": "log π_θ − log π_ref (nats)",
     "overruled": "winners that the penalty changed",
     "accuracy": "pairs that r orders as U does",

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy.special import expit
 
 from fpo_jax.experiments.llm.settings import TrainSettings
 from fpo_jax.experiments.smollm2 import EXPERIMENT, GROUPS, WINDOW, draw_figures, findings, gained, rows
@@ -11,11 +10,17 @@ STEPS = WINDOW + 2
 
 
 def run(gain, reward=0.0, said="a b a b", weight=np.nan):
-    """A run whose policy has U(z_ref) + gain everywhere; its winners are better than z_ref by 0.5."""
+    """A run whose policy has U(z_ref) + gain everywhere."""
     base = np.linspace(1.0, 3.0, STEPS)
-    each = {"mean_reward": reward, "kl": 2.0, "overruled": 0.25, "on_policy_accuracy": 0.75}
+    each = {
+        "mean_reward": reward,
+        "reference_reward": 0.0,
+        "kl": 2.0,
+        "overruled": 0.25,
+        "on_policy_accuracy": 0.75,
+    }
     numbers = {name: np.full((1, STEPS), value) for name, value in each.items()}
-    numbers |= {"true_utility": base[None] + 0.5, "preference": np.full((1, STEPS), expit(0.5))}
+    numbers |= {"reference_utility": base[None]}
     numbers |= {"mean_utility": base[None] + gain, "weight": np.array([weight])}
     numbers |= {"seconds_per_step_median": np.array([6.0])}
     return numbers | {name: np.array([[said] * STEPS]) for name in ("prompt", "winner", "reference")}
