@@ -85,7 +85,7 @@ def _runs(groups: Sequence[Group], **more: Any) -> tuple[ModelRun, ...]:
 
 
 def gained(numbers: Numbers, name: str = "utility") -> np.ndarray:
-    """Return U, or r, of the policy less that of the base model at each step, by the candidates' mean and z_ref."""
+    """Return U, or r, of the policy less the base model's: at each step the candidates' mean less z_ref's."""
     return numbers[f"mean_{name}"][0] - numbers[f"reference_{name}"][0]
 
 
