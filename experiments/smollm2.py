@@ -147,7 +147,7 @@ CHARTS = {
 }
 
 
-def draw_figures(found: Found) -> dict[str, plotting.Picture]:
+def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
     """Return one figure of each group: what happens over the steps."""
     drawn: dict[str, plotting.Picture] = {}
     for group in GROUPS:
@@ -167,11 +167,11 @@ def draw_figures(found: Found) -> dict[str, plotting.Picture]:
     return drawn
 
 
-def findings(found: Found) -> str:
+def findings(found: Found, table: list[Row]) -> str:
     """Say in Markdown what each run came to, and what won at the last prompts."""
     told = []
     for group in GROUPS:
-        own = [row for row in rows(found) if row["group"] == group.title]
+        own = [row for row in table if row["group"] == group.title]
         if not own:
             continue
         names = [name for name in [*MEASURES, "U less RLHF's"]]

@@ -80,7 +80,10 @@ class General(Declared):
     steps: int = count(REQUIRED, "iterations, of policy steps and one update of the reward model each")
     precision: str = choice("float64", "floating-point precision", PRECISIONS)
     record: str = choice(
-        "full", "what is written down; full has the exact steering term, at its cost", RECORDS
+        "full",
+        "what is written down; full has the exact steering term, at its cost; monitors has what tells of a "
+        "collapse",
+        RECORDS,
     )
 
 

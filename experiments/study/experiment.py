@@ -74,9 +74,9 @@ class Study:
     Attributes:
         name, claim: as those of any experiment.
         pieces: what is computed, in order.
-        figures: makes the figures, by file name.
-        rows: makes the table that is written as CSV.
-        findings: says in Markdown what follows.
+        figures: makes the figures, by file name, of the numbers and the table.
+        rows: makes the table, which is written as CSV.
+        findings: says in Markdown what follows from both.
         folder: of the parts, which is read first; a part that is missing is computed and written there. None
             keeps them in the folder of the results.
         small: parts of its small form, if it has one.
@@ -85,9 +85,9 @@ class Study:
     name: str
     claim: str
     pieces: tuple[Piece, ...]
-    figures: Callable[[Found], Mapping[str, plotting.Picture]]
+    figures: Callable[[Found, list[Row]], Mapping[str, plotting.Picture]]
     rows: Callable[[Found], list[Row]]
-    findings: Callable[[Found], str]
+    findings: Callable[[Found, list[Row]], str]
     folder: Path | None = None
     small: tuple[Piece, ...] = ()
     long: bool = True
@@ -121,11 +121,12 @@ class Study:
             found[part.label] = self._numbers(kept, part, min(seeds, part.instances), progress.tell)
             progress.end()
         progress.begin(f"{self.name}: figures")
-        table = [_defined(row) for row in self.rows(found)]
-        write_table(folder / "table.csv", table)
-        drawn = plotting.save_all(self.figures(found), folder)
+        table = self.rows(found)
+        written = [_defined(row) for row in table]
+        write_table(folder / "table.csv", written)
+        drawn = plotting.save_all(self.figures(found, table), folder)
         progress.end()
-        return table, Section(self.name, self.claim, [self.findings(found)], drawn)
+        return written, Section(self.name, self.claim, [self.findings(found, table)], drawn)
 
     def _numbers(self, kept: Path, part: Piece, instances: int, tell: Tell) -> Numbers:
         path, asked = parts.file_of(kept, part.label), {**part.asked, "instances": instances}

@@ -48,14 +48,15 @@ def test_rows(found):
 
 
 def test_the_page_shows_what_won_in_each_mode(found):
-    told = findings(found)
+    told = findings(found, rows(found))
     assert told.count("a b a b") > told.count("a b c d") > 0
-    assert set(draw_figures(found)) == {GROUPS[0].file}
+    assert set(draw_figures(found, rows(found))) == {GROUPS[0].file}
 
 
 def test_a_missing_run_leaves_no_group(found):
-    assert findings({}) == ""
-    assert draw_figures({label: found[label] for label in [*found][:1]}) == {}
+    assert findings({}, []) == ""
+    few = {label: found[label] for label in [*found][:1]}
+    assert draw_figures(few, rows(few)) == {}
 
 
 def test_each_run_is_computed_once_and_begins_with_the_answers_of_the_first():
