@@ -10,13 +10,18 @@ LOCKS := locks/$(shell $(or $(wildcard $(BIN)/python),$(PYTHON)) -c \
 PIP = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
 LOCKED = $(PIP) --require-hashes --only-binary :all: -r
 
-.PHONY: install reproduce test test-slow test-llm mutants bench notebooks docs prose lock clean
+.PHONY: install reproduce language test test-slow test-llm mutants bench notebooks docs prose lock clean
 
 # What `fpo-jax` needs, and nothing else.
 install: $(VENV)/runtime
 
 reproduce: $(VENV)/runtime
 	$(BIN)/fpo-jax reproduce --out results
+
+# Fetches a small language model that speaks, and trains it for some minutes: results_language/ has prompts, winners, curves.
+language: $(VENV)/language
+	$(BIN)/fpo-jax fetch smollm2-135m
+	$(BIN)/fpo-jax reproduce --only smollm2 --quick --out results_language
 
 test: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -69,6 +74,11 @@ $(VENV)/dev $(VENV)/notebooks $(VENV)/docs $(VENV)/cuda12 $(VENV)/cuda13: $(VENV
 	$(LOCKED) $<
 	@touch $@
 
+# The extra for language models, without what its tests need besides.
+$(VENV)/language: $(LOCKS)/llm.txt $(VENV)/runtime
+	$(LOCKED) $<
+	@touch $@
+
 # PyTorch for the CPU; only where pip finds none, what the index has, which on Linux brings CUDA along. `pip` says
 # `ResolutionImpossible` of what it does not find where it is told of constraints. All else, such as a wrong hash, is the end.
 $(VENV)/llm: $(LOCKS)/llm.txt $(LOCKS)/torch.txt $(LOCKS)/torch-cpu.txt $(VENV)/dev
@@ -87,7 +97,7 @@ $(VENV)/uv: locks/uv.txt $(VENV)/created
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache results site
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache results results_language site
 
 # Tests on an NVIDIA GPU, in an environment of their own. DEVICE=cpu rehearses them where there is none.
 # GPU_PYTHON names a Python that has a CUDA build of JAX and all else already: then nothing is installed.

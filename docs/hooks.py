@@ -5,6 +5,7 @@ to the API reference.
 """
 
 import base64
+import functools
 import json
 import posixpath
 import re
@@ -53,7 +54,8 @@ def on_page_markdown(markdown: str, page: "Page", **_: Any) -> str:
     parts[::2] = [relinked(part, here) for part in parts[::2]]
     if here != PLACES["CHANGELOG.md"]:  # which has names that are no more
         parts[::2] = [named(part) for part in parts[::2]]
-    return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", "".join(parts))
+    parts[::2] = [re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def relinked(text: str, here: str) -> str:
@@ -71,6 +73,7 @@ def relinked(text: str, here: str) -> str:
     return LINK.sub(moved, text)
 
 
+@functools.cache
 def modules() -> set[str]:
     """Return the modules that the API reference shows."""
     pages = (ROOT / "docs/reference/api").glob("*.md")

@@ -100,7 +100,7 @@ def _median(values: list[float]) -> float:
     return float(np.median(there)) if there.size > len(values) / 2 else float("nan")
 
 
-def draw_figures(found: Found) -> dict[str, plotting.Picture]:
+def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
     """Return the distance to the equilibrium over the iterations, of gradient and of mirror steps."""
     labels = [objective for objective in OBJECTIVES if any(label.startswith(objective) for label in found)]
     styles = plotting.styles({label: label for label in labels})
@@ -128,10 +128,10 @@ def draw_figures(found: Found) -> dict[str, plotting.Picture]:
     return {"endings": plotting.figure([above, below], heading, size=(2.6 * len(places) + 0.6, 5.4))}
 
 
-def findings(found: Found) -> str:
+def findings(found: Found, table: list[Row]) -> str:
     """Return the table of objectives in environments, and what its columns are."""
     lines = [f"| environment | objective | {' | '.join(SHOWN.values())} |", "|---" * (len(SHOWN) + 2) + "|"]
-    for row in rows(found):
+    for row in table:
         cells = [row["environment"], row["objective"], *(_cell(row, name) for name in SHOWN)]
         lines.append(f"| {' | '.join(cells)} |")
     said = (

@@ -17,7 +17,8 @@ from fpo_jax.experiments.study.healing import (
     part,
 )
 from fpo_jax.plotting import Axis, Chart, HeatMap, Line, Mark
-from fpo_jax.statistics import mean_interval, share_interval
+from fpo_jax.statistics import Interval, mean_interval
+from fpo_jax.statistics.bootstrap import bootstrap, ratio
 
 LABELS = 32
 """Labels that an update pays for."""
@@ -68,17 +69,27 @@ def _row(numbers: Numbers, pipeline: Pipeline, number: int, restart: str) -> Row
         "bad_first": float(early.mean()),
     }
     for name, interval in {
-        "healed": share_interval(~fell[early]),
-        "spoilt": share_interval(fell[~early]),
-        "end": mean_interval(gained[..., -1].ravel()),
-        "over_first": mean_interval(over[..., 1].ravel()),
-        "over_last": mean_interval(over[..., -1].ravel()),
+        "healed": _share(~fell, early),
+        "spoilt": _share(fell, ~early),
+        "end": _mean(gained[..., -1]),
+        "over_first": _mean(over[..., 1]),
+        "over_last": _mean(over[..., -1]),
     }.items():
         row |= {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
     return row
 
 
-def draw_figures(found: Found) -> dict[str, plotting.Picture]:
+def _share(holds: np.ndarray, among: np.ndarray) -> Interval:
+    """Return in which share of some runs, [α, ridge, seed], something holds, with its interval over seeds."""
+    return bootstrap(ratio, *(flags.sum(axis=(0, 1)) for flags in (holds & among, among)))
+
+
+def _mean(values: np.ndarray) -> Interval:
+    """Return the mean of runs, [α, ridge, seed]. A seed is one instance in all cells, and counts once."""
+    return mean_interval(values.mean(axis=(0, 1)))
+
+
+def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
     """Return the diagram of each environment, and what iterations do on both sides of its boundary."""
     drawn: dict[str, plotting.Picture] = {}
     for name in ENVIRONMENTS:
@@ -158,7 +169,7 @@ def _iterations(found: Found, name: str) -> plotting.Picture:
     return plotting.figure(grid, heading, size=(12.0, 5.6))
 
 
-def findings(found: Found) -> str:
+def findings(found: Found, table: list[Row]) -> str:
     """Return the table of choices, and what its columns are."""
     head = [
         "environment", "policy steps an update", "data kept", "reward", "policy starts",
@@ -166,18 +177,21 @@ def findings(found: Found) -> str:
         "overestimate, first", "last",
     ]  # fmt: skip
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for row in rows(found):
+    for row in table:
         cells = [row[key] for key in ("environment", "policy_steps", "keep", "reward", "restart")]
         cells.append(f"{row['bad_first']:.0%}".replace("%", " %"))
         for key in ("healed", "spoilt", "end", "over_first", "over_last"):
             cells.append(with_interval(row[key], row[f"{key}_low"], row[f"{key}_high"], 2))
         lines.append(f"| {' | '.join(map(str, cells))} |")
+    seeds = next(iter(found.values()))["collapsed"].shape[-1]
     said = (
-        f"All of {len(ALPHAS)} shares of on-policy data × {len(RIDGES)} ridges × {SEEDS} seeds. Bad after "
-        "the first: the first iteration gains less than half of what is to be gained, or the first entry "
-        "does. Healed: of these, the share that has not collapsed at the end; spoilt: of the others, the "
-        f"share that has. Mean and worst are over the last {MODELS} reward models. Overestimate: E[r] − E[U] "
-        "by the reward that paid, of the policy at the end of an iteration, in what was to be gained."
+        f"All of {len(ALPHAS)} shares of on-policy data × {len(RIDGES)} ridges × {seeds} seeds, with 95 % "
+        f"intervals over the {seeds} seeds; where these are alike an interval has no width. Bad after the "
+        "first: less than half of what is to be gained is gained after the first iteration, or, where each "
+        f"update follows one step, after the first {POLICY_STEPS}. Healed: of these, the share that has not "
+        "collapsed at the end; spoilt: of the others, the share that has. Mean and worst are over the last "
+        f"{MODELS} reward models. Overestimate: E[r] − E[U] by the reward that paid, of the policy at the "
+        "end of an iteration, in what was to be gained."
     )
     return "\n\n".join(["\n".join(lines), said])
 

@@ -1,17 +1,15 @@
 """Claim: a collapse shows in what a practitioner can compute, in part before it begins."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from fpo_jax import plotting
 from fpo_jax.experiments.core.wording import NONE, with_interval
 from fpo_jax.experiments.study.experiment import Found, Row, Study
 from fpo_jax.experiments.study.monitored import Place, part
-from fpo_jax.experiments.study.onset import FALSE_ALARMS, MONITORED, Judged, judged, runs_of, standardised
+from fpo_jax.experiments.study.onset import FALSE_ALARMS, MONITORED, by_time, judged, runs_of
 from fpo_jax.monitors import MONITORS
 from fpo_jax.plotting import Axis, Chart, HeatMap, Level, Line, Mark
-from fpo_jax.statistics import FALL, Interval, alarms, auc, threshold_at
+from fpo_jax.statistics import FALL, Interval, alarms, auc
 
 LABELS = 32
 """Labels paid for at each update."""
@@ -57,6 +55,7 @@ def rows(found: Found) -> list[Row]:
                 if at is not None:
                     for field, interval in at._asdict().items():
                         table[-1] |= _columns(f"{threshold}_{field}", interval)
+            table[-1] |= _columns("by_time_at_start", one.at_start)
     return table
 
 
@@ -64,50 +63,49 @@ def _columns(name: str, interval: Interval) -> Row:
     return {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
-def draw_figures(found: Found) -> dict[str, plotting.Picture]:
+def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
     """Return areas, what alarms are worth, two seeds with the best monitor, and other shares of the peak."""
-    results = judged(found)
     return {
         "auc": _maps(
-            results,
+            table,
             {
-                "AUC by the onset, at the same iteration": lambda one: one.at_onset.mean,
-                "AUC by the end of the run": lambda one: one.at_end.mean,
+                "AUC by the onset, at the same iteration": "at_onset",
+                "AUC by the end of the run": "at_end",
             },
             "how well each monitor tells runs that fall from healthy ones",
         ),
         "alarms": _maps(
-            results,
+            table,
             {
-                "by iteration: in time": lambda one: one.by_time.in_time.mean,
-                "false alarms": lambda one: one.by_time.false_alarms.mean,
-                "others' threshold: in time": lambda one: _others(one, "in_time"),
-                "false alarms ": lambda one: _others(one, "false_alarms"),
+                "by iteration: in time": "by_time_in_time",
+                "false alarms": "by_time_false_alarms",
+                "others' threshold: in time": "others_in_time",
+                "false alarms ": "others_false_alarms",
             },
             "share of falls with an alarm by their onset, and of healthy runs with one",
         ),
-        "seeds": _seeds(found, results),
+        "seeds": _seeds(found, table),
         "shares": _shares(found),
     }
 
 
-def _others(one: Judged, field: str) -> float:
-    return float("nan") if one.others is None else getattr(one.others, field).mean
+def _places(table: list[Row], column: str) -> dict[str, dict[str, float]]:
+    """Return a column by the label of the place, then by the name of the monitor; NaN where it is empty."""
+    places: dict[str, dict[str, float]] = {}
+    for row in table:
+        places.setdefault(row["place"], {})[row["monitor"]] = row.get(column, np.nan)
+    return places
 
 
-Results = dict[str, dict[str, Judged]]
-
-
-def _maps(results: Results, columns: dict[str, Callable[[Judged], float]], heading: str) -> plotting.Picture:
-    labels, names = [*results], [name for name in MONITORED if any(name in of for of in results.values())]
-    x = Axis(ticks={float(i): label.replace(", ", ",\n") for i, label in enumerate(labels)})
+def _maps(table: list[Row], columns: dict[str, str], heading: str) -> plotting.Picture:
+    labels = [*_places(table, "fell")]
+    names = [name for name in MONITORED if any(row["monitor"] == name for row in table)]
+    x = Axis(ticks={float(i): label for i, label in enumerate(labels)})
     y = Axis(ticks={float(i): TITLES[name] for i, name in enumerate(names)}, limits=(len(names) - 0.5, -0.5))
     charts = []
-    for title, read in columns.items():
-        values = [
-            [read(results[label][name]) if name in results[label] else np.nan for label in labels]
-            for name in names
-        ]
+    for title, column in columns.items():
+        places = _places(table, column)
+        values = [[places[label].get(name, np.nan) for label in labels] for name in names]
         map_ = HeatMap(
             np.arange(len(labels)), np.arange(len(names)), np.array(values), (0.0, 1.0), "Blues", written=True
         )
@@ -116,22 +114,22 @@ def _maps(results: Results, columns: dict[str, Callable[[Judged], float]], headi
     return plotting.figure([charts], heading, size=size, share="y")
 
 
-def best(results: Results) -> str:
+def best(table: list[Row]) -> str:
     """Return the monitor with the largest mean AUC by the onset, of those that are everywhere."""
-    names = [name for name in MONITORED if all(name in of for of in results.values())]
-    return max(names, key=lambda name: np.mean([of[name].at_onset.mean for of in results.values()]))
+    places = _places(table, "at_onset").values()
+    names = [name for name in MONITORED if all(name in of for of in places)]
+    return max(names, key=lambda name: np.mean([of[name] for of in places]))
 
 
-def _seeds(found: Found, results: Results) -> plotting.Picture:
+def _seeds(found: Found, table: list[Row]) -> plotting.Picture:
     """Draw the best monitor beside a run that fell and a healthy one, those of median onset and end."""
-    name = best(results)
+    name = best(table)
     above: list[Chart] = []
     below: list[Chart] = []
-    label = max(results, key=lambda one: results[one][name].by_time.in_time.mean)
+    in_time = _places(table, "by_time_in_time")
+    label = max(in_time, key=lambda one: in_time[one][name])
     runs, choosing = (runs_of(found[label], chosen=chosen) for chosen in (False, True))
-    calm = choosing.monitors[name][choosing.healthy]
-    threshold = threshold_at(FALSE_ALARMS, standardised(calm, calm)[:, -1])
-    values = standardised(runs.monitors[name], calm)
+    values, threshold = by_time(runs, choosing, name)
     at = alarms(values, threshold)
     fell = _median(np.where(np.isfinite(at) & (at <= runs.began), runs.began, np.nan))
     healthy = _median(np.where(runs.healthy & np.isnan(at), runs.gained[:, -1], np.nan))
@@ -165,22 +163,16 @@ def _median(values: np.ndarray) -> int:
 def _shares(found: Found) -> plotting.Picture:
     names = [name for name in MONITORED if all(name in numbers for numbers in found.values())]
     styles = plotting.ladder_styles([TITLES[name] for name in names])
+    runs = {label: [runs_of(numbers, False, share) for share in SHARES] for label, numbers in found.items()}
     lines: list[Mark] = []
-    number = []
     for name in names:
-        areas = [
-            np.nanmean(
-                [auc(*runs_of(numbers, False, share).at_onset(name)).mean for numbers in found.values()]
-            )
-            for share in SHARES
-        ]
-        lines.append(
-            Line(np.array(SHARES), np.array(areas), styles[TITLES[name]], TITLES[name], markers=True)
-        )
-    grey = plotting.variants(plotting.NEUTRAL, len(found))
-    for (label, numbers), style in zip(found.items(), grey, strict=True):
-        counted = [runs_of(numbers, False, share).fell.mean() for share in SHARES]
-        number.append(Line(np.array(SHARES), np.array(counted), style, label, markers=True))
+        areas = [[auc(*one.at_onset(name)).mean for one in of] for of in runs.values()]
+        middle, title = np.nanmean(areas, axis=0), TITLES[name]
+        lines.append(Line(np.array(SHARES), middle, styles[title], title, markers=True))
+    number: list[Mark] = []
+    for (label, of), style in zip(runs.items(), plotting.variants(plotting.NEUTRAL, len(found)), strict=True):
+        counted = np.array([one.fell.mean() for one in of])
+        number.append(Line(np.array(SHARES), counted, style, label, markers=True))
     x = Axis("share of the running peak")
     charts = [
         Chart("mean AUC by the onset", lines, x, Axis(limits=(0.0, 1.0))),
@@ -189,47 +181,44 @@ def _shares(found: Found) -> plotting.Picture:
     return plotting.figure([charts], "where the onset is looked for", size=(10.5, 4.2))
 
 
-def findings(found: Found) -> str:
+def findings(found: Found, table: list[Row]) -> str:
     """Return the table of monitors at places, and what its columns are."""
     head = [
-        "place", "monitor", "AUC by the onset", "AUC by the end", "in time", "detected",
-        "lead, iterations", "lead, nats", "false alarms", "one threshold: in time", "false alarms",
-        "others' threshold: in time", "false alarms",
+        "place", "monitor", "AUC by the onset", "AUC by the end", "in time", "of these at the start",
+        "detected", "lead, iterations", "lead, nats", "false alarms", "one threshold: in time",
+        "false alarms", "others' threshold: in time", "false alarms",
     ]  # fmt: skip
+    shown = {
+        "at_onset": 2, "at_end": 2, "by_time_in_time": 2, "by_time_at_start": 2, "by_time_detected": 2,
+        "by_time_lead": 0, "by_time_lead_kl": 2, "by_time_false_alarms": 2, "own_in_time": 2,
+        "own_false_alarms": 2, "others_in_time": 2, "others_false_alarms": 2,
+    }  # fmt: skip
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for label, monitors in judged(found).items():
-        runs = runs_of(found[label], chosen=False)
-        place = f"{label}: {runs.fell.sum()} fell, {runs.healthy.sum()} healthy"
-        ranked = sorted(monitors.items(), key=lambda item: -item[1].at_onset.mean)
-        for name, one in ranked:
-            cells = [place, TITLES[name], _written(one.at_onset, 2), _written(one.at_end, 2)]
-            cells += [_written(one.by_time.in_time, 2), _written(one.by_time.detected, 2)]
-            cells += [_written(one.by_time.lead, 0), _written(one.by_time.lead_kl, 2)]
-            cells.append(_written(one.by_time.false_alarms, 2))
-            for at in (one.own, one.others):
-                if at is None:
-                    cells += [NONE, NONE]
-                else:
-                    cells += [_written(at.in_time, 2), _written(at.false_alarms, 2)]
+    for label in found:
+        ranked = sorted((row for row in table if row["place"] == label), key=lambda row: -row["at_onset"])
+        for number, row in enumerate(ranked):
+            place = "" if number else f"{label}: {row['fell']} fell, {row['healthy']} healthy"
+            cells = [place, TITLES[row["monitor"]], *(_written(row, *column) for column in shown.items())]
             lines.append(f"| {' | '.join(cells)} |")
-            place = ""
     said = (
         "AUC: the probability that a monitor has been higher in a run that falls than in a healthy one, by "
         "the onset of the former and the same iteration of the latter, or by the end of both; intervals of "
-        "DeLong. An alarm is a monitor above a threshold that lets "
-        f"{FALSE_ALARMS:.0%} of healthy runs give one, of other seeds than those that are judged. First, the "
-        "monitor is in standard deviations over healthy runs of these seeds at the same iteration; then one "
-        "threshold for all iterations; then one that the other environments chose together. In time: falls "
-        "with an alarm by their onset; detected: with one at all; Wilson's intervals. Lead: from alarm to "
-        "onset, of those that are detected, below 0 where the alarm is late; interquartile means."
+        f"DeLong. An alarm is a monitor above a threshold that lets {100 * FALSE_ALARMS:g} % of healthy runs "
+        "give one, of other seeds than those that are judged. First, the monitor is in standard deviations "
+        "over healthy runs of these seeds at the same iteration; then one threshold for all iterations; then "
+        "one that the other environments chose together. In time: falls with an alarm by their onset; of "
+        "these at the start: before the first update or one entry later; detected: with one at all; Wilson's "
+        "intervals. Lead: from alarm to onset, of those that are detected, below 0 where the alarm is late; "
+        "interquartile means."
     )
     return "\n\n".join(["\n".join(lines), said])
 
 
-def _written(interval: Interval, digits: int) -> str:
-    if not np.isfinite(interval.mean):
+def _written(row: Row, column: str, digits: int) -> str:
+    value = row.get(column, np.nan)
+    if not np.isfinite(value):
         return NONE
-    return with_interval(interval.mean, interval.low, interval.high, digits)
+    return with_interval(value, row[f"{column}_low"], row[f"{column}_high"], digits)
 
 
 EXPERIMENT = Study(

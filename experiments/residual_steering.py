@@ -147,7 +147,7 @@ def rows(found: Found) -> list[Row]:
     return table
 
 
-def draw_figures(found: Found) -> dict[str, plotting.Picture]:
+def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
     """Return the loss in U against the norm, and against the gain that steering promises, by environment."""
     charts: list[list[Chart]] = []
     style = plotting.Style(plotting.ORDINARY)
@@ -168,9 +168,9 @@ def draw_figures(found: Found) -> dict[str, plotting.Picture]:
     return {"residual_steering": plotting.figure(charts, heading, size=(12.0, 5.6))}
 
 
-def findings(found: Found) -> str:
+def findings(found: Found, table: list[Row]) -> str:
     """Return the table of correlations, measures by environments, for each loss."""
-    table, groups = rows(found), by_environment(found)
+    groups = by_environment(found)
     places = [*groups, POOLED]
     said = []
     for loss in LOSSES:

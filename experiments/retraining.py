@@ -85,7 +85,7 @@ def rows(found: Found) -> list[Row]:
     return table
 
 
-def draw_figures(found: Found) -> dict[str, plotting.Picture]:
+def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
     """Return the ridge regression as a cobweb and on its risk, and observed against predicted rates."""
     theta, risk = found[RIDGE]["theta"], found[RIDGE]["risk"]
     stable, optimal, slope = float(GAME.stable()), float(GAME.optimal()), float(GAME.slope())
@@ -147,11 +147,11 @@ def _rates(found: Found) -> plotting.Picture:
     return plotting.figure([charts], heading, size=(2.6 * len(charts), 2.9), share="xy")
 
 
-def findings(found: Found) -> str:
+def findings(found: Found, table: list[Row]) -> str:
     """Return the table of steps, prediction beside observation, and what the ridge regression comes to."""
     head = ["problem", "step / largest", "step", "leading eigenvalue", "radius", "observed", "the run"]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    right, table = 0, rows(found)
+    right = 0
     for row in table:
         end = row["end"] + (", between two points" if row["period"] == 2 else "")
         turn = f" ± {abs(row['imaginary']):.4f}i" if row["imaginary"] else ""

@@ -5,8 +5,9 @@ of the present reward over the first policy's responses, other things in their o
 changes when U, the reward and what the policy pays are multiplied by the same number. What would be divided
 by 0 is 0.
 
-Labels, where a monitor asks for any, are those of items drawn anew from the policy, as many as the follower's
-label budget. The reward model has not been trained on them: it is the one before the last update.
+Labels, where a monitor asks for any, are those of items drawn anew from the policy. Each draw has as many as
+the follower's label budget. The reward model has not been trained on them: it is the one before the last
+update.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from fpo_jax.errors import InputError
-from fpo_jax.expect import annotated, expect, leader_value
+from fpo_jax.expect import annotated, evaluate, expect
 from fpo_jax.followers.monitored import Kept, Monitored
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.numerics.linear_solve import cholesky
@@ -100,13 +101,18 @@ def proxy_growth(seen: Seen) -> Scalar:
 
 
 def fresh_residual(seen: Seen) -> Scalar:
-    """Return √(E_fresh[ρ²] / E_train[ρ²]), ρ the residual before the update, on fresh items of π and on all
-    that is trained on."""
+    """Return √(E_fresh[ρ'²] / E_train[ρ²]).
+
+    ρ' is the residual before the last update, on fresh items of π; ρ is the present one, on items drawn as
+    the next update would draw them.
+    """
     return ratio(square_root(expect(lambda i: _before(seen, i) ** 2, _fresh(seen))), _trained(seen))
 
 
 def overestimate(seen: Seen) -> Scalar:
-    """Return E_fresh[ρ] / √E_train[ρ²]: by how much fresh items are believed better than their labels say.
+    """Return E_fresh[ρ'] / √E_train[ρ²]: by how much fresh items were believed better than their labels say.
+
+    ρ' and ρ are those of `fresh_residual`.
 
     With preferences between two responses of the policy it is 0 but for what is drawn.
     """
@@ -226,7 +232,7 @@ def _before(seen: Seen, item: PyTree) -> Scalar:
 
 
 def _trained(seen: Seen) -> Scalar:
-    """Return √E_train[ρ²] of the present reward model."""
+    """Return √E_train[ρ²] of the present reward model, on what it would be trained on next."""
     training = seen.follower.training(seen.game, seen.theta, seen.model, named_key(seen.key, "training"))
     if training is None:
         raise InputError("follower", "one that cannot tell", "one that tells what it trains on")
@@ -244,8 +250,8 @@ def _penalty(seen: Seen, objective: Penalised, theta: Theta) -> Scalar:
 
 
 def _paid(seen: Seen, theta: Theta) -> Scalar:
-    responses = seen.game.respond(theta, foresight_keys(seen.key).evaluation)  # those of `Objective.value`
-    return leader_value(seen.game, theta, seen.model.phi, responses)
+    key = foresight_keys(seen.key).evaluation  # that of `Objective.value`
+    return evaluate(seen.game, theta, seen.model.phi, key)
 
 
 def _gradients(seen: Seen) -> tuple[Theta, Theta]:

@@ -36,11 +36,6 @@ class Count(NamedTuple):
     long: list[str]
     odd: int
 
-    @property
-    def share(self) -> float:
-        """Return the share of sentences that are long."""
-        return len(self.long) / max(self.sentences, 1)
-
 
 def pages(root: Path = ROOT) -> dict[str, Path]:
     """Return the pages by name."""
@@ -55,7 +50,7 @@ def running_text(page: str) -> list[str]:
     page = re.sub(r"`[^`]*`|\$[^$\n]*(?:\n[^$\n]+)?\$", "CODE", page)
     page = re.sub(r"!\[[^\]]*\]\([^)]*\)", "", page)
     page = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", page)
-    page = re.sub(r"^ {4,}\S.*$", "", page, flags=re.M) if "\n    " in page else page
+    page = re.sub(r"^ {4,}\S.*$", "", page, flags=re.M)
     kept = [line for line in page.splitlines() if not re.match(r"\s*(?:\||#|:::|<)", line)]
     items = re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", "\n".join(kept))
     return [" ".join(item.split()) for item in items if item.strip()]

@@ -3,7 +3,9 @@
 import importlib
 import importlib.util
 import json
+import pkgutil
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,20 +29,6 @@ def hooks():
     return module
 
 
-def found(path):
-    """What a dotted path names."""
-    for depth in range(path.count("."), 0, -1):
-        parts = path.split(".")
-        try:
-            owner = importlib.import_module(".".join(parts[: depth + 1]))
-        except ModuleNotFoundError:
-            continue
-        for name in parts[depth + 1 :]:
-            owner = getattr(owner, name)
-        return owner
-    raise AssertionError(path)
-
-
 def test_every_page_has_one_place_in_the_navigation(hooks):
     pages = {path.relative_to(DOCS).as_posix() for path in DOCS.glob("**/*.md")}
     assert set(IN_NAV) == pages | set(hooks.PLACES.values())
@@ -56,7 +44,7 @@ def test_every_function_of_the_table_exists_and_has_a_reference(hooks):
         assert names, row
         for name in names:
             assert name.startswith("fpo_jax."), f"{name}: in full, since the site links it"
-            named = found(name)
+            named = pkgutil.resolve_name(name)
             assert any(name == module or name.startswith(f"{module}.") for module in shown), name
             home = getattr(named, "__module__", None) or named.__name__
             assert home in shown or name in shown, f"{name} is defined in {home}, which no page shows"
@@ -71,6 +59,13 @@ def test_names_become_links_where_the_reference_has_them(hooks):
     assert hooks.named("`fpo_jax.expect.expect`.") == "[`fpo_jax.expect.expect`][fpo_jax.expect.expect]."
     for other in ("`fpo_jax.elsewhere.thing`", "[`fpo_jax.expect`](expect.md)", "fpo_jax.expect.expect"):
         assert hooks.named(other) == other
+
+
+def test_code_stays_as_it_is(hooks):
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="findings/bandit.md"))
+    code = "```text\n5 % of `fpo_jax.expect.expect`, [a](../../CONTRIBUTING.md)\n```"
+    found = hooks.on_page_markdown(f"At 5 % or 6 %:\n\n{code}\n\nBy 7 %.", page)
+    assert found == f"At 5\xa0% or 6\xa0%:\n\n{code}\n\nBy 7\xa0%."
 
 
 def test_links_that_leave_the_folder_are_those_of_the_site(hooks):

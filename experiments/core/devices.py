@@ -28,6 +28,8 @@ OWN_SUMS = {"xla_cpu_experimental_ynn_fusion_type": "-reduce"}
 """Options for an XLA that hands sums to a library. Each sum is then a call, and the terms of some sums go to
 memory, so small sums take up to three times longer.
 """
+_GIVEN = os.environ.get("XLA_FLAGS", "")
+"""The user's flags for XLA."""
 GPU_HINT = "`pip install 'jax[cuda12]'` for an NVIDIA GPU"
 
 
@@ -72,6 +74,11 @@ def suit_short_runs() -> None:
     older = {name: str(value).lower() for name, value in OLDER.items()}
     if not any(refused_flags(f"--{name}={value}") for name, value in older.items()):
         tell_xla(older)
+
+
+def untold() -> dict[str, str]:
+    """Return the environment for another process, with the flags that the user gave XLA and no others."""
+    return os.environ | {"XLA_FLAGS": _GIVEN}
 
 
 def tell_xla(flags: Mapping[str, str]) -> None:

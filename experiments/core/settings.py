@@ -81,7 +81,9 @@ class General(Declared):
     steps: int = count(REQUIRED, "iterations; each has policy steps and one update of the reward model")
     precision: str = choice("float64", "floating-point precision", PRECISIONS)
     record: str = choice(
-        "full", "what to record; full adds the exact steering term and takes longer", RECORDS
+        "full",
+        "what to record; full adds the exact steering term and takes longer; monitors adds warnings of collapse",
+        RECORDS,
     )
 
 

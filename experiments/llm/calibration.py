@@ -64,7 +64,7 @@ def calibrated_weight(
         both = jax.jit(lambda weight: spreads(answers, head, factor, mode, weight))
 
         def excess(power: float) -> float:
-            penalty, reward = (float(one) for one in both(jnp.asarray(10.0**power)))
+            penalty, reward = (np.float64(one) for one in both(jnp.asarray(10.0**power)))
             return float(np.log(penalty / reward))
 
         ends = (float(np.log10(LOWEST)), float(np.log10(HIGHEST)))
@@ -79,5 +79,5 @@ def calibrated_weight(
 
 
 def _wide(leaf: Array) -> Array:
-    leaf = np.asarray(leaf)
-    return jnp.asarray(leaf, float) if np.issubdtype(leaf.dtype, np.floating) else jnp.asarray(leaf)
+    """Return numbers in float64, and tokens as they are."""
+    return jnp.asarray(np.asarray(leaf), float if jnp.issubdtype(leaf.dtype, jnp.floating) else None)

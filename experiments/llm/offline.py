@@ -167,6 +167,8 @@ def _answers(pipeline: Pipeline, indices: np.ndarray) -> dict[str, np.ndarray]:
 def _made_by(described: Mapping[str, Any]) -> np.ndarray:
     """Return a digest of everything that the answers depend on."""
     told = {name: described.get(name) for name in DRAWN_BY}
+    if described.get("random"):
+        told["model"] = described["model"]  # drawn weights have no SHA-256
     told["oracle"] = told["oracle"] if told["oracle_sha256"] is None else "a folder"
     return np.frombuffer(hashlib.sha256(json.dumps(told).encode()).digest(), np.uint8)
 

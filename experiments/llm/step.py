@@ -230,6 +230,8 @@ def update(
         "penalty": penalty[winner],
         "mean_reward": jnp.mean(rewards),
         "mean_utility": jnp.mean(utilities),
+        "reference_reward": game.reward(state.head, game.reference_drawn),
+        "reference_utility": game.utility(game.reference_drawn),
         "reward_spread": jnp.std(rewards),
         "penalty_spread": jnp.std(penalty),
         "utility_spread": jnp.std(utilities),

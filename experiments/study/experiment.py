@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -24,20 +24,47 @@ Found = Mapping[str, Numbers]
 Row = dict[str, Any]
 
 
-class Part(NamedTuple):
+class Piece(Protocol):
     """A unit of computation and storage.
 
     Attributes:
         label: its name.
         asked: what its numbers depend on, as JSON; together with the number of instances it identifies them.
-        compute: returns the numbers of this many instances, and reports progress.
         instances: default number.
+        precision: of the computation.
+    """
+
+    @property
+    def label(self) -> str: ...  # noqa: D102
+    @property
+    def asked(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def instances(self) -> int: ...  # noqa: D102
+    @property
+    def precision(self) -> str: ...  # noqa: D102
+
+    def numbers(self, instances: int, tell: Tell, kept: Path) -> Numbers:
+        """Return the numbers of this many instances; unfinished work may be in the folder `kept`."""
+
+
+class Part(NamedTuple):
+    """A piece that a function computes.
+
+    Attributes:
+        label, asked, instances, precision: as for any piece.
+        compute: returns the numbers of this many instances, and reports progress.
     """
 
     label: str
     asked: Mapping[str, Any]
     compute: Callable[[int, Tell], Numbers]
     instances: int = 1
+    precision: str = PRECISION
+
+    def numbers(self, instances: int, tell: Tell, kept: Path) -> Numbers:
+        """Return what the function computes."""
+        with in_precision(self.precision):
+            return self.compute(instances, tell)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,22 +74,22 @@ class Study:
     Attributes:
         name, claim: as those of any experiment.
         pieces: the parts to compute, in order.
-        figures: makes the figures, by file name.
+        figures: makes the figures, by file name, from the numbers and the table.
         rows: makes the table for the CSV file.
-        findings: writes conclusions in Markdown.
+        findings: writes conclusions from both, in Markdown.
         folder: of the parts, which is read first; a missing part is computed and written there. None keeps
-        them in the folder of the results.
+            them in the folder of the results.
         small: parts of its small form, if it has one.
     """
 
     name: str
     claim: str
-    pieces: tuple[Part, ...]
-    figures: Callable[[Found], Mapping[str, plotting.Picture]]
+    pieces: tuple[Piece, ...]
+    figures: Callable[[Found, list[Row]], Mapping[str, plotting.Picture]]
     rows: Callable[[Found], list[Row]]
-    findings: Callable[[Found], str]
+    findings: Callable[[Found, list[Row]], str]
     folder: Path | None = None
-    small: tuple[Part, ...] = ()
+    small: tuple[Piece, ...] = ()
     long: bool = True
 
     @property
@@ -94,19 +121,19 @@ class Study:
             found[part.label] = self._numbers(kept, part, min(seeds, part.instances), progress.tell)
             progress.end()
         progress.begin(f"{self.name}: figures")
-        table = [_defined(row) for row in self.rows(found)]
-        write_table(folder / "table.csv", table)
-        drawn = plotting.save_all(self.figures(found), folder)
+        table = self.rows(found)
+        written = [_defined(row) for row in table]
+        write_table(folder / "table.csv", written)
+        drawn = plotting.save_all(self.figures(found, table), folder)
         progress.end()
-        return table, Section(self.name, self.claim, [self.findings(found)], drawn)
+        return written, Section(self.name, self.claim, [self.findings(found, table)], drawn)
 
-    def _numbers(self, kept: Path, part: Part, instances: int, tell: Tell) -> Numbers:
+    def _numbers(self, kept: Path, part: Piece, instances: int, tell: Tell) -> Numbers:
         path, asked = parts.file_of(kept, part.label), {**part.asked, "instances": instances}
         found = parts.read_part(path, asked)
         if found is None:
-            with in_precision(PRECISION):
-                found = part.compute(instances, tell)
-            parts.write_part(path, found, asked, f"fpo-jax reproduce --only {self.name}", PRECISION)
+            found = part.numbers(instances, tell, kept)
+            parts.write_part(path, found, asked, f"fpo-jax reproduce --only {self.name}", part.precision)
         return found
 
 

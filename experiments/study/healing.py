@@ -67,12 +67,7 @@ class Pipeline(NamedTuple):
 
 def part(pipeline: Pipeline, instances: int) -> Part:
     """Return the part of a study that runs a pipeline over all cells on so many seeds."""
-    asked = {
-        **pipeline._asdict(),
-        "alphas": list(ALPHAS),
-        "ridges": list(RIDGES),
-        "restarts": pipeline.restarts,
-    }
+    asked = {**pipeline._asdict(), "alphas": list(ALPHAS), "ridges": list(RIDGES)}
     asked["settings"] = resolve(pipeline.wishes(ALPHAS[0], RIDGES[0], pipeline.restarts[0])).as_dict()
     return Part(pipeline.label, asked, lambda count, tell: ran(pipeline, count, tell), instances)
 
@@ -99,12 +94,9 @@ def ran(pipeline: Pipeline, instances: int, tell: Tell) -> Numbers:
     order = [(restart, a, r) for restart in pipeline.restarts for a in ALPHAS for r in RIDGES]
     cells = [_cell(pipeline.wishes(a, r, restart)) for restart, a, r in order]
     every = max(pipeline.iterations // 12, 1)
-    sweep = Sweep(cells, range(instances), steps=pipeline.iterations, every=every, record=paid)
-    parts = []
-    for number, chunk in enumerate(sweep.chunks):
-        tell(f"{len(order)} cells", number / len(sweep.chunks))
-        parts.append((chunk, sweep.compute(chunk)))
-    lanes = sweep.gather(parts)
+    sweep = Sweep(cells, range(instances), steps=pipeline.iterations, every=every, record=paid, tell=tell)
+    tell(f"{len(order)} cells")
+    lanes = sweep.run()
     stays, utility = np.asarray(lanes.finite.all(axis=-1)), lanes.metrics["true_utility"]
     utility = np.where(stays[..., None], utility, utility[..., :1])  # one that diverged gained nothing
     room = lanes.optimum - utility[..., 0]

@@ -79,9 +79,8 @@ def ran(place: Place, instances: int, tell: Tell) -> Numbers:
         own = seeds[start : start + LANES]
         lanes = own + own[:1] * (LANES - len(own) if len(seeds) > LANES else 0)
         built = [resolve(place.wishes(seed)).build() for seed in lanes]
-        together = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *built)
         keys = jax.vmap(jax.random.key)(jnp.asarray(lanes))
-        metrics = _run(together, keys, steps, place.every, place.differ)
+        metrics = _run(players.in_lanes(built), keys, steps, place.every, place.differ)
         found.append({name: np.asarray(values)[: len(own)] for name, values in metrics.items()})
     whole = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
     numbers = {"gained": share_gained(whole["true_utility"], whole["optimum"])[:, kept]}
@@ -104,8 +103,8 @@ def _short(values: np.ndarray) -> np.ndarray:
 def _run(
     together: tuple[Any, Leader, Follower], keys: Array, steps: int, every: int, differ: str
 ) -> dict[str, Array]:
-    def one(players: tuple[Any, Leader, Follower], key: Array) -> dict[str, Array]:
-        environment, leader, own = players
+    def one(parts: tuple[Any, Leader, Follower], key: Array) -> dict[str, Array]:
+        environment, leader, own = parts
         follower = Monitored(follower=own, beside=Ensemble(members=4, differ=differ, member=own))
         begun = begin_run(environment, follower, key, keeps=leader.keeps)
         _, trace = play(

@@ -5,9 +5,22 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fpo_jax.errors import InputError
 from fpo_jax.experiments.study.experiment import Found, Numbers
 from fpo_jax.monitors import MONITORS
-from fpo_jax.statistics import FALL, Interval, Warned, auc, collapsed, highest, onsets, threshold_at, warned
+from fpo_jax.statistics import (
+    FALL,
+    Interval,
+    Warned,
+    alarms,
+    auc,
+    collapsed,
+    highest,
+    onsets,
+    share_interval,
+    threshold_at,
+    warned,
+)
 
 FALSE_ALARMS = 0.05
 """Share of healthy runs, of those that choose thresholds, that may give the alarm."""
@@ -48,6 +61,15 @@ class Runs(NamedTuple):
         values = self.monitors[name][:, -1]
         return values[self.fell], values[self.healthy]
 
+    def warned(self, values: np.ndarray, threshold: float) -> Warned:
+        """Return what values, [run, entry], are worth at a threshold."""
+        return warned(values, threshold, self.began, self.healthy, self.kl, self.time)
+
+    def at_start(self, values: np.ndarray, threshold: float) -> Interval:
+        """Return which share of the alarms in time come at entries 0 and 1, where a run has hardly begun."""
+        at = alarms(values, threshold)
+        return share_interval(at[self.fell & (at <= self.began)] <= 1)
+
 
 def runs_of(numbers: Numbers, chosen: bool, share: float = FALL) -> Runs:
     """Return the runs that choose thresholds, or those that are judged, with their onsets at this share."""
@@ -70,6 +92,7 @@ class Judged(NamedTuple):
         at_end: AUC of what it showed by the end.
         own: at the threshold that other seeds of the place chose.
         by_time: likewise, of the monitor in standard deviations over healthy runs at the same iteration.
+        at_start: share of the alarms in time of `by_time` that come at the start or one entry later.
         others: at the one that other seeds of the other places chose together; None where it is alone.
     """
 
@@ -77,17 +100,23 @@ class Judged(NamedTuple):
     at_end: Interval
     own: Warned
     by_time: Warned
+    at_start: Interval
     others: Warned | None
 
 
 def judged(found: Found) -> dict[str, dict[str, Judged]]:
-    """Return every monitor at every place, by the label of the part, then by the name of the monitor."""
+    """Return every monitor at every place, by the label of the part, then by the name of the monitor.
+
+    Raises:
+        InputError: when none of the seeds that choose thresholds at a place ends healthy.
+    """
     choosing = {label: runs_of(numbers, chosen=True) for label, numbers in found.items()}
+    for label, runs in choosing.items():
+        if not runs.healthy.any():
+            allowed = f"more: of those that choose thresholds in {label} none ends healthy"
+            raise InputError("seeds", int(found[label]["choosing"]), allowed)
     scores = {
-        (label, name): runs.at_end(name)[1]
-        for label, runs in choosing.items()
-        for name in runs.monitors
-        if runs.healthy.any()
+        (label, name): runs.at_end(name)[1] for label, runs in choosing.items() for name in runs.monitors
     }
     result: dict[str, dict[str, Judged]] = {}
     for label, numbers in found.items():
@@ -96,25 +125,25 @@ def judged(found: Found) -> dict[str, dict[str, Judged]]:
         for name in MONITORED:
             if (label, name) not in scores:
                 continue
-            usual, calm = choosing[label].at_end(name)[1], choosing[label].monitors[name]
-            calm = calm[choosing[label].healthy]
-            others = [of for (place, one), of in scores.items() if one == name and elsewhere(place, label)]
+            others = [of for (place, one), of in scores.items() if one == name and place != label]
+            timed = by_time(runs, choosing[label], name)
             values = runs.monitors[name]
-
-            def at(threshold: float, values: np.ndarray = values, runs: Runs = runs) -> Warned:
-                return warned(values, threshold, runs.began, runs.healthy, runs.kl, runs.time)
-
             result[label][name] = Judged(
                 auc(*runs.at_onset(name)),
                 auc(*runs.at_end(name)),
-                at(threshold_at(FALSE_ALARMS, usual)),
-                at(
-                    threshold_at(FALSE_ALARMS, standardised(calm, calm)[:, -1]),
-                    standardised(runs.monitors[name], calm),
-                ),
-                at(threshold_at(FALSE_ALARMS, *others)) if others else None,
+                runs.warned(values, threshold_at(FALSE_ALARMS, scores[label, name])),
+                runs.warned(*timed),
+                runs.at_start(*timed),
+                runs.warned(values, threshold_at(FALSE_ALARMS, *others)) if others else None,
             )
     return result
+
+
+def by_time(runs: Runs, choosing: Runs, name: str) -> tuple[np.ndarray, float]:
+    """Return a monitor in standard deviations over the healthy runs that choose, and their threshold."""
+    calm = choosing.monitors[name][choosing.healthy]
+    threshold = threshold_at(FALSE_ALARMS, standardised(calm, calm)[:, -1])
+    return standardised(runs.monitors[name], calm), threshold
 
 
 def standardised(values: np.ndarray, healthy: np.ndarray) -> np.ndarray:
@@ -125,8 +154,3 @@ def standardised(values: np.ndarray, healthy: np.ndarray) -> np.ndarray:
     spread = healthy.std(axis=0)
     away = (values - healthy.mean(axis=0)) / np.where(spread > 0, spread, np.inf)
     return highest(away)
-
-
-def elsewhere(place: str, label: str) -> bool:
-    """Say whether a part is of another environment: labels are `environment` or `environment, objective`."""
-    return place.split(",")[0] != label.split(",")[0]

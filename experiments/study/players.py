@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,8 @@ from fpo_jax.leader import Leader, advantages
 from fpo_jax.run import initial_state, iterate
 from fpo_jax.stationary import NoEquilibrium
 from fpo_jax.types import Follower, Game, Key, Scalar, State, Theta
+
+Tree = TypeVar("Tree")
 
 
 class Met(NamedTuple):
@@ -58,8 +60,8 @@ def meet(wishes: Mapping[str, Any], seed: int) -> Met:
     return Met(drawn(environment, key), leader, follower, key)
 
 
-def in_lanes(met: Sequence[Met]) -> Met:
-    """Return several as one."""
+def in_lanes(met: Sequence[Tree]) -> Tree:
+    """Return several trees of one structure as one; every leaf has a leading axis of lanes."""
     return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *met)
 
 

@@ -9,8 +9,7 @@ from jaxtyping import Array, PyTree
 
 from fpo_jax.errors import InputError
 from fpo_jax.followers.ensemble import Ensemble
-from fpo_jax.hyperparameters import kebab, validate
-from fpo_jax.types import Follower, Game, Key, Phi, Responses, RewardModel, Scalar, Theta, Training
+from fpo_jax.types import Game, Key, Phi, Responses, RewardModel, Scalar, Theta, Training
 from fpo_jax.wrappers import with_ensembled
 
 
@@ -25,12 +24,9 @@ class PastModels(Ensemble):
 
     def check(self) -> None:
         """Raise an InputError when the member is an ensemble, or models should differ in their start."""
-        if not isinstance(self.member, Follower) or isinstance(self.member, Ensemble):
-            name = kebab(type(self.member).__name__)
-            raise InputError("member", name, "an instance of a follower that is not itself an ensemble")
-        validate(self.member)
         if self.differ != "data":
             raise InputError("differ", self.differ, "data: the members are one reward model at several times")
+        super().check()
 
     def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
         """Return the member's first reward model in every place."""

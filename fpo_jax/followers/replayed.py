@@ -48,7 +48,7 @@ class Replayed(BestResponse):
         """Return the best response to the labels of the initial policy."""
         anchor = phi if self.anchored else jax.tree.map(jnp.zeros_like, phi)
         fresh = jax.eval_shape(lambda: self._fresh(game, theta, key))
-        places = fresh.w.shape[0] * (self.updates if self.keep == "all" else 1)
+        places = fresh.w.shape[0] * self._updates_kept
         empty = jax.tree.map(lambda leaf: jnp.zeros((places, *leaf.shape[1:]), leaf.dtype), fresh)
         return self.update(game, theta, RewardModel(phi, Labelled(anchor, empty, jnp.asarray(0))), key)
 
@@ -58,10 +58,9 @@ class Replayed(BestResponse):
 
     def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
         """Return the best response after the fresh labels have joined the kept ones."""
-        found = BestResponse.update(self, game, theta, reward_model, key)
+        found = super().update(game, theta, reward_model, key)
         kept = jax.lax.stop_gradient(self._kept(game, theta, reward_model, key))
-        fresh = jax.eval_shape(lambda: self._fresh(game, theta, key))
-        total = reward_model.memory.total + fresh.w.shape[0]
+        total = reward_model.memory.total + kept.w.shape[0] // self._updates_kept
         return RewardModel(found.phi, found.memory._replace(buffer=kept, total=total))
 
     def training(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Training:
@@ -78,6 +77,11 @@ class Replayed(BestResponse):
         """Return the kept items."""
         buffer = reward_model.memory.buffer
         return buffer._replace(w=buffer.w / jnp.sum(buffer.w))
+
+    @property
+    def _updates_kept(self) -> int:
+        """Return for how many updates the buffer has places."""
+        return self.updates if self.keep == "all" else 1
 
     def _mixed(self, game: Game, kept: Responses, key: Key) -> Responses:
         on_policy = kept._replace(w=kept.w / jax.lax.stop_gradient(jnp.sum(kept.w)))

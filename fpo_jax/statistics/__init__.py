@@ -19,7 +19,7 @@ from fpo_jax.statistics.intervals import (
     probability_of_improvement,
     share_interval,
 )
-from fpo_jax.statistics.onset import Warned, alarms, auc, highest, onsets, roc, threshold_at, warned
+from fpo_jax.statistics.onset import Warned, alarms, auc, highest, onsets, threshold_at, warned
 
 __all__ = [
     "FALL",
@@ -40,7 +40,6 @@ __all__ = [
     "passing",
     "performance_profile",
     "probability_of_improvement",
-    "roc",
     "share_gained",
     "share_interval",
     "threshold_at",

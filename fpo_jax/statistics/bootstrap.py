@@ -169,6 +169,11 @@ def mean_error(values: Array) -> Callable[[Array], Scalar]:
     return error
 
 
+def ratio(part: Array, whole: Array) -> Callable[[Array], Scalar]:
+    """Return Σ w a / Σ w b of counts a and b [n], as a function of weights [n]; NaN where Σ w b is 0."""
+    return lambda weights: jnp.sum(weights * part) / jnp.sum(weights * whole)
+
+
 def middle_half(values: Array) -> Callable[[Array], Scalar]:
     """Return the mean of values [n] without the ⌊N/4⌋ lowest and highest of N = Σ w, as a function of w."""
     order = jnp.argsort(values)

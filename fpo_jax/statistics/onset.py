@@ -35,7 +35,7 @@ def onsets(true_utility: np.ndarray, share: float = FALL) -> np.ndarray:
         raise InputError("share", share, "in (0, 1]")
     utility = np.asarray(true_utility)
     gained = utility - utility[..., :1]
-    slack = rounding(utility, *np.moveaxis(utility, -1, 0))[..., None]
+    slack = rounding(utility, np.abs(utility).max(axis=-1))[..., None]
     is_below = gained + slack < share * np.maximum.accumulate(gained, axis=-1)
     stays = np.flip(np.logical_and.accumulate(np.flip(is_below, axis=-1), axis=-1), axis=-1)
     return np.where(stays[..., -1], np.argmax(stays, axis=-1), np.nan)
@@ -81,20 +81,6 @@ def auc(fell: np.ndarray, healthy: np.ndarray, level: float = 0.95) -> Interval:
     )
     reach = float(ndtri(0.5 + 0.5 * level) * np.sqrt(variance))
     return Interval(area, max(area - reach, 0.0), min(area + reach, 1.0), runs)
-
-
-def roc(fell: np.ndarray, healthy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the shares of healthy runs and of runs that fell with an alarm, for falling thresholds.
-
-    Arguments are scores, [m] and [n]; an alarm is a score that reaches the threshold. The result begins at 0
-    and has a point for each distinct score.
-    """
-    thresholds = np.unique(np.concatenate([fell, healthy]))[::-1]
-    shares = [
-        np.searchsorted(np.sort(-scores), -thresholds, side="right") / scores.size
-        for scores in (healthy, fell)
-    ]
-    return np.insert(shares[0], 0, 0.0), np.insert(shares[1], 0, 0.0)
 
 
 def threshold_at(rate: float, *healthy: np.ndarray) -> float:

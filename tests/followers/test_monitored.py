@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from fpo_jax import BestResponse, Exact, Gradient, Leader, outcome, run_seed
+from fpo_jax.engine.initial import instance
 from fpo_jax.envs.bandit import Bandit
 from fpo_jax.envs.linear import Linear
 from fpo_jax.errors import InputError
@@ -40,12 +41,16 @@ def test_members_are_those_of_an_ensemble_at_the_same_policies(key):
     _, watched = run_seed(
         environment, leader, Monitored(follower=own, beside=beside), key, steps=2, keep_states=True
     )
-    members = watched.state.reward_model.memory.members
-    # with fixed responses a member is a best response whatever was before, at weights of its own
-    game = jax.jit(beside.faced)(environment.draw(key))
+    members, thetas = watched.state.reward_model.memory.members, watched.state.theta
+    game = jax.jit(lambda: beside.faced(instance(environment, key)))()
     assert members.phi.shape == (3, 2, 2)
+    for entry in (1, 2):
+        before = jax.tree.map(lambda leaf, at=entry - 1: leaf[at], members)
+        alone = jax.jit(beside.update)(game, thetas[entry], before, key)
+        np.testing.assert_allclose(members.phi[entry], alone.phi, rtol=1e-9)
+    # which says something: members differ, and so do policies
     assert np.all(np.abs(members.phi[:, 0] - members.phi[:, 1]) > 1e-6)
-    assert game.members == 2
+    assert np.all(np.abs(np.diff(members.phi, axis=0)) > 1e-6)
 
 
 def test_what_cannot_be_is_refused():

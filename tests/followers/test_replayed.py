@@ -78,22 +78,24 @@ def test_an_update_keeps_its_promise(keep, key):
     follower = replayed(keep, 3)
     model = follower.init(GAME, jnp.zeros(5), GAME.init(key)[1], key)
     model = follower.update(GAME, jnp.ones(5), model, jax.random.key(1))
+    assert int(model.memory.total) == 2 * N  # of the first policy and of this one
     # whatever is drawn next: rounding of a system of condition below 10
     assert follower.residual(GAME, jnp.ones(5), model, jax.random.key(2)) < 1e-13
 
 
 def test_steering_through_the_labels_is_the_gradient_of_what_they_teach(key):
-    # The draws keep their score, so that the expectation of dF/dθ is exact; with a policy that gives one arm
-    # alone there is nothing to draw, F depends on θ through J only, and the difference is exact.
-    follower = replayed("all", 3)
-    theta = ONLY[1]
+    # Without a budget the items carry the policy's weights, and F is smooth in θ: of its central difference
+    # of step h the error is of the order h², below that of rounding.
+    follower = Replayed(ridge=RIDGE, alpha=ALPHA, keep="all", updates=3)
+    theta = jnp.arange(5.0)
     model = follower.init(GAME, theta, GAME.init(key)[1], key)
 
     def value(t):
         return foresighted_value(GAME, follower, t, model, key)
 
     found = jax.jit(lambda: (steering(GAME, follower, theta, model, key), central_difference(value, theta)))()
-    assert relative_error(found[0].gradient, found[1]) < 1e-6 or np.allclose(found[1], 0.0, atol=1e-9)
+    assert np.linalg.norm(found[0].steering) > 1e-3  # there is something to be wrong about
+    assert relative_error(found[0].gradient, found[1]) < 1e-7
 
 
 def test_without_a_budget_all_responses_are_kept_by_their_weights(key):

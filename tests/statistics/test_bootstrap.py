@@ -7,7 +7,7 @@ from scipy import stats
 
 from fpo_jax.statistics import bootstrap as module
 from fpo_jax.statistics import interquartile_mean, paired_difference, probability_of_improvement
-from fpo_jax.statistics.bootstrap import bootstrap, mean, middle_half, superiority
+from fpo_jax.statistics.bootstrap import bootstrap, mean, middle_half, ratio, superiority
 from tests.helpers import METHOD_A, METHOD_B, compilations
 
 NAN = np.nan
@@ -19,6 +19,15 @@ def test_the_middle_half_of_weighted_seeds_by_hand():
     # 1, 1, 2, 5, 5, 9: ⌊6/4⌋ = 1 is cut at each end, (1 + 2 + 5 + 5)/4; the 7 has weight 0
     values, weights = np.array([5.0, 9.0, 1.0, 7.0, 2.0]), np.array([2.0, 1.0, 2.0, 0.0, 1.0])
     assert jax.jit(lambda x, w: middle_half(x)(w))(values, weights) == 13 / 4
+
+
+def test_a_ratio_of_two_seeds_by_hand():
+    # Of {1 of 4, 0 of 0} resamples are ¼ twice in four, 1/4 with one of each, and 0/0, which is left out.
+    # Of {1 of 4, 2 of 2} they are ¼, 3/6 and 1 with probabilities ¼, ½, ¼, not the means ¼, ⅝ and 1.
+    assert bootstrap(ratio, np.array([1.0, 0.0]), np.array([4.0, 0.0])) == (0.25, 0.25, 0.25, 2)
+    part, whole = np.array([1.0, 2.0]), np.array([4.0, 2.0])
+    assert bootstrap(ratio, part, whole) == (0.5, 0.25, 1.0, 2)
+    assert bootstrap(ratio, part, whole, level=0.4) == (0.5, 0.5, 0.5, 2)
 
 
 def test_improvement_of_resampled_seeds_is_that_of_the_repeated_values():

@@ -18,7 +18,7 @@ from fpo_jax.experiments.llm.evaluation import summary
 from fpo_jax.experiments.llm.evaluation.measuring import Asked, Choices, Ways
 from fpo_jax.experiments.llm.evaluation.policies import BASE, Policy, read_policies
 from fpo_jax.experiments.llm.evaluation.repetition import NGRAM, repetition
-from fpo_jax.experiments.llm.evaluation.settings import EvaluateSettings
+from fpo_jax.experiments.llm.evaluation.settings import QUESTIONS, EvaluateSettings
 from fpo_jax.experiments.llm.evaluation.summary import Measured
 from fpo_jax.experiments.llm.evaluation.truthfulqa import Question, read_questions, scores
 from fpo_jax.experiments.llm.generation import Samples, Sampling
@@ -179,7 +179,11 @@ def _questions(settings: EvaluateSettings) -> list[Question]:
 
 def _unseen(settings: EvaluateSettings, policies: Sequence[Policy]) -> list[str]:
     """Return the chosen prompts, in the order of the file, without those that a run was trained on."""
-    texts = list(dict.fromkeys(read_prompts(prompt_file(settings.prompts))))
+    if settings.prompts == QUESTIONS:
+        there = [question.text for question in read_questions(Path(str(settings.truthfulqa)))]
+    else:
+        there = [*read_prompts(prompt_file(settings.prompts))]
+    texts = list(dict.fromkeys(there))
     seen = frozenset[str]().union(*(policy.prompts for policy in policies))
     left = [text for text in texts if text not in seen]
     if not left:

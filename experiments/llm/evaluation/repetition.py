@@ -1,6 +1,6 @@
 """How much a text repeats itself, and whether the oracle rewards repetition."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,11 @@ NGRAM = 2
 """Length of the counted n-grams: answers of 32 tokens seldom repeat longer ones."""
 
 
-def repetition(tokens: Sequence[int], n: int = NGRAM) -> float:
+def repetition(tokens: Sequence[Hashable], n: int = NGRAM) -> float:
     """Return 1 − (number of different n-grams) / (number of n-grams), in [0, 1): 0 if none occurs twice.
 
     It is seq-rep-n of Welleck et al. (2020, arXiv 1908.04319), 1 − distinct-n; 0 for a text of fewer tokens.
+    Words will do in place of tokens.
     """
     grams = [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
     return 1.0 - len(set(grams)) / len(grams) if grams else 0.0

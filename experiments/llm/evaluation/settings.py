@@ -2,8 +2,12 @@
 
 import dataclasses
 
+from fpo_jax.errors import InputError
 from fpo_jax.experiments.llm.settings import INCLUDED, Generation
 from fpo_jax.hyperparameters import choice, count, several, text
+
+QUESTIONS = "questions"
+"""What stands for the questions of TruthfulQA, in place of a file of prompts."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,9 +25,9 @@ class EvaluateSettings(Generation):
     questions: int = count(200, "number of TruthfulQA's questions to use, drawn with the seed")
     prompts: str = text(
         INCLUDED,
-        'JSONL file of prompts to answer, one {"prompt": "…"} a line, or included; prompts that a run was '
-        "trained on are excluded",
-        naming="a file, or included",
+        'JSONL file of prompts to answer, one {"prompt": "…"} a line, or included, or questions: those of '
+        "--truthfulqa; prompts that a run was trained on are excluded",
+        naming="a file, included or questions",
     )
     unseen: int = count(100, "number of the remaining prompts to use, drawn with the seed")
     drawn: int = count(
@@ -38,6 +42,11 @@ class EvaluateSettings(Generation):
     precision: str = choice(
         "float32", "precision of frozen weights; adapters are in float32", ("bfloat16", "float32")
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.prompts == QUESTIONS and self.truthfulqa is None:
+            raise InputError("prompts", QUESTIONS, "given together with --truthfulqa")
 
     def command(self) -> str:
         """Return the command that repeats this evaluation."""

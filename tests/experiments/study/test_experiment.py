@@ -16,7 +16,7 @@ class Squares:
     """Counts what is computed; fails at the second part while `fails`."""
 
     def __init__(self):
-        self.computed, self.fails = [], True
+        self.computed, self.tables, self.fails = [], 0, True
 
     def part(self, label, power):
         def compute(instances, tell):
@@ -32,10 +32,14 @@ class Squares:
             "some-name",
             "A claim.",
             (self.part("squares", 2), self.part("cubes", power)),
-            figures=lambda found: {},
-            rows=lambda found: [{"part": label, "sum": int(n["value"].sum())} for label, n in found.items()],
-            findings=lambda found: f"{len(found)} parts",
+            figures=lambda found, table: {},
+            rows=self.rows,
+            findings=lambda found, table: f"{len(found)} parts, {sum(row['sum'] for row in table)} in all",
         )
+
+    def rows(self, found):
+        self.tables += 1
+        return [{"part": label, "sum": int(numbers["value"].sum())} for label, numbers in found.items()]
 
 
 def write(study, folder, instances=4):
@@ -49,7 +53,7 @@ def test_an_interrupted_study_goes_on_and_a_finished_one_computes_nothing(tmp_pa
         write(squares.study(), tmp_path)
     squares.fails = False
     table, section = write(squares.study(), tmp_path)
-    assert squares.computed == ["squares", "cubes"]
+    assert (squares.computed, squares.tables) == (["squares", "cubes"], 1)  # for the file and the page
     assert write(squares.study(), tmp_path)[0] == table
     assert squares.computed == ["squares", "cubes"]
     # 0 + 1 + 4 + 9 and 0 + 1 + 8 + 27
@@ -59,7 +63,7 @@ def test_an_interrupted_study_goes_on_and_a_finished_one_computes_nothing(tmp_pa
         "squares,14",
         "cubes,36",
     ]
-    assert section.paragraphs == ["2 parts"]
+    assert section.paragraphs == ["2 parts, 50 in all"]
     assert sorted(file.name for file in (tmp_path / "parts" / "some_name").iterdir()) == [
         "cubes.npz",
         "squares.npz",
@@ -69,8 +73,14 @@ def test_an_interrupted_study_goes_on_and_a_finished_one_computes_nothing(tmp_pa
 def test_what_is_undefined_is_empty(tmp_path):
     squares = Squares()
     squares.fails = False
-    study = dataclasses.replace(squares.study(), rows=lambda found: [{"a": float("nan"), "b": 1.0}])
-    assert write(study, tmp_path)[0] == [{"a": "", "b": 1.0}]  # JSON knows no NaN
+    study = dataclasses.replace(
+        squares.study(),
+        rows=lambda found: [{"a": float("nan"), "b": 1.0}],
+        findings=lambda found, table: f"{table[0]['a']:.2f}",
+    )
+    table, section = write(study, tmp_path)
+    assert table == [{"a": "", "b": 1.0}]  # JSON knows no NaN
+    assert section.paragraphs == ["nan"]  # numbers all the same
 
 
 def test_numbers_of_another_question_are_refused_and_damaged_ones_computed_again(tmp_path):

@@ -7,6 +7,9 @@ import pytest
 
 from fpo_jax.experiments.cli.main import main
 from fpo_jax.experiments.llm import EvaluateSettings
+from fpo_jax.experiments.llm.evaluation import job
+from fpo_jax.experiments.llm.evaluation.policies import Policy
+from fpo_jax.experiments.llm.evaluation.truthfulqa import read_questions
 from fpo_jax.experiments.llm.prompts import read_prompts
 from tests.experiments.llm.conftest import options, refused
 from tests.experiments.llm.evaluation.test_truthfulqa import HEAD, ROW
@@ -69,3 +72,19 @@ def test_prompts_that_runs_have_seen_are_not_asked(told, checkpoint, runs, tmp_p
     error = refused(capsys, [*words, "--out", tmp_path / "out"])
     assert "a file with prompts that no run was trained on, but runs were trained on all 2" in error
     assert [path.name for path in tmp_path.iterdir()] == ["seen.jsonl"]
+
+
+def test_questions_can_be_the_prompts(tmp_path):
+    table = tmp_path / "questions.csv"
+    table.write_text(HEAD + ROW + ROW.replace("so?", "not so?"), encoding="utf-8")
+    settings = EvaluateSettings.of({"model": "m", "prompts": "questions", "truthfulqa": str(table)})
+    asked = [question.text for question in read_questions(table)]
+    assert len(asked) == 2
+    assert job._unseen(settings, []) == asked
+    seen = Policy("run", tmp_path, {}, frozenset(asked[:1]))
+    assert job._unseen(settings, [seen]) == asked[1:]
+
+
+def test_questions_need_their_file(capsys):
+    line = refused(capsys, ["evaluate", "--model", "m", "--prompts", "questions"])
+    assert "prompts = questions: must be given together with --truthfulqa" in line

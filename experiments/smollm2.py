@@ -1,0 +1,221 @@
+"""Claim: what RLHF and FPO do to a language model that speaks, SmolLM2-135M-Instruct, on two cores."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fpo_jax import plotting
+from fpo_jax.experiments.core.wording import with_interval
+from fpo_jax.experiments.llm.evaluation.repetition import repetition
+from fpo_jax.experiments.llm.run_part import ModelRun
+from fpo_jax.experiments.report.parts import markdown_table, share
+from fpo_jax.experiments.study.experiment import Found, Numbers, Row, Study
+from fpo_jax.plotting import Axis, Chart, Level, Line, Mark
+from fpo_jax.statistics import Interval, mean_interval
+
+STEPS, FIT_PROMPTS = 200, 100
+WINDOW = 50
+"""Steps at the end over which means are taken, and over which lines are smoothed."""
+EXAMPLES = 3
+"""Last prompts whose winners are shown."""
+COMMON = {"model": "smollm2-135m", "precision": "float32", "devices": 1, "every": 20}
+MOVED = {"policy_lr": 2e-4, "head_lr": 5e-4}
+"""Ten times the published rates."""
+OBJECTIVES = {"rlhf": "myopic"}
+"""Names of the modes elsewhere, where they differ."""
+
+
+RATES: dict[str, dict[str, Any]] = {"ten times": MOVED, "published": {}}
+WEIGHTS: dict[str, dict[str, Any]] = {"calibrated": {"calibrated": True}, "weight 10": {}}
+
+
+class Group(NamedTuple):
+    """Runs that differ by their mode alone, RLHF first.
+
+    Attributes:
+        rates, weight: what they have in common.
+        penalised: their modes but RLHF.
+    """
+
+    rates: str
+    weight: str
+    penalised: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """Say what they have in common."""
+        rates = "the published rates" if self.rates == "published" else "ten times the published rates"
+        return f"{rates}, {'calibrated weight' if self.weight == 'calibrated' else 'weight 10'}"
+
+    @property
+    def file(self) -> str:
+        """Return the name of its figure."""
+        return f"{self.rates}_{self.weight}".replace(" ", "_")
+
+    @property
+    def runs(self) -> dict[str, str]:
+        """Return the labels of its runs, by mode; RLHF has no weight."""
+        others = {mode: f"{self.rates}, {mode}, {self.weight}" for mode in self.penalised}
+        return {"rlhf": f"{self.rates}, rlhf", **others}
+
+    def settings(self, mode: str) -> dict[str, Any]:
+        """Return what is not the default of a run."""
+        weight = WEIGHTS[self.weight] if mode in self.penalised else {}
+        return {**COMMON, "mode": mode, **RATES[self.rates], **weight}
+
+
+PENALISED = {
+    "calibrated": ("practical", "relaxed", "proximal", "leverage"),
+    "weight 10": ("practical", "relaxed"),
+}
+GROUPS = [Group(rates, weight, PENALISED[weight]) for rates in RATES for weight in WEIGHTS]
+SHORT = GROUPS[0]._replace(penalised=("practical", "relaxed"))
+"""The group of the small form."""
+
+
+def _runs(groups: Sequence[Group], **more: Any) -> tuple[ModelRun, ...]:
+    """Return the runs of some groups, each once; all begin with the answers that the first one drew."""
+    runs: dict[str, ModelRun] = {}
+    for group in groups:
+        for mode, label in group.runs.items():
+            settings = {**group.settings(mode), **more}
+            runs.setdefault(label, ModelRun(label, settings, next(iter(runs), "")))
+    return tuple(runs.values())
+
+
+def gained(numbers: Numbers, name: str = "utility") -> np.ndarray:
+    """Return U, or r, of the policy less the base model's: at each step the candidates' mean less z_ref's."""
+    return numbers[f"mean_{name}"][0] - numbers[f"reference_{name}"][0]
+
+
+MEASURES = {
+    "U gained": gained,
+    "r gained": lambda numbers: gained(numbers, "reward"),
+    "log π_θ/π_ref": lambda numbers: numbers["kl"][0],
+    "overruled": lambda numbers: numbers["overruled"][0],
+    "accuracy": lambda numbers: numbers["on_policy_accuracy"][0],
+    "repeated": lambda numbers: np.array([repetition(text.split()) for text in numbers["winner"][0]]),
+}
+"""What is measured at each step, by its name in the table."""
+
+
+def _compared(found: Found, group: Group) -> dict[str, Numbers]:
+    """Return the runs of a group that are there, by mode; none where there is but one."""
+    runs = {mode: found[label] for mode, label in group.runs.items() if label in found}
+    return runs if len(runs) > 1 else {}
+
+
+def rows(found: Found) -> list[Row]:
+    """Return what each run comes to over its last steps, and by how much its U differs from RLHF's."""
+    table: list[Row] = []
+    for group in GROUPS:
+        runs = _compared(found, group)
+        for mode, numbers in runs.items():
+            row: Row = {"group": group.title, "mode": mode}
+            row["weight"] = float("nan") if mode == "rlhf" else float(numbers["weight"][0])
+            for name, measure in MEASURES.items():
+                row |= _told(name, mean_interval(measure(numbers)[-WINDOW:]))
+            if mode != "rlhf" and "rlhf" in runs:
+                less = gained(numbers)[-WINDOW:] - gained(runs["rlhf"])[-WINDOW:]
+                row |= _told("U less RLHF's", mean_interval(less))
+            if "held_out_accuracy" in numbers:
+                row["held out"] = float(numbers["held_out_accuracy"][0, -1])
+            row["seconds a step"] = float(numbers["seconds_per_step_median"][0])
+            table.append(row)
+    return table
+
+
+def _told(name: str, interval: Interval) -> Row:
+    return {name: interval.mean, f"{name}, low": interval.low, f"{name}, high": interval.high}
+
+
+def _smooth(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return steps, and the mean of the last `WINDOW` at each; fewer at the start."""
+    total, steps = np.cumsum(np.insert(values, 0, 0.0)), np.arange(1, len(values) + 1)
+    first = np.maximum(steps - WINDOW, 0)
+    at = slice(min(WINDOW, len(values)) // 5 - 1 if len(values) > 5 else 0, None)
+    return steps[at] - 1.0, ((total[steps] - total[first]) / (steps - first))[at]
+
+
+CHARTS = {
+    "U gained": "U of the policy less the base model's",
+    "r gained": "r of the policy less the base model's",
+    "log π_θ/π_ref": "log π_θ − log π_ref (nats)",
+    "overruled": "winners that the penalty changed",
+    "accuracy": "pairs that r orders as U does",
+}
+
+
+def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
+    """Return one figure of each group: what happens over the steps."""
+    drawn: dict[str, plotting.Picture] = {}
+    for group in GROUPS:
+        runs = _compared(found, group)
+        if not runs:
+            continue
+        styles = plotting.styles({mode: OBJECTIVES.get(mode, mode) for mode in runs})
+        charts = []
+        for name, title in CHARTS.items():
+            marks: list[Mark] = [Level(0.5 if name == "accuracy" else 0.0)] if name != "overruled" else []
+            for mode, numbers in runs.items():
+                x, y = _smooth(MEASURES[name](numbers))
+                marks.append(Line(x, y, styles[mode], mode))
+            charts.append(Chart(title, marks, Axis("prompt")))
+        heading = f"SmolLM2-135M, {group.title}: means of the last {WINDOW} prompts"
+        drawn[group.file] = plotting.figure([charts], heading, size=(13.0, 3.2), share="")
+    return drawn
+
+
+def findings(found: Found, table: list[Row]) -> str:
+    """Say in Markdown what each run came to, and what won at the last prompts."""
+    told = []
+    for group in GROUPS:
+        own = [row for row in table if row["group"] == group.title]
+        if not own:
+            continue
+        names = [name for name in [*MEASURES, "U less RLHF's"]]
+        head = ["mode", "weight", *names, "held out"]
+        body = [
+            [
+                row["mode"],
+                "–" if row["mode"] == "rlhf" else f"{row['weight']:.3g}",
+                *(_cell(row, name) for name in names),
+                share(row["held out"]) if "held out" in row else "–",
+            ]
+            for row in own
+        ]
+        told += [f"{group.title}, means over the last {WINDOW} prompts:", markdown_table(head, body)]
+        told += ["The last prompts and what won:", _examples(found, group)]
+    return "\n\n".join(told)
+
+
+def _cell(row: Row, name: str) -> str:
+    if name not in row:
+        return "–"
+    return with_interval(row[name], row[f"{name}, low"], row[f"{name}, high"], 2)
+
+
+def _examples(found: Found, group: Group) -> str:
+    runs = _compared(found, group)
+    first = next(iter(runs.values()))
+    head = ["prompt", "base model", *runs]
+    columns = [first["prompt"][0], first["reference"][0], *(run["winner"][0] for run in runs.values())]
+    body = [[str(column[i]) for column in columns] for i in range(-EXAMPLES, 0)]
+    return markdown_table(head, body)
+
+
+EXPERIMENT = Study(
+    name="smollm2",
+    claim=(
+        "RLHF, practical, relaxed and proximal FPO and leverage on SmolLM2-135M-Instruct: one prompt a step, "
+        "the winner of eight candidates, a reward head fitted on the base model's answers, the published "
+        "likelihood oracle; the same prompts and draws in every mode. Needs the extra llm and "
+        "`fpo-jax fetch smollm2-135m`."
+    ),
+    pieces=_runs(GROUPS, steps=STEPS, fit_prompts=FIT_PROMPTS),
+    figures=draw_figures,
+    rows=rows,
+    findings=findings,
+    small=_runs([SHORT], steps=12, fit_prompts=8, policy_lr=1e-3),
+)

@@ -1,0 +1,75 @@
+"""The claim about SmolLM2, on numbers made by hand: no model is run."""
+
+import numpy as np
+import pytest
+
+from fpo_jax.experiments.llm.settings import TrainSettings
+from fpo_jax.experiments.smollm2 import EXPERIMENT, GROUPS, WINDOW, draw_figures, findings, gained, rows
+
+STEPS = WINDOW + 2
+
+
+def run(gain, reward=0.0, said="a b a b", weight=np.nan):
+    """A run whose policy has U(z_ref) + gain everywhere."""
+    base = np.linspace(1.0, 3.0, STEPS)
+    each = {
+        "mean_reward": reward,
+        "reference_reward": 0.0,
+        "kl": 2.0,
+        "overruled": 0.25,
+        "on_policy_accuracy": 0.75,
+    }
+    numbers = {name: np.full((1, STEPS), value) for name, value in each.items()}
+    numbers |= {"reference_utility": base[None]}
+    numbers |= {"mean_utility": base[None] + gain, "weight": np.array([weight])}
+    numbers |= {"seconds_per_step_median": np.array([6.0])}
+    return numbers | {name: np.array([[said] * STEPS]) for name in ("prompt", "winner", "reference")}
+
+
+@pytest.fixture
+def found():
+    labels = GROUPS[0].runs
+    return {labels["rlhf"]: run(-0.5), labels["relaxed"]: run(0.25, weight=0.001, said="a b c d")}
+
+
+def test_what_is_gained_is_measured_from_the_base_model():
+    np.testing.assert_allclose(gained(run(-0.5)), -0.5)
+
+
+def test_rows(found):
+    first, second = rows(found)
+    assert (first["mode"], second["mode"]) == ("rlhf", "relaxed")
+    assert second["U gained"] == pytest.approx(0.25)
+    assert second["U less RLHF's"] == pytest.approx(0.75)
+    assert "U less RLHF's" not in first
+    assert first["repeated"] == pytest.approx(1 / 3)  # ab, ba, ab: one of three came before
+    assert second["repeated"] == 0.0
+    assert second["weight"] == 0.001
+
+
+def test_the_page_shows_what_won_in_each_mode(found):
+    told = findings(found, rows(found))
+    assert told.count("a b a b") > told.count("a b c d") > 0
+    assert set(draw_figures(found, rows(found))) == {GROUPS[0].file}
+
+
+def test_a_missing_run_leaves_no_group(found):
+    assert findings({}, []) == ""
+    few = {label: found[label] for label in [*found][:1]}
+    assert draw_figures(few, rows(few)) == {}
+
+
+def test_each_run_is_computed_once_and_begins_with_the_answers_of_the_first():
+    labels = [piece.label for piece in EXPERIMENT.pieces]
+    assert len(labels) == len(set(labels))
+    assert {label for group in GROUPS for label in group.runs.values()} == {*labels}
+    assert [piece.answers_of for piece in EXPERIMENT.pieces] == ["", *labels[:1] * (len(labels) - 1)]
+
+
+def test_settings_of_the_runs():
+    settings = {piece.label: TrainSettings.of(piece.settings) for piece in EXPERIMENT.pieces}
+    published = settings["published, relaxed, weight 10"]
+    assert (published.policy_lr, published.head_lr, published.weight) == (2e-5, 5e-5, 10.0)
+    moved = settings["ten times, relaxed, calibrated"]
+    assert (moved.policy_lr, moved.head_lr, moved.calibrated) == (2e-4, 5e-4, True)
+    assert {each.steps for each in settings.values()} == {200}
