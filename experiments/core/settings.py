@@ -82,7 +82,7 @@ class General(Declared):
     precision: str = choice("float64", "floating-point precision", PRECISIONS)
     record: str = choice(
         "full",
-        "what to record; full adds the exact steering term and takes longer; monitors adds warnings of collapse",
+        "what to record; full adds the exact steering term and takes longer; monitors adds alarms",
         RECORDS,
     )
 
