@@ -120,7 +120,7 @@ def test_other_models_that_reward_are_counted(checkpoint, reward_model, tmp_path
 
 
 def test_the_documentation_shows_what_is_printed(said):
-    page = (ROOT / "docs" / "howto" / "llm.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "llm.md").read_text(encoding="utf-8")
     assert re.search(r"```text\n(llama-3.2-1b, by shapes.*?)```", page, re.S).group(1) == said[1]
 
 
