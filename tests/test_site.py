@@ -137,4 +137,4 @@ def test_sentences_are_counted_as_a_reader_would():
 def test_few_sentences_are_long():
     counts = [prose.count(path.read_text(encoding="utf-8")) for path in prose.pages().values()]
     share = sum(len(count.long) for count in counts) / sum(count.sentences for count in counts)
-    assert share < 0.06, "python -m tests.prose names them"
+    assert share < 0.04, "python -m tests.prose names them"

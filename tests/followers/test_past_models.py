@@ -61,5 +61,5 @@ def test_standard_plus_steering_is_the_gradient_of_F(combine, key):
 def test_what_cannot_be_is_refused():
     with pytest.raises(InputError, match=r"^member = ensemble"):
         validate(PastModels(member=Ensemble()))
-    with pytest.raises(InputError, match=r"^differ = start: must be data: these are one reward model"):
+    with pytest.raises(InputError, match=r"^differ = start: must be data: the members are one reward model"):
         validate(PastModels(differ="start"))

@@ -19,7 +19,10 @@ def test_files_that_do_not_match(folder):
             r'line 2: must be one JSON object, but it is {"prom \(Unterminated string',
         ),
         "empty": ("\n", "but it is empty"),
-        "fewer": ('\n{"prompt": "prompt 0", "response": "x"}\n', "as many as .*: 6, and it has 1"),
+        "fewer": (
+            '\n{"prompt": "prompt 0", "response": "x"}\n',
+            "a file with 6 answers, as .* has, but it has 1",
+        ),
         "another prompt": (
             a.read_text(encoding="utf-8").replace("prompt 3", "prompt 4"),
             "the first that differs: line 4",
