@@ -25,7 +25,7 @@ def test_files_that_do_not_match(folder):
         ),
         "another prompt": (
             a.read_text(encoding="utf-8").replace("prompt 3", "prompt 4"),
-            "the first that differs: line 4",
+            "the first difference: line 4",
         ),
     }
     for content, said in mismatches.values():
