@@ -205,8 +205,11 @@ class Follower(ABC):
         """
         return
 
-    def remembered(self, reward_model: RewardModel) -> Responses | None:
-        """Return the items of its own that the follower keeps between updates, or None if it keeps none."""
+    def labelled(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Responses | None:
+        """Return the items of π_θ whose labels the update with this key pays for; weights sum to 1.
+
+        None, the default, if none can tell.
+        """
         return None
 
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar | float:
@@ -237,7 +240,7 @@ class Objective(ABC):
         solves: whether its gradient is found by solving a linear system, which may fail.
         knows: what the leader must know for it at its defaults, one of `KNOWS`.
         requirement: what a run must be given for its value to be finite at the start; "" if nothing.
-        keeps: how many policies of earlier iterations it is held to; 0, the default, for none.
+        keeps: of how many earlier iterations it keeps something; 0, the default, for none.
     """
 
     horizon: int = 1
@@ -250,14 +253,25 @@ class Objective(ABC):
     def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
         """Return the objective for the policy steps of an iteration that begins with this state.
 
-        It is held to the earlier policies that stand there, [keeps, ...] oldest first, and has what it
-        computes once for all steps. By default it is itself.
+        It has what it kept, which stands there as `earlier`, and what it computes once for all steps. By
+        default it is itself.
         """
         return self
 
-    def remember(self, earlier: PyTree, theta: Theta) -> PyTree:
-        """Return what is kept of earlier policies after an iteration that began with this θ."""
-        return earlier
+    def begin(self, game: Game, follower: Follower, state: State, key: Key) -> PyTree:
+        """Return what is kept before the first iteration, which begins with this state: nothing."""
+        return ()
+
+    def remember(self, game: Game, follower: Follower, begun: State, ended: State, key: Key) -> PyTree:
+        """Return what is kept after an iteration; `begun.earlier` is what was kept before it.
+
+        Args:
+            game, follower: the players of this iteration.
+            begun: the state with which it began.
+            ended: the state after its policy steps, which the follower is about to retrain on.
+            key: of that update: with it `Follower.labelled` gives the very items that are paid for.
+        """
+        return begun.earlier
 
     @abstractmethod
     def value(
