@@ -56,7 +56,11 @@ class Neural(Peak):
             "shaped": 1.0,
             "ensemble": 0.316,
         },
-        objective={"utility": "detached", "damping": 0.1},  # in float32 the weight decay alone is too little
+        objective={
+            "utility": "detached",
+            "damping": 0.1,
+            "metric": "plain",
+        },  # in float32 the weight decay alone is too little
     )
 
     utility_rate: float = real(0.2, "how fast utility falls with squared distance", low=0.0)

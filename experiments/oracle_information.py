@@ -76,7 +76,7 @@ EXPERIMENT = Experiment(
         **{f"noise {s:g}": {**INFORMED, "oracle_noise": s} for s in NOISES},
         "buffer, RLHF": {**RLHF, **BUFFERED},
         "buffer, practical": {**INFORMED, **BUFFERED, "oracle_share": 0.0},
-        "buffer, own": {**INFORMED, **BUFFERED, "source": "buffer"},
+        "buffer, own": {**INFORMED, **BUFFERED, "source": "labels", "kept": 5},
         "buffer, relaxed": {**INFORMED, **BUFFERED},
     },
     figures=draw_figures,

@@ -48,7 +48,7 @@ class State(NamedTuple):
     Attributes:
         theta: of the policy.
         reward_model: φ and its follower's memory.
-        earlier: θ of earlier iterations, [n, ...] oldest first, for an objective held to them; else ().
+        earlier: what the leader keeps of earlier iterations, such as policies or labels; else ().
     """
 
     theta: Theta

@@ -21,6 +21,7 @@ from scipy.optimize import brentq
 
 from fpo_jax.errors import InputError
 from fpo_jax.field import Players, answer, field_of, gradient_at
+from fpo_jax.hyperparameters import kebab
 from fpo_jax.leader import Leader
 from fpo_jax.numerics.undetached import undetached
 from fpo_jax.record import outcome
@@ -167,9 +168,8 @@ def players_of(game: Game, leader: Leader, follower: Follower, theta: Theta, key
         lambda leaf: jnp.asarray(leaf, float) if isinstance(leaf, float) else jnp.asarray(leaf),
         (game, leader, follower, theta),
     )
-    keeps = leader.objective.keeps
-    state = initial_state(game, follower, key, (theta, game.init(key)[1]), keeps)
-    if keeps:
+    state = initial_state(game, follower, key, (theta, game.init(key)[1]), leader)
+    if leader.keeps:
         leader = leader.for_iteration(game, follower, state, key)
     return Players(game, leader, follower, state.reward_model, key, state.earlier)
 
@@ -185,11 +185,7 @@ def checked_players(game: Game, leader: Leader, follower: Follower, theta: Theta
     if leader.restart != "kept":
         raise InputError("restart", leader.restart, "kept: a policy that restarts has no equilibrium")
     players = players_of(game, leader, follower, theta, key)
-    objective = leader.objective
-    if objective.keeps and objective.remember(players.earlier, theta) is not players.earlier:
-        raise InputError(
-            "to", "earlier", "start or reference: an earlier policy does not affect where a run ends"
-        )
+    _require_lasting(players, theta)
     game, theta = players.game, jax.tree.map(jnp.asarray, theta)
     _require_same(game, lambda one: responses_of(game, theta, one), key)
     form, size = kind(game, theta, key), ravel_pytree(theta)[0].size
@@ -198,6 +194,15 @@ def checked_players(game: Game, leader: Leader, follower: Follower, theta: Theta
     logits = form == "logits"
     _require_same(game, lambda one: field_of(players._replace(key=one), theta, logits)[0], key)
     return players
+
+
+def _require_lasting(players: Players, theta: Theta) -> None:
+    """Raise an InputError where the objective keeps what changes along a run."""
+    objective, state = players.leader.objective, State(theta, players.model, players.earlier)
+    kept = objective.remember(players.game, players.follower, state, state, players.key)
+    if objective.keeps and kept is not players.earlier:
+        allowed = "one that keeps nothing of earlier iterations but the start: a run ends without the rest"
+        raise InputError("objective", kebab(type(objective).__name__), allowed)
 
 
 def _require_same(game: Game, seen: Callable[[Key], PyTree], key: Key) -> None:

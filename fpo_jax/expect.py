@@ -117,8 +117,12 @@ def training_data(
     game: Game, theta: Theta, alpha: float | Scalar, key: Key, feedback: Feedback = LABELS
 ) -> Responses:
     """Return the follower's data μ_θ: the offline items mixed with fresh, annotated items of π_θ."""
-    fresh = feedback.gather(game, theta, game.respond(theta, key), key)
-    return mix(feedback.offline(game, key), annotated(fresh, feedback, key), alpha)
+    return mix(feedback.offline(game, key), fresh_items(game, theta, key, feedback), alpha)
+
+
+def fresh_items(game: Game, theta: Theta, key: Key, feedback: Feedback) -> Responses:
+    """Return the annotated items of π_θ itself among the follower's data."""
+    return annotated(feedback.gather(game, theta, game.respond(theta, key), key), feedback, key)
 
 
 def annotated(items: Responses, feedback: Feedback, key: Key) -> Responses:

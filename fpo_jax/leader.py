@@ -1,5 +1,7 @@
 """The leader: its objective, how it differentiates, and how far it steps."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -15,6 +17,24 @@ RULES = ("gradient", "mirror", "standardised")
 """How θ may follow the gradient."""
 RESTARTS = ("kept", "reset", "interpolated")
 """Where the policy steps of an iteration may begin."""
+
+
+class WithStart(NamedTuple):
+    """The data that a restarting leader keeps between iterations.
+
+    Attributes:
+        first: θ₀.
+        own: the data that its objective keeps.
+    """
+
+    first: Theta
+    own: PyTree
+
+
+def of_objective(state: State) -> State:
+    """Return the state with the objective's own data as `earlier`."""
+    earlier = state.earlier
+    return state._replace(earlier=earlier.own) if isinstance(earlier, WithStart) else state
 
 
 def advantages(gradient: Array, w: Array) -> Array:
@@ -85,34 +105,37 @@ class Leader:
         return self.replace(policy_lr=now)  # type: ignore[attr-defined]
 
     @property
-    def keeps(self) -> int:
-        """Return how many earlier policies are kept: those of the objective, and θ₀ if it restarts."""
-        return self.objective.keeps + (self.restart != "kept")
+    def keeps(self) -> bool:
+        """Say whether anything is kept between iterations: by the objective, or θ₀ for a restart."""
+        return self.objective.keeps > 0 or self.restart != "kept"
+
+    def begin(self, game: Game, follower: Follower, state: State, key: Key) -> PyTree:
+        """Return the data to keep before the first iteration, which begins with this state."""
+        own = self.objective.begin(game, follower, state, key)
+        return own if self.restart == "kept" else WithStart(state.theta, own)
+
+    def remember(self, game: Game, follower: Follower, begun: State, ended: State, key: Key) -> PyTree:
+        """Return the data to keep after an iteration, as `Objective.remember`; θ₀ stays.
+
+        `begun` has the policy that was deployed before the iteration, even if its steps began elsewhere.
+        """
+        own = self.objective.remember(game, follower, of_objective(begun), of_objective(ended), key)
+        return own if self.restart == "kept" else begun.earlier._replace(own=own)
 
     def restarted(self, state: State) -> State:
         """Return the state with the policy at which the policy steps of an iteration begin."""
         if self.restart == "kept":
             return state
         share = self.interpolation if self.restart == "interpolated" else 0.0
-        theta = jax.tree.map(lambda kept, now: kept[0] + share * (now - kept[0]), state.earlier, state.theta)
+        theta = jax.tree.map(
+            lambda first, now: first + share * (now - first), state.earlier.first, state.theta
+        )
         return state._replace(theta=theta)
 
     def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> "Leader":
         """Return the leader with its objective prepared for the policy steps of one iteration."""
-        state = state._replace(earlier=self._of_objective(state.earlier))
-        objective = self.objective.for_iteration(game, follower, state, key)
+        objective = self.objective.for_iteration(game, follower, of_objective(state), key)
         return self.replace(objective=objective)  # type: ignore[attr-defined]
-
-    def remember(self, earlier: PyTree, theta: Theta) -> PyTree:
-        """Return the earlier policies to keep after an iteration that began with this θ."""
-        found = self.objective.remember(self._of_objective(earlier), theta)
-        if self.restart == "kept":
-            return found
-        return jax.tree.map(lambda kept, own: jnp.concatenate([kept[:1], own]), earlier, found)
-
-    def _of_objective(self, earlier: PyTree) -> PyTree:
-        """Return the earlier policies that belong to the objective."""
-        return earlier if self.restart == "kept" else jax.tree.map(lambda kept: kept[1:], earlier)
 
     def step(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key

@@ -5,7 +5,6 @@ objective faces the same instance, the same start and the same noise. Comparison
 """
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array
 
 from fpo_jax.leader import Leader
@@ -16,15 +15,22 @@ from fpo_jax.types import Follower, Game, Key, Phi, State, Theta, Trace
 
 
 def initial_state(
-    game: Game, follower: Follower, key: Key, initial: tuple[Theta, Phi] | None = None, keeps: int = 0
+    game: Game,
+    follower: Follower,
+    key: Key,
+    initial: tuple[Theta, Phi] | None = None,
+    leader: Leader | None = None,
 ) -> State:
     """Return the state before any update, from the game's own (θ₀, φ₀) or from given ones.
 
-    A leader that keeps earlier policies (`Leader.keeps`) has copies of the first one until there are others.
+    It includes the leader's kept data, if a leader is given.
     """
     theta, phi = game.init(named_key(key, "initial parameters")) if initial is None else initial
-    earlier = jax.tree.map(lambda leaf: jnp.stack([leaf] * keeps), theta) if keeps else ()
-    return State(theta, follower.init(game, theta, phi, named_key(key, "initial data")), earlier)
+    data_key = named_key(key, "initial data")
+    state = State(theta, follower.init(game, theta, phi, data_key))
+    if leader is None:
+        return state
+    return state._replace(earlier=leader.begin(game, follower, state, data_key))
 
 
 def policy_step(game: Game, leader: Leader, follower: Follower, state: State, key: Key) -> State:
@@ -45,16 +51,17 @@ def iterate(
     `progress`, in [0, 1], is the share of iterations done so far; game and leader may anneal with it.
     """
     now, once = game.at(progress), named_key(key, "what an iteration fixes")
-    earlier = leader.remember(state.earlier, state.theta)
-    state = leader.restarted(state)
-    leader_now = leader.at(progress).for_iteration(now, follower, state, once)
+    start = leader.restarted(state)
+    leader_now = leader.at(progress).for_iteration(now, follower, start, once)
 
     def step(state: State, step_key: Key) -> tuple[State, None]:
         return policy_step(now, leader_now, follower, state, step_key), None
 
     step_keys = jax.random.split(named_key(key, "policy step"), leader.policy_steps)
-    state, _ = scan(step, state, step_keys)
-    return retrain(now, follower, state._replace(earlier=earlier), named_key(key, "reward-model update"))
+    ended, _ = scan(step, start, step_keys)
+    update_key = named_key(key, "reward-model update")
+    earlier = leader.remember(now, follower, state, ended, update_key)
+    return retrain(now, follower, ended, update_key)._replace(earlier=earlier)
 
 
 def play(

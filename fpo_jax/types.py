@@ -206,8 +206,11 @@ class Follower(ABC):
         """
         return
 
-    def remembered(self, reward_model: RewardModel) -> Responses | None:
-        """Return the items that the follower keeps between updates, or None if it keeps none."""
+    def labelled(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Responses | None:
+        """Return the items of π_θ whose labels the update with this key buys; weights sum to 1.
+
+        None, the default, means that they are unknown.
+        """
         return None
 
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar | float:
@@ -238,7 +241,7 @@ class Objective(ABC):
         solves: whether its gradient needs a linear solve, which may fail.
         knows: what the leader must know to use it with its defaults, one of `KNOWS`.
         requirement: what a run must provide for its value to be finite at the start; "" if nothing.
-        keeps: how many policies of earlier iterations it is held to; 0 by default.
+        keeps: number of earlier iterations of which it keeps data; 0 by default.
     """
 
     horizon: int = 1
@@ -251,14 +254,25 @@ class Objective(ABC):
     def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
         """Return the objective for the policy steps of an iteration that begins with this state.
 
-        It is held to the earlier policies of this state, [keeps, ...] oldest first, and contains whatever it
-        computes once for all steps. By default it is the objective itself.
+        It contains its kept data, the `earlier` of this state, and whatever it computes once for all steps.
+        By default it is the objective itself.
         """
         return self
 
-    def remember(self, earlier: PyTree, theta: Theta) -> PyTree:
-        """Return the earlier policies to keep after an iteration that began with this θ."""
-        return earlier
+    def begin(self, game: Game, follower: Follower, state: State, key: Key) -> PyTree:
+        """Return the data to keep before the first iteration, which begins with this state; by default ()."""
+        return ()
+
+    def remember(self, game: Game, follower: Follower, begun: State, ended: State, key: Key) -> PyTree:
+        """Return the data to keep after an iteration; `begun.earlier` is the data kept before it.
+
+        Args:
+            game, follower: the players of this iteration.
+            begun: the state at its beginning.
+            ended: the state after its policy steps, which the follower is about to retrain on.
+            key: of that update; with it `Follower.labelled` returns exactly the labelled items.
+        """
+        return begun.earlier
 
     @abstractmethod
     def value(

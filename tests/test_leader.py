@@ -130,9 +130,9 @@ def test_an_objective_keeps_its_own_policies_where_the_policy_restarts(key):
     game = SMALL["bandit"].draw(key)
     held = Kl(weight=0.1, to="earlier", lag=2)
     leader = Leader(held, policy_lr=1.0, restart="reset")
-    assert leader.keeps == 3
+    assert leader.keeps
     _, trace = run_seed(game, leader, FOLLOWER, key, steps=4, keep_states=True)
-    first, oldest, newest = (trace.state.earlier[:, i] for i in range(3))
+    first, (oldest, newest) = trace.state.earlier.first, np.moveaxis(trace.state.earlier.own, 1, 0)
     np.testing.assert_array_equal(first, jnp.zeros_like(first))
     # it remembers what was deployed: of each entry the policies one and two entries before
     np.testing.assert_array_equal(newest[1:], trace.state.theta[:-1])

@@ -10,6 +10,7 @@ from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, Option
 MORE = [
     Option("every", int | None, "iterations between two comparisons; a twentieth of all by default", None),
     Option("foresee", int, "updates of the follower that the exact term foresees; an integer >= 1", 1),
+    Option("draws", int, "draws of every route at every state, for bias and spread; 1 measures neither", 1),
     Option("only", tuple[str, ...], "routes to compare, by their names in the table; all when empty", ()),
 ]
 """Options in addition to those of a run."""
@@ -34,11 +35,14 @@ def decompose_command(arguments: Sequence[str]) -> int:
     every_so_many = own["every"] if own["every"] is not None else max(settings.steps // 20, 1)
     command = settings.command().replace("fpo-jax run", "fpo-jax decompose") + f" --every {every_so_many}"
     command += f" --foresee {own['foresee']}" if own["foresee"] != 1 else ""
+    command += f" --draws {own['draws']}" if own["draws"] != 1 else ""
     command += f" --only {shlex.join(own['only'])}" if own["only"] else ""
     size = f"{counted(settings.steps, 'iteration')}, {counted(settings.seeds, 'seed')}"
     sys.stderr.write(f"{command}\n{size}; {settings.precision} …\n")
     with Progress() as progress:
-        decomposed = decompose(settings, every_so_many, own["foresee"], own["only"], tell=progress.tell)
+        decomposed = decompose(
+            settings, every_so_many, own["foresee"], own["only"], own["draws"], tell=progress.tell
+        )
     report = {
         "environment": settings.names.environment,
         "scale": decomposed.scale,

@@ -58,7 +58,6 @@ class Comparison:
     def write(self, folder: Path, seeds: int, progress: Progress) -> tuple[list[dict[str, Any]], Section]:
         """Compute what is missing, write table and figures, and return the table and a section of a page."""
         parts = folder if self.parts is None else self.parts
-        parts.mkdir(parents=True, exist_ok=True)
         trials: dict[str, dict[str, Trial]] = {}
         for place in self.places:
             fewer = place._replace(seeds=min(place.seeds, seeds), tuning=min(place.tuning, seeds))
@@ -79,5 +78,6 @@ class Comparison:
         found = store.read(path, asked)
         if found is None:
             found = compared(place, method, progress.tell, **self.settings)
+            parts.mkdir(parents=True, exist_ok=True)
             store.write(path, found, asked, f"fpo-jax reproduce --only {self.name}")
         return found

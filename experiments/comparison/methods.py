@@ -30,6 +30,8 @@ class Method(NamedTuple):
         settings = self.settings
         if settings.get("oracle", 0.0) > 0:
             return "U at will"
+        if settings.get("source") == "labels":
+            return "the follower's labels"
         return str(KNOWN[settings.get("follower", settings.get("objective", "myopic"))].knows)
 
 

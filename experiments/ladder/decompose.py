@@ -5,6 +5,7 @@ estimate less the myopic gradient ∂J/∂θ at the present φ: all that foresig
 φ⁺ = φ, the exact correction is the steering term.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax
@@ -23,13 +24,19 @@ from fpo_jax.experiments.ladder.result import Decomposed
 from fpo_jax.experiments.ladder.rungs import ladder_of
 from fpo_jax.hyperparameters import count, require
 from fpo_jax.record import outcome
+from fpo_jax.types import Follower
 
 MOST_COORDINATES = 1000
 """Coordinates of θ beyond which they are not tried one by one unless that is asked for."""
 
 
 def decompose(
-    settings: Settings, every: int, horizon: int = 1, only: Sequence[str] = (), tell: Tell = silent
+    settings: Settings,
+    every: int,
+    horizon: int = 1,
+    only: Sequence[str] = (),
+    draws: int = 1,
+    tell: Tell = silent,
 ) -> Decomposed:
     """Run the settings, and compare every route with the exact one at every `every`-th iteration.
 
@@ -38,6 +45,8 @@ def decompose(
         every: iterations between two comparisons.
         horizon: updates of the follower that the exact term foresees, whatever the driving objective does.
         only: labels of the routes to compare; all of them by default.
+        draws: how often each route is drawn anew at every state, for its bias and spread; 1 for neither. The
+            exact term is then that of all labels, whatever the budget.
         tell: hears what is done now.
 
     Raises:
@@ -46,6 +55,7 @@ def decompose(
     if not 1 <= every <= settings.steps:
         raise InputError("every", every, f"an integer >= 1 and <= steps = {settings.steps}")
     require("foresee", horizon, count(1, "updates that the exact term foresees"))
+    require("draws", draws, count(1, "draws of every route"))
     environment, leader, follower = settings.build()
     scale = follower.calibrated_weight(horizon)
     ladder = ladder_of(environment.recipe, horizon, scale)
@@ -68,9 +78,11 @@ def decompose(
         )
         states = jax.tree.map(lambda leaf: jnp.asarray(leaf[:, shown]), trace.state)
         games = jax.tree.map(lambda leaf: leaf[: settings.seeds], beginning.game)
-        estimates = RouteEstimates(games, follower, keys, states, jnp.asarray(shown / settings.steps))
+        where = keys, states, jnp.asarray(shown / settings.steps)
+        estimates = RouteEstimates(games, follower, *where, leader.objective)
         tell("the exact gradient: compiling it, and computing it at every state")
-        exact, _ = estimates.correction(ladder["exact"])
+        fully = estimates if draws == 1 else RouteEstimates(games, _all_labels(follower), *where)
+        exact, _ = fully.correction(ladder["exact"])
         norms = estimates.norms()
         routes, skipped = {}, {}
         coordinates = sum(leaf[0, 0].size for leaf in jax.tree.leaves(states.theta))
@@ -83,9 +95,15 @@ def decompose(
                 number / len(chosen),
             )
             try:
-                routes[label] = estimates.compare(ladder[label], exact)
+                routes[label] = estimates.compare(ladder[label], exact, draws)
             except InputError as error:
                 skipped[label] = str(error)
         tell("effective rewards: compiling and computing them")
         effective = estimates.effective_rewards(routes)
     return Decomposed(settings, shown, routes, norms, scale, skipped, effective)
+
+
+def _all_labels(follower: Follower) -> Follower:
+    """Return the follower without a label budget, whose update draws nothing in a finite environment."""
+    whole = dataclasses.replace(follower.feedback, label_budget=None)  # type: ignore[type-var]
+    return dataclasses.replace(follower, feedback=whole)  # type: ignore[type-var]

@@ -11,6 +11,7 @@ from scipy.optimize import minimize_scalar
 
 from fpo_jax.experiments.core.timing import median_seconds
 from fpo_jax.experiments.ladder.result import Effective, Route
+from fpo_jax.leader import of_objective
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.objectives import OBJECTIVES, Exact, Myopic
 from fpo_jax.objectives.effective_reward import effective_rewards
@@ -25,9 +26,18 @@ LOG_WEIGHTS = (-5.0, 3.0)
 class RouteEstimates:
     """Estimates at the states of all runs, in one compiled program for each route."""
 
-    def __init__(self, games: Game, follower: Follower, keys: Key, states: State, progress: jax.Array):
+    def __init__(
+        self,
+        games: Game,
+        follower: Follower,
+        keys: Key,
+        states: State,
+        progress: jax.Array,
+        driver: Objective | None = None,
+    ):
         self.games, self.follower = games, follower
         self.keys, self.states, self.progress = keys, states, progress
+        self.driver = driver  # what it keeps along the runs stands in the states
         self._correct = jax.jit(self._correction)  # its own, so that another weight compiles nothing
 
     def correction(self, objective: Objective) -> tuple[Any, Any]:
@@ -45,8 +55,8 @@ class RouteEstimates:
             np.asarray, jax.jit(partial(self._over_all, at))(self.games, self.keys, self.states)
         )
 
-    def compare(self, objective: Objective, exact: Any) -> Route:
-        """Compare one route with the exact correction."""
+    def compare(self, objective: Objective, exact: Any, draws: int = 1) -> Route:
+        """Compare one route with the exact correction, and with that of so many draws if more than one."""
         correction, cost = self.correction(objective)
 
         def measure(ours: Any, theirs: Any) -> dict[str, jax.Array]:
@@ -69,15 +79,42 @@ class RouteEstimates:
             self._seconds(objective),
             weight,
             best,
+            self.bias_and_spread(self._weighted(objective, best), exact, draws) if draws > 1 else {},
         )
+
+    def bias_and_spread(self, objective: Objective, exact: Any, draws: int) -> dict[str, np.ndarray]:
+        """Return ‖mean g − g*‖ / ‖g*‖ and √(mean ‖g − mean g‖²) / ‖g*‖ over draws, at every state.
+
+        g is the correction of the route by another key each time, at the same state, g* the exact one.
+        """
+        fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
+        drawn = [
+            self._correct(objective, self.games, fold(self.keys, number), self.states)[0]
+            for number in range(draws)
+        ]
+
+        def measure(theirs: Any, *ours: Any) -> dict[str, jax.Array]:
+            size = norm(theirs)
+            mean = jax.tree.map(lambda *g: sum(g) / draws, *ours)
+            off = [norm(jax.tree.map(jnp.subtract, g, mean)) for g in ours]
+            return {
+                "bias": norm(jax.tree.map(jnp.subtract, mean, theirs)) / size,
+                "spread": jnp.sqrt(sum(x**2 for x in off) / draws) / size,
+            }
+
+        return jax.tree.map(np.asarray, jax.jit(jax.vmap(jax.vmap(measure)))(exact, *drawn))
+
+    def _weighted(self, objective: Objective, weight: float | None) -> Objective:
+        if weight is None:
+            return objective
+        return type(objective)(**(vars(objective) | {"weight": weight}))
 
     def _best_weight(self, objective: Penalised, exact: Any) -> float | None:
         """Return the weight that brings the correction nearest to the exact one, or None where none helps."""
         theirs = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(exact)])
 
         def distance(log_weight: float) -> float:
-            weighted = type(objective)(**(vars(objective) | {"weight": 10.0**log_weight}))
-            ours = jax.tree.leaves(self.correction(weighted)[0])
+            ours = jax.tree.leaves(self.correction(self._weighted(objective, 10.0**log_weight))[0])
             return float(np.linalg.norm(np.concatenate([np.ravel(leaf) for leaf in ours]) - theirs))
 
         found = minimize_scalar(distance, bounds=LOG_WEIGHTS, method="bounded", options={"xatol": 1e-5})
@@ -86,7 +123,10 @@ class RouteEstimates:
     def _correction(self, objective: Objective, games: Game, keys: Key, states: State) -> tuple[Any, Any]:
         def at(game: Game, state: State, key: Key) -> tuple[Any, Any]:
             arguments = (game, self.follower, state.theta, state.reward_model, key)
-            estimate, myopic = objective.estimate(*arguments), Myopic().estimate(*arguments)
+            route, myopic = objective, Myopic().estimate(*arguments)
+            if objective.keeps and type(objective) is type(self.driver):
+                route = objective.for_iteration(game, self.follower, of_objective(state), key)
+            estimate = route.estimate(*arguments)
             return jax.tree.map(jnp.subtract, estimate.gradient, myopic.gradient), estimate.cost
 
         return self._over_all(at, games, keys, states)

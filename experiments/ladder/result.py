@@ -19,6 +19,8 @@ class Route(NamedTuple):
         seconds: median time of one estimate at one state.
         weight: penalty weight in use, or None.
         best_weight: the weight that fits the exact correction best, by least squares along the runs, or None.
+        drawn: `bias` and `spread` over repeated draws at that weight, or the one in use, [seed, entry] each;
+            empty where nothing was repeated.
     """
 
     measures: dict[str, np.ndarray]
@@ -27,6 +29,7 @@ class Route(NamedTuple):
     seconds: float
     weight: float | None
     best_weight: float | None
+    drawn: dict[str, np.ndarray]
 
     @property
     def error(self) -> float:

@@ -19,6 +19,9 @@ def rows(decomposed: Decomposed) -> list[dict[str, Any]]:
             estimate = mean_interval(np.array(by_seed))
             row[name] = estimate.mean if np.isfinite(estimate.mean) else None
             row[f"{name}_ci95"] = [x if np.isfinite(x) else None for x in (estimate.low, estimate.high)]
+        for name in ("bias", "spread"):
+            values = route.drawn.get(name, np.array(np.nan))
+            row[name] = float(np.nanmedian(values)) if np.isfinite(values).any() else None
         row["products"] = float(np.mean(route.cost.products))
         row["solver_iterations"] = float(np.mean(route.cost.iterations))
         for name in ("residual", "slope"):
@@ -37,7 +40,8 @@ def show(decomposed: Decomposed) -> str:
     def cell(value: Any, form: str) -> str:
         return "–" if value is None else format(value, form)
 
-    head = ("route", "cosine", "norm ratio", "signs", "error", "products", "µs", "weight", "best")
+    drawn = ("bias", "spread") * any(route.drawn for route in decomposed.routes.values())
+    head = ("route", "cosine", "norm ratio", "signs", "error", "products", "µs", "weight", "best", *drawn)
     cells = [
         [
             row["route"],
@@ -49,6 +53,7 @@ def show(decomposed: Decomposed) -> str:
             f"{1e6 * row['seconds']:.0f}",
             cell(row["weight"], ".3g"),
             cell(row["best_weight"], ".3g"),
+            *[cell(row[name], ".2g") for name in drawn],
         ]
         for row in rows(decomposed)
     ]

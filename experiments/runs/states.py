@@ -45,7 +45,7 @@ def initial_shape(settings: Settings) -> tuple[State, bool]:
 
     def start(key: Key) -> State:
         drawn.append(follower.faced(environment.draw(key)))
-        return initial_state(drawn[-1], follower, key, keeps=leader.keeps)
+        return initial_state(drawn[-1], follower, key, leader=leader)
 
     with in_precision(settings.precision):
         return jax.eval_shape(start, jax.random.key(0)), drawn[-1].places is not None

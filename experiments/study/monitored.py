@@ -106,7 +106,7 @@ def _run(
     def one(parts: tuple[Any, Leader, Follower], key: Array) -> dict[str, Array]:
         environment, leader, own = parts
         follower = Monitored(follower=own, beside=Ensemble(members=4, differ=differ, member=own))
-        begun = begin_run(environment, follower, key, keeps=leader.keeps)
+        begun = begin_run(environment, follower, key, leader=leader)
         _, trace = play(
             begun.game, leader, follower, begun.state, key, steps=steps, record=monitored, every=every
         )

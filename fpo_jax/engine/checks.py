@@ -12,12 +12,12 @@ import numpy as np
 from jaxtyping import Array
 
 from fpo_jax.engine.compilation import LIGHTLY, Compiled, is_traced
-from fpo_jax.engine.initial import Beginning, as_reals, begin_runs, in_double
+from fpo_jax.engine.initial import Beginning, as_reals, begin_runs, in_double, keeper
 from fpo_jax.engine.lanes import first_lane
 from fpo_jax.errors import InputError
 from fpo_jax.expect import check_shapes, check_weights
 from fpo_jax.hyperparameters import LARGEST, kebab, validate
-from fpo_jax.leader import Leader
+from fpo_jax.leader import Leader, of_objective
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.numerics.linear_solve import STATIONARY_ENOUGH
 from fpo_jax.types import (
@@ -61,8 +61,8 @@ def check_run(
     check_players(environment, leader, follower, keys, steps, every)
     device = jax.local_devices()[0]
     with in_double((environment, follower, keys)) as precision:
-        own = {"devices": (device,), "precision": precision, "keeps": leader.keeps}
-        beginning = begin_runs(environment, follower, keys, None, **own)
+        own = {"devices": (device,), "precision": precision}
+        beginning = begin_runs(environment, follower, keys, None, keeper(leader), **own)
     check_beginning(beginning, leader.objective, follower, keys)
 
 
@@ -223,6 +223,7 @@ def first_run(
     offline = follower.feedback.offline(game, key)
     value = jnp.zeros(())
     if objective is not None:
-        started = objective.for_iteration(game, follower, State(theta, reward_model, earlier), key)
+        state = of_objective(State(theta, reward_model, earlier))
+        started = objective.for_iteration(game, follower, state, key)
         value = started.value(game, follower, theta, reward_model, key)
     return valued(responses), None if data is None else valued(data), offline, jnp.asarray(residual), value

@@ -18,6 +18,7 @@ from jaxtyping import Array, Int, PyTree
 from fpo_jax.engine.compilation import LIGHTLY, Compiled, is_traced
 from fpo_jax.engine.lanes import in_lanes, padded
 from fpo_jax.errors import InputError
+from fpo_jax.leader import Leader
 from fpo_jax.numerics.keys import named_key
 from fpo_jax.run import initial_state
 from fpo_jax.types import Environment, Follower, Game, Key, Phi, Scalar, State, Theta
@@ -78,36 +79,40 @@ def begin_run(
     follower: Follower,
     key: Key,
     initial: tuple[Theta, Phi] | None = None,
-    keeps: int = 0,
+    leader: Leader | None = None,
 ) -> Beginning:
-    """Return the beginning of the run with one key, in JAX's present precision.
-
-    `keeps` is the number of earlier policies that its leader keeps.
+    """Return the beginning of the run with one key, in JAX's present precision; `leader` if it keeps
+    anything.
     """
     game = follower.faced(environment.draw(named_key(key, "instance")))
-    return Beginning(game, initial_state(game, follower, key, initial, keeps), game.optimum())
+    return Beginning(game, initial_state(game, follower, key, initial, leader), game.optimum())
 
 
-@partial(Compiled, options=LIGHTLY, static_argnames=("devices", "precision", "keeps"))
+def keeper(leader: Leader) -> Leader | None:
+    """Return the leader if it keeps anything, else None, so that all others begin by one program."""
+    return leader if leader.keeps else None
+
+
+@partial(Compiled, options=LIGHTLY, static_argnames=("devices", "precision"))
 def begin_runs(
     environment: Environment | Game,
     follower: Follower,
     keys: Key,
     initial: tuple[Theta, Phi] | None,
+    leader: Leader | None = None,
     *,
     devices: tuple[jax.Device, ...],
     precision: str,
-    keeps: int = 0,
 ) -> Beginning:
     """Return the beginnings of the runs with these keys, spread over the devices.
 
     Call it inside `in_double`, which yields the precision of the result.
     """
-    common = at_precision((environment, follower, initial), jnp.result_type(float).name)
+    common = at_precision((environment, follower, initial, leader), jnp.result_type(float).name)
 
     def one(common: Any, key: Key) -> Beginning:
-        environment, follower, initial = common
-        return begin_run(environment, follower, key, initial, keeps)
+        environment, follower, initial, leader = common
+        return begin_run(environment, follower, key, initial, leader)
 
     found = in_lanes(one, devices)(common, padded(keys, devices))
     return cast(Beginning, at_precision(found, precision))

@@ -17,7 +17,7 @@ from fpo_jax.engine.checks import (
     named_if_not_differentiable,
 )
 from fpo_jax.engine.compilation import OLDER, Compiled, is_traced
-from fpo_jax.engine.initial import Beginning, as_reals, begin_runs, in_double
+from fpo_jax.engine.initial import Beginning, as_reals, begin_runs, in_double, keeper
 from fpo_jax.engine.lanes import first_lane, in_lanes, padded, placed
 from fpo_jax.engine.memory import Asked, Prepared, prepared, usable_bytes
 from fpo_jax.engine.segments import OnEntry, Partway, Watch, entry_by_entry, in_segments, segment_lengths
@@ -163,8 +163,8 @@ def run_by(
         require_memory(environment, leader, follower, keys, **how, **estimated)
     used = tuple(devices[: len(keys)])
     with in_double((environment, follower, keys, initial)) as precision:
-        own = {"devices": used, "precision": precision, "keeps": leader.keeps}
-        beginning = call(begin_runs, environment, follower, keys, initial, **own)
+        own = {"devices": used, "precision": precision}
+        beginning = call(begin_runs, environment, follower, keys, initial, keeper(leader), **own)
     check_beginning(beginning, leader.objective, follower, keys, call)
     program = iterations(len(keys), devices)
 
@@ -216,8 +216,8 @@ def require_memory(
     sizes = keys.shape[0], steps // every, every, watched
     asked = Asked(kebab(type(environment).__name__), *sizes, len(used), usable_bytes(used))
     with in_double((environment, follower, initial)) as precision:
-        own = {"devices": used, "precision": precision, "keeps": leader.keeps}
-        begins = prepare(begin_runs, environment, follower, keys, initial, **own)
+        own = {"devices": used, "precision": precision}
+        begins = prepare(begin_runs, environment, follower, keys, initial, keeper(leader), **own)
     beginning = placed(begins.shapes, used)
     first = prepare(first_run, beginning, checked(leader.objective), follower, keys)
     part = segment_lengths(steps // every)[0] if watched else steps // every

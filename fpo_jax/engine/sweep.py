@@ -21,7 +21,7 @@ from jax.experimental import multihost_utils
 from fpo_jax.engine.cells import Cell, cell_of, in_one_form, structures
 from fpo_jax.engine.checks import check_run, named_if_not_differentiable
 from fpo_jax.engine.compilation import LIGHTLY, Compiled
-from fpo_jax.engine.initial import Beginning, at_precision, begin_run, in_double, seed_keys
+from fpo_jax.engine.initial import Beginning, at_precision, begin_run, in_double, keeper, seed_keys
 from fpo_jax.engine.lanes import along_lanes, in_lanes, placed
 from fpo_jax.engine.memory import FREE_SHARE, free_bytes, program_bytes
 from fpo_jax.engine.segments import awaited
@@ -267,8 +267,8 @@ def _begin_lanes(
     def one(shared: Any, lane: Any) -> Beginning:
         varying, seed = lane
         cell = cell_of(treedef, shared, varying)
-        keeps = cell.leader.keeps
-        return begin_run(cell.environment, cell.follower, jax.random.key(seed), keeps=keeps)
+        kept = keeper(cell.leader)
+        return begin_run(cell.environment, cell.follower, jax.random.key(seed), leader=kept)
 
     common, own = at_precision((shared, lanes), jnp.result_type(float).name)
     return cast(Beginning, at_precision(in_lanes(one, devices)(common, own), precision))

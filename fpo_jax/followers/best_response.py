@@ -9,7 +9,7 @@ from flax import struct
 from jax.flatten_util import ravel_pytree
 from jax.scipy.optimize import minimize
 
-from fpo_jax.expect import follower_loss, squared_norm, training_data
+from fpo_jax.expect import follower_loss, fresh_items, squared_norm, training_data
 from fpo_jax.feedback import Labels
 from fpo_jax.hyperparameters import count, flag, part, real
 from fpo_jax.numerics.linear_solve import solve_positive, trust
@@ -108,6 +108,10 @@ class BestResponse(Follower):
         """Return offline and fresh items, and the ridge, whose curvature is 2λ."""
         items = training_data(game, theta, self.alpha, key, self.feedback)
         return Training(items, 2.0 * self.ridge)
+
+    def labelled(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Responses:
+        """Return the fresh items."""
+        return fresh_items(game, theta, key, self.feedback)
 
     def loss(
         self, game: Game, theta: Theta, reward_model: RewardModel, key: Key

@@ -191,9 +191,13 @@ class Ensemble(Follower):
         items = _mean_weights(found.items)
         return Training(items, jnp.mean(jnp.asarray(found.ridge)) / self.members)
 
-    def remembered(self, reward_model: RewardModel) -> Responses | None:
-        """Return the items that the members keep, at the mean of their weights."""
-        items = jax.vmap(self.member.remembered)(_stacked(reward_model))
+    def labelled(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Responses | None:
+        """Return the items of the members, at the mean of their weights."""
+
+        def one(member: Follower, own: Game, model: RewardModel) -> Responses | None:
+            return member.labelled(own, theta, model, key)
+
+        items = self._over(game, one, _stacked(reward_model), reward_model.memory.key)
         return None if items is None else _mean_weights(items)
 
     def _retrained(

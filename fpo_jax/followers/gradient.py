@@ -7,13 +7,13 @@ import jax.numpy as jnp
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
-from fpo_jax.expect import follower_loss, training_data
+from fpo_jax.expect import follower_loss, fresh_items, training_data
 from fpo_jax.feedback import Labels
 from fpo_jax.followers.best_response import ALPHA_HELP, BestResponse, relative_slope
 from fpo_jax.hyperparameters import count, part, real
 from fpo_jax.numerics.linear_solve import STATIONARY_ENOUGH, largest_curvature
 from fpo_jax.numerics.scan import scan
-from fpo_jax.types import Feedback, Follower, Game, Key, Phi, RewardModel, Theta, Training
+from fpo_jax.types import Feedback, Follower, Game, Key, Phi, Responses, RewardModel, Theta, Training
 
 
 def weight_of_steps(follower: Any, horizon: int) -> float:
@@ -57,6 +57,10 @@ class Gradient(Follower):
         moves = self.rm_lr > 0
         ridge = jnp.where(moves, self.weight_decay / jnp.where(moves, self.rm_lr, 1.0), 0.0)
         return Training(items, ridge)
+
+    def labelled(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Responses:
+        """Return the fresh items."""
+        return fresh_items(game, theta, key, self.feedback)
 
     def limit(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
         """Return the best response that the steps approach.

@@ -127,9 +127,9 @@ class Monitored(Follower):
         """Raise what the follower raises."""
         self.follower.check_start(_own(reward_model))
 
-    def remembered(self, reward_model: RewardModel) -> Responses | None:
-        """Return the items that the follower keeps."""
-        return self.follower.remembered(_own(reward_model))
+    def labelled(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Responses | None:
+        """Return the items that the follower pays for."""
+        return self.follower.labelled(game, theta, _own(reward_model), key)
 
     def residual(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Scalar | float:
         """Return that of the follower."""

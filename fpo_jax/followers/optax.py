@@ -176,10 +176,9 @@ class Optax(Follower):
             return None
         return weight_of_steps(self, horizon)
 
-    def remembered(self, reward_model: RewardModel) -> Responses:
-        """Return the items in the buffer as one sample."""
-        buffer = reward_model.memory.buffer
-        return _as_sample(buffer, jnp.sum(buffer.w))
+    def labelled(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Responses:
+        """Return the draws that are about to enter the buffer, as one sample."""
+        return _as_sample(self._items(game, theta, key, self.draws), self.draws)
 
     def _items(self, game: Game, theta: Theta, key: Key, number: int) -> Responses:
         """Return the items of independent draws of π_θ, stacked: leading axes [number, n]."""

@@ -65,9 +65,9 @@ class PastModels(Ensemble):
         """Return what the newest trains on next."""
         return self.member.training(_own(game), theta, _newest(reward_model), key)
 
-    def remembered(self, reward_model: RewardModel) -> Responses | None:
-        """Return the items that the member keeps."""
-        return self.member.remembered(_newest(reward_model))
+    def labelled(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Responses | None:
+        """Return the items that the newest pays for."""
+        return self.member.labelled(_own(game), theta, _newest(reward_model), key)
 
     def _with(self, old: RewardModel, newest: RewardModel) -> RewardModel:
         def shifted(models: Array, new: Array) -> Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Int
 
-from fpo_jax.expect import annotated, mix
+from fpo_jax.expect import fresh_items, mix
 from fpo_jax.followers.best_response import BestResponse
 from fpo_jax.followers.buffer import queue, reservoir
 from fpo_jax.hyperparameters import choice, count
@@ -73,11 +73,6 @@ class Replayed(BestResponse):
         data = self._mixed(game, reward_model.memory.buffer, key)
         return self.away(self.loss_on(game, reward_model, data), reward_model)
 
-    def remembered(self, reward_model: RewardModel) -> Responses:
-        """Return the kept items."""
-        buffer = reward_model.memory.buffer
-        return buffer._replace(w=buffer.w / jnp.sum(buffer.w))
-
     @property
     def _updates_kept(self) -> int:
         """Return for how many updates the buffer has places."""
@@ -89,8 +84,7 @@ class Replayed(BestResponse):
 
     def _fresh(self, game: Game, theta: Theta, key: Key) -> Responses:
         """Return the items that an update buys, with mean weight 1; they keep their score."""
-        items = self.feedback.gather(game, theta, game.respond(theta, key), key)
-        paid = annotated(items, self.feedback, key)
+        paid = fresh_items(game, theta, key, self.feedback)
         return paid._replace(w=paid.w * paid.w.shape[0])
 
     def _kept(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> Responses:

@@ -12,6 +12,8 @@ In environments whose responses do not depend on θ (a bandit) the three coincid
 
 from fpo_jax.hyperparameters import catalogue
 from fpo_jax.objectives.best_of_n import BestOf
+from fpo_jax.objectives.carried import Carried
+from fpo_jax.objectives.drift import Drift
 from fpo_jax.objectives.effective_reward import EffectiveReward
 from fpo_jax.objectives.ensemble import Ensemble
 from fpo_jax.objectives.exact import Exact, FirstOrder, Limit
@@ -41,6 +43,8 @@ OBJECTIVES = catalogue(
     Practical,
     Fpo,
     Informed,
+    Carried,
+    Drift,
     BestOf,
     Leverage,
     Pessimistic,
@@ -57,7 +61,9 @@ followed by other remedies against an over-optimised reward model.
 __all__ = [
     "OBJECTIVES",
     "BestOf",
+    "Carried",
     "ChiSquared",
+    "Drift",
     "EffectiveReward",
     "Ensemble",
     "Exact",

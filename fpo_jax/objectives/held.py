@@ -44,7 +44,7 @@ class Held(Objective):
 
     @property
     def keeps(self) -> int:  # type: ignore[override]
-        """Return how many earlier policies are kept."""
+        """Return how many earlier policies are kept, [keeps, ...] oldest first."""
         return {"start": 1, "reference": 0, "earlier": self.lag}[self.to]
 
     def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
@@ -57,11 +57,19 @@ class Held(Objective):
             return self
         return self.replace(policy=jax.tree.map(lambda leaf: leaf[0], earlier))  # type: ignore[attr-defined]
 
-    def remember(self, earlier: PyTree, theta: Theta) -> PyTree:
+    def begin(self, game: Game, follower: Follower, state: State, key: Key) -> PyTree:
+        """Return one copy of the start for each policy to keep, or nothing."""
+        if self.keeps == 0:
+            return ()
+        return jax.tree.map(lambda leaf: jnp.stack([leaf] * self.keeps), state.theta)
+
+    def remember(self, game: Game, follower: Follower, begun: State, ended: State, key: Key) -> PyTree:
         """Return the policies to keep: always the start, or the last `lag`, including this one."""
         if self.to != "earlier":
-            return earlier
-        return jax.tree.map(lambda kept, now: jnp.concatenate([kept[1:], now[None]]), earlier, theta)
+            return begun.earlier
+        return jax.tree.map(
+            lambda kept, now: jnp.concatenate([kept[1:], now[None]]), begun.earlier, begun.theta
+        )
 
     def other(self, game: Game, theta: Theta, key: Key) -> Responses:
         """Return the other policy as a weighted sample, detached.

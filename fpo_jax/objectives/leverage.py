@@ -87,7 +87,7 @@ def curvature(
 
 
 @struct.dataclass
-class _Curved(Objective):
+class Curved(Objective):
     """An objective in the metric of H + damping.
 
     Attributes:
@@ -119,8 +119,23 @@ class _Curved(Objective):
         return cholesky(matrix + damping * jnp.eye(matrix.shape[0], dtype=matrix.dtype))
 
 
+def influence_in(
+    game: Game, feedback: Feedback, phi: Phi, white: Callable[[Vector], Vector]
+) -> Callable[[PyTree], Influence]:
+    """Return the influence of one item as a function of it, its products those of whitened gradients."""
+
+    def influence(item: PyTree) -> Influence:
+        first, *others = feedback.sides(item)
+        of_margin = white(margin_features(game, feedback, phi, item))
+        of_reward = white(game.gradient_features(phi, first)) if others else of_margin
+        products = (jnp.vdot(side, of_margin, precision="highest") for side in (of_reward, of_margin))
+        return Influence(game.reward(phi, first), feedback.margin(game, phi, item), *products)
+
+    return influence
+
+
 @struct.dataclass
-class Leverage(_Curved, Penalised):
+class Leverage(Curved, Penalised):
     """J − weight · E[(1 − oracle + oracle · residual) · ℓ], leverage ℓ(y) = ⟨∇r(y), (H + δ)⁻¹ ∇m⟩ (ours).
 
     This is practical FPO in the metric of the reward model's own curvature. For a best response on labels, ℓ
@@ -141,27 +156,20 @@ class Leverage(_Curved, Penalised):
     form: str = choice("square", "how leverage enters the penalty", ("square", "root", "bounded"))
     utility: str = utility_choice()
 
-    def residuals(self, game: Game, follower: Follower, reward_model: RewardModel) -> Residual:
+    def residuals(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Residual:
         """Return the residual, in the bounded form after an implicit step of size `weight` in that metric."""
         if self.form == "bounded":
-            return Proximal(weight=self.weight).residuals(game, follower, reward_model)
-        return super().residuals(game, follower, reward_model)
+            return Proximal(weight=self.weight).residuals(game, follower, theta, reward_model, key)
+        return super().residuals(game, follower, theta, reward_model, key)
 
     def influence_under(
         self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
     ) -> Callable[[PyTree], Influence]:
         """Return the influence of one item in that metric."""
         lower = self.factored(game, follower, theta, reward_model, key)
-        feedback, phi = follower.feedback, reward_model.phi
-
-        def influence(item: PyTree) -> Influence:
-            first, *others = feedback.sides(item)
-            of_margin = whitened(lower, margin_features(game, feedback, phi, item))
-            of_reward = whitened(lower, game.gradient_features(phi, first)) if others else of_margin
-            products = (jnp.vdot(side, of_margin, precision="highest") for side in (of_reward, of_margin))
-            return Influence(game.reward(phi, first), feedback.margin(game, phi, item), *products)
-
-        return influence
+        return influence_in(game, follower.feedback, reward_model.phi, lambda v: whitened(lower, v))
 
     def penalty(self, residual: Scalar, influence: Influence) -> Scalar:
         """Return (1 − oracle + oracle · residual) times leverage; in the bounded form both are bounded."""
@@ -171,7 +179,7 @@ class Leverage(_Curved, Penalised):
 
 
 @struct.dataclass
-class Pessimistic(_Curved):
+class Pessimistic(Curved):
     """E[r − weight · √(∇rᵀ (H + δ)⁻¹ ∇r)] − cost: a lower confidence bound on the reward (offline RL).
 
     A negative weight is optimism, as in LinUCB. For preferences the width is that of the reward itself, not

@@ -7,11 +7,26 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, PyTree
 
-from fpo_jax.errors import InputError
 from fpo_jax.expect import expect
-from fpo_jax.hyperparameters import choice, kebab, real
+from fpo_jax.hyperparameters import choice, real
+from fpo_jax.objectives.paid_labels import Remembering
 from fpo_jax.objectives.penalties import WEIGHT_HELP, Penalised, Residual
-from fpo_jax.types import Follower, Game, Influence, Response, RewardModel, Scalar
+from fpo_jax.steering import foresight_keys
+from fpo_jax.types import (
+    Feedback,
+    Follower,
+    Game,
+    Influence,
+    Key,
+    Objective,
+    Phi,
+    Response,
+    Responses,
+    RewardModel,
+    Scalar,
+    State,
+    Theta,
+)
 from fpo_jax.wrappers import SamePolicy
 
 
@@ -25,37 +40,59 @@ class _NoisyUtility(SamePolicy):
 
 
 @struct.dataclass
-class Informed(Penalised):
-    """FPO whose penalty is residual · influence where the residual is known, else influence alone (ours).
+class Informed(Remembering, Penalised):
+    """FPO with residuals known in part: of an oracle, or with `--source labels` of paid labels alone (ours).
 
+    The penalty is residual · influence where the residual is known, else influence alone.
     `oracle`: the leader asks an oracle for Û = U + oracle_noise · N(0, 1). The oracle answers for a share
     `oracle_share` of the responses. The answered responses and their errors are fixed for a run
     (`Game.luck`). A residual is known if all responses of its item are. Share 1 without noise is relaxed FPO,
-    share 0 is practical FPO. `buffer`: there is no oracle, only the items that the follower remembers. The
-    residual of a response is the mean over those of its items, with the opposite sign where it was the second
-    of a pair.
+    share 0 is practical FPO. `labels`: there is no oracle, only the labels of the policy's items at the last
+    `kept` updates. The residual of a response is their mean over the items in which it took part, of opposite
+    sign where it was the other of two.
     """
 
     knows: ClassVar[str] = "U at will"
 
     weight: float = real(0.1, WEIGHT_HELP, low=0.0)
-    source: str = choice("oracle", "where the leader gets the residual", ("oracle", "buffer"))
+    source: str = choice("oracle", "where the leader gets the residual", ("oracle", "labels"))
     oracle_noise: float = real(0.0, "standard deviation of the oracle's error", low=0.0)
     oracle_share: float = real(1.0, "share of responses for which the oracle answers", low=0.0, high=1.0)
+
+    @property
+    def keeps(self) -> int:  # type: ignore[override]
+        """Return for how many updates labels are kept; 0 with an oracle, who needs none."""
+        return self.kept if self.source == "labels" else 0
+
+    def begin(self, game: Game, follower: Follower, state: State, key: Key) -> PyTree:
+        """Return no labels of the policy, or nothing at all with an oracle."""
+        return super().begin(game, follower, state, key) if self.keeps else ()
+
+    def remember(self, game: Game, follower: Follower, begun: State, ended: State, key: Key) -> PyTree:
+        """Return the labels of the last updates, or nothing at all with an oracle."""
+        return super().remember(game, follower, begun, ended, key) if self.keeps else ()
+
+    def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
+        """Return the objective with the labels that were paid for so far."""
+        return super().for_iteration(game, follower, state, key) if self.keeps else self
 
     def known(self, game: Game) -> Game:
         """Return the game with the oracle's utility."""
         return _NoisyUtility(game=game, deviation=self.oracle_noise) if self.source == "oracle" else game
 
-    def residuals(self, game: Game, follower: Follower, reward_model: RewardModel) -> Residual:
+    def residuals(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Residual:
         """Return the residual where it is known, 1 elsewhere.
 
         Raises:
-            InputError: when the environment draws no oracle's errors, or the follower remembers nothing.
+            InputError: when the environment draws no oracle's errors, or the follower cannot tell its items.
         """
         feedback = follower.feedback
-        if self.source == "buffer":
-            return _remembered_residual(game, follower, reward_model)
+        if self.source == "labels":
+            data_key = foresight_keys(key).data
+            items = self.labels(game, follower, theta, reward_model, data_key).recent()
+            return _labelled_residual(game, feedback, reward_model.phi, items)
 
         def partly_known(item: PyTree, target: Scalar, influence: Influence) -> Scalar:
             ranks = jnp.stack([game.luck(y)[1] for y in feedback.sides(item)])
@@ -65,18 +102,12 @@ class Informed(Penalised):
         return partly_known
 
 
-def _remembered_residual(game: Game, follower: Follower, reward_model: RewardModel) -> Residual:
-    feedback, items = follower.feedback, follower.remembered(reward_model)
-    if items is None:
-        name = kebab(type(follower).__name__)
-        raise InputError("follower", name, "one that remembers its data, such as optax, for source = buffer")
-
+def _labelled_residual(game: Game, feedback: Feedback, phi: Phi, items: Responses) -> Residual:
     def residual_of(item: PyTree, target: Scalar, influence: Influence) -> Scalar:
         y = feedback.sides(item)[0]
 
         def evidence(past: PyTree) -> tuple[Scalar, Scalar]:
-            margin = feedback.margin(game, reward_model.phi, past)
-            residual = feedback.residual(margin, feedback.target(game, past))
+            residual = feedback.residual(feedback.margin(game, phi, past), feedback.target(game, past))
             took_part = jnp.stack([_same(y, side) for side in feedback.sides(past)]).astype(residual.dtype)
             signs = jnp.array([1.0, -1.0], residual.dtype)[: took_part.size]
             return residual * jnp.sum(signs * took_part), jnp.sum(took_part)

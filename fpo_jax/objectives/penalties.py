@@ -54,7 +54,9 @@ class Penalised(Objective):
         """Return the game as the leader knows it, with ∂U/∂y or without."""
         return as_known(game, self.utility)
 
-    def residuals(self, game: Game, follower: Follower, reward_model: RewardModel) -> Residual:
+    def residuals(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Residual:
         """Return the residual that the penalty sees, as a function of an item, its target and influence.
 
         It includes the score of the label, which affects nothing else in a penalty.
@@ -78,7 +80,7 @@ class Penalised(Objective):
         responses = game.respond(theta, keys.evaluation)
         items = feedback.gather(known, theta, responses, keys.data)
         influence_of = self.influence_under(game, follower, theta, reward_model, key)
-        residual_of = self.residuals(game, follower, reward_model)
+        residual_of = self.residuals(game, follower, theta, reward_model, key)
 
         def effective(item: PyTree) -> Scalar:
             influence, target = influence_of(item), feedback.target(known, item)
@@ -167,7 +169,9 @@ class Proximal(Penalised):
     )
     utility: str = utility_choice()
 
-    def residuals(self, game: Game, follower: Follower, reward_model: RewardModel) -> Residual:
+    def residuals(
+        self, game: Game, follower: Follower, theta: Theta, reward_model: RewardModel, key: Key
+    ) -> Residual:
         """Return the residual after the step, (r − U) / (1 + κ ‖∇_φ r‖²) for labels."""
 
         def after(item: PyTree, target: Scalar, influence: Influence) -> Scalar:

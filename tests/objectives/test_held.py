@@ -116,7 +116,8 @@ def test_nothing_is_kept_for_a_reference_and_for_other_objectives(key):
     for objective, keeps in ((Kl(to="reference"), 0), (Kl(), 1), (Kl(to="earlier", lag=4), 4), (Myopic(), 0)):
         assert objective.keeps == keeps
     assert initial_state(game, FOLLOWER, key).earlier == ()
-    assert initial_state(game, FOLLOWER, key, keeps=4).earlier.shape == (4, *theta.shape)
+    leader = Leader(Kl(to="earlier", lag=4))
+    assert initial_state(game, FOLLOWER, key, leader=leader).earlier.shape == (4, *theta.shape)
 
 
 def test_other_weights_compile_nothing(key):

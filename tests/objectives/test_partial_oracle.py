@@ -7,19 +7,19 @@ import pytest
 from scipy.special import expit
 
 from fpo_jax import (
+    BestResponse,
     Gradient,
     Informed,
     Leader,
     Practical,
     Preferences,
     Relaxed,
-    RewardModel,
     run_seed,
 )
 from fpo_jax.envs.linear import Linear
 from fpo_jax.feedback import recorded
-from fpo_jax.followers import Optax
-from tests.helpers import CONTEXTUAL, pairs_by_hand, require_named
+from fpo_jax.objectives.paid_labels import Paid
+from tests.helpers import pairs_by_hand, require_named
 
 
 def test_what_an_oracle_knows_leads_from_practical_to_relaxed(contextual_state, key):
@@ -45,26 +45,24 @@ def test_what_an_oracle_knows_leads_from_practical_to_relaxed(contextual_state, 
     np.testing.assert_allclose(noisy, 0.7 * 0.3 * noise, rtol=1e-10)
 
 
-def test_residuals_from_the_followers_own_buffer(contextual_state, key):
-    # The buffer holds (a, b) preferred with 1 and (b, c) with 0: a has the residual of the first, b minus the
+def test_residuals_from_labels_that_were_paid_for(contextual_state, key):
+    # They are of (a, b) preferred with 1 and (b, c) with 0: a has the residual of the first, b minus the
     # first's and plus the second's, halved, c minus the second's; all else is unknown and counts 1.
     game, theta, model = contextual_state
-    follower = Optax(draws=1, feedback=Preferences())
+    follower = BestResponse(feedback=Preferences())
     rows = jax.tree.map(lambda leaf: leaf[0], game.candidates)  # prompt 0: responses a, b, c
     a, b, c = (jax.tree.map(lambda leaf, i=i: leaf[i], rows) for i in range(3))
     first, second = (jax.tree.map(lambda *x: jnp.stack(x), *sides) for sides in ((a, b), (b, c)))
     items = recorded(first, second, [0.9, 0.2])
-    buffer = jax.tree.map(lambda leaf: leaf[None], items)
-    memory = follower.init(game, theta, model.phi, key).memory._replace(buffer=buffer)
-    here = RewardModel(model.phi, memory)
+    paid = Paid(jax.tree.map(lambda leaf: leaf[None], items), None)
     r = np.asarray(rows.features @ model.phi)
     one, two = expit(r[0] - r[1]) - 0.9, expit(r[1] - r[2]) - 0.2
     known = np.array([one, (two - one) / 2, -two, 1.0, 1.0, 1.0])  # three responses to each of two prompts
     w, psi, other, _ = pairs_by_hand(game, theta, "policy")
     penalty = w @ (np.repeat(known, 3) * np.sum(psi * (psi - other), axis=1))
     values = [
-        o.value(game, follower, theta, here, key)
-        for o in (Informed(weight=0.0), Informed(weight=1.0, source="buffer"))
+        o.value(game, follower, theta, model, key)
+        for o in (Informed(weight=0.0), Informed(weight=1.0, source="labels", paid=paid))
     ]
     np.testing.assert_allclose(values[0] - values[1], penalty, rtol=1e-10)
 
@@ -72,9 +70,6 @@ def test_residuals_from_the_followers_own_buffer(contextual_state, key):
 BAD = {
     "oracle = Linear: must be an environment that draws": lambda key: run_seed(
         Linear(), Leader(Informed()), Gradient(), key, steps=1
-    ),
-    "follower = gradient: must be one that remembers": lambda key: run_seed(
-        CONTEXTUAL, Leader(Informed(source="buffer")), Gradient(), key, steps=1
     ),
 }
 

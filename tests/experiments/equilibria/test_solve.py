@@ -180,7 +180,10 @@ def test_bad_input(words, message, capsys):
         (["neural"], "game = Neural: must be one without random draws"),
         (["language", "--responses", "4"], "game = LanguageGame: must be one without random draws"),
         (["bandit", "--label-budget", "3"], "game = BanditGame: must be one without random draws"),
-        (["bandit", "--objective", "kl", "--to", "earlier"], "to = earlier: must be start or reference"),
+        (
+            ["bandit", "--objective", "kl", "--to", "earlier"],
+            "objective = kl: must be one that keeps nothing of earlier iterations but the start",
+        ),
     ],
 )
 def test_what_has_no_equilibrium_says_why(words, message, capsys):

@@ -53,7 +53,7 @@ def test_the_command_writes_a_table_numbers_and_figures(tmp_path, capsys):
 
 
 def test_a_config_repeats_all_options_and_a_run_reads_it_too(tmp_path, monkeypatch):
-    asked = {"every": 2, "foresee": 3, "only": ["relaxed"]}
+    asked = {"every": 2, "foresee": 3, "draws": 5, "only": ["relaxed"]}
     config = tmp_path / "config.json"
     config.write_text(
         json.dumps({"environment": "bandit", "steps": 4, "seeds": 2, "decompose": asked}), encoding="utf-8"
@@ -72,7 +72,7 @@ def test_a_config_repeats_all_options_and_a_run_reads_it_too(tmp_path, monkeypat
     for command in (["decompose"], ["decompose", "--foresee", "1"], ["run"]):
         with pytest.raises(Stopped):
             main([*command, "--config", str(config)])
-    assert calls == [(4, 2, 3, ("relaxed",)), (4, 2, 1, ("relaxed",)), (4,)]
+    assert calls == [(4, 2, 3, ("relaxed",), 5), (4, 2, 1, ("relaxed",), 5), (4,)]
 
 
 def test_routes_that_do_not_apply_are_named():
@@ -130,3 +130,17 @@ def test_a_run_that_is_held_to_its_start_is_taken_apart():
     route = decomposed.routes["leverage, U known"]
     assert not np.any(route.failed)
     assert route.best_weight > 0
+
+
+@pytest.mark.slow
+def test_bias_and_spread_are_those_of_repeated_draws():
+    # Practical FPO draws nothing: no spread. What is carried depends on which three arms were labelled.
+    asked = {"environment": "bandit", "ordinary": 4, "planted": 2, "steps": 2, "seeds": 2, "label_budget": 3}
+    only = ("practical", "carried")
+    found = decompose(resolve(asked), every=2, only=only, draws=3)
+    practical, carried = (found.routes[label].drawn for label in only)
+    np.testing.assert_allclose(practical["spread"], 0.0, atol=1e-12)
+    assert np.all(carried["spread"] > 1e-3)
+    assert np.all(np.isfinite(practical["bias"]))
+    assert {"bias", "spread"} <= set(rows(found)[0])
+    assert decompose(resolve(asked), every=2, only=("practical",)).routes["practical"].drawn == {}

@@ -1,0 +1,169 @@
+"""Claim: what closes the distance between practical FPO and an oracle, with the labels that were paid for."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fpo_jax import plotting
+from fpo_jax.experiments import mitigations
+from fpo_jax.experiments.comparison.experiment import Comparison
+from fpo_jax.experiments.comparison.methods import Method, Place
+from fpo_jax.experiments.comparison.trial import Trial, Trials
+from fpo_jax.experiments.core.progress import Progress
+from fpo_jax.experiments.core.wording import NONE, with_interval
+from fpo_jax.experiments.report.parts import Section
+from fpo_jax.plotting import Axis, Chart, Points
+from fpo_jax.statistics import Interval, mean_interval
+from fpo_jax.statistics.bootstrap import bootstrap
+from fpo_jax.types import Scalar
+
+WEIGHTS = (0.01, 0.0316, 0.1, 0.316, 1.0, 3.16)
+METHODS = (Method("carried labels", {"objective": "carried", "kept": 5}, "weight", WEIGHTS),)
+PLACES = (
+    Place("neural", {"environment": "neural"}, tuning=8, seeds=64),
+    Place("language", {"environment": "language", "label_budget": 32}, tuning=4, seeds=64),
+    Place(
+        "contextual, gems",
+        {"environment": "contextual", "gems": 1, "label_budget": 16},
+        tuning=16,
+        seeds=64,
+    ),
+)
+"""Labels of an update: 5 in the neural environment by its recipe, 16 pairs, 32 texts."""
+PRACTICAL = "practical FPO"
+ORACLES = ("relaxed FPO", "proximal FPO")
+
+
+def closed(practical: np.ndarray, oracle: np.ndarray, ours: np.ndarray) -> Interval:
+    """Return Σ (ours − practical) / Σ (oracle − practical), the share of the distance that is closed.
+
+    Of what each gained, [seed], paired, with its bootstrap interval (percentiles).
+    """
+    return bootstrap(_share, practical, oracle, ours)
+
+
+def _share(practical: jax.Array, oracle: jax.Array, ours: jax.Array) -> Any:
+    def share(weights: jax.Array) -> Scalar:
+        return jnp.vdot(weights, ours - practical) / jnp.vdot(weights, oracle - practical)
+
+    return share
+
+
+@dataclasses.dataclass(frozen=True)
+class OracleFree(Comparison):
+    """A comparison beside the trials of another one, at places of the same labels and instances.
+
+    Attributes:
+        beside: the other one, whose reward models are trained on every label. Its trials lie beside ours.
+    """
+
+    beside: Comparison = mitigations.EXPERIMENT
+
+    def kept_in(self, parts: Path) -> "OracleFree":
+        """Return the comparison that keeps its trials in this folder, and reads those of the other there."""
+        return dataclasses.replace(self, parts=parts / self.name, beside=self.beside.kept_in(parts))
+
+    def write(self, folder: Path, seeds: int, progress: Progress) -> tuple[list[dict[str, Any]], Section]:
+        """Write table and figures, and what is closed of the distance to an oracle."""
+        found: dict[str, dict[str, Trial]] = {}
+        for place in self.beside.places:
+            if place.label in [own.label for own in self.places]:
+                fewer = place._replace(seeds=min(place.seeds, seeds), tuning=min(place.tuning, seeds))
+                parts = folder if self.beside.parts is None else self.beside.parts
+                for method in self.beside.methods:
+                    if method.label in (PRACTICAL, *ORACLES):
+                        trial = self.beside._trial(parts, fewer, method, progress)
+                        found.setdefault(place.label, {})[method.label] = trial
+        with_beside = dataclasses.replace(
+            self,
+            figures=lambda trials: draw_figures(trials, found),
+            findings=lambda trials: findings(trials, found),
+        )
+        return super(OracleFree, with_beside).write(folder, seeds, progress)
+
+
+def rivals(beside: Mapping[str, Trial], seeds: int) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return what practical FPO and the better oracle gained on the first seeds, and which that is."""
+    gained = {label: np.squeeze(trial.judged.gained)[:seeds] for label, trial in beside.items()}
+    best = max(ORACLES, key=lambda label: float(gained[label].mean()))
+    return gained[PRACTICAL], gained[best], best
+
+
+def findings(trials: Trials, beside: Trials) -> str:
+    """Return a table: at each place, what each method closes of the distance to the better oracle."""
+    head = ["place", PRACTICAL, "better oracle", *(method.label for method in METHODS)]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for place, by_method in trials.items():
+        cells = []
+        for method in METHODS:
+            trial = by_method[method.label]
+            if not trial.defined:
+                cells.append(NONE)
+                continue
+            ours = np.squeeze(trial.judged.gained)
+            practical, oracle, name = rivals(beside[place], ours.size)
+            share, gained = closed(practical, oracle, ours), mean_interval(ours)
+            cells.append(
+                f"{with_interval(share.mean, share.low, share.high, 2)}; gains {gained.mean:.3f}"
+                f" at {trial.values[trial.chosen]:g}"
+            )
+        lines.append(
+            f"| {' | '.join([place, f'{practical.mean():.3f}', f'{name}, {oracle.mean():.3f}', *cells])} |"
+        )
+    said = (
+        "Share of the distance between practical FPO and the better of relaxed and proximal FPO, in share "
+        "gained, that each method closes, with 95 % intervals, paired. The two at its ends are those of "
+        "`mitigations`, on the same instances, whose reward models are trained on every label."
+    )
+    return "\n".join([*lines, "", said])
+
+
+def draw_figures(trials: Trials, beside: Trials) -> Mapping[str, plotting.Picture]:
+    """Return what every method gains at each place, between practical FPO and the oracles."""
+    charts = []
+    for place, by_method in trials.items():
+        shown = {**{label: beside[place][label] for label in (PRACTICAL, *ORACLES)}, **by_method}
+        styles = plotting.ladder_styles(list(shown))
+        marks = []
+        for number, (label, trial) in enumerate(shown.items()):
+            if trial.defined:
+                gained = mean_interval(np.squeeze(trial.judged.gained))
+                ends = np.array([gained.low]), np.array([gained.high])
+                marks.append(
+                    Points(np.array([gained.mean]), np.array([float(number)]), styles[label], "", *ends, True)
+                )
+        ticks = Axis(
+            ticks={float(i): label for i, label in enumerate(shown)}, limits=(len(shown) - 0.5, -0.5)
+        )
+        charts.append(Chart(place, marks, Axis("share gained"), ticks))
+    heading = "each method at the value that other seeds chose; 95 % intervals"
+    return {"oracle_free": plotting.figure([charts], heading, size=(8.4, 2.8), share="y")}
+
+
+EXPERIMENT = OracleFree(
+    name="oracle-free",
+    claim=(
+        "With the labels that the reward model is trained on, and no oracle: what a leader gains between "
+        "practical FPO, which knows nothing, and relaxed and proximal FPO, which know U of any response."
+    ),
+    places=PLACES,
+    methods=METHODS,
+    figures=lambda trials: draw_figures(trials, trials),
+    findings=lambda trials: findings(trials, trials),
+)
+SHORT = {"steps": 3}
+EXPERIMENT = dataclasses.replace(
+    EXPERIMENT,
+    quick=dataclasses.replace(
+        EXPERIMENT,
+        places=PLACES[1:2],
+        methods=tuple(method._replace(values=(0.1, 1.0)) for method in METHODS),
+        settings=SHORT,
+        beside=dataclasses.replace(mitigations.EXPERIMENT, settings=SHORT),
+    ),
+)

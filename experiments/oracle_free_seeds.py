@@ -1,0 +1,94 @@
+"""Claim: in how many of a thousand seeds a method without an oracle collapses, under a label budget."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fpo_jax import plotting
+from fpo_jax.experiments.comparison import figures
+from fpo_jax.experiments.comparison.experiment import Comparison
+from fpo_jax.experiments.comparison.methods import Method, Place
+from fpo_jax.experiments.comparison.trial import Trials
+from fpo_jax.experiments.core.wording import NONE
+from fpo_jax.statistics import share_interval
+
+WEIGHTS = (0.01, 0.0316, 0.1, 0.316, 1.0, 3.16)
+METHODS = (
+    Method("practical FPO", {"objective": "practical"}, "weight", WEIGHTS),
+    Method("leverage", {"objective": "leverage"}, "weight", WEIGHTS),
+    Method("leverage, bounded", {"objective": "leverage", "form": "bounded"}, "weight", WEIGHTS),
+    Method("informed by labels", {"objective": "informed", "source": "labels", "kept": 5}, "weight", WEIGHTS),
+    Method("carried labels", {"objective": "carried", "kept": 5}, "weight", WEIGHTS),
+    Method(
+        "carried labels, 50 updates", {"objective": "carried", "kept": 50, "reach": 0.1}, "weight", WEIGHTS
+    ),
+    Method("drift", {"objective": "drift"}, "weight", WEIGHTS),
+    Method(
+        "disagreement of 4", {"objective": "ensemble", "follower": "ensemble"}, "weight", (1.0, 10.0, 100.0)
+    ),
+    Method("proximal FPO", {"objective": "proximal"}, "weight", WEIGHTS),
+)
+"""The last knows U of any response, and stands for what an oracle is worth."""
+PLACES = (
+    Place("bandit", {"environment": "bandit", "label_budget": 8}, tuning=32, seeds=1024),
+    Place(
+        "bandit, α = 0.1", {"environment": "bandit", "alpha": 0.1, "label_budget": 8}, tuning=32, seeds=1024
+    ),
+    Place("linear", {"environment": "linear"}, differ="start", tuning=32, seeds=1024),
+    Place("garnet", {"environment": "garnet", "label_budget": 16}, tuning=32, seeds=1024),
+    Place("gridworld", {"environment": "gridworld", "label_budget": 16}, tuning=32, seeds=1024),
+)
+"""Labels of an update: 8 or 16 draws of the policy; in the linear environment 1, the action itself."""
+
+
+def draw_figures(trials: Trials) -> Mapping[str, plotting.Picture]:
+    """Return methods by places: the share gained, and the share of seeds that collapse."""
+    places = [place for place in PLACES if place.label in trials]
+    return {"oracle_free_seeds": figures.by_place(places, METHODS, trials)}
+
+
+def findings(trials: Trials) -> str:
+    """Return the table of methods by places: seeds that collapse, with the upper end of their interval."""
+    head = ["method", "knows", *trials]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for method in METHODS:
+        cells = []
+        for by_method in trials.values():
+            trial = by_method[method.label]
+            if not trial.defined:
+                cells.append(NONE)
+                continue
+            fell = np.squeeze(trial.judged.collapsed)
+            share = share_interval(fell)
+            cells.append(
+                f"{np.mean(trial.judged.gained):z.2f}; {int(fell.sum())} of {fell.size}"
+                f" [{100 * share.low:.1f}, {100 * share.high:.1f}] %"
+            )
+        lines.append(f"| {method.label} | {method.knows} | {' | '.join(cells)} |")
+    said = (
+        "Share gained of what was to be gained, mean; then seeds that collapse, with the Wilson interval of "
+        "their share. Each method at the weight that other seeds chose; all on the same seeds."
+    )
+    return "\n".join([*lines, "", said])
+
+
+EXPERIMENT = Comparison(
+    name="oracle-free-seeds",
+    claim=(
+        "Under a budget of labels, each method without an oracle, at the weight that other seeds chose: in "
+        "how many of a thousand seeds it collapses."
+    ),
+    places=PLACES,
+    methods=METHODS,
+    figures=draw_figures,
+    findings=findings,
+    quick=Comparison(
+        name="oracle-free-seeds",
+        claim="A few iterations of each method on the bandit, to see that all works.",
+        places=PLACES[:1],
+        methods=tuple(method._replace(values=(0.1, 1.0)) for method in METHODS),
+        figures=draw_figures,
+        findings=findings,
+        settings={"steps": 40},
+    ),
+)
