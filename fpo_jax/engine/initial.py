@@ -81,9 +81,7 @@ def begin_run(
     initial: tuple[Theta, Phi] | None = None,
     leader: Leader | None = None,
 ) -> Beginning:
-    """Return the beginning of the run with one key, in JAX's present precision; `leader` if it keeps
-    anything.
-    """
+    """Return the beginning of a run in JAX's present precision; `leader` is given if it keeps anything."""
     game = follower.faced(environment.draw(named_key(key, "instance")))
     return Beginning(game, initial_state(game, follower, key, initial, leader), game.optimum())
 
