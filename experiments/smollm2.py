@@ -65,11 +65,7 @@ class Group(NamedTuple):
         return {**COMMON, "mode": mode, **RATES[self.rates], **weight}
 
 
-PENALISED = {
-    "calibrated": ("practical", "relaxed", "proximal", "leverage"),
-    "weight 10": ("practical", "relaxed"),
-}
-GROUPS = [Group(rates, weight, PENALISED[weight]) for rates in RATES for weight in WEIGHTS]
+GROUPS = (Group("ten times", "calibrated", ("practical", "relaxed", "proximal")),)
 SHORT = GROUPS[0]._replace(penalised=("practical", "relaxed"))
 """The group of the small form."""
 

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from fpo_jax.experiments.llm.settings import TrainSettings
-from fpo_jax.experiments.smollm2 import EXPERIMENT, GROUPS, WINDOW, draw_figures, findings, gained, rows
+from fpo_jax.experiments.smollm2 import (
+    EXPERIMENT,
+    GROUPS,
+    WINDOW,
+    Group,
+    draw_figures,
+    findings,
+    gained,
+    rows,
+)
 
 STEPS = WINDOW + 2
 
@@ -68,8 +77,9 @@ def test_each_run_is_computed_once_and_begins_with_the_answers_of_the_first():
 
 def test_settings_of_the_runs():
     settings = {piece.label: TrainSettings.of(piece.settings) for piece in EXPERIMENT.pieces}
-    published = settings["published, relaxed, weight 10"]
-    assert (published.policy_lr, published.head_lr, published.weight) == (2e-5, 5e-5, 10.0)
     moved = settings["ten times, relaxed, calibrated"]
     assert (moved.policy_lr, moved.head_lr, moved.calibrated) == (2e-4, 5e-4, True)
     assert {each.steps for each in settings.values()} == {200}
+    published = TrainSettings.of(Group("published", "weight 10", ("relaxed",)).settings("relaxed"))
+    assert (published.policy_lr, published.head_lr, published.weight) == (2e-5, 5e-5, 10.0)
+    assert not published.calibrated
