@@ -56,13 +56,19 @@ def test_trials_of_the_other_comparison_lie_beside_ours(tmp_path, monkeypatch):
         Method("RLHF", {"objective": "myopic"}),
         *(Method(label, {"objective": "practical"}, "weight", (0.1,)) for label in (PRACTICAL, *ORACLES)),
     )
-    other = dataclasses.replace(mitigations.EXPERIMENT, places=(PLACE,), methods=methods, settings=settings)
+    theirs = PLACE._replace(seeds=3)  # as of `mitigations`, which judges by more seeds
+    other = dataclasses.replace(mitigations.EXPERIMENT, places=(theirs,), methods=methods, settings=settings)
     ours = tuple(method._replace(values=(0.1,)) for method in oracle_free.METHODS)
     own = dataclasses.replace(
         oracle_free.EXPERIMENT, places=(PLACE,), methods=ours, settings=settings, beside=other
     )
-    found = trial([0.5, 0.6], values=(0.1,), chosen=0)
-    monkeypatch.setattr(experiment, "compared", lambda *arguments, **more: found)
+    found, judged = trial([0.5, 0.6], values=(0.1,), chosen=0), []
+
+    def compared(place, method, tell, **more):
+        judged.append((method.label, place.seeds))
+        return found
+
+    monkeypatch.setattr(experiment, "compared", compared)
     (tmp_path / "out").mkdir()
     with Progress(disable=True) as progress:
         kept = own.kept_in(tmp_path / "parts")
@@ -74,6 +80,8 @@ def test_trials_of_the_other_comparison_lie_beside_ours(tmp_path, monkeypatch):
     assert len(folders["mitigations"]) == 3  # RLHF is none of what we stand beside
     assert [row["method"] for row in rows] == [method.label for method in ours]
     assert "better oracle" in section.markdown()
+    ends = {(label, 3) for label in (PRACTICAL, *ORACLES)}
+    assert set(judged) == ends | {(method.label, 2) for method in oracle_free.METHODS}
 
 
 @pytest.mark.parametrize("method", oracle_free.METHODS)

@@ -7,6 +7,7 @@ import pytest
 
 from fpo_jax import BestResponse, Labels, Leader, Preferences, Relaxed
 from fpo_jax.followers import Ensemble, Optax
+from fpo_jax.leader import of_objective
 from fpo_jax.objectives import Carried, Informed
 from fpo_jax.objectives.paid_labels import Paid
 from fpo_jax.run import initial_state, iterate
@@ -36,13 +37,14 @@ def test_the_labels_kept_are_those_that_entered_the_followers_buffer(key):
     np.testing.assert_array_equal(items.preferred[:-12], state.earlier.offline.y.preferred)
 
 
-def test_an_item_by_its_weight_stands_for_as_many_labels(key):
+@pytest.mark.parametrize("restart", ["kept", "reset"])
+def test_an_item_by_its_weight_stands_for_as_many_labels(restart, key):
     # without a budget an update labels all 7 arms by their weights: 7 · w labels each
     game, follower = SMALL["bandit"].draw(key), BestResponse(ridge=0.1, alpha=0.3)
-    leader = Leader(Informed(source="labels", kept=1), policy_lr=1.0)
+    leader = Leader(Informed(source="labels", kept=1), policy_lr=1.0, restart=restart)
     state = initial_state(game, follower, key, leader=leader)
     after = jax.jit(iterate)(game, leader, follower, state, key, 0.0)
-    _, counts = after.earlier.counted()
+    _, counts = of_objective(after).earlier.counted()
     weights = np.concatenate([game.offline().w, game.respond(after.theta, key).w])
     np.testing.assert_allclose(counts, 7.0 * weights, rtol=1e-12)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from fpo_jax.experiments.core.settings import resolve
 from fpo_jax.experiments.runs import states
+from fpo_jax.leader import WithStart
 from fpo_jax.types import RewardModel, State
 from tests.helpers import LONG_RUN, arrays, call
 
@@ -61,3 +62,14 @@ def test_earlier_policies_are_kept_with_the_state_of_a_run_held_to_them():
     assert like.earlier.shape == (3, 24)
     state = State(jnp.ones(24), RewardModel(jnp.ones(2), jnp.zeros(2)), jnp.full((3, 24), 0.1))
     chex.assert_trees_all_equal(states.from_named(states.named(state), like), state)
+
+
+def test_the_start_is_kept_beside_what_an_objective_keeps_where_the_policy_restarts():
+    held = {"environment": "bandit", "objective": "kl", "to": "earlier", "lag": 3, "restart": "reset"}
+    like, _ = states.initial_shape(resolve(held))
+    state = State(
+        jnp.ones(24), RewardModel(jnp.ones(2), jnp.zeros(2)), WithStart(jnp.zeros(24), jnp.full((3, 24), 0.1))
+    )
+    named = states.named(state)
+    assert {"earlier/first", "earlier/own"} < set(named)
+    chex.assert_trees_all_equal(states.from_named(named, like), state)
