@@ -234,5 +234,5 @@ def require_named(complaint, refused):
     """Require that this is refused with this complaint, in one line."""
     with pytest.raises(InputError) as caught:
         refused()
-    assert str(caught.value).startswith(complaint)
+    assert str(caught.value).startswith(complaint), str(caught.value)
     assert "\n" not in str(caught.value)

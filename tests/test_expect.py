@@ -119,7 +119,7 @@ def test_as_many_items_are_annotated_as_are_paid_for(key):
         (
             Linear(dimension=3),
             5,
-            "label_budget = 5: must be left out: this environment has no table",
+            "label_budget = 5: must be omitted, because this environment has no table",
         ),
     ],
 )

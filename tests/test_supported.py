@@ -45,7 +45,7 @@ def test_flags_of_the_users_own_that_xla_does_not_take_are_named(monkeypatch, ca
     monkeypatch.setenv("XLA_FLAGS", flags)
     status, out, err = call(capsys, "run", "linear")
     assert (status, out) == (2, "")
-    assert err.startswith(f"fpo-jax: error: XLA_FLAGS = {flags}: must be what XLA takes (")
+    assert err.startswith(f"fpo-jax: error: XLA_FLAGS = {flags}: must be flags that XLA accepts (")
     assert err.count("\n") == 1
 
 

@@ -129,7 +129,7 @@ def test_run_checks_every_player(key):
         run_seed(Linear(), good, follower, key, steps=0)
     with pytest.raises(InputError, match="seeds = 0: must be an integer >= 1"):
         run_seeds(Linear(), good, follower, seed_keys(0), steps=1)
-    with pytest.raises(InputError, match=r"alpha = 0.3: must be 1, since this environment has no offline"):
+    with pytest.raises(InputError, match=r"alpha = 0.3: must be 1, because this environment has no offline"):
         run_seed(Linear(), good, Gradient(alpha=0.3), key, steps=1)
 
 

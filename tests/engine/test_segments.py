@@ -70,7 +70,7 @@ def test_a_hook_within_a_traced_function_is_refused(key):
 
     for traced in (jax.jit(utility), jax.grad(utility), jax.vmap(utility, in_axes=(None, 0))):
         with pytest.raises(
-            InputError, match="on_entry = given: must be None within a function that JAX traces"
+            InputError, match="on_entry = given: must be None inside a function that JAX traces"
         ):
             traced(1.5, jax.random.split(key, 2))
 

@@ -161,9 +161,9 @@ def test_a_run_on_longer_texts(key):
 BAD = {
     "length": (
         dict(length=8),
-        "vocabulary, length = 8^8 texts: must be <= 65536 texts to be enumerated, or responses > 0",
+        "vocabulary, length = 8^8 texts: must be at most 65536 texts to enumerate, or responses > 0",
     ),
-    "words": (dict(vocabulary=99), "vocabulary = 99: must be <= 16"),
+    "words": (dict(vocabulary=99), "vocabulary = 99: must be at most 16"),
     "prompts": (dict(prompts=3), "prompts = 3: must be <= (vocabulary - 4) / 2"),
     "heads": (dict(width=5), "width = 5: must be a multiple of heads = 2"),
 }

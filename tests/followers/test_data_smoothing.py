@@ -121,6 +121,6 @@ def test_what_it_cannot_be(key):
     )
     game, theta, model = at_random(ARMS, DataSmoothing(ridge=0.1, alpha=0.3), key)
     require_named(
-        "follower = data-smoothing: must be gradient or a best response, for a limit",
+        "follower = data-smoothing: must be gradient or a best response, since only these have a limit",
         lambda: DataSmoothing(ridge=0.1, alpha=0.3).limit(game, theta, model, key),
     )

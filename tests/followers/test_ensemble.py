@@ -264,7 +264,7 @@ def test_what_a_run_of_an_ensemble_cannot_be(key):
     )
     alike = Ensemble(differ="start", member=Gradient(alpha=0.3))
     require_named(
-        "differ = start: must be data: this environment has one φ₀",
+        "differ = start: must be data: this environment has the same φ₀ for every key",
         lambda: run_seed(ARMS, leader, alike, key, steps=1),
     )
     game = draw(ARMS, key)
@@ -281,7 +281,7 @@ def test_an_effective_reward_of_an_ensemble_is_refused(key):
     follower = Ensemble(members=2, member=BEST)
     game, theta, model = begun(ARMS, follower, key)
     require_named(
-        "follower = ensemble: must be one trained on items of the policy",
+        "follower = ensemble: must be one that depends on the policy only through its items",
         lambda: EffectiveReward().estimate(game, follower, theta, model, key),
     )
 

@@ -96,5 +96,5 @@ def test_what_it_cannot_be(key):
         lambda: run_seed(Linear(dimension=3), leader, PessimisticFit(ridge=0.1), key, steps=1),
     )
     game, theta, model = at_random(ARMS, PessimisticFit(ridge=0.1, alpha=0.3), key)
-    with pytest.raises(InputError, match="must be one trained on items of the policy and nothing else of it"):
+    with pytest.raises(InputError, match="must be one that depends on the policy only through its items"):
         EffectiveReward().estimate(game, PessimisticFit(ridge=0.1, alpha=0.3), theta, model, key)

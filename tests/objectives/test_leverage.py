@@ -266,6 +266,6 @@ def test_a_follower_that_does_not_say_what_it_trains_on_is_refused(key):
     game = SMALL["bandit"].draw(key)
     theta, phi = game.init(key)
     require_named(
-        "follower = silent: must be one that tells what it trains on",
+        "follower = silent: must be one with a method `training`",
         lambda: Leverage().value(game, Silent(), theta, RewardModel(phi, memory=phi), key),
     )

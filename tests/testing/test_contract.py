@@ -119,7 +119,7 @@ def across(self, theta, responses, opponent, key):
 
 CHANGED = {
     "reward_and_norm(phi, y) = off its definition by": {"reward_and_norm": five_times},
-    "reward_and_norm(phi, y) = off what it is short for": {  # right, but for its derivative in y
+    "reward_and_norm(phi, y) = off its definition": {  # right, but for its derivative in y
         "reward_and_norm": lambda self, phi, y: Wavering.reward_and_norm(self, phi, jax.lax.stop_gradient(y))
     },
     "tangent_kernel(phi, y, other) = off its definition by": {

@@ -109,6 +109,6 @@ def test_sampled_gradients_over_100_000_trajectories(key):
 
 def test_trajectories_have_the_length_of_the_episodes(key):
     game = SMALL.draw(key)
-    with pytest.raises(InputError, match="steps = 7: must be episode_length = 20"):
+    with pytest.raises(InputError, match="steps = 7: must be 20, the episode_length"):
         validate(Trajectories(game, steps=7))
     validate(Trajectories(game.replace(episode_length=0), steps=7))

@@ -62,11 +62,11 @@ BAD = {
     "iterations": (["--iterations", "0"], "iterations = 0", ">= 1"),
     "batches": (["--batches", "0"], "batches = (0,)", ">= 1"),
     "folder": (["--out", "."], "out = .", "another folder"),
-    "nothing to write": (["linear", "--json"], "which = linear", "environments among others"),
+    "nothing to write": (["linear", "--json"], "which = linear", "a list with environments"),
     "cold": (["--cold", "most"], "most", "none"),
     "no Python": (["--against", "./python9"], "against = ./python9", "No such file"),
     "no Python of ours": (["--against", "/bin/false"], "against = /bin/false", "it says nothing"),
-    "of others": (["linear", "--against", "python"], "against = python", "left out beside"),
+    "of others": (["linear", "--against", "python"], "against = python", "omitted when --out or other benchmarks"),
 }
 
 

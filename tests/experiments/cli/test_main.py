@@ -65,7 +65,7 @@ BAD = {
         "objectives tracin, proximal, relaxed",
     ),
     "nearly an option": (["run", "bandit", "--alhpa", "1"], "--alhpa", "nearest: alpha"),
-    "device": (["run", "linear", "--device", "tpu"], "device = tpu", "what JAX finds here: cpu"),
+    "device": (["run", "linear", "--device", "tpu"], "device = tpu", "must be a device that JAX finds here: cpu"),
     "a label budget of nothing": (
         ["run", "bandit", "--label-budget", "0"],
         "label_budget = 0",
@@ -74,7 +74,7 @@ BAD = {
     "a label budget where responses are sampled": (
         ["run", "linear", "--label-budget", "5"],
         "label_budget = 5",
-        "must be left out: this environment has no table of responses",
+        "must be omitted, because this environment has no table of responses",
     ),
     "leverage in a singular metric": (
         ["run", *FAST, "linear", "--objective", "leverage", "--weight-decay", "0"],

@@ -53,7 +53,7 @@ BAD = {
     ),
     "another's address": (
         ["--coordinator", "192.0.2.1:7777", "--processes", "2", "--process", "0"],
-        "coordinator = 192.0.2.1:7777: must be HOST:PORT, an address of the machine of process 0",
+        "coordinator = 192.0.2.1:7777: must be HOST:PORT, a free address of the machine of process 0",
     ),
     "no port": (["--coordinator", "localhost:99999", "--processes", "1", "--process", "0"], "in 1 … 65535"),
     "too many points": (["--grid", "weight=0:1:1000000000"], "a count >= 2", "and <= 100000"),

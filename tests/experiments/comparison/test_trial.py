@@ -60,7 +60,7 @@ def test_a_method_that_is_not_defined_says_why():
     place = Place("linear", {"environment": "linear", "steps": 5}, tuning=2, seeds=2)
     found = compared(place, Method("KL", {"objective": "kl"}, "weight", (0.1,)))
     assert not found.defined
-    assert "no table of fixed responses" in found.undefined
+    assert "not a table of fixed responses" in found.undefined
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_a_key_goes_over_https_or_stays_here():
     for host in elsewhere:
         require_private(f"https://{host}/v1", ApiKey("sk"))
         require_private(f"http://{host}/v1", ApiKey())  # nothing is sent that could be read
-        with pytest.raises(InputError, match=r'must be https, .* or --key-variable "" to send none'):
+        with pytest.raises(InputError, match=r'must be https, .* or use --key-variable "" to send none'):
             require_private(f"http://{host}/v1", ApiKey("sk"))
     assert is_loopback("::1")
     assert not any(map(is_loopback, ("", "localho\u017ft", "localhost\n")))

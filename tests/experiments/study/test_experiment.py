@@ -88,7 +88,7 @@ def test_numbers_of_another_question_are_refused_and_damaged_ones_computed_again
     squares.fails = False
     write(squares.study(), tmp_path)
     with pytest.raises(
-        InputError, match=r"cubes\.npz with power = 3: must be from this experiment, power = 4"
+        InputError, match=r"cubes\.npz with power = 3: must be from this experiment, with power = 4"
     ):
         write(squares.study(power=4), tmp_path)
     with pytest.raises(InputError, match=r"squares\.npz with instances = 4"):

@@ -105,7 +105,7 @@ def test_unfinished_sweeps_are_not_overwritten_or_confused(unfinished, capsys, t
     assert "must be settings of run; this file is for `fpo-jax sweep" in told
     with Unfinished(unfinished, "sweep").locked():
         told = complaint(capsys, "sweep", "--resume", "--out", unfinished)
-    assert "cut.partial: must be free: another sweep is writing to it" in told
+    assert "cut.partial: must be free, but another sweep is writing to it" in told
     assert len(list(tmp_path.glob("cut.partial/*.npz"))) == 3
 
 
