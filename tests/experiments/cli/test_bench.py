@@ -66,7 +66,7 @@ BAD = {
     "cold": (["--cold", "most"], "most", "none"),
     "no Python": (["--against", "./python9"], "against = ./python9", "No such file"),
     "no Python of ours": (["--against", "/bin/false"], "against = /bin/false", "it says nothing"),
-    "of others": (["linear", "--against", "python"], "against = python", "omitted when --out or other benchmarks"),
+    "of others": (["linear", "--against", "python"], "against = python", "omitted when --out"),
 }
 
 

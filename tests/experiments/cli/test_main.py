@@ -65,7 +65,7 @@ BAD = {
         "objectives tracin, proximal, relaxed",
     ),
     "nearly an option": (["run", "bandit", "--alhpa", "1"], "--alhpa", "nearest: alpha"),
-    "device": (["run", "linear", "--device", "tpu"], "device = tpu", "must be a device that JAX finds here: cpu"),
+    "device": (["run", "linear", "--device", "tpu"], "device = tpu", "that JAX finds here: cpu"),
     "a label budget of nothing": (
         ["run", "bandit", "--label-budget", "0"],
         "label_budget = 0",
