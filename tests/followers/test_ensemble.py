@@ -269,7 +269,7 @@ def test_what_a_run_of_an_ensemble_cannot_be(key):
     )
     game = draw(ARMS, key)
     require_named(
-        "game = BanditGame: must be as the ensemble faces it",
+        "game = BanditGame: must be ensemble.faced(game)",
         lambda: follower.init(game, *game.init(key), key),
     )
     faced = follower.faced(game)
