@@ -72,9 +72,7 @@ class OracleFree(Comparison):
         found: dict[str, dict[str, Trial]] = {}
         for place in self.beside.places:
             if place.label in [own.label for own in self.places]:
-                if (
-                    seeds < self.seeds
-                ):  # fewer than ours were asked for; else theirs stand there, which are more
+                if seeds < self.seeds:  # else theirs stand there whole, which may be more
                     place = place._replace(seeds=min(place.seeds, seeds), tuning=min(place.tuning, seeds))
                 parts = folder if self.beside.parts is None else self.beside.parts
                 for method in self.beside.methods:
