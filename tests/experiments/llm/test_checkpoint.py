@@ -102,7 +102,7 @@ CHECKPOINTS = {
         lambda f: edit(f / "config.json", vocab_size=256),
         "one whose tokenizer fits its 256 embeddings, but it has 500 tokens",
     ),
-    "smaller tokenizer": (lambda f: edit(f / "config.json", vocab_size=128_256), "this one has 500 tokens"),
+    "smaller tokenizer": (lambda f: edit(f / "config.json", vocab_size=128_256), "but it has 500 tokens"),
     "another tokenizer": (
         lambda f: edit(f / "config.json", bos_token_id=7),
         "starts with token 7, as in its config.json, not 0",
@@ -129,7 +129,7 @@ def test_what_is_not_there(checkpoint, prompts, reward_model, tmp_path, capsys):
         ("llm", "--prompts", prompts): "model = nothing",
         ("llm", "--model", "llama-3.2-1b", "--prompts", prompts): "--dry-run",
         ("llm", "--model", checkpoint, "--prompts", tmp_path / "none"): "No such file",
-        ("llm", *told, "--resume"): "that of the run to resume",
+        ("llm", *told, "--resume"): "the folder of the run to resume",
         ("llm", *told, "--resume", "--out", tmp_path / "out"): "no run was interrupted",
         ("llm", *told, "--devices", 99): "at most 2, the number that JAX finds",
         ("llm", *told, "--prompt-limit", 5): "more than the 19 tokens of an empty prompt",
@@ -144,7 +144,7 @@ def test_what_is_not_there(checkpoint, prompts, reward_model, tmp_path, capsys):
         ("answer", *told): "out = nothing",
         ("answer", *told, "--out", tmp_path / "none" / "a.jsonl"): "a file in an existing folder",
         ("answer", *told, "--out", tmp_path / "a.jsonl", "--adapter", tmp_path): "no adapter_config.json",
-        ("answer", *told, "--out", notes): "a free name, or that of earlier answers",
+        ("answer", *told, "--out", notes): "an unused name, or the name of earlier answers",
         ("llm", "--dry-run", "--model", "llama-7"): "one of llama-3.2-1b",
     }.items():
         assert wanted in refused(capsys, words), words
@@ -178,7 +178,7 @@ def test_answers_replace_nothing_but_answers(tmp_path, capsys):
     os.mkfifo(tmp_path / "pipe")
     for name in ("empty", "blank", "more", "link", "dangling", "pipe"):
         error = refused(capsys, [*words, "--out", tmp_path / name])
-        assert "a free name, or that of earlier answers" in error, name
+        assert "an unused name, or the name of earlier answers" in error, name
     assert "model = none" in refused(capsys, [*words, "--out", tmp_path / "answers"])
 
 

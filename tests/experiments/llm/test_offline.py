@@ -193,7 +193,7 @@ class TestWhatCannotBeUsed:
 
     @pytest.mark.parametrize("changed", [{"seed": 1}, {"temperature": 1.0}, {"fit_prompts": 6}], ids=str)
     def test_answers_that_were_drawn_otherwise(self, changed, result, given):
-        with pytest.raises(InputError, match=r"fit_answers = .*answers that a run drew with the same model"):
+        with pytest.raises(InputError, match=r"fit_answers = .*answers from a run with the same model"):
             begun(given, result, **changed)
 
     def test_answers_that_are_damaged(self, result, given, tmp_path):

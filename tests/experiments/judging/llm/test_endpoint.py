@@ -146,4 +146,4 @@ def test_another_question(serve, capsys, tmp_path):
     (tmp_path / "question.txt").write_text("{first} {second} {prompt}: A, B or C?", encoding="utf-8")
     status, _, err = judge(capsys, server.url, "--template", "question.txt", "--resume")
     assert status == 2
-    assert "template = question.txt: must be the same as when it began" in complaint(err)
+    assert "template = question.txt: must be unchanged since the comparison began" in complaint(err)

@@ -28,7 +28,7 @@ def test_names_that_are_the_same_are_told_apart(runs):
 
 def test_folders_that_hold_no_policy(runs, checkpoint, tmp_path, capsys):
     told = ["evaluate", "--model", checkpoint, "--out", tmp_path / "out", "--runs"]
-    assert "runs = nowhere: must be a folder that `fpo-jax llm` wrote" in refused(capsys, [*told, "nowhere"])
+    assert "runs = nowhere: must be a folder of `fpo-jax llm`" in refused(capsys, [*told, "nowhere"])
     without = shutil.copytree(runs["still"], tmp_path / "without")
     shutil.rmtree(without / "adapter")
     assert "with adapter/, or an adapter's, with adapter_config.json" in refused(capsys, [*told, without])

@@ -42,9 +42,9 @@ BAD = {
     ),
     "one column less": (
         HEAD.replace(",Best Answer", "") + "a,b,c,d,e,f\n",
-        "with a column Best Answer; it has",
+        "with a column Best Answer, but it has",
     ),
-    "nothing": ("", "columns Question, Best Answer, Correct Answers, Incorrect Answers; it has nothing"),
+    "nothing": ("", "columns Question, Best Answer, Correct Answers, Incorrect Answers, but it has nothing"),
     "no row": (HEAD, "one row or more"),
     "not UTF-8": (HEAD + ROW.replace("so", "\udce9"), "a CSV file in UTF-8"),
     "a row cut short": (HEAD + "a,b,c\n", "row 1: must be 7 fields"),
