@@ -31,7 +31,7 @@ def test_folders_that_hold_no_policy(runs, checkpoint, tmp_path, capsys):
     assert "runs = nowhere: must be a folder of `fpo-jax llm`" in refused(capsys, [*told, "nowhere"])
     without = shutil.copytree(runs["still"], tmp_path / "without")
     shutil.rmtree(without / "adapter")
-    assert "with adapter/, or an adapter's, with adapter_config.json" in refused(capsys, [*told, without])
+    assert "with adapter/, or of an adapter, with adapter_config.json" in refused(capsys, [*told, without])
     other = shutil.copytree(runs["still"], tmp_path / "other")
     edit(other / "adapter" / "adapter_config.json", r=8)
     assert "made for this model, but base_model.model" in refused(
