@@ -1,6 +1,6 @@
 """Claim: what RLHF and FPO do to a language model that speaks, SmolLM2-135M-Instruct, on two cores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +26,19 @@ OBJECTIVES = {"rlhf": "myopic"}
 """Names of the modes elsewhere, where they differ."""
 
 
-RATES: dict[str, dict[str, Any]] = {"ten times": MOVED, "published": {}}
+RATES: dict[str, dict[str, Any]] = {
+    "ten times": MOVED,
+    "published": {},
+    "fast": {**MOVED, "policy_lr": 1e-3},
+}
+TITLES = {
+    "ten times": "ten times the published rates",
+    "published": "the published rates",
+    "fast": "fifty times the published rate of the policy",
+    "calibrated": "calibrated weight",
+    "weight 10": "weight 10",
+}
+"""What rates and weights are called."""
 WEIGHTS: dict[str, dict[str, Any]] = {"calibrated": {"calibrated": True}, "weight 10": {}}
 
 
@@ -45,8 +57,7 @@ class Group(NamedTuple):
     @property
     def title(self) -> str:
         """Say what they have in common."""
-        rates = "the published rates" if self.rates == "published" else "ten times the published rates"
-        return f"{rates}, {'calibrated weight' if self.weight == 'calibrated' else 'weight 10'}"
+        return f"{TITLES[self.rates]}, {TITLES[self.weight]}"
 
     @property
     def file(self) -> str:
@@ -66,8 +77,8 @@ class Group(NamedTuple):
 
 
 GROUPS = (Group("ten times", "calibrated", ("practical", "relaxed", "proximal")),)
-SHORT = GROUPS[0]._replace(penalised=("practical", "relaxed"))
-"""The group of the small form."""
+SHORT = Group("fast", "calibrated", ("practical", "relaxed"))
+"""The group of the small form, in which a few steps move the policy."""
 
 
 def _runs(groups: Sequence[Group], **more: Any) -> tuple[ModelRun, ...]:
@@ -105,7 +116,7 @@ def _compared(found: Found, group: Group) -> dict[str, Numbers]:
 def rows(found: Found) -> list[Row]:
     """Return what each run comes to over its last steps, and by how much its U differs from RLHF's."""
     table: list[Row] = []
-    for group in GROUPS:
+    for group in (*GROUPS, SHORT):
         runs = _compared(found, group)
         for mode, numbers in runs.items():
             row: Row = {"group": group.title, "mode": mode}
@@ -120,6 +131,11 @@ def rows(found: Found) -> list[Row]:
             row["seconds a step"] = float(numbers["seconds_per_step_median"][0])
             table.append(row)
     return table
+
+
+def _window(runs: Mapping[str, Numbers]) -> int:
+    """Return over how many prompts means are taken: `WINDOW`, or all that there are."""
+    return min(WINDOW, *(numbers["kl"].shape[1] for numbers in runs.values()))
 
 
 def _told(name: str, interval: Interval) -> Row:
@@ -146,7 +162,7 @@ CHARTS = {
 def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
     """Return one figure of each group: what happens over the steps."""
     drawn: dict[str, plotting.Picture] = {}
-    for group in GROUPS:
+    for group in (*GROUPS, SHORT):
         runs = _compared(found, group)
         if not runs:
             continue
@@ -158,7 +174,7 @@ def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
                 x, y = _smooth(MEASURES[name](numbers))
                 marks.append(Line(x, y, styles[mode], mode))
             charts.append(Chart(title, marks, Axis("prompt")))
-        heading = f"SmolLM2-135M, {group.title}: means of the last {WINDOW} prompts"
+        heading = f"SmolLM2-135M, {group.title}: means of the last {_window(runs)} prompts"
         drawn[group.file] = plotting.figure([charts], heading, size=(13.0, 3.2), share="")
     return drawn
 
@@ -166,11 +182,11 @@ def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
 def findings(found: Found, table: list[Row]) -> str:
     """Say in Markdown what each run came to, and what won at the last prompts."""
     told = []
-    for group in GROUPS:
+    for group in (*GROUPS, SHORT):
         own = [row for row in table if row["group"] == group.title]
         if not own:
             continue
-        names = [name for name in [*MEASURES, "U less RLHF's"]]
+        names = [*MEASURES, "U less RLHF's"]
         head = ["mode", "weight", *names, "held out"]
         body = [
             [
@@ -181,7 +197,8 @@ def findings(found: Found, table: list[Row]) -> str:
             ]
             for row in own
         ]
-        told += [f"{group.title}, means over the last {WINDOW} prompts:", markdown_table(head, body)]
+        last = _window(_compared(found, group))
+        told += [f"{group.title}, means over the last {last} prompts:", markdown_table(head, body)]
         told += ["The last prompts and what won:", _examples(found, group)]
     return "\n\n".join(told)
 
@@ -213,5 +230,5 @@ EXPERIMENT = Study(
     figures=draw_figures,
     rows=rows,
     findings=findings,
-    small=_runs([SHORT], steps=12, fit_prompts=8, policy_lr=1e-3),
+    small=_runs([SHORT], steps=12, fit_prompts=8),
 )
