@@ -127,8 +127,8 @@ def findings(trials: Trials, beside: Trials) -> str:
     said = (
         "Share of the distance between practical FPO and the better of relaxed and proximal FPO, in share "
         "gained, that each method closes, with 95 % intervals, paired. The two at its ends are those of "
-        "`mitigations`, on the same instances; their reward models have no label budget, and their runs are in "
-        "float32."
+        "`mitigations`, on the same instances; their reward models have no label budget, and their runs are "
+        "in float32."
     )
     return "\n".join([*lines, "", said])
 
