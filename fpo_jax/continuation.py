@@ -32,13 +32,13 @@ class Event(NamedTuple):
 
     Attributes:
         kind: `fold`, the hyperparameter turns; `crossing`, the spectral radius passes 1; `enters` and
-        `leaves`, a response enters or leaves the support, in the order of the branch. A coordinate of an
-        action enters when it leaves a bound.
+            `leaves`, a response enters or leaves the support, in the order of the branch. A coordinate of an
+            action enters when it leaves a bound.
         place: number of the point.
         value: of the hyperparameter.
         which: number of the response or of the action's coordinate; None for a fold or crossing.
         eigenvalue: for a crossing, the one of size 1. It is 1 where another branch may start or a run drifts
-        away, −1 where a run alternates, and otherwise one of a complex pair with which a run circles.
+            away, −1 where a run alternates, and otherwise one of a complex pair with which a run circles.
     """
 
     kind: str
@@ -100,7 +100,7 @@ def continued(
         players_at: a traceable function from a value of the hyperparameter to game, leader and follower.
         low, high: range of the hyperparameter.
         theta: where the search for the first equilibrium begins; an objective held to the first policy is
-        held to it.
+            held to it.
         key: as of a run.
         start: value in the range at which to begin; `low` by default.
         points: how many points there would be if only the hyperparameter changed; there are more where the

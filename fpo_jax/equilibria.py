@@ -46,14 +46,14 @@ class Equilibrium(NamedTuple):
         reward_model: the follower's limit there.
         residual: √(gᵀF⁺g), the leader's gradient in the Fisher metric of the policy.
         eigenvalues: of the derivative of one iteration, largest first; only the leading ones if there are
-        many.
+            many.
         spectral_radius: the largest size of an eigenvalue, the factor by which errors shrink each iteration.
         stable: whether it is below 1.
         steering: dF/dθ − ∂J/∂θ there, the residual steering gradient, shaped like θ.
         steering_norm: its length in the Fisher metric.
         metrics: E[U], E[r], their gap, blind-spot mass and the other outcomes that a run records.
         second_order: `maximum`, `minimum` or `saddle` of the leader's objective at this reward model, along
-        the free directions; `flat` if one of them has no curvature.
+            the free directions; `flat` if one of them has no curvature.
         support: which coordinates of θ are free; for logits, the responses with positive probability.
         steps: implicit steps from the start.
         starts: numbers of the starts that lead here.
@@ -107,12 +107,12 @@ def equilibrium(
         bounds: least and greatest θ of an action, shaped like it; a step beyond them ends there.
         repelling: take long steps from the beginning, which also find nearby equilibria that repel the flow.
         finest: for a policy whose parameters are not logits, the weakest direction in which it has to rest:
-        how much a unit of it changes log-probabilities, relative to the strongest direction.
+            how much a unit of it changes log-probabilities, relative to the strongest direction.
         tolerance: largest residual.
 
     Raises:
         InputError: for a game or follower that draws, a follower without a limit, an objective that remembers
-        earlier policies, too many parameters, or a search that reaches no equilibrium.
+            earlier policies, too many parameters, or a search that reaches no equilibrium.
     """
     players = checked_players(game, leader, follower, theta, key)
     found: list[Equilibrium] = []

@@ -47,9 +47,9 @@ class Tangents(NamedTuple):
     Attributes:
         vectors: [d, r], changes of the flattened θ.
         covectors: [r, d], which measure a change of θ along each direction; a change that moves no policy
-        measures 0.
+            measures 0.
         pull: [r, d], from the field to its components; the field is advantages if θ is logits, else a
-        gradient.
+            gradient.
     """
 
     vectors: np.ndarray

@@ -41,9 +41,9 @@ class Row:
         seconds: for a seed, by the number of seeds at once.
         over_myopic: the ratio to the myopic objective, by the same; in CPU seconds, or in wall seconds on a
         device that is not a CPU. trace, lower, compile: seconds for all programs of the largest width; the
-        last is XLA's.
+            last is XLA's.
         bytes: memory of the program of the iterations while it runs, with arguments and results, on all
-        devices.
+            devices.
         oracle: seconds for a seed by the eager oracle, or None if there is none.
         work: of one iteration, or None if it is not counted.
         limit: seconds for the work of a seed at the machine's peak rates, or None.

@@ -34,7 +34,7 @@ def require_writable(out: Path) -> None:
 
     Raises:
         InputError: when it is a file, holds anything that we did not write, contains the working directory,
-        or cannot be written.
+            or cannot be written.
     """
     try:
         if (out.exists() and not out.is_dir()) or out.resolve().is_symlink():  # the latter leads to itself

@@ -58,7 +58,7 @@ class Unfinished:
 
         Raises:
             InputError: when other work is using it, it holds files that are not ours, or it cannot be
-            written.
+                written.
         """
         new = not os.path.lexists(self.folder)
         try:

@@ -45,7 +45,7 @@ class ApiKey:
 
         Raises:
             InputError: when it is not the name of a variable, and might be the key itself, which is not
-            shown; when there is no key, or none that can be sent.
+                shown; when there is no key, or none that can be sent.
         """
         if variable == "":
             return cls()

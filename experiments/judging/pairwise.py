@@ -49,7 +49,8 @@ def judge_pairs(
 
     Raises:
         InputError: when there is nothing to resume, something is in the way, or settings differ from those to
-        resume; after too many errors in a row or only errors, or when the disk refuses, with how to continue.
+            resume; after too many errors in a row or only errors, or when the disk refuses, with how to
+            continue.
     """
     named = "endpoint" if config.get("endpoint") else "scorer"
     who = (named, str(config.get(named)))

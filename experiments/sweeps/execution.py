@@ -56,8 +56,8 @@ def sweep_into(
 
     Raises:
         InputError: when there is nothing to resume or to begin, an unfinished sweep is in the way or has
-        another configuration, another sweep uses the same folder, or results are too large for the disk or
-        memory.
+            another configuration, another sweep uses the same folder, or results are too large for the disk
+            or memory.
     """
     require_writable(out)
     unfinished, first = UnfinishedSweep(out), jax.process_index() == 0
@@ -121,7 +121,7 @@ def _planned(
 
     Raises:
         InputError: when there is nothing to resume or to begin, something is in the way, or grid or width
-        differ from the unfinished sweep; shows the first difference.
+            differ from the unfinished sweep; shows the first difference.
     """
     if not resume:
         if jax.process_index() == 0:

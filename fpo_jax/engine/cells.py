@@ -29,7 +29,7 @@ class Structure(NamedTuple):
         treedef: how to assemble a cell from its numbers.
         shared: arrays that are the same in every cell; None in place of data.
         varying: the data, [m, ...] each: arrays that differ, and all single numbers, so that a program does
-        not depend on which of them a grid varies; None in place of shared arrays.
+            not depend on which of them a grid varies; None in place of shared arrays.
     """
 
     cells: np.ndarray

@@ -49,22 +49,22 @@ def run_seed(
         leader, follower: the two players. Their real-valued hyperparameters are traced: changing them
             compiles nothing.
         key: the only source of randomness; the same key means the same instance, start and noise. Instance
-        and start are drawn in double precision, except inside a function traced in float32.
+            and start are drawn in double precision, except inside a function traced in float32.
         steps: iterations T, >= 1.
         record: a function of (game, follower, state, key) that returns metrics; `full_record` or `outcome`.
         every: iterations from one entry of the trace to the next; it divides T.
         keep_states: also record θ and the reward model at every entry.
         initial: (θ₀, φ₀) in place of the game's own.
         on_entry: called for every entry in order, with its iteration and its metrics, while the run
-        continues. The calls come after each of 20 to 50 segments, fewer in a short run. An exception ends the
-        run. A different hook compiles nothing.
+            continues. The calls come after each of 20 to 50 segments, fewer in a short run. An exception ends
+            the run. A different hook compiles nothing.
 
     Returns:
         The final state, and a trace of T / every + 1 entries, the first before any update.
 
     Raises:
         InputError: names a hyperparameter out of range, a misshapen or unnormalised policy, a follower that
-        cannot keep its promise on this game, or a hook inside a traced function.
+            cannot keep its promise on this game, or a hook inside a traced function.
     """
     _, final, trace = run_by(
         call_program,

@@ -23,7 +23,7 @@ def collapsed(true_utility: np.ndarray, optimum: np.ndarray | float) -> np.ndarr
 
     Args:
         true_utility: [..., seed, step], the first entry before any update. For a seed that diverged the
-        answer is "no", so exclude it.
+            answer is "no", so exclude it.
         optimum: utility that no policy exceeds, for each seed or for all; of either sign.
     """
     utility, best = np.asarray(true_utility), np.asarray(optimum)

@@ -40,7 +40,7 @@ def share_interval(flags: np.ndarray, level: float = 0.95) -> Interval:
 
     Args:
         flags: [..., n] booleans, or numbers: 0 if a seed lacks the property, not finite if it is to be
-        excluded.
+            excluded.
         level: coverage, in (0, 1).
 
     Raises:

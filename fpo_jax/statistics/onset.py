@@ -63,7 +63,7 @@ def auc(fell: np.ndarray, healthy: np.ndarray, level: float = 0.95) -> Interval:
     Args:
         fell: [m] scores.
         healthy: [n], or [m, n] if a healthy run has a different score for each run that fell, such as the
-        score by the iteration at which that run fell.
+            score by the iteration at which that run fell.
         level: coverage, in (0, 1).
 
     Returns:
@@ -105,7 +105,7 @@ class Warned(NamedTuple):
         in_time: share of runs that fell with an alarm at or before their onset, by Wilson.
         detected: share of them with any alarm.
         lead: time from the alarm to the onset among detected runs, interquartile mean; below 0 if the alarm
-        comes late.
+            comes late.
         lead_kl: the growth of KL between them, in nats, interquartile mean.
     """
 

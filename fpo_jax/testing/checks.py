@@ -89,11 +89,11 @@ def check_decomposition(
         environment: an environment, from which one instance is drawn, or one game.
         follower: the follower that the leader faces.
         candidate: a function of (game, follower, theta, reward_model, key). It returns a `Decomposition`,
-        whose two parts are both checked, or all of dF/dθ, shaped like θ, as `Objective.estimate` does.
+            whose two parts are both checked, or all of dF/dθ, shaped like θ, as `Objective.estimate` does.
         key: the source of randomness; seed 0 by default.
         horizon: updates of the follower that the exact term foresees.
         tolerance: largest deviation in any coordinate, relative to the largest coordinate of the exact term;
-        the default suits a term that claims to be exact and is computed in float64.
+            the default suits a term that claims to be exact and is computed in float64.
 
     Raises:
         InputError: names the part and the coordinate with the largest error, its value and the right value.
