@@ -65,13 +65,9 @@ EXPERIMENT = Comparison(
     methods=METHODS,
     figures=draw_figures,
     findings=findings,
-    quick=Comparison(
-        name="mitigations",
-        claim="A few iterations of each method in two environments, to see that all works.",
-        places=tuple(place for place in PLACES if place.label in ("bandit", "linear")),
-        methods=tuple(m._replace(values=logarithmic(-1, 0)) if m.tuned else m for m in METHODS),
-        figures=draw_figures,
-        findings=findings,
-        settings={"steps": 40},
-    ),
+).with_small_form(
+    claim="A few iterations of each method in two environments, to see that all works.",
+    places=tuple(place for place in PLACES if place.label in ("bandit", "linear")),
+    methods=tuple(m._replace(values=logarithmic(-1, 0)) if m.tuned else m for m in METHODS),
+    settings={"steps": 40},
 )

@@ -5,7 +5,7 @@ import dataclasses
 from fpo_jax.experiments import oracle_free
 from fpo_jax.experiments.comparison.methods import Place
 
-EXPERIMENT = oracle_free.with_small_form(
+EXPERIMENT = oracle_free.with_few_iterations(
     dataclasses.replace(
         oracle_free.EXPERIMENT,
         name="oracle-free-language",

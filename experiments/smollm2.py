@@ -8,6 +8,7 @@ import numpy as np
 from fpo_jax import plotting
 from fpo_jax.experiments.core.wording import with_interval
 from fpo_jax.experiments.llm.evaluation.repetition import repetition
+from fpo_jax.experiments.llm.figures import OBJECTIVE_OF
 from fpo_jax.experiments.llm.run_part import ModelRun
 from fpo_jax.experiments.report.parts import markdown_table, share
 from fpo_jax.experiments.study.experiment import Found, Numbers, Row, Study
@@ -22,10 +23,6 @@ EXAMPLES = 3
 COMMON = {"model": "smollm2-135m", "precision": "float32", "devices": 1, "every": 20}
 MOVED = {"policy_lr": 2e-4, "head_lr": 5e-4}
 """Ten times the published rates."""
-OBJECTIVES = {"rlhf": "myopic"}
-"""Names of the modes elsewhere, where they differ."""
-
-
 RATES: dict[str, dict[str, Any]] = {
     "ten times": MOVED,
     "published": {},
@@ -79,6 +76,7 @@ class Group(NamedTuple):
 GROUPS = (Group("ten times", "calibrated", ("practical", "relaxed", "proximal")),)
 SHORT = Group("fast", "calibrated", ("practical", "relaxed"))
 """The group of the small form, in which a few steps move the policy."""
+ALL = (*GROUPS, SHORT)
 
 
 def _runs(groups: Sequence[Group], **more: Any) -> tuple[ModelRun, ...]:
@@ -116,7 +114,7 @@ def _compared(found: Found, group: Group) -> dict[str, Numbers]:
 def rows(found: Found) -> list[Row]:
     """Return what each run comes to over its last steps, and by how much its U differs from RLHF's."""
     table: list[Row] = []
-    for group in (*GROUPS, SHORT):
+    for group in ALL:
         runs = _compared(found, group)
         for mode, numbers in runs.items():
             row: Row = {"group": group.title, "mode": mode}
@@ -146,8 +144,8 @@ def _smooth(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return steps, and the mean of the last `WINDOW` at each; fewer at the start."""
     total, steps = np.cumsum(np.insert(values, 0, 0.0)), np.arange(1, len(values) + 1)
     first = np.maximum(steps - WINDOW, 0)
-    at = slice(min(WINDOW, len(values)) // 5 - 1 if len(values) > 5 else 0, None)
-    return steps[at] - 1.0, ((total[steps] - total[first]) / (steps - first))[at]
+    shown = slice(max(min(WINDOW, len(values)) // 5 - 1, 0), None)  # means of few prompts are noise
+    return steps[shown] - 1.0, ((total[steps] - total[first]) / (steps - first))[shown]
 
 
 CHARTS = {
@@ -162,11 +160,11 @@ CHARTS = {
 def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
     """Return one figure of each group: what happens over the steps."""
     drawn: dict[str, plotting.Picture] = {}
-    for group in (*GROUPS, SHORT):
+    for group in ALL:
         runs = _compared(found, group)
         if not runs:
             continue
-        styles = plotting.styles({mode: OBJECTIVES.get(mode, mode) for mode in runs})
+        styles = plotting.styles({mode: OBJECTIVE_OF.get(mode, mode) for mode in runs})
         charts = []
         for name, title in CHARTS.items():
             marks: list[Mark] = [Level(0.5 if name == "accuracy" else 0.0)] if name != "overruled" else []
@@ -182,7 +180,7 @@ def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
 def findings(found: Found, table: list[Row]) -> str:
     """Say in Markdown what each run came to, and what won at the last prompts."""
     told = []
-    for group in (*GROUPS, SHORT):
+    for group in ALL:
         own = [row for row in table if row["group"] == group.title]
         if not own:
             continue
@@ -199,8 +197,22 @@ def findings(found: Found, table: list[Row]) -> str:
         ]
         last = _window(_compared(found, group))
         told += [f"{group.title}, means over the last {last} prompts:", markdown_table(head, body)]
+        told.append(_about(_compared(found, group)))
         told += ["The last prompts and what won:", _examples(found, group)]
     return "\n\n".join(told)
+
+
+def _about(runs: Mapping[str, Numbers]) -> str:
+    """Say how good the reward head was before the loop, how far U spreads, and how long the runs took."""
+    first = next(iter(runs.values()))
+    drawn, fitted = (float(first[f"held_out_accuracy_{name}"][0]) for name in ("drawn", "fitted"))
+    spread = np.mean([numbers["utility_spread"].mean() for numbers in runs.values()])
+    minutes = [float(numbers["seconds"][0]) / 60 for numbers in runs.values()]
+    return (
+        f"Of held-out pairs the drawn head orders {share(drawn)} as the oracle does, the fitted one "
+        f"{share(fitted)}. The mean standard deviation of U among the candidates for a prompt is "
+        f"{spread:.2f}. The runs took {min(minutes):.0f} to {max(minutes):.0f} minutes."
+    )
 
 
 def _cell(row: Row, name: str) -> str:

@@ -143,9 +143,8 @@ def largest_stable_step(
     point = search.at(search.start)
 
     def excess(log_step: float) -> float:
-        step = jnp.exp(
-            jnp.asarray(log_step, float)
-        )  # an array, as in the search, so that nothing compiles anew
+        # an array, as in the search, so that nothing compiles anew
+        step = jnp.exp(jnp.asarray(log_step, float))
         paced = leader.replace(policy_lr=step)  # type: ignore[attr-defined]
         search.players = players._replace(leader=paced)
         values = eigenvalues(search, point, at.reward_model)
@@ -199,8 +198,10 @@ def checked_players(game: Game, leader: Leader, follower: Follower, theta: Theta
 def _require_lasting(players: Players, theta: Theta) -> None:
     """Raise an InputError where the objective keeps what changes along a run."""
     objective, state = players.leader.objective, State(theta, players.model, players.earlier)
+    if not objective.keeps:
+        return
     kept = objective.remember(players.game, players.follower, state, state, players.key)
-    if objective.keeps and kept is not players.earlier:
+    if kept is not players.earlier:
         allowed = "one that keeps nothing of earlier iterations but the start: a run ends without the rest"
         raise InputError("objective", kebab(type(objective).__name__), allowed)
 

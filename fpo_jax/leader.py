@@ -111,7 +111,7 @@ class Leader:
 
     def begin(self, game: Game, follower: Follower, state: State, key: Key) -> PyTree:
         """Return the data to keep before the first iteration, which begins with this state."""
-        own = self.objective.begin(game, follower, state, key)
+        own = self.objective.begin(game, follower, state, key) if self.objective.keeps else ()
         return own if self.restart == "kept" else WithStart(state.theta, own)
 
     def remember(self, game: Game, follower: Follower, begun: State, ended: State, key: Key) -> PyTree:
@@ -119,7 +119,10 @@ class Leader:
 
         `begun` has the policy that was deployed before the iteration, even if its steps began elsewhere.
         """
-        own = self.objective.remember(game, follower, of_objective(begun), of_objective(ended), key)
+        before, after = of_objective(begun), of_objective(ended)
+        own = before.earlier
+        if self.objective.keeps:
+            own = self.objective.remember(game, follower, before, after, key)
         return own if self.restart == "kept" else begun.earlier._replace(own=own)
 
     def restarted(self, state: State) -> State:

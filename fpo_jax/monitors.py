@@ -78,8 +78,7 @@ class Seen(NamedTuple):
 
     def residual(self, phi: Phi, item: PyTree) -> Scalar:
         """Return the residual of an item."""
-        feedback = self.follower.feedback
-        return feedback.residual(feedback.margin(self.game, phi, item), feedback.target(self.game, item))
+        return self.follower.feedback.item_residual(self.game, phi, item)
 
 
 def ratio(a: Scalar, b: Scalar) -> Scalar:

@@ -112,6 +112,10 @@ class Feedback(ABC):
         """Return (∂ℓ/∂m) / scale."""
         ...
 
+    def item_residual(self, game: Game, phi: Phi, item: PyTree) -> Scalar:
+        """Return the residual of an item with its label at φ."""
+        return self.residual(self.margin(game, phi, item), self.target(game, item))
+
     @abstractmethod
     def residual_after(self, margin: Scalar, target: Scalar, step: Scalar) -> Scalar:
         """Return the residual after m⁺ = argmin ℓ / scale + (m⁺ − m)² / (2 step): an implicit step (ours)."""
@@ -260,7 +264,10 @@ class Objective(ABC):
         return self
 
     def begin(self, game: Game, follower: Follower, state: State, key: Key) -> PyTree:
-        """Return the data to keep before the first iteration, which begins with this state; by default ()."""
+        """Return the data to keep before the first iteration, which begins with this state; by default ().
+
+        Neither this nor `remember` is called where `keeps` is 0.
+        """
         return ()
 
     def remember(self, game: Game, follower: Follower, begun: State, ended: State, key: Key) -> PyTree:

@@ -1,16 +1,15 @@
 """`fpo-jax reproduce`: run the experiments, with figures, tables and a page to read."""
 
-import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from fpo_jax import experiments
+from fpo_jax.experiments.cli.claims import FILES, discover
 from fpo_jax.experiments.cli.options import Device, options, parse
 
-NAMES = [one.name.replace("_", "-") for one in pkgutil.iter_modules(experiments.__path__) if not one.ispkg]
+NAMES = [file.replace("_", "-") for file in FILES]
 """Names of all experiments, which are those of their files; importing them would take long."""
 
 
@@ -39,7 +38,6 @@ class ReproduceOptions:
 def reproduce_command(arguments: Sequence[str]) -> int:
     """Run the experiments; write figures, tables, numbers and one page to read."""
     given = parse(ReproduceOptions, arguments, "reproduce", description=reproduce_command.__doc__)
-    from fpo_jax.experiments.cli.claims import discover
     from fpo_jax.experiments.core.devices import use_device
     from fpo_jax.experiments.reproduce.job import reproduce
 

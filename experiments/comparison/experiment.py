@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from fpo_jax import plotting
 from fpo_jax.experiments.comparison import store
@@ -50,6 +50,10 @@ class Comparison:
     def jobs(self) -> list[str]:
         """Return what there is to do, in order."""
         return [f"{p.label}: {m.label}" for p in self.places for m in self.methods] + ["figures"]
+
+    def with_small_form(self, **changes: Any) -> Self:
+        """Return the comparison with a small form that differs by these attributes."""
+        return dataclasses.replace(self, quick=dataclasses.replace(self, **changes))
 
     def kept_in(self, parts: Path) -> "Comparison":
         """Return the comparison that keeps its trials in this folder."""

@@ -203,9 +203,8 @@ class Settings(General):
         table = hyperparameters(self.names)
         counts = {name: v for name, v in self.values.items() if table[name][0].metadata["kind"] is not float}
         environment = parts(self.names)[1].environment
-        file = getattr(
-            sys.modules[environment.__module__], "__file__", None
-        )  # two files may use the same name
+        # two files may use the same name
+        file = getattr(sys.modules[environment.__module__], "__file__", None)
         return self.names.as_dict() | counts | {"file": file}
 
     def command(self) -> str:

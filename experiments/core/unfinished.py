@@ -81,9 +81,8 @@ class Unfinished:
                 if new and self._holds(lock) and not self.exists:
                     self.finish()
         finally:
-            os.close(
-                lock
-            )  # its file is not removed: another process may have made a folder of this name meanwhile
+            # Its file is not removed: another process may have made a folder of this name meanwhile.
+            os.close(lock)
 
     def _take(self, lock: int) -> None:
         """Lock an open file, if it is still the one in the folder.

@@ -106,9 +106,8 @@ class Net:
     def unrolled(self) -> "Unrolled":
         """Return the model with separate layers, and with its logit matrix ready for multiplication."""
         layers, number = self.layers(), self.config.num_layers
-        head = jax.lax.optimization_barrier(
-            self.head
-        )  # otherwise the tied embedding would be transposed at each token
+        # otherwise the tied embedding would be transposed at each token
+        head = jax.lax.optimization_barrier(self.head)
         return Unrolled(self, [take(layers, i) for i in range(number)], head)
 
     @property

@@ -1,7 +1,7 @@
-"""A run of the pipeline as a part of a study: trained where it is missing; its numbers and words are kept.
+"""A run of the pipeline as a part of a study: it trains what is missing, and keeps numbers and words.
 
-The run's own folder, with its adapter, stands beside the part while it is there. Nothing of the extra is
-imported before a run is trained.
+The run's own folder, with its adapter, is beside the part until somebody removes it. The extra is imported
+only to train.
 """
 
 import json
@@ -51,12 +51,12 @@ class ModelRun(NamedTuple):
 
     @property
     def instances(self) -> int:
-        """One run, with one seed."""
+        """Return 1: a run has one seed."""
         return 1
 
     @property
     def precision(self) -> str:
-        """That of the frozen weights."""
+        """Return the precision of the frozen weights."""
         return TrainSettings.of(self.settings).precision
 
     @property
@@ -67,7 +67,7 @@ class ModelRun(NamedTuple):
     def numbers(self, instances: int, tell: Tell, kept: Path) -> Numbers:
         """Return metrics and words, [1, step], and what was told, [1], from the run in a folder of `kept`.
 
-        A run that is not there is trained, one that was interrupted goes on.
+        A missing run is trained. An interrupted one is resumed.
 
         Raises:
             InputError: the folder holds another run.
@@ -80,11 +80,11 @@ class ModelRun(NamedTuple):
         return self._read(folder)
 
     def _train(self, kept: Path, folder: Path) -> None:
-        """Run `fpo-jax llm` in a process of its own, for which XLA is told nothing that suits small arrays.
+        """Run `fpo-jax llm` in its own process, without the flags for XLA that suit small arrays.
 
         Raises:
-            SystemExit: with its status, where it failed; it has said why.
-            KeyboardInterrupt: when it was interrupted; what was done is kept.
+            SystemExit: with its status, when it fails; it has said why.
+            KeyboardInterrupt: when it is interrupted; finished steps are kept.
         """
         settings = TrainSettings.of({**self.settings, **self._answers(kept)})
         options = [*shlex.split(settings.command())[1:], "--out", str(folder)]

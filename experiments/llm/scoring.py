@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from fpo_jax.feedback import Comparison, Preferences
 from fpo_jax.followers import Gradient
 from fpo_jax.numerics.linear_solve import cholesky
+from fpo_jax.numerics.rows import one_row
 from fpo_jax.objectives.best_of_n import SCORES
 from fpo_jax.objectives.effective_reward import effective_rewards
 from fpo_jax.objectives.leverage import Leverage
@@ -55,8 +56,7 @@ class Candidates(Game):
 
     def reference(self) -> Responses:
         """Return the reference response."""
-        one = jax.tree.map(lambda leaf: leaf[None], self.reference_drawn)
-        return Responses(one, jnp.ones(1, self.drawn.reward.dtype))
+        return Responses(one_row(self.reference_drawn), jnp.ones(1, self.drawn.reward.dtype))
 
     def reward(self, phi: Phi, y: Response) -> Scalar:
         """Return r_φ(z) = φ·h(z)."""

@@ -14,6 +14,7 @@ from fpo_jax.engine.initial import seed_keys
 from fpo_jax.engine.runs import run_seed
 from fpo_jax.experiments.core.settings import Settings, in_precision
 from fpo_jax.experiments.runs import states
+from fpo_jax.numerics.rows import one_row
 from fpo_jax.record import outcome
 from fpo_jax.types import Game, State, Theta
 
@@ -71,7 +72,7 @@ def run_again(settings: Settings, seed: int) -> State:
             environment, leader, follower, key, steps=settings.steps, record=outcome, keep_states=True
         )
         assert trace.state is not None  # as asked for
-        return at_shown(jax.tree.map(lambda leaf: leaf[None], trace.state), 0, settings.steps)
+        return at_shown(one_row(trace.state), 0, settings.steps)
 
 
 def snapshots(settings: Settings, game: Game, thetas: Theta, true_utility: np.ndarray) -> Snapshots:

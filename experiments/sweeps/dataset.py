@@ -100,9 +100,8 @@ def _once(numbers: xr.Dataset, dataset: xr.Dataset) -> pd.DataFrame:
     own = json.loads(dataset.attrs["own"])
     for axis in axes:
         has = frame["objective"].map(lambda method, axis=axis: axis in ("objective", *own[method]))
-        frame[axis] = (
-            frame[axis].astype(object).where(has, None)
-        )  # integers stay integers beside missing values
+        # integers stay integers beside missing values
+        frame[axis] = frame[axis].astype(object).where(has, None)
     return frame
 
 

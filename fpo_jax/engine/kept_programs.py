@@ -162,9 +162,8 @@ def _digests(paths: Iterable[Path]) -> dict[str, str]:
 
 def _foreign() -> list[Path]:
     """Return the files of all modules loaded that are neither ours nor installed: the user's own."""
-    inside = tuple(
-        f"{place}{os.sep}" for place in (*INSTALLED, OURS)
-    )  # text, since there are thousands of modules
+    # text, since there are thousands of modules
+    inside = tuple(f"{place}{os.sep}" for place in (*INSTALLED, OURS))
     files = {getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}
     return sorted(Path(file) for file in files if file.endswith(".py") and not file.startswith(inside))
 

@@ -33,9 +33,3 @@ def reservoir(buffer: Responses, fresh: Responses, total: Array, key: Key) -> Re
 
     numbers = total + jnp.arange(draws)
     return jax.lax.scan(enter, buffer, (fresh, numbers, jax.random.split(key, draws)))[0]
-
-
-def queue(buffer: Responses, fresh: Responses) -> Responses:
-    """Return the buffer after fresh draws have replaced the oldest; the newest come last."""
-    draws = fresh.w.shape[0]
-    return jax.tree.map(lambda old, new: jnp.concatenate([old[draws:], new]), buffer, fresh)

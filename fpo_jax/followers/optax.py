@@ -17,10 +17,11 @@ from jaxtyping import Array, Int, PyTree
 from fpo_jax.errors import InputError
 from fpo_jax.expect import annotated, follower_loss, squared_norm
 from fpo_jax.feedback import Labels
-from fpo_jax.followers.buffer import queue, reservoir
+from fpo_jax.followers.buffer import reservoir
 from fpo_jax.followers.gradient import weight_of_steps
 from fpo_jax.hyperparameters import choice, count, flag, part, real, text
 from fpo_jax.numerics.keys import named_key
+from fpo_jax.numerics.rows import pushed
 from fpo_jax.numerics.scan import scan
 from fpo_jax.types import Feedback, Follower, Game, Key, Phi, Responses, RewardModel, Scalar, Theta, Training
 
@@ -194,7 +195,7 @@ class Optax(Follower):
     def _push(self, memory: Memory, fresh: Responses, key: Key) -> Responses:
         """Return the buffer after the fresh draws have entered it."""
         if self.replay != "accumulate":
-            return queue(memory.buffer, fresh)
+            return pushed(memory.buffer, fresh)
         return reservoir(memory.buffer, fresh, memory.total, key)
 
     def _fit(self, game: Game, phi: Phi, data: Sequence[Responses]) -> Scalar:

@@ -9,9 +9,10 @@ from jaxtyping import Array, Int
 
 from fpo_jax.expect import fresh_items, mix
 from fpo_jax.followers.best_response import BestResponse
-from fpo_jax.followers.buffer import queue, reservoir
+from fpo_jax.followers.buffer import reservoir
 from fpo_jax.hyperparameters import choice, count
 from fpo_jax.numerics.keys import named_key
+from fpo_jax.numerics.rows import pushed
 from fpo_jax.types import Game, Key, Phi, Responses, RewardModel, Scalar, Theta, Training
 
 
@@ -92,4 +93,4 @@ class Replayed(BestResponse):
         fresh, memory = self._fresh(game, theta, key), reward_model.memory
         if self.keep == "sampled":
             return reservoir(memory.buffer, fresh, memory.total, named_key(key, "places"))
-        return queue(memory.buffer, fresh)
+        return pushed(memory.buffer, fresh)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from fpo_jax.numerics.common_subexpressions import eliminate
+from fpo_jax.numerics.rows import one_row
 
 
 def scan(
@@ -21,7 +22,7 @@ def scan(
     if rows != 1:
         return jax.lax.scan(eliminate(body), carry, xs, length=length)
     carry, result = body(carry, jax.tree.map(lambda leaf: leaf[0], xs))
-    return carry, jax.tree.map(lambda leaf: leaf[None], result)
+    return carry, one_row(result)
 
 
 def trajectory(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, PyTree
 
-from fpo_jax.hyperparameters import choice, count, flag, real
+from fpo_jax.hyperparameters import choice, flag, real
 from fpo_jax.numerics.linear_solve import whitened
 from fpo_jax.objectives.leverage import REQUIREMENT, Curved, influence_in, margin_features
 from fpo_jax.objectives.paid_labels import Remembering
@@ -62,7 +62,6 @@ class Carried(Remembering, Curved, Penalised):
     unknown: float = real(1.0, "residual where there are no labels", low=-1.0, high=1.0)
     metric: str = choice("curvature", "in which influence is measured", METRICS)
     held_out: bool = flag(False, "use no label that the last update was trained on")
-    kept: int = count(10, "updates whose labels the leader keeps")
     evidence: Evidence | None = struct.field(default=None, kw_only=True)
 
     def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
@@ -84,8 +83,7 @@ class Carried(Remembering, Curved, Penalised):
         feedback, phi = follower.feedback, jax.lax.stop_gradient(reward_model.phi)
 
         def of(item: PyTree) -> tuple[Array, Scalar]:
-            residual = feedback.residual(feedback.margin(game, phi, item), feedback.target(game, item))
-            return margin_features(game, feedback, phi, item), residual
+            return margin_features(game, feedback, phi, item), feedback.item_residual(game, phi, item)
 
         features, residuals = jax.vmap(of)(items)
         # a product with L⁻¹ goes along all items, where a triangular solve is a call for each

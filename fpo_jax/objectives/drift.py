@@ -9,6 +9,7 @@ from jaxtyping import PyTree
 
 from fpo_jax.expect import leader_value
 from fpo_jax.hyperparameters import count, real
+from fpo_jax.numerics.rows import one_row, pushed
 from fpo_jax.steering import foresight_keys
 from fpo_jax.types import Follower, Game, Key, Objective, RewardModel, Scalar, State, Theta
 
@@ -42,8 +43,7 @@ class Drift(Objective):
 
     def remember(self, game: Game, follower: Follower, begun: State, ended: State, key: Key) -> PyTree:
         """Return the last reward models, that of this iteration among them."""
-        phi = begun.reward_model.phi
-        return jax.tree.map(lambda kept, now: jnp.concatenate([kept[1:], now[None]]), begun.earlier, phi)
+        return pushed(begun.earlier, one_row(begun.reward_model.phi))
 
     def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
         """Return the objective with the oldest reward model that is kept."""

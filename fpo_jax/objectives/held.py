@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, PyTree
 from fpo_jax.errors import NotDefined
 from fpo_jax.expect import leader_value
 from fpo_jax.hyperparameters import choice, count, kebab, real
+from fpo_jax.numerics.rows import one_row, pushed
 from fpo_jax.numerics.square_root import square_root
 from fpo_jax.objectives.penalties import WEIGHT_HELP
 from fpo_jax.responses import Weights, log_weights
@@ -58,18 +59,14 @@ class Held(Objective):
         return self.replace(policy=jax.tree.map(lambda leaf: leaf[0], earlier))  # type: ignore[attr-defined]
 
     def begin(self, game: Game, follower: Follower, state: State, key: Key) -> PyTree:
-        """Return one copy of the start for each policy to keep, or nothing."""
-        if self.keeps == 0:
-            return ()
+        """Return one copy of the start for each policy to keep."""
         return jax.tree.map(lambda leaf: jnp.stack([leaf] * self.keeps), state.theta)
 
     def remember(self, game: Game, follower: Follower, begun: State, ended: State, key: Key) -> PyTree:
         """Return the policies to keep: always the start, or the last `lag`, including this one."""
         if self.to != "earlier":
             return begun.earlier
-        return jax.tree.map(
-            lambda kept, now: jnp.concatenate([kept[1:], now[None]]), begun.earlier, begun.theta
-        )
+        return pushed(begun.earlier, one_row(begun.theta))
 
     def other(self, game: Game, theta: Theta, key: Key) -> Responses:
         """Return the other policy as a weighted sample, detached.

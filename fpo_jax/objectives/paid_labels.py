@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PyTree
 
 from fpo_jax.errors import InputError
 from fpo_jax.hyperparameters import count, kebab
+from fpo_jax.numerics.rows import one_row, pushed
 from fpo_jax.types import Follower, Game, Key, Objective, Responses, RewardModel, State, Theta
 
 
@@ -71,9 +72,8 @@ class Remembering(Objective):
 
     def remember(self, game: Game, follower: Follower, begun: State, ended: State, key: Key) -> Paid:
         """Return the labels of the last updates, those that the coming one pays for among them."""
-        found, before = bought(game, follower, ended.theta, ended.reward_model, key), begun.earlier.fresh
-        pushed = jax.tree.map(lambda old, new: jnp.concatenate([old[1:], new]), before, found.fresh)
-        return found._replace(fresh=pushed)
+        found = bought(game, follower, ended.theta, ended.reward_model, key)
+        return found._replace(fresh=pushed(begun.earlier.fresh, found.fresh))
 
     def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
         """Return the objective with the labels that were paid for so far."""
@@ -97,5 +97,4 @@ def bought(game: Game, follower: Follower, theta: Theta, reward_model: RewardMod
     if items is None:
         name = kebab(type(follower).__name__)
         raise InputError("follower", name, "one that tells what is labelled, by a method `labelled`")
-    fresh = jax.tree.map(lambda leaf: leaf[None], items)
-    return jax.lax.stop_gradient(Paid(fresh, follower.feedback.offline(game, key)))
+    return jax.lax.stop_gradient(Paid(one_row(items), follower.feedback.offline(game, key)))

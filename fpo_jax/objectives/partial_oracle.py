@@ -64,14 +64,6 @@ class Informed(Remembering, Penalised):
         """Return for how many updates labels are kept; 0 with an oracle, who needs none."""
         return self.kept if self.source == "labels" else 0
 
-    def begin(self, game: Game, follower: Follower, state: State, key: Key) -> PyTree:
-        """Return no labels of the policy, or nothing at all with an oracle."""
-        return super().begin(game, follower, state, key) if self.keeps else ()
-
-    def remember(self, game: Game, follower: Follower, begun: State, ended: State, key: Key) -> PyTree:
-        """Return the labels of the last updates, or nothing at all with an oracle."""
-        return super().remember(game, follower, begun, ended, key) if self.keeps else ()
-
     def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
         """Return the objective with the labels that were paid for so far."""
         return super().for_iteration(game, follower, state, key) if self.keeps else self
@@ -107,7 +99,7 @@ def _labelled_residual(game: Game, feedback: Feedback, phi: Phi, items: Response
         y = feedback.sides(item)[0]
 
         def evidence(past: PyTree) -> tuple[Scalar, Scalar]:
-            residual = feedback.residual(feedback.margin(game, phi, past), feedback.target(game, past))
+            residual = feedback.item_residual(game, phi, past)
             took_part = jnp.stack([_same(y, side) for side in feedback.sides(past)]).astype(residual.dtype)
             signs = jnp.array([1.0, -1.0], residual.dtype)[: took_part.size]
             return residual * jnp.sum(signs * took_part), jnp.sum(took_part)

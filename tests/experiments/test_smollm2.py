@@ -31,7 +31,9 @@ def run(gain, reward=0.0, said="a b a b", weight=np.nan):
     numbers = {name: np.full((1, STEPS), value) for name, value in each.items()}
     numbers |= {"reference_utility": base[None]}
     numbers |= {"mean_utility": base[None] + gain, "weight": np.array([weight])}
-    numbers |= {"seconds_per_step_median": np.array([6.0])}
+    numbers |= {"seconds_per_step_median": np.array([6.0]), "seconds": np.array([1200.0])}
+    numbers |= {"utility_spread": np.full((1, STEPS), 0.125)}
+    numbers |= {"held_out_accuracy_drawn": np.array([0.5]), "held_out_accuracy_fitted": np.array([0.6])}
     return numbers | {name: np.array([[said] * STEPS]) for name in ("prompt", "winner", "reference")}
 
 

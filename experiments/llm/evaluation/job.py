@@ -44,8 +44,9 @@ def evaluate(settings: EvaluateSettings, out: Path | None) -> tuple[dict[str, An
         require_writable(out)
     policies = read_policies(settings.runs)
     _say_other_models(settings.model, policies)
-    questions = _questions(settings)
-    texts = _unseen(settings, policies)
+    there = [] if settings.truthfulqa is None else read_questions(Path(settings.truthfulqa))
+    questions = [there[i] for i in _chosen(len(there), settings.questions, settings.seed)]
+    texts = _unseen(settings, policies, there)
     folder = located(settings.model)
     config = read_config(folder, "model")
     tokenizer = Tokenizer(folder, config, chat=settings.chat)
@@ -169,21 +170,14 @@ class _Counter:
         return done
 
 
-def _questions(settings: EvaluateSettings) -> list[Question]:
-    """Return the chosen questions, in the order of the file; none without a file."""
-    if settings.truthfulqa is None:
-        return []
-    found = read_questions(Path(settings.truthfulqa))
-    return [found[i] for i in _chosen(len(found), settings.questions, settings.seed)]
-
-
-def _unseen(settings: EvaluateSettings, policies: Sequence[Policy]) -> list[str]:
+def _unseen(
+    settings: EvaluateSettings, policies: Sequence[Policy], questions: Sequence[Question]
+) -> list[str]:
     """Return the chosen prompts, in the order of the file, without those that a run was trained on."""
     if settings.prompts == QUESTIONS:
-        there = [question.text for question in read_questions(Path(str(settings.truthfulqa)))]
+        texts = list(dict.fromkeys(question.text for question in questions))
     else:
-        there = [*read_prompts(prompt_file(settings.prompts))]
-    texts = list(dict.fromkeys(there))
+        texts = list(dict.fromkeys(read_prompts(prompt_file(settings.prompts))))
     seen = frozenset[str]().union(*(policy.prompts for policy in policies))
     left = [text for text in texts if text not in seen]
     if not left:

@@ -78,11 +78,12 @@ def test_questions_can_be_the_prompts(tmp_path):
     table = tmp_path / "questions.csv"
     table.write_text(HEAD + ROW + ROW.replace("so?", "not so?"), encoding="utf-8")
     settings = EvaluateSettings.of({"model": "m", "prompts": "questions", "truthfulqa": str(table)})
-    asked = [question.text for question in read_questions(table)]
+    questions = read_questions(table)
+    asked = [question.text for question in questions]
     assert len(asked) == 2
-    assert job._unseen(settings, []) == asked
+    assert job._unseen(settings, [], questions) == asked
     seen = Policy("run", tmp_path, {}, frozenset(asked[:1]))
-    assert job._unseen(settings, [seen]) == asked[1:]
+    assert job._unseen(settings, [seen], questions) == asked[1:]
 
 
 def test_questions_need_their_file(capsys):
