@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpo_jax import BestResponse, CentralDifference, Gradient, Leader, Myopic, RewardModel, run_seed
+from fpo_jax import BestResponse, CentralDifference, Gradient, Leader, Myopic, RewardModel, outcome, run_seed
 from fpo_jax.envs.contextual import Contextual
 from fpo_jax.envs.gridworld import Gridworld
 from fpo_jax.envs.linear import Linear
-from fpo_jax.objectives import Kl, Relaxed
+from fpo_jax.objectives import Informed, Kl, Relaxed
 from tests.helpers import CONTEXTUAL, SMALL, at_random, require_named
 
 FOLLOWER = BestResponse(ridge=0.1, alpha=0.3)
@@ -143,3 +143,11 @@ def test_an_objective_keeps_its_own_policies_where_the_policy_restarts(key):
     )
     away = np.abs(trace.state.theta - plain.state.theta).max(axis=1)
     np.testing.assert_array_equal(away > 1e-6, [False, False, False, False, True])
+
+
+def test_an_objective_that_keeps_nothing_is_not_asked_where_the_policy_restarts(key):
+    game = SMALL["bandit"].draw(key)
+    leader = Leader(Informed(weight=0.1, source="oracle"), policy_lr=1.0, restart="reset")
+    assert leader.keeps
+    state, _ = run_seed(game, leader, FOLLOWER, key, steps=2, record=outcome)
+    assert state.earlier.own == ()

@@ -1,13 +1,15 @@
 """A study as an experiment: it goes on where it stopped, and refuses numbers of another question."""
 
 import dataclasses
+from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from fpo_jax.errors import InputError
 from fpo_jax.experiments import endings, healing, onset, residual_steering, retraining
-from fpo_jax.experiments.core.progress import Progress
+from fpo_jax.experiments.core.progress import Progress, silent
 from fpo_jax.experiments.reproduce.job import reproduce
 from fpo_jax.experiments.study.experiment import Part, Study
 
@@ -111,3 +113,9 @@ def test_the_small_form_of_each_claim(claim, tmp_path):
     assert len(table) == 1 + rows[name]
     pictures = {"retraining": 2, "onset": 4, "healing": 2}
     assert len([*(tmp_path / "out" / name).glob("*.png")]) == pictures.get(name, 1)
+
+
+def test_a_part_is_computed_in_its_precision_whatever_is_usual():
+    for precision in ("float32", "float64"):
+        part = Part("zeros", {}, lambda n, tell: {"value": np.asarray(jnp.zeros(n))}, precision=precision)
+        assert part.numbers(2, silent, Path())["value"].dtype == precision
