@@ -146,8 +146,7 @@ def test_an_objective_keeps_its_own_policies_where_the_policy_restarts(key):
 
 
 def test_an_objective_that_keeps_nothing_is_not_asked_where_the_policy_restarts(key):
-    game = SMALL["bandit"].draw(key)
     leader = Leader(Informed(weight=0.1, source="oracle"), policy_lr=1.0, restart="reset")
     assert leader.keeps
-    state, _ = run_seed(game, leader, FOLLOWER, key, steps=2, record=outcome)
+    state, _ = run_seed(CONTEXTUAL, leader, FOLLOWER, key, steps=2, record=outcome)
     assert state.earlier.own == ()
