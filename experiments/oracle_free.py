@@ -138,11 +138,14 @@ def draw_figures(trials: Trials, beside: Trials) -> Mapping[str, plotting.Pictur
     charts = []
     for place, by_method in trials.items():
         shown = {**{label: beside[place][label] for label in (PRACTICAL, *ORACLES)}, **by_method}
-        styles = plotting.ladder_styles(list(shown))
+        styles = plotting.styles({label: label.split()[0] for label in shown})
+        seeds = min(
+            trial.judged.gained.size for trial in by_method.values()
+        )  # the others were judged on more
         marks = []
         for number, (label, trial) in enumerate(shown.items()):
             if trial.defined:
-                gained = mean_interval(np.squeeze(trial.judged.gained))
+                gained = mean_interval(np.squeeze(trial.judged.gained)[:seeds])
                 ends = np.array([gained.low]), np.array([gained.high])
                 marks.append(
                     Points(np.array([gained.mean]), np.array([float(number)]), styles[label], "", *ends, True)
