@@ -139,9 +139,8 @@ def draw_figures(trials: Trials, beside: Trials) -> Mapping[str, plotting.Pictur
     for place, by_method in trials.items():
         shown = {**{label: beside[place][label] for label in (PRACTICAL, *ORACLES)}, **by_method}
         styles = plotting.styles({label: label.split()[0] for label in shown})
-        seeds = min(
-            trial.judged.gained.size for trial in by_method.values()
-        )  # the others were judged on more
+        # the others were judged on more seeds
+        seeds = min((own.judged.gained.size for own in by_method.values() if own.defined), default=None)
         marks = []
         for number, (label, trial) in enumerate(shown.items()):
             if trial.defined:
