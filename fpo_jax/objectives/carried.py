@@ -1,4 +1,4 @@
-"""FPO without an oracle: the residuals of labels that were paid for, carried over to other responses."""
+"""FPO without an oracle: it carries the residuals of paid labels over to other responses."""
 
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple

@@ -1,4 +1,4 @@
-"""The drift of the reward between updates, as what the next update will do: it costs an old checkpoint."""
+"""The drift of the reward between two updates, as a forecast of the next: it costs an old reward model."""
 
 from typing import ClassVar
 
@@ -18,9 +18,9 @@ from fpo_jax.types import Follower, Game, Key, Objective, RewardModel, Scalar, S
 class Drift(Objective):
     """E[r_φ + weight · (r_φ − r_φ')] − cost, φ' the reward model of `lag` updates ago, detached (ours).
 
-    What the reward has lost between two updates it is taken to lose again. With weight 1 and lag 1 it is the
-    reward model after the next update, if that is as the last one; of steering it keeps what the change of φ
-    has shown along the policy's own path.
+    It assumes that the reward loses again what it lost between two updates. With weight 1 and lag 1 the leader
+    ascends the reward model after the next update, if that update equals the last one. Of steering it knows
+    what the change of φ has shown along the policy's own path.
 
     Attributes:
         old: φ', which the loop hands over by `for_iteration`; None before, where nothing has changed.
