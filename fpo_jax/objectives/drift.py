@@ -18,9 +18,9 @@ from fpo_jax.types import Follower, Game, Key, Objective, RewardModel, Scalar, S
 class Drift(Objective):
     """E[r_φ + weight · (r_φ − r_φ')] − cost, φ' the reward model of `lag` updates ago, detached (ours).
 
-    It assumes that the reward loses again what it lost between two updates. With weight 1 and lag 1 the leader
-    ascends the reward model after the next update, if that update equals the last one. Of steering it knows
-    what the change of φ has shown along the policy's own path.
+    It assumes that the reward loses again what it lost between two updates. With weight 1 and lag 1 the
+    leader ascends the reward model after the next update, if that update equals the last one. Of steering it
+    knows what the change of φ has shown along the policy's own path.
 
     Attributes:
         old: φ', which the loop hands over by `for_iteration`; None before, where nothing has changed.
