@@ -6,10 +6,10 @@ from typing import Annotated
 
 import tyro
 
-from fpo_jax.experiments.cli.claims import FILES, discover
+from fpo_jax.experiments.cli import claims
 from fpo_jax.experiments.cli.options import Device, options, parse
 
-NAMES = [file.replace("_", "-") for file in FILES]
+NAMES = [file.replace("_", "-") for file in claims.FILES]
 """Names of all experiments, which are those of their files; importing them would take long."""
 
 
@@ -42,5 +42,5 @@ def reproduce_command(arguments: Sequence[str]) -> int:
     from fpo_jax.experiments.reproduce.job import reproduce
 
     use_device(given.device)
-    reproduce(discover(), given.out, given.only, given.seeds, given.quick, given.parts)
+    reproduce(claims.discover(), given.out, given.only, given.seeds, given.quick, given.parts)
     return 0
