@@ -211,7 +211,7 @@ def _about(runs: Mapping[str, Numbers]) -> str:
     return (
         f"Of held-out pairs the drawn head orders {share(drawn)} as the oracle does, the fitted one "
         f"{share(fitted)}. The mean standard deviation of U among the candidates for a prompt is "
-        f"{spread:.2f}. The runs took {min(minutes):.0f} to {max(minutes):.0f} minutes."
+        f"{spread:.2f}. The shortest run took {min(minutes):.0f} min, the longest {max(minutes):.0f}."
     )
 
 
