@@ -99,10 +99,11 @@ class Leader:
             raise InputError("rule", self.rule, allowed)
 
     def at(self, progress: Scalar | float) -> "Leader":
-        """Return the leader with the learning rate that it has at this progress."""
+        """Return the leader with the learning rate and the objective that it has at this progress."""
         final = self.policy_lr * (1.0 - self.policy_lr_decay)
         now = annealed(self.policy_lr, final, self.policy_lr_power, progress)
-        return self.replace(policy_lr=now)  # type: ignore[attr-defined]
+        objective = self.objective.at(progress)
+        return self.replace(policy_lr=now, objective=objective)  # type: ignore[attr-defined]
 
     @property
     def keeps(self) -> bool:

@@ -255,6 +255,10 @@ class Objective(ABC):
     requirement: ClassVar[str] = ""
     keeps: int = 0
 
+    def at(self, progress: Scalar | float) -> Objective:
+        """Return this objective after a share `progress`, in [0, 1], of the iterations: for annealing."""
+        return self
+
     def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
         """Return the objective for the policy steps of an iteration that begins with this state.
 

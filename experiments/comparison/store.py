@@ -50,7 +50,8 @@ def read(path: Path, asked: dict[str, Any]) -> Trial | None:
         return None
     try:
         runs = {
-            name: Runs(**{f: arrays[f"{name}/{f}"] for f in Runs._fields}) for name in ("tuning", "judged")
+            name: Runs(**{f: arrays[key] for f in Runs._fields if (key := f"{name}/{f}") in arrays})
+            for name in ("tuning", "judged")
         }
         return Trial(
             arrays["values"], chosen=int(arrays["chosen"]), undefined=str(arrays["undefined"]), **runs

@@ -12,6 +12,7 @@ from fpo_jax.statistics import mean_interval, share_interval
 
 COLUMNS = (
     "place", "method", "knows", "tuned", "value", "at_end", "gained", "gained_low", "gained_high", "worst",
+    "regret", "regret_low", "regret_high",
     "collapsed", "collapsed_low", "collapsed_high", "blind_spot_mass", "safe_factor", "seconds_over_rlhf",
     "diverged_tuning", "diverged", "seeds", "tuning_seeds", "undefined",
 )  # fmt: skip
@@ -39,6 +40,7 @@ def _row(place: Place, method: Method, trial: Trial, rlhf: Trial | None) -> dict
         return row
     judged = Runs(*(np.squeeze(values) for values in trial.judged))
     gained, fell, best = mean_interval(judged.gained), share_interval(judged.collapsed), trial.chosen
+    regret = mean_interval(judged.regret) if np.isfinite(judged.regret).all() else None
     cost = judged.seconds / rlhf.judged.seconds if rlhf is not None else np.nan
     row |= {
         "value": trial.values[best] if method.tuned else "",
@@ -58,30 +60,41 @@ def _row(place: Place, method: Method, trial: Trial, rlhf: Trial | None) -> dict
         "seeds": judged.gained.size,
         "tuning_seeds": trial.tuning.gained.shape[1],
     }
+    if regret is not None:
+        row |= {"regret": regret.mean, "regret_low": regret.low, "regret_high": regret.high}
     return {name: cell.item() if isinstance(cell, np.generic) else cell for name, cell in row.items()}
 
 
 def markdown(place: Place, methods: Sequence[Method], trials: Mapping[str, Trial]) -> str:
-    """Return the table of a place in Markdown."""
+    """Return the table of a place in Markdown; regret is a column where it was measured."""
     found = rows(place, methods, trials)
-    lines = [f"### {place.label}", "", f"| {' | '.join(TITLES)} |", "|---" * len(TITLES) + "|"]
+    measured = any(row["regret"] != "" for row in found)
+    titles = [*TITLES, *(["regret"] if measured else [])]
+    lines = [f"### {place.label}", "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for row in found:
         if row["undefined"]:
-            cells = [row["method"], row["knows"], "not defined here", *[NONE] * 6]
+            cells = [row["method"], row["knows"], "not defined here", *[NONE] * (len(titles) - 3)]
         else:
             cells = [
                 row["method"],
                 row["knows"],
                 f"{row['value']:g}{' (end)' * row['at_end']}" if row["tuned"] else NONE,
-                with_interval(row["gained"], row["gained_low"], row["gained_high"], 2),
+                _with_ends(row, "gained"),
                 f"{row['worst']:.2f}",
-                with_interval(row["collapsed"], row["collapsed_low"], row["collapsed_high"], 2),
+                _with_ends(row, "collapsed"),
                 NONE if row["blind_spot_mass"] == "" else f"{row['blind_spot_mass']:.2f}",
                 _factor(row["safe_factor"]),
                 NONE if row["seconds_over_rlhf"] == "" else f"{row['seconds_over_rlhf']:.1f}",
+                *([_with_ends(row, "regret")] if measured else []),
             ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _with_ends(row: Mapping[str, Any], name: str) -> str:
+    if row[name] == "":
+        return NONE
+    return with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"], 2)
 
 
 def _factor(factor: Any) -> str:

@@ -32,6 +32,8 @@ class Runs(NamedTuple):
         blind_spot, utility: [value, seed] at the end; NaN where the run diverged.
         diverged: how many did.
         seconds: CPU seconds of a run, without what the first chunk compiles; NaN on another device.
+        regret: [value, seed] mean over the run of 1 − the share gained, 1 where the run diverged; NaN in
+            trials that were stored before it was measured.
     """
 
     gained: np.ndarray
@@ -40,6 +42,7 @@ class Runs(NamedTuple):
     utility: np.ndarray
     diverged: np.ndarray
     seconds: np.ndarray
+    regret: np.ndarray = np.array(np.nan)
 
 
 class Trial(NamedTuple):
@@ -129,11 +132,13 @@ def _run(cells: list[Settings], first: int, seeds: int, place: Place, tell: Tell
     lanes = sweep.gather(parts)
     stays = np.asarray(lanes.finite.all(axis=-1))
     utility = np.where(stays[..., None], lanes.metrics["true_utility"], 0.0)
-    gained = np.where(stays, np.nan_to_num(share_gained(utility, lanes.optimum)[..., -1]), 0.0)
+    shares = np.where(stays[..., None], np.nan_to_num(share_gained(utility, lanes.optimum)), 0.0)
+    gained, regret = shares[..., -1], 1.0 - shares[..., 1:].mean(axis=-1)
     fell = np.where(stays, collapsed(utility, lanes.optimum), True)
     mass, end = (
         np.where(stays, lanes.metrics[m][..., -1], np.nan) for m in ("blind_spot_mass", "true_utility")
     )
-    gained, mass, end = (values.astype(np.float32) for values in (gained, mass, end))  # as they were computed
+    # as they were computed
+    gained, mass, end, regret = (values.astype(np.float32) for values in (gained, mass, end, regret))
     timed = np.array(np.median(seconds[1:] or seconds) if jax.default_backend() == "cpu" else np.nan)
-    return Runs(gained, fell, mass, end, np.array((~stays).sum()), timed)
+    return Runs(gained, fell, mass, end, np.array((~stays).sum()), timed, regret)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PyTree
 
 from fpo_jax.hyperparameters import choice, flag, real
 from fpo_jax.numerics.linear_solve import whitened
+from fpo_jax.numerics.schedule import annealed
 from fpo_jax.objectives.leverage import REQUIREMENT, Curved, influence_in, margin_features
 from fpo_jax.objectives.paid_labels import Remembering
 from fpo_jax.objectives.penalties import WEIGHT_HELP, Penalised, Residual
@@ -48,8 +49,9 @@ class Carried(Remembering, Curved, Penalised):
     (H + δ)⁻¹; c_i counts labels. ρ̂⁺ is that residual
     after an implicit step, as in the proximal penalty. Influences on_reward = ⟨∇r, ∇m⟩, on_margin = ‖∇m‖² are
     in the metric (H + δ)⁻¹ or plain. With ρ̂ = ρ and s = 1 it is the proximal penalty, with s = 0 and
-    `unknown` 1 the bounded leverage without an oracle; −1 has the leader seek what nobody knows. `held_out`
-    is cross-fitting for a best response, which forgets earlier labels: none predicts itself.
+    `unknown` 1 the bounded leverage without an oracle; −1 has the leader seek what nobody knows. With
+    `unknown_final` it is unknown + p · (unknown_final − unknown) after a share p of the iterations.
+    `held_out` is cross-fitting for a best response, which forgets earlier labels: none predicts itself.
     n, ρ̂ and H are detached; r within ρ̂⁺ is differentiated, the label that ρ̂ stands for is not.
     """
 
@@ -60,9 +62,19 @@ class Carried(Remembering, Curved, Penalised):
     reach: float = real(0.3, "distance over which a residual is carried", low=0.0, open=True)
     doubt: float = real(1.0, "labels near by that count as much as having none", low=0.0, open=True)
     unknown: float = real(1.0, "residual where there are no labels", low=-1.0, high=1.0)
+    unknown_final: float | None = real(
+        None, "its value at the end of a run, reached linearly; without it, it stays", low=-1.0, high=1.0
+    )
     metric: str = choice("curvature", "in which influence is measured", METRICS)
     held_out: bool = flag(False, "use no label that the last update was trained on")
     evidence: Evidence | None = struct.field(default=None, kw_only=True)
+
+    def at(self, progress: Scalar | float) -> Objective:
+        """Return the objective with the residual that unlabelled responses have at this progress."""
+        if self.unknown_final is None:
+            return self
+        now = annealed(self.unknown, self.unknown_final, 1.0, progress)
+        return self.replace(unknown=now)  # type: ignore[attr-defined]
 
     def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
         """Return the objective with H and the labels with which an iteration begins."""

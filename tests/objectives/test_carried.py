@@ -14,6 +14,7 @@ from fpo_jax.followers import Optax
 from fpo_jax.objectives import Carried, Leverage
 from fpo_jax.objectives.leverage import curvature
 from fpo_jax.objectives.paid_labels import Paid
+from fpo_jax.run import initial_state, iterate
 from fpo_jax.steering import foresight_keys
 from fpo_jax.types import Responses
 from tests.helpers import SMALL, at_random, compilations, pairs_by_hand
@@ -106,6 +107,18 @@ def test_without_labels_it_is_the_bounded_leverage_without_an_oracle(contextual_
         o.value(game, follower, theta, model, key) for o in (carried, Leverage(weight=0.7, form="bounded"))
     ]
     np.testing.assert_allclose(*values, rtol=1e-12)
+
+
+def test_what_is_unknown_counts_less_or_more_as_the_run_goes_on(key):
+    # a quarter of the way from -1 to 1 it is -0.5; a run is that of constant numbers, iteration by iteration
+    assert Carried(unknown=-1.0).at(0.25) == Carried(unknown=-1.0)
+    scheduled = Carried(unknown=-1.0, unknown_final=1.0)
+    assert float(scheduled.at(0.25).unknown) == -0.5
+    follower = BestResponse(ridge=0.1, alpha=0.3)
+    game, *_ = at_random(SMALL["bandit"], follower, key)
+    state = initial_state(game, follower, key, leader=Leader(scheduled))
+    step = lambda o: iterate(game, Leader(o, policy_lr=2.0), follower, state, key, 0.75).theta  # noqa: E731
+    np.testing.assert_allclose(step(scheduled), step(Carried(unknown=0.5)), rtol=1e-12)
 
 
 @pytest.mark.slow

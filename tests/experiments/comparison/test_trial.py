@@ -45,6 +45,8 @@ def test_other_seeds_judge_the_chosen_value(trial):
     utility, best = alone(METHOD.values[trial.chosen], 0, 4)
     np.testing.assert_allclose(trial.judged.gained[0], share_gained(utility, best)[:, -1], rtol=1e-4)
     np.testing.assert_allclose(trial.judged.utility[0], utility[:, -1], rtol=1e-4)
+    lost = 1.0 - share_gained(utility, best)[:, 1:]  # nothing was decided before entry 1
+    np.testing.assert_allclose(trial.judged.regret[0], lost.mean(axis=1), rtol=1e-4)
     np.testing.assert_array_equal(trial.judged.collapsed[0], collapsed(utility, best))
 
 
@@ -54,6 +56,7 @@ def test_a_run_that_diverges_gains_nothing_and_collapses():
     assert found.judged.diverged == 2
     assert found.judged.collapsed.all()
     assert not found.judged.gained.any()
+    np.testing.assert_array_equal(found.judged.regret, 1.0)
 
 
 def test_a_method_that_is_not_defined_says_why():
