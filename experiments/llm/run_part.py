@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fpo_jax.errors import InputError
+from fpo_jax.experiments.core import parts
 from fpo_jax.experiments.core.devices import untold
 from fpo_jax.experiments.core.json_files import document, json_lines
 from fpo_jax.experiments.core.npz_files import read_npz
@@ -73,7 +74,7 @@ class ModelRun(NamedTuple):
             InputError: the folder holds another run.
             SystemExit: a run that is to be trained fails.
         """
-        folder = kept / slug(self.label)
+        folder = _folder(kept, self.label)
         if not (folder / "summary.json").exists():
             tell("trains")
             self._train(kept, folder)
@@ -99,7 +100,7 @@ class ModelRun(NamedTuple):
 
     def _answers(self, kept: Path) -> dict[str, str]:
         """Return the file of answers that an earlier run drew, if it is there."""
-        file = kept / slug(self.answers_of) / "offline.npz"
+        file = _folder(kept, self.answers_of) / "offline.npz"
         return {"fit_answers": str(file)} if self.answers_of and file.exists() else {}
 
     def _read(self, folder: Path) -> Numbers:
@@ -116,9 +117,9 @@ class ModelRun(NamedTuple):
         return found | {name: np.array([[line[name] for line in said]]) for name in WORDS}
 
 
-def slug(label: str) -> str:
-    """Return the name of a run's folder."""
-    return label.replace(",", "").replace(" ", "_")
+def _folder(kept: Path, label: str) -> Path:
+    """Return the folder of a run, beside the file of its part."""
+    return parts.file_of(kept, label).with_suffix("")
 
 
 def _results_rest_on(settings: Mapping[str, Any]) -> dict[str, Any]:

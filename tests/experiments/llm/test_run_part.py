@@ -58,7 +58,7 @@ def test_a_missing_run_is_trained_by_its_command_and_its_numbers_and_words_are_k
     (command,) = trains.commands
     assert command[1:4] == ["-m", "fpo_jax", "llm"]
     told = TrainSettings.of(MINE).command()
-    assert command[3:] == [*shlex.split(told)[1:], "--out", str(tmp_path / "ten_times_rlhf")]
+    assert command[3:] == [*shlex.split(told)[1:], "--out", str(tmp_path / "ten-times--rlhf")]
     np.testing.assert_array_equal(found["preference"], PREFERENCES)
     assert found["winner"].tolist() == [["w0", "w1"]]
     assert found["prompt"].tolist() == [["p0", "p1"]]
