@@ -37,6 +37,12 @@ TITLES = {
 }
 """What rates and weights are called."""
 WEIGHTS: dict[str, dict[str, Any]] = {"calibrated": {"calibrated": True}, "weight 10": {}}
+CONTROL = "one answer"
+"""RLHF with a single candidate, so that no reward has a part in what the policy learns."""
+MODES: dict[str, dict[str, Any]] = {CONTROL: {"mode": "rlhf", "candidates": 1, "fit_prompts": 0}}
+"""Modes that are more than an option of this name."""
+UNWEIGHTED = ("rlhf", CONTROL)
+"""Modes without a penalty."""
 
 
 class Group(NamedTuple):
@@ -44,12 +50,12 @@ class Group(NamedTuple):
 
     Attributes:
         rates, weight: what they have in common.
-        penalised: their modes but RLHF.
+        others: their modes but RLHF.
     """
 
     rates: str
     weight: str
-    penalised: tuple[str, ...]
+    others: tuple[str, ...]
 
     @property
     def title(self) -> str:
@@ -63,29 +69,36 @@ class Group(NamedTuple):
 
     @property
     def runs(self) -> dict[str, str]:
-        """Return the labels of its runs, by mode; RLHF has no weight."""
-        others = {mode: f"{self.rates}, {mode}, {self.weight}" for mode in self.penalised}
-        return {"rlhf": f"{self.rates}, rlhf", **others}
+        """Return the labels of its runs, by mode; without a penalty there is no weight."""
+        return {
+            mode: f"{self.rates}, {mode}{'' if mode in UNWEIGHTED else f', {self.weight}'}"
+            for mode in ("rlhf", *self.others)
+        }
 
     def settings(self, mode: str) -> dict[str, Any]:
         """Return what is not the default of a run."""
-        weight = WEIGHTS[self.weight] if mode in self.penalised else {}
-        return {**COMMON, "mode": mode, **RATES[self.rates], **weight}
+        weight = {} if mode in UNWEIGHTED else WEIGHTS[self.weight]
+        return {**COMMON, **MODES.get(mode, {"mode": mode}), **RATES[self.rates], **weight}
 
 
-GROUPS = (Group("ten times", "calibrated", ("practical", "relaxed", "proximal")),)
+GROUPS = (
+    Group("ten times", "calibrated", ("practical", "relaxed", "proximal", "leverage", CONTROL)),
+    Group("ten times", "weight 10", ("practical",)),
+    Group("published", "weight 10", ("practical",)),
+)
 SHORT = Group("fast", "calibrated", ("practical", "relaxed"))
 """The group of the small form, in which a few steps move the policy."""
 ALL = (*GROUPS, SHORT)
 
 
 def _runs(groups: Sequence[Group], **more: Any) -> tuple[ModelRun, ...]:
-    """Return the runs of some groups, each once; all begin with the answers that the first one drew."""
+    """Return the runs of some groups, each once; the heads are fitted on the answers of the first."""
     runs: dict[str, ModelRun] = {}
     for group in groups:
         for mode, label in group.runs.items():
-            settings = {**group.settings(mode), **more}
-            runs.setdefault(label, ModelRun(label, settings, next(iter(runs), "")))
+            settings = {**more, **group.settings(mode)}
+            first = next(iter(runs), "") if settings["fit_prompts"] else ""
+            runs.setdefault(label, ModelRun(label, settings, first))
     return tuple(runs.values())
 
 
@@ -118,7 +131,7 @@ def rows(found: Found) -> list[Row]:
         runs = _compared(found, group)
         for mode, numbers in runs.items():
             row: Row = {"group": group.title, "mode": mode}
-            row["weight"] = float("nan") if mode == "rlhf" else float(numbers["weight"][0])
+            row["weight"] = float("nan") if mode in UNWEIGHTED else float(numbers["weight"][0])
             for name, measure in MEASURES.items():
                 row |= _told(name, mean_interval(measure(numbers)[-WINDOW:]))
             if mode != "rlhf" and "rlhf" in runs:
@@ -189,7 +202,7 @@ def findings(found: Found, table: list[Row]) -> str:
         body = [
             [
                 row["mode"],
-                "–" if row["mode"] == "rlhf" else f"{row['weight']:.3g}",
+                "–" if row["mode"] in UNWEIGHTED else f"{row['weight']:.3g}",
                 *(_cell(row, name) for name in names),
                 share(row["held out"]) if "held out" in row else "–",
             ]
@@ -216,7 +229,7 @@ def _about(runs: Mapping[str, Numbers]) -> str:
 
 
 def _cell(row: Row, name: str) -> str:
-    if name not in row:
+    if not np.isfinite(row.get(name, np.nan)):
         return "–"
     return with_interval(row[name], row[f"{name}, low"], row[f"{name}, high"], 2)
 

@@ -5,6 +5,7 @@ import pytest
 
 from fpo_jax.experiments.llm.settings import TrainSettings
 from fpo_jax.experiments.smollm2 import (
+    CONTROL,
     EXPERIMENT,
     GROUPS,
     WINDOW,
@@ -70,11 +71,15 @@ def test_a_missing_run_leaves_no_group(found):
     assert draw_figures(few, rows(few)) == {}
 
 
-def test_each_run_is_computed_once_and_begins_with_the_answers_of_the_first():
+def test_each_run_is_computed_once_and_those_that_fit_the_head_begin_with_the_answers_of_the_first():
     labels = [piece.label for piece in EXPERIMENT.pieces]
     assert len(labels) == len(set(labels))
     assert {label for group in GROUPS for label in group.runs.values()} == {*labels}
-    assert [piece.answers_of for piece in EXPERIMENT.pieces] == ["", *labels[:1] * (len(labels) - 1)]
+    fitted = [piece for piece in EXPERIMENT.pieces if TrainSettings.of(piece.settings).fit_prompts]
+    assert [piece.answers_of for piece in fitted] == ["", *labels[:1] * (len(fitted) - 1)]
+    (control,) = (piece for piece in EXPERIMENT.pieces if piece not in fitted)
+    assert (control.label, control.answers_of) == (f"ten times, {CONTROL}", "")
+    assert (control.settings["candidates"], control.settings["policy_lr"]) == (1, 2e-4)
 
 
 def test_settings_of_the_runs():
