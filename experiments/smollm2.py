@@ -1,6 +1,6 @@
 """Claim: what RLHF and FPO do to a language model that speaks, SmolLM2-135M-Instruct, on two cores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,6 +116,13 @@ MEASURES = {
     "repeated": lambda numbers: np.array([repetition(text.split()) for text in numbers["winner"][0]]),
 }
 """What is measured at each step, by its name in the table."""
+OF_CONTROL = ("U gained", "log π_θ/π_ref", "repeated")
+"""Those that the control has as well: its reward head chooses nothing, and is not fitted."""
+
+
+def _measures(mode: str) -> Mapping[str, Callable[[Numbers], np.ndarray]]:
+    """Return what is measured in a mode."""
+    return {name: of for name, of in MEASURES.items() if mode != CONTROL or name in OF_CONTROL}
 
 
 def _compared(found: Found, group: Group) -> dict[str, Numbers]:
@@ -132,7 +139,7 @@ def rows(found: Found) -> list[Row]:
         for mode, numbers in runs.items():
             row: Row = {"group": group.title, "mode": mode}
             row["weight"] = float("nan") if mode in UNWEIGHTED else float(numbers["weight"][0])
-            for name, measure in MEASURES.items():
+            for name, measure in _measures(mode).items():
                 row |= _told(name, mean_interval(measure(numbers)[-WINDOW:]))
             if mode != "rlhf" and "rlhf" in runs:
                 less = gained(numbers)[-WINDOW:] - gained(runs["rlhf"])[-WINDOW:]
@@ -182,8 +189,9 @@ def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
         for name, title in CHARTS.items():
             marks: list[Mark] = [Level(0.5 if name == "accuracy" else 0.0)] if name != "overruled" else []
             for mode, numbers in runs.items():
-                x, y = _smooth(MEASURES[name](numbers))
-                marks.append(Line(x, y, styles[mode], mode))
+                if name in _measures(mode):
+                    x, y = _smooth(MEASURES[name](numbers))
+                    marks.append(Line(x, y, styles[mode], mode))
             charts.append(Chart(title, marks, Axis("prompt")))
         heading = f"SmolLM2-135M, {group.title}: means of the last {_window(runs)} prompts"
         drawn[group.file] = plotting.figure([charts], heading, size=(13.0, 3.2), share="")
@@ -219,7 +227,7 @@ def _about(runs: Mapping[str, Numbers]) -> str:
     """Say how good the reward head was before the loop, how far U spreads, and how long the runs took."""
     first = next(iter(runs.values()))
     drawn, fitted = (float(first[f"held_out_accuracy_{name}"][0]) for name in ("drawn", "fitted"))
-    spread = np.mean([numbers["utility_spread"].mean() for numbers in runs.values()])
+    spread = np.mean([of["utility_spread"].mean() for mode, of in runs.items() if mode != CONTROL])
     minutes = [float(numbers["seconds"][0]) / 60 for numbers in runs.values()]
     return (
         f"Of held-out pairs the drawn head orders {share(drawn)} as the oracle does, the fitted one "

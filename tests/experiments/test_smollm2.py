@@ -65,6 +65,20 @@ def test_the_page_shows_what_won_in_each_mode(found):
     assert set(draw_figures(found, rows(found))) == {GROUPS[0].file}
 
 
+def test_the_control_has_no_reward_to_speak_of(found):
+    found |= {GROUPS[0].runs[CONTROL]: run(0.25, reward=99.0) | {"utility_spread": np.zeros((1, STEPS))}}
+    *_, control = rows(found)
+    assert control["mode"] == CONTROL
+    assert control["U less RLHF's"] == pytest.approx(0.75)
+    assert not {"r gained", "accuracy", "overruled"} & {*control}
+    told = findings(found, rows(found))
+    assert "99" not in told
+    assert "is 0.12." in told  # the spread of U among the candidates of the other two, 1/8
+    (figure,) = draw_figures(found, rows(found)).values()
+    lines = [len([line for line in axes.lines if len(line.get_xdata()) > 2]) for axes in figure.axes]
+    assert lines == [3, 2, 3, 2, 2]
+
+
 def test_a_missing_run_leaves_no_group(found):
     assert findings({}, []) == ""
     few = {label: found[label] for label in [*found][:1]}
