@@ -20,8 +20,10 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
     """Return the curves over iterations and the final policies over arms."""
     first = next(iter(results.values()))
     best, alpha = float(first.optimum.mean()), first.settings.values["alpha"]
-    levels = {"true_utility": (best, "best arm"), "proxy_reward": None, "blind_spot_mass": None}
-    curves = figures.curves(results, levels, f"planted-blind-spot bandit, α = {alpha:g}")
+    levels = {"true_utility": (best, "best arm, mean"), "proxy_reward": None, "blind_spot_mass": None}
+    curves = figures.curves(
+        results, levels, f"planted-blind-spot bandit, α = {alpha:g}, penalties with their weights"
+    )
     for ax in curves.axes:
         ax.set_ylim(-0.03, 1.03)
     return {"curves": curves, "final_policy": _final_policy(results)}
