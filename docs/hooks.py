@@ -33,6 +33,19 @@ LINK = re.compile(r"(\]\()(?![a-z]+:|#)([^)\s#]+)((?:#[^)\s]*)?\))")
 NAME = re.compile(r"(?<![\[`])`(fpo_jax(?:\.\w+)+)`(?![\]`])")
 
 
+def on_config(config: "MkDocsConfig") -> "MkDocsConfig":
+    """Take no underscore for emphasis, since formulas in docstrings, such as ∇_θ E_{π_θ}[r], have them."""
+    from markdown import Markdown
+    from markdown.extensions import Extension
+
+    class EmphasisByAsterisks(Extension):
+        def extendMarkdown(self, md: Markdown) -> None:
+            md.delimiters.remove("_")
+
+    config.markdown_extensions.append(EmphasisByAsterisks())  # type: ignore[arg-type]
+    return config
+
+
 def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     """Add the pages from outside, and the pictures that notebooks show."""
     from mkdocs.structure.files import File

@@ -1,7 +1,7 @@
 """The decomposition of the leader's true gradient, and how two directions are compared.
 
-F(θ) = J(θ, φ⁺(θ)),   dF/dθ = ∂J/∂θ |_{φ⁺}  +  (dφ⁺/dθ)ᵀ ∂J/∂φ |_{φ⁺}
-                              standard            steering
+    F(θ) = J(θ, φ⁺(θ)),   dF/dθ = ∂J/∂θ |_{φ⁺}  +  (dφ⁺/dθ)ᵀ ∂J/∂φ |_{φ⁺}
+                                  standard            steering
 """
 
 import math
@@ -113,11 +113,12 @@ def steering(
     key: Key,
     horizon: int = 1,
 ) -> Decomposition:
-    """Return the exact standard and steering parts of dF/dθ (paper, Thm.).
+    """Return the exact standard and steering parts of dF/dθ (paper; (11) of our theory).
 
     It takes one forward pass through `horizon` updates of the follower and one backward pass from ∂J/∂φ. For
-    a best response this is the implicit function theorem, −(∂J/∂φ)ᵀ [∂²L/∂φ²]⁻¹ ∂²L/∂φ∂θ: `BestResponse`
-    defines the derivative of its answer, and `Implicit` spells the formula out, with a choice of solvers.
+    a best response this is the implicit function theorem, (12), −(∂J/∂φ)ᵀ [∂²L/∂φ²]⁻¹ ∂²L/∂φ∂θ as a row:
+    `BestResponse` defines the derivative of its answer, and `Implicit` spells the formula out, with a choice
+    of solvers.
 
     Args:
         game, follower: the environment and how its reward model is retrained.

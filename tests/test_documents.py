@@ -80,6 +80,7 @@ def test_readme_and_the_notebooks_on_the_bandit(folder, capsys):
     namespace = {}
     run_page("README.md", namespace, capsys)
     assert namespace["state"].theta.shape == (8, 24)  # [seed, arm]
+    run_page("docs/start/tutorial.md", {}, capsys)
     sizes = {"SEEDS": 8, "STEPS": 500}
     run_notebook("1_alignment_collapse", sizes, {})
     run_notebook("2_gradient_decomposition", sizes | COMPARED, {})
@@ -130,6 +131,7 @@ def test_every_page_and_notebook_is_run():
         "docs/explanation/statistics.md",
         "docs/howto/sweep.md",
         "docs/howto/test_a_gradient.md",
+        "docs/start/tutorial.md",
         *STUDY,
     }
     assert [path.stem[0] for path in sorted(ROOT.glob("notebooks/*.ipynb"))] == ["1", "2", "3", "4"]

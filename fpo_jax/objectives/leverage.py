@@ -2,7 +2,7 @@
 
 The curvature is H = ∂²L/∂φ² of the follower's whole training loss at the present φ, by Gauss and Newton:
 
-    H = Σ_i w_i ℓ''(m_i) ∇m_i ∇m_iᵀ + ridge · I        over the items that the next update trains on,
+    H = Σ_i w_i ℓ''(m_i) ∇m_i ∇m_iᵀ + ∇²Ω        over the items that the next update trains on,
 
 which is exact where the reward is affine in φ. Gradients are `Game.gradient_features`, with respect to all of
 φ. The MLP of the neural environment uses only its last layer, the last hidden activations and 1, so H is then
