@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from fpo_jax.experiments.cli.options import (
+    CONFIG,
     DEVICE,
     JSON,
     PROGRAM,
@@ -58,12 +59,7 @@ OF_LLM = [
         "run nothing; print parameters, memory and operations of a run, and what to download",
         False,
     ),
-    Option(
-        "config",
-        Path | None,
-        "config.json of an earlier run to start from; other options take precedence",
-        None,
-    ),
+    CONFIG,
     JSON,
     DEVICE,
 ]

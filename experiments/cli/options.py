@@ -42,6 +42,12 @@ OUT = Option(
     "folder for settings, numbers, summary and figures; nothing is written when not given",
     None,
 )
+CONFIG = Option(
+    "config",
+    Path | None,
+    "config.json of an earlier run to start from; other options take precedence",
+    None,
+)
 JSON = Option("json", bool, "print one JSON object on standard output at the end", False)
 DEVICE = Option("device", Device | None, "device to compute on; JAX's default when not given", None)
 OUTPUT = [OUT, JSON, DEVICE]

@@ -14,7 +14,7 @@ import tyro
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.errors import InputError, suggestion
 from fpo_jax.experiments.cli.catalogue import catalogue
-from fpo_jax.experiments.cli.options import OUTPUT_TITLE, PROGRAM, Option, parse
+from fpo_jax.experiments.cli.options import CONFIG, OUTPUT_TITLE, PROGRAM, Option, parse
 from fpo_jax.experiments.core import env_files
 from fpo_jax.experiments.core.declared import standing_in
 from fpo_jax.experiments.core.devices import use_device
@@ -100,11 +100,8 @@ def _names(panels: Lists) -> list[str]:
 
 def _own(extra: Lists, wanted: "_Wanted") -> dict[str, list[Option]]:
     """Return a command's additional options, with defaults from the file of settings."""
-
-    def own(option: Option) -> Option:
-        return option._replace(default=wanted.besides.get(option.name, option.default))
-
-    return {title: [*map(own, its)] for title, its in extra.items()}
+    found = wanted.besides
+    return {t: [o._replace(default=found.get(o.name, o.default)) for o in its] for t, its in extra.items()}
 
 
 def _read_all(
@@ -239,15 +236,7 @@ def _panels(
         return settings(field.name for owner in filter(None, owners) for field in declared(owner))
 
     recorded = ["record"] if with_record else []
-    files = [
-        Option(
-            "config",
-            Path | None,
-            "config.json of an earlier run to start from; other options take precedence",
-            None,
-        ),
-        Option("env", str | None, env_files.HELP, None),
-    ]
+    files = [CONFIG, Option("env", str | None, env_files.HELP, None)]
     environment = Option(
         "environment",
         Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[ENV]")],
