@@ -52,7 +52,7 @@ notebooks: $(VENV)/notebooks
 
 # Builds the documentation as a site, into site/; a link that leads nowhere, or a page outside the navigation, is an error.
 docs: $(VENV)/docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "open site/index.html"
 
 # Counts the words of the sentences in all pages.

@@ -8,6 +8,7 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from markdown_it import MarkdownIt
 
 from fpo_jax.envs import ENVIRONMENTS
 from tests import prose
@@ -45,9 +46,29 @@ def test_every_function_of_the_table_exists_and_has_a_reference(hooks):
         for name in names:
             assert name.startswith("fpo_jax."), f"{name}: in full, since the site links it"
             named = pkgutil.resolve_name(name)
+            owner = pkgutil.resolve_name(name.rpartition(".")[0])
+            if isinstance(owner, type):  # the reference has a method only where its class is defined
+                assert name.startswith(f"{owner.__module__}.{owner.__name__}."), name
             assert any(name == module or name.startswith(f"{module}.") for module in shown), name
             home = getattr(named, "__module__", None) or named.__name__
             assert home in shown or name in shown, f"{name} is defined in {home}, which no page shows"
+
+
+def test_no_asterisk_of_an_emphasis_is_left_in_a_page():
+    reader = MarkdownIt()
+    stray = re.compile(r"\*\*|(?:^|\s)\*(?:\w|$)")
+    for name, path in prose.pages().items():
+        text = re.sub(r"\$[^$]+\$", "", path.read_text(encoding="utf-8"))
+        parts = [part for token in reader.parse(text) for part in token.children or ()]
+        assert [part.content for part in parts if part.type == "text" and stray.search(part.content)] == [], (
+            name
+        )
+
+
+def test_the_build_hears_of_a_name_that_leads_nowhere():
+    (line,) = re.findall(r"mkdocs build.*", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert "--strict" in line
+    assert "--quiet" not in line  # under which the plugin for names does not even warn
 
 
 def test_modules_of_the_reference_exist(hooks):

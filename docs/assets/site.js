@@ -16,7 +16,27 @@ document.addEventListener("DOMContentLoaded", () => {
     const text = cell.textContent.trim();
     if (/^[+\-−–<]?\s?[\d.]/.test(text) && text.length < 32) cell.classList.add("number");
     if (text.length < 22) cell.classList.add("short");
+    if (text.length > 60) cell.classList.add("long");
     const codes = [...cell.querySelectorAll("code")];
     if (codes.some((code) => code.textContent.length > 40)) cell.classList.add("command");
+  }
+});
+
+// The name of an option stays whole: a browser would break it between its two hyphens.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const code of document.querySelectorAll(".md-typeset :not(pre) > code")) {
+    if (code.children.length) continue;
+    code.innerHTML = code.innerHTML.replace(/(^|\s)(--[\w-]+)/g, '$1<span class="option">$2</span>');
+  }
+});
+
+// A figure leads to itself at full size, which a phone can magnify.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const image of document.querySelectorAll(".md-content img")) {
+    if (image.closest("a")) continue;
+    const link = document.createElement("a");
+    link.href = image.src;
+    image.replaceWith(link);
+    link.append(image);
   }
 });

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from fpo_jax.experiments.cli.options import PROGRAM, Device, options, parse
+from fpo_jax.experiments.cli.options import OUTPUT_TITLE, PROGRAM, Device, options, parse
 
 BenchmarkName = Literal[
     "environments", "linear", "tabular", "steering", "neural", "sweep", "kernels", "seeds-last", "coverage"
@@ -16,56 +16,92 @@ BenchmarkName = Literal[
 
 
 @options
-class BenchOptions:
-    """Options of this command."""
+class OfRuns:
+    """What is measured."""
 
-    which: Annotated[tuple[BenchmarkName, ...], tyro.conf.Positional] = ("environments",)
-    """environments: all environments with all objectives, compared with an eager NumPy version and the
-    arithmetic limit, and cold starts; linear: the published protocol, compared with NumPy; tabular: both
-    solvers on gridworlds; steering: the implicit gradient as the reward model grows, and the memory of
-    unrolling; neural: the published protocol, wide sweeps compared with NumPy, and where the time goes;
-    sweep: throughput and memory by number of seeds; kernels: which kernels take the time; seeds-last: a
-    prototype of policy steps; coverage: how often confidence intervals contain the true mean.
-    """
+    which: Annotated[
+        tuple[BenchmarkName, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(
+            metavar="[BENCHMARK ...]",
+            help="environments: all environments with all objectives, compared with an eager NumPy version "
+            "and the arithmetic limit, and cold starts; linear: the published protocol, compared with NumPy; "
+            "tabular: both solvers on gridworlds; steering: the implicit gradient as the reward model grows, "
+            "and the memory of unrolling; neural: the published protocol, wide sweeps compared with NumPy, "
+            "and where the time goes; sweep: throughput and memory by number of seeds; kernels: which "
+            "kernels take the time; seeds-last: a prototype of policy steps; coverage: how often confidence "
+            "intervals contain the true mean",
+        ),
+    ] = ("environments",)
     only: tuple[str, ...] = ()
-    """Environments to measure; when not given, all of them, or four for `sweep`."""
+    """environments to measure, names in `fpo-jax list`; all, or four for `sweep`, when not given"""
     objectives: tuple[str, ...] = ("myopic", "relaxed", "practical", "exact")
-    """Objectives to measure in every environment, and in `sweep`."""
-    batches: tuple[int, ...] = (1, 16, 256)
-    """Numbers of seeds to run at once, for every environment."""
-    iterations: int | None = None
-    """Iterations to time in every environment; when not given, 16 to 320, fewer in slow environments."""
-    precision: Literal["float32", "float64"] = "float32"
-    """Floating-point precision of every environment."""
-    cold: Literal["none", "last", "all"] = "last"
-    """Which cold starts to measure in every environment: none, with the last objective, or with all."""
-    against: str | None = None
-    """Another Python, such as .venv/newest/bin/python: measure every environment with both, in turns, and
-    print the ratio.
-    """
-    json: bool = False
-    """Print one JSON object on standard output at the end, instead of the table of all environments."""
-    out: Path | None = None
-    """Folder for the numbers, table and figure of all environments."""
-    widths: tuple[int, ...] = (1, 64, 4096)
-    """Numbers of seeds to run at once, for the linear environment."""
-    neural_widths: tuple[int, ...] = (5, 64, 256)
-    """Numbers of seeds to run at once, for the neural environment."""
-    sweep_widths: tuple[int, ...] = (1, 100, 1000, 10_000)
-    """Numbers of seeds to run at once, for `sweep`."""
-    sides: tuple[int, ...] = (5, 10, 20, 40, 100)
-    """Sides of the square gridworlds, in rising order; LU is used up to 40."""
-    samples: tuple[int, ...] = (4, 8, 16, 32, 64)
-    """Numbers of seeds for which to measure the coverage of intervals."""
+    """objectives to measure in `environments`, `sweep` and `kernels`, names in `fpo-jax list`"""
     repeats: int = 9
-    """Number of timed repetitions, whose median is printed."""
+    """number of timed repetitions, whose median is printed; an integer >= 1"""
+
+
+@options
+class OfEnvironments:
+    """How the benchmark `environments` measures."""
+
+    batches: tuple[int, ...] = (1, 16, 256)
+    """numbers of seeds to run at once; integers >= 1; also for `kernels`"""
+    iterations: int | None = None
+    """iterations to time; an integer >= 1; 16 to 320, fewer in slow environments, when not given"""
+    precision: Literal["float32", "float64"] = "float32"
+    """floating-point precision"""
+    cold: Literal["none", "last", "all"] = "last"
+    """which cold starts to measure: none, with the last objective, or with all"""
+    against: Annotated[
+        str | None,
+        tyro.conf.arg(
+            help="another Python, such as .venv/newest/bin/python: measure with both, in turns, and print "
+            "the ratio; only this one is measured when not given"
+        ),
+    ] = None
+
+
+@options
+class OfOthers:
+    """Sizes of all other benchmarks."""
+
+    widths: tuple[int, ...] = (1, 64, 4096)
+    """numbers of seeds to run at once, for `linear`; integers >= 1"""
+    neural_widths: tuple[int, ...] = (5, 64, 256)
+    """numbers of seeds to run at once, for `neural`; integers >= 1"""
+    sweep_widths: tuple[int, ...] = (1, 100, 1000, 10_000)
+    """numbers of seeds to run at once, for `sweep`; integers >= 1"""
+    sides: tuple[int, ...] = (5, 10, 20, 40, 100)
+    """sides of the square gridworlds of `tabular`; rising integers >= 3; LU is used up to 40"""
+    samples: tuple[int, ...] = (4, 8, 16, 32, 64)
+    """numbers of seeds for which `coverage` measures intervals; integers >= 2"""
+
+
+@options
+class OfOutput:
+    """What is written, and on which device."""
+
+    out: Path | None = None
+    """folder for the numbers, table and figure of `environments`; nothing is written when not given"""
+    json: bool = False
+    """print one JSON object on standard output at the end, instead of the table of `environments`"""
     device: Device | None = None
-    """Device to compute on; JAX's default when not given."""
+    """device to compute on; JAX's default when not given"""
+
+
+PANELS = {
+    "run": OfRuns,
+    "environments benchmark": OfEnvironments,
+    "other benchmarks": OfOthers,
+    OUTPUT_TITLE: OfOutput,
+}
+"""All options in the order of the help."""
 
 
 def bench_command(arguments: Sequence[str]) -> int:
     """Measure speed: seconds per seed by batch width, and cost by number of states."""
-    given = parse(BenchOptions, arguments, "bench", description=bench_command.__doc__)
+    given = parse(PANELS, arguments, "bench", description=bench_command.__doc__)
     from fpo_jax.errors import InputError
     from fpo_jax.experiments.core.devices import use_device
     from fpo_jax.hyperparameters import count, require

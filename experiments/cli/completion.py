@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args
 
 import tyro
 
-from fpo_jax.experiments.cli.bench import BenchOptions
+from fpo_jax.experiments.cli.bench import PANELS as PANELS_OF_BENCH
 from fpo_jax.experiments.cli.catalogue import catalogue_at_once
 from fpo_jax.experiments.cli.decompose import MORE
 from fpo_jax.experiments.cli.equilibria import MORE as MORE_OF_EQUILIBRIA
@@ -20,8 +20,8 @@ from fpo_jax.experiments.cli.new_env import NewEnvOptions
 from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, Option, class_of, options, parse, setting_options
 from fpo_jax.experiments.cli.parity import ParityOptions
 from fpo_jax.experiments.cli.reproduce import ReproduceOptions
-from fpo_jax.experiments.cli.run import MORE as MORE_OF_RUN
-from fpo_jax.experiments.cli.sweep import SweepOptions
+from fpo_jax.experiments.cli.run import OWN as OWN_OF_RUN
+from fpo_jax.experiments.cli.sweep import PANELS as PANELS_OF_SWEEP
 from fpo_jax.experiments.cli.without_jax import without_jax
 
 Shell = Literal["bash", "zsh"]
@@ -32,7 +32,7 @@ class CompletionOptions:
     """Options of this command."""
 
     shell: Annotated[Shell, tyro.conf.Positional]
-    """The shell to print the completion for."""
+    """the shell to print the completion for"""
 
 
 def completion_command(arguments: Sequence[str]) -> int:
@@ -41,14 +41,14 @@ def completion_command(arguments: Sequence[str]) -> int:
     known = catalogue_at_once()
     kinds = {
         "list": ListOptions,
-        "run": _of_environments(known, [*MORE_OF_RUN, *OUTPUT]),
-        "sweep": SweepOptions,
+        "run": _of_environments(known, OWN_OF_RUN),
+        "sweep": class_of(PANELS_OF_SWEEP),
         "decompose": _of_environments(known, [*MORE, *OUTPUT]),
         "equilibria": _of_environments(known, [*MORE_OF_EQUILIBRIA, *OUTPUT]),
         "parity": ParityOptions,
         "reproduce": ReproduceOptions,
         "judge": class_of(judge_options()),
-        "bench": BenchOptions,
+        "bench": class_of(PANELS_OF_BENCH),
         "llm": class_of(llm_options()),
         "answer": class_of(answer_options()),
         "evaluate": class_of(evaluate_options()),

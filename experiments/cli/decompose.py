@@ -5,22 +5,33 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, Option
+from fpo_jax.experiments.cli.options import OUTPUT, OUTPUT_TITLE, PROGRAM, Option
 
 MORE = [
-    Option("every", int | None, "iterations between two comparisons; a twentieth of all by default", None),
+    Option(
+        "every",
+        int | None,
+        "iterations between two comparisons; an integer >= 1; a twentieth of all when not given",
+        None,
+    ),
     Option("foresee", int, "updates of the follower that the exact term foresees; an integer >= 1", 1),
-    Option("draws", int, "draws of every route at every state, for bias and spread; 1 measures neither", 1),
+    Option(
+        "draws",
+        int,
+        "draws of every route at every state, for bias and spread; an integer >= 1; 1 measures neither",
+        1,
+    ),
     Option("only", tuple[str, ...], "routes to compare, by their names in the table; all when empty", ()),
 ]
-"""Options in addition to those of a run."""
+"""Options in addition to those of a run, in a panel of their own."""
 
 
 def decompose_command(arguments: Sequence[str]) -> int:
     """Compare every route to the true gradient with the exact one along a run, with the cost of each."""
     from fpo_jax.experiments.cli.run_options import parse_settings
 
-    settings, own = parse_settings(arguments, "decompose", decompose_command.__doc__, [*MORE, *OUTPUT])
+    panels = {"comparison": MORE, OUTPUT_TITLE: OUTPUT}
+    settings, own = parse_settings(arguments, "decompose", decompose_command.__doc__, panels)
     from fpo_jax.experiments.core.files import provenance
     from fpo_jax.experiments.core.progress import Progress
     from fpo_jax.experiments.core.result_folder import require_writable

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, Option
+from fpo_jax.experiments.cli.options import OUTPUT, OUTPUT_TITLE, PROGRAM, Option
 
 MORE = [
     Option(
@@ -22,9 +22,14 @@ MORE = [
         "take long steps from the beginning, to find nearby equilibria that repel runs, too",
         False,
     ),
-    Option("vary", str | None, "NAME=LOW:HIGH:POINTS: follow the equilibria along a hyperparameter", None),
+    Option(
+        "vary",
+        str | None,
+        "NAME=LOW:HIGH:POINTS: follow the equilibria along a hyperparameter; along none when not given",
+        None,
+    ),
 ]
-"""Options in addition to those of a run."""
+"""Options in addition to those of a run, in a panel of their own."""
 RULE = {"rule": "mirror, or gradient for a policy without logits of its own,"}
 """The help text for the rule, which this command chooses instead of the recipe."""
 
@@ -34,7 +39,7 @@ def equilibria_command(arguments: Sequence[str]) -> int:
     from fpo_jax.experiments.cli.run_options import parse_methods
     from fpo_jax.experiments.equilibria.solve import usual_rule
 
-    more = [*MORE, *OUTPUT]
+    more = {"search": MORE, OUTPUT_TITLE: OUTPUT}
     methods, own = parse_methods(arguments, "equilibria", equilibria_command.__doc__, more, RULE, usual_rule)
     from fpo_jax.experiments.core.progress import Progress
     from fpo_jax.experiments.core.result_folder import require_writable

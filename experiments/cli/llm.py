@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from fpo_jax.experiments.cli.options import (
+    CONFIG,
     DEVICE,
     JSON,
     PROGRAM,
@@ -26,19 +27,8 @@ YesOrNo = tyro.conf.FlagConversionOff[bool | None]
 TYPED: dict[str, Any] = dict.fromkeys(("chat", "calibrated", "new_head", "head_bias", "random"), YesOrNo)
 """Settings that the user types as True or False."""
 PANELS = {
-    "model and prompts": (
-        "model",
-        "prompts",
-        "steps",
-        "seed",
-        "candidates",
-        "tokens",
-        "least_tokens",
-        "temperature",
-        "top_p",
-        "chat",
-        "prompt_limit",
-    ),
+    "model and prompts": ("model", "prompts", "steps", "chat", "prompt_limit"),
+    "sampling": ("seed", "candidates", "tokens", "least_tokens", "temperature", "top_p"),
     "mode and penalty": ("mode", "weight", "calibrated", "damping"),
     "reward model and oracle": (
         "reward_model",
@@ -53,6 +43,11 @@ PANELS = {
     "offline fit": ("fit_prompts", "fit_held_out", "fit_ridge", "fit_answers"),
 }
 """Settings of `fpo-jax llm` in the order of its help; output, devices and all others come last."""
+PANELS_OF_ANSWER = {
+    "model and prompts": ("model", "adapter", "prompts", "chat", "prompt_limit"),
+    "sampling": ("seed", "tokens", "least_tokens", "temperature", "top_p"),
+}
+"""Settings of `fpo-jax answer` in the order of its help."""
 OF_LLM = [
     Option(
         "out", Path | None, "folder to write; until the run is finished, its work is in OUT.partial", None
@@ -64,12 +59,7 @@ OF_LLM = [
         "run nothing; print parameters, memory and operations of a run, and what to download",
         False,
     ),
-    Option(
-        "config",
-        Path | None,
-        "config.json of an earlier run to start from; other options take precedence",
-        None,
-    ),
+    CONFIG,
     JSON,
     DEVICE,
 ]
@@ -92,15 +82,15 @@ def llm_options() -> Panels:
         from fpo_jax.experiments.llm.settings import TrainSettings
 
         options = [*OF_LLM, *setting_options(TrainSettings, TYPED)]
-        return in_panels(options, PANELS, "output and devices")
+        return in_panels(options, PANELS)
 
 
-def answer_options() -> list[Option]:
-    """Return the options of `fpo-jax answer`; a setting that is not given is None."""
+def answer_options() -> Panels:
+    """Return the options of `fpo-jax answer` in panels; a setting that is not given is None."""
     with without_jax():
         from fpo_jax.experiments.llm.settings import AnswerSettings
 
-        return [*setting_options(AnswerSettings, TYPED), *OF_ANSWER]
+        return in_panels([*OF_ANSWER, *setting_options(AnswerSettings, TYPED)], PANELS_OF_ANSWER)
 
 
 def llm_command(arguments: Sequence[str]) -> int:

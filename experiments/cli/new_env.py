@@ -26,10 +26,10 @@ NAMING = "a free name in lower case that Python takes for a variable, such as my
 class NewEnvOptions:
     """What a user asks of a new environment."""
 
-    name: Annotated[str, tyro.conf.Positional] = ""
-    """Name of the environment, in lower case, such as my_env."""
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = ""
+    """name of the environment, in lower case, such as my_env"""
     out: Path | None = None
-    """Folder for NAME.py; when not given, the working directory, or envs/ in a clone of fpo_jax."""
+    """folder for NAME.py; the working directory, or envs/ in a clone of fpo_jax, when not given"""
 
 
 def new_env_command(arguments: Sequence[str]) -> int:

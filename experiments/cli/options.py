@@ -36,19 +36,30 @@ class Option(NamedTuple):
         return self.name, kind, dataclasses.field(default=self.default)
 
 
+OUT = Option(
+    "out",
+    Path | None,
+    "folder for settings, numbers, summary and figures; nothing is written when not given",
+    None,
+)
+CONFIG = Option(
+    "config",
+    Path | None,
+    "config.json of an earlier run to start from; other options take precedence",
+    None,
+)
 JSON = Option("json", bool, "print one JSON object on standard output at the end", False)
 DEVICE = Option("device", Device | None, "device to compute on; JAX's default when not given", None)
-OUTPUT = [
-    Option("out", Path | None, "folder for settings, numbers, summary and figures", None),
-    JSON,
-    DEVICE,
-]
+OUTPUT = [OUT, JSON, DEVICE]
 """Options of a command that are not settings of a run."""
+OUTPUT_TITLE = "output and devices"
+"""The title of the last panel of a help."""
 
 
 def _default(label: str) -> str:
     """Return the default of an option for its help, unless the help text itself explains it."""
-    return "" if label in ("None", "") else f"(default: {label})"
+    label = label.lower() if label in ("True", "False") else label
+    return "" if label in ("None", "", "''") else f"(default: {label})"
 
 
 DEFAULT_SHOWN = tyro.conf.arg(help_behavior_hint=_default)
@@ -61,32 +72,31 @@ def options(cls: type) -> type:
     return dataclasses.dataclass(cls)
 
 
-Panels = Mapping[str, Sequence[Option]]
-"""Options by the title of the panel in which help shows them."""
+Panels = Mapping[str, Sequence[Option] | type]
+"""Options by the title of their panel in the help: a list of them, or a class made by `options`."""
 
 
-def in_panels(options: Sequence[Option], names: Mapping[str, Sequence[str]], rest: str) -> Panels:
-    """Return options in panels: `names` by title, in the order of the help, and all others under `rest`."""
+def in_panels(options: Sequence[Option], names: Mapping[str, Sequence[str]]) -> Panels:
+    """Return options in panels: `names` by title, in the order of the help; all others come last."""
     known = {option.name: option for option in options}
     panels = {title: [known.pop(name) for name in its] for title, its in names.items()}
-    return panels | {rest: [*known.values()]}
-
-
-def panel(title: str, fields: Sequence[tuple[str, Any, Any]], name: str) -> tuple[str, Any, Any]:
-    """Return fields of a dataclass as one field of this name, which help shows as a panel."""
-    kind = dataclasses.make_dataclass(name, fields)
-    shown = tyro.conf.arg(name=title, help="")  # without a help tyro searches the sources for one
-    return name, Annotated[kind, shown], dataclasses.field(default_factory=kind)
+    return panels | {OUTPUT_TITLE: [*known.values()]}
 
 
 def class_of(options: Sequence[Option] | Panels) -> type:
     """Return a class with these options as its fields, or with a field for each panel of them."""
     if isinstance(options, Mapping):
-        panels = enumerate(options.items())
-        fields = [panel(title, [one.field() for one in its], f"panel_{i}") for i, (title, its) in panels]
+        fields = [_panel(title, its, f"panel_{i}") for i, (title, its) in enumerate(options.items())]
     else:
         fields = [option.field() for option in options]
     return dataclasses.make_dataclass("Options", fields)
+
+
+def _panel(title: str, its: Sequence[Option] | type, name: str) -> tuple[str, Any, Any]:
+    """Return options as one field of a dataclass, which help shows as a panel."""
+    kind = its if isinstance(its, type) else class_of(its)
+    shown = tyro.conf.arg(name=title, help="")  # without a help tyro searches the sources for one
+    return name, Annotated[kind, shown], dataclasses.field(default_factory=kind)
 
 
 def setting_options(settings: Any, kinds: Mapping[str, Any] = MappingProxyType({})) -> list[Option]:

@@ -14,16 +14,16 @@ from fpo_jax.experiments.cli.options import Device, options, parse
 class ParityOptions:
     """Options of this command."""
 
-    files: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Recordings: npz files."""
+    files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE ...")]
+    """recordings: npz files"""
     tolerance: float | None = None
-    """Largest absolute deviation that passes; when not given, 1e-8 for linear and 1e-6 for neural."""
+    """largest absolute deviation to pass; a number >= 0; 1e-8 (linear) or 1e-6 (neural) when not given"""
     precision: Literal["float32", "float64"] | None = None
-    """Precision of the replay; that of the recording when not given."""
+    """floating-point precision of the replay; that of the recording when not given"""
     json: bool = False
-    """Print one JSON object for each recording instead of a line."""
+    """print one JSON object for each recording instead of a line"""
     device: Device | None = None
-    """Device to compute on; JAX's default when not given."""
+    """device to compute on; JAX's default when not given"""
 
 
 def parity_command(arguments: Sequence[str]) -> int:

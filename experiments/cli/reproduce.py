@@ -20,19 +20,20 @@ class ReproduceOptions:
     only: Annotated[
         tuple[str, ...],
         tyro.conf.arg(
-            help=f"Experiments to run, among {', '.join(NAMES)}. By default all but those that take minutes."
+            help=f"experiments to run, among {', '.join(NAMES)}; when not given, all but those "
+            "that take minutes"
         ),
     ] = ()
     out: Path = Path("results")
-    """Folder to write; it replaces an earlier result there."""
+    """folder to write; it replaces an earlier result there"""
     seeds: int | None = None
-    """Seeds of each method, >= 1. Each experiment has its own default."""
+    """number of seeds of each method; an integer >= 1; each experiment's own number when not given"""
     quick: bool = False
-    """Run only a few seeds, to see that everything works."""
+    """run only a few seeds, to see that everything works"""
     parts: Path | None = None
-    """Folder that keeps finished parts of long experiments for later runs; OUT.parts when not given."""
+    """folder that keeps finished parts of long experiments for later runs; OUT.parts when not given"""
     device: Device | None = None
-    """Device to compute on; JAX's default when not given."""
+    """device to compute on; JAX's default when not given"""
 
 
 def reproduce_command(arguments: Sequence[str]) -> int:

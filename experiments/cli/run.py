@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fpo_jax.experiments.cli.options import OUTPUT, PROGRAM, Option
+from fpo_jax.experiments.cli.options import DEVICE, JSON, OUT, OUTPUT_TITLE, PROGRAM, Option
 
-MORE = [
+OWN = [
+    OUT,
+    JSON,
     Option(
         "resume",
         bool,
@@ -22,15 +24,16 @@ MORE = [
         "write θ and φ at every entry to OUT/states.npz, not only the final ones",
         False,
     ),
+    DEVICE,
 ]
-"""Options in addition to settings and output."""
+"""Options that are not settings."""
 
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run one environment with one objective over several seeds, with its recipe or your settings."""
     from fpo_jax.experiments.cli.run_options import parse_settings
 
-    settings, own = parse_settings(arguments, "run", run_command.__doc__, [*MORE, *OUTPUT])
+    settings, own = parse_settings(arguments, "run", run_command.__doc__, {OUTPUT_TITLE: OWN})
     out: Path | None = own["out"]
     from fpo_jax.errors import InputError
     from fpo_jax.experiments.core.result_folder import finished, require_writable

@@ -14,7 +14,7 @@ import tyro
 from fpo_jax.envs import ENVIRONMENTS
 from fpo_jax.errors import InputError, suggestion
 from fpo_jax.experiments.cli.catalogue import catalogue
-from fpo_jax.experiments.cli.options import PROGRAM, Option, panel, parse
+from fpo_jax.experiments.cli.options import CONFIG, OUTPUT_TITLE, PROGRAM, Option, parse
 from fpo_jax.experiments.core import env_files
 from fpo_jax.experiments.core.declared import standing_in
 from fpo_jax.experiments.core.devices import use_device
@@ -30,16 +30,14 @@ from fpo_jax.experiments.core.settings import (
 from fpo_jax.hyperparameters import allowed_values, declared
 
 HELP = ("-h", "--help")
-ENVIRONMENT = "of_environment"
-"""The group of the environment's hyperparameters; help shows it under the environment's name."""
-Field = tuple[str, Any, Any]
-"""A field of a dataclass of options: name, type, default."""
+Lists = Mapping[str, Sequence[Option]]
+"""Options by the title of their panel in the help."""
 
 
 def parse_settings(
-    arguments: Sequence[str], command: str, description: str | None, extra: Sequence[Option]
+    arguments: Sequence[str], command: str, description: str | None, extra: Lists
 ) -> tuple[Settings, dict[str, Any]]:
-    """Return the settings of a run, and the values of a command's additional options.
+    """Return the settings of a run, and the values of a command's additional options, in panels.
 
     Raises:
         InputError: names what is unknown, out of range, or an option of other parts.
@@ -56,7 +54,7 @@ def parse_methods(
     arguments: Sequence[str],
     command: str,
     description: str | None,
-    extra: Sequence[Option],
+    extra: Lists,
     left_open: Mapping[str, str],
     usual: Callable[[Settings], Mapping[str, Any]],
 ) -> tuple[list[Settings], dict[str, Any]]:
@@ -96,31 +94,33 @@ def _objectives(named: Any) -> list[str]:
     raise InputError("objective", named, "distinct names, separated by commas")
 
 
-def _own(extra: Sequence[Option], wanted: "_Wanted") -> list[Option]:
+def _names(panels: Lists) -> list[str]:
+    return [option.name for its in panels.values() for option in its]
+
+
+def _own(extra: Lists, wanted: "_Wanted") -> dict[str, list[Option]]:
     """Return a command's additional options, with defaults from the file of settings."""
-    return [option._replace(default=wanted.besides.get(option.name, option.default)) for option in extra]
+    found = wanted.besides
+    return {t: [o._replace(default=found.get(o.name, o.default)) for o in its] for t, its in extra.items()}
 
 
 def _read_all(
     arguments: Sequence[str],
     command: str,
     description: str | None,
-    panels: dict[str, list[Field]],
+    panels: Lists,
     chosen: Sequence[Settings],
-    extra: Sequence[Option],
+    extra: Lists,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the values of the settings, and of the command's additional options."""
-    names = ["environment", *(name for fields in panels.values() for name, *_ in fields)]
+    names = _names(panels)
     for one in chosen:
         _require_single(names, one)
     methods = ", ".join(one.names.objective for one in chosen)
     _require_options(arguments, names, f"{chosen[0].names.environment} and {methods}")
-    given = vars(parse(_of_panels(chosen[0], panels), arguments, command, description=description))
-    values = {"environment": given.pop("environment")}
-    for its in given.values():
-        values |= vars(its)
+    values = vars(parse(panels, arguments, command, description=description))
     del values["config"], values["env"]
-    besides = {option.name: values.pop(option.name) for option in extra}
+    besides = {name: values.pop(name) for name in _names(extra)}
     use_device(besides["device"])
     return values, besides
 
@@ -154,7 +154,7 @@ class _Wanted(NamedTuple):
     besides: dict[str, Any]
 
 
-def _read_parts(arguments: Sequence[str], command: str, extra: Sequence[Option]) -> _Wanted:
+def _read_parts(arguments: Sequence[str], command: str, extra: Lists) -> _Wanted:
     """Read the parts, run the user's environment file, and read a file of settings."""
     without_help = [argument for argument in arguments if argument not in HELP]
     which, _ = parse(_Parts, without_help, command, return_unknown_args=True)
@@ -179,9 +179,10 @@ def _read_parts(arguments: Sequence[str], command: str, extra: Sequence[Option])
     return _Wanted(named, which.config, earlier, besides)
 
 
-def _environment(arguments: Sequence[str], extra: Sequence[Option]) -> str | None:
+def _environment(arguments: Sequence[str], extra: Lists) -> str | None:
     """Return the environment: a known name that is not the value of an option, or the first word."""
-    valued = ("--config", "--env", *(f"--{option.name}" for option in extra if option.kind is not bool))
+    valued = {option.name for its in extra.values() for option in its if option.kind is not bool}
+    valued = {f"--{name}" for name in ("config", "env", *valued)}
     words = [a for before, a in zip(["", *arguments], arguments, strict=False) if before not in valued]
     known = [word for word in words if word in ENVIRONMENTS]
     first = [argument for argument in arguments[:1] if not argument.startswith("-")]
@@ -200,11 +201,11 @@ def _agreed(chosen: Sequence[Settings], left_open: Mapping[str, str]) -> dict[st
 
 def _panels(
     chosen: Sequence[Settings],
-    own: Sequence[Option],
+    own: Lists,
     with_record: bool,
     left_open: Mapping[str, str] = MappingProxyType({}),
-) -> dict[str, list[Field]]:
-    """Return the options of a command in the groups of its help, common ones first.
+) -> Lists:
+    """Return the options of a command in the panels of its help, common ones first.
 
     Every setting of a run is an option, except that a comparison decides itself what to record. A setting in
     which methods differ, or that is left open, is None if it is not given.
@@ -224,40 +225,34 @@ def _panels(
             help += f"; {usual} when not given"
         return help
 
-    def settings(wanted: Iterable[str]) -> list[Field]:
+    def settings(wanted: Iterable[str]) -> list[Option]:
         helps = {name: helped(name) for name in wanted if name in defaults}
         return [
-            Option(name, _kind(fields[name], defaults[name]), help, defaults[name]).field()
+            Option(name, _kind(fields[name], defaults[name]), help, defaults[name])
             for name, help in helps.items()
         ]
 
-    def of_parts(*owners: Any) -> list[Field]:
+    def of_parts(*owners: Any) -> list[Option]:
         return settings(field.name for owner in filter(None, owners) for field in declared(owner))
 
     recorded = ["record"] if with_record else []
-    files = [
-        Option("env", str | None, env_files.HELP, None).field(),
-        Option("config", Path | None, "config.json of an earlier run to start from", None).field(),
-    ]
+    files = [CONFIG, Option("env", str | None, env_files.HELP, None)]
+    environment = Option(
+        "environment",
+        Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[ENV]")],
+        allowed_values(names["environment"]),
+        chosen[0].names.environment,
+    )
     usual = [name for name in names if name != "environment"]
     return {
-        "run": settings([*usual, "steps", "seeds", "seed"]),
-        ENVIRONMENT: of_parts(of.environment),
+        "run": [environment, *settings([*usual, "steps", "seeds", "seed"])],
+        **{title: its for title, its in own.items() if title != OUTPUT_TITLE},
+        # two words, since an environment of the user's own may be called as another panel
+        f"{environment.default} environment": of_parts(of.environment),
         "leader": of_parts(*objectives, of.leader, of.differentiator),
-        "reward_model": of_parts(of.follower, of.member, of.feedback),
-        "output": [*settings(["precision", *recorded]), *(option.field() for option in own), *files],
+        "reward model": of_parts(of.follower, of.member, of.feedback),
+        OUTPUT_TITLE: [*own[OUTPUT_TITLE], *settings(["precision", *recorded]), *files],
     }
-
-
-def _of_panels(chosen: Settings, panels: dict[str, list[Field]]) -> type:
-    """Return the class of a command's options: the environment, and a panel for each group."""
-    allowed = tyro.conf.arg(help=allowed_values(Names.known()["environment"]))
-    kind = Annotated[str, tyro.conf.Positional, allowed]
-    fields: list[Field] = [("environment", kind, dataclasses.field(default=chosen.names.environment))]
-    for name, its in panels.items():
-        title = chosen.names.environment if name == ENVIRONMENT else name.replace("_", " ")
-        fields.append(panel(title, its, name))
-    return dataclasses.make_dataclass("Options", fields)
 
 
 def _kind(field: dataclasses.Field, default: Any) -> Any:

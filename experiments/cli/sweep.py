@@ -11,70 +11,93 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from fpo_jax.experiments.cli.options import PROGRAM, Device, options, parse
+from fpo_jax.experiments.cli.options import OUTPUT_TITLE, PROGRAM, Device, options, parse
 
 
 @options
-class SweepOptions:
+class OfRuns:
+    """What is run."""
+
+    environment: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[ENV]")] = None
+    """name of an environment, as in `fpo-jax list`"""
+    objective: str | None = None
+    """objectives to compare, separated by commas, such as myopic,relaxed,exact; myopic when not given"""
+    grid: Annotated[
+        tuple[str, ...],
+        tyro.conf.UseAppendAction,
+        tyro.conf.arg(
+            help="NAME=VALUES, once for each hyperparameter to vary or to set: weight=0,0.05,0.1 or "
+            "alpha=0.1:1.0:10 (low, high, count; both ends included) or ridge=0.001:1:10:log; as in the "
+            "recipe when not given"
+        ),
+    ] = ()
+    follower: str | None = None
+    """how the reward model is retrained, a name in `fpo-jax list`; as in the recipe when not given"""
+    differentiator: str | None = None
+    """how the leader differentiates, a name in `fpo-jax list`; autodiff when not given"""
+    feedback: str | None = None
+    """what the reward model is trained on, labels or preferences; as in the recipe when not given"""
+    member: str | None = None
+    """how each model of an ensemble is retrained, as --follower; as in the recipe when not given"""
+    steps: int | None = None
+    """iterations; an integer >= 1; as in the recipe when not given"""
+    seeds: int | None = None
+    """number of seeds, the same seeds in every cell; an integer >= 1; 64 when not given"""
+    seed: int | None = None
+    """first seed; an integer >= 0; 0 when not given"""
+
+
+@options
+class OfOutput:
+    """What is recorded and written, and on which device."""
+
+    out: Path | None = None
+    """folder to write; until the sweep is finished, its work is in OUT.partial; no folder when not given"""
+    json: bool = False
+    """print one JSON object on standard output at the end"""
+    resume: bool = False
+    """resume the sweep that was interrupted in OUT.partial, or begin it if there is none"""
+    device: Device | None = None
+    """device to compute on; JAX's default when not given"""
+    width: int | None = None
+    """number of runs at once; an integer >= 1; up to 1024 a device, as memory allows, when not given"""
+    precision: Literal["float32", "float64"] | None = None
+    """floating-point precision; float32 when not given"""
+    record: Literal["outcome", "full"] | None = None
+    """what to record; full adds the exact steering term and takes longer; outcome when not given"""
+    every: int | None = None
+    """iterations between entries; a divisor of all iterations; at least 50 entries when not given"""
+    config: Path | None = None
+    """config.json of an earlier sweep, or a file like it, to start from; other options take precedence"""
+    env: str | None = None
+    """FILE.py or FILE.py:CLASS with your own environment, as written by `fpo-jax new-env`"""
+
+
+@options
+class OfProcesses:
+    """How several processes share the work; give all three or none."""
+
+    coordinator: str | None = None
+    """HOST:PORT of the first of several processes that share the work; the same for all of them"""
+    processes: int | None = None
+    """number of processes; an integer >= 1; needs --coordinator"""
+    process: int | None = None
+    """number of this process; an integer >= 0 and < PROCESSES; needs --coordinator"""
+
+
+class SweepOptions(OfRuns, OfOutput, OfProcesses):
     """Options of a sweep; None if not given."""
 
-    environment: Annotated[str | None, tyro.conf.Positional] = None
-    """Name of an environment, as in `fpo-jax list`."""
-    env: str | None = None
-    """FILE.py or FILE.py:CLASS with your own environment, as written by `fpo-jax new-env`."""
-    objective: str | None = None
-    """Objectives to compare, separated by commas, such as myopic,relaxed,exact; myopic when not given."""
-    grid: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """NAME=VALUES, once for each hyperparameter to vary or to set: weight=0,0.05,0.1 or alpha=0.1:1.0:10
-    (low, high, count; both ends included) or ridge=0.001:1:10:log.
-    """
-    follower: str | None = None
-    """How the reward model is retrained; as in the environment's recipe when not given."""
-    differentiator: str | None = None
-    """How the leader differentiates; autodiff when not given."""
-    feedback: str | None = None
-    """What the reward model is trained on; as in the recipe when not given."""
-    member: str | None = None
-    """How each model of an ensemble is retrained; as in the recipe when not given."""
-    seeds: int | None = None
-    """Number of seeds, the same seeds in every cell; an integer >= 1; 64 when not given."""
-    seed: int | None = None
-    """First seed, an integer >= 0; 0 when not given."""
-    steps: int | None = None
-    """Iterations, an integer >= 1; as in the recipe when not given."""
-    precision: Literal["float32", "float64"] | None = None
-    """Floating-point precision; float32 when not given."""
-    record: Literal["outcome", "full"] | None = None
-    """What to record; full adds the exact steering term and takes longer; outcome when not given."""
-    every: int | None = None
-    """Iterations between entries, a divisor of all; when not given, there are at least 50 entries."""
-    width: int | None = None
-    """Number of runs at once, an integer >= 1; when not given, up to 1024 a device, as memory allows."""
-    out: Path | None = None
-    """Folder to write; until the sweep is finished, its work is in OUT.partial."""
-    resume: bool = False
-    """Resume the sweep that was interrupted in OUT.partial, or begin it if there is none."""
-    config: Path | None = None
-    """config.json of an earlier sweep, or a file like it, to start from; other options take precedence."""
-    json: bool = False
-    """Print one JSON object on standard output at the end."""
-    device: Device | None = None
-    """Device to compute on; JAX's default when not given."""
-    coordinator: str | None = None
-    """HOST:PORT of the first of several processes that share the work; the same for all of them."""
-    processes: int | None = None
-    """Number of processes."""
-    process: int | None = None
-    """Number of this process, from 0."""
 
-
+PANELS = {"run": OfRuns, OUTPUT_TITLE: OfOutput, "several processes": OfProcesses}
+"""All of them in the order of the help."""
 HOW = ("env", "width", "out", "resume", "config", "json", "device", "coordinator", "processes", "process")
 """Options that say how to run a sweep; they are not settings of it."""
 
 
 def sweep_command(arguments: Sequence[str]) -> int:
     """Run methods × hyperparameters × seeds as one program, in chunks; you can interrupt and resume it."""
-    given: SweepOptions = parse(SweepOptions, arguments, "sweep", description=sweep_command.__doc__)
+    given: SweepOptions = parse(PANELS, arguments, "sweep", description=sweep_command.__doc__)
     _join(given)
     from fpo_jax.experiments.core.devices import use_device
     from fpo_jax.experiments.core.env_files import env_options, load_environment

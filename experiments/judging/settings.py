@@ -47,7 +47,9 @@ class JudgeSettings(Declared):
         "are understood",
     )
     by: str | None = text(
-        None, "column of --verdicts with categories, which are also tested separately", naming="a column"
+        None,
+        "column of --verdicts with categories, which are also tested separately; none when not given",
+        naming="a column",
     )
     answers_in: str | None = text(
         None,
@@ -78,7 +80,8 @@ class JudgeSettings(Declared):
     template: str | None = text(
         None,
         "file with your own question; it must contain {prompt}, {first} and {second}, and ask for the "
-        "letter A, B or C (tie); {mark} becomes a mark that no answer contains, for tags around answers",
+        "letter A, B or C (tie); {mark} becomes a mark that no answer contains, for tags around answers; "
+        "the included question when not given",
         naming="a file",
     )
     temperature: float | str | None = real(

@@ -8,7 +8,7 @@ import pytest
 
 from fpo_jax.errors import InputError
 from fpo_jax.experiments import llm
-from fpo_jax.experiments.cli.llm import llm_options
+from fpo_jax.experiments.cli.llm import answer_options, llm_options
 from fpo_jax.experiments.cli.main import main
 from fpo_jax.experiments.cli.options import asked_settings, parse
 from fpo_jax.experiments.llm.settings import TrainSettings
@@ -85,6 +85,7 @@ def test_every_option_is_in_one_panel_of_the_help(monkeypatch, capsys):
     assert {*names} >= {*TrainSettings.known()}
     for name in names:
         assert f"--{name.replace('_', '-')} " in shown or f"--{name.replace('_', '-')}," in shown
+    assert [*panels][:2] == [*answer_options()][:2]  # the same names in the help of `fpo-jax answer`
     last = {"out", "resume", "dry_run", "config", "json", "device", "precision", "random"}
     assert {option.name for option in panels["output and devices"]} == {
         *last,

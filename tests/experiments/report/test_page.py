@@ -119,7 +119,7 @@ def test_pages_refer_to_nothing_outside_and_are_listed(pages):
             "report.html" in json.loads((path.parent / ".fpo-jax.json").read_text(encoding="utf-8"))["files"]
         )
     assert "RLHF <em>collapses</em> &lt;here&gt;" in pages["reproduce"].read_text(encoding="utf-8")
-    run = pages["run"].read_text(encoding="utf-8")
+    run = re.sub("</?span>", "", pages["run"].read_text(encoding="utf-8"))
     command = json.loads((pages["run"].parent / "summary.json").read_text(encoding="utf-8"))["command"]
     for shown in (
         command,
@@ -238,6 +238,13 @@ def test_a_sweep_plays_over_its_grid(tab):
     assert np.ptp(start) == 0  # all begin alike
     kinds = drawn(tab, SWEEP, "chart", "plot.data[plot.data.length - 1].type")
     assert kinds == ["scatter"] * 3 + ["heatmap"] * 6  # curves of few cells; three maps of two methods
+
+
+def test_a_sweep_has_one_row_for_each_cell_that_was_run(pages):
+    rows = re.findall(r"<tr>\s*<td>(myopic|relaxed)</td>", pages["sweep"].read_text(encoding="utf-8"))
+    assert (
+        rows == ["myopic"] * 2 + ["relaxed"] * 4
+    )  # two rates of the reward model; two weights, if it has one
 
 
 @pytest.mark.slow
