@@ -1,5 +1,7 @@
 """The decomposition of the leader's true gradient, and how two directions are compared.
 
+The leader is paid at the reward model that answers its policy:
+
     F(θ) = J(θ, φ⁺(θ)),   dF/dθ = ∂J/∂θ |_{φ⁺}  +  (dφ⁺/dθ)ᵀ ∂J/∂φ |_{φ⁺}
                                   standard            steering
 """
