@@ -1,4 +1,8 @@
-"""Programs that answer and read. Prompts share one bucket and answers one length, so few programs compile."""
+"""Programs that answer and read, for few sizes, so that few compile.
+
+Prompts to answer share one bucket. Questions and reference answers are read at their own lengths, rounded up:
+most are much shorter than the longest.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -19,7 +23,7 @@ from fpo_jax.types import Key, Scalar
 
 AT_ONCE = 8
 """Prompts to answer at once, or reference answers to read at once."""
-MULTIPLE = 8
+MULTIPLE = 16
 """Lengths are rounded up to a multiple of this."""
 Ways = tuple[tuple[Sampling, int], ...]
 """How to draw answers, and how many of each kind; hashable, since programs depend on it."""
@@ -162,15 +166,17 @@ class Choices(NamedTuple):
 
     def log_likelihoods(self, net: Net, done: Done) -> list[np.ndarray]:
         """Return Σ log π of the answers to each question, in nats."""
-        size = rounded(max(len(tokens) for answers in self.answers for tokens in answers))
         found = []
         for prompt, length, answers in zip(self.asked, self.lengths, self.answers, strict=True):
-            parts = []
+            sums = np.zeros(len(answers), np.float32)
+            by_length = sorted(range(len(answers)), key=lambda i, own=answers: len(own[i]))
             for first in range(0, len(answers), AT_ONCE):
-                some = answers[first : first + AT_ONCE]
-                numbers = np.array([*map(len, some), *[0] * (AT_ONCE - len(some))], np.int32)
-                rows = padded([*some, *[[]] * (AT_ONCE - len(some))], size)
-                parts.append(np.asarray(_choices(net, prompt, length, rows, numbers))[: len(some)])
-            found.append(np.concatenate(parts))
+                some = by_length[first : first + AT_ONCE]
+                tokens = [*(answers[i] for i in some), *[[]] * (AT_ONCE - len(some))]
+                numbers = np.array([len(each) for each in tokens], np.int32)
+                rows = padded(tokens, rounded(int(np.max(numbers))))
+                read = _choices(net, prompt[: rounded(int(length))], length, rows, numbers)
+                sums[some] = np.asarray(read)[: len(some)]
+            found.append(sums)
             done()
         return found

@@ -23,6 +23,8 @@ QUESTIONS = [
         "Who pays?", ("All.",), tuple(f"The {i} of us." for i in range(9))
     ),  # more than stand in a batch
     Question("And what does the policy do in the end, when all is told?", ("It stays.",), ("Up.", "Down.")),
+    # longer than others, and not the last: another program, and rows that are put back in their order
+    Question("How long?", ("It is a long way, and longer than any other answer here, by far.",), ("1.",)),
 ]
 
 
@@ -54,7 +56,7 @@ def test_likelihoods_of_reference_answers_are_those_of_transformers(chat, net, c
         said = [text if chat else f" {text}" for text in question.answers]
         ids = [tokenizer.inner(text, add_special_tokens=False)["input_ids"] for text in said]
         wanted.append(np.array([directly(theirs, prompt.tokens, one) for one in ids]))
-    assert [len(one) for one in found] == [3, 10, 3]
+    assert [len(one) for one in found] == [3, 10, 3, 2]
     for ours, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(ours, other, atol=1e-3)
     for name, values in scores(found, QUESTIONS).items():
