@@ -32,7 +32,7 @@ def by_place(places: Sequence[Place], methods: Sequence[Method], trials: Trials)
     )
     charts = []
     for title, read, colours in (
-        ("share gained of what was to be gained, mean", lambda runs: runs.gained, "Blues"),
+        ("share of the possible gain, mean", lambda runs: runs.gained, "Blues"),
         ("share of seeds that collapse", lambda runs: runs.collapsed, "magma_r"),
     ):
         values = np.array(
