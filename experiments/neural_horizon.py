@@ -25,7 +25,7 @@ EXPERIMENT = Experiment(
     claim=(
         "In the neural environment foresight over ten updates of the real follower prevents collapse in "
         "every seed, and over three updates in nearly every seed, if the leader knows ∂U/∂y. If U is only a "
-        "label it does not: over ten updates it collapses more often than RLHF. The implicit gradient "
+        "label it does not help: over ten updates it collapses more often than RLHF. The implicit gradient "
         "replaces the follower's path by one damped Newton step. It helps more with less damping, as far as "
         "the loss allows."
     ),

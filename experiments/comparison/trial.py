@@ -96,7 +96,7 @@ def _require_kind(asked: dict[str, Any]) -> None:
     """Raise NotDefined if a method retrains another kind of follower than the place has."""
     name, usual = asked.get("follower", "ensemble"), ENVIRONMENTS[asked["environment"]].recipe.follower
     if name != "ensemble" and not issubclass(FOLLOWERS[name], FOLLOWERS[usual]):
-        raise NotDefined("follower", name, f"a kind of {usual}, by which the reward model is retrained here")
+        raise NotDefined("follower", name, f"a kind of {usual}, which retrains the reward model here")
 
 
 def compared(place: Place, method: Method, tell: Tell = silent, **more: Any) -> Trial:

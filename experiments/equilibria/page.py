@@ -17,7 +17,7 @@ def section_of(found: Equilibria, branches: Branches | None, pictures: Sequence[
     settings = found.settings
     environment = settings.names.environment
     story = (
-        f"This page shows where the leader of each objective comes to rest on "
+        "This page shows where the leader of each objective comes to rest on "
         f"{counted(settings.seeds, 'instance')}, how good these equilibria are, and whether they attract. An "
         "equilibrium attracts if the spectral radius of one iteration is below 1 there."
     )

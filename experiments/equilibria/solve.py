@@ -70,7 +70,7 @@ def solve(
     """Find the equilibria of these objectives, on the same instances for all of them.
 
     Args:
-        methods: settings that differ only in the objective and what its recipe sets.
+        methods: settings of each objective. They differ only in the objective and its hyperparameters.
         starts: words that say where searches begin (`fpo_jax.experiments.equilibria.starts`).
         repelling: take long steps from the beginning, to reach equilibria that repel as well.
         tell: receives progress.

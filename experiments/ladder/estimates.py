@@ -32,7 +32,8 @@ class RouteEstimates:
         keys: [seed], those of the runs.
         states: the states at the compared iterations, [seed, entry, ...].
         progress: [entry] share of the run that is over, in [0, 1].
-        driver: the objective that drove the runs, if what it keeps is to be used.
+        driver: the objective that drove the runs. A route of the same class uses the memory that it left in
+            the states. None for no such memory.
     """
 
     def __init__(

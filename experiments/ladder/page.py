@@ -28,9 +28,10 @@ def section_of(
     settings = decomposed.settings
     names = settings.names
     story = (
-        f"Every route to the true gradient dF/dθ is compared with the exact one, along runs driven by "
-        f"**{names.objective}**. The correction of a route is what it adds to the myopic gradient. The table "
-        "gives its direction (cosine, 1 is exact), its size (norm ratio, 1 is exact) and its price in time."
+        "This page compares every route to the true gradient dF/dθ with the exact one, along runs driven by "
+        f"**{names.objective}**. A route adds a correction to the myopic gradient. The table gives the "
+        "direction of the correction (cosine, 1 is exact), its size (norm ratio, 1 is exact) and its price "
+        "in time."
     )
 
     def cell(value: Any, form: str) -> str:

@@ -14,7 +14,7 @@ from fpo_jax.experiments.runs.history import shown_iterations
 from fpo_jax.experiments.runs.result import Result
 
 PLANES = (("signal_norm", "noise_norm"), ("true_utility", "proxy_reward"))
-"""Planes for the seeds of policies without places. The first one is used of which all runs have both metrics.
+"""Planes for the seeds of policies without places. The first plane whose two metrics all runs have is used.
 """
 MOST_DOTS = 64
 """Most seeds that a plane shows."""

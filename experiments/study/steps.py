@@ -23,9 +23,9 @@ ASIDE = 1e-7
 ENTRIES = 200
 """Entries of a run, at equal distances in time."""
 FOLDS = np.log(1e5)
-"""Natural logarithm of the factor by which the eigenvalue predicts the distance to change over a run.
+"""Length of a run: its eigenvalue predicts that the distance changes by a factor e^FOLDS.
 
-It decides the length of a run, which is at most `MOST` iterations.
+A run has at most `MOST` iterations.
 """
 MOST = 40_000
 LATER = 10
