@@ -56,7 +56,7 @@ def section_of(result: Result, report: Mapping[str, Any], pictures: Sequence[Pat
     story = (
         f"Over {counted(settings.steps, 'iteration')} true utility went from {utility[:, 0].mean():.3g} to "
         f"**{end:.3g}**"
-        + ("" if best is None else f", where {best:.3g} is the best possible")
+        + ("" if best is None else f" (optimum {best:.3g})")
         + f". The reward model estimates {proxy:.3g}, which is {over}. {share(spot)} of the policy lies in "
         f"the blind spot. {fell} of {n} seeds collapsed: they ended {COLLAPSE}."
     )
