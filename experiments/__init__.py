@@ -1,4 +1,4 @@
-"""Claims: one file, one claim, one set of figures; and a folder for each kind of work."""
+"""Claims and the kinds of work: a file here holds one claim with its figures, a folder one kind of work."""
 
 if __name__ != "fpo_jax.experiments":  # a second copy, from the folder of the checkout
     raise ModuleNotFoundError(f"{__name__} is now fpo_jax.experiments", name=__name__)

@@ -1,4 +1,4 @@
-"""Claim: on a bandit with a planted blind spot, dropping the steering term collapses, keeping it does not."""
+"""Claim: on a bandit with a planted blind spot RLHF collapses, and the steering term prevents it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,8 +30,9 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 
 
 def _final_policy(results: Mapping[str, Result]) -> Figure:
-    """Average final policies over instances, with arms ranked by quality among ordinary and among planted
-    ones.
+    """Draw the final policy of each method over arms, averaged over instances.
+
+    Arms are ranked by quality, ordinary and planted ones apart.
     """
     styles, charts = figures.method_styles(results), []
     for label, result in results.items():
@@ -63,9 +64,8 @@ METHODS: dict[str, dict[str, Any]] = {
 EXPERIMENT = Experiment(
     name="bandit",
     claim=(
-        "Iterative RLHF moves most of the policy into the planted blind spot. The exact steering term "
-        "keeps it out, and so does relaxed FPO at weight 0.3; relaxed and practical FPO at weight 0.1 lie "
-        "between."
+        "Iterative RLHF moves most of the policy into the planted blind spot. The exact steering term keeps "
+        "it out, and so does relaxed FPO at weight 0.3. Relaxed and practical FPO at weight 0.1 lie between."
     ),
     methods=METHODS,
     figures=draw_figures,

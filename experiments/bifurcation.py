@@ -1,4 +1,4 @@
-"""Claim: alignment collapse is where the equilibrium goes, and where it folds, the start decides as well."""
+"""Claim: RLHF collapses where its equilibrium does, and where equilibria fold, the start decides as well."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -30,21 +30,21 @@ METHODS: dict[str, tuple[type[Objective], str]] = {
     "proximal FPO": (Proximal, "#1B7F5C"),
     "exact FPO": (Exact, "#08306B"),
 }
-"""The leader's objective and its colour: dashes say what is not stable."""
+"""The leader's objective and its colour. Dashes mark unstable equilibria."""
 STARTS = ("uniform", "best arm", "strongest decoy")
-"""From which runs begin; hollow dots are those from the decoy."""
+"""Starts of the runs. Dots of runs from the decoy are hollow."""
 
 
 class Panel(NamedTuple):
-    """One hyperparameter of one instance.
+    """One chart: one hyperparameter on one instance.
 
     Attributes:
         title: of the chart.
-        instance: number of the key by which the bandit is drawn.
-        vary: `alpha`, or `ridge` or `weight` by their logarithm to the base 10.
-        low, high: range of that.
-        methods: which of `METHODS`.
-        alpha, ridge, weight: where they are not varied.
+        instance: seed of the key that draws the bandit.
+        vary: the hyperparameter, `alpha`, `ridge` or `weight`.
+        low, high: range of `alpha`, or of log₁₀ of the other two.
+        methods: some of `METHODS`.
+        alpha, ridge, weight: values of the hyperparameters that are not varied.
     """
 
     title: str
@@ -59,11 +59,11 @@ class Panel(NamedTuple):
 
     @property
     def log(self) -> bool:
-        """Return whether the axis is logarithmic."""
+        """Whether the axis is logarithmic."""
         return self.vary != "alpha"
 
     def shown(self, values: np.ndarray) -> np.ndarray:
-        """Return values as they are on the axis."""
+        """Return the values of the hyperparameter, without the logarithm."""
         return 10.0**values if self.log else values
 
 
@@ -79,15 +79,15 @@ AXES = {"alpha": "share of on-policy data α", "ridge": "ridge λ", "weight": "w
 
 
 class Traced(NamedTuple):
-    """The branches of one method along one hyperparameter, and where runs end beside them.
+    """The branches of one method along one hyperparameter, and the ends of runs.
 
     Attributes:
-        branches: no two alike.
-        values: [n] at which there are runs.
+        branches: the branches, without duplicates.
+        values: [n] values of the hyperparameter with runs.
         utilities: [n, starts] final true utility of the runs.
-        apart: [n, starts] the distance of each from the nearest equilibrium of the branches, ½ Σ |π − π'|.
-        off: [n, starts] the distance from that in true utility.
-        where: [n, starts] whether that one is stable.
+        apart: [n, starts] distance of each final policy from the nearest equilibrium, ½ Σ |π − π'|.
+        off: [n, starts] absolute difference of its true utility from that of this equilibrium.
+        where: [n, starts] whether this equilibrium is stable.
     """
 
     branches: tuple[Branch, ...]
@@ -101,7 +101,15 @@ class Traced(NamedTuple):
 def players(
     kind: type[Objective], game: BanditGame, base: Array, along: Array, value: Scalar
 ) -> tuple[BanditGame, Leader, Follower]:
-    """Return the players at (α, log₁₀ ridge, log₁₀ weight) = base + value · along."""
+    """Return the players at (α, log₁₀ ridge, log₁₀ weight) = base + value · along.
+
+    Args:
+        kind: class of the leader's objective. Only those with a weight use it.
+        game: the bandit.
+        base: [3].
+        along: [3], 1 for the hyperparameter that is varied, else 0.
+        value: of that hyperparameter.
+    """
     alpha, ridge, weight = base + value * along
     settings = {} if kind in (Myopic, Exact) else {"weight": 10.0**weight}
     training: dict[str, Any] = {"alpha": alpha, "ridge": 10.0**ridge}  # traced numbers
@@ -110,7 +118,7 @@ def players(
 
 
 def family(panel: Panel, method: str, game: BanditGame) -> Partial:
-    """Return the players along a panel's hyperparameter; all panels share their programs."""
+    """Return the players as a function of a panel's hyperparameter. All panels share compiled programs."""
     names = ("alpha", "ridge", "weight")
     along = np.array([float(name == panel.vary) for name in names])
     base = np.array([panel.alpha, np.log10(panel.ridge), np.log10(panel.weight)]) * (1.0 - along)
@@ -122,7 +130,7 @@ PLAYERS = {method: partial(players, kind) for method, (kind, _) in METHODS.items
 
 @partial(jax.jit, static_argnames="steps")
 def finals_of(at: Partial, values: Array, thetas: Array, key: Array, steps: int) -> Array:
-    """Return the final policies of runs, [values, starts, arms]."""
+    """Return the final policies of runs after this many mirror steps, [values, starts, arms]."""
 
     def run(value: Array, theta: Array) -> Array:
         game, leader, follower = at(value)
@@ -134,7 +142,15 @@ def finals_of(at: Partial, values: Array, thetas: Array, key: Array, steps: int)
 
 
 def traced(panel: Panel, method: str, points: int, runs: int, steps: int) -> Traced:
-    """Follow the branches from both ends and all starts, and run beside them."""
+    """Follow the branches from both ends and all starts, and run from all starts at several values.
+
+    Args:
+        panel: the hyperparameter and the instance.
+        method: one of `METHODS`.
+        points: points of each branch, at least.
+        runs: number of values with runs.
+        steps: mirror steps of a run.
+    """
     key = jax.random.key(panel.instance)
     game = Bandit().draw(key)
     arms = game.arms
@@ -159,7 +175,7 @@ def traced(panel: Panel, method: str, points: int, runs: int, steps: int) -> Tra
 
 
 def chart(panel: Panel, found: Mapping[str, Traced]) -> Chart:
-    """Return one bifurcation diagram: lines are equilibria, dashed where not stable; dots are runs."""
+    """Return one bifurcation diagram: lines are equilibria, dashed if unstable, and dots are ends of runs."""
     marks: list[Any] = []
     turns: list[tuple[float, float]] = []
     for method, one in found.items():
@@ -214,7 +230,7 @@ def rows(found: Mapping[str, Mapping[str, Traced]]) -> list[dict[str, Any]]:
 
 
 def markdown(table: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table, distances as powers of ten."""
+    """Return the table in Markdown."""
     head = "panel | method | branches | folds | crossings | runs | at a stable one | distance, median | most"
     lines = [f"| {head} | in U |", "|---" * 10 + "|"]
     for row in table:
@@ -227,21 +243,22 @@ def markdown(table: Sequence[Mapping[str, Any]]) -> str:
 
 
 class Bifurcation(NamedTuple):
-    """The claim, and how finely it is put to the test.
+    """The claim, and the resolution of its test.
 
     Attributes:
-        name, claim, long: as those of any experiment.
-        seeds: values along each axis at which runs are laid over, from each start.
-        points: of each branch, at least.
+        name, claim, long: as for any experiment.
+        seeds: number of values along each axis with runs, one from each start.
+        points: points of each branch, at least.
         steps: mirror steps of a run.
-        panels: which.
+        panels: some of `PANELS`.
     """
 
     name: str = "bifurcation"
     claim: str = (
-        "True utility of the equilibrium along one hyperparameter: solid where it attracts, dashed where it "
-        "does not. RLHF collapses because its equilibrium does; where it folds, two equilibria attract, "
-        "and the start decides. Foresight has one branch throughout. Runs, the dots, end on the solid lines."
+        "The charts show true utility of equilibria along one hyperparameter. Lines are solid where they "
+        "attract, else dashed. RLHF collapses because its equilibrium does. Where its branch folds, two "
+        "equilibria attract, and the start decides. Foresight has a single branch. The dots are ends of "
+        "runs, and lie on the solid lines."
     )
     seeds: int = 16
     points: int = 60
@@ -251,16 +268,22 @@ class Bifurcation(NamedTuple):
 
     @property
     def quick(self) -> "Bifurcation":
-        """Return a small form of it."""
+        """Return a small form of it, to check that everything works."""
         return self._replace(points=10, steps=1000, panels=("weight",))
 
     @property
     def jobs(self) -> list[str]:
-        """Return what there is to do, in order."""
+        """Return the names of its steps, in order."""
         return [f"{name}: {method}" for name in self.panels for method in PANELS[name].methods] + ["figures"]
 
     def write(self, folder: Path, seeds: int, progress: Progress) -> tuple[list[dict[str, Any]], Section]:
-        """Follow and run all, write table and figure, and return the table and a section of a page."""
+        """Follow all branches and run beside them, write table and figure, and return table and section.
+
+        Args:
+            folder: of the results.
+            seeds: number of values along each axis with runs.
+            progress: receives progress.
+        """
         found: dict[str, dict[str, Traced]] = {}
         with jax.enable_x64(True):
             for name in self.panels:
@@ -280,7 +303,7 @@ class Bifurcation(NamedTuple):
         drawn = plotting.save_all({"bifurcation": plotting.figure(side, heading)}, folder)
         progress.end()
         said = (
-            "Distances are ½ Σ |π − π'| of a run's last policy from the nearest equilibrium of the branches."
+            "Distances are ½ Σ |π − π'| between a run's last policy and the nearest equilibrium of a branch."
         )
         return table, Section(self.name, self.claim, [markdown(table), said], drawn)
 

@@ -1,4 +1,4 @@
-"""Claim: where each objective comes to rest in each environment, and how runs approach that."""
+"""Claim: collapse is where RLHF comes to rest, and nearly all equilibria of all objectives attract."""
 
 from collections.abc import Mapping
 
@@ -44,11 +44,11 @@ SHOWN = {
     "gradient_later": "ten times on",
     "gradient_power": "k of t⁻ᵏ",
 }
-"""Columns of the table that a page shows; a file has all."""
+"""Columns of the table on a page, with their titles. The CSV file has all columns."""
 
 
 def rows(found: Found) -> list[Row]:
-    """Return what each objective comes to in each environment, means and medians over instances."""
+    """Return a row for each objective in each environment, with means and medians over instances."""
     table = []
     for label, numbers in found.items():
         objective, place = label.split(", ")
@@ -101,7 +101,7 @@ def _median(values: list[float]) -> float:
 
 
 def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
-    """Return the distance to the equilibrium over the iterations, of gradient and of mirror steps."""
+    """Return a figure of the distance to the equilibrium over iterations, of gradient and of mirror steps."""
     labels = [objective for objective in OBJECTIVES if any(label.startswith(objective) for label in found)]
     styles = plotting.styles({label: label for label in labels})
     places = [place for place in PLACES if any(label.endswith(f", {place.environment}") for label in found)]
@@ -129,20 +129,21 @@ def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
 
 
 def findings(found: Found, table: list[Row]) -> str:
-    """Return the table of objectives in environments, and what its columns are."""
+    """Return the table of objectives in environments, with an explanation of its columns."""
     lines = [f"| environment | objective | {' | '.join(SHOWN.values())} |", "|---" * (len(SHOWN) + 2) + "|"]
     for row in table:
         cells = [row["environment"], row["objective"], *(_cell(row, name) for name in SHOWN)]
         lines.append(f"| {' | '.join(cells)} |")
     said = (
-        "Means over instances: share gained, (U − U₀) / (U* − U₀), blind-spot mass, the distance from the "
-        "equilibrium of exact foresight, and the share of equilibria that attract, by mirror steps of the "
-        "recipe's length, in linear by gradient steps. Found: equilibria found from the first policy, in "
-        "linear from a run's last; for the others the end of a run stands, at rest where its residual is "
-        "below 10⁻³. Medians: the spectral radius, the factor by which mirror steps shrink the distance, the "
-        "distance at their end, that of gradient steps at the recipe's end and at ten times its length, and "
-        "the power of the time by which it falls in between. Distances: ½ Σ |w − w*|, in linear those of the "
-        "actions."
+        "Four columns are means over instances: the share gained, (U − U₀) / (U* − U₀), the blind-spot mass, "
+        "the distance from the equilibrium of exact foresight, and the share of equilibria that attract. "
+        "They attract under mirror steps of the recipe's length, in linear under gradient steps. The search "
+        "begins at the first policy, in linear at the last policy of a run. If it finds no equilibrium, the "
+        "end of a run takes its place. A run is at rest if its residual is below 10⁻³. The other numbers are "
+        "medians. The first are the spectral radius, the factor by which a mirror step shrinks the distance, "
+        "and the distance after all mirror steps. Then come the distances after as many gradient steps as "
+        "the recipe has, and after ten times as many. The last is the power k of the time by which this "
+        "distance falls in between. Distances are ½ Σ |w − w*|, in linear |θ − θ*|."
     )
     return "\n\n".join(["\n".join(lines), said])
 
@@ -163,8 +164,8 @@ def _cell(row: Row, name: str) -> str:
 EXPERIMENT = Study(
     name="endings",
     claim=(
-        "Where each objective comes to rest from the first policy, how good that is, whether it attracts, "
-        "and how fast runs of gradient and of mirror steps approach it."
+        "From the first policy each objective comes to rest at an equilibrium. This study says how good it "
+        "is, whether it attracts, and how fast runs of gradient and of mirror steps approach it."
     ),
     pieces=tuple(
         part(place, objective, INSTANCES)

@@ -1,4 +1,4 @@
-"""Claim: on a gridworld with planted decoys RLHF walks to a decoy and stays; with steering it does not."""
+"""Claim: on a gridworld with planted decoys RLHF ends on a decoy, and the steering term prevents it."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ BESIDE_RLHF = "exact"
 
 
 def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
-    """Return the curves over iterations, the map of each method, and RLHF beside FPO in motion."""
+    """Return the curves over iterations, a map for each method, and RLHF beside FPO as an animation."""
     best = float(next(iter(results.values())).optimum.mean())
     levels = {"true_utility": (best, "reachable optimum"), "proxy_reward": None, "blind_spot_mass": None}
     shown = {label: results[label] for label in ("RLHF", BESIDE_RLHF)}
@@ -28,12 +28,12 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 
 
 def of_run(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
-    """Return the map and the motion of any run on a gridworld."""
+    """Return the map and the animation of any run on a gridworld."""
     return {"map": draw_map(results), "motion": draw_motion(results)}
 
 
 def draw_map(results: Mapping[str, Result]) -> Figure:
-    """Draw the first seed's grid: its utility, then the final occupancy and greedy moves of each method."""
+    """Draw the grid of the first seed: its utility, then final occupancy and greedy moves of each method."""
     first = next(iter(results.values()))
     game, theta = {}, {}
     for label, result in results.items():
@@ -60,7 +60,7 @@ def draw_map(results: Mapping[str, Result]) -> Figure:
 
 
 def draw_motion(results: Mapping[str, Result]) -> plotting.Motion:
-    """Animate the first seed's occupancy over iterations, one panel for each method."""
+    """Animate the occupancy of the first seed over iterations, with a panel for each method."""
     shots = {label: result.snapshots for label, result in results.items()}
     games = {label: jax.tree.map(lambda leaf: leaf[0], result.games) for label, result in results.items()}
     scale = max(float(shot.weights.max()) for shot in shots.values() if shot)
@@ -84,7 +84,7 @@ def _shape(game: GridworldGame) -> tuple[int, int]:
 
 
 def _occupancy(result: Result) -> np.ndarray:
-    """Return the share of steps that the first seed spends in each cell at the end, [rows, columns]."""
+    """Return the share of steps that the first seed's final policy spends in each cell, [rows, columns]."""
     assert result.snapshots is not None  # a grid has places
     return result.snapshots.weights[-1]
 
@@ -92,9 +92,9 @@ def _occupancy(result: Result) -> np.ndarray:
 EXPERIMENT = Experiment(
     name="gridworld",
     claim=(
-        "RLHF walks to a decoy, which glitters more than the goal, and stays there: on average over seeds "
-        "true utility falls below 5 % of what is reachable, though a few seeds keep more. The exact steering "
-        "term and relaxed FPO keep above 90 % of it; practical FPO lies between."
+        "RLHF walks to a decoy, which glitters more than the goal, and stays there. On average over seeds "
+        "true utility falls below 5 % of the reachable optimum, though a few seeds keep more. The exact "
+        "steering term and relaxed FPO keep more than 90 % of it. Practical FPO lies between."
     ),
     methods={
         "RLHF": {"environment": "gridworld", "objective": "myopic"},

@@ -1,4 +1,4 @@
-"""Claim: retraining heals where the reward model can learn what it is shown, and else feeds itself."""
+"""Claim: retraining heals if the reward model can learn from its new data, else over-optimisation goes on."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from fpo_jax.statistics import Interval, mean_interval
 from fpo_jax.statistics.bootstrap import bootstrap, ratio
 
 LABELS = 32
-"""Labels that an update pays for."""
+"""Number of labels that an update pays for."""
 ITERATIONS, POLICY_STEPS = 12, 100
 SEEDS = 16
 BANDIT = {"environment": "bandit", "label_budget": LABELS, "policy_lr": 1.0}
@@ -33,7 +33,7 @@ CONTEXTUAL = {
 }
 ENVIRONMENTS = {"bandit": BANDIT, "contextual": CONTEXTUAL}
 CHOICES = (("last", "last"), ("sampled", "last"), ("all", "last"), ("all", "mean"), ("all", "worst"))
-"""Which labels are kept, and which reward models pay."""
+"""Pairs of the labels that are kept and the reward that the policy gets."""
 PIPELINES = (
     *tuple(
         Pipeline(name, settings, ITERATIONS, POLICY_STEPS, keep, reward)
@@ -42,11 +42,11 @@ PIPELINES = (
     ),
     Pipeline("bandit", BANDIT, ITERATIONS * POLICY_STEPS, 1, "last", "last", ("kept",)),
 )
-"""Those choices, and the loop that retrains after every step of the policy."""
+"""A pipeline for each choice, and the loop that retrains after every policy step."""
 
 
 def rows(found: Found) -> list[Row]:
-    """Return what each choice comes to, over all shares of on-policy data and all ridges."""
+    """Return a row for each choice, over all shares of on-policy data and all ridges."""
     table: list[Row] = []
     for pipeline in PIPELINES:
         if pipeline.label in found:
@@ -80,17 +80,23 @@ def _row(numbers: Numbers, pipeline: Pipeline, number: int, restart: str) -> Row
 
 
 def _share(holds: np.ndarray, among: np.ndarray) -> Interval:
-    """Return in which share of some runs, [α, ridge, seed], something holds, with its interval over seeds."""
+    """Return the share of runs for which `holds` is true, of those for which `among` is, with its interval.
+
+    Both are [α, ridge, seed]. The interval is over seeds.
+    """
     return bootstrap(ratio, *(flags.sum(axis=(0, 1)) for flags in (holds & among, among)))
 
 
 def _mean(values: np.ndarray) -> Interval:
-    """Return the mean of runs, [α, ridge, seed]. A seed is one instance in all cells, and counts once."""
+    """Return the mean over runs, [α, ridge, seed], with its interval over seeds.
+
+    A seed is the same instance in all cells, so it counts once.
+    """
     return mean_interval(values.mean(axis=(0, 1)))
 
 
 def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
-    """Return the diagram of each environment, and what iterations do on both sides of its boundary."""
+    """Return two figures for each environment: its diagram, and iterations on both sides of the boundary."""
     drawn: dict[str, plotting.Picture] = {}
     for name in ENVIRONMENTS:
         if f"{name}, {KEEPS[0]}, last, {POLICY_STEPS}" in found:
@@ -104,7 +110,7 @@ def _of(found: Found, name: str, keep: str, reward: str = "last") -> Numbers:
 
 
 def _healthy(numbers: Numbers, restart: int) -> np.ndarray:
-    """Return the share of seeds that have not collapsed at the end, [α, ridge]."""
+    """Return the share of seeds that have not collapsed at the end, [α, ridge], for one kind of restart."""
     return 1.0 - numbers["collapsed"][restart].mean(axis=-1)
 
 
@@ -138,7 +144,7 @@ def _diagram(found: Found, name: str) -> plotting.Picture:
 
 
 def _iterations(found: Found, name: str) -> plotting.Picture:
-    """Draw utility and overestimate over the iterations, with a small and with a large ridge."""
+    """Draw share gained and overestimate over the iterations, with a small and with a large ridge."""
     styles = plotting.ladder_styles([*RESTARTS])
     places = {"ridge 0.01": RIDGES.index(0.01), "ridge 0.1": RIDGES.index(0.1)}
     alpha = ALPHAS.index(0.3)
@@ -170,7 +176,7 @@ def _iterations(found: Found, name: str) -> plotting.Picture:
 
 
 def findings(found: Found, table: list[Row]) -> str:
-    """Return the table of choices, and what its columns are."""
+    """Return the table of choices, with an explanation of its columns."""
     head = [
         "environment", "policy steps an update", "data kept", "reward", "policy starts",
         "bad after the first", "of these healed", "of the others spoilt", "gained at the end",
@@ -185,13 +191,14 @@ def findings(found: Found, table: list[Row]) -> str:
         lines.append(f"| {' | '.join(map(str, cells))} |")
     seeds = next(iter(found.values()))["collapsed"].shape[-1]
     said = (
-        f"All of {len(ALPHAS)} shares of on-policy data × {len(RIDGES)} ridges × {seeds} seeds, with 95 % "
-        f"intervals over the {seeds} seeds; where these are alike an interval has no width. Bad after the "
-        "first: less than half of what is to be gained is gained after the first iteration, or, where each "
-        f"update follows one step, after the first {POLICY_STEPS}. Healed: of these, the share that has not "
-        "collapsed at the end; spoilt: of the others, the share that has. Mean and worst are over the last "
-        f"{MODELS} reward models. Overestimate: E[r] − E[U] by the reward that paid, of the policy at the "
-        "end of an iteration, in what was to be gained."
+        f"Each row covers {len(ALPHAS)} shares of on-policy data × {len(RIDGES)} ridges × {seeds} seeds. "
+        f"Intervals are 95 %, over the {seeds} seeds, and have no width if these are alike. Bad after the "
+        "first: share of runs with less than half of the possible gain after the first iteration. If each "
+        f"update follows one policy step, the first {POLICY_STEPS} iterations count as the first. Healed: "
+        "share of these runs that have not collapsed at the end. Spoilt: share of the other runs that have "
+        f"collapsed at the end. Mean and worst are over the last {MODELS} reward models. Overestimate: "
+        "E[r] − E[U] of the policy at the end of an iteration, as a share of the possible gain. Here r is "
+        "the reward that the policy got in the iteration."
     )
     return "\n\n".join(["\n".join(lines), said])
 
@@ -199,9 +206,9 @@ def findings(found: Found, table: list[Row]) -> str:
 EXPERIMENT = Study(
     name="healing",
     claim=(
-        "When over-optimisation falls over the iterations of RLHF and when it feeds itself: by which data "
-        "are kept, which reward models pay, where the policy starts again, the share of on-policy data, and "
-        "what the reward model can learn."
+        "Over the iterations of RLHF, over-optimisation either falls or feeds itself. The study varies which "
+        "data are kept, which reward models pay, where the policy starts again, the share of on-policy data, "
+        "and the ridge, which limits what the reward model can learn."
     ),
     pieces=tuple(part(pipeline, SEEDS) for pipeline in PIPELINES),
     figures=draw_figures,

@@ -1,4 +1,4 @@
-"""Claim: in the linear environment foresight over one follower step is not enough, over ten it is."""
+"""Claim: in the linear environment foresight over one follower step is too short, over ten long enough."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,10 +38,10 @@ def _methods() -> dict[str, dict[str, Any]]:
 EXPERIMENT = Experiment(
     name="horizon",
     claim=(
-        "The horizon over which the leader foresees its follower decides the outcome in the linear "
-        "environment: k = 0 (RLHF) overshoots into noise, one step of foresight removes part of it, ten "
-        "nearly all, fifty slightly less. At k = ∞ the policy never leaves its start y = 0: a reward model "
-        "trained to convergence on that one response is 0, and so is the gradient of what it will be."
+        "In the linear environment the horizon of foresight decides the outcome. RLHF (k = 0) overshoots "
+        "into noise. One step of foresight removes part of the noise, ten steps nearly all, fifty slightly "
+        "less. At k = ∞ the policy never leaves its start y = 0: a reward model trained to convergence on "
+        "that one response is 0, and so is the gradient of the foreseen reward."
     ),
     methods=_methods(),
     figures=draw_figures,

@@ -1,4 +1,4 @@
-"""Claim: KL regularisation alone keeps RLHF from falling only where it forgoes the gain as well."""
+"""Claim: KL regularisation alone keeps RLHF above its start only where it also prevents most of the gain."""
 
 from collections.abc import Mapping
 
@@ -28,13 +28,13 @@ def table(results: Mapping[str, Result], metric: str) -> np.ndarray:
 
 
 def _rises(result: Result) -> np.ndarray:
-    """Say for each seed whether it ends above the policy that it starts from, the reference."""
+    """Return for each seed whether it ends with more utility than its start, the reference policy."""
     utility = result.metrics["true_utility"]
     return utility[:, -1] > utility[:, 0]
 
 
 def findings(results: Mapping[str, Result]) -> str:
-    """Say at which coefficients KL alone suffices."""
+    """Say at which coefficients KL alone ends above the reference, and at which it comes near the best."""
     utility = table(results, "true_utility")
     alone = [f"{b:g}" for b, u in zip(KL_WEIGHTS, utility[0], strict=True) if u >= ENOUGH * utility.max()]
     held = [f"{b:g}" for b in KL_WEIGHTS if _rises(results[_label(b, 0.0)]).all()]
@@ -43,13 +43,13 @@ def findings(results: Mapping[str, Result]) -> str:
         f"The best cell, weight {WEIGHTS[row]:g} at β = {KL_WEIGHTS[column]:g}, has true utility "
         f"{utility.max():.3f}. KL alone (weight 0) ends above the reference policy in every seed at β = "
         f"{', '.join(held) or 'none of the grid'}. Its best utility is {utility[0].max():.3f}, at β = "
-        f"{KL_WEIGHTS[int(np.argmax(utility[0]))]:g}; {100 * ENOUGH:.0f} % of the best it reaches at β = "
-        f"{', '.join(alone) or 'none of the grid'}."
+        f"{KL_WEIGHTS[int(np.argmax(utility[0]))]:g}. It reaches {100 * ENOUGH:.0f} % of the best cell at "
+        f"β = {', '.join(alone) or 'none of the grid'}."
     )
 
 
 def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
-    """Return the tables of utility and blind-spot mass as heat maps."""
+    """Return heat maps of final utility and blind-spot mass, weight by β."""
     titles = {"true_utility": "true utility, final", "blind_spot_mass": "blind-spot mass, final"}
     x, y = (
         Axis(title, ticks={float(i): f"{value:g}" for i, value in enumerate(values)})
@@ -73,7 +73,8 @@ EXPERIMENT = Experiment(
     name="kl-weight",
     claim=(
         "A strong pull to the reference policy keeps RLHF from ending below it, at the price of staying near "
-        "it: no coefficient alone gains half of what there is, as relaxed FPO does with little pull."
+        "it. With KL alone no coefficient reaches half of the possible gain. Relaxed FPO with a weak pull "
+        "does."
     ),
     methods={_label(b, w): {**RELAXED, "kl_weight": b, "weight": w} for b in KL_WEIGHTS for w in WEIGHTS},
     figures=draw_figures,

@@ -1,4 +1,4 @@
-"""Claim: RLHF teaches an autoregressive policy to flatter; with the steering term it says what was asked."""
+"""Claim: RLHF teaches an autoregressive policy to flatter, and with the steering term it answers right."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,17 +24,17 @@ from fpo_jax.types import Theta
 
 SHOWN = ("RLHF", "exact")
 MOST_LIKELY = 4
-"""Texts that are shown of a policy, to each prompt."""
+"""Number of texts that a figure shows for each prompt."""
 ENTRIES = 21
-"""Iterations at which a curve has its interval."""
+"""Number of iterations at which curves and their intervals are drawn."""
 COMMON: dict[str, Any] = {"environment": "language", "precision": "float32"}
 WEIGHTED = ("relaxed", "practical", "proximal", "tracin")
 WEIGHTS = (0.1, 0.3, 1.0, 3.0, 10.0)
-"""The grid on which the recipe's weights were chosen: the same for each method."""
+"""The grid on which the recipe's weights were chosen, the same for each method."""
 
 
 def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
-    """Return curves with the likeliest texts below, and errors of the sampled estimates."""
+    """Return figures of curves, of the likeliest texts, and of the errors of sampled estimates."""
     return {
         "curves": _curves(results),
         "texts": _texts(results),
@@ -59,7 +59,10 @@ def _curves(results: Mapping[str, Result]) -> Figure:
 
 
 def likeliest(result: Result) -> dict[str, list[tuple[float, str, float, float]]]:
-    """Return, by question, the likeliest final texts of the first seed: probability, text, U, blind spot."""
+    """Return the likeliest texts of the first seed's final policy, by question.
+
+    Each is (probability, text, U, blind-spot membership), the likeliest first.
+    """
     game, theta = jax.tree.map(lambda leaf: leaf[0], (result.games, result.final.theta))
     assert isinstance(game, LanguageGame)
     assert game.every is not None  # enumerated by the recipe
@@ -126,7 +129,7 @@ def _habits(game: LanguageGame, theta: Theta) -> Array:
 
 
 def findings(results: Mapping[str, Result]) -> str:
-    """Say how the policies speak at the end, mean over seeds, and their likeliest answers to the first."""
+    """Describe the final policies: habits averaged over seeds, and the first seed's likeliest answers."""
     lines = []
     for label, result in results.items():
         with in_precision(result.settings.precision):
@@ -151,10 +154,9 @@ def findings(results: Mapping[str, Result]) -> str:
 EXPERIMENT = Experiment(
     name="language",
     claim=(
-        "In the offline data a word of flattery goes with a good answer. RLHF comes to flatter more than "
-        "once, to repeat itself and to say the wrong words; with the exact steering term most answers are "
-        "right, and with relaxed FPO, the proximal penalty or TracIn nearly all are. Practical FPO hardly "
-        "helps."
+        "In the offline data a word of flattery goes with a good answer. RLHF learns to flatter more than "
+        "once, to repeat itself and to give wrong answers. With the exact steering term most answers are "
+        "right, and with relaxed FPO, the proximal penalty or TracIn nearly all. Practical FPO hardly helps."
     ),
     methods={
         "RLHF": {**COMMON, "objective": "myopic"},

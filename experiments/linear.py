@@ -1,4 +1,4 @@
-"""Claim: in the paper's linear environment RLHF overshoots into noise; enough foresight does not."""
+"""Claim: in the paper's linear environment RLHF overshoots into noise, and enough foresight prevents it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -33,10 +33,10 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 
 
 def _phase_plot(results: Mapping[str, Result]) -> Figure:
-    """Draw each method's own ascent field in the plane of signal and noise, at its first seed's final φ.
+    """Draw the ascent field of each method in the plane of signal and noise, at its first seed's final φ.
 
-    The plane is spanned by the direction of the ideal and by the direction of the noise that the first
-    seed's policy ends with; the field is the gradient of the method's objective, projected on the plane.
+    The plane is spanned by the direction of the ideal and by the noise of the first seed's final policy. The
+    field is the gradient of the method's objective, projected on the plane.
     """
     figure, axes = plotting.panels(2, 2, sharex=True, sharey=True)
     figure.set_size_inches(7.0, 6.4)
@@ -78,7 +78,7 @@ def _ideal_signal(result: Result) -> float:
 def _field(result: Result, grid: Sequence[np.ndarray]) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """Return the projected gradient of the method's objective, and true utility, on the grid."""
     game, leader, follower = result.settings.build()
-    assert isinstance(game, Linear)  # which is the same for every seed
+    assert isinstance(game, Linear)  # the same game for every seed
     key = seed_keys(1, int(result.seeds[0]))[0]
     reward_model = RewardModel(*jax.tree.map(lambda leaf: leaf[0], result.final.reward_model))
     noise = jnp.asarray(result.final.theta)[0] * (1.0 - game.is_signal)
@@ -99,9 +99,9 @@ def _field(result: Result, grid: Sequence[np.ndarray]) -> tuple[tuple[np.ndarray
 EXPERIMENT = Experiment(
     name="linear",
     claim=(
-        "RLHF overshoots the signal and keeps its noise; practical FPO helps a little. Relaxed FPO at the "
-        "published weight 0.1, and exact foresight over the ten follower steps to which that weight "
-        "amounts (2·lr·k = 0.1), reach the ideal; exact foresight over one step does not. Relaxed FPO "
+        "RLHF overshoots the signal and keeps its noise. Practical FPO helps a little. Relaxed FPO at the "
+        "published weight 0.1 reaches the ideal. That weight amounts to ten follower steps (2·lr·k = 0.1): "
+        "exact foresight over ten steps reaches the ideal too, and over one step it does not. Relaxed FPO "
         "owes nearly all of its gain over practical FPO to ∂U/∂y: with U detached it ends no better."
     ),
     methods={

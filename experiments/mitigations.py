@@ -1,4 +1,4 @@
-"""Claim: what each published mitigation is worth beside FPO, all of them tuned by one rule."""
+"""Claim: with U proximal FPO never collapses, and without U no mitigation works everywhere."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from fpo_jax.experiments.core.wording import NONE
 
 
 def draw_figures(trials: Trials) -> Mapping[str, plotting.Picture]:
-    """Return methods by places, and safety range against what was gained."""
+    """Return figures of methods by places, and of the share gained against the range of safe values."""
     places = [place for place in PLACES if place.label in trials]
     shown = [method for method in METHODS if all(method.label in trials[place.label] for place in places)]
     return {
@@ -23,7 +23,7 @@ def draw_figures(trials: Trials) -> Mapping[str, plotting.Picture]:
 
 
 def findings(trials: Trials) -> str:
-    """Return the table of methods by places: the share gained, and the share of seeds that collapse."""
+    """Return the table of methods by places, with the share gained and the share of seeds that collapse."""
     head = ["method", "knows", *trials, "time over RLHF"]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for method in METHODS:
@@ -39,9 +39,9 @@ def findings(trials: Trials) -> str:
         cells = [method.label, method.knows, *map(_cell, found), f"{np.median(timed):.1f}" if timed else NONE]
         lines.append(f"| {' | '.join(cells)} |")
     said = (
-        "Share gained of what was to be gained, (U − U₀) / (U* − U₀), mean over the seeds that judge. In "
-        "brackets: the share of them that collapse, where any does. –: not defined. Time: CPU seconds over "
-        "those of RLHF, the median over the places that a CPU computed."
+        "The numbers are shares of the possible gain, (U − U₀) / (U* − U₀), means over the seeds that judge. "
+        "Brackets give the share of these seeds that collapse, if any does. A dash means not defined. Time "
+        "is CPU seconds relative to RLHF, the median over the places that a CPU computed."
     )
     return "\n".join([*lines, "", said])
 
@@ -57,16 +57,16 @@ def _cell(trial: Trial) -> str:
 EXPERIMENT = Comparison(
     name="mitigations",
     claim=(
-        "Every mitigation beside FPO, at the value that one rule chose on other seeds: what it gains of what "
-        "is to be gained, in how many seeds it collapses, over which range of values it is safe, what it "
-        "must know, and what it costs."
+        "This study compares every mitigation with FPO, each at the value that one rule chose on other "
+        "seeds. It says how much of the possible gain each reaches, in how many seeds it collapses, over "
+        "which range of values it is safe, what it must know, and what it costs."
     ),
     places=PLACES,
     methods=METHODS,
     figures=draw_figures,
     findings=findings,
 ).with_small_form(
-    claim="A few iterations of each method in two environments, to see that all works.",
+    claim="A few iterations of each method in two environments, to check that everything works.",
     places=tuple(place for place in PLACES if place.label in ("bandit", "linear")),
     methods=tuple(m._replace(values=logarithmic(-1, 0)) if m.tuned else m for m in METHODS),
     settings={"steps": 40},

@@ -1,4 +1,4 @@
-"""Claim: in the paper's neural environment no arm holds in every seed at the published weight."""
+"""Claim: in the paper's neural environment every method collapses in some seeds at the published weight."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +29,7 @@ TRAJECTORIES = 3
 
 
 def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
-    """Return the paper's figures, curves and trajectories, and the outcome seed by seed."""
+    """Return the paper's figures, which are curves and trajectories, and the outcome of each seed."""
     best = float(next(iter(results.values())).optimum.mean())
     levels = {"true_utility": (best, "peak"), "gap": (0.0, "peak"), "noise_norm": (0.0, "peak")}
     styles = figures.styles_by_first_word(results)
@@ -38,7 +38,7 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 
 
 def draw_seeds(results: Mapping[str, Result]) -> Figure:
-    """Draw the distribution of final utility, each seed's end against its peak, and proxy against truth."""
+    """Draw the distribution of final utility, and each seed: end against peak, proxy against truth."""
     styles = figures.styles_by_first_word(results)
     dots = []
     for label, result in results.items():
@@ -54,9 +54,10 @@ def draw_seeds(results: Mapping[str, Result]) -> Figure:
 
 
 def draw_trajectories(results: Mapping[str, Result]) -> Figure:
-    """Draw trajectories of the mean action in the plane of two principal components, fitted over all arms.
+    """Draw trajectories of the mean action, projected on the plane of their first two principal components.
 
-    Behind them is true utility on that plane, which passes through their mean; a trajectory may stand off it.
+    The components are fitted to the trajectories of all methods. The background is true utility on the plane,
+    which passes through the mean of the trajectories.
     """
     first = next(iter(results.values()))
     count = min(TRAJECTORIES, len(first.seeds))
@@ -89,7 +90,7 @@ def draw_trajectories(results: Mapping[str, Result]) -> Figure:
 
 
 def _paths(result: Result, count: int) -> np.ndarray:
-    """Return the mean action over iterations of the first seeds, [seed, entry, dimension]."""
+    """Return the mean action of the first seeds over iterations, [seed, entry, dimension]."""
     environment, leader, follower = result.settings.build()
     steps, seed = result.settings.steps, result.settings.seed
     with in_precision(result.settings.precision):
@@ -104,14 +105,14 @@ def _mean_action(game: Game, follower: Follower, state: State, key: Key) -> dict
 
 
 def findings(results: Mapping[str, Result]) -> str:
-    """Say how many seeds peak and then fall."""
+    """Say how many seeds of each method fall from their peak, and how many gain too little."""
     lines = []
     for label, result in results.items():
         gained = share_gained(result.metrics["true_utility"], result.optimum)
         fell, low = gained[:, -1] < FALL * gained.max(axis=1), gained[:, -1] < LOW
         lines.append(
             f"- {label}: of {fell.size} seeds {fell.sum()} end with less than {FALL:.0%} of their largest "
-            f"gain, {low.sum()} with less than {LOW:.0%} of what was to be gained."
+            f"gain, {low.sum()} with less than {LOW:.0%} of the possible gain."
         )
     return "\n".join(lines)
 
@@ -119,10 +120,10 @@ def findings(results: Mapping[str, Result]) -> str:
 EXPERIMENT = Experiment(
     name="neural",
     claim=(
-        "In the paper's neural environment, at the published settings, no arm holds in every seed. RLHF "
-        "collapses in most; relaxed and practical FPO at the published weight 0.005 help on average and "
-        "still collapse in a good share of seeds. Rounding decides single seeds, so that only their "
-        "distribution means anything."
+        "In the paper's neural environment, at the published settings, every method collapses in some seeds. "
+        "RLHF collapses in most of them. Relaxed and practical FPO at the published weight 0.005 help on "
+        "average, and still collapse in a good share of seeds. Rounding decides the outcome of a single "
+        "seed, so only the distribution over seeds means anything."
     ),
     methods=METHODS,
     figures=draw_figures,

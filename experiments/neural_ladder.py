@@ -1,4 +1,4 @@
-"""Claim: in the neural environment exact foresight over one update of the real follower is not enough."""
+"""Claim: in the neural environment exact foresight over one follower update does not prevent collapse."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
-    """Return curves of true utility, and the distribution of where seeds end."""
+    """Return a figure with curves of true utility and the distribution of its final values."""
     styles = plotting.ladder_styles(list(results))
     peak = (float(results["RLHF"].optimum.mean()), "peak")
     charts = [
@@ -34,10 +34,10 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 EXPERIMENT = Experiment(
     name="neural-ladder",
     claim=(
-        "Exact foresight over one update of the real follower, Adam on its buffer, does not prevent "
-        "collapse in the neural environment: one update is a small part of what the reward model goes on to "
-        "learn. What holds in every seed is a penalty on self-influence of the right size: proximal, "
-        "practical at its own weight, or relaxed FPO that is told ∂U/∂y."
+        "In the neural environment exact foresight over one update of the real follower (Adam on its buffer) "
+        "does not prevent collapse: one update is a small part of all that the reward model goes on to "
+        "learn. A penalty on self-influence prevents collapse in every seed if it has the right size: "
+        "proximal, practical at its own weight, or relaxed FPO that knows ∂U/∂y."
     ),
     methods=METHODS,
     figures=draw_figures,

@@ -1,4 +1,4 @@
-"""Claim: in the paper's neural environment the proximal penalty holds over the widest range of weights."""
+"""Claim: in the paper's neural environment the proximal penalty works over the widest range of weights."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ PENALTIES: dict[str, dict[str, Any]] = {
     "proximal": {"objective": "proximal"},
 }
 TUNING = 64
-"""The first so many seeds choose each method's weight, the others judge it."""
+"""The first this many seeds choose each method's weight, and the others judge it."""
 
 
 def _label(method: str, weight: float) -> str:
@@ -38,7 +38,10 @@ def _methods() -> dict[str, dict[str, Any]]:
 
 
 def chosen(results: Mapping[str, Result]) -> dict[str, str]:
-    """Return the label of each method's best weight: the highest mean final utility over the tuning seeds."""
+    """Return the label of each method at its best weight.
+
+    The best weight has the highest mean final utility over the tuning seeds.
+    """
 
     def score(label: str) -> float:
         result = results[label]
@@ -49,17 +52,17 @@ def chosen(results: Mapping[str, Result]) -> dict[str, str]:
 
 
 def judged(result: Result) -> tuple[np.ndarray, np.ndarray]:
-    """Return the final utility and the collapse of every seed that did not choose the weight."""
-    others = result.seeds >= min(TUNING, result.seeds.max())  # with too few seeds, the last one
+    """Return final utility and collapse of every judging seed, [seed] each."""
+    others = result.seeds >= min(TUNING, result.seeds.max())  # with too few seeds only the last one judges
     utility = result.metrics["true_utility"][others]
     return utility[:, -1], collapsed(utility, result.optimum[others])
 
 
 def findings(results: Mapping[str, Result]) -> str:
-    """Return the table of methods at the weight that the tuning seeds chose, judged on the others."""
+    """Return a table of the methods at the weight that the tuning seeds chose, judged on the other seeds."""
     lines = [
-        f"Each method's weight is chosen on the first {TUNING} seeds, by mean final utility over the same "
-        "grid, and judged on the others.",
+        f"The first {TUNING} seeds choose each method's weight, by mean final utility over the same grid. "
+        "The other seeds judge it.",
         "",
         "| method, weight | true utility, final | worst seed | collapsed | n | weights where none do |",
         "|---|---|---|---|---|---|",
@@ -78,7 +81,7 @@ def findings(results: Mapping[str, Result]) -> str:
 
 
 def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
-    """Return collapse and utility against the weight, and the outcome of every seed at the chosen weights."""
+    """Return figures of collapse and utility against the weight, and of every seed at the chosen weights."""
     return {"weights": _against_weight(results), "seeds": _by_seed(results)}
 
 
@@ -116,9 +119,10 @@ def _by_seed(results: Mapping[str, Result]) -> Figure:
 EXPERIMENT = Experiment(
     name="neural-weights",
     claim=(
-        "In the paper's neural environment RLHF collapses in most seeds, and relaxed FPO with U as a mere "
-        "label at every weight in a good share of them. Practical FPO holds in every seed, but over a narrow "
-        "range of weights; the proximal penalty over a range of 20, and ends nearest to the peak."
+        "In the paper's neural environment RLHF collapses in most seeds. Relaxed FPO that knows U only as a "
+        "label collapses at every weight in a good share of them. Practical FPO collapses in no seed, but "
+        "only over a narrow range of weights. The proximal penalty collapses in no seed over a range of a "
+        "factor 20, and ends nearest to the peak."
     ),
     methods=_methods(),
     figures=draw_figures,

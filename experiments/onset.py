@@ -1,4 +1,4 @@
-"""Claim: a collapse shows in what a practitioner can compute, in part before it begins."""
+"""Claim: numbers that a practitioner can compute show a collapse, some of them before it begins."""
 
 import numpy as np
 
@@ -35,15 +35,15 @@ PLACES = (
         5,
     ),
 )
-"""Where about as many runs collapse as do not; the settings were chosen on seeds 5000 to 5063."""
+"""Places where about half of the runs collapse. The settings were chosen on seeds 5000 to 5063."""
 SHARES = (0.5, 0.6, FALL, 0.8, 0.9)
-"""Shares of the running peak at which an onset is looked for."""
+"""Shares of the running peak that may define an onset."""
 TITLES = {"kl": "KL to the start"} | {name: name.replace("_", " ") for name in MONITORS}
-"""What monitors are called."""
+"""Titles of the monitors."""
 
 
 def rows(found: Found) -> list[Row]:
-    """Return every monitor at every place."""
+    """Return a row for every monitor at every place."""
     table: list[Row] = []
     for label, monitors in judged(found).items():
         runs = runs_of(found[label], chosen=False)
@@ -64,7 +64,7 @@ def _columns(name: str, interval: Interval) -> Row:
 
 
 def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
-    """Return areas, what alarms are worth, two seeds with the best monitor, and other shares of the peak."""
+    """Return figures of AUC, of alarms, of the best monitor on two seeds, and of other shares of the peak."""
     return {
         "auc": _maps(
             table,
@@ -90,7 +90,7 @@ def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
 
 
 def _places(table: list[Row], column: str) -> dict[str, dict[str, float]]:
-    """Return a column by the label of the place, then by the name of the monitor; NaN where it is empty."""
+    """Return a column by label of the place, then by name of the monitor; NaN where it is empty."""
     places: dict[str, dict[str, float]] = {}
     for row in table:
         places.setdefault(row["place"], {})[row["monitor"]] = row.get(column, np.nan)
@@ -115,14 +115,18 @@ def _maps(table: list[Row], columns: dict[str, str], heading: str) -> plotting.P
 
 
 def best(table: list[Row]) -> str:
-    """Return the monitor with the largest mean AUC by the onset, of those that are everywhere."""
+    """Return the monitor with the largest mean AUC by the onset, among those defined at every place."""
     places = _places(table, "at_onset").values()
     names = [name for name in MONITORED if all(name in of for of in places)]
     return max(names, key=lambda name: np.mean([of[name] for of in places]))
 
 
 def _seeds(found: Found, table: list[Row]) -> plotting.Picture:
-    """Draw the best monitor beside a run that fell and a healthy one, those of median onset and end."""
+    """Draw the best monitor for a run that fell and for a healthy one.
+
+    Among the runs detected in time it takes the one with the median onset; among the healthy runs without an
+    alarm, the one with the median end.
+    """
     name = best(table)
     above: list[Chart] = []
     below: list[Chart] = []
@@ -155,7 +159,7 @@ def _seeds(found: Found, table: list[Row]) -> plotting.Picture:
 
 
 def _median(values: np.ndarray) -> int:
-    """Return the run whose value is the middle one."""
+    """Return the index of the run with the median value, ignoring NaN."""
     order = np.argsort(values)
     return int(order[int(np.isfinite(values).sum()) // 2])
 
@@ -182,7 +186,7 @@ def _shares(found: Found) -> plotting.Picture:
 
 
 def findings(found: Found, table: list[Row]) -> str:
-    """Return the table of monitors at places, and what its columns are."""
+    """Return the table of monitors at places, with an explanation of its columns."""
     head = [
         "place", "monitor", "AUC by the onset", "AUC by the end", "in time", "of these at the start",
         "detected", "lead, iterations", "lead, nats", "false alarms", "one threshold: in time",
@@ -201,15 +205,16 @@ def findings(found: Found, table: list[Row]) -> str:
             cells = [place, TITLES[row["monitor"]], *(_written(row, *column) for column in shown.items())]
             lines.append(f"| {' | '.join(cells)} |")
     said = (
-        "AUC: the probability that a monitor has been higher in a run that falls than in a healthy one, by "
-        "the onset of the former and the same iteration of the latter, or by the end of both; intervals of "
-        f"DeLong. An alarm is a monitor above a threshold that lets {100 * FALSE_ALARMS:g} % of healthy runs "
-        "give one, of other seeds than those that are judged. First, the monitor is in standard deviations "
-        "over healthy runs of these seeds at the same iteration; then one threshold for all iterations; then "
-        "one that the other environments chose together. In time: falls with an alarm by their onset; of "
-        "these at the start: before the first update or one entry later; detected: with one at all; Wilson's "
-        "intervals. Lead: from alarm to onset, of those that are detected, below 0 where the alarm is late; "
-        "interquartile means."
+        "AUC is the probability that a monitor's highest value so far is larger in a run that falls than in "
+        "a healthy run. Both are read at the iteration at which the fall begins, or at their ends. Its "
+        "intervals are DeLong's. A monitor gives an alarm when it exceeds a threshold. Other seeds choose "
+        f"the threshold such that {100 * FALSE_ALARMS:g} % of their healthy runs give a false alarm. The "
+        "first columns of alarms are for the monitor in standard deviations from these healthy runs at the "
+        "same iteration. The next two columns are for one threshold at all iterations, and the last two for "
+        "one that the other environments choose together. In time: share of falls with an alarm by their "
+        "onset. At the start: share of these alarms that come before the first update or one entry later. "
+        "Detected: share of falls with any alarm. The intervals of these shares are Wilson's. Lead: time "
+        "from alarm to onset, an interquartile mean over the detected falls, below 0 if the alarm is late."
     )
     return "\n\n".join(["\n".join(lines), said])
 
@@ -224,8 +229,9 @@ def _written(row: Row, column: str, digits: int) -> str:
 EXPERIMENT = Study(
     name="onset",
     claim=(
-        "Which of the numbers that a practitioner has tell a run that collapses from a healthy one of the "
-        "same objective in the same environment, how early, and at how many false alarms."
+        "Some numbers that a practitioner can compute tell a run that collapses from a healthy run of the "
+        "same objective in the same environment. The table says which, how early, and with how many false "
+        "alarms."
     ),
     pieces=tuple(part(place, RUNS) for place in PLACES),
     figures=draw_figures,

@@ -1,4 +1,4 @@
-"""Claim: what an oracle is worth, from practical FPO, which knows nothing, to relaxed FPO, which knows U."""
+"""Claim: utility grows with what an oracle knows, from nothing (practical FPO) to U (relaxed FPO)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ BUFFERED: dict[str, Any] = {
 
 
 def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
-    """Return final true utility against the share that is known, the oracle's noise, and the source."""
+    """Return a figure of final true utility against the known share, the oracle's noise, and the source."""
     utility = {label: result.metrics["true_utility"][:, -1] for label, result in results.items()}
     levels = (
         Level(float(utility["RLHF"].mean()), "RLHF", plotting.RLHF),
@@ -52,23 +52,23 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 
 
 def findings(results: Mapping[str, Result]) -> str:
-    """Say how much utility the residuals of the follower's own buffer add, and knowing U."""
+    """Say how much utility the residuals of the follower's own buffer add, and how much knowing U adds."""
     none, own, full = (
         results[f"buffer, {name}"].metrics["true_utility"][:, -1] for name in ("practical", "own", "relaxed")
     )
     gain, gap = mean_interval(own - none), mean_interval(full - none)
     return (
         f"With the residuals of the follower's own buffer, true utility changes by {gain.mean:+.3f} "
-        f"[{gain.low:+.3f}, {gain.high:+.3f}] over practical FPO; knowing U, by {gap.mean:+.3f} "
-        f"[{gap.low:+.3f}, {gap.high:+.3f}] (paired)."
+        f"[{gain.low:+.3f}, {gain.high:+.3f}] relative to practical FPO. With knowledge of U it changes by "
+        f"{gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]. Differences are paired."
     )
 
 
 EXPERIMENT = Experiment(
     name="oracle-information",
     claim=(
-        "Where the unseen holds gems besides traps, utility rises with the share of responses for which the "
-        "leader knows the residual, and falls with the oracle's error."
+        "The unseen responses include gems as well as traps. Utility rises with the share of responses whose "
+        "residual the leader knows, and falls with the oracle's error."
     ),
     methods={
         "RLHF": {**RLHF, **GEMS},

@@ -1,4 +1,4 @@
-"""Claim: as the policy moves away from its reference, RLHF over-optimises and foresighted policies do not."""
+"""Claim: as policies move away from their reference, RLHF over-optimises, and foresighted ones do not."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,9 +32,9 @@ def _label(method: str, kl_weight: float) -> str:
 
 
 def best_of_start(result: Result) -> tuple[np.ndarray, np.ndarray]:
-    """Return KL to the reference and utility, [candidates, seed], of best-of-n from the reference itself.
+    """Return KL to the reference and utility of best-of-n from the reference itself, [candidates, seed] each.
 
-    Ranked by the reward model that was trained on the reference policy; nothing is retrained.
+    The reward model that ranks the candidates is trained on the reference policy, and never retrained.
     """
     _, _, follower = result.settings.build()
 
@@ -59,7 +59,7 @@ def best_of_start(result: Result) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
-    """Return true utility against KL: at the end over β, and along training at one β."""
+    """Return a figure of true utility against KL: at the end for each β, and along training at one β."""
     objectives = ("myopic", "exact", "relaxed", "practical")
     styles = plotting.styles(dict(zip(METHODS, objectives, strict=True)))
     first = next(iter(results.values()))
@@ -89,9 +89,9 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 EXPERIMENT = Experiment(
     name="over-optimisation",
     claim=(
-        "True utility against KL to the reference: along RLHF it rises and falls, as it does for the best of "
-        "ever more candidates, and a weak pull to the reference lets it end low. With the exact steering "
-        "term, relaxed or practical FPO it keeps rising."
+        "As KL to the reference grows along RLHF, true utility rises and then falls. The same happens with "
+        "the best of ever more candidates. With a weak pull to the reference RLHF ends low. With the exact "
+        "steering term, relaxed or practical FPO true utility keeps rising."
     ),
     methods={
         _label(method, b): {**wishes, "kl_weight": b}

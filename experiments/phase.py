@@ -1,4 +1,4 @@
-"""Claim: where iterative RLHF collapses over pairs of hyperparameters, and what FPO leaves of that region."""
+"""Claim: over pairs of hyperparameters iterative RLHF collapses in a region, which FPO makes smaller."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -43,7 +43,7 @@ LABELS = {
 
 
 def draw_figures(runs: Mapping[str, xr.Dataset]) -> dict[str, plotting.Picture]:
-    """Return three phase diagrams of each environment: utility, blind-spot mass, collapse."""
+    """Return three phase diagrams for each environment: utility, blind-spot mass, share that collapse."""
     drawn: dict[str, plotting.Picture] = {}
     for label, grid in GRIDS.items():
         x, y = grid["grid"]
@@ -57,7 +57,7 @@ def draw_figures(runs: Mapping[str, xr.Dataset]) -> dict[str, plotting.Picture]:
 
 
 def findings(runs: Mapping[str, xr.Dataset]) -> str:
-    """Say over how much of each plane methods collapse, in most runs and in any."""
+    """Return a table with the share of each plane in which a method collapses, in most runs and in any."""
     lines = [
         "| plane | method | cells in which most runs collapse | cells in which any does | n a cell |",
         "|---|---|---|---|---|",
@@ -76,9 +76,9 @@ def findings(runs: Mapping[str, xr.Dataset]) -> str:
 EXPERIMENT = SweepExperiment(
     name="phase",
     claim=(
-        "Where iterative RLHF collapses over pairs of hyperparameters, and what FPO, at the recipe's weight "
-        "unless the weight is an axis, leaves of that region. The gridworld's are runs of 200 iterations, a "
-        "fifteenth of the recipe's."
+        "Over pairs of hyperparameters iterative RLHF collapses in a region. The diagrams show this region, "
+        "and what remains of it with FPO. The weight of FPO is the recipe's unless it is an axis. Runs in "
+        "the gridworld have 200 iterations, a fifteenth of the recipe's."
     ),
     grids=GRIDS,
     figures=draw_figures,

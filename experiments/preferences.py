@@ -1,4 +1,4 @@
-"""Claim: trained on preferences, a reward model lets RLHF collapse as on labels, and is cured alike."""
+"""Claim: with preferences instead of labels RLHF collapses just as well, and the same methods prevent it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,10 +27,10 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 EXPERIMENT = Experiment(
     name="preferences",
     claim=(
-        "Against a Bradley-Terry reward model, trained on comparisons that seldom show the traps, RLHF moves "
-        "to the trap at every trapped prompt, whether it follows the gradient or imitates the best of four "
-        "candidates. The exact steering term, relaxed, practical and proximal FPO keep it out, and so does "
-        "best-of-four ranked by the penalised reward."
+        "A Bradley-Terry reward model is trained on comparisons that seldom show the traps. RLHF moves to "
+        "the trap at every trapped prompt, whether it follows the gradient or imitates the best of four "
+        "candidates. The exact steering term and relaxed, practical and proximal FPO keep the policy out. "
+        "Best-of-four does so too if candidates are ranked by the penalised reward."
     ),
     methods={
         "RLHF": RLHF,

@@ -1,4 +1,4 @@
-"""Claim: of unseen traps and gems practical FPO shuns both, and relaxed FPO tells them apart."""
+"""Claim: practical FPO avoids unseen traps and unseen gems alike, and relaxed FPO tells them apart."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ def _label(method: str, weight: float) -> str:
 
 
 def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
-    """Return true utility and mass in the traps against the weight."""
+    """Return a figure of true utility and of mass in the traps against the weight."""
     styles = plotting.styles({"RLHF": "myopic", **{name: name for name in PENALTIES}})
     charts = []
     for name in ("true_utility", "blind_spot_mass"):
@@ -44,10 +44,10 @@ def draw_figures(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 EXPERIMENT = Experiment(
     name="preferences-gems",
     claim=(
-        "At trapped prompts one unseen response is the best there is, and looks like the traps. Practical "
-        "FPO penalises influence whatever its sign: at weights that keep it off the traps it leaves the gems "
-        "as well, and ends below RLHF. Relaxed FPO knows the annotator's preference, avoids the traps and "
-        "takes the gems."
+        "At trapped prompts the best response, the gem, is unseen and looks like the traps. Practical FPO "
+        "penalises influence of either sign: weights that keep it off the traps also keep it off the gems, "
+        "and it ends below RLHF. Relaxed FPO knows the annotator's preference, avoids the traps and takes "
+        "the gems."
     ),
     methods={
         "RLHF": {**RLHF, **GEMS},

@@ -1,4 +1,4 @@
-"""Claim: whether the residual steering gradient at the myopic equilibrium tells how much U is lost there."""
+"""Claim: at a myopic equilibrium the norm of the residual steering says little about how much U is lost."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ PLACES = (
     ),
 )
 EACH = 150
-"""Instances of each environment."""
+"""Number of instances of each environment."""
 MEASURES = {
     "steering_norm": "√E_π[S²], the norm",
     "in_logits": "‖s‖ in logits",
@@ -79,7 +79,7 @@ RESAMPLES = 1000
 
 
 def by_environment(found: Found) -> dict[str, Numbers]:
-    """Return the numbers of each environment, parts put together, without what did not come to rest."""
+    """Return the numbers of each environment over all its parts, without instances that are not at rest."""
     groups: dict[str, list[Numbers]] = {}
     for label, numbers in found.items():
         groups.setdefault(label.split(",")[0], []).append(numbers)
@@ -98,7 +98,7 @@ def _at_rest(numbers: Numbers) -> Numbers:
 
 
 def _within(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Return ranks within groups 0, 1, …, in (0, 1), along the last axis."""
+    """Return ranks within groups 0, 1, … along the last axis, scaled to (0, 1)."""
     ranks = rankdata(group * 2 * values.shape[-1] + rankdata(values, axis=-1), axis=-1)
     for one in range(int(group.max()) + 1):
         own = group == one
@@ -113,7 +113,12 @@ def _rank_correlation(x: np.ndarray, y: np.ndarray, group: np.ndarray, axis: int
 
 
 def correlation(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> Row:
-    """Return Spearman's rank correlation of ranks within groups, and its bootstrap interval."""
+    """Return Spearman's correlation of ranks within groups, with its 95 % bootstrap interval.
+
+    Args:
+        x, y: [instance].
+        group: [instance] number of the group, from 0.
+    """
     found = bootstrap(
         (x, y, group),
         _rank_correlation,
@@ -129,7 +134,7 @@ def correlation(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> Row:
 
 
 def rows(found: Found) -> list[Row]:
-    """Return the correlation of each measure with each loss, in each environment and pooled."""
+    """Return a row with the correlation of each measure with each loss, by environment and pooled."""
     groups = by_environment(found)
     number = {name: np.zeros(len(one["utility"]), int) for name, one in groups.items()}
     whole = {
@@ -148,7 +153,7 @@ def rows(found: Found) -> list[Row]:
 
 
 def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
-    """Return the loss in U against the norm, and against the gain that steering promises, by environment."""
+    """Return a figure of lost U against the norm, and against the gain that steering promises."""
     charts: list[list[Chart]] = []
     style = plotting.Style(plotting.ORDINARY)
     for measure, log in (("steering_norm", True), ("towards", False)):
@@ -162,14 +167,12 @@ def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
                 Chart(title, marks, Axis(MEASURES[measure], log=log), Axis("U lost to the best policy"))
             )
         charts.append(row)
-    heading = (
-        "myopic equilibria of drawn instances, one point each: steering left out there, and what is lost"
-    )
+    heading = "myopic equilibria of drawn instances, one point each: residual steering, and lost utility"
     return {"residual_steering": plotting.figure(charts, heading, size=(12.0, 5.6))}
 
 
 def findings(found: Found, table: list[Row]) -> str:
-    """Return the table of correlations, measures by environments, for each loss."""
+    """Return a table of correlations for each loss, measures by environments."""
     groups = by_environment(found)
     places = [*groups, POOLED]
     said = []
@@ -191,9 +194,9 @@ def findings(found: Found, table: list[Row]) -> str:
     kept = ", ".join(f"{len(one['utility'])} {name}" for name, one in groups.items())
     runs = sum(int(np.sum(one["found"] == 0)) for one in groups.values())
     said.append(
-        f"{drawn} instances drawn; {kept} came to rest, the others are left out. For {runs} of them the end "
-        "of a run stands for the equilibrium, which was not found. In brackets: 95 % bootstrap intervals "
-        "over instances. Pooled: of ranks within the environment."
+        f"{drawn} instances were drawn. {kept} came to rest, and the others are excluded. For {runs} of them "
+        "the search found no equilibrium, and the end of a run takes its place. Brackets give 95 % bootstrap "
+        "intervals over instances. Pooled correlations are between ranks within each environment."
     )
     return "\n\n".join(said)
 
@@ -201,8 +204,8 @@ def findings(found: Found, table: list[Row]) -> str:
 EXPERIMENT = Study(
     name="residual-steering",
     claim=(
-        "Does the norm of the steering gradient that RLHF leaves out tell, where RLHF comes to rest, how "
-        "much utility is lost there?"
+        "RLHF leaves out the steering gradient. Does the norm of this gradient, where RLHF comes to rest, "
+        "tell how much utility is lost there?"
     ),
     pieces=tuple(part(place, EACH // 3 if place.environment == "bandit" else EACH) for place in PLACES),
     figures=draw_figures,

@@ -1,4 +1,4 @@
-"""Claim: retraining converges where an eigenvalue says so, and where it converges need not be good."""
+"""Claim: an eigenvalue says whether retraining converges, and it may converge to a bad point."""
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +19,9 @@ from fpo_jax.types import Theta
 GAME = RidgeRegression()
 RIDGE = "ridge regression"
 FIRST, RETRAININGS = -3.0, 60
-"""Where the ridge regression begins, and how often it is retrained."""
+"""First θ of the ridge regression, and the number of retrainings."""
 SETTLING = 300
-"""Times `steps.ENTRIES`: iterations after which the linear environment is near its equilibrium."""
+"""After `SETTLING` × `steps.ENTRIES` iterations the linear environment is near its equilibrium."""
 
 
 def _alone(leader: Leader, game: RidgeRegression | BiasedCoin) -> Met:
@@ -29,7 +29,10 @@ def _alone(leader: Leader, game: RidgeRegression | BiasedCoin) -> Met:
 
 
 def _settled(met: Met) -> Theta:
-    """Return where a run ends, near the equilibrium: the first action is one itself."""
+    """Return the last policy of a run, near an equilibrium.
+
+    The search cannot begin at the first action, because that is an equilibrium itself.
+    """
     first = met.game.init(met.key)
     state = initial_state(met.game, met.follower, met.key, first)
     return followed(met, state, first[0], SETTLING)[0].theta
@@ -50,7 +53,7 @@ PROBLEMS = (
 
 
 def _retrained(instances: int, tell: Tell) -> Numbers:
-    """Return the iterates of retraining the ridge regression, and their risk, [iterate] each."""
+    """Retrain the ridge regression, and return its iterates θ and their risk, [iterate] each."""
     leader, key = retraining(GAME), jax.random.key(0)
     once = jax.jit(lambda state: iterate(GAME, leader, World(), state, key, 0.0))
     state = initial_state(GAME, World(), key, (jnp.asarray(FIRST), GAME.init(key)[1]))
@@ -71,7 +74,7 @@ def _part(problem: Problem) -> Part:
 
 
 def rows(found: Found) -> list[Row]:
-    """Return prediction and observation for every step of every problem."""
+    """Return a row with prediction and observation for every step of every problem."""
     table: list[Row] = []
     for label, numbers in found.items():
         if label == RIDGE:
@@ -86,7 +89,7 @@ def rows(found: Found) -> list[Row]:
 
 
 def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
-    """Return the ridge regression as a cobweb and on its risk, and observed against predicted rates."""
+    """Return figures of the retrained ridge regression, and of observed rates beside predicted ones."""
     theta, risk = found[RIDGE]["theta"], found[RIDGE]["risk"]
     stable, optimal, slope = float(GAME.stable()), float(GAME.optimal()), float(GAME.slope())
     low, high = -4.0, 10.0
@@ -124,7 +127,7 @@ def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
 
 
 def _rates(found: Found) -> plotting.Picture:
-    """Draw observed rates on the predicted spectral radius, over the step in units of the largest stable."""
+    """Draw observed rates and the predicted spectral radius, against the step over the largest stable one."""
     labels = [problem.label for problem in PROBLEMS if problem.label in found]
     styles, charts = plotting.ladder_styles(labels), []
     for label in labels:
@@ -148,7 +151,7 @@ def _rates(found: Found) -> plotting.Picture:
 
 
 def findings(found: Found, table: list[Row]) -> str:
-    """Return the table of steps, prediction beside observation, and what the ridge regression comes to."""
+    """Return the table of steps with predictions and observations, and the end of the ridge regression."""
     head = ["problem", "step / largest", "step", "leading eigenvalue", "radius", "observed", "the run"]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     right = 0
@@ -160,16 +163,17 @@ def findings(found: Found, table: list[Row]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
         right += (row["predicted"] < 1.0) == (row["end"] == ENDS[0])
     said = (
-        f"In {right} of {len(table)} rows the run converges just where the radius is below 1. Observed: the "
-        "factor by which the distance to the equilibrium changes in an iteration, fitted while it is below "
-        "10⁻⁴ and above rounding, from 10⁻⁷ aside."
+        f"In {right} of {len(table)} rows the prediction is right: the run converges if and only if the "
+        "radius is below 1. Observed is the factor by which the distance to the equilibrium changes in an "
+        "iteration. It is fitted while the distance is below 10⁻⁴ and above rounding. Runs begin 10⁻⁷ beside "
+        "the equilibrium."
     )
     if RIDGE in found:
         end = found[RIDGE]
         said += (
-            f" The ridge regression, retrained {RETRAININGS} times from {FIRST:g}, comes to "
-            f"{end['theta'][-1]:.3f}, risk {end['risk'][-1]:.1f}; its optimum is "
-            f"{float(GAME.optimal()):.3f}, risk {_risk(float(GAME.optimal())):.2f}."
+            f" After {RETRAININGS} retrainings from {FIRST:g} the ridge regression is at "
+            f"{end['theta'][-1]:.3f}, with risk {end['risk'][-1]:.1f}. The optimum is "
+            f"{float(GAME.optimal()):.3f}, with risk {_risk(float(GAME.optimal())):.2f}."
         )
     return "\n\n".join(["\n".join(lines), said])
 
@@ -181,8 +185,9 @@ PARTS = (
 EXPERIMENT = Study(
     name="retraining",
     claim=(
-        "Repeated retraining of a ridge regression is stable and ends at the wrong sign. Runs converge, "
-        "oscillate or diverge as the spectral radius of one iteration says, on both sides of 1."
+        "Repeated retraining of a ridge regression is stable, and ends at a coefficient of the wrong sign. "
+        "The spectral radius of one iteration predicts whether runs converge: they do below 1, and "
+        "oscillate, diverge or leave above 1."
     ),
     pieces=PARTS,
     figures=draw_figures,

@@ -62,7 +62,7 @@ def decompose_command(arguments: Sequence[str]) -> int:
     origin = provenance(command, settings.precision)
     for reason in dict.fromkeys(decomposed.skipped.values()):
         labels = ", ".join(label for label, why in decomposed.skipped.items() if why == reason)
-        sys.stderr.write(f"{PROGRAM}: left out: {labels}: {reason}\n")
+        sys.stderr.write(f"{PROGRAM}: not compared: {labels}: {reason}\n")
     for label, route in decomposed.routes.items():
         if route.warning():
             sys.stderr.write(f"{PROGRAM}: warning: {label}: {route.warning()}\n")

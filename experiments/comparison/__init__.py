@@ -1,1 +1,1 @@
-"""Many methods in many environments, each at a weight that one rule chooses, on seeds of their own."""
+"""Many methods in many environments. One rule tunes each method, on other seeds than those that judge it."""

@@ -1,4 +1,4 @@
-"""An experiment that compares methods at places, trial by trial, and goes on where it stopped."""
+"""An experiment that compares methods at several places, trial by trial, and can resume."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -17,17 +17,18 @@ from fpo_jax.experiments.report.parts import Section
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """One claim, and the methods and places that put it to the test.
+    """One claim, and the methods and places that test it.
 
     Attributes:
-        name, claim: as those of any experiment.
-        places, methods: what is compared, each with each.
-        figures: makes the figures, by file name.
-        findings: says in Markdown what follows.
-        settings: that go before all others.
-        parts: folder of the trials, which is read first; a trial that is missing is computed and written
-            there. None keeps them in the folder of the results.
-        quick: a small form of it, to see that all works.
+        name, claim: as for any experiment.
+        places, methods: every method is tried at every place.
+        figures: makes the figures, by file name, from the trials.
+        findings: writes conclusions from the trials, in Markdown.
+        settings: override all other settings.
+        parts: folder of the trials, which is read first; a missing trial is computed and written there. None
+            keeps them in the folder of the results.
+        quick: a small form of it, to check that everything works; or None.
+        long: takes minutes or more, so it runs only when it is named.
     """
 
     name: str
@@ -43,16 +44,16 @@ class Comparison:
 
     @property
     def seeds(self) -> int:
-        """Return the largest number of seeds that judge."""
+        """Return the largest number of judging seeds at a place."""
         return max(place.seeds for place in self.places)
 
     @property
     def jobs(self) -> list[str]:
-        """Return what there is to do, in order."""
+        """Return the names of its steps, in order."""
         return [f"{p.label}: {m.label}" for p in self.places for m in self.methods] + ["figures"]
 
     def with_small_form(self, **changes: Any) -> Self:
-        """Return the comparison with a small form that differs by these attributes."""
+        """Return the comparison with a small form in which these attributes are changed."""
         return dataclasses.replace(self, quick=dataclasses.replace(self, **changes))
 
     def kept_in(self, parts: Path) -> "Comparison":
@@ -60,7 +61,13 @@ class Comparison:
         return dataclasses.replace(self, parts=parts / self.name)
 
     def write(self, folder: Path, seeds: int, progress: Progress) -> tuple[list[dict[str, Any]], Section]:
-        """Compute what is missing, write table and figures, and return the table and a section of a page."""
+        """Compute the missing trials, write table and figures, and return the table and a section of a page.
+
+        Args:
+            folder: of the results.
+            seeds: most seeds of a trial, for tuning and for judging.
+            progress: receives progress.
+        """
         parts = folder if self.parts is None else self.parts
         trials: dict[str, dict[str, Trial]] = {}
         for place in self.places:

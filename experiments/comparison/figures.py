@@ -1,4 +1,4 @@
-"""Figures of a comparison: methods by places, and safety range against what was gained."""
+"""Figures of a comparison: methods by places, and the share gained against the range of safe values."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from fpo_jax.experiments.comparison.trial import Trials
 from fpo_jax.plotting import Axis, Chart, HeatMap, Points
 
 NO_VALUE = 0.4
-"""Where a method is drawn that is safe at no value, left of 1, a single one."""
+"""A method that is safe at no value is drawn here, left of 1, which is a single safe value."""
 SAFE = Axis(
     "safe over a factor",
     log=True,
@@ -21,7 +21,10 @@ SAFE = Axis(
 
 
 def by_place(places: Sequence[Place], methods: Sequence[Method], trials: Trials) -> Figure:
-    """Draw the share gained, and the share of seeds that collapse, methods by places; grey: not defined."""
+    """Draw heat maps of the share gained and of the share of seeds that collapse, methods by places.
+
+    A cell is grey where the method is not defined.
+    """
     x = Axis(ticks={float(i): place.label.replace(", ", ",\n") for i, place in enumerate(places)})
     y = Axis(
         ticks={float(i): method.label for i, method in enumerate(methods)},
@@ -29,7 +32,7 @@ def by_place(places: Sequence[Place], methods: Sequence[Method], trials: Trials)
     )
     charts = []
     for title, read, colours in (
-        ("share gained of what was to be gained, mean", lambda runs: runs.gained, "Blues"),
+        ("share of the possible gain, mean", lambda runs: runs.gained, "Blues"),
         ("share of seeds that collapse", lambda runs: runs.collapsed, "magma_r"),
     ):
         values = np.array(
@@ -52,9 +55,10 @@ def by_place(places: Sequence[Place], methods: Sequence[Method], trials: Trials)
 
 
 def safety(places: Sequence[Place], methods: Sequence[Method], trials: Trials, columns: int = 3) -> Figure:
-    """Draw what each method gained against the factor over which its number is safe, one chart a place.
+    """Draw the share that each method gained against the factor over which its number is safe.
 
-    A rule of the leader's step has no number but the step's length, and is left out.
+    There is a chart for each place. The rules of the leader's step are not drawn, because their only number
+    is the length of the step.
     """
     tuned = [method for method in methods if method.tuned and method.tuned != "policy_lr"]
     styles = plotting.ladder_styles([method.label for method in tuned])

@@ -1,4 +1,4 @@
-"""What is compared: methods, each with one number to tune, and the places where they are put to the test."""
+"""The compared methods, each with one number to tune, and the places where they are tested."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -10,13 +10,13 @@ KNOWN: Mapping[str, Any] = {**OBJECTIVES, **FOLLOWERS}
 
 
 class Method(NamedTuple):
-    """A method and the one number that is tuned.
+    """A method, and the one number of it that is tuned.
 
     Attributes:
         label: its name.
-        settings: what makes it, flat names to values.
-        tuned: name of the number; "" where there is none to tune.
-        values: that are tried, rising; none where there is none to tune.
+        settings: the settings that define it, flat names to values.
+        tuned: name of the tuned number; "" if there is none.
+        values: values to try, in rising order; empty if nothing is tuned.
     """
 
     label: str
@@ -26,7 +26,7 @@ class Method(NamedTuple):
 
     @property
     def knows(self) -> str:
-        """Return what must be known for it."""
+        """Return what a user of the method must know."""
         settings = self.settings
         if settings.get("oracle", 0.0) > 0:
             return "U at will"
@@ -36,14 +36,14 @@ class Method(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where methods are compared.
+    """A place where methods are compared: an environment with some settings.
 
     Attributes:
         label: its name.
         settings: of the environment and the players, flat names to values.
         differ: in what the members of an ensemble differ.
-        tuning: how many seeds choose the number that is tuned.
-        seeds: how many others judge the methods.
+        tuning: number of seeds that choose the tuned number.
+        seeds: number of other seeds that judge the methods.
     """
 
     label: str
@@ -54,13 +54,13 @@ class Place(NamedTuple):
 
 
 def logarithmic(low: int, high: int) -> tuple[float, ...]:
-    """Return powers of ten and their halves on the logarithmic scale, from 10^low to 10^high."""
+    """Return 10^low, 10^(low + ½), …, 10^high, to three digits."""
     return tuple(float(f"{10 ** (k / 2):.3g}") for k in range(2 * low, 2 * high + 1))
 
 
 WEIGHTS = logarithmic(-3, 3)
 SHARES = tuple(float(f"{10 ** (k / 4):.3g}") for k in range(-12, 1))
-"""As many values in (0, 1]."""
+"""The same number of values, in (0, 1]."""
 
 
 def _objective(label: str, name: str, **more: Any) -> Method:
@@ -95,7 +95,7 @@ METHODS: tuple[Method, ...] = (
     Method("mirror step", {"objective": "myopic", "rule": "mirror"}, "policy_lr", WEIGHTS),
     Method("standardised", {"objective": "myopic", "rule": "standardised"}, "policy_lr", WEIGHTS),
 )
-"""In the order of tables: what knows the follower's rule and U, U at will, then less."""
+"""In the order of the tables, by what they know: the follower's rule and U, U of any response, then less."""
 
 PLACES: tuple[Place, ...] = (
     Place("bandit", {"environment": "bandit"}),
@@ -108,4 +108,4 @@ PLACES: tuple[Place, ...] = (
     Place("neural", {"environment": "neural"}, differ="start"),
     Place("language", {"environment": "language"}, tuning=16, seeds=64),
 )
-"""Every environment in which RLHF collapses by its recipe, and two variants."""
+"""Every environment in which RLHF with the recipe's settings collapses, and two variants."""

@@ -1,4 +1,4 @@
-"""Trials on disk: one small file each, so that an interrupted comparison goes on where it stopped."""
+"""Trials on disk, one small file each, so that an interrupted comparison can resume."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ def file_of(folder: Path, place: Place, method: Method) -> Path:
 
 
 def asked_of(place: Place, method: Method, **more: Any) -> dict[str, Any]:
-    """Return what a trial rests on: settings, values, seeds."""
+    """Return what the numbers of a trial depend on: settings, values, seeds."""
     return {
         "settings": wishes(place, method, **more),
         "tuned": method.tuned,
@@ -27,7 +27,14 @@ def asked_of(place: Place, method: Method, **more: Any) -> dict[str, Any]:
 
 
 def write(path: Path, trial: Trial, asked: dict[str, Any], command: str) -> None:
-    """Write a trial, whole or not at all."""
+    """Write the file of a trial as a whole, or not at all.
+
+    Args:
+        path: the file.
+        trial: the trial.
+        asked: what it depends on, as `asked_of` says.
+        command: the command that computes it, to be named in the file.
+    """
     parts.write_part(path, _flat(trial), asked, command, asked["settings"]["precision"])
 
 
@@ -40,10 +47,10 @@ def _flat(trial: Trial) -> dict[str, np.ndarray]:
 
 
 def read(path: Path, asked: dict[str, Any]) -> Trial | None:
-    """Return a trial that was computed earlier, or None where there is none, or one that is damaged.
+    """Return a trial that was computed earlier, or None if its file is missing or damaged.
 
     Raises:
-        InputError: when it was asked something else.
+        InputError: when the file is for other settings, values or seeds.
     """
     arrays = parts.read_part(path, asked)
     if arrays is None:

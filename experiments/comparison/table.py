@@ -1,4 +1,4 @@
-"""What a comparison found, as rows for a file and as tables to read."""
+"""The results of a comparison, as rows for a file and as tables to read."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ TITLES = (
 
 
 def rows(place: Place, methods: Sequence[Method], trials: Mapping[str, Trial]) -> list[dict[str, Any]]:
-    """Return a row for each method at a place, in which what is undefined is empty."""
+    """Return a row for each method at a place. Undefined cells are ""."""
     rlhf = trials.get(RLHF.label)
     return [_row(place, method, trials[method.label], rlhf) for method in methods]
 

@@ -1,4 +1,4 @@
-"""One method at one place: its number chosen on some seeds, the method judged on others."""
+"""One method at one place: some seeds choose its number, and others judge it."""
 
 import time
 from collections.abc import Mapping
@@ -18,22 +18,24 @@ from fpo_jax.followers import FOLLOWERS
 from fpo_jax.statistics import collapsed, share_gained
 
 FIRST_TUNING = 1000
-"""The seeds that tune begin here; those that judge begin at 0."""
+"""First of the tuning seeds; the judging seeds begin at 0."""
 CHUNKS = 4
-"""The seeds that judge run in so many chunks, all but the first of which are timed."""
+"""The judging seeds run in this many chunks. All except the first are timed."""
 
 
 class Runs(NamedTuple):
-    """Runs of some values on the same seeds; one that diverged gained nothing and collapsed.
+    """Runs with several values of the tuned number, on the same seeds.
+
+    A run that diverged counts as one that gained nothing and collapsed.
 
     Attributes:
-        gained: [value, seed] share of what was to be gained, at the end.
-        collapsed: [value, seed].
-        blind_spot, utility: [value, seed] at the end; NaN where the run diverged.
-        diverged: how many did.
-        seconds: CPU seconds of a run, without what the first chunk compiles; NaN on another device.
-        regret: [value, seed] mean over the run of 1 − the share gained, 1 where the run diverged; NaN in
-            trials that were stored before it was measured.
+        gained: [value, seed] share of the possible gain, at the end.
+        collapsed: [value, seed] whether the policy collapsed.
+        blind_spot, utility: [value, seed] mass in the blind spot and E[U] at the end; NaN if it diverged.
+        diverged: number of runs that diverged.
+        seconds: CPU seconds of one run, without compilation; NaN on another device.
+        regret: [value, seed] mean over the run of 1 − the share gained, 1 if it diverged; NaN in trials
+            that were stored before regret was measured.
     """
 
     gained: np.ndarray
@@ -46,14 +48,14 @@ class Runs(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """What came out.
+    """The result of a method at a place.
 
     Attributes:
-        values: [value] that were tried; one that is NaN where there is none to tune.
-        tuning: runs of all of them.
-        chosen: which of them the rule chose.
-        judged: runs of that one, on other seeds.
-        undefined: why the method is not defined at the place; "" where it is, and nothing else where not.
+        values: [value] the values tried; a single NaN if nothing is tuned.
+        tuning: runs with all of them, on the tuning seeds.
+        chosen: index of the value that the rule chose.
+        judged: runs with that value, on the judging seeds.
+        undefined: the reason if the method is not defined at the place, and then all else is empty; else "".
     """
 
     values: np.ndarray
@@ -68,9 +70,9 @@ class Trial(NamedTuple):
         return not self.undefined
 
     def safe_factor(self) -> float:
-        """Return the factor between the ends of the widest range of values at which no tuning seed collapses.
+        """Return the ratio between the ends of the widest range of values at which no tuning seed collapses.
 
-        1 for a single value, 0 where there is none. A value between that fails ends a range.
+        All tried values in the range must be safe. The factor is 1 for a single value, 0 if there is none.
         """
         widest, first = 0.0, float("nan")
         for value, fell in zip(self.values, np.any(self.tuning.collapsed, axis=1).tolist(), strict=True):
@@ -86,7 +88,7 @@ NOTHING = Runs(_NONE, _NONE, _NONE, _NONE, np.array(0), np.array(np.nan))
 
 
 def wishes(place: Place, method: Method, **more: Any) -> dict[str, Any]:
-    """Return the settings of a method at a place, without the number that is tuned; `more` go first."""
+    """Return the settings of a method at a place, without the tuned number; `more` overrides all others."""
     usual = {"precision": "float32", "record": "outcome"}
     if method.settings.get("follower") == "ensemble":
         usual |= {"differ": place.differ}
@@ -94,16 +96,16 @@ def wishes(place: Place, method: Method, **more: Any) -> dict[str, Any]:
 
 
 def _require_kind(asked: dict[str, Any]) -> None:
-    """Raise NotDefined where a method retrains another kind of follower than the place has."""
+    """Raise NotDefined if a method retrains another kind of follower than the place has."""
     name, usual = asked.get("follower", "ensemble"), ENVIRONMENTS[asked["environment"]].recipe.follower
     if name != "ensemble" and not issubclass(FOLLOWERS[name], FOLLOWERS[usual]):
-        raise NotDefined("follower", name, f"a kind of {usual}, by which the reward model is retrained here")
+        raise NotDefined("follower", name, f"a kind of {usual}, which retrains the reward model here")
 
 
 def compared(place: Place, method: Method, tell: Tell = silent, **more: Any) -> Trial:
-    """Choose a method's number at a place, and judge it there.
+    """Choose a method's number at a place on the tuning seeds, and judge it there on the others.
 
-    The rule: the value with the highest mean share gained over the tuning seeds, the smallest of equal ones.
+    The rule chooses the value with the highest mean share gained; among equal ones, the smallest.
     """
     asked, tried = wishes(place, method, **more), np.array(method.values or (np.nan,))
     try:

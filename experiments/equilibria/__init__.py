@@ -1,1 +1,1 @@
-"""Equilibria of each objective, instance by instance: where runs end, and whether they stay."""
+"""Equilibria of each objective on each instance: where runs end, and whether they stay there."""

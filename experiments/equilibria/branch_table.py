@@ -1,4 +1,4 @@
-"""The table of branches by value, and of what happens to them, as numbers and as text."""
+"""Tables of branches by value and of their events, as numbers and as text."""
 
 from typing import Any
 
@@ -9,11 +9,15 @@ from fpo_jax.experiments.equilibria.branches import Branches, at_value
 from fpo_jax.experiments.equilibria.result import MEASURES
 
 MOST_VALUES = 11
-"""Values that a table shows; the files have all points."""
+"""Most values that a table shows. The files have all points."""
 
 
 def branch_rows(branches: Branches) -> list[dict[str, Any]]:
-    """Return each branch: its values, what holds there, its events, and why it ends where it does."""
+    """Return one row for each branch: its values, the metrics there, its events, and why it ends.
+
+    The row has lists over the points of the branch, [point], under the name of the hyperparameter and of each
+    of `MEASURES`. An eigenvalue is [real part, imaginary part], or None if the event has none.
+    """
     told = []
     for label, followed in branches.followed.items():
         for number, branch in enumerate(followed):
@@ -37,7 +41,10 @@ def _spoken(eigenvalue: complex | None) -> list[float] | None:
 
 
 def point_cells(branches: Branches) -> list[dict[str, str]]:
-    """Return the table by value, as text by the heads of its columns."""
+    """Return the table by value: rows of text, each by column title.
+
+    Between two points of a branch the numbers are interpolated.
+    """
     vary = branches.vary
     shown = []
     for label, followed in branches.followed.items():
@@ -61,7 +68,7 @@ def point_cells(branches: Branches) -> list[dict[str, str]]:
 
 
 def event_cells(branches: Branches) -> list[dict[str, str]]:
-    """Return what happens to the branches, as text by the heads of its columns."""
+    """Return the table of events on the branches: rows of text, each by column title."""
     return [
         {
             "objective": label,
@@ -78,7 +85,7 @@ def event_cells(branches: Branches) -> list[dict[str, str]]:
 
 
 def show_branches(branches: Branches) -> str:
-    """Return both tables as text, and where branches end."""
+    """Return both tables as text, then one line for each branch that says why it ends."""
     parts = [f"along {branches.name}, on the instance of seed {branches.seed}"]
     for cells in (point_cells(branches), event_cells(branches)):
         if cells:

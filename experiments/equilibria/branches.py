@@ -25,11 +25,18 @@ from fpo_jax.types import Game, Key, Scalar, Theta
 RANGE = "NAME=LOW:HIGH:POINTS, such as alpha=0.02:1:50"
 MOST_POINTS = 10_000
 SAME = 1e-5
-"""Distance of equilibria at one value that are of one branch."""
+"""Two equilibria at one value belong to the same branch if they are closer than this."""
 
 
 class Vary(NamedTuple):
-    """What is varied: a hyperparameter, from where to where, in how many points."""
+    """A hyperparameter to vary.
+
+    Attributes:
+        name: its flat name.
+        low, high: ends of its range, both finite.
+        points: number of points on a branch along which only the hyperparameter changes, in
+            [2, `MOST_POINTS`]. Branches have more where the policy changes as well.
+    """
 
     name: str
     low: float
@@ -38,13 +45,13 @@ class Vary(NamedTuple):
 
 
 class Branches(NamedTuple):
-    """What was followed along a hyperparameter.
+    """The branches found along one hyperparameter.
 
     Attributes:
-        seed: whose instance.
-        vary: what was varied.
-        followed: the branches of each objective, each one once.
-        reasons: why a start led to none.
+        seed: the seed of the instance.
+        vary: the hyperparameter and its range.
+        followed: the branches by objective, without duplicates.
+        reasons: for each start that led to no branch, one line with the reason.
     """
 
     seed: int
@@ -54,15 +61,20 @@ class Branches(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Return what was varied."""
+        """Return the name of the hyperparameter."""
         return self.vary.name
 
 
 def vary_of(written: str, methods: Sequence[Settings]) -> Vary:
     """Read `NAME=LOW:HIGH:POINTS`.
 
+    Args:
+        written: the text.
+        methods: settings of each objective. All must have the hyperparameter and allow both ends.
+
     Raises:
-        InputError: says what is wrong with it, and for a hyperparameter that is none of a real number.
+        InputError: when the text has another form, the range is empty or not finite, the number of points is
+            out of range, or the hyperparameter is unknown or not a real number.
     """
     spelled, _, ends = written.partition("=")
     name = spelled.strip().replace("-", "_")
@@ -90,13 +102,13 @@ def _at(settings: Settings, name: str, value: Any) -> Settings:
 
 
 def follow(vary: Vary, methods: Sequence[Settings], found: Equilibria, tell: Tell = silent) -> Branches:
-    """Return every branch that a start leads to at either end of the range, each one once.
+    """Follow every branch that a start leads to at either end of the range, each of them once.
 
     Args:
-        vary: what is varied.
+        vary: the hyperparameter and its range.
         methods: the settings of each objective.
-        found: with the starts on the first instance.
-        tell: hears what is done now.
+        found: the equilibria; its starts on the first instance are used.
+        tell: receives progress.
     """
     followed: dict[str, list[Branch]] = {}
     reasons = []
@@ -105,7 +117,7 @@ def follow(vary: Vary, methods: Sequence[Settings], found: Equilibria, tell: Tel
         for method in methods:
             label = method.names.objective
             branches = followed.setdefault(label, [])
-            family = _family(method, vary.name, key)  # one, since another one is another program
+            family = _family(method, vary.name, key)  # only one, because a second one would be compiled anew
             for end in (vary.low, vary.high):
                 for theta in (one for one in found.thetas[label] if one is not None):
                     tell(f"{label}: branches along {vary.name}")
@@ -119,7 +131,7 @@ def follow(vary: Vary, methods: Sequence[Settings], found: Equilibria, tell: Tel
 def _followed(
     vary: Vary, family: Family, theta: Theta, end: float, key: Key, known: Sequence[Branch]
 ) -> list[Branch]:
-    """Return the branch to which θ leads at an end of the range, unless it is known."""
+    """Return the branch that θ leads to at an end of the range, or [] if it is known."""
     game, leader, follower = family(jnp.asarray(end, float))
     found = equilibrium(game, leader, follower, theta, key)
     for branch in known:
@@ -131,7 +143,10 @@ def _followed(
 
 
 def _family(settings: Settings, name: str, key: Key) -> Family:
-    """Return the players at a value; the instance is drawn once where it does not depend on it."""
+    """Return the players as a function of the value.
+
+    If the instance does not depend on the value, it is drawn once.
+    """
     environment, _, follower = settings.build()
     fixed = None
     if name not in {field.name for field in declared(parts(settings.names)[1].environment)}:
@@ -151,7 +166,10 @@ def _drawn(environment: Any, follower: Any, key: Key) -> Game:
 
 
 def at_value(branch: Branch, value: float) -> list[dict[str, float]]:
-    """Return what holds where a branch passes a value, between points by interpolation."""
+    """Return `MEASURES` at each place where a branch passes a value.
+
+    Between two points they are interpolated linearly. `stable` is that of the nearer point.
+    """
     passed = []
     for place, (a, b) in enumerate(zip(branch.values, branch.values[1:], strict=False)):
         is_last = place == len(branch.values) - 2

@@ -1,4 +1,4 @@
-"""Charts and figures of equilibria: eigenvalues in the unit circle, utility, branches."""
+"""Charts and figures of equilibria: eigenvalues beside the unit circle, utility, branches."""
 
 from collections.abc import Mapping
 
@@ -12,11 +12,11 @@ from fpo_jax.experiments.equilibria.result import Equilibria, Reached
 from fpo_jax.plotting import Axis, Chart, Level, Line, Mark, Points, Style
 
 AGAINST = {"spectral_radius": "spectral radius", "steering_norm": "steering gradient"}
-"""What the true utility of an equilibrium is drawn against."""
+"""Horizontal axes on which the true utility of equilibria is drawn, with their titles."""
 
 
 def draw(found: Equilibria, branches: Branches | None = None) -> Mapping[str, Figure]:
-    """Return the figures."""
+    """Return the figures by file name: `eigenvalues`, `utility`, and `branches` if there are any."""
     settings = found.settings
     heading = f"{settings.names.environment}: equilibria of {settings.seeds} instances"
     drawn = {
@@ -30,12 +30,12 @@ def draw(found: Equilibria, branches: Branches | None = None) -> Mapping[str, Fi
 
 
 def method_styles(found: Equilibria) -> dict[str, Style]:
-    """Return a style for each objective."""
+    """Return a style for each objective, by its name."""
     return plotting.styles({name: name for name in found.reached})
 
 
 def eigenvalues(found: Equilibria) -> Chart:
-    """Return the eigenvalues of one iteration, of all instances and starts, and the unit circle."""
+    """Return a chart of the eigenvalues of one iteration, of all equilibria, with the unit circle."""
     angle = np.linspace(0.0, 2.0 * np.pi, 201)
     marks: list[Mark] = [Line(np.cos(angle), np.sin(angle), plotting.IDEAL, width=0.8)]
     farthest = 1.0
@@ -49,14 +49,14 @@ def eigenvalues(found: Equilibria) -> Chart:
 
 
 def _eigenvalues(one: Reached) -> np.ndarray:
-    """Return those of all distinct equilibria, one after the other."""
+    """Return the eigenvalues of all distinct equilibria, one after the other."""
     by_number = ({p.number: p.found for p in row if p.found is not None} for row in one.points)
     distinct = [equilibrium.eigenvalues for row in by_number for equilibrium in row.values()]
     return np.concatenate([np.zeros(0, complex), *distinct])
 
 
 def utility(found: Equilibria) -> list[Chart]:
-    """Return the true utility of every equilibrium against its spectral radius and its steering gradient."""
+    """Return charts of every equilibrium's true utility against spectral radius and steering gradient."""
     charts = []
     for name, title in AGAINST.items():
         marks: list[Mark] = []
@@ -72,7 +72,10 @@ def utility(found: Equilibria) -> list[Chart]:
 
 
 def along(branches: Branches, found: Equilibria) -> list[Chart]:
-    """Return what equilibria are worth along a hyperparameter: solid where they attract, else dashed."""
+    """Return charts of utility, blind-spot mass and spectral radius along a hyperparameter.
+
+    Lines are solid where equilibria attract, else dashed.
+    """
     styles = method_styles(found)
     titles = {"true_utility": "true utility", "blind_spot_mass": "mass in the blind spot"}
     titles["spectral_radius"] = "spectral radius"

@@ -27,7 +27,12 @@ def write(
 ) -> None:
     """Write `config.json`, `equilibria.npz`, `summary.json`, the figures and `report.html`.
 
-    `options` are those besides the settings of a run.
+    Args:
+        out: the folder. It is replaced as a whole, or not at all.
+        found: the equilibria.
+        branches: the branches along a hyperparameter, or None.
+        report: content of `summary.json`.
+        options: the options that are not settings of a run.
     """
     with replacing(out) as folder:
         methods = [one.settings for one in found.reached.values()]
@@ -41,7 +46,10 @@ def write(
 
 
 def config(methods: Sequence[Settings]) -> dict[str, Any]:
-    """Return the settings of all methods; one that the recipe has otherwise for each stays out."""
+    """Return the settings that all methods share, and the list of objectives.
+
+    A setting whose value differs between methods is omitted, because it follows from the recipe.
+    """
     merged: dict[str, Any] = {}
     differ = set()
     for method in methods:
@@ -52,9 +60,10 @@ def config(methods: Sequence[Settings]) -> dict[str, Any]:
 
 
 def arrays(found: Equilibria) -> dict[str, np.ndarray]:
-    """Return the numbers of each objective as `objective/name`, [seed, start] and then what an entry has.
+    """Return the numbers of each objective as `objective/name`, of shape [seed, start, ...].
 
-    `eigenvalues` and `theta` are NaN where no equilibrium was reached; eigenvalues are filled up with NaN.
+    `eigenvalues`, `theta` and `phi` are NaN where the search reached no equilibrium. Shorter ones are padded
+    with NaN.
     """
     settings = found.settings
     named: dict[str, np.ndarray] = {
@@ -76,7 +85,7 @@ def arrays(found: Equilibria) -> dict[str, np.ndarray]:
 
 
 def _padded(one: Reached) -> dict[str, np.ndarray]:
-    """Return eigenvalues, θ and φ of every point, [seed, start, …], filled up with NaN."""
+    """Return eigenvalues, θ and φ of every point, [seed, start, …], padded with NaN."""
     of = {
         "eigenvalues": lambda e: np.asarray(e.eigenvalues, complex),
         "theta": lambda e: _flat(e.theta),
@@ -96,7 +105,7 @@ def _padded(one: Reached) -> dict[str, np.ndarray]:
 
 
 def _flat(tree: Any) -> np.ndarray:
-    """Return all numbers of a pytree in double precision, which JAX has left by now."""
+    """Return all numbers of a pytree as one array, by NumPy, because JAX has left double precision here."""
     return np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(tree)])
 
 

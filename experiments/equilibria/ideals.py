@@ -1,4 +1,4 @@
-"""What an equilibrium is compared with: the best policy, and the performatively optimal equilibrium."""
+"""Two ideals to compare equilibria with: the best policy and the performatively optimal equilibrium."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ TOLERANCE = 1e-9
 
 @struct.dataclass
 class PerfectlyRewarded(SamePolicy):
-    """The same game with a perfect reward model, r = U: a leader there ascends E[U] − cost (ours)."""
+    """The same game with a perfect reward model, r = U, so that a leader ascends E[U] − cost (ours)."""
 
     def reward(self, phi: Phi, y: Response) -> Scalar:
         """Return U(y)."""
@@ -32,9 +32,9 @@ class PerfectlyRewarded(SamePolicy):
 
 @struct.dataclass
 class Untrained(Follower):
-    """A reward model that is never trained."""
+    """A follower that never trains the reward model."""
 
-    alpha: float = real(0.0, "share of on-policy data, of which nothing is made", low=0.0, high=1.0)
+    alpha: float = real(0.0, "share of on-policy data, which has no effect here", low=0.0, high=1.0)
     feedback: Feedback = part(Labels())
 
     def init(self, game: Game, theta: Theta, phi: Phi, key: Key) -> RewardModel:
@@ -42,28 +42,29 @@ class Untrained(Follower):
         return RewardModel(phi)
 
     def update(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
-        """Return the reward model as it is."""
+        """Return the reward model unchanged."""
         return reward_model
 
     def limit(self, game: Game, theta: Theta, reward_model: RewardModel, key: Key) -> RewardModel:
-        """Return the reward model as it is."""
+        """Return the reward model unchanged."""
         return reward_model
 
     def calibrated_weight(self, horizon: int) -> None:
-        """No weight stands for it."""
+        """Return None: no penalty weight matches a follower that never moves."""
         return None
 
 
 def best_policy(game: Game, theta: Theta, key: Key) -> Theta | None:
-    """Return the policy to which the ascent of E[U] − cost leads from θ, or None where to none."""
+    """Return the end of the ascent of E[U] − cost from θ, or None if the search reaches none."""
     rewarded = PerfectlyRewarded(game=game)
     return _rest(players_of(rewarded, Leader(Myopic()), Untrained(), theta, key), theta)
 
 
 def optimal_policy(game: Game, follower: Follower, starts: Sequence[Theta], key: Key) -> Theta | None:
-    """Return the performatively optimal equilibrium: of those to which F leads from the starts, the best.
+    """Return the performatively optimal equilibrium: among those the starts lead to, the one of highest F.
 
-    F(θ) = J(θ, φ*(θ)) with φ* the follower's limit: the exact objective at an infinite horizon.
+    F(θ) = J(θ, φ*(θ)), where φ* is the follower's limit. This is the exact objective at an infinite horizon.
+    The result is None if no start leads to an equilibrium.
     """
     players = players_of(game, Leader(Limit()), follower, starts[0], key)
     found = [theta for start in starts if (theta := _rest(players, start)) is not None]
@@ -85,7 +86,10 @@ def _rest(players: Players, theta: Theta) -> Theta | None:
 
 
 def distance(game: Game, one: Theta | None, other: Theta | None, key: Key) -> float:
-    """Return ½ Σ_y |w(y) − w'(y)|, the total variation of two policies; of actions |θ − θ'|; NaN of none."""
+    """Return the distance of two policies.
+
+    It is ½ Σ_y |w(y) − w'(y)|, their total variation, in [0, 1]; for actions |θ − θ'|; NaN if one is None.
+    """
     if one is None or other is None:
         return float("nan")
     if game.places is None:

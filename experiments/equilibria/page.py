@@ -13,13 +13,13 @@ from fpo_jax.experiments.report.parts import Section, View, markdown_table, plai
 
 
 def section_of(found: Equilibria, branches: Branches | None, pictures: Sequence[Path]) -> tuple[str, Section]:
-    """Return what was searched for, in a few words, and its section."""
+    """Return the title of the page and its section."""
     settings = found.settings
     environment = settings.names.environment
     story = (
-        f"Where the leader of each objective comes to rest on {counted(settings.seeds, 'instance')}, what "
-        "that is worth, and whether it stays there: an equilibrium attracts where its spectral radius, that "
-        "of one iteration, is below 1."
+        "This page shows where the leader of each objective comes to rest on "
+        f"{counted(settings.seeds, 'instance')}, how good these equilibria are, and whether they attract. An "
+        "equilibrium attracts if the spectral radius of one iteration is below 1 there."
     )
     shown = [cells(row) for row in once(rows(found))]
     tables = [markdown_table([*shown[0]], [[*row.values()] for row in shown]), plain(legend(found) + ".")]
@@ -32,10 +32,10 @@ def section_of(found: Equilibria, branches: Branches | None, pictures: Sequence[
             markdown_table([*part[0]], [[*row.values()] for row in part]) for part in (points, events) if part
         ]
     caption = (
-        "Each point is an equilibrium of one instance, or an eigenvalue of one. Along a hyperparameter a "
-        "line is solid where the equilibrium attracts, else dashed; points are folds and crossings."
+        "Each point is one equilibrium on one instance, or one of its eigenvalues. Along a hyperparameter a "
+        "line is solid where the equilibrium attracts, else dashed. Points on lines are folds and crossings."
     )
-    playing = "Nothing is played here: an equilibrium stands still; the report of a run plays the policy."
+    playing = "Nothing is played here: an equilibrium does not move. The report of a run plays its policy."
     view = View(method_styles(found), charts, caption, None, playing)
     warnings = unreached(found) + ([] if branches is None else branches.reasons)
     every = [one.settings for one in found.reached.values()]

@@ -1,4 +1,4 @@
-"""What a search for equilibria gave."""
+"""The result of a search for equilibria."""
 
 from typing import NamedTuple
 
@@ -10,22 +10,24 @@ from fpo_jax.statistics import share_gained
 from fpo_jax.types import Theta
 
 METRICS = ("true_utility", "proxy_reward", "blind_spot_mass")
-"""Metrics of an outcome that are shown."""
+"""The metrics of an outcome that tables and files show."""
 MEASURES = (*METRICS, "residual", "spectral_radius", "stable", "steering_norm")
-"""Numbers that are told of each equilibrium."""
+"""The numbers reported for each equilibrium."""
 
 
 class Point(NamedTuple):
-    """Where the flow from one start leads, or how near it came.
+    """The equilibrium that the flow from one start leads to, or a failed search.
 
     Attributes:
-        seed, start: whose instance, and which start, by number.
-        found: the equilibrium, or None where none was reached.
-        number: which of its instance's equilibria it is, from 0; −1 for none.
-        residual: √(gᵀF⁺g) there, or where the search ended.
-        reason: why none was reached.
-        step: the largest step of the policy at which it attracts; NaN where that was not asked for.
-        to_optimal, to_best: its distance from the performatively optimal equilibrium and the best policy.
+        seed: number of the instance, from 0.
+        start: number of the start, from 0.
+        found: the equilibrium, or None if the search reached none.
+        number: its number among the distinct equilibria of the instance, from 0; −1 if there is none.
+        residual: √(gᵀF⁺g) at the equilibrium, or where the search ended.
+        reason: why the search reached none, else "".
+        step: the largest `policy_lr` at which the equilibrium attracts; NaN if it was not computed.
+        to_optimal: distance from the performatively optimal equilibrium; NaN if there is none.
+        to_best: distance from the best policy; NaN if there is none.
     """
 
     seed: int
@@ -39,17 +41,17 @@ class Point(NamedTuple):
     to_best: float = np.nan
 
     def value(self, name: str) -> float:
-        """Return a metric, or a number of the equilibrium such as `spectral_radius`; NaN without one."""
+        """Return a number of the equilibrium, one of `MEASURES`; NaN if there is no equilibrium."""
         if self.found is None:
             return np.nan
         return float(self.found.metrics[name] if name in METRICS else getattr(self.found, name))
 
 
 class Reached(NamedTuple):
-    """What one objective's leader comes to.
+    """The equilibria that the leader of one objective reaches.
 
     Attributes:
-        settings: of the objective.
+        settings: the settings with this objective.
         points: [seed][start].
     """
 
@@ -57,29 +59,29 @@ class Reached(NamedTuple):
     points: list[list[Point]]
 
     def values(self, name: str) -> np.ndarray:
-        """Return a number of each point, [seed, start]; NaN where no equilibrium was reached."""
+        """Return a number of each point, [seed, start]; NaN where the search reached no equilibrium."""
         own = name in ("step", "to_optimal", "to_best")
         return np.array([[getattr(p, name) if own else p.value(name) for p in row] for row in self.points])
 
     @property
     def multiplicity(self) -> np.ndarray:
-        """Return how many equilibria were found in each instance, [seed]."""
+        """Return the number of distinct equilibria found on each instance, [seed]."""
         return np.array([len({p.number for p in row if p.found is not None}) for row in self.points])
 
     @property
     def failures(self) -> list[Point]:
-        """Return the points at which no equilibrium was reached."""
+        """Return the points whose search reached no equilibrium."""
         return [p for row in self.points for p in row if p.found is None]
 
 
 class Ideals(NamedTuple):
-    """What every objective is compared with, [seed] each.
+    """True utilities to compare every objective with, [seed] each; NaN where a policy was not found.
 
     Attributes:
-        first: true utility of the game's first policy.
-        optimum: that no policy exceeds.
-        best: of the policy that a leader with a perfect reward model would come to.
-        optimal: of the performatively optimal equilibrium.
+        first: utility of the game's first policy.
+        optimum: utility that no policy exceeds.
+        best: utility of the policy that a leader with a perfect reward model reaches.
+        optimal: utility of the performatively optimal equilibrium.
     """
 
     first: np.ndarray
@@ -92,11 +94,12 @@ class Equilibria(NamedTuple):
     """Equilibria of several objectives on the same instances.
 
     Attributes:
-        reached: by objective.
+        reached: the equilibria by objective.
         starts: names of the starts.
-        ideals: of the instances.
-        thetas: the starts on the first instance, by objective.
-        is_action: whether distances are those of actions, |Δθ|, and else in total variation of policies.
+        ideals: the utilities to compare with.
+        thetas: the policies at the starts on the first instance, by objective; None where a start is missing.
+        is_action: whether distances are |Δθ|, between actions. Otherwise they are total variations of
+            policies.
     """
 
     reached: dict[str, Reached]
@@ -111,7 +114,11 @@ class Equilibria(NamedTuple):
         return next(iter(self.reached.values())).settings
 
     def gained(self, objective: str) -> np.ndarray:
-        """Return the share of what was to be gained over the first policy, [seed, start]."""
+        """Return the share of the possible gain, (U − U₀) / (U* − U₀), [seed, start].
+
+        U₀ is the utility of the first policy and U* the optimum; NaN if no gain was possible, or there is no
+        equilibrium.
+        """
         values = self.reached[objective].values("true_utility")
         first = np.broadcast_to(self.ideals.first[:, None], values.shape)
         return np.stack(

@@ -20,18 +20,19 @@ from fpo_jax.tangents import kind
 from fpo_jax.types import Follower, Game, Key, Scalar, Theta
 
 MOST_PARAMETERS = 1000
-"""Most parameters of a policy of which the largest stable step is sought: a derivative for each trial."""
+"""Policies with more parameters get no largest stable step, because each trial takes a derivative."""
 
 
 class Instance(NamedTuple):
-    """One instance, and what equilibria on it are compared with.
+    """One instance, with the policies to compare its equilibria with.
 
     Attributes:
-        key: of its runs.
-        game: as leader and follower meet it.
-        theta: its first policy.
-        best, optimal: policies, or None where the search for one ended nowhere.
-        utilities: of the first policy, of the optimum, of these two.
+        key: the key of its runs.
+        game: the game as leader and follower meet it.
+        theta: the first policy.
+        best: the policy with the highest E[U] − cost, or None if the search failed.
+        optimal: the performatively optimal equilibrium, or None if the search failed.
+        utilities: true utilities of the first policy, the optimum, `best` and `optimal`.
     """
 
     key: Key
@@ -43,7 +44,10 @@ class Instance(NamedTuple):
 
 
 def usual_rule(settings: Settings) -> dict[str, str]:
-    """Return `mirror` where the policy has a logit for each response: such steps approach geometrically."""
+    """Return the setting `rule = mirror` if the policy has a logit for each response, else no setting.
+
+    Mirror steps approach an equilibrium geometrically.
+    """
     with in_precision("float64"):
         environment, _, follower = settings.build()
         forms = []
@@ -53,7 +57,7 @@ def usual_rule(settings: Settings) -> dict[str, str]:
             forms.append(kind(begun.game, begun.state.theta, key))
             return begun.optimum
 
-        jax.eval_shape(traced, seed_keys(1, settings.seed)[0])  # shapes alone say it
+        jax.eval_shape(traced, seed_keys(1, settings.seed)[0])  # shapes are enough to tell
     return {"rule": "mirror"} if forms == ["logits"] else {}
 
 
@@ -63,16 +67,17 @@ def solve(
     repelling: bool = False,
     tell: Tell = silent,
 ) -> Equilibria:
-    """Return the equilibria of these objectives, the same instances for all of them.
+    """Find the equilibria of these objectives, on the same instances for all of them.
 
     Args:
-        methods: settings that differ in nothing but the objective.
-        starts: words for where searches begin, see `fpo_jax.experiments.equilibria.starts`.
-        repelling: take long steps at once.
-        tell: hears what is done now.
+        methods: settings of each objective. They differ only in the objective and its hyperparameters.
+        starts: words that say where searches begin (`fpo_jax.experiments.equilibria.starts`).
+        repelling: take long steps from the beginning, to reach equilibria that repel as well.
+        tell: receives progress.
 
     Raises:
-        InputError: where an equilibrium is not defined, or no search reaches one.
+        InputError: when the precision is not float64, an equilibrium is not defined, or no search reaches
+            one.
     """
     first = methods[0]
     if first.precision != "float64":
@@ -105,7 +110,7 @@ def solve(
 
 
 def _checked(methods: Sequence[Settings], key: Key) -> str:
-    """Return what θ is, once it is checked on one instance that equilibria of all methods are defined."""
+    """Check on one instance that equilibria of all methods are defined, and return the kind of θ."""
     for method in methods:
         environment, leader, follower = method.build()
         begun = _begin(environment, follower, key)
@@ -140,7 +145,7 @@ def _ideals(instances: Sequence[Instance]) -> Ideals:
 
 
 def _start(one: Instance, name: str, form: str, end: Theta | None) -> Theta | None:
-    """Return a start by its name; None where there is none, such as where no best policy was found."""
+    """Return the policy of a start by its name, or None if it is missing because no best policy was found."""
     if name in ("first", "best", "run"):
         return {"first": one.theta, "best": one.best, "run": end}[name]
     return drawn(one.theta, form, name, one.key)
@@ -149,7 +154,7 @@ def _start(one: Instance, name: str, form: str, end: Theta | None) -> Theta | No
 def _points(
     method: Settings, one: Instance, seed: int, thetas: Sequence[Theta | None], repelling: bool
 ) -> list[Point]:
-    """Return where the flow from each start leads on one instance."""
+    """Return the point that the flow from each start leads to on one instance."""
     _, leader, follower = method.build()
     points: list[Point] = []
     distinct: list[Point] = []
@@ -177,7 +182,7 @@ def _points(
 
 
 def _require_any(found: Equilibria) -> None:
-    """Raise an InputError where no search of any objective reached anything."""
+    """Raise an InputError if no search of any objective reached an equilibrium."""
     failures = [point for one in found.reached.values() for point in one.failures]
     if len(failures) == sum(len(row) for one in found.reached.values() for row in one.points):
         worst = failures[0]

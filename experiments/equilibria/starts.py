@@ -1,4 +1,4 @@
-"""Where a search for equilibria begins: the first policy, the best one, the end of a run, drawn ones."""
+"""Starts of a search for equilibria: the first policy, the best one, the end of a run, or drawn ones."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -21,10 +21,14 @@ SPREAD = 3.0
 
 
 def start_names(words: Sequence[str], kind: str) -> tuple[str, ...]:
-    """Return the name of every start; by default the first policy, of actions the end of a run.
+    """Return the name of every start. The default is the first policy, or for actions the end of a run.
+
+    Args:
+        words: each `first`, `best`, `run` or `drawn:N`, none of them twice.
+        kind: the kind of θ (`fpo_jax.tangents.kind`).
 
     Raises:
-        InputError: says which words there are.
+        InputError: when a word is unknown, two words name the same start, or N is not in [1, `MOST_DRAWN`].
     """
     names: list[str] = []
     for word in words or (("run",) if kind == "action" else ("first",)):
@@ -41,14 +45,17 @@ def start_names(words: Sequence[str], kind: str) -> tuple[str, ...]:
 
 
 def drawn(theta: Theta, kind: str, name: str, key: Key) -> Theta:
-    """Return drawn logits, or other parameters drawn around θ: each ~ N(0, SPREAD²) or so far from θ."""
+    """Return logits drawn from N(0, SPREAD²), or for other parameters θ plus such a draw.
+
+    The name of the start and the key decide the draw.
+    """
     flat, unravel = ravel_pytree(theta)
     noise = SPREAD * jax.random.normal(named_key(key, f"start {name}"), flat.shape, flat.dtype)
     return unravel(noise if kind == "logits" else flat + noise)
 
 
 def ends_of_runs(settings: Settings, keys: Key) -> Callable[[int], Theta]:
-    """Return the last policy of the run of each seed, by its number."""
+    """Run all seeds, and return a function from the number of a seed to the last policy of its run."""
     environment, leader, follower = settings.build()
     final, _ = run_seeds(
         environment, leader, follower, keys, steps=settings.steps, every=settings.steps, record=outcome

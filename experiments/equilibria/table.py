@@ -11,13 +11,17 @@ from fpo_jax.experiments.equilibria.result import MEASURES, Equilibria
 from fpo_jax.statistics import mean_interval
 
 NAMED = 10
-"""Most seeds that a warning names."""
+"""A warning names at most this many seeds."""
 KINDS = ("maximum", "minimum", "saddle", "flat")
 
 
 def rows(found: Equilibria) -> list[dict[str, Any]]:
-    """Return the table: for each objective and start the means over instances, with their intervals."""
-    with in_precision(found.settings.precision):  # in which means are taken as well
+    """Return one row for each objective and start: means over instances with 95 % intervals.
+
+    The largest stable step is a median. Numbers that are undefined are None. `not_reached` lists the
+    instances without an equilibrium, which the means exclude.
+    """
+    with in_precision(found.settings.precision):  # the means, too
         return [_row(found, name, start) for name in found.reached for start in range(len(found.starts))]
 
 
@@ -53,7 +57,7 @@ def _number(value: float) -> float | None:
 
 
 def unreached(found: Equilibria) -> list[str]:
-    """Say which instances have no equilibrium, and how near the search came."""
+    """Return a warning for each objective and start whose search failed on some instances."""
     told = []
     for label, one in found.reached.items():
         for start, name in enumerate(found.starts):
@@ -63,20 +67,20 @@ def unreached(found: Equilibria) -> list[str]:
                 more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
                 told.append(
                     f"{label} from {name}: no equilibrium reached on {len(failed)} of {len(one.points)} "
-                    f"instances, left out, seed {seeds}{more}; the first: {failed[0].reason}"
+                    f"instances, which are excluded: seed {seeds}{more}; the first: {failed[0].reason}"
                 )
     return told
 
 
 def ideals(found: Equilibria) -> dict[str, Any]:
-    """Return the mean true utilities of what equilibria are compared with."""
+    """Return the mean true utilities of `Ideals` over instances, as `true_utility_…`; None if undefined."""
     with in_precision(found.settings.precision):
         means = {name: mean_interval(values).mean for name, values in found.ideals._asdict().items()}
     return {f"true_utility_{name}": _number(mean) for name, mean in means.items()}
 
 
 def cells(row: dict[str, Any]) -> dict[str, str]:
-    """Return a row as text, by the heads of the columns."""
+    """Return a row as text by column title."""
 
     def cell(name: str, form: str) -> str:
         return NONE if row[name] is None else format(row[name], form)
@@ -106,13 +110,13 @@ def cells(row: dict[str, Any]) -> dict[str, str]:
 
 
 def show(found: Equilibria) -> str:
-    """Return the table as text."""
+    """Return the table as text, with its legend below."""
     shown = [cells(row) for row in once(rows(found))]
     return f"{table([*shown[0]], [[*row.values()] for row in shown])}\n{folded(legend(found), 0)}"
 
 
 def once(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return one row for an objective that comes to the same equilibria from every start."""
+    """Merge the rows of an objective into one if all its starts lead to one equilibrium on each instance."""
     kept = []
     for row in table:
         own = [other for other in table if other["objective"] == row["objective"]]
@@ -125,7 +129,7 @@ def once(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def legend(found: Equilibria) -> str:
-    """Say what the columns are."""
+    """Return one sentence that explains the columns."""
     told = ideals(found)
     best, optimal, first, optimum = (
         NONE if told[f"true_utility_{name}"] is None else f"{told[f'true_utility_{name}']:.3f}"
@@ -133,8 +137,9 @@ def legend(found: Equilibria) -> str:
     )
     distances = "|Δθ|" if found.is_action else "total variation of the policy"
     return (
-        f"means over n instances; gained: from the first policy, {first}, to the most, {optimum}; stable: "
-        "share whose spectral radius is below 1; step: largest stable policy_lr, median; found: equilibria "
-        f"from all starts; to optimal, to best: {distances}, from the performatively optimal equilibrium, "
-        f"utility {optimal}, and from the policy that has most E[U] − cost, {best}"
+        f"means over n instances; gained: share of the gain from the first policy, {first}, to the optimum, "
+        f"{optimum}; stable: share with spectral radius below 1; step: largest stable policy_lr, median; "
+        "found: equilibria on an instance, from all starts; to optimal: distance from the performatively "
+        f"optimal equilibrium, utility {optimal}; to best: distance from the policy with the highest "
+        f"E[U] − cost, utility {best}; distances: {distances}"
     )

@@ -1,1 +1,1 @@
-"""The ladder of approximations: every route to the true gradient beside the exact one."""
+"""The ladder of approximations: every route to the true gradient, compared with the exact one."""

@@ -1,8 +1,11 @@
-"""The gradient taken apart along a run: every rung of the ladder beside the exact term, and what each costs.
+"""The decomposition of the gradient along a run: every rung of the ladder, its error and its cost.
 
-At each compared iteration every route gives an estimate of dF/dθ. What is compared is its *correction*, the
-estimate less the myopic gradient ∂J/∂θ at the present φ: all that foresight adds. At a best response, where
-φ⁺ = φ, the exact correction is the steering term.
+At each compared iteration every route gives an estimate of dF/dθ. Routes are compared by their *correction*,
+which is all that foresight adds:
+
+    correction = estimate − ∂J/∂θ at the present φ
+
+At a best response, where φ⁺ = φ, the exact correction is the steering term.
 """
 
 import dataclasses
@@ -27,7 +30,7 @@ from fpo_jax.record import outcome
 from fpo_jax.types import Follower
 
 MOST_COORDINATES = 1000
-"""Coordinates of θ beyond which they are not tried one by one unless that is asked for."""
+"""With more coordinates of θ, zero-order estimates, which move each in turn, are made only on request."""
 
 
 def decompose(
@@ -41,16 +44,16 @@ def decompose(
     """Run the settings, and compare every route with the exact one at every `every`-th iteration.
 
     Args:
-        settings: the runs along which to compare; their objective drives the policy.
-        every: iterations between two comparisons.
-        horizon: updates of the follower that the exact term foresees, whatever the driving objective does.
-        only: labels of the routes to compare; all of them by default.
-        draws: how often each route is drawn anew at every state, for its bias and spread; 1 for neither. The
-            exact term is then that of all labels, whatever the budget.
-        tell: hears what is done now.
+        settings: the runs along which to compare. Their objective drives the policy.
+        every: iterations between two comparisons, in [1, steps].
+        horizon: >= 1 follower updates that the exact term foresees. The driving objective may foresee others.
+        only: labels of the routes to compare; all by default.
+        draws: >= 1 random draws of each route at every state. With more than one, the result has bias and
+            spread of each route, and the exact term uses all labels, whatever the budget.
+        tell: receives progress.
 
     Raises:
-        InputError: when `every` is not in [1, steps], the horizon not >= 1, a route unknown.
+        InputError: when `every`, `horizon` or `draws` is out of range, or a route is unknown.
     """
     if not 1 <= every <= settings.steps:
         raise InputError("every", every, f"an integer >= 1 and <= steps = {settings.steps}")
@@ -104,6 +107,6 @@ def decompose(
 
 
 def _all_labels(follower: Follower) -> Follower:
-    """Return the follower without a label budget, whose update draws nothing in a finite environment."""
+    """Return the follower without a label budget. In a finite environment its update then draws nothing."""
     whole = dataclasses.replace(follower.feedback, label_budget=None)  # type: ignore[type-var]
     return dataclasses.replace(follower, feedback=whole)  # type: ignore[type-var]

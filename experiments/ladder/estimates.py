@@ -1,4 +1,4 @@
-"""Estimates of dF/dθ by every route, at the states of all runs."""
+"""Estimates of dF/dθ by every route at the states of all runs."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -20,11 +20,21 @@ from fpo_jax.steering import cosine, norm, norm_ratio, sign_agreement, steering
 from fpo_jax.types import Follower, Game, Key, Objective, State
 
 LOG_WEIGHTS = (-5.0, 3.0)
-"""Decades in which the best weight is sought."""
+"""Range of log₁₀ weight in which the best weight is searched."""
 
 
 class RouteEstimates:
-    """Estimates at the states of all runs, in one compiled program for each route."""
+    """Estimates at the states of all runs, with one compiled program for each route.
+
+    Args:
+        games: the instance of each seed, leading axis [seed].
+        follower: the follower to foresee.
+        keys: [seed], those of the runs.
+        states: the states at the compared iterations, [seed, entry, ...].
+        progress: [entry] share of the run that is over, in [0, 1].
+        driver: the objective that drove the runs. A route of the same class uses the memory that it left in
+            the states. None for no such memory.
+    """
 
     def __init__(
         self,
@@ -37,15 +47,15 @@ class RouteEstimates:
     ):
         self.games, self.follower = games, follower
         self.keys, self.states, self.progress = keys, states, progress
-        self.driver = driver  # what it keeps along the runs stands in the states
-        self._correct = jax.jit(self._correction)  # its own, so that another weight compiles nothing
+        self.driver = driver  # the states hold what it keeps along the runs
+        self._correct = jax.jit(self._correction)  # one program, so that another weight compiles nothing
 
     def correction(self, objective: Objective) -> tuple[Any, Any]:
-        """Return the correction and its cost at every state."""
+        """Return the correction and its cost at every state, [seed, entry, ...]."""
         return self._correct(objective, self.games, self.keys, self.states)
 
     def norms(self) -> dict[str, np.ndarray]:
-        """Return the norms of the standard and the steering part at every state."""
+        """Return the norms of `standard` and `steering` part at every state, [seed, entry] each."""
 
         def at(game: Game, state: State, key: Key) -> dict[str, jax.Array]:
             parts = steering(game, self.follower, state.theta, state.reward_model, key)
@@ -56,7 +66,13 @@ class RouteEstimates:
         )
 
     def compare(self, objective: Objective, exact: Any, draws: int = 1) -> Route:
-        """Compare one route with the exact correction, and with that of so many draws if more than one."""
+        """Compare one route with the exact correction.
+
+        Args:
+            objective: the route.
+            exact: the exact correction at every state.
+            draws: random draws for bias and spread; 1 for neither.
+        """
         correction, cost = self.correction(objective)
 
         def measure(ours: Any, theirs: Any) -> dict[str, jax.Array]:
@@ -83,9 +99,11 @@ class RouteEstimates:
         )
 
     def bias_and_spread(self, objective: Objective, exact: Any, draws: int) -> dict[str, np.ndarray]:
-        """Return ‖mean g − g*‖ / ‖g*‖ and √(mean ‖g − mean g‖²) / ‖g*‖ over draws, at every state.
+        """Return the bias and the spread of a route over draws, at every state, [seed, entry] each.
 
-        g is the correction of the route by another key each time, at the same state, g* the exact one.
+            bias = ‖mean g − g*‖ / ‖g*‖,    spread = √(mean ‖g − mean g‖²) / ‖g*‖
+
+        g is the correction of the route at the same state with a new key for each draw, and g* the exact one.
         """
         fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
         drawn = [
@@ -110,7 +128,7 @@ class RouteEstimates:
         return type(objective)(**(vars(objective) | {"weight": weight}))
 
     def _best_weight(self, objective: Penalised, exact: Any) -> float | None:
-        """Return the weight that brings the correction nearest to the exact one, or None where none helps."""
+        """Return the weight that brings the correction closest to the exact one, or None if none helps."""
         theirs = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(exact)])
 
         def distance(log_weight: float) -> float:
@@ -136,14 +154,14 @@ class RouteEstimates:
 
         def of_seed(game: Game, key: Key, seed_states: State) -> Any:
             own_key = named_key(key, "decomposition")
-            # one after the other, so that memory holds a long comparison
+            # one state after the other, so that a long comparison fits in memory
             moments = self.progress, seed_states
             return jax.lax.map(lambda moment: at(game.at(moment[0]), moment[1], own_key), moments)
 
         return jax.vmap(of_seed)(games, keys, states)
 
     def effective_rewards(self, routes: Mapping[str, Route]) -> Effective | None:
-        """Return effective rewards by response, or None where the policy is one response."""
+        """Return effective rewards by response, or None if the policy has only one response."""
         key, game, state = self._last()
         responses = game.respond(state.theta, key)
         if responses.w.size == 1:
@@ -171,7 +189,7 @@ class RouteEstimates:
         return key, game, state
 
     def _seconds(self, objective: Objective, repeats: int = 20) -> float:
-        """Return the median time of one estimate at the first seed's last state, compilation excluded."""
+        """Return the median seconds of one estimate at the first seed's last state, without compilation."""
         key, game, state = self._last()
         program = jax.jit(
             lambda game, state: objective.estimate(game, self.follower, state.theta, state.reward_model, key)

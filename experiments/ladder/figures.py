@@ -15,13 +15,17 @@ DRAWN = {
     "norm_ratio": "norm over the exact correction's",
 }
 COINCIDES = 1e-6
-"""Relative error below which a route is drawn as one with the exact one."""
+"""A route with a smaller relative error than this shares the line of the exact one."""
 SMALLEST = 1e-17
-"""An error of exactly 0, which has no logarithm, is drawn as this."""
+"""An error of exactly 0 has no logarithm, and is drawn at this value."""
 
 
 def draw(decomposed: Decomposed) -> Mapping[str, Figure]:
-    """Return the figures: agreement over iterations, accuracy against cost, norms of the two parts."""
+    """Return the figures by file name.
+
+    They are agreement over iterations, accuracy against cost, norms of the two parts, and effective rewards
+    if there are any.
+    """
     names = decomposed.settings.names
     heading = f"{names.environment}, driven by {names.objective}; median of {decomposed.settings.seeds} seeds"
     lines = [chart.without_bands() for chart in agreement(decomposed)]
@@ -37,17 +41,17 @@ def draw(decomposed: Decomposed) -> Mapping[str, Figure]:
 
 
 def approximate(decomposed: Decomposed) -> dict[str, Route]:
-    """Return the routes besides the exact one, by label."""
+    """Return all routes except the exact one, by label."""
     return {label: route for label, route in decomposed.routes.items() if label != REFERENCE}
 
 
 def route_styles(decomposed: Decomposed) -> dict[str, Style]:
-    """Return a style for each of these routes."""
+    """Return a style for each route except the exact one, by label."""
     return plotting.ladder_styles(list(approximate(decomposed)))
 
 
 def agreement(decomposed: Decomposed) -> list[Chart]:
-    """Return direction and size of each route's correction beside the exact one's, over iterations."""
+    """Return charts of each route's correction against the exact one over iterations: direction and size."""
     routes, styles = approximate(decomposed), route_styles(decomposed)
     shown = {label: route for label, route in routes.items() if not route.error < COINCIDES}
     hidden = len(routes) - len(shown)
@@ -63,7 +67,7 @@ def agreement(decomposed: Decomposed) -> list[Chart]:
 
 
 def accuracy_against_cost(decomposed: Decomposed) -> Chart:
-    """Return each route as a point: microseconds of one estimate, and its median relative error."""
+    """Return a chart with a point for each route: microseconds of one estimate, median relative error."""
     styles = route_styles(decomposed)
     dots = [
         Points(np.array([1e6 * route.seconds]), np.array([max(route.error, SMALLEST)]), styles[label], label)
@@ -75,7 +79,7 @@ def accuracy_against_cost(decomposed: Decomposed) -> Chart:
 
 
 def norms(decomposed: Decomposed) -> Chart:
-    """Return the norms of the standard and the steering part over iterations."""
+    """Return a chart of the norms of the standard and the steering part over iterations."""
     styles = (plotting.RLHF, plotting.EXACT)
     lines = [
         _over_seeds(decomposed, values, f"{name} part", style)

@@ -18,7 +18,11 @@ from fpo_jax.plotting import save_all
 def write(out: Path, decomposed: Decomposed, report: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     """Write `config.json`, `decomposition.npz`, `summary.json`, the figures and `report.html`.
 
-    `options` are those besides the settings of a run.
+    Args:
+        out: the folder. It is replaced as a whole, or not at all.
+        decomposed: the comparison.
+        report: content of `summary.json`.
+        options: the options that are not settings of a run.
     """
     with replacing(out) as folder:
         write_json(folder / "config.json", decomposed.settings.as_dict() | {"decompose": options})
@@ -31,7 +35,7 @@ def write(out: Path, decomposed: Decomposed, report: Mapping[str, Any], options:
 
 
 def arrays(decomposed: Decomposed) -> dict[str, np.ndarray]:
-    """Return the numbers as `route/measure` arrays of shape [seed, entry], with `iteration` [entry]."""
+    """Return measures as `route/measure` and norms of the parts, [seed, entry], and `iteration` [entry]."""
     named = {
         f"{label}/{name}": values
         for label, route in decomposed.routes.items()

@@ -18,13 +18,20 @@ from fpo_jax.experiments.report.parts import Section, View, markdown_table
 def section_of(
     decomposed: Decomposed, rows: Sequence[Mapping[str, Any]], pictures: Sequence[Path]
 ) -> tuple[str, Section]:
-    """Return what was compared, in a few words, and its section; `rows` is the table of routes."""
+    """Return the title of the page and its section.
+
+    Args:
+        decomposed: the comparison.
+        rows: the table of routes (`fpo_jax.experiments.ladder.table.rows`).
+        pictures: files of the figures.
+    """
     settings = decomposed.settings
     names = settings.names
     story = (
-        "Every way to the true gradient dF/dθ beside the exact one, along runs driven by "
-        f"**{names.objective}**: what each adds to the myopic gradient, its correction, has a direction "
-        "(cosine, 1 is exact), a size (norm ratio, 1 is exact) and a price in time."
+        "This page compares every route to the true gradient dF/dθ with the exact one, along runs driven by "
+        f"**{names.objective}**. A route adds a correction to the myopic gradient. The table gives the "
+        "direction of the correction (cosine, 1 is exact), its size (norm ratio, 1 is exact) and its price "
+        "in time."
     )
 
     def cell(value: Any, form: str) -> str:
@@ -49,8 +56,11 @@ def section_of(
     ]
     table = markdown_table(["route", *columns, "µs"], lines)
     scale = "none" if decomposed.scale is None else f"{decomposed.scale:.3g}"
-    note = f"Weight of the follower's own step, 2·lr·α·k: {scale}. Best weight: least squares along the runs."
-    warnings = [f"left out: {label}: {reason}" for label, reason in decomposed.skipped.items()]
+    note = (
+        f"The weight that matches the follower's own steps, 2·lr·α·k: {scale}. The best weight fits the "
+        "exact correction by least squares along the runs."
+    )
+    warnings = [f"not compared: {label}: {reason}" for label, reason in decomposed.skipped.items()]
     warnings += [
         f"{label}: {warning}" for label, route in decomposed.routes.items() if (warning := route.warning())
     ]
@@ -62,11 +72,9 @@ def section_of(
 def _view(decomposed: Decomposed) -> View:
     caption = (
         f"Line: median of {decomposed.settings.seeds} seeds. Band: the middle 80 % of them. Routes within "
-        f"{COINCIDES:g} of the exact one lie on the dashed line, and are drawn in the chart of costs only. "
-        "Of the norms, red is that of the standard part, dark blue that of the steering part."
+        f"{COINCIDES:g} of the exact one lie on the dashed line, and only the chart of costs shows them. In "
+        "the chart of norms the standard part is red, and the steering part is dark blue."
     )
-    playing = (
-        "Nothing is played here: gradients are compared along runs; the report of a run plays the policy."
-    )
+    playing = "Nothing is played here: the page compares gradients. The report of a run plays its policy."
     charts = [*agreement(decomposed), accuracy_against_cost(decomposed), norms(decomposed)]
     return View(route_styles(decomposed), charts, caption, None, playing)

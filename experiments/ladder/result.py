@@ -1,4 +1,4 @@
-"""What a comparison of routes gave."""
+"""The result of a comparison of routes."""
 
 from typing import NamedTuple
 
@@ -10,17 +10,18 @@ from fpo_jax.types import Cost
 
 
 class Route(NamedTuple):
-    """What one route gave along the runs.
+    """How one route compares with the exact correction along the runs.
 
     Attributes:
-        measures: by name, [seed, entry]; NaN where undefined, that is where there is nothing to steer.
-        cost: of its linear solves, [seed, entry] each.
-        failed: whether the route gave no number, [seed, entry].
+        measures: [seed, entry] each, by name; NaN where the exact correction is 0.
+        cost: of the linear solves, [seed, entry] each.
+        failed: [seed, entry] whether the estimate is NaN.
         seconds: median time of one estimate at one state.
         weight: penalty weight in use, or None.
-        best_weight: the weight that fits the exact correction best, by least squares along the runs, or None.
-        drawn: `bias` and `spread` over repeated draws at that weight, or the one in use, [seed, entry] each;
-            empty where nothing was repeated.
+        best_weight: the weight that fits the exact correction best, by least squares along the runs; None if
+            the route has no weight, or none helps.
+        drawn: `bias` and `spread` over repeated draws, [seed, entry] each, at the best weight if there is
+            one; empty without repeated draws.
     """
 
     measures: dict[str, np.ndarray]
@@ -33,13 +34,13 @@ class Route(NamedTuple):
 
     @property
     def error(self) -> float:
-        """Return the median relative error; NaN where there is none that is defined."""
+        """Return the median relative error over all states; NaN if it is defined at none."""
         values = self.measures["relative_error"]
         defined = values[np.isfinite(values)]
         return float(np.median(defined)) if defined.size else float("nan")
 
     def warning(self) -> str | None:
-        """Say where the implicit function theorem or its solve fails along the runs, or None."""
+        """Return a line that says how the implicit function theorem or its solve fails, or None."""
         slope, failed = float(np.max(self.cost.slope)), int(self.failed.sum())
         warnings = [f"φ⁺ is no stationary point, ‖∂L/∂φ‖ up to {slope:.1e}"] * (slope > STATIONARY)
         warnings += [f"the solve failed at {failed} of {self.failed.size} states"] * (failed > 0)
@@ -47,12 +48,12 @@ class Route(NamedTuple):
 
 
 class Effective(NamedTuple):
-    """Effective rewards at the first seed's last compared state, response by response.
+    """Effective rewards of all responses at the first seed's last compared state.
 
     Attributes:
         exact: [n] r̃(y) = ∂F/∂w, the effective reward of exact foresight.
-        rungs: [n] each, r − weight · penalty by label, with the weight that fits the exact correction best.
-        blind_spot: [n] how far a response lies in the blind spot.
+        rungs: [n] each, by label: r − weight · penalty at the best weight.
+        blind_spot: [n] blind-spot membership of each response, in [0, 1].
     """
 
     exact: np.ndarray
@@ -61,15 +62,16 @@ class Effective(NamedTuple):
 
 
 class Decomposed(NamedTuple):
-    """A comparison of all routes along the runs of one policy.
+    """A comparison of all routes along the same runs.
 
     Attributes:
-        settings: the runs along which it was made.
-        iterations: [entry] compared iterations.
-        routes: by label.
-        norms: `standard` and `steering` part of dF/dθ, [seed, entry] each.
-        scale: 2·lr·α·k, the weight of the follower's own step, or None.
-        skipped: why a route does not apply, by label.
+        settings: settings of the runs.
+        iterations: [entry] the compared iterations.
+        routes: the compared routes by label.
+        norms: norms of the `standard` and the `steering` part of dF/dθ, [seed, entry] each.
+        scale: 2·lr·α·k, the weight that matches the follower's own steps, or None.
+        skipped: for each route that was not compared, the reason, by label.
+        effective: effective rewards, or None if the policy has only one response.
     """
 
     settings: Settings

@@ -1,4 +1,4 @@
-"""The rungs of the ladder: every route to the true gradient that is compared with the exact one."""
+"""The rungs of the ladder: all routes to the true gradient that are compared with the exact one."""
 
 from fpo_jax.hyperparameters import declared
 from fpo_jax.objectives import OBJECTIVES, Exact
@@ -6,21 +6,25 @@ from fpo_jax.objectives.implicit import Implicit
 from fpo_jax.types import Objective, Recipe
 
 LEFT_OUT = (
-    "myopic",  # nothing to add
-    "limit",  # another horizon
-    *("fpo", "informed"),  # names for others
-    "best-of",  # a step that is no gradient of F
-    # what makes J safer by itself, and approximates no steering term
+    "myopic",  # has no correction
+    "limit",  # has another horizon
+    *("fpo", "informed"),  # equal other objectives
+    "best-of",  # its step is no gradient of F
+    # make J safer by themselves, and approximate no steering term
     *("pessimistic", "kl", "chi-squared", "gradient-norm", "shaped"),
-    "ensemble",  # another J
+    "ensemble",  # has another J
 )
-"""Objectives that are no route to dF/dθ. Leverage is one: the self-influence of (13), with H⁻¹ kept."""
+"""Objectives that are no route to dF/dθ. Leverage is a route: the self-influence of (13), with H⁻¹ kept."""
 
 
 def ladder_of(recipe: Recipe, horizon: int, scale: float | None) -> dict[str, Objective]:
-    """Return the routes to compare, by label: every objective with an answer of its own, and variants.
+    """Return the routes to compare, by label: every objective that is a route of its own, and variants.
 
-    Settings are the recipe's; relaxed FPO also has the weight of the follower's own steps, if there is one.
+    Args:
+        recipe: sets their hyperparameters and weights.
+        horizon: follower updates that they foresee.
+        scale: weight that matches the follower's own steps, for a variant of relaxed FPO; None if there is
+            no such weight.
     """
 
     def make(name: str) -> Objective:
@@ -32,7 +36,7 @@ def ladder_of(recipe: Recipe, horizon: int, scale: float | None) -> dict[str, Ob
 
     ladder = {name: make(name) for name in OBJECTIVES if name not in LEFT_OUT}
     ladder["leverage, U known"] = ladder["leverage"].replace(oracle=1.0)  # type: ignore[attr-defined]
-    exact = Exact(horizon=horizon)  # the reference is dF/dθ itself, whatever the leader may know of it
+    exact = Exact(horizon=horizon)  # the reference is dF/dθ itself, even if the leader knows U only as labels
     if ladder["exact"] != exact:
         ladder |= {"exact": exact, f"exact, U {ladder['exact'].utility}": ladder["exact"]}
     ladder |= {

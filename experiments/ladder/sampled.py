@@ -1,4 +1,4 @@
-"""How far estimates from sampled answers lie from the exact ones, against how many are sampled."""
+"""Errors of estimates from sampled answers, against the number of answers."""
 
 from typing import NamedTuple
 
@@ -22,11 +22,11 @@ from fpo_jax.steering import steering
 from fpo_jax.types import Follower, Key, RewardModel, Theta
 
 SAMPLED = (16, 64, 256, 1024, 4096)
-"""Answers sampled to each prompt."""
+"""Numbers of answers sampled to each prompt."""
 CANDIDATES = 8
 REPEATS = 64
 ITERATION = 20
-"""At which the policy is on its way: neither the reference nor decided."""
+"""At this iteration the policy has left the reference and is not yet concentrated on few answers."""
 
 
 class Errors(NamedTuple):
@@ -34,14 +34,14 @@ class Errors(NamedTuple):
 
     Attributes:
         sampled: [n] answers sampled to each prompt.
-        by_quantity: [n] each, by what is estimated.
+        by_quantity: [n] each, by the name of the estimated quantity.
     """
 
     sampled: np.ndarray
     by_quantity: dict[str, np.ndarray]
 
     def slopes(self) -> dict[str, float]:
-        """Return the slope of log error in log n, by least squares; −1/2 is the √n rate."""
+        """Return the least-squares slope of log error in log n for each quantity; −1/2 is the √n rate."""
         return {
             name: float(np.polyfit(np.log(self.sampled), np.log(values), 1)[0])
             for name, values in self.by_quantity.items()
@@ -51,10 +51,11 @@ class Errors(NamedTuple):
 def estimates(
     game: LanguageGame, follower: Follower, theta: Theta, model: RewardModel, key: Key
 ) -> dict[str, Array]:
-    """Return what is compared, exact where the game enumerates and sampled where it samples.
+    """Return the compared quantities by name: exact if the game enumerates answers, else from samples.
 
-    The two parts of dF/dθ; the policy's utility; that of the best of `CANDIDATES` by the reward. Sampled,
-    the answers to a prompt are taken by so many at a time, and the best of each lot wins.
+    They are the two parts of dF/dθ, the policy's utility, and the utility of the answer with the highest
+    reward of `CANDIDATES`. Sampled answers are divided into groups of `CANDIDATES`, and the best of each
+    group counts.
     """
     parts = steering(game, follower, theta, model, key)
     responses = game.respond(theta, key)
@@ -82,7 +83,16 @@ def errors(
     sampled: tuple[int, ...] = SAMPLED,
     repeats: int = REPEATS,
 ) -> Errors:
-    """Measure the errors of sampled estimates against the enumerated ones, at one state."""
+    """Measure the errors of sampled estimates against the enumerated ones at one state.
+
+    Args:
+        game: one that enumerates all answers.
+        follower: the follower to foresee.
+        theta: the policy.
+        model: the reward model.
+        sampled: numbers of answers to each prompt.
+        repeats: estimates for each number, with independent keys.
+    """
     theta, model = jax.tree.map(jnp.asarray, (theta, model))
     exact = jax.jit(estimates)(game, follower, theta, model, jax.random.key(0))
     found: dict[str, list[float]] = {name: [] for name in exact}

@@ -10,7 +10,10 @@ from fpo_jax.statistics import mean_interval
 
 
 def rows(decomposed: Decomposed) -> list[dict[str, Any]]:
-    """Return the table: for each route the mean over seeds and iterations of every measure, and its cost."""
+    """Return one row for each route: the mean of every measure over seeds and iterations, and its cost.
+
+    95 % intervals are over seeds. Bias and spread are medians over all states. Undefined numbers are None.
+    """
     table = []
     for label, route in decomposed.routes.items():
         row: dict[str, Any] = {"route": label, "weight": route.weight, "best_weight": route.best_weight}
@@ -35,7 +38,7 @@ def rows(decomposed: Decomposed) -> list[dict[str, Any]]:
 
 
 def show(decomposed: Decomposed) -> str:
-    """Return the table as text."""
+    """Return the table as text, with its legend below."""
 
     def cell(value: Any, form: str) -> str:
         return "–" if value is None else format(value, form)
@@ -58,5 +61,8 @@ def show(decomposed: Decomposed) -> str:
         for row in rows(decomposed)
     ]
     scale = "none" if decomposed.scale is None else f"{decomposed.scale:.3g}"
-    legend = f"weight of the follower's own step, 2·lr·α·k: {scale}; best: least squares along the runs"
+    legend = (
+        f"weight that matches the follower's own steps, 2·lr·α·k: {scale}; best: the weight that fits the "
+        "exact correction by least squares"
+    )
     return f"{table(head, cells)}\n{folded(legend, 0)}"

@@ -1,4 +1,4 @@
-"""A game whose policy answers with recorded noise, and the loop that replays a recording draw by draw."""
+"""A game whose policy responds with recorded noise, and the loop that replays a recording draw by draw."""
 
 from typing import Any, NamedTuple
 
@@ -16,33 +16,39 @@ from fpo_jax.wrappers import OtherPolicy
 
 @struct.dataclass
 class Recorded(OtherPolicy):
-    """The game in which π_θ explores by recorded noise, whatever the key.
+    """A game in which π_θ explores with recorded noise and ignores the key.
 
     Attributes:
-        game: one with a method `explore(theta, noise)`, as `Neural`.
-        noise: [number, responses, dimension] of so many samples; one alone is what `respond` uses.
+        game: a game with a method `explore(theta, noise)`, such as `Neural`.
+        noise: [number, responses, dimension] noise of `number` samples. `respond` uses the first.
     """
 
     game: Any
     noise: Float[Array, "number responses dimension"]
 
     def respond(self, theta: Theta, key: Key) -> Responses:
-        """Return the response to the first row of noise."""
+        """Return the responses by the first row of noise."""
         return self.game.explore(theta, self.noise[0])
 
     def sample(self, theta: Theta, key: Key, number: int) -> Responses:
-        """Return the responses to all rows of noise, of which there must be `number`."""
+        """Return the responses by all rows of noise.
+
+        Raises:
+            ValueError: when the noise does not have `number` rows.
+        """
         if len(self.noise) != number:
-            raise ValueError(f"{len(self.noise)} rows of noise were recorded, and {number} are asked for")
+            raise ValueError(
+                f"the recording has {len(self.noise)} rows of noise, and the game needs {number}"
+            )
         return jax.vmap(lambda row: self.game.explore(theta, row))(self.noise)
 
 
 class Noise(NamedTuple):
-    """Recorded noise of T iterations.
+    """The recorded noise of T iterations.
 
     Attributes:
-        policy: [T, policy_steps, responses, dimension] of the policy steps.
-        data: [T, draws, responses, dimension] of the follower's draws.
+        policy: [T, policy_steps, responses, dimension] noise of the policy steps.
+        data: [T, draws, responses, dimension] noise of the follower's draws.
     """
 
     policy: Array
@@ -52,9 +58,9 @@ class Noise(NamedTuple):
 def replay(
     game: Game, leader: Leader, follower: Follower, state: State, noise: Noise
 ) -> tuple[dict[str, Array], Theta]:
-    """Return what the recordings hold of every iteration, [T]: metrics and θ, before the model is retrained.
+    """Replay the iterations, and return metrics and θ as recorded: after the policy steps, before retraining.
 
-    No key matters, since all that is drawn was recorded.
+    Both are [T, ...]. Keys have no effect, since all noise was recorded.
     """
     key, steps = jax.random.key(0), len(noise.policy)
 

@@ -1,7 +1,7 @@
 """Recordings of the published experiments: npz files that name every setting of their run.
 
-A recording holds `hyperparameters` (a JSON object), the initial reward-model parameters, the noise that was
-drawn where there was any, and what came out.
+A recording holds `hyperparameters` (a JSON object), the initial reward-model parameters, the noise if the run
+drew any, and the results.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,11 @@ from fpo_jax.experiments.core.npz_files import Damaged, read_npz
 
 
 class Recording:
-    """A recording whose settings and arrays are taken one by one, so that nothing is left unread."""
+    """A recording whose settings are taken one by one, so that none can be overlooked.
+
+    Raises:
+        InputError: when the file is unreadable, or its `hyperparameters` are not a JSON object.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -34,10 +38,15 @@ class Recording:
         self.environment = self.take("environment", str)
 
     def take(self, name: str, kind: type, options: Mapping[Any, Any] | None = None) -> Any:
-        """Remove one setting and return it, translated by `options` if given.
+        """Remove a setting and return its value.
+
+        Args:
+            name: of the setting.
+            kind: its type; an integer counts as a float.
+            options: the allowed values, each with the value to return in its place.
 
         Raises:
-            InputError: when it is missing, of another type, or not among the options.
+            InputError: when the setting is missing, has another type, or is not among the options.
         """
         field = f"{self.path.name}: {name}"
         if name not in self.settings:
@@ -54,10 +63,10 @@ class Recording:
         return options[value]
 
     def array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Return one array after checking its shape, and that it holds finite numbers.
+        """Return an array after checking that it has this shape and holds finite real numbers.
 
         Raises:
-            InputError: when it is missing, misshapen or not finite.
+            InputError: when it is missing, or has another shape, another type or a number that is not finite.
         """
         field = f"{self.path.name}: {name}"
         if name not in self.arrays:
@@ -74,6 +83,6 @@ class Recording:
         return value
 
     def require_all_read(self) -> None:
-        """Raise an InputError if a setting was left unread: a replay must not ignore any."""
+        """Raise an InputError if a setting was not taken, because a replay must not ignore any."""
         for name, value in self.settings.items():
             raise InputError(f"{self.path.name}: {name}", value, "a setting that this replay knows")

@@ -1,6 +1,6 @@
-"""Replay recordings of the published experiments, and measure how far we are from them.
+"""Replay recordings of the published experiments, and measure the deviation from them.
 
-A replay takes every setting from the file, and injects the recorded initial weights and noise into a run.
+A replay takes every setting from the file. It runs with the recorded initial weights and the recorded noise.
 """
 
 import dataclasses
@@ -23,31 +23,37 @@ from fpo_jax.record import outcome
 from fpo_jax.run import initial_state
 
 DEPARTURE = 1e-2
-"""A series has left its recording at the first entry that is this far off."""
+"""A series departs from its recording at the first entry with a deviation of at least this."""
 
 
 class Series(NamedTuple):
-    """One quantity as we have it and as it was recorded, `every` so many iterations."""
+    """One quantity over the iterations of a replay, beside its recording.
+
+    Attributes:
+        ours: [entry, ...] computed by the replay.
+        recorded: [entry, ...] read from the recording.
+        every: iterations between two entries.
+    """
 
     ours: np.ndarray
     recorded: np.ndarray
     every: int = 1
 
     def errors(self) -> np.ndarray:
-        """Return the largest absolute deviation of each entry; infinite where ours is not finite."""
+        """Return the largest absolute deviation of each entry, [entry]; infinite where ours is not finite."""
         deviation = np.abs(self.ours - self.recorded)
-        # a replay that is not finite deviates without bound: NaN must not pass for a small number
+        # NaN compares as false with everything, so it would pass for a small deviation
         return np.nan_to_num(deviation.reshape(len(deviation), -1).max(axis=1), nan=np.inf)
 
 
 @dataclasses.dataclass(frozen=True)
 class Deviation:
-    """How far a replay is from its recording.
+    """The deviation of a replay from its recording.
 
     Attributes:
-        path: the recording.
+        path: the file of the recording.
         series: largest absolute deviation over all entries, by name of the series.
-        departure: first entry at which any series is `DEPARTURE` off, or None.
+        departure: iteration of the first entry at which any series deviates by `DEPARTURE` or more; or None.
         tolerance: largest deviation that passes.
     """
 
@@ -63,11 +69,11 @@ class Deviation:
 
     @property
     def passed(self) -> bool:
-        """Say whether no series is beyond the tolerance."""
+        """Whether the deviations of all series are within the tolerance."""
         return self.largest <= self.tolerance
 
     def report(self) -> dict[str, Any]:
-        """Return what the line says, for scripts; null where a replay is not finite."""
+        """Return the content of `line` for scripts; None where the replay is not finite."""
 
         def defined(value: float) -> float | None:
             return value if np.isfinite(value) else None
@@ -82,7 +88,7 @@ class Deviation:
         }
 
     def line(self) -> str:
-        """Return the one line that is printed for a file."""
+        """Return the line to print for this file."""
         series = "  ".join(f"{name} {value:.1e}" for name, value in self.series.items())
         departure = "" if self.departure is None else f"  first {DEPARTURE:g} off at entry {self.departure}"
         return (
@@ -92,7 +98,15 @@ class Deviation:
 
 
 def replay_linear(recording: Recording, precision: str | None) -> dict[str, Series]:
-    """Replay a recording of the linear environment; its series begin before any update."""
+    """Replay a recording of the linear environment. Its series begin before any update.
+
+    Args:
+        recording: the recording, whose settings are all taken.
+        precision: `float32` or `float64`; None for the precision of the recording.
+
+    Raises:
+        InputError: when a setting or an array is missing or invalid, or a setting is unknown.
+    """
     take = recording.take
     schemes = {"forward difference": "forward-difference", "exact": "autodiff"}
     wishes = _common(recording, precision) | {
@@ -120,7 +134,10 @@ def replay_linear(recording: Recording, precision: str | None) -> dict[str, Seri
 
 
 def replay_neural(recording: Recording, precision: str | None) -> dict[str, Series]:
-    """Replay a recording of the neural environment; its entries are between policy and reward model."""
+    """Replay a recording of the neural environment. Entries are after the policy steps and before retraining.
+
+    Args and errors are as for `replay_linear`.
+    """
     take = recording.take
     wishes = _common(recording, precision) | {
         "follower": "optax",
@@ -176,7 +193,7 @@ def replay_neural(recording: Recording, precision: str | None) -> dict[str, Seri
 
 
 def _common(recording: Recording, precision: str | None) -> dict[str, Any]:
-    """Take the settings that recordings of either environment have."""
+    """Take the settings that recordings of both environments have."""
     take = recording.take
     arms = {"rlhf": "myopic", "relaxed": "relaxed", "practical": "practical"}
     wishes: dict[str, Any] = {
@@ -205,7 +222,7 @@ def _common(recording: Recording, precision: str | None) -> dict[str, Any]:
 
 
 def _resolve(recording: Recording, wishes: Mapping[str, Any]) -> Settings:
-    """Return the settings of the replay, once none is left unread."""
+    """Check that every setting of the recording was taken, and return the settings of the replay."""
     recording.require_all_read()
     try:
         return resolve(wishes)
@@ -219,21 +236,32 @@ def _as_arrays(recorded: Any) -> Any:
 
 
 class Replay(NamedTuple):
-    """How recordings of one environment are replayed, and the deviation that is rounding there."""
+    """How to replay recordings of one environment.
+
+    Attributes:
+        series: replays a recording in a precision.
+        tolerance: largest deviation that counts as rounding there.
+    """
 
     series: Callable[[Recording, str | None], dict[str, Series]]
     tolerance: float
 
 
 REPLAYS: dict[str, Replay] = {"linear": Replay(replay_linear, 1e-8), "neural": Replay(replay_neural, 1e-6)}
-"""Replays by environment. The neural one amplifies rounding: a million times over 4000 iterations."""
+"""Replays by environment. The neural environment amplifies rounding a million times over 4000 iterations."""
 
 
 def check(path: Path, precision: str | None = None, tolerance: float | None = None) -> Deviation:
-    """Replay one recording, in the precision it names or in another, and measure every series' deviation.
+    """Replay one recording, and measure the deviation of every series.
+
+    Args:
+        path: the file of the recording.
+        precision: `float32` or `float64`; None for the precision of the recording.
+        tolerance: largest deviation that passes; None for that of the environment.
 
     Raises:
-        InputError: when the file cannot be read, or a setting or an array is missing or misshapen.
+        InputError: when the file is unreadable, the environment is unknown, or a setting or an array is
+            missing, invalid or unknown.
     """
     recording = Recording(path)
     require_known("environment", recording.environment, REPLAYS)

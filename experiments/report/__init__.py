@@ -1,6 +1,6 @@
-"""The page that stands beside every result: `report.html`, one file, opened from disk with no network.
+"""The page of a result: `report.html`, one file that opens from disk and needs no network.
 
-Each kind of work makes its own: `runs/page.py`, `sweeps/page.py`, … Here is what is general. `parts` says
-what a page is made of, `page` writes the file, `charts` makes data, in JSON, of the charts on it, and
-`charts.js` draws them. `page.js` has the legends, and plays what moves.
+Each kind of work makes its own page: `runs/page.py`, `sweeps/page.py`, … This package has what all pages
+share. `parts` defines the parts of a page, `page` writes the file, `charts` turns charts into JSON, and
+`charts.js` draws them. `page.js` draws the legends and plays animations.
 """

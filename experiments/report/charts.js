@@ -1,6 +1,6 @@
 "use strict";
-// Draws what the data of the page say. Every chart is a function of three things: whether the ground is light or
-// dark, which methods are switched on, and, in a player, the iteration. When one changes, it is drawn again.
+// Draws the charts from the data of the page. Every chart is a function of three things: whether the background is
+// light or dark, which methods are switched on, and, in a player, the iteration. When one changes, it is drawn again.
 
 const root = document.documentElement;
 const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
@@ -28,14 +28,14 @@ function layout(more) {
   };
 }
 
-function places(ticks, count) { // an axis of places: a few of their names
+function places(ticks, count) { // an axis of places, with the names of some of them
   const names = ticks ?? [...Array(count).keys()].map(String);
   const every = Math.max(1, Math.ceil(names.length / 5));
   const shown = names.map((_, i) => i).filter((i) => i % every === 0);
   return { tickmode: "array", tickvals: shown, ticktext: shown.map((i) => names[i]), showgrid: false, zeroline: false };
 }
 
-function level({ value, label, vertical, dash, ...style }, isLog) { // a line right across, named at its end
+function level({ value, label, vertical, dash, ...style }, isLog) { // a line across the whole chart, named at its end
   const ink = inkOf(style), at = isLog ? Math.log10(value) : value;
   const line = { color: ink, width: 1, dash };
   const text = { text: label, showarrow: false, font: { size: 11, color: colour("quiet") } };
@@ -46,17 +46,17 @@ function level({ value, label, vertical, dash, ...style }, isLog) { // a line ri
   return { shapes: [{ type: "line", ...ends, line }], annotations: label ? [{ ...text, ...place }] : [] };
 }
 
-function scaled({ title, log, limits, places: at, names }, values) { // one axis of a chart, as its description says
+function scaled({ title, log, limits, places: at, names }, values) { // one axis of a chart, from its description
   const form = {};
   if (limits) form.range = log ? limits.map(Math.log10) : limits;
   if (at) return axis(title, { ...form, tickmode: "array", tickvals: at, ticktext: names.map((name) => name.replaceAll("\n", "<br>")) });
   if (!log) return axis(title, form);
-  const positive = values.filter((v) => v > 0); // a logarithmic axis says 1, 2, 5, or powers of ten where it is long
+  const positive = values.filter((v) => v > 0); // a short logarithmic axis has ticks 1, 2, 5, a long one powers of ten
   const decades = Math.log10(Math.max(...positive) / Math.min(...positive));
   return axis(title, { ...form, type: "log", dtick: decades < 3 ? "D2" : Math.ceil(decades / 4) });
 }
 
-function lineOf(one, x) { // a line, after the band around it
+function lineOf(one, x) { // a line with the band around it, which comes first
   const ink = inkOf(one), traces = [];
   const common = { x, type: "scatter", mode: "lines", connectgaps: false };
   const edge = { ...common, line: { width: 0, simplify: false }, hoverinfo: "skip" };
@@ -100,7 +100,7 @@ function barsOf(one) {
 }
 
 const draw = {
-  // lines, points and bars on two axes, and what lies across or behind them
+  // lines, points and bars on two axes, with levels across and spans behind them
   marks(chart, styleOf) {
     const shown = chart.marks.filter((one) => one.method === undefined || styleOf(one.method));
     const traces = shown.flatMap((one) => {
@@ -112,7 +112,7 @@ const draw = {
     const ground = shown.filter((one) => one.kind === "span").map((one) => (
       { type: "rect", yref: "paper", y0: 0, y1: 1, x0: one.low, x1: one.high, fillcolor: colour("mark"), opacity: 0.15, line: { width: 0 }, layer: "below" }));
     const values = (d) => chart.marks.flatMap((one) => one[d] ?? (d === "x" && one.kind === "line" ? chart.x : []));
-    const together = chart.x !== undefined; // all lines are read at one place
+    const together = chart.x !== undefined; // all lines share their places
     return [traces, layout({
       hovermode: together ? "x unified" : "closest", barmode: "overlay", bargap: 0.3,
       xaxis: { ...scaled(chart.x_axis, values("x")), unifiedhovertitle: { text: `${chart.x_axis.title} %{x}` } },
@@ -122,7 +122,7 @@ const draw = {
     })];
   },
 
-  // values over a grid of places: a sweep's, or a policy's share of each, at a player's frame
+  // values over a grid: results of a sweep, or a policy's share of each place at one frame of a player
   map(chart, styleOf, frame, limits) {
     const values = frame ?? chart.z, rows = values.length, columns = values[0].length;
     const ofPolicy = chart.marked !== undefined;
@@ -196,7 +196,7 @@ const draw = {
   },
 };
 
-function marks(panel, rows, columns) { // frames around the blind spot, grey where no policy gets, a star at the best
+function marks(panel, rows, columns) { // frames the blind spot, greys unreachable places, puts a star at the best
   const shapes = [], annotations = [];
   const best = Math.max(...panel.utility.flat());
   const box = (r, c, inset) => ({ type: "rect", x0: c - inset, x1: c + inset, y0: r - inset, y1: r + inset });

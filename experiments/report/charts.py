@@ -1,4 +1,4 @@
-"""Charts on a page: what `plotting.charts` describes, as JSON that `charts.js` draws with plotly."""
+"""Charts on a page: charts of `plotting.charts` as JSON, which `charts.js` draws with plotly."""
 
 import html
 from collections.abc import Mapping
@@ -12,11 +12,16 @@ from fpo_jax.experiments.report.parts import Drawn, numbers
 from fpo_jax.plotting import Axis, Bars, Chart, HeatMap, Level, Line, Mark, Points, Span, Style
 
 MOST_POINTS = 300
-"""Points of a line."""
+"""Most points of a line."""
 
 
 def as_data(chart: Chart, methods: Mapping[str, Style]) -> Drawn:
-    """Return a chart as `charts.js` reads it; marks of these methods can be switched off."""
+    """Return a chart as `charts.js` reads it.
+
+    Args:
+        chart: the chart.
+        methods: styles by method. A reader can switch off the marks of these methods.
+    """
     maps = [mark for mark in chart.marks if isinstance(mark, HeatMap)]
     own: Drawn = {"method": chart.method} if chart.method in methods else {}
     if maps:
@@ -24,7 +29,7 @@ def as_data(chart: Chart, methods: Mapping[str, Style]) -> Drawn:
     marks = [(mark, _drawn(mark)) for mark in chart.marks]
     lines = [drawn for mark, drawn in marks if isinstance(mark, Line)]
     if len(lines) == len(chart.marks) - _count(chart, Level | Span) and _have_one_x(lines):
-        own["x"] = lines[0]["x"]  # all lines are read at one place
+        own["x"] = lines[0]["x"]  # all lines share it
         for line in lines:
             del line["x"]
     for mark, drawn in marks:
@@ -36,13 +41,13 @@ def as_data(chart: Chart, methods: Mapping[str, Style]) -> Drawn:
 
 
 def style_data(style: Style) -> dict[str, str]:
-    """Return a style for the page: its colour on a light and on a dark ground, its dashes."""
+    """Return a style for the page: its colours on light and on dark background, and its dashes."""
     dash = ",".join(f"{2 * length:g}px" for length in style.dashes) or "solid"
     return {"light": style.color, "dark": on_dark(style.color), "dash": dash}
 
 
 def on_dark(colour: str) -> str:
-    """Return a colour, #RRGGBB, with its lightness mirrored, so that dark ones stand out on a dark ground."""
+    """Return a colour #RRGGBB with its lightness mirrored, for a dark background."""
     import colorsys
 
     hue, lightness, saturation = colorsys.rgb_to_hls(*(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)))
@@ -65,7 +70,7 @@ def _axis(axis: Axis) -> Drawn:
     if axis.limits is not None:
         drawn["limits"] = list(axis.limits)
     if axis.ticks is not None:
-        names = [html.escape(name, quote=False) for name in axis.ticks.values()]  # plotly reads links in them
+        names = [html.escape(name, quote=False) for name in axis.ticks.values()]  # plotly would read links
         drawn |= {"places": numbers(list(axis.ticks)), "names": names}
     return drawn
 
@@ -108,7 +113,7 @@ def _line(mark: Line) -> Drawn:
 
 
 def _thinned(entries: int) -> np.ndarray:
-    """Return which entries to draw: half evenly spaced, half geometrically, since most happens early."""
+    """Return which entries to draw: half evenly spaced, half geometrically, since most change is early."""
     half = MOST_POINTS // 2
     evenly, early = np.linspace(0, entries - 1, half), np.geomspace(1, entries, half) - 1
     return np.unique(np.round(np.concatenate([evenly, early])).astype(int))

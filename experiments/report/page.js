@@ -1,4 +1,4 @@
-// The page itself: its ground, and in each section a legend, charts and a player.
+// The page: its background, and in each section a legend, charts and a player.
 
 const read = (id) => document.getElementById(id).textContent;
 const sections = JSON.parse(read("data"));
@@ -13,7 +13,7 @@ function make(parent, tag, className, text) {
   return element;
 }
 
-// ---- ground: the system's, until the reader chooses
+// ---- background: the system's, until the reader chooses
 
 const system = matchMedia("(prefers-color-scheme: dark)");
 let chosen = null;
@@ -52,7 +52,7 @@ function build(section, element) {
     const plot = make(card, "div", "plot");
     plot.setAttribute("role", "img");
     plot.setAttribute("aria-label", chart.title ?? `${chart.method}, at the iteration chosen`);
-    let near = false; // what is far from the window waits
+    let near = false; // a chart far from the window is not drawn yet
     const show = () => {
       card.hidden = chart.method !== undefined && !on[chart.method];
       const frame = frameOf?.();
@@ -97,7 +97,7 @@ function play(player, element, place, shown) {
   const button = element.querySelector(".play"), last = player.iterations.length - 1;
   const panels = element.querySelector(".panels");
   slider.max = last;
-  slider.value = last; // where it ended; playing begins anew
+  slider.value = last; // it shows the end; "play" starts from the beginning
   const before = shown.length;
   player.panels.forEach((panel) => place(panels, "panel", panel, () => +slider.value));
   const own = shown.slice(before);
@@ -132,7 +132,7 @@ function play(player, element, place, shown) {
   output.textContent = `iteration ${player.iterations[last]}`;
 }
 
-// ---- the charting library is compressed in the page itself
+// ---- the charting library, which the page holds compressed
 
 async function unpack() {
   const bytes = Uint8Array.from(atob(read("plotly").trim()), (letter) => letter.charCodeAt(0));

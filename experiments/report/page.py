@@ -1,4 +1,4 @@
-"""The file itself: prose, tables, figures and charts in one page that asks the network for nothing."""
+"""The file of a page: text, tables, figures and charts, without any request to the network."""
 
 import base64
 import gzip
@@ -19,11 +19,11 @@ from fpo_jax.experiments.report.parts import Drawn, Section
 
 FILE = "report.html"
 MOST_ON = 12
-"""So many methods are switched on at first; more would hide each other."""
+"""At first only this many methods are switched on; more would hide each other."""
 COLOURS = 128
-"""Colours of a figure in the page; the files beside it have all."""
+"""Number of colours of a figure in the page. The files beside the page have all colours."""
 SHOWN_FIGURES = (".png",)
-"""What is shown of the figures as written: what moves is played by the page itself."""
+"""The page shows these files of figures. It plays animations itself."""
 
 
 def write(
@@ -38,11 +38,11 @@ def write(
 
     Args:
         path: the file.
-        title: its heading.
-        intro: what all of it is about, in Markdown.
-        sections: in order; files of their figures are read now, and put into the page.
-        origin: what `fpo_jax.experiments.core.files.provenance` says.
-        kind: what was run, in one word.
+        title: the heading.
+        intro: an introduction, in Markdown.
+        sections: in order. Their figures are read from their files and put into the page.
+        origin: where the numbers come from, as `fpo_jax.experiments.core.files.provenance` returns it.
+        kind: the command that was run, in one word.
     """
     here = importlib.resources.files(__package__)
 
@@ -69,7 +69,7 @@ def write(
         kind=kind,
         intro=markdown(intro),
         sections=sections,
-        data=written.replace("<", "\\u003c"),  # so that nothing in it ends the script that it stands in
+        data=written.replace("<", "\\u003c"),  # so that no "</script>" in it ends the script
         origin=origin,
         plotly=_plotly(),
         style=read("page.css"),
@@ -79,18 +79,18 @@ def write(
         most_on=MOST_ON,
         shown=lambda pictures: [p for p in pictures if p.suffix in SHOWN_FIGURES],
     )
-    path.write_text(page, encoding="utf-8", errors="surrogateescape")  # names of files as they were given
+    path.write_text(page, encoding="utf-8", errors="surrogateescape")  # keeps file names as they were given
 
 
 @cache
 def _plotly() -> str:
-    """Return the charting library, compressed: it is most of the page, and takes a third of the room so."""
+    """Return the charting library, compressed to a third of its size, since it is most of the page."""
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), compresslevel=6, mtime=0)).decode()
 
 
 def _embedded(picture: Path) -> str:
-    """Return a figure as part of the page, in few colours, which takes a quarter of the room."""
-    from PIL import Image  # brought along by matplotlib
+    """Return a figure as a data URL, with few colours, which makes it four times smaller."""
+    from PIL import Image  # installed with matplotlib
 
     reduced = io.BytesIO()
     with Image.open(picture) as image:
@@ -99,7 +99,7 @@ def _embedded(picture: Path) -> str:
 
 
 def _data(section: Section) -> Drawn:
-    """Return what the script draws in a section."""
+    """Return the data that the script draws in a section."""
     view = section.view
     methods = {
         label: {**style_data(style), "on": number < MOST_ON}

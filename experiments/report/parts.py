@@ -1,4 +1,4 @@
-"""What a page is made of: sections of prose, tables and figures, each with charts and panels to look at."""
+"""The parts of a page: sections with text, tables and figures, and with charts and panels to look at."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,26 +11,26 @@ from fpo_jax.experiments.core.settings import General, Names, Settings, hyperpar
 from fpo_jax.plotting import Chart, Style
 
 Drawn = dict[str, Any]
-"""What `page.js` reads: a chart, or a panel of a player."""
+"""Data for `page.js`: a chart, or a panel of a player."""
 DIGITS = 4
-"""Significant digits of what is drawn; the numbers themselves stand in the files beside the page."""
+"""Significant digits of drawn numbers. The files beside the page have all digits."""
 MOST_VALUES = 8
-"""A setting that has more values in a section is shown as their range."""
+"""If a setting has more values in a section, the page shows only the first and the last."""
 ENV = "the file that holds the environment"
 Player = tuple[Drawn | None, str]
-"""What `page.js` plays, or None; and what that shows, or why there is nothing to play."""
+"""The data that `page.js` plays, or None; then what it shows, or why there is nothing to play."""
 MOST_PANELS = 12
-"""Methods that are played."""
+"""Most methods that a player shows."""
 SAY_CURVES = "Line: mean over {n}. Band: the middle 80 % of seeds."
 
 
 class View(NamedTuple):
-    """What is to be looked at in a section.
+    """The charts and the player of a section.
 
     Attributes:
-        methods: how each is drawn; the legend, in order.
-        charts: one after the other.
-        caption: what the charts' lines and bands are.
+        methods: style of each method, in the order of the legend.
+        charts: in order.
+        caption: explains lines and bands of the charts.
         player: panels and iterations, or None.
         playing: what the player shows, or why there is none.
     """
@@ -47,13 +47,13 @@ class Section(NamedTuple):
 
     Attributes:
         name: its heading, and the folder of its files.
-        claim: what it is about, in Markdown.
-        paragraphs: what was found, in Markdown; empty ones are left out.
-        pictures: its figures, as written.
-        view: what is to be looked at.
-        tiles: key figures, (what, value, remark) each.
-        warnings: what must not go unsaid.
-        settings: of all its runs.
+        claim: its first paragraph, in Markdown.
+        paragraphs: results, in Markdown; empty ones are skipped.
+        pictures: files of its figures.
+        view: its charts and its player.
+        tiles: key figures, each as (name, value, remark).
+        warnings: lines that the page shows prominently.
+        settings: settings of all its runs.
     """
 
     name: str
@@ -66,12 +66,12 @@ class Section(NamedTuple):
     settings: Sequence[Settings] = ()
 
     def markdown(self) -> str:
-        """Return the section in Markdown, with its figures by file."""
+        """Return the section in Markdown, with links to the files of its figures."""
         shown = [f"![{self.name}, {path.stem}]({self.name}/{path.name})" for path in self.pictures]
         return "\n\n".join([f"## {self.name}", self.claim, *filter(None, self.paragraphs), *shown])
 
     def setting_rows(self) -> list[tuple[str, str, str]]:
-        """Return the name, the values and the meaning of every setting of the section's runs."""
+        """Return (name, values, meaning) of every setting of the section's runs."""
         values: dict[str, list[str]] = {}
         known = Names.known() | General.known()
         first = [*known]
@@ -93,7 +93,7 @@ def _joined(values: Sequence[str]) -> str:
 
 
 def numbers(values: Any) -> Any:
-    """Return an array as nested lists of numbers with few digits; what is undefined is None."""
+    """Return an array as nested lists of numbers with `DIGITS` digits; None where one is not finite."""
     array = np.asarray(values, dtype=float)
     if array.ndim == 0:
         return float(f"{array:.{DIGITS}g}") if np.isfinite(array) else None
@@ -101,23 +101,23 @@ def numbers(values: Any) -> Any:
 
 
 def share(value: float) -> str:
-    """Return a share in per cent."""
+    """Return a share as text, in per cent."""
     return f"{100 * value:.0f}\N{NO-BREAK SPACE}%"
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown, in which every cell is shown as it is."""
+    """Return a table in Markdown that shows the text of every cell literally."""
     lines = [[*map(plain, head)], ["---"] * len(head), *([*map(plain, row)] for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def plain(text: str) -> str:
-    """Return Markdown that shows a text as it is, on one line: no link, no picture, no code."""
+    """Return Markdown that shows a text literally, on one line, without links, pictures or code."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
 
 
 def code(text: str) -> str:
-    """Return Markdown that shows a text as code, on one line, whatever backticks it has."""
+    """Return Markdown that shows a text as code, on one line. The text may have backticks."""
     line = " ".join(text.split())
     longest = max(map(len, re.findall("`+", line)), default=0)
     fence = "`" * (longest + 1)

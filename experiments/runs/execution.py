@@ -21,11 +21,11 @@ from fpo_jax.statistics import FEW, mean_interval, share_interval
 from fpo_jax.types import Cost, Game, Key, State
 
 STATIONARY = 1e-6
-"""Largest ‖∂L/∂φ‖ that counts as that of a stationary point."""
+"""A point with ‖∂L/∂φ‖ up to this counts as stationary."""
 
 
 def few_seeds(seeds: int) -> list[str]:
-    """Return a warning if there are too few seeds for intervals of means, else ""."""
+    """Return a list with a warning if there are too few seeds for intervals of means, else []."""
     of = f"{counted(seeds, 'seed')}: with fewer than {FEW}"
     few = f"{of} a 95 % interval may cover far less where values are skewed"
     return [few] if 1 < seeds < FEW else []
@@ -39,17 +39,18 @@ def execute(
     watch: Watch | None = None,
     partway: Partway | None = None,
 ) -> Result:
-    """Run the settings over all their seeds at once, by the programs of `fpo_jax.engine.runs.run_by`.
+    """Run the settings over all their seeds at once, with the programs of `fpo_jax.engine.runs.run_by`.
 
-    If the objective solves a linear system, the result reports on the solve.
+    If the objective solves a linear system, the result has cautions about the solve.
 
     Args:
-        settings: what to run.
-        keep_states: keep states, if worthwhile, for pages and figures that show how a policy moved.
+        settings: the settings to run.
+        keep_states: keep states for pages and figures that show how a policy moved, if there are any such
+            and the states fit in memory.
         save_states: return the states of all seeds at every entry.
         tell: receives progress.
         watch: receives each finished segment of the iterations (`fpo_jax.engine.segments`).
-        partway: the point where an earlier run of these settings stopped, to continue from there.
+        partway: the point at which an earlier run of these settings stopped, to continue from there.
 
     Raises:
         InputError: as `fpo_jax.run_seeds`.
@@ -114,7 +115,7 @@ def execute(
 
 
 def _cautions(settings: Settings, games: Game, final: State, first_bad: np.ndarray) -> Iterator[str]:
-    """Check the linear solves of an implicit gradient: did one fail, and does the theorem apply?"""
+    """Yield a line for each problem of an implicit gradient: an inapplicable theorem, or a failed solve."""
     environment, leader, follower = settings.build()
     objective = leader.objective
     if not objective.solves:

@@ -30,15 +30,15 @@ class Experiment(NamedTuple):
     """One claim and its test.
 
     Attributes:
-        name: of its folder, and for `--only`.
-        claim: the statement that it tests, in one sentence.
-        methods: settings by the label of the method; all run on the same seeds.
+        name: its name, for its folder and for `--only`.
+        claim: the statement that it tests, in a few sentences.
+        methods: settings by label of the method. All methods run on the same seeds.
         figures: makes the figures, by file name, from the results by label.
         seeds: default number of seeds.
-        of_run: makes additional figures for any run of the environment of this name.
+        of_run: makes additional figures for a single run of the environment of this name.
         findings: writes conclusions beyond the table, in Markdown.
         long: takes minutes, so it runs only when it is named.
-        every: interval of the iterations in the written numbers.
+        every: interval between the iterations that the file of numbers keeps.
     """
 
     name: str
@@ -53,11 +53,17 @@ class Experiment(NamedTuple):
 
     @property
     def jobs(self) -> list[str]:
-        """Return what there is to do, in order."""
+        """Return the names of its steps, in order."""
         return [*self.methods, "figures"]
 
     def write(self, folder: Path, seeds: int, progress: Progress) -> tuple[list[dict[str, Any]], Section]:
-        """Run all methods, write numbers, table and figures, and return the table and a section of a page."""
+        """Run all methods, write numbers, table and figures, and return the table and a section of a page.
+
+        Args:
+            folder: of the results.
+            seeds: number of seeds.
+            progress: receives progress, and warnings.
+        """
         results: dict[str, Result] = {}
         for label, result in compare(self, seeds, progress):
             results[label] = result
@@ -70,7 +76,7 @@ class Experiment(NamedTuple):
             np.savez_compressed(numbers, allow_pickle=False, **arrays(results, self.every))
         drawn = plotting.save_all(self.figures(results), folder)
         progress.end()
-        optimum = f"Utility that no policy exceeds, mean over seeds: {table[0]['optimum']:.3f}."
+        optimum = f"No policy exceeds a true utility of {table[0]['optimum']:.3f}, mean over seeds."
         return table, Section(
             self.name,
             self.claim,
@@ -83,10 +89,9 @@ class Experiment(NamedTuple):
 
 
 def compare(experiment: Experiment, seeds: int, progress: Progress) -> Iterator[tuple[str, Result]]:
-    """Run every method of an experiment, one after the other, on the same seeds.
+    """Run every method of an experiment on the same seeds, one after the other, and yield label and result.
 
-    The steering term is recorded only if a method requests it, since computing it takes longer than most
-    runs.
+    The steering term is recorded only if a method requests it, because it takes longer than most runs.
     """
     for label, wishes in experiment.methods.items():
         progress.begin(f"{experiment.name}: {label}")
@@ -97,7 +102,7 @@ def compare(experiment: Experiment, seeds: int, progress: Progress) -> Iterator[
 
 
 def rows(results: Mapping[str, Result]) -> list[dict[str, Any]]:
-    """Return the table of an experiment: each method's label, command and summary."""
+    """Return the table of an experiment: a row with label, command and summary for each method."""
     return [
         {"method": label, "command": result.settings.command()} | summary(result)
         for label, result in results.items()
@@ -117,12 +122,12 @@ def arrays(results: Mapping[str, Result], every: int = 1) -> dict[str, np.ndarra
 
 
 def write_csv(path: Path, table: Sequence[Mapping[str, Any]]) -> None:
-    """Write an experiment's table, an interval as two columns."""
+    """Write an experiment's table as CSV, with two columns for an interval."""
     write_table(path, [_flat(row) for row in table])
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row whose intervals are two columns, and whose diverged seeds are counted."""
+    """Return a row with two columns for each interval, and with the number of diverged seeds."""
     flat: dict[str, Any] = {}
     for name, value in row.items():
         if name.endswith("_ci95"):

@@ -1,4 +1,4 @@
-"""Charts and figures for any environment: the records of a run, one line for each method."""
+"""Charts and figures for any environment: metrics over iterations, with a line for each method."""
 
 from collections.abc import Iterable, Mapping
 
@@ -26,13 +26,13 @@ END = "true utility, final"
 
 
 def method_styles(results: Mapping[str, Result]) -> dict[str, Style]:
-    """Return a style for each method by its label: that of its objective if this distinguishes them."""
+    """Return a style for each method by label: the style of its objective if these differ."""
     styles = plotting.styles({label: r.settings.names.objective for label, r in results.items()})
     return styles if len(set(styles.values())) == len(styles) else plotting.ladder_styles(list(styles))
 
 
 def styles_by_first_word(labels: Iterable[str]) -> dict[str, Style]:
-    """Return a style for each label such as "relaxed 0.1", by the method that its first word names."""
+    """Return a style for each label, such as "relaxed 0.1": the style of the method in its first word."""
     return plotting.styles({label: "myopic" if label == "RLHF" else label.split()[0] for label in labels})
 
 
@@ -42,7 +42,14 @@ def metric(
     ideal: tuple[float, str] | None = None,
     styles: Mapping[str, Style] | None = None,
 ) -> Chart:
-    """Return one metric of every method over iterations, with the ideal dashed if there is one."""
+    """Return a chart of one metric over iterations, with a line for each method.
+
+    Args:
+        results: by label of the method.
+        name: of the metric.
+        ideal: an ideal value and its name, drawn as a dashed line; or None.
+        styles: by label; `method_styles` if None.
+    """
     styles = method_styles(results) if styles is None else styles
     lines = [
         plotting.over_seeds(result.metrics[name], label, styles[label]) for label, result in results.items()
@@ -52,7 +59,7 @@ def metric(
 
 
 def distribution(results: Mapping[str, Result], styles: Mapping[str, Style]) -> Chart:
-    """Return the distribution of final true utility over seeds, a staircase for each method."""
+    """Return a chart of the distribution of final true utility over seeds: a staircase for each method."""
     lines = [
         plotting.ended_below(result.metrics["true_utility"][:, -1], label, styles[label])
         for label, result in results.items()
@@ -61,7 +68,7 @@ def distribution(results: Mapping[str, Result], styles: Mapping[str, Style]) -> 
 
 
 def end_against_peak(results: Mapping[str, Result], styles: Mapping[str, Style]) -> Chart:
-    """Return each seed's final gain against its largest: below either dotted line it has collapsed."""
+    """Return a chart of each seed's final gain against its largest. Seeds below a dotted line collapsed."""
     dots = []
     for label, result in results.items():
         gained = share_gained(result.metrics["true_utility"], result.optimum)
@@ -70,7 +77,7 @@ def end_against_peak(results: Mapping[str, Result], styles: Mapping[str, Style])
     return Chart(
         "each seed: its end against its peak",
         [*dots, plotting.diagonal(1.0), plotting.diagonal(1.0, FALL), low],
-        Axis("share of what was to be gained, at its peak"),
+        Axis("share of the possible gain, at its peak"),
         Axis("at its end"),
     )
 
@@ -91,10 +98,10 @@ def curves(
     """Draw metrics of every method side by side.
 
     Args:
-        results: by the method's label.
-        levels: the metrics to draw, each with its ideal value and the name of that, or None.
-        title: of the figure; a caption for lines and bands is added.
-        styles: by the method's label; by its objective when not given.
+        results: by label of the method.
+        levels: the metrics to draw, each with its ideal value and the name of that value, or None.
+        title: of the figure. A caption for lines and bands is added.
+        styles: by label; `method_styles` if None.
     """
     charts = [metric(results, name, level, styles) for name, level in levels.items()]
     return plotting.figure([charts], f"{title}: {caption(results)}")
@@ -111,7 +118,7 @@ def overview(results: Mapping[str, Result]) -> dict[str, plotting.Picture]:
 
 
 def every_chart(results: Mapping[str, Result]) -> list[Chart]:
-    """Return all metrics that every method has, in the order of their titles, and where seeds end."""
+    """Return a chart of each metric that all methods have; with several seeds also of where they end."""
     first = next(iter(results.values()))
     names = list(dict.fromkeys([*TITLES, *first.metrics]))
     names = [name for name in names if all(name in result.metrics for result in results.values())]

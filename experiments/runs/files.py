@@ -17,17 +17,18 @@ from fpo_jax.plotting import Picture, save_all
 
 
 def write_run(out: Path, result: Result, report: Mapping[str, Any], more: Mapping[str, Picture] = {}) -> None:
-    """Write a run's folder: `config.json`, `metrics.npz` with arrays [seed, step], `summary.json`, figures.
+    """Write the folder of a run.
 
-    `metrics.npz` also has its `axes` and their values, the optimum of each seed, and the seeds that diverged.
-    `states.npz` holds states, [seed, entry, …]: those that were asked for, or the final ones. `report.html`
-    shows it all.
+    `config.json` has the settings, `metrics.npz` the metrics [seed, step], `summary.json` the summary.
+    `metrics.npz` also has the names and values of its axes, the optimum of each seed, and the diverged seeds.
+    `states.npz` has states [seed, entry, …]: all of them if the run saved them, else the final ones. There
+    are figures, and `report.html` shows everything.
 
     Args:
-        out: the folder.
-        result: what the run gave.
-        report: what `summary.json` holds.
-        more: figures besides those that every run has, by file name.
+        out: the folder. It is replaced as a whole, or not at all.
+        result: the result of the run.
+        report: content of `summary.json`.
+        more: figures in addition to those of every run, by file name.
     """
     settings = result.settings
     drawn = {**figures.overview({settings.names.objective: result}), **more}

@@ -1,7 +1,7 @@
-"""How one policy moved: the first finite seed's states at some iterations, and what it responded there.
+"""The history of one policy: states of the first finite seed at some iterations, and its responses there.
 
-Figures that move and the slider of a report show this. States are kept while all seeds run, where they fit,
-since running a seed once more would compile another program.
+Animated figures and the slider of a report show it. The states are kept while all seeds run, if they fit in
+memory, because running a seed once more would compile another program.
 """
 
 from typing import Any, NamedTuple
@@ -19,23 +19,23 @@ from fpo_jax.record import outcome
 from fpo_jax.types import Game, State, Theta
 
 FRAMES = 60
-"""Most iterations that are shown."""
+"""Most iterations that an animation shows."""
 MOST_KEPT = 2**28
-"""Bytes of states that a run of all seeds may keep."""
+"""Most bytes of states that a run of all seeds may keep."""
 MOST_NUMBERS = 60_000
-"""Most weights that are shown of one policy, over all frames."""
+"""Most weights of one policy in an animation, over all frames."""
 
 
 class Snapshots(NamedTuple):
-    """One policy at some iterations, as weights of the places on which its responses lie.
+    """One policy at some iterations, as weights of places. Each response has a fixed place.
 
     Attributes:
-        axes: name and size of each axis of places, as `Game.places` gives them.
+        axes: name and size of each axis of places, as in `Game.places`.
         iterations: [frame].
-        weights: [frame, *places] share of the policy, summing to 1 over places.
+        weights: [frame, *places] share of the policy at each place, summing to 1 over places.
         true_utility: [frame] E[U].
-        utility: [*places] mean U of the responses that share a place.
-        blind_spot: [*places] mean blind-spot membership, in [0, 1].
+        utility: [*places] mean U of the responses at a place.
+        blind_spot: [*places] their mean blind-spot membership, in [0, 1].
     """
 
     axes: dict[str, int]
@@ -47,41 +47,41 @@ class Snapshots(NamedTuple):
 
 
 def shown_iterations(steps: int, frames: int = FRAMES) -> np.ndarray:
-    """Return [frame] the iterations to show of 0 … steps: geometrically spaced, since most happens early."""
+    """Return the iterations to show of 0 … steps, [frame], at equal ratios because most change is early."""
     return np.unique(np.round(np.geomspace(1, steps + 1, frames)).astype(int) - 1)
 
 
 def worth_keeping(settings: Settings) -> bool:
-    """Say whether responses have places to be shown on, and the states of all seeds fit."""
+    """Whether responses have places to show them on, and the states of all seeds fit in `MOST_KEPT`."""
     state, has_places = states.initial_shape(settings)
     return has_places and states.size_of(state, settings) <= MOST_KEPT
 
 
 def at_shown(states: State, index: int, steps: int) -> State:
-    """Return one seed's states at the iterations shown, from those of all seeds, [seed, T + 1]."""
+    """Return the states of one seed at the shown iterations, from the states of all seeds, [seed, T + 1]."""
     shown = shown_iterations(steps)
     return jax.tree.map(lambda leaf: np.asarray(leaf[index, shown]), states)
 
 
 def run_again(settings: Settings, seed: int) -> State:
-    """Run one seed once more, and return its states at the iterations shown."""
+    """Run one seed once more, and return its states at the shown iterations."""
     environment, leader, follower = settings.build()
     with in_precision(settings.precision):
         key = seed_keys(1, seed)[0]
         _, trace = run_seed(
             environment, leader, follower, key, steps=settings.steps, record=outcome, keep_states=True
         )
-        assert trace.state is not None  # as asked for
+        assert trace.state is not None  # because of keep_states
         return at_shown(one_row(trace.state), 0, settings.steps)
 
 
 def snapshots(settings: Settings, game: Game, thetas: Theta, true_utility: np.ndarray) -> Snapshots:
-    """Return how a policy moved over the places of its responses.
+    """Return the weights of a policy over the places of its responses, at some iterations.
 
     Args:
         settings: of the run.
-        game: its instance, whose responses have fixed places.
-        thetas: the policy at the iterations of `shown_iterations`.
+        game: the instance. Its responses must have fixed places.
+        thetas: the policy at the iterations of `shown_iterations`, [frame, ...].
         true_utility: [T + 1] E[U] at every iteration.
     """
     assert game.places is not None
@@ -108,8 +108,8 @@ def snapshots(settings: Settings, game: Game, thetas: Theta, true_utility: np.nd
 
 @jax.jit
 def _weights(game: Game, thetas: Any, progress: Array) -> tuple[Array, Array, Array]:
-    """Return the weights of the responses at each moment, [frame, n], and U and blind spot, [n] each."""
-    key = jax.random.key(0)  # places are fixed only where nothing is drawn
+    """Return the weights of the responses in each frame, [frame, n], and U and blind spot, [n] each."""
+    key = jax.random.key(0)  # any key will do: a game with fixed places draws nothing
 
     def at(moment: tuple[Any, Array]) -> Array:
         theta, p = moment

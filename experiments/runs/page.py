@@ -1,4 +1,4 @@
-"""The page of a run, and the view that every comparison of runs has; in words that need no legend."""
+"""The page of a run, and the view of a comparison of runs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,12 +19,12 @@ NAMES = {
     "proximal": "proximal FPO",
 }
 COLLAPSE = (
-    f"with less than {share(LOW)} of what was to be gained, or less than {share(FALL)} of their largest gain"
+    f"with less than {share(LOW)} of the possible gain, or less than {share(FALL)} of their largest gain"
 )
 
 
 def view_of(results: Mapping[str, Result]) -> View:
-    """Return the view of runs of several methods on the same seeds."""
+    """Return the view of runs of several methods on the same seeds: charts, their caption, and a player."""
     counts = sorted({len(result.seeds) for result in results.values()})
     n = f"{'–'.join(map(str, {counts[0]: 0, counts[-1]: 0}))} seed{'s' * (counts[-1] > 1)}"
     caption = SAY_CURVES.format(n=n)
@@ -35,7 +35,13 @@ def view_of(results: Mapping[str, Result]) -> View:
 
 
 def section_of(result: Result, report: Mapping[str, Any], pictures: Sequence[Path]) -> tuple[str, Section]:
-    """Return what happened in a run, in a few words, and its section; `report` is its summary."""
+    """Return the title of a run's page, which says whether it collapsed, and its section.
+
+    Args:
+        result: the result of the run.
+        report: its summary.
+        pictures: files of its figures.
+    """
     settings = result.settings
     objective = settings.names.objective
     method = NAMES.get(objective, objective)
@@ -50,9 +56,9 @@ def section_of(result: Result, report: Mapping[str, Any], pictures: Sequence[Pat
     story = (
         f"Over {counted(settings.steps, 'iteration')} true utility went from {utility[:, 0].mean():.3g} to "
         f"**{end:.3g}**"
-        + ("" if best is None else f", where {best:.3g} is the best possible")
-        + f". The reward model believes {proxy:.3g}, {over} than that. {share(spot)} of the policy lies in "
-        f"its blind spot. {fell} of {n} seeds collapsed, which means that they ended {COLLAPSE}."
+        + ("" if best is None else f" (optimum {best:.3g})")
+        + f". The reward model estimates {proxy:.3g}, which is {over}. {share(spot)} of the policy lies in "
+        f"the blind spot. {fell} of {n} seeds collapsed: they ended {COLLAPSE}."
     )
 
     def interval(name: str, form: Callable[[float], str] = "{:.3g}".format) -> str:

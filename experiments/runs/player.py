@@ -1,6 +1,6 @@
-"""What a page plays of runs: a policy over its places, or seeds on a plane. Paper cannot play.
+"""The animation on a page of runs: a policy over its places, or seeds on a plane.
 
-One idea: at each iteration an array over the places of a grid, or one dot a seed; a panel for each method.
+There is a panel for each method. At each iteration it shows an array over places, or one dot for each seed.
 """
 
 from collections.abc import Mapping
@@ -14,18 +14,23 @@ from fpo_jax.experiments.runs.history import shown_iterations
 from fpo_jax.experiments.runs.result import Result
 
 PLANES = (("signal_norm", "noise_norm"), ("true_utility", "proxy_reward"))
-"""Planes on which seeds are shown where a policy has no places: the first of which both metrics are there."""
+"""Planes for the seeds of policies without places. The first plane whose two metrics all runs have is used.
+"""
 MOST_DOTS = 64
-"""Seeds that are shown on a plane."""
+"""Most seeds that a plane shows."""
 UNREACHED = 1e-12
-"""A place whose weight never exceeds this cannot be reached, such as a wall."""
+"""A place whose weight never exceeds this counts as unreachable, such as a wall."""
 
 
 def play_results(results: Mapping[str, Result]) -> Player:
-    """Return the player of runs: the first seed's policy over its places, or every seed on a plane."""
+    """Return the player of runs: the first seed's policy over its places, or all seeds on a plane.
+
+    Args:
+        results: by label of the method. At most `MOST_PANELS` are played.
+    """
     shown = dict(list(results.items())[:MOST_PANELS])
     if len({result.settings.steps for result in shown.values()}) > 1:
-        return None, "Nothing is played here: the methods ran for different numbers of iterations."
+        return None, "Nothing is played here: the methods have different numbers of iterations."
     shots = {label: result.snapshots for label, result in shown.items()}
     if any(shot is None for shot in shots.values()):
         first = next(iter(results.values()))
@@ -54,19 +59,24 @@ def play_results(results: Mapping[str, Result]) -> Player:
     name = " × ".join(f"{axis}s" for axis in one.axes)
     seeds = sorted({int(result.seeds[0]) for result in shown.values()})
     what = (
-        f"The policy of seed {', '.join(map(str, seeds))}, spread over its {name}. Orange marks the blind "
-        "spot, which the reward model's offline data do not show. "
+        f"The policy of seed {', '.join(map(str, seeds))} over its {name}. Orange marks the blind spot, "
+        "which is missing from the reward model's offline data. "
     )
     what += (
-        "Bars: share of the policy. Grey dots: true utility of each, highest at the best."
+        "Bars: share of the policy. Grey dots: true utility of each place."
         if len(one.axes) == 1
-        else "The stronger the colour, the larger the share of the policy, by its square root. ★: highest U."
+        else "A stronger colour means a larger share of the policy (square-root scale). ★: highest U."
     )
     return {"iterations": one.iterations.tolist(), "limits": [0.0, largest], "panels": panels}, what
 
 
 def play_seeds(metrics: Mapping[str, Mapping[str, np.ndarray]], steps: np.ndarray) -> Player:
-    """Return the player of seeds on a plane, from the metrics of each method, [seed, entry]."""
+    """Return the player of seeds on a plane.
+
+    Args:
+        metrics: [seed, entry] each, by label of the method and name of the metric.
+        steps: [entry] iterations of the entries.
+    """
     if not metrics:
         return None, "Nothing is played here: every run diverged."
     x, y = next(plane for plane in PLANES if all(set(plane) <= set(m) for m in metrics.values()))
@@ -95,10 +105,10 @@ def play_seeds(metrics: Mapping[str, Mapping[str, np.ndarray]], steps: np.ndarra
         "ranges": numbers(np.stack([low - room, high + room], axis=1)),
         "diagonal": (x, y) == PLANES[-1],
     }
-    what = "This policy has no fixed places to be shown on, so each dot is one seed, moving over iterations. "
+    what = "The responses of this policy have no fixed places, so each dot is one seed. "
     what += (
-        "On the dotted line the proxy reward is the true utility; above it, the reward model is exploited."
+        "On the dotted line the proxy reward equals the true utility. Above it the reward model overrates."
         if player["diagonal"]
-        else "To the right the policy takes up the signal, upwards it drifts into noise, the blind spot here."
+        else "To the right the policy takes up signal. Upwards it drifts into noise, the blind spot here."
     )
     return player, what

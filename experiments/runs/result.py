@@ -1,4 +1,4 @@
-"""What a run gave, for the seeds that stayed finite."""
+"""The result of a run, for the seeds that stayed finite."""
 
 import dataclasses
 from functools import cached_property
@@ -13,24 +13,24 @@ from fpo_jax.types import Game, State
 
 
 class Diverged(RuntimeError):
-    """Every seed of a run became infinite or undefined, so that there is nothing to report."""
+    """Every seed of a run became infinite or undefined, so there is nothing to report."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a run gave, for the seeds that stayed finite.
+    """The result of a run, for the seeds that stayed finite.
 
     Attributes:
-        settings: what was run.
+        settings: the settings that were run.
         seeds: [n] the seeds that stayed finite, in the order of every other array.
         metrics: [n, T + 1] each, by name.
         games: the instance of each seed, leading axis [n].
-        optimum: [n] the true utility that no policy exceeds, by seed.
+        optimum: [n] a true utility that no policy exceeds, for each seed.
         final: the final states, leading axis [n].
-        diverged: the first iteration that was not finite, by seed.
-        cautions: what is to be known about the objective's linear solves, where it has some.
-        kept: the first finite seed's states at the iterations that are shown, where they were kept.
-        every_state: the states at every entry, [n, T + 1, …], where they are to be saved.
+        diverged: for each seed that diverged, the first iteration that was not finite.
+        cautions: warnings about the linear solves of the objective, if it has any.
+        kept: states of the first finite seed at the shown iterations, or None if they were not kept.
+        every_state: states at every entry, [n, T + 1, …], or None if they are not to be saved.
     """
 
     settings: Settings
@@ -46,12 +46,12 @@ class Result:
 
     @cached_property
     def states(self) -> State:
-        """The first finite seed's states at the iterations of `history.shown_iterations`."""
+        """The states of the first finite seed at the iterations of `history.shown_iterations`."""
         return run_again(self.settings, int(self.seeds[0])) if self.kept is None else self.kept
 
     @cached_property
     def snapshots(self) -> Snapshots | None:
-        """The first finite seed's policy over iterations, or None where responses have no fixed places."""
+        """The policy of the first finite seed over iterations, or None if responses have no fixed places."""
         game: Game = jax.tree.map(lambda leaf: leaf[0], self.games)
         if game.places is None:
             return None
@@ -63,16 +63,16 @@ class Result:
         return collapsed(self.metrics["true_utility"], self.optimum)
 
     def warnings(self) -> list[str]:
-        """Return a line on the seeds that diverged and when, and what else must not go unsaid."""
+        """Return the warnings: diverged seeds, problems of linear solves, utility beyond the optimum."""
         passed = passing(self.metrics["true_utility"], self.optimum)
         return [
-            *([self.divergence()] if self.diverged else []),
+            *([f"seeds excluded because they {self.divergence()}"] if self.diverged else []),
             *self.cautions,
             *([] if passed is None else [passed]),
         ]
 
     def divergence(self) -> str:
-        """Return one line that says which seeds diverged and when."""
+        """Return "diverged to NaN or infinity", followed by the seeds that did and when."""
         shown = [f"seed {s} at iteration {t}" for s, t in list(self.diverged.items())[:8]]
         more = f" and {len(self.diverged) - 8} more" if len(self.diverged) > 8 else ""
-        return f"diverged to NaN or infinity, left out of the results: {', '.join(shown)}{more}"
+        return f"diverged to NaN or infinity: {', '.join(shown)}{more}"

@@ -1,4 +1,4 @@
-"""The states of runs as arrays with names: θ, φ, what the follower remembers, and earlier policies."""
+"""The states of runs as named arrays: θ, φ, the follower's memory, and earlier policies."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,19 +16,23 @@ FILE = "states.npz"
 
 
 def named(state: State) -> dict[str, np.ndarray]:
-    """Return the arrays of a state, named by their places in its pytrees: `theta`, `phi/w`, `memory/0`."""
+    """Return the arrays of a state, named by their paths in its pytrees: `theta`, `phi/w`, `memory/0`."""
     paths, _ = jax.tree_util.tree_flatten_with_path(_parts(state))
     return {_name(path): np.asarray(leaf) for path, leaf in paths}
 
 
 def from_named(arrays: Mapping[str, np.ndarray], like: State) -> State:
-    """Return the state whose `named` arrays these are; `like` is any state of the same structure.
+    """Return the state with these `named` arrays.
+
+    Args:
+        arrays: by name.
+        like: any state of the same structure and types.
 
     Raises:
-        KeyError: when one is missing.
+        KeyError: when an array is missing.
     """
     paths, structure = jax.tree_util.tree_flatten_with_path(_parts(like))
-    # of types that NumPy does not know, such as bfloat16, only the bytes are stored
+    # NumPy does not know some types, such as bfloat16, and stores only their bytes
     leaves = [arrays[_name(path)] for path, _ in paths]
     typed = [
         leaf.view(of.dtype) if leaf.dtype.kind == "V" else leaf
@@ -39,7 +43,7 @@ def from_named(arrays: Mapping[str, np.ndarray], like: State) -> State:
 
 
 def initial_shape(settings: Settings) -> tuple[State, bool]:
-    """Return the shapes of the state of one run, and whether its responses have places to be shown on."""
+    """Return the shapes of the state of one run, and whether its responses have fixed places."""
     environment, leader, follower = settings.build()
     drawn: list[Game] = []
 
@@ -52,19 +56,19 @@ def initial_shape(settings: Settings) -> tuple[State, bool]:
 
 
 def size(settings: Settings) -> int:
-    """Return the bytes of the states of all seeds at every entry."""
+    """Return the number of bytes of the states of all seeds at every entry."""
     state, _ = initial_shape(settings)
     return size_of(state, settings)
 
 
 def size_of(state: State, settings: Settings) -> int:
-    """Return the bytes of such a state of each seed at every entry."""
+    """Return the number of bytes if every seed has such a state at every entry."""
     one = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     return one * settings.seeds * (settings.steps + 1)
 
 
 def write(folder: Path, states: State, seeds: np.ndarray, iterations: np.ndarray) -> None:
-    """Write `states.npz`: arrays [seed, entry, …], the seeds, and the iteration of each entry."""
+    """Write `states.npz`: the arrays [seed, entry, …], the seeds, and the iteration of each entry."""
     with (folder / FILE).open("wb") as file:
         np.savez(file, allow_pickle=False, seed=seeds, iteration=iterations, **named(states))
 

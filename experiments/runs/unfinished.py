@@ -27,21 +27,30 @@ KEEP_EVERY = 10.0
 class UnfinishedRun(Unfinished):
     """The progress of an unfinished run, in the folder NAME.partial beside its results NAME.
 
-    A file holds the entries between two saves, and the state at the second. A short run writes none.
+    Each file holds the entries between two saves, and the state at the second one. A short run writes none.
+
+    Args:
+        out: the folder of the results.
+        settings: the settings of the run.
+        save_states: whether the run saves the states of all seeds at every entry.
     """
 
     def __init__(self, out: Path, settings: Settings, save_states: bool):
         super().__init__(out, "run")
         self.settings, self.save_states = settings, save_states
-        self._pieces: list[Partway] = []  # what is not written down yet
+        self._pieces: list[Partway] = []  # segments that are not saved yet
         self._when = time.monotonic() + KEEP_EVERY
 
     @contextmanager
     def at_work(self, resume: bool) -> Iterator[Self]:
-        """Lock the folder during the run, and remove it at the end.
+        """Lock the folder during the run, and remove it at the end. An interrupted run saves its progress.
+
+        Args:
+            resume: continue an unfinished run if there is one.
 
         Raises:
-            InputError: an unfinished run in the way, or of other settings; another run at work on the folder.
+            InputError: when an unfinished run is in the way or has other settings, or another process works
+                on the folder.
         """
         with self.locked():
             if not resume:
@@ -51,16 +60,19 @@ class UnfinishedRun(Unfinished):
             try:
                 yield self
             except KeyboardInterrupt:
-                if self.exists or time.monotonic() > self._when:  # else it is soon done again
+                if self.exists or time.monotonic() > self._when:  # a shorter run is soon repeated
                     self.keep()
                 raise
-            except Diverged:  # to go on leads nowhere
+            except Diverged:  # there is nothing to resume
                 self.finish()
                 raise
             self.finish()
 
     def partway(self) -> Partway | None:
-        """Return where to continue, or None if nothing is saved; all after a damaged file is lost."""
+        """Return the point from which to continue, or None if nothing is saved.
+
+        If a file is damaged, everything after it is lost.
+        """
         if not self.exists:
             return None
         one, _ = states.initial_shape(self.settings)
@@ -75,7 +87,7 @@ class UnfinishedRun(Unfinished):
         return pieces[-1]._replace(trace=trace)
 
     def _next(self, earlier: Sequence[Partway], like: State) -> Partway | None:
-        """Return the longest piece that follows the earlier ones and is whole, or None where none is."""
+        """Return the longest intact piece that follows the earlier ones, or None if there is none."""
         done = earlier[-1].done if earlier else 0
         names = (re.fullmatch(rf"done-{done}-(\d+)\.npz", path.name) for path in self.folder.iterdir())
         for name in sorted(filter(None, names), key=lambda name: -int(name[1])):
@@ -88,13 +100,13 @@ class UnfinishedRun(Unfinished):
         return None
 
     def watch(self, partway: Partway) -> None:
-        """Receive a finished segment, and save it when it is time."""
+        """Receive a finished segment, and save the progress if the last save is `KEEP_EVERY` seconds ago."""
         self._pieces.append(partway)
         if time.monotonic() > self._when:
             self.keep()
 
     def keep(self) -> None:
-        """Save the progress since the last save; repeating it writes the same file."""
+        """Save the progress since the last save. Calling it again after a failure writes the same file."""
         pieces = tuple(self._pieces)
         if not pieces:
             return
@@ -109,17 +121,17 @@ class UnfinishedRun(Unfinished):
             self.write_arrays(f"done-{first}-{last.done}.npz", arrays)
         del self._pieces[: len(pieces)]
         now = time.monotonic()
-        self._when = now + KEEP_EVERY + 10.0 * (now - began)  # writing takes a tenth at most
+        self._when = now + KEEP_EVERY + 10.0 * (now - began)  # writing takes a tenth of the time at most
 
     def _asked(self) -> dict[str, Any]:
         return self.settings.as_dict() | {"save_states": self.save_states}
 
 
 def require_room(settings: Settings, out: Path) -> None:
-    """Check that states of all seeds at every entry fit in memory and, beside those kept, on the disk.
+    """Check that the states of all seeds at every entry fit in memory, and on the disk beside saved progress.
 
     Raises:
-        InputError: says how much there is.
+        InputError: when they do not fit, with the room that there is.
     """
     size = states.size(settings)
     for place, most in room(out).items():
@@ -152,7 +164,7 @@ def _from_arrays(arrays: dict[str, np.ndarray], like: State) -> Partway:
 
 
 def _check(piece: Partway, like: State, earlier: Sequence[Partway], entries: int) -> None:
-    """Raise a Damaged where arrays are not those of the entries that follow the earlier ones."""
+    """Raise a Damaged if the arrays do not hold the entries that follow the earlier ones."""
     trace, seeds = piece.trace, len(piece.trace.finite)
     count = piece.done - (earlier[-1].done if earlier else 0)
     of_entry = [((seeds, count, *shape[1:]), dtype) for shape, dtype in _shapes(like)]

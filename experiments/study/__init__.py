@@ -1,1 +1,1 @@
-"""Studies of many instances, part by part: computed, saved on disk, drawn and described."""
+"""Studies of many instances. Their parts are computed one by one, saved on disk, drawn and described."""

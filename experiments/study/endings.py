@@ -1,4 +1,4 @@
-"""Where each objective comes to rest from a game's first policy, and how runs approach that."""
+"""Where each objective comes to rest from a game's first policy, and how fast runs approach that place."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -19,21 +19,21 @@ from fpo_jax.types import State
 
 KINDS = ("maximum", "saddle", "minimum", "flat", "not found")
 ENTRIES = 40
-"""Entries of a run of mirror steps, equally far apart."""
+"""Entries of a run of mirror steps, at equal distances in time."""
 PER_DECADE = 8
-"""Entries of a run of gradient steps in each factor of ten; it goes on to ten times the recipe's length."""
+"""Entries of a run of gradient steps in each decade of the time, up to ten times the recipe's length."""
 FIRST_ENTRY = 10
 ROUNDING, NEAR = 1e-10, 1e-2
-"""Distances between which a geometric rate is fitted."""
+"""A geometric rate is fitted to distances between these two."""
 
 
 class Place(NamedTuple):
-    """Where objectives are compared.
+    """An environment in which objectives are compared.
 
     Attributes:
-        environment: its name; all settings are those of its recipe.
-        settling: iterations by which a run is at rest, of mirror steps where there are any.
-        logits: whether the policy has a logit for each response, and so mirror steps.
+        environment: its name. All settings are those of its recipe.
+        settling: iterations after which a run is at rest; of mirror steps if there are any.
+        logits: whether the policy has a logit for each response. Then it can take mirror steps.
     """
 
     environment: str
@@ -42,7 +42,7 @@ class Place(NamedTuple):
 
 
 def part(place: Place, objective: str, instances: int) -> Part:
-    """Return the part of a study that follows an objective at a place on so many instances."""
+    """Return the part of a study for one objective at a place, on this many instances."""
     settings = resolve({"environment": place.environment, "objective": objective}).as_dict()
     asked = {**place._asdict(), "objective": objective, "settings": settings}
     label = f"{objective}, {place.environment}"
@@ -50,12 +50,21 @@ def part(place: Place, objective: str, instances: int) -> Part:
 
 
 def ended(place: Place, objective: str, instances: int, tell: Tell) -> Numbers:
-    """Return what an objective comes to on seeds 0 to `instances` − 1, [instance, ...] each.
+    """Return the equilibria of an objective on seeds 0 to `instances` − 1, and how runs approach them.
 
-    Of the equilibrium: found (0 where a run's end stands for it), utility, blind_spot_mass, radius, stable,
-    steering_norm, kind (which of `KINDS`), residual, weights (the policy, or the action). first, optimum:
-    E[U] of the first policy, and the best there is. Of runs of gradient and of mirror steps: the iterations
-    of entries, and at each the distance in probabilities, ½ Σ |w − w*|, or of actions, and that in U.
+    All arrays are [instance, ...] unless stated. Of the equilibrium:
+
+    - found: 1, or 0 if the search found none and the end of a run takes its place
+    - utility, blind_spot_mass, radius, stable, steering_norm, residual
+    - kind: index in `KINDS`
+    - weights: [instance, n] the policy, or the action
+    - first, optimum: E[U] of the first policy, and the optimum
+
+    Of runs of gradient and of mirror steps, as `gradient_…` and `mirror_…`:
+
+    - time: [entry] iterations
+    - distance: [instance, entry] from the equilibrium, ½ Σ |w − w*|, or |θ − θ*| for actions
+    - utility: [instance, entry] |U − U*|
     """
     wishes = {"environment": place.environment, "objective": objective}
     steps = resolve(wishes).steps
@@ -109,7 +118,7 @@ def _described(end: Equilibrium | None) -> Mapping[str, Any]:
 def _approach(
     name: str, met: Met, times: np.ndarray, place: Place, home: Array, utility: Array
 ) -> dict[str, np.ndarray]:
-    """Return the iterations of a run's entries, and how far each run then is from where it should end."""
+    """Return the iterations of a run's entries, and the distance of each run from its equilibrium then."""
     thetas, utilities = _entries(
         met, players.beginning(met, players.firsts(met)), jnp.asarray(np.diff(times, prepend=0))
     )
@@ -124,7 +133,7 @@ def _approach(
 
 @jax.jit
 def _entries(met: Met, states: State, lengths: Array) -> tuple[PyTree, Array]:
-    """Return θ and E[U] at entries so many iterations apart, [entry, lane, ...]."""
+    """Return θ and E[U] at the entries, [entry, lane, ...]; `lengths` are the iterations between them."""
 
     def one(met: Met, state: State) -> tuple[PyTree, Array]:
         def entry(state: State, length: Array) -> tuple[State, tuple[PyTree, Array]]:
@@ -137,7 +146,7 @@ def _entries(met: Met, states: State, lengths: Array) -> tuple[PyTree, Array]:
 
 
 def _policies(met: Met, thetas: PyTree, logits: bool) -> Array:
-    """Return the weights of the responses, or the actions, [lane, n]."""
+    """Return the weights of the responses, or for actions θ itself, [lane, n]."""
     return _weights(met, thetas) if logits else thetas
 
 
@@ -152,7 +161,15 @@ def _blind(met: Met, thetas: PyTree) -> Array:
 
 
 def power(times: np.ndarray, distances: np.ndarray) -> float:
-    """Return k of the law t⁻ᵏ that distances follow over the last factor of ten; NaN at rounding."""
+    """Return k of the law t⁻ᵏ, fitted to distances over the last factor of ten of the time.
+
+    Args:
+        times: [entry] iterations.
+        distances: [entry], >= 0.
+
+    Returns:
+        k, or NaN if fewer than four distances are above rounding.
+    """
     late = (times > times[-1] / 10.5) & (distances > ROUNDING)
     return (
         float(-np.polyfit(np.log(times[late]), np.log(distances[late]), 1)[0]) if late.sum() > 3 else np.nan
@@ -160,7 +177,15 @@ def power(times: np.ndarray, distances: np.ndarray) -> float:
 
 
 def rate(times: np.ndarray, distances: np.ndarray) -> float:
-    """Return the factor an iteration by which distances shrink while they are small, above rounding."""
+    """Return the factor by which distances shrink in one iteration, fitted while they are small.
+
+    Args:
+        times: [entry] iterations.
+        distances: [entry], >= 0.
+
+    Returns:
+        the factor, or NaN if fewer than three distances lie between `ROUNDING` and `NEAR`.
+    """
     kept = (distances < NEAR) & (distances > ROUNDING)
     if kept.sum() < 3:
         return float("nan")

@@ -16,11 +16,11 @@ from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.report.parts import Section
 
 PRECISION = "float64"
-"""Equilibria are found in it, and so is all that they are compared with."""
+"""Precision of equilibria and of everything compared with them."""
 Numbers = dict[str, np.ndarray]
-"""By name; the first axis is that of instances."""
+"""Arrays by name; in most of them the first axis is that of instances."""
 Found = Mapping[str, Numbers]
-"""By the label of the part."""
+"""The numbers of each part, by its label."""
 Row = dict[str, Any]
 
 
@@ -29,9 +29,9 @@ class Piece(Protocol):
 
     Attributes:
         label: its name.
-        asked: what its numbers depend on, as JSON; together with the number of instances it identifies them.
-        instances: default number.
-        precision: of the computation.
+        asked: everything that its numbers depend on, except the number of instances, as JSON.
+        instances: default number of instances.
+        precision: precision of the computation.
     """
 
     @property
@@ -44,7 +44,7 @@ class Piece(Protocol):
     def precision(self) -> str: ...  # noqa: D102
 
     def numbers(self, instances: int, tell: Tell, kept: Path) -> Numbers:
-        """Return the numbers of this many instances; unfinished work may be in the folder `kept`."""
+        """Compute the numbers of this many instances. Unfinished work may be saved in the folder `kept`."""
 
 
 class Part(NamedTuple):
@@ -62,7 +62,7 @@ class Part(NamedTuple):
     precision: str = PRECISION
 
     def numbers(self, instances: int, tell: Tell, kept: Path) -> Numbers:
-        """Return what the function computes."""
+        """Call the function in the precision of the part, and return its numbers."""
         with in_precision(self.precision):
             return self.compute(instances, tell)
 
@@ -72,14 +72,15 @@ class Study:
     """One claim, and the parts that test it.
 
     Attributes:
-        name, claim: as those of any experiment.
+        name, claim: as for any experiment.
         pieces: the parts to compute, in order.
         figures: makes the figures, by file name, from the numbers and the table.
-        rows: makes the table for the CSV file.
+        rows: makes the table for the CSV file from the numbers.
         findings: writes conclusions from both, in Markdown.
         folder: of the parts, which is read first; a missing part is computed and written there. None keeps
             them in the folder of the results.
-        small: parts of its small form, if it has one.
+        small: parts of its small form, or empty.
+        long: takes minutes or more, so it runs only when it is named.
     """
 
     name: str
@@ -94,17 +95,17 @@ class Study:
 
     @property
     def quick(self) -> "Study | None":
-        """Return a small form of it, to see that all works."""
+        """Return a small form of it, to check that everything works, or None."""
         return dataclasses.replace(self, pieces=self.small, small=()) if self.small else None
 
     @property
     def seeds(self) -> int:
-        """Return the largest number of instances of a part."""
+        """Return the default number of instances of the largest part."""
         return max(part.instances for part in self.pieces)
 
     @property
     def jobs(self) -> list[str]:
-        """Return what there is to do, in order."""
+        """Return the names of its steps, in order."""
         return [*(part.label for part in self.pieces), "figures"]
 
     def kept_in(self, folder: Path) -> "Study":
@@ -112,7 +113,13 @@ class Study:
         return dataclasses.replace(self, folder=folder / self.name.replace("-", "_"))
 
     def write(self, folder: Path, seeds: int, progress: Progress) -> tuple[list[Row], Section]:
-        """Compute what is missing, write table and figures, and return the table and a section of a page."""
+        """Compute the missing parts, write table and figures, and return the table and a section of a page.
+
+        Args:
+            folder: of the results.
+            seeds: most instances of a part.
+            progress: receives progress.
+        """
         kept = folder if self.folder is None else self.folder
         kept.mkdir(parents=True, exist_ok=True)
         found: dict[str, Numbers] = {}
@@ -138,7 +145,7 @@ class Study:
 
 
 def _defined(row: Row) -> Row:
-    """Return the row, in which what is undefined is empty."""
+    """Return the row with "" in place of numbers that are not finite."""
     return {
         name: "" if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in row.items()

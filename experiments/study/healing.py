@@ -1,4 +1,4 @@
-"""Iterated RLHF with the choices of Wolf, Kirk and Musolesi (2505.18126), over a plane of settings."""
+"""Iterated RLHF with the choices of Wolf, Kirk and Musolesi (2505.18126), over a grid of α and ridge."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -21,22 +21,22 @@ RIDGES = (0.001, 0.01, 0.03, 0.1, 0.3)
 KEEPS = ("last", "sampled", "all")
 REWARDS = ("last", "mean", "worst")
 MODELS = 4
-"""Reward models whose mean or worst is paid."""
+"""Number of reward models for the rewards "mean" and "worst"."""
 RESTARTS: Mapping[str, float] = {"reset": 0.0, "interpolated": 0.5, "kept": 1.0}
-"""Share of the way from the first policy to the last at which the policy begins an iteration."""
+"""Where the policy begins an iteration: 0 at the first policy, 1 at the last one."""
 
 
 class Pipeline(NamedTuple):
-    """How RLHF is iterated.
+    """One way to iterate RLHF.
 
     Attributes:
         environment: its name in the label.
         settings: of the environment, the leader and the labels.
-        iterations: updates of the reward model after the first.
-        policy_steps: between two of them.
-        keep: which labels are kept.
-        reward: which reward models pay.
-        restarts: where the policy begins an iteration.
+        iterations: updates of the reward model after the first one.
+        policy_steps: policy steps between two updates.
+        keep: the labels that are kept, one of `KEEPS`.
+        reward: the reward that the policy gets from the latest reward models, one of `REWARDS`.
+        restarts: where the policy begins an iteration, some of `RESTARTS`.
     """
 
     environment: str
@@ -66,7 +66,7 @@ class Pipeline(NamedTuple):
 
 
 def part(pipeline: Pipeline, instances: int) -> Part:
-    """Return the part of a study that runs a pipeline over all cells on so many seeds."""
+    """Return the part of a study that runs a pipeline in all cells, on this many seeds."""
     asked = {**pipeline._asdict(), "alphas": list(ALPHAS), "ridges": list(RIDGES)}
     asked["settings"] = resolve(pipeline.wishes(ALPHAS[0], RIDGES[0], pipeline.restarts[0])).as_dict()
     return Part(pipeline.label, asked, lambda count, tell: ran(pipeline, count, tell), instances)
@@ -78,18 +78,21 @@ def _cell(wishes: Mapping[str, Any]) -> Cell:
 
 
 def paid(game: Game, follower: Follower, state: State, key: Key) -> dict[str, Scalar]:
-    """Record the outcome, and E[r] − E[U] by the reward model that the policy was paid by."""
+    """Record the outcome, and E[r] − E[U] by the reward that the policy got before the update."""
     found, responses = outcome(game, follower, state, key), game.deployed(state.theta, key)
     proxy = expect(lambda y: game.reward(state.reward_model.memory.before, y), responses)
     return {**found, "overestimate": proxy - found["true_utility"]}
 
 
 def ran(pipeline: Pipeline, instances: int, tell: Tell) -> Numbers:
-    """Return what became of seeds 0 to `instances` − 1, [restart, α, ridge, seed, entry] each.
+    """Run seeds 0 to `instances` − 1 in all cells, and return their numbers.
 
-    gained: the share of what was to be gained. overestimate: E[r] − E[U] in units of what was to be gained, r
-    the reward by which the policy was paid in the iteration, before it is retrained. collapsed: [restart, α,
-    ridge, seed]. Of a thousand iterations and more, 13 entries.
+    - gained: [restart, α, ridge, seed, entry] share of the possible gain, (U − U₀) / (U* − U₀)
+    - overestimate: [restart, α, ridge, seed, entry] (E[r] − E[U]) / (U* − U₀), where r is the reward that the
+      policy got in the iteration, before retraining
+    - collapsed: [restart, α, ridge, seed]
+
+    A run that diverged gained nothing and collapsed. Long runs have about 13 entries.
     """
     order = [(restart, a, r) for restart in pipeline.restarts for a in ALPHAS for r in RIDGES]
     cells = [_cell(pipeline.wishes(a, r, restart)) for restart, a, r in order]
@@ -98,7 +101,7 @@ def ran(pipeline: Pipeline, instances: int, tell: Tell) -> Numbers:
     tell(f"{len(order)} cells")
     lanes = sweep.run()
     stays, utility = np.asarray(lanes.finite.all(axis=-1)), lanes.metrics["true_utility"]
-    utility = np.where(stays[..., None], utility, utility[..., :1])  # one that diverged gained nothing
+    utility = np.where(stays[..., None], utility, utility[..., :1])  # a run that diverged gained nothing
     room = lanes.optimum - utility[..., 0]
     numbers = {
         "gained": share_gained(utility, lanes.optimum).astype(np.float16),
@@ -112,11 +115,12 @@ def ran(pipeline: Pipeline, instances: int, tell: Tell) -> Numbers:
 def boundary(healthy: np.ndarray) -> np.ndarray:
     """Return, for each α, the place among the ridges, [α], at which half of the seeds end healthy.
 
-    By interpolation between places. It is −½ where none heals, and half a place
-    beyond the last where all do.
+    Places are indices of ridges, with linear interpolation between them. The result is −½ if no ridge
+    reaches one half, and half a place beyond the last ridge if the last one does.
 
     Args:
-        healthy: [α, ridge] shares, which fall as the ridge grows, but for noise: the last crossing counts.
+        healthy: [α, ridge] shares of seeds. They fall as the ridge grows, except for noise, so the last
+            crossing of one half counts.
     """
     places = np.full(healthy.shape[0], np.nan)
     for row, shares in enumerate(healthy):

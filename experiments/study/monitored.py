@@ -1,4 +1,4 @@
-"""Runs of one objective in one environment with all monitors beside them, of which some collapse."""
+"""Runs of one objective in one environment, some of which collapse, with all monitors recorded."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -22,23 +22,24 @@ from fpo_jax.statistics import highest, share_gained
 from fpo_jax.types import Follower
 
 ENTRIES = 48
-"""Entries that are kept of a run, at equal ratios of the iterations between them."""
+"""Entries kept of a run, at equal ratios of iterations."""
 LANES = 128
-"""Runs that go at once."""
+"""Runs that are computed at once."""
 CHOOSING = 10_000
-"""The seeds on which thresholds are chosen begin here; those that are judged begin at 0."""
+"""First of the seeds that choose thresholds; the judging seeds begin at 0."""
 
 
 class Place(NamedTuple):
-    """Where runs are monitored, so that about as many collapse as do not.
+    """An environment with settings at which about half of the runs collapse.
 
     Attributes:
-        label: of the part.
+        label: name of the part.
         settings: of the environment and the players, flat names to values.
-        ranges, logarithmic: least and greatest of each setting that is drawn for a seed.
-        every: iterations from one entry to the next.
+        ranges: lowest and highest value of each setting that is drawn uniformly for each seed.
+        logarithmic: the same for settings whose logarithm is drawn uniformly.
+        every: iterations between two entries.
         differ: in what the members of the ensemble beside a run differ.
-        choosing: seeds on which thresholds are chosen.
+        choosing: number of seeds that choose thresholds.
     """
 
     label: str
@@ -50,23 +51,26 @@ class Place(NamedTuple):
     choosing: int = 128
 
     def wishes(self, seed: int) -> dict[str, Any]:
-        """Return the settings that a seed runs by."""
+        """Return the settings of the run of a seed."""
         drawn = players.drawn_settings(self.label, seed, self.ranges, self.logarithmic)
         return {**self.settings, **drawn}
 
 
 def part(place: Place, instances: int) -> Part:
-    """Return the part of a study that runs so many seeds at a place, and those that choose."""
+    """Return the part of a study that runs this many judging seeds at a place, and those that choose."""
     asked = {**place._asdict(), "settings": resolve(place.settings).as_dict()}
     return Part(place.label, asked, lambda count, tell: ran(place, count, tell), instances)
 
 
 def ran(place: Place, instances: int, tell: Tell) -> Numbers:
-    """Return what became of runs: first those of the seeds that choose, then those of seeds 0 and up.
+    """Run all seeds at a place, and return their numbers: first the choosing seeds, then the judging ones.
 
-    choosing: how many chose. time: [entry] iterations of the entries that are kept. gained: [run, entry] the
-    share of what was to be gained. kl: [run, entry] in nats, where there is one. Each monitor: [run, entry]
-    its highest value so far, over entries that are not kept as well. finite: [run].
+    - choosing: number of choosing seeds
+    - time: [entry] iterations of the kept entries
+    - gained: [run, entry] share of the possible gain, (U − U₀) / (U* − U₀)
+    - kl: [run, entry] KL to the first policy in nats, if the environment has one
+    - each monitor: [run, entry] its highest value so far, including entries that are not kept
+    - finite: [run] whether the run stayed finite
     """
     choosing = min(place.choosing, instances)
     seeds = [*range(CHOOSING, CHOOSING + choosing), *range(instances)]
@@ -95,7 +99,7 @@ def ran(place: Place, instances: int, tell: Tell) -> Numbers:
 
 
 def _short(values: np.ndarray) -> np.ndarray:
-    """Return numbers in half precision, 3 digits; what is larger than it knows is the largest."""
+    """Return numbers in half precision, which has 3 digits, clipped to its range."""
     return np.clip(values, -6e4, 6e4).astype(np.float16)
 
 

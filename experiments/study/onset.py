@@ -1,4 +1,4 @@
-"""What monitors are worth: how well they tell runs that fall from healthy ones, and at which threshold."""
+"""The worth of monitors: how well they tell runs that fall from healthy ones, and with which threshold."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -23,19 +23,20 @@ from fpo_jax.statistics import (
 )
 
 FALSE_ALARMS = 0.05
-"""Share of healthy runs, of those that choose thresholds, that may give the alarm."""
+"""Share of the healthy runs among the choosing seeds that may give a false alarm."""
 MONITORED = ("kl", *MONITORS)
 
 
 class Runs(NamedTuple):
-    """Runs of one objective at one place, those that diverged left out.
+    """Runs of one objective at one place, without those that diverged.
 
     Attributes:
-        gained: [run, entry] share of what was to be gained.
-        began: [run] entry of the onset, NaN where there is none.
-        healthy: [run] whether it did not collapse; a run that did and has no onset is neither.
-        monitors: by name, [run, entry], the highest value so far.
-        kl: [run, entry] in nats, NaN where there is none.
+        gained: [run, entry] share of the possible gain.
+        began: [run] entry of the onset; NaN if there is none.
+        healthy: [run] whether the run did not collapse. A run that collapsed without an onset is neither
+            healthy nor fallen.
+        monitors: [run, entry] the highest value so far, by name of the monitor.
+        kl: [run, entry] KL to the first policy in nats; NaN if there is none.
         time: [entry] in iterations.
     """
 
@@ -48,31 +49,37 @@ class Runs(NamedTuple):
 
     @property
     def fell(self) -> np.ndarray:
-        """Say which runs fell."""
+        """Which runs fell, [run]."""
         return np.isfinite(self.began)
 
     def at_onset(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return what a monitor showed by each onset, [m], and healthy runs by the same iteration, [m, n]."""
+        """Return the values of a monitor at each onset, [m], and in healthy runs at that time, [m, n]."""
         values, entry = self.monitors[name], self.began[self.fell].astype(int)
         return values[self.fell, entry], values[self.healthy][:, entry].T
 
     def at_end(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return what a monitor showed by the end in runs that fell, [m], and in healthy ones, [n]."""
+        """Return the values of a monitor at the end in runs that fell, [m], and in healthy runs, [n]."""
         values = self.monitors[name][:, -1]
         return values[self.fell], values[self.healthy]
 
     def warned(self, values: np.ndarray, threshold: float) -> Warned:
-        """Return what values, [run, entry], are worth at a threshold."""
+        """Return the worth of alarms at a threshold on values, [run, entry]."""
         return warned(values, threshold, self.began, self.healthy, self.kl, self.time)
 
     def at_start(self, values: np.ndarray, threshold: float) -> Interval:
-        """Return which share of the alarms in time come at entries 0 and 1, where a run has hardly begun."""
+        """Return the share of alarms in time that come at entries 0 and 1, when a run has hardly begun."""
         at = alarms(values, threshold)
         return share_interval(at[self.fell & (at <= self.began)] <= 1)
 
 
 def runs_of(numbers: Numbers, chosen: bool, share: float = FALL) -> Runs:
-    """Return the runs that choose thresholds, or those that are judged, with their onsets at this share."""
+    """Return the choosing runs or the judging runs, with their onsets.
+
+    Args:
+        numbers: of a place, as `fpo_jax.experiments.study.monitored.ran` returns them.
+        chosen: return the runs that choose thresholds, else those that judge.
+        share: share of the running peak that defines an onset, in (0, 1).
+    """
     first = int(numbers["choosing"])
     rows = (np.arange(len(numbers["finite"])) < first) == chosen
     rows &= numbers["finite"]
@@ -85,15 +92,15 @@ def runs_of(numbers: Numbers, chosen: bool, share: float = FALL) -> Runs:
 
 
 class Judged(NamedTuple):
-    """A monitor at a place.
+    """The worth of a monitor at a place. Other seeds choose the thresholds.
 
     Attributes:
-        at_onset: AUC of what it showed by the onset, against healthy runs by the same iteration.
-        at_end: AUC of what it showed by the end.
-        own: at the threshold that other seeds of the place chose.
-        by_time: likewise, of the monitor in standard deviations over healthy runs at the same iteration.
+        at_onset: AUC of its values at the onset, against healthy runs at the same iteration.
+        at_end: AUC of its values at the end.
+        own: alarms with a threshold chosen at the same place.
+        by_time: the same for the monitor in standard deviations from healthy runs at the same iteration.
         at_start: share of the alarms in time of `by_time` that come at the start or one entry later.
-        others: at the one that other seeds of the other places chose together; None where it is alone.
+        others: alarms with one threshold chosen at all other places together; None if there are none.
     """
 
     at_onset: Interval
@@ -105,15 +112,15 @@ class Judged(NamedTuple):
 
 
 def judged(found: Found) -> dict[str, dict[str, Judged]]:
-    """Return every monitor at every place, by the label of the part, then by the name of the monitor.
+    """Judge every monitor at every place, by the label of the part, then by the name of the monitor.
 
     Raises:
-        InputError: when none of the seeds that choose thresholds at a place ends healthy.
+        InputError: when no choosing seed of a place ends healthy.
     """
     choosing = {label: runs_of(numbers, chosen=True) for label, numbers in found.items()}
     for label, runs in choosing.items():
         if not runs.healthy.any():
-            allowed = f"more: of those that choose thresholds in {label} none ends healthy"
+            allowed = f"more, because none of those that choose thresholds in {label} ends healthy"
             raise InputError("seeds", int(found[label]["choosing"]), allowed)
     scores = {
         (label, name): runs.at_end(name)[1] for label, runs in choosing.items() for name in runs.monitors
@@ -140,16 +147,20 @@ def judged(found: Found) -> dict[str, dict[str, Judged]]:
 
 
 def by_time(runs: Runs, choosing: Runs, name: str) -> tuple[np.ndarray, float]:
-    """Return a monitor in standard deviations over the healthy runs that choose, and their threshold."""
+    """Return a monitor in standard deviations from the healthy choosing runs, and its threshold."""
     calm = choosing.monitors[name][choosing.healthy]
     threshold = threshold_at(FALSE_ALARMS, standardised(calm, calm)[:, -1])
     return standardised(runs.monitors[name], calm), threshold
 
 
 def standardised(values: np.ndarray, healthy: np.ndarray) -> np.ndarray:
-    """Return values, [run, entry], in standard deviations from the mean over healthy runs at each entry.
+    """Return (x − m) / s, the highest so far, with mean m and standard deviation s over healthy runs.
 
-    The highest so far. Where healthy runs do not differ, no run gives the alarm.
+    Where healthy runs do not differ, s counts as infinite, so that no run gives an alarm there.
+
+    Args:
+        values: [run, entry] x.
+        healthy: [healthy run, entry] values in healthy runs.
     """
     spread = healthy.std(axis=0)
     away = (values - healthy.mean(axis=0)) / np.where(spread > 0, spread, np.inf)

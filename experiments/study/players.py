@@ -1,4 +1,4 @@
-"""Instances with their players, as a study meets them: drawn, run in lanes, and measured."""
+"""Instances with their players: functions that draw them, run them in lanes, and measure them."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -24,11 +24,11 @@ Tree = TypeVar("Tree")
 
 
 class Met(NamedTuple):
-    """One instance and its players; of several, every leaf has a leading axis of lanes.
+    """One instance and its players. For several of them, every leaf has a leading axis of lanes.
 
     Attributes:
         game, leader, follower: the instance and the two players.
-        key: of its run.
+        key: the key of its run.
     """
 
     game: Game
@@ -43,36 +43,43 @@ def drawn_settings(
     ranges: Mapping[str, tuple[float, float]],
     logarithmic: Mapping[str, tuple[float, float]],
 ) -> dict[str, float]:
-    """Return settings that are drawn for a seed, uniformly in their range, or in its logarithm."""
+    """Draw settings for a seed: uniformly from their ranges, or with a uniform logarithm.
+
+    Args:
+        label: of the place. Places with other labels draw other values.
+        seed: >= 0.
+        ranges: lowest and highest value of settings that are uniform, by name.
+        logarithmic: lowest and highest value, > 0, of settings whose logarithm is uniform.
+    """
     rng = np.random.default_rng([seed, *label.encode()])
     found = {name: float(rng.uniform(*ends)) for name, ends in ranges.items()}
     return found | {name: float(np.exp(rng.uniform(*np.log(ends)))) for name, ends in logarithmic.items()}
 
 
 drawn = jax.jit(lambda environment, key: instance(environment, key))
-"""Return the instance of a key, by one program for each kind of environment."""
+"""Return the instance of a key, with one program for each kind of environment."""
 
 
 def meet(wishes: Mapping[str, Any], seed: int) -> Met:
-    """Return the instance that a run of these settings with this seed meets."""
+    """Return the instance and the players of a run with these settings and this seed."""
     environment, leader, follower = resolve(wishes).build()
     key = jax.random.key(seed)
     return Met(drawn(environment, key), leader, follower, key)
 
 
 def in_lanes(met: Sequence[Tree]) -> Tree:
-    """Return several trees of one structure as one; every leaf has a leading axis of lanes."""
+    """Stack trees of the same structure into one, in which every leaf has a leading axis of lanes."""
     return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *met)
 
 
 class Runs(NamedTuple):
-    """Where runs are, and how fast they still move.
+    """The policies of runs and how fast they still move, with a leading axis of lanes.
 
     Attributes:
-        theta: of each lane.
+        theta: the policies.
         utility: E[U].
         value: F = J(θ, φ*(θ)).
-        residual: √E[A²] of what the leader follows, φ having answered.
+        residual: √E[A²], where A are the advantages that the leader follows at φ*(θ).
     """
 
     theta: PyTree
@@ -82,19 +89,19 @@ class Runs(NamedTuple):
 
 
 def iterated(met: Met, state: State, steps: int | Array) -> State:
-    """Return the state of one instance after so many iterations."""
+    """Return the state of one instance after this many iterations."""
     game, leader, follower, key = met
     return jax.lax.fori_loop(0, steps, lambda _, s: iterate(game, leader, follower, s, key, 0.0), state)
 
 
 @partial(jax.jit, static_argnames="steps")
 def advanced(met: Met, states: State, steps: int) -> State:
-    """Return the states after so many iterations."""
+    """Return the states of all lanes after this many iterations."""
     return jax.vmap(lambda one, state: iterated(one, state, steps))(met, states)
 
 
 def resting(met: Met, theta: Theta) -> Equilibrium | None:
-    """Return the equilibrium to which the flow from a policy leads on one instance, or None."""
+    """Return the equilibrium that the flow from a policy leads to on one instance, or None."""
     try:
         return equilibrium(met.game, met.leader, met.follower, theta, met.key)
     except NoEquilibrium:
@@ -103,7 +110,7 @@ def resting(met: Met, theta: Theta) -> Equilibrium | None:
 
 @jax.jit
 def beginning(met: Met, thetas: PyTree) -> State:
-    """Return the states in which runs begin at these policies."""
+    """Return the initial states of runs that begin at these policies, by lane."""
 
     def one(met: Met, theta: Theta) -> State:
         game, _, follower, key = met
@@ -114,7 +121,7 @@ def beginning(met: Met, thetas: PyTree) -> State:
 
 @jax.jit
 def measured(met: Met, states: State) -> Runs:
-    """Return what holds at the policies of the states."""
+    """Measure the policies of the states, by lane."""
 
     def one(met: Met, state: State) -> Runs:
         game, leader, follower, key = met
@@ -136,13 +143,13 @@ def measured(met: Met, states: State) -> Runs:
 
 @jax.jit
 def firsts(met: Met) -> PyTree:
-    """Return the first policies."""
+    """Return the first policy of each game, by lane."""
     return jax.vmap(lambda one: one.game.init(one.key)[0])(met)
 
 
 @jax.jit
 def first_utility(met: Met) -> tuple[Scalar, Scalar]:
-    """Return E[U] of each game's first policy, and the utility that no policy exceeds."""
+    """Return E[U] of each game's first policy, and its optimum, by lane."""
 
     def one(met: Met) -> tuple[Scalar, Scalar]:
         responses = met.game.respond(met.game.init(met.key)[0], met.key)
@@ -152,5 +159,5 @@ def first_utility(met: Met) -> tuple[Scalar, Scalar]:
 
 
 def stacked(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """Return numbers of instances by name, [instance, ...]."""
+    """Turn rows of numbers, one for each instance, into arrays [instance, ...] by name."""
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}

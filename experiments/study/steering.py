@@ -1,4 +1,4 @@
-"""What is measured at the myopic equilibria of drawn instances: residual steering, and what is lost."""
+"""Measurements at the myopic equilibria of drawn instances: residual steering and lost utility."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -22,19 +22,20 @@ from fpo_jax.steering import steering
 from fpo_jax.types import Theta
 
 REST = 1e-3
-"""Residual up to which a run counts as having come to rest."""
+"""A run with a residual up to this counts as at rest."""
 
 
 class Drawn(NamedTuple):
-    """Where settings are drawn.
+    """An environment with settings to draw.
 
     Attributes:
         environment: its name.
-        label: of the part.
-        fixed: settings that all instances have.
-        ranges: least and greatest of each that is drawn, uniformly.
-        logarithmic: likewise, uniform in its logarithm.
-        policy_lr, steps: of the mirror steps by which the foresighted leader comes to rest.
+        label: name of the part.
+        fixed: settings that all instances share.
+        ranges: lowest and highest value of each setting that is drawn uniformly.
+        logarithmic: the same for settings whose logarithm is drawn uniformly.
+        policy_lr: step of the mirror steps that bring the foresighted leader to rest.
+        steps: number of these steps.
     """
 
     environment: str
@@ -46,26 +47,34 @@ class Drawn(NamedTuple):
     steps: int
 
     def settings(self, seed: int) -> dict[str, float]:
-        """Return the settings that are drawn for a seed."""
+        """Return the settings drawn for a seed."""
         return players.drawn_settings(self.label, seed, self.ranges, self.logarithmic)
 
 
 def part(place: Drawn, instances: int) -> Part:
-    """Return the part of a study that measures so many instances of a place."""
+    """Return the part of a study that measures this many instances of a place."""
     asked = {name: value for name, value in place._asdict().items() if name != "label"}
     asked |= {"settings": resolve({"environment": place.environment, **place.fixed}).as_dict()}
     return Part(place.label, asked, lambda count, tell: measured(place, count, tell), instances)
 
 
 def measured(place: Drawn, instances: int, tell: Tell) -> Numbers:
-    """Return what is measured of seeds 0 to `instances` − 1, [instance] each.
+    """Measure the instances of seeds 0 to `instances` − 1, and return arrays [instance].
 
-    At the myopic equilibrium: steering_norm √E_π[S²], S(y) = s(y) / π(y) the advantage by steering;
-    in_logits ‖s‖; largest max_y S(y); towards and spread E_*[S] and √E_*[S²] under the policy π_* at which
-    the foresighted leader comes to rest, the better by F of two starts, the first policy and the myopic
-    equilibrium. utility, value and residual are E[U], F and √E[A²] at the myopic equilibrium, those of
-    `_foresight` at π_*; first and optimum E[U] of the first policy and the best there is. Where no
-    equilibrium was found, `found` is 0 and a run's end stands for it.
+    s is the steering part of dF/dθ at the myopic equilibrium π, and S(y) = s(y) / π(y) its advantage. π_* is
+    the policy at which the foresighted leader comes to rest. It starts at the first policy and at the myopic
+    equilibrium, and the end with the higher F counts.
+
+    - steering_norm: √E_π[S²]
+    - in_logits: ‖s‖
+    - largest: max_y S(y)
+    - towards: E_*[S], under π_*
+    - spread: √E_*[S²], under π_*
+    - blind_spot_mass: of π
+    - utility, value, residual: E[U], F and √E[A²] at π; with `_foresight` at π_*
+    - first, optimum: E[U] of the first policy, and the optimum
+    - found: whether the search found the myopic equilibrium; if not, the end of a run takes its place
+    - the drawn settings by name
     """
     common = {"environment": place.environment, "rule": "mirror", **place.fixed}
     wishes = [common | place.settings(seed) for seed in range(instances)]
@@ -102,7 +111,7 @@ def measured(place: Drawn, instances: int, tell: Tell) -> Numbers:
 
 
 def _better(met: Met, starts: list[PyTree], steps: int, tell: Tell) -> players.Runs:
-    """Return where runs from these starts end, the better by F in each lane."""
+    """Run from each of these starts, and return in each lane the end with the highest F."""
     best = None
     for start in starts:
         tell("foresight", 0.5)

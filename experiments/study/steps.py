@@ -1,4 +1,4 @@
-"""Runs from beside an equilibrium, over the policy's step, held to what eigenvalues predict."""
+"""Runs that begin near an equilibrium, at several step sizes, compared with what eigenvalues predict."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,31 +17,34 @@ from fpo_jax.run import initial_state, iterate
 from fpo_jax.types import RewardModel, State, Theta
 
 FACTORS = (0.25, 0.5, 0.9, 0.98, 0.998, 1.002, 1.02, 1.1, 1.5)
-"""Steps, in units of the largest stable one."""
+"""Step sizes, in units of the largest stable one."""
 ASIDE = 1e-7
-"""How far from the equilibrium a run begins, in each coordinate of θ and φ at most."""
+"""Most distance of a run's start from the equilibrium, in each coordinate of θ and φ."""
 ENTRIES = 200
-"""Entries of a run, equally far apart."""
+"""Entries of a run, at equal distances in time."""
 FOLDS = np.log(1e5)
-"""A run is so long that the distance changes by this factor, by its eigenvalue, within `MOST` iterations."""
+"""Length of a run: its eigenvalue predicts that the distance changes by a factor e^FOLDS.
+
+A run has at most `MOST` iterations.
+"""
 MOST = 40_000
 LATER = 10
-"""How many times as long it goes on, to see where it ends."""
+"""After the fit a run continues for this many times its length, to show where it ends."""
 SMALL = 1e-12, 1e-4
-"""Distances between which a rate is fitted."""
+"""A rate is fitted to distances between these two."""
 FAR, SETTLED = 1e3, 1e-9
-"""A run that is so far away diverges; one that moves no more than that in an iteration has come to rest."""
+"""A run farther away than the first diverges. A run that moves less than the second is at rest."""
 CONVERGES, OSCILLATES, DIVERGES, ELSEWHERE = range(4)
 ENDS = ("converges", "oscillates", "diverges", "rests elsewhere")
 
 
 class Problem(NamedTuple):
-    """A game and its players, and where the search for their equilibrium begins.
+    """A game with its players, and a start for the search for their equilibrium.
 
     Attributes:
-        label: of the part.
+        label: name of the part.
         meet: returns the game, the players and the key.
-        start: returns θ at which the search begins; the game's first when None.
+        start: returns θ at which the search begins; None for the game's first policy.
     """
 
     label: str
@@ -50,11 +53,17 @@ class Problem(NamedTuple):
 
 
 def swept(problem: Problem, tell: Tell) -> Numbers:
-    """Return prediction and observation for each of `FACTORS`, [factor] each.
+    """Run a problem with each step of `FACTORS`, and return predictions and observations, [factor] each.
 
-    step: policy_lr; predicted: the spectral radius; real, imaginary: the leading eigenvalue; observed: the
-    factor by which the distance to the equilibrium changes in an iteration, fitted while it is small; end:
-    which of `ENDS`; period: 2 where it ends on a cycle of two, else 0; largest: the largest stable step.
+    - step: policy_lr
+    - predicted: the spectral radius
+    - real, imaginary: the leading eigenvalue
+    - observed: factor by which the distance to the equilibrium changes in an iteration, fitted while it is
+      small
+    - end: index in `ENDS`
+    - period: 2 if the run ends on a cycle of two, else 0
+    - factor: the step in units of the largest stable one
+    - largest: the largest stable step
     """
     met = problem.meet()
     start = met.game.init(met.key)[0] if problem.start is None else problem.start(met)
@@ -90,13 +99,13 @@ def _nudge(leaf: Array) -> Array:
 
 
 def _where(met: Met, theta: Theta) -> Array:
-    """Return where a policy is: its probabilities, or its action."""
+    """Return the coordinates of a policy: its probabilities, or its action."""
     return ravel_pytree(theta)[0] if met.game.places is None else met.game.respond(theta, met.key).w
 
 
 @jax.jit
 def followed(met: Met, state: State, theta: Theta, every: int) -> tuple[State, Array]:
-    """Return the state after `ENTRIES` times so many iterations, and its distances to θ on the way."""
+    """Run for `ENTRIES` × `every` iterations, and return the state and its distances to θ, [entry]."""
     home = _where(met, theta)
 
     def entry(state: State, _: None) -> tuple[State, Array]:
@@ -109,7 +118,7 @@ def followed(met: Met, state: State, theta: Theta, every: int) -> tuple[State, A
 def _rate(distances: np.ndarray, every: int) -> float:
     """Return the factor by which distances change in an iteration, while they are small and above rounding.
 
-    0 where it is at rounding after a few.
+    It is 0 if the distance is at rounding after a few entries, and NaN if there are too few for a fit.
     """
     kept = np.isfinite(distances) & (distances < SMALL[1]) & (distances > SMALL[0])
     first = int(np.argmin(kept)) if not kept.all() else len(kept)
@@ -122,7 +131,7 @@ def _rate(distances: np.ndarray, every: int) -> float:
 
 
 def _end(met: Met, final: State, at: Equilibrium, distances: Array) -> tuple[int, int]:
-    """Return which of `ENDS` a run comes to, and its period."""
+    """Return how a run ends, as an index in `ENDS`, and its period."""
     path = [final]
     for _ in range(2):
         path.append(_once(met, path[-1]))

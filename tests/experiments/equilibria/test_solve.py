@@ -58,7 +58,7 @@ def test_what_reaches_nothing_is_counted_and_named():
     assert (row["instances"], row["true_utility"], row["multiplicity"]) == (0, None, 0.0)
     assert [one["residual"] for one in row["not_reached"]] == [0.5, 0.5]
     assert unreached(found) == [
-        "myopic from first: no equilibrium reached on 2 of 2 instances, left out, seed 0, 1; "
+        "myopic from first: no equilibrium reached on 2 of 2 instances, which are excluded: seed 0, 1; "
         "the first: why not"
     ]
     assert np.all(np.isnan(arrays(found)["myopic/true_utility"]))

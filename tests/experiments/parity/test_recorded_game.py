@@ -18,7 +18,7 @@ def test_it_explores_by_that_noise_whatever_the_key(key):
         every = recorded.sample(theta, any_key, 4)
         np.testing.assert_array_equal(every.y, theta[None, None] + 0.5 * noise)
         np.testing.assert_array_equal(every.w, np.full((4, 2), 0.5))
-    with pytest.raises(ValueError, match="4 rows of noise were recorded, and 3 are asked for"):
+    with pytest.raises(ValueError, match="the recording has 4 rows of noise, and the game needs 3"):
         recorded.sample(theta, key, 3)
     _, phi = game.init(key)
     assert recorded.reward(phi, theta) == game.reward(phi, theta)  # all else is the game's own

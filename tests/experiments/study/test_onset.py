@@ -63,7 +63,8 @@ def test_alarms_at_the_start_are_told_from_those_on_the_way():
 def test_without_a_healthy_run_there_is_no_threshold():
     chosen = [True] * 20 + [True, False] * 20
     with pytest.raises(
-        InputError, match=r"^seeds = 20: must be more: of those that choose thresholds in b none ends healthy"
+        InputError,
+        match=r"^seeds = 20: must be more, because none of those that choose thresholds in b ends healthy",
     ):
         judged({"a": made(), "b": made(falls=chosen)})
 
