@@ -169,7 +169,7 @@ class Choices(NamedTuple):
         found = []
         for prompt, length, answers in zip(self.asked, self.lengths, self.answers, strict=True):
             sums = np.zeros(len(answers), np.float32)
-            by_length = sorted(range(len(answers)), key=lambda i, own=answers: len(own[i]))
+            by_length = np.argsort([len(tokens) for tokens in answers], kind="stable")
             for first in range(0, len(answers), AT_ONCE):
                 some = by_length[first : first + AT_ONCE]
                 tokens = [*(answers[i] for i in some), *[[]] * (AT_ONCE - len(some))]
