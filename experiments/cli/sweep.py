@@ -212,7 +212,7 @@ def _how(grid: Any) -> str:
     chosen = how_computed(grid.precision, grid.record)
     differ = [name for name in ("precision", "record") if getattr(grid, name) == DEFAULTS[name]]
     others = " ".join(f"--{name} {getattr(General, name)}" for name in differ)
-    return f"{chosen}; for speed, while `{PROGRAM} run` has {others}" if differ else chosen
+    return f"{chosen}, for speed; `{PROGRAM} run` has {others}" if differ else chosen
 
 
 def _axes(written: Sequence[str]) -> dict[str, str]:

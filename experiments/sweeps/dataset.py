@@ -184,12 +184,13 @@ SHOWN = 40
 def readable(frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     """Return a sweep's table in readable form: estimates with [95 % intervals], and n."""
     shown = pd.DataFrame({axis: distinct(frame[axis].tolist()) for axis in axes})
+    first = frame["objective"].iloc[0]
     for title, name in {
         "true utility": "true_utility_final",
         "interquartile mean": "true_utility_final_iqm",
         "blind-spot mass": "blind_spot_mass_final",
         "collapsed": "collapse_rate",
-        "gain on the first": "gain",
+        f"gain on {first}": "gain",
     }.items():
         columns = (frame[name], frame[f"{name}_low"], frame[f"{name}_high"])
         shown[title] = [with_interval(*row) for row in zip(*columns, strict=True)]

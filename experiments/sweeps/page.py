@@ -142,8 +142,5 @@ def play_grid(dataset: xr.Dataset, varied: Sequence[str]) -> Player:
     ]
     limits = numbers([min(0.0, float(utility.min())), float(utility.max())])
     iterations = [int(step) for step in dataset["step"].values[entries]]
-    what = (
-        f"True utility, mean over seeds, over {' × '.join(reversed(axes))}: collapse is where it rises and "
-        "falls again."
-    )
+    what = f"True utility, mean over seeds, over {' × '.join(reversed(axes))}."
     return {"iterations": iterations, "limits": limits, "panels": panels}, what

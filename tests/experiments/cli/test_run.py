@@ -121,9 +121,9 @@ def test_what_is_computed_is_said(capsys, monkeypatch):
             "--record",
             "outcome",
         ): "float32, without the steering term (outcome)",
-        ("sweep",): "float32, without the steering term (outcome); for speed, while `fpo-jax run` has "
+        ("sweep",): "float32, without the steering term (outcome), for speed; `fpo-jax run` has "
         "--precision float64 --record full",
-        ("sweep", "--record", "full"): "while `fpo-jax run` has --precision float64\n",
+        ("sweep", "--record", "full"): "for speed; `fpo-jax run` has --precision float64\n",
         (
             "sweep",
             "--precision",
