@@ -38,5 +38,5 @@ def test_reproduce_writes_page_tables_numbers_and_figures(capsys, tmp_path, monk
 def test_help_names_every_experiment(capsys):
     _, shown, _ = call(capsys, "reproduce", "--help")
     shown = " ".join(re.sub(r"[│|]", " ", shown).split())
-    assert f"Experiments to run, among {', '.join(NAMES)}." in shown
+    assert f"experiments to run, among {', '.join(NAMES)};" in shown
     assert sorted(NAMES) == sorted(discover())
