@@ -7,12 +7,13 @@ data, and is higher still on the decoys, which the offline data never show.
 A grid is drawn from a key, or from a map that one can write: rows from top to bottom, separated by "/" or by
 line breaks, of S (start), G (goal), D (decoy), # (wall) and . (free).
 
->>> import jax
->>> game = Gridworld(map="S..#G / .#... / ..D.#").draw(jax.random.key(0))
->>> print(game.layout.wall)
-[[0. 0. 0. 1. 0.]
- [0. 1. 0. 0. 0.]
- [0. 0. 0. 0. 1.]]
+Examples:
+    >>> import jax
+    >>> game = Gridworld(map="S..#G / .#... / ..D.#").draw(jax.random.key(0))
+    >>> print(game.layout.wall)
+    [[0. 0. 0. 1. 0.]
+     [0. 1. 0. 0. 0.]
+     [0. 0. 0. 0. 1.]]
 """
 
 import re

@@ -6,14 +6,15 @@ pytree, so changing them compiles nothing. Counts, choices and flags are static.
 
 A user's own environment, follower or objective declares its fields in the same way:
 
->>> from flax import struct
->>> @struct.dataclass
-... class Mine:
-...     strength: float = real(0.5, "how strongly it pulls", low=0.0)
->>> validate(Mine(strength=-1.0))
-Traceback (most recent call last):
-    ...
-fpo_jax.errors.InputError: strength = -1.0: must be a finite number >= 0
+Examples:
+    >>> from flax import struct
+    >>> @struct.dataclass
+    ... class Mine:
+    ...     strength: float = real(0.5, "how strongly it pulls", low=0.0)
+    >>> validate(Mine(strength=-1.0))
+    Traceback (most recent call last):
+        ...
+    fpo_jax.errors.InputError: strength = -1.0: must be a finite number >= 0
 """
 
 import dataclasses

@@ -46,10 +46,11 @@ def decompose(
     Args:
         settings: the runs along which to compare. Their objective drives the policy.
         every: iterations between two comparisons, in [1, steps].
-        horizon: >= 1 follower updates that the exact term foresees. The driving objective may foresee others.
+        horizon: follower updates, at least 1, that the exact term foresees. The driving objective may foresee
+            others.
         only: labels of the routes to compare; all by default.
-        draws: >= 1 random draws of each route at every state. With more than one, the result has bias and
-            spread of each route, and the exact term uses all labels, whatever the budget.
+        draws: random draws, at least 1, of each route at every state. With more than one, the result has
+            bias and spread of each route, and the exact term uses all labels, whatever the budget.
         tell: receives progress.
 
     Raises:

@@ -47,7 +47,7 @@ def drawn_settings(
 
     Args:
         label: of the place. Places with other labels draw other values.
-        seed: >= 0.
+        seed: at least 0.
         ranges: lowest and highest value of settings that are uniform, by name.
         logarithmic: lowest and highest value, > 0, of settings whose logarithm is uniform.
     """

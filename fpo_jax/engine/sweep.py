@@ -60,13 +60,15 @@ class Chunk(NamedTuple):
 class Sweep:
     """A grid of cells × seeds, divided into chunks that run one after the other.
 
-    >>> from fpo_jax.envs.bandit import Bandit
-    >>> from fpo_jax import BestResponse, Leader, Relaxed
-    >>> follower = BestResponse(alpha=0.3, ridge=0.1)
-    >>> cells = [Cell(Bandit(), Leader(Relaxed(weight=w), policy_lr=1.0), follower) for w in (0.0, 0.1, 0.3)]
-    >>> sweep = Sweep(cells, seeds=range(4), steps=20, every=10)
-    >>> sweep.run().metrics["true_utility"].shape
-    (3, 4, 3)
+    Examples:
+        >>> from fpo_jax.envs.bandit import Bandit
+        >>> from fpo_jax import BestResponse, Leader, Relaxed
+        >>> follower = BestResponse(alpha=0.3, ridge=0.1)
+        >>> leaders = [Leader(Relaxed(weight=w), policy_lr=1.0) for w in (0.0, 0.1, 0.3)]
+        >>> cells = [Cell(Bandit(), leader, follower) for leader in leaders]
+        >>> sweep = Sweep(cells, seeds=range(4), steps=20, every=10)
+        >>> sweep.run().metrics["true_utility"].shape
+        (3, 4, 3)
 
     Args:
         cells: what to run; at least one.

@@ -75,7 +75,7 @@ def bootstrap(
         error: the same for the standard error of the value; None for a percentile interval.
         samples: [..., n] each, one number a seed; leading axes broadcast.
         level: coverage, in (0, 1).
-        resamples: >= 1. Memory holds resamples × n and resamples × cells, not the product of the three.
+        resamples: at least 1. Memory holds resamples × n and resamples × cells, not the product of the three.
         key: for the draws; by default always the same, so that equal values give equal intervals.
 
     Returns:

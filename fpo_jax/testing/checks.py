@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 
 from fpo_jax.engine.initial import at_precision
+from fpo_jax.errors import InputError
 from fpo_jax.hyperparameters import validate
 from fpo_jax.numerics.differentiators import CentralDifference
 from fpo_jax.numerics.keys import named_key
@@ -81,15 +82,16 @@ def check_decomposition(
 ) -> None:
     """Check a steering term derived by hand, or a new approximation, against the exact one.
 
-    On one instance, away from its initial θ, in double precision, it compares the candidate with
+    On one instance, away from its initial θ and φ, in double precision, it compares the candidate with
     `fpo_jax.steering.steering`, and that with central differences of F, so that neither is trusted on its
     own.
 
     Args:
         environment: an environment, from which one instance is drawn, or one game.
         follower: the follower that the leader faces.
-        candidate: a function of (game, follower, theta, reward_model, key). It returns a `Decomposition`,
-            whose two parts are both checked, or all of dF/dθ, shaped like θ, as `Objective.estimate` does.
+        candidate: a function of (game, follower, theta, reward_model, key). `reward_model` is the one before
+            the update, with φ, as `follower.init` makes it; the candidate finds φ⁺ itself. It returns a
+            `Decomposition`, whose two parts are both checked, an `Estimate`, or all of dF/dθ, shaped like θ.
         key: the source of randomness; seed 0 by default.
         horizon: updates of the follower that the exact term foresees.
         tolerance: largest deviation in any coordinate, relative to the largest coordinate of the exact term;
@@ -98,10 +100,13 @@ def check_decomposition(
     Raises:
         InputError: names the part and the coordinate with the largest error, its value and the right value.
     """
+    if isinstance(environment, type):
+        raise InputError("environment", environment.__name__, f"an instance: {environment.__name__}()")
     key = jax.random.key(0) if key is None else key
     with jax.enable_x64(True):
         game, (theta, phi) = _instance(environment, key, follower)
         theta = _perturbed(theta, named_key(key, "random theta"))
+        phi = _perturbed(phi, named_key(key, "random phi"))  # at φ = 0 a term that drops φ would pass
 
         @jax.jit
         def reference() -> tuple[RewardModel, Decomposition, PyTree]:
@@ -115,10 +120,21 @@ def check_decomposition(
         if isinstance(given, Decomposition):
             _require_close("standard", given.standard, exact.standard, tolerance, "the exact standard part")
             _require_close("steering", given.steering, exact.steering, tolerance, "the exact steering part")
+        what = "the exact gradient"
         if isinstance(given, Decomposition | Estimate):
             given = given.gradient
-        _require_close("dF/dθ", given, exact.gradient, tolerance, "the exact gradient")
+        elif _equal(given, exact.steering):
+            what += ", but this is its steering part: return a Decomposition, or add the standard part"
+        _require_close("dF/dθ", given, exact.gradient, tolerance, what)
         _require_close("dF/dθ", given, difference, max(tolerance, TOLERANCE), "the central difference of F")
+
+
+def _equal(given: PyTree, expected: PyTree) -> bool:
+    """Say whether two pytrees have the same shapes, and nearly the same values."""
+    if jax.tree.map(jnp.shape, given) != jax.tree.map(jnp.shape, expected):
+        return False
+    one, other = (np.asarray(ravel_pytree(tree)[0], float) for tree in (given, expected))
+    return bool(np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE * np.max(np.abs(other), initial=0.0)))
 
 
 def _require_close(name: str, given: PyTree, expected: PyTree, tolerance: float, what: str) -> None:

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpo_jax import BestResponse, Decomposition, InputError, Myopic
+from fpo_jax import BestResponse, Decomposition, Gradient, InputError, Myopic
 from fpo_jax.envs.bandit import Bandit
 from fpo_jax.envs.linear import Linear
+from fpo_jax.steering import steering
 from fpo_jax.testing.checks import central_difference, check_decomposition, check_game
 
 
@@ -67,6 +68,31 @@ def test_an_approximation_is_checked_to_its_own_tolerance():
     check_decomposition(Bandit(), FOLLOWER, myopic, tolerance=10.0)
     with pytest.raises(InputError, match=r"dF/dθ = of shape \(\): must be of shape \(24,\), as θ"):
         check_decomposition(Bandit(), FOLLOWER, lambda *_: jnp.zeros(()))
+
+
+def test_a_steering_part_alone_is_told_from_a_wrong_gradient():
+    def steered(*arguments):
+        return by_hand(*arguments).steering
+
+    with pytest.raises(InputError, match="but this is its steering part: return a Decomposition"):
+        check_decomposition(Bandit(), FOLLOWER, steered)
+
+
+def test_a_term_that_drops_the_present_reward_model_is_wrong_where_it_begins_at_zero():
+    # The bandit begins at φ = 0. One step φ⁺ = (1 − d) φ − η ∇L keeps (1 − d) φ, which the wrong one drops.
+    follower = Gradient(rm_lr=0.05, alpha=0.4, weight_decay=0.1)
+
+    def without(game, follower, theta, reward_model, key):
+        return steering(game, follower, theta, reward_model._replace(phi=0.0 * reward_model.phi), key)
+
+    check_decomposition(Bandit(), follower, steering)
+    with pytest.raises(InputError, match="exact standard part"):
+        check_decomposition(Bandit(), follower, without)
+
+
+def test_an_environment_that_is_a_class_is_refused():
+    with pytest.raises(InputError, match=r"environment = Bandit: must be an instance: Bandit\(\)"):
+        check_decomposition(Bandit, FOLLOWER, by_hand)
 
 
 def test_checks_compute_in_double_precision_whatever_is_the_default():
