@@ -105,6 +105,10 @@ def share(value: float) -> str:
     return f"{100 * value:.0f}\N{NO-BREAK SPACE}%"
 
 
+ACTIVE = r"[\\`*_<>|~&$@#]|\](?=[\[(:])|:(?!\s|\d|$)|(?<=www)\.|^[-+!=]"
+"""What Markdown reads as more than a character: emphasis, code, HTML, tables, links, emoji, lists."""
+
+
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table in Markdown that shows the text of every cell literally."""
     lines = [[*map(plain, head)], ["---"] * len(head), *([*map(plain, row)] for row in rows)]
@@ -113,7 +117,8 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def plain(text: str) -> str:
     """Return Markdown that shows a text literally, on one line, without links, pictures or code."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
+    line = re.sub(ACTIVE, r"\\\g<0>", " ".join(text.split()))
+    return re.sub(r"^(\d+)([.)])", r"\1\\\2", line)  # the number of a list
 
 
 def code(text: str) -> str:

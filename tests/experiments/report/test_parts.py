@@ -22,6 +22,10 @@ NAMES = [
     "&lt;script&gt;",
     "<script>alert(1)</script>",
     "1. first",
+    "- four",
+    "+ five",
+    "[x]: https://elsewhere",
+    "www.elsewhere.org, a@b.org, :smile:",
     "plain",
 ]
 
@@ -37,6 +41,13 @@ def test_a_name_is_shown_as_it_is(name):
     table = TEXT.render(markdown_table(["name", name], [[name, "1"]]))
     assert html.unescape(table).count(f"<td>{line}</td>") == 1
     assert html.unescape(table).count(f"<th>{line}</th>") == 1
+    assert html.unescape(TEXT.render(plain(name))) == f"<p>{line}</p>\n"
     for rendered in (TEXT.render(code(name)), TEXT.render(plain(name)), table):
         assert "<a " not in rendered
         assert "<img" not in rendered
+
+
+def test_numbers_and_words_are_not_escaped():
+    """A table is read as it stands in a file, too."""
+    for cell in ("−0.83 [−1.16, −0.57]", "closes, 16 pairs (a third)", "149 of 1024: 12.5 %"):
+        assert plain(cell) == cell
