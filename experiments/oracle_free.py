@@ -17,7 +17,7 @@ from fpo_jax.experiments.comparison.trial import Trial, Trials
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.core.wording import NONE, with_interval
 from fpo_jax.experiments.report.parts import Section
-from fpo_jax.plotting import Axis, Chart, Points
+from fpo_jax.plotting import Axis, Chart, Points, Style
 from fpo_jax.statistics import Interval, mean_interval
 from fpo_jax.statistics.bootstrap import bootstrap
 from fpo_jax.types import Scalar
@@ -127,8 +127,7 @@ def findings(trials: Trials, beside: Trials) -> str:
     said = (
         "Share of the distance between practical FPO and the better of relaxed and proximal FPO, in share "
         "gained, that each method closes, with 95 % intervals, paired. The two at its ends are those of "
-        "`mitigations`, on the same instances; their reward models have no label budget, and their runs are "
-        "in float32."
+        "`mitigations`, on the same instances. Their runs are in float32, and no label budget bounds them."
     )
     return "\n".join([*lines, "", said])
 
@@ -138,7 +137,8 @@ def draw_figures(trials: Trials, beside: Trials) -> Mapping[str, plotting.Pictur
     charts = []
     for place, by_method in trials.items():
         shown = {**{label: beside[place][label] for label in (PRACTICAL, *ORACLES)}, **by_method}
-        styles = plotting.styles({label: label.split()[0] for label in shown})
+        drawn = plotting.styles({label: label.split()[0] for label in shown})
+        styles = {label: Style(style.color) for label, style in drawn.items()}  # all points are filled
         # the others were judged on more seeds
         seeds = min((own.judged.gained.size for own in by_method.values() if own.defined), default=None)
         marks = []

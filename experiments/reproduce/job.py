@@ -23,7 +23,7 @@ INTRODUCTION = (
 )
 CELLS = (
     "Cells of tables are means over n seeds with 95 % bootstrap intervals; all methods of a table "
-    "ran on the same seeds, of which those that diverged are left out."
+    "ran on the same seeds. Seeds that diverged are excluded, or count as collapsed where methods were tuned."
 )
 
 
