@@ -168,8 +168,24 @@ def _parsed(kind: type, arguments: Sequence[str], command: str, **options: Any) 
             raise
         boxed = [re.sub(r"[│╭╮╰╯─]|-{9,}", "", line).strip() for line in complaint.getvalue().splitlines()]
         message = takewhile(lambda line: not line.startswith("For full helptext"), filter(None, boxed[1:]))
-        allowed = f"as in `{PROGRAM} {command} --help`"
-        raise SystemExit(complain(f"{' '.join(' '.join(message).split())}; {allowed}")) from None
+        said = " ".join(" ".join(message).split())
+        raise SystemExit(complain(f"{_readable(said)}; as in `{PROGRAM} {command} --help`")) from None
+
+
+KINDS = {"INT": "an integer", "FLOAT": "a number", "PATH": "a path"}
+"""Words for the kinds of values in help."""
+
+
+def _readable(complaint: str) -> str:
+    """Return what tyro says of a value that it cannot read, in our own form; all else as it is."""
+    unread = r"Error parsing --([\w-]+): .*?'([^']*)'.*Argument helptext: --[\w-]+(?:, --[\w-]+)* (\S+) (.*)"
+    found = re.fullmatch(unread, complaint)
+    if found is None:
+        return re.sub(
+            r"Missing value for argument '\('--([\w-]+)'.*", r"\1: must be followed by its value", complaint
+        )
+    name, value, kind, text = found.groups()
+    return f"{name.replace('-', '_')} = {value}: must be {KINDS.get(kind, kind)}: {text}"
 
 
 def complain(message: str) -> int:

@@ -81,6 +81,8 @@ def reproduce(
         chosen = [getattr(experiment, "quick", None) or experiment for experiment in chosen]
     else:
         kept = out.with_name(f"{out.name}.parts") if parts is None else parts
+        if parts is not None and not parts.is_dir():
+            sys.stderr.write(f"{parts} is no folder yet: parts are computed, and kept there\n")
         chosen = [e.kept_in(kept) if isinstance(e, Resumed) else e for e in chosen]
     if seeds is not None:
         require("seeds", seeds, General.known()["seeds"])

@@ -135,7 +135,6 @@ def play_grid(dataset: xr.Dataset, varied: Sequence[str]) -> Player:
             "axes": axes,
             "ticks": [distinct(dataset[axis].values.tolist()) for axis in axes],
             "frames": numbers(utility.sel(objective=method).values),
-            "titles": [f"mean {u:.2f}" for u in utility.sel(objective=method).mean(axes).values],
             "unit": "true utility",
         }
         for method in list(utility["objective"].values)[:MOST_PANELS]

@@ -67,3 +67,25 @@ def test_a_narrow_terminal_folds_lines_and_turns_tables(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     _, out, _ = call(capsys, "judge", "--counts", "12:3")
     assert out.splitlines()[0].split()[:4] == ["A", ":", "B", "wins"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["run", "bandit", "--seeds", "x"],
+            "seeds = x: must be an integer: number of seeds; an integer >= 1",
+        ),
+        (
+            ["run", "bandit", "--objective", "carried", "--unknown-final", "abc"],
+            "unknown_final = abc: must be a number: its value at the end",
+        ),
+        (["sweep", "bandit", "--seeds", "1.5"], "seeds = 1.5: must be an integer"),
+        (["run", "bandit", "--out"], "out: must be followed by its value; as in `fpo-jax run --help`"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_named_with_what_is_allowed(arguments, said, capsys):
+    status, _, err = call(capsys, *arguments)
+    assert status == 2
+    assert said in err
+    assert len(err.splitlines()) == 1
