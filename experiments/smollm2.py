@@ -82,8 +82,7 @@ class Group(NamedTuple):
 
 
 GROUPS = (
-    Group("ten times", "calibrated", ("practical", "relaxed", "proximal", "leverage", CONTROL)),
-    Group("ten times", "weight 10", ("practical",)),
+    Group("ten times", "calibrated", ("practical", "relaxed", "proximal", CONTROL)),
     Group("published", "weight 10", ("practical",)),
 )
 SHORT = Group("fast", "calibrated", ("practical", "relaxed"))

@@ -105,7 +105,7 @@ def share(value: float) -> str:
     return f"{100 * value:.0f}\N{NO-BREAK SPACE}%"
 
 
-ACTIVE = r"[\\`*_<>|~&$@#]|\](?=[\[(:])|:(?!\s|\d|$)|(?<=www)\.|^[-+!=]"
+ACTIVE = r"[\\`*_<>|~&$@#]|\](?=[\[(:])|:(?!\s|\d|$)|(?<=www)\.|^[-+](?=\s|$)|^[-=](?=[-=\s]*$)"
 """What Markdown reads as more than a character: emphasis, code, HTML, tables, links, emoji, lists."""
 
 
@@ -118,7 +118,7 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def plain(text: str) -> str:
     """Return Markdown that shows a text literally, on one line, without links, pictures or code."""
     line = re.sub(ACTIVE, r"\\\g<0>", " ".join(text.split()))
-    return re.sub(r"^(\d+)([.)])", r"\1\\\2", line)  # the number of a list
+    return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", line)  # the number of a list
 
 
 def code(text: str) -> str:
