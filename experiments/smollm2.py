@@ -183,7 +183,8 @@ def draw_figures(found: Found, table: list[Row]) -> dict[str, plotting.Picture]:
         runs = _compared(found, group)
         if not runs:
             continue
-        styles = plotting.styles({mode: OBJECTIVE_OF.get(mode, mode) for mode in runs})
+        styles = plotting.styles({mode: OBJECTIVE_OF.get(mode, mode) for mode in runs if mode != CONTROL})
+        styles[CONTROL] = plotting.NEUTRAL
         charts = []
         for name, title in CHARTS.items():
             marks: list[Mark] = [Level(0.5 if name == "accuracy" else 0.0)] if name != "overruled" else []
