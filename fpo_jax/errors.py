@@ -45,7 +45,8 @@ def require_known(field: str, name: str, known: Collection[str]) -> str:
     """Return `name` if it is known; otherwise raise an InputError that suggests the nearest known name."""
     if name in known:
         return name
-    raise InputError(field, name, f"one of {', '.join(known)}{suggestion(name, known)}")
+    between = "; " if any("," in each for each in known) else ", "
+    raise InputError(field, name, f"one of {between.join(known)}{suggestion(name, known)}")
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

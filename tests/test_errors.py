@@ -26,3 +26,8 @@ def test_nothing_in_an_error_acts_on_a_terminal_or_fills_it():
     assert str(error).startswith(r"judge\x1b]0;title\x07 = \x1b[2Jaaa")
     assert str(error).endswith("a…: must be some\\u202etext of lines \udcff")
     assert len(str(error)) < 700
+
+
+def test_names_with_commas_are_told_apart():
+    with pytest.raises(InputError, match="must be one of leverage; leverage, U known; exact"):
+        require_known("only", "nothing", ["leverage", "leverage, U known", "exact"])
