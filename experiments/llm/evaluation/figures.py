@@ -1,6 +1,7 @@
 """Charts and figures of an evaluation."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ TITLES = {
     "mc2": "MC2",
     "identical": "share of identical greedy answers",
     "utility": "U of greedy answers",
-    "kl": "KL from the base model (nats an answer)",
+    "kl": "KL from the base (nats an answer)",
     "length": "length of greedy answers (tokens)",
     "repetition": f"repeated {NGRAM}-grams of greedy answers",
 }
@@ -28,7 +29,8 @@ COLUMNS = 3
 def styles_of(measured: Measured) -> dict[str, Style]:
     """Return the style of each model: that of its objective, or a neutral one for the base model."""
     objectives = {one.name: OBJECTIVE_OF.get(one.mode, one.mode) for one in measured.policies}
-    return {BASE: plotting.NEUTRAL} | plotting.styles(objectives)
+    styles = {BASE: plotting.NEUTRAL} | plotting.styles(objectives)
+    return {name: Style(style.color) for name, style in styles.items()}  # all points are filled
 
 
 def charts(measured: Measured, found: Mapping[str, Any]) -> list[Chart]:
@@ -71,7 +73,11 @@ def scatter(measured: Measured) -> list[Chart]:
 
 def draw(measured: Measured, found: Mapping[str, Any]) -> dict[str, Figure]:
     """Draw all measures, and U against repetition."""
+    unnamed = {float(place): "" for place in range(len(measured.names))}
     shown = charts(measured, found)
+    for place, chart in enumerate(shown):
+        if place % COLUMNS:  # models are named once a row
+            shown[place] = replace(chart, y=replace(chart.y, ticks=unnamed))
     shown += [Chart("", [])] * (-len(shown) % COLUMNS)
     rows = [shown[i : i + COLUMNS] for i in range(0, len(shown), COLUMNS)]
     size = (9.6, len(rows) * (0.75 + 0.24 * len(measured.names)))
