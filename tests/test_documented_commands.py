@@ -50,6 +50,7 @@ STANDS_FOR = {"ENV": "bandit", "K": "2", "NAME": "mine", "PYTHON": sys.executabl
 def commands(page):
     """Return what follows `fpo-jax` in a page, wherever more than the name of a command does."""
     text = re.sub(r"```(?:python|text|bibtex)\n.*?```", "", page, flags=re.S)
+    text = re.sub(r" \\\n +", " ", text)  # a command that goes on in the next line
     quoted = re.findall(r"`fpo-jax\s([^`]+)`", text)
     blocks = re.findall(r"^ {4}fpo-jax ([^#\n]+)", text, re.M)
     spoken = [" ".join(words.split()) for words in (*quoted, *blocks)]

@@ -82,7 +82,7 @@ BAD = {
         "must be given a damping > 0",
     ),
     "shell": (["completion", "csh"], "'csh'", "('bash', 'zsh')"),
-    "not a number": (["run", "linear", "--policy-lr", "fast"], "--policy-lr", "'fast'"),
+    "not a number": (["run", "linear", "--policy-lr", "fast"], "policy_lr = fast", "a number"),
     "zero seeds": (["run", "linear", "--seeds", "0"], "seeds = 0", "an integer >= 1"),
     "zero steps": (["run", "linear", "--steps", "0"], "steps = 0", "an integer >= 1"),
     "alpha": (["run", "bandit", "--alpha", "1.5"], "alpha = 1.5", "<= 1"),
