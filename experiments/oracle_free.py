@@ -127,7 +127,7 @@ def findings(trials: Trials, beside: Trials) -> str:
     said = (
         "Share of the distance between practical FPO and the better of relaxed and proximal FPO, in share "
         "gained, that each method closes, with 95 % intervals, paired. The two at its ends are those of "
-        "`mitigations`, on the same instances. Their runs are in float32, and no label budget bounds them."
+        "`mitigations`, on the same instances, in float32 and with the labels of their recipes."
     )
     return "\n".join([*lines, "", said])
 

@@ -55,7 +55,7 @@ def findings(trials: Trials) -> str:
     ]
     said = (
         f"Closes: share of the distance between {PRACTICAL.label} and {ORACLE.label} in share gained at the "
-        "end, on the same seeds and with as many labels. Regret: mean over the run of 1 − the share gained. "
+        "end, on the same seeds and with as many labels. Regret: mean of 1 − the share gained over entries. "
         "Means with 95 % intervals."
     )
     return f"{markdown_table(head, body)}\n\n{said}"

@@ -116,7 +116,7 @@ MEASURES = {
 }
 """What is measured at each step, by its name in the table."""
 OF_CONTROL = ("U gained", "log π_θ/π_ref", "repeated")
-"""Those that the control has as well: its reward head chooses nothing, and is not fitted."""
+"""Measures that the control has, too. All others need its reward head, which is not fitted."""
 
 
 def _measures(mode: str) -> Mapping[str, Callable[[Numbers], np.ndarray]]:

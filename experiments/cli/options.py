@@ -177,15 +177,28 @@ KINDS = {"INT": "an integer", "FLOAT": "a number", "PATH": "a path"}
 
 
 def _readable(complaint: str) -> str:
-    """Return what tyro says of a value that it cannot read, in our own form; all else as it is."""
-    unread = r"Error parsing --([\w-]+): .*?'([^']*)'.*Argument helptext: --[\w-]+(?:, --[\w-]+)* (\S+) (.*)"
-    found = re.fullmatch(unread, complaint)
-    if found is None:
-        return re.sub(
-            r"Missing value for argument '\('--([\w-]+)'.*", r"\1: must be followed by its value", complaint
-        )
-    name, value, kind, text = found.groups()
-    return f"{name.replace('-', '_')} = {value}: must be {KINDS.get(kind, kind)}: {text}"
+    """Return what tyro says of a value that it cannot use, in our own form; all else as it is."""
+    unread = (
+        r"Error parsing --([\w-]+): .*?'([^']*)'.*"
+        r"Argument helptext: --[\w-]+(?:, --[\w-]+)* (\[.*?\]+|\S+) (.*)"
+    )
+    unlisted = r"invalid choice '(.*)' for argument '(.*)'\. Expected one of \((.*)\)\.?"
+    if found := re.fullmatch(unread, complaint):
+        name, value, kind, text = found.groups()
+        kinds = [word for key, word in KINDS.items() if key in kind]
+        return f"{_field(name)} = {value}: must be {kinds[0] if kinds else kind}: {text}"
+    if found := re.fullmatch(unlisted, complaint):
+        value, name, choices = found.groups()
+        known = [word for word in re.findall(r"'([^']*)'", choices) if word != "None"]
+        return f"{_field(name)} = {value}: must be one of {', '.join(known)}"
+    if found := re.match(r"Missing value for argument '\('(.*?)'", complaint):
+        return f"{_field(found[1])}: must be followed by its value"
+    return complaint
+
+
+def _field(option: str) -> str:
+    """Return the name of a setting from that of its option, which may be that of its panel with it."""
+    return option.rpartition(".")[2].lstrip("-").replace("-", "_")
 
 
 def complain(message: str) -> int:

@@ -57,7 +57,9 @@ def read(path: Path, asked: dict[str, Any]) -> Trial | None:
         return None
     try:
         runs = {
-            name: Runs(**{f: arrays[key] for f in Runs._fields if (key := f"{name}/{f}") in arrays})
+            name: Runs(**{f: arrays[f"{name}/{f}"] for f in Runs._fields if f != "regret"})._replace(
+                regret=arrays.get(f"{name}/regret", np.array(np.nan))
+            )
             for name in ("tuning", "judged")
         }
         return Trial(

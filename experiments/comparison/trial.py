@@ -34,8 +34,8 @@ class Runs(NamedTuple):
         blind_spot, utility: [value, seed] mass in the blind spot and E[U] at the end; NaN if it diverged.
         diverged: number of runs that diverged.
         seconds: CPU seconds of one run, without compilation; NaN on another device.
-        regret: [value, seed] mean over the run of 1 − the share gained, 1 if it diverged; NaN in trials
-            that were stored before regret was measured.
+        regret: [value, seed] mean of 1 − the share gained over the entries after the first, 1 if it
+            diverged; NaN in trials that were stored before regret was measured.
     """
 
     gained: np.ndarray

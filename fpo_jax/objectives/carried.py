@@ -63,7 +63,10 @@ class Carried(Remembering, Curved, Penalised):
     doubt: float = real(1.0, "labels near by that count as much as having none", low=0.0, open=True)
     unknown: float = real(1.0, "residual where there are no labels", low=-1.0, high=1.0)
     unknown_final: float | None = real(
-        None, "its value at the end of a run, reached linearly; without it, it stays", low=-1.0, high=1.0
+        None,
+        "`unknown` at the end of a run, approached linearly; it stays when not given",
+        low=-1.0,
+        high=1.0,
     )
     metric: str = choice("curvature", "in which influence is measured", METRICS)
     held_out: bool = flag(False, "use no label that the last update was trained on")
@@ -74,7 +77,7 @@ class Carried(Remembering, Curved, Penalised):
         if self.unknown_final is None:
             return self
         now = annealed(self.unknown, self.unknown_final, 1.0, progress)
-        return self.replace(unknown=now)  # type: ignore[attr-defined]
+        return self.replace(unknown=now, unknown_final=None)  # type: ignore[attr-defined]
 
     def for_iteration(self, game: Game, follower: Follower, state: State, key: Key) -> Objective:
         """Return the objective with H and the labels with which an iteration begins."""

@@ -114,6 +114,7 @@ def test_what_is_unknown_counts_less_or_more_as_the_run_goes_on(key):
     assert Carried(unknown=-1.0).at(0.25) == Carried(unknown=-1.0)
     scheduled = Carried(unknown=-1.0, unknown_final=1.0)
     assert float(scheduled.at(0.25).unknown) == -0.5
+    assert scheduled.at(0.25).at(0.25) == scheduled.at(0.25)
     follower = BestResponse(ridge=0.1, alpha=0.3)
     game, *_ = at_random(SMALL["bandit"], follower, key)
     state = initial_state(game, follower, key, leader=Leader(scheduled))

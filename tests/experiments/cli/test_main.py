@@ -81,7 +81,7 @@ BAD = {
         "objective = leverage",
         "must be given a damping > 0",
     ),
-    "shell": (["completion", "csh"], "'csh'", "('bash', 'zsh')"),
+    "shell": (["completion", "csh"], "shell = csh", "one of bash, zsh"),
     "not a number": (["run", "linear", "--policy-lr", "fast"], "policy_lr = fast", "a number"),
     "zero seeds": (["run", "linear", "--seeds", "0"], "seeds = 0", "an integer >= 1"),
     "zero steps": (["run", "linear", "--steps", "0"], "steps = 0", "an integer >= 1"),

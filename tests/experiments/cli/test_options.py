@@ -78,10 +78,17 @@ def test_a_narrow_terminal_folds_lines_and_turns_tables(capsys, monkeypatch):
         ),
         (
             ["run", "bandit", "--objective", "carried", "--unknown-final", "abc"],
-            "unknown_final = abc: must be a number: its value at the end",
+            "unknown_final = abc: must be a number: `unknown` at the end of a run",
         ),
         (["sweep", "bandit", "--seeds", "1.5"], "seeds = 1.5: must be an integer"),
         (["run", "bandit", "--out"], "out: must be followed by its value; as in `fpo-jax run --help`"),
+        (["bench", "--batches", "a"], "batches = a: must be an integer: numbers of seeds to run at once"),
+        (["bench", "foo"], "which = foo: must be one of environments, linear,"),
+        (
+            ["sweep", "bandit", "--precision", "float16"],
+            "precision = float16: must be one of",
+        ),
+        (["llm", "--chat", "maybe", "--model", "x"], "chat = maybe: must be one of True, False;"),
     ],
 )
 def test_a_value_that_cannot_be_read_is_named_with_what_is_allowed(arguments, said, capsys):
