@@ -135,7 +135,8 @@ def _run(cells: list[Settings], first: int, seeds: int, place: Place, tell: Tell
     stays = np.asarray(lanes.finite.all(axis=-1))
     utility = np.where(stays[..., None], lanes.metrics["true_utility"], 0.0)
     shares = np.where(stays[..., None], np.nan_to_num(share_gained(utility, lanes.optimum)), 0.0)
-    gained, regret = shares[..., -1], 1.0 - shares[..., 1:].mean(axis=-1)
+    gained = shares[..., -1]
+    regret: np.ndarray = 1.0 - shares[..., 1:].mean(axis=-1)
     fell = np.where(stays, collapsed(utility, lanes.optimum), True)
     mass, end = (
         np.where(stays, lanes.metrics[m][..., -1], np.nan) for m in ("blind_spot_mass", "true_utility")
