@@ -191,7 +191,7 @@ def _readable(complaint: str) -> str:
         value, name, choices = found.groups()
         known = [word for word in re.findall(r"'([^']*)'", choices) if word != "None"]
         return f"{_field(name)} = {value}: must be one of {', '.join(known)}"
-    if found := re.match(r"Missing value for argument '\('(.*?)'", complaint):
+    if found := re.match(r"Missing value for argument '(?:\(')?(--[\w-]+)'", complaint):
         return f"{_field(found[1])}: must be followed by its value"
     return complaint
 

@@ -88,7 +88,7 @@ def test_a_narrow_terminal_folds_lines_and_turns_tables(capsys, monkeypatch):
             ["sweep", "bandit", "--precision", "float16"],
             "precision = float16: must be one of",
         ),
-        (["llm", "--chat", "maybe", "--model", "x"], "chat = maybe: must be one of True, False;"),
+        (["llm", "--chat", "maybe", "--model", "x"], "chat = maybe: must be one of"),
     ],
 )
 def test_a_value_that_cannot_be_read_is_named_with_what_is_allowed(arguments, said, capsys):
