@@ -17,7 +17,7 @@ from fpo_jax.experiments.comparison.trial import Trial, Trials
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.core.wording import NONE, with_interval
 from fpo_jax.experiments.report.parts import Section
-from fpo_jax.plotting import Axis, Chart, Points, Style
+from fpo_jax.plotting import Axis, Chart, Points
 from fpo_jax.statistics import Interval, mean_interval
 from fpo_jax.statistics.bootstrap import bootstrap
 from fpo_jax.types import Scalar
@@ -137,8 +137,7 @@ def draw_figures(trials: Trials, beside: Trials) -> Mapping[str, plotting.Pictur
     charts = []
     for place, by_method in trials.items():
         shown = {**{label: beside[place][label] for label in (PRACTICAL, *ORACLES)}, **by_method}
-        drawn = plotting.styles({label: label.split()[0] for label in shown})
-        styles = {label: Style(style.color) for label, style in drawn.items()}  # all points are filled
+        styles = plotting.styles({label: label.split()[0] for label in shown})
         # the others were judged on more seeds
         seeds = min((own.judged.gained.size for own in by_method.values() if own.defined), default=None)
         marks = []
@@ -146,9 +145,8 @@ def draw_figures(trials: Trials, beside: Trials) -> Mapping[str, plotting.Pictur
             if trial.defined:
                 gained = mean_interval(np.squeeze(trial.judged.gained)[:seeds])
                 ends = np.array([gained.low]), np.array([gained.high])
-                marks.append(
-                    Points(np.array([gained.mean]), np.array([float(number)]), styles[label], "", *ends, True)
-                )
+                at = np.array([gained.mean]), np.array([float(number)])
+                marks.append(Points(*at, styles[label].solid, "", *ends, True))
         ticks = Axis(
             ticks={float(i): label for i, label in enumerate(shown)}, limits=(len(shown) - 0.5, -0.5)
         )

@@ -1,6 +1,6 @@
 """Claim: in how many of a thousand seeds a method without an oracle collapses, under a label budget."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -39,12 +39,6 @@ PLACES = (
 """Labels of an update: 8 draws of the policy; in the linear environment 1, the action itself."""
 
 
-def draw_figures(trials: Trials) -> Mapping[str, plotting.Picture]:
-    """Return methods by places: the share gained, and the share of seeds that collapse."""
-    places = [Place(label, {}) for label in trials]
-    return {"oracle_free_seeds": figures.by_place(places, METHODS, trials)}
-
-
 def findings(trials: Trials) -> str:
     """Return the table of methods by places: seeds that collapse, with the upper end of their interval."""
     head = ["method", "knows", *trials]
@@ -70,19 +64,31 @@ def findings(trials: Trials) -> str:
     return "\n".join([*lines, "", said])
 
 
-EXPERIMENT = Comparison(
-    name="oracle-free-seeds",
-    claim=(
-        "Under a budget of labels, each method without an oracle, at the weight that other seeds chose: in "
-        "how many of a thousand seeds it collapses."
-    ),
-    places=PLACES,
-    methods=METHODS,
-    figures=draw_figures,
-    findings=findings,
-).with_small_form(
-    claim="A few iterations of each method on the bandit, to see that all works.",
-    places=PLACES[:1],
-    methods=tuple(method._replace(values=(0.1, 1.0)) for method in METHODS),
-    settings={"steps": 40},
+def at_places(name: str, claim: str, places: Sequence[Place]) -> Comparison:
+    """Return the comparison of all methods at these places, with a small form at the first of them."""
+
+    def draw_figures(trials: Trials) -> Mapping[str, plotting.Picture]:
+        shown = [place for place in places if place.label in trials]
+        return {name.replace("-", "_"): figures.by_place(shown, METHODS, trials)}
+
+    return Comparison(
+        name=name,
+        claim=claim,
+        places=tuple(places),
+        methods=METHODS,
+        figures=draw_figures,
+        findings=findings,
+    ).with_small_form(
+        claim="A few iterations of each method at one place, to see that all works.",
+        places=tuple(places[:1]),
+        methods=tuple(method._replace(values=(0.1, 1.0)) for method in METHODS),
+        settings={"steps": 40},
+    )
+
+
+EXPERIMENT = at_places(
+    "oracle-free-seeds",
+    "Under a budget of labels, each method without an oracle, at the weight that other seeds chose: in how "
+    "many of a thousand seeds it collapses.",
+    PLACES,
 )

@@ -136,7 +136,7 @@ def accepted(
 
     Args:
         weights, scores, candidates, prompts: as in `best_of`, with the same rule for NaN.
-        sharpness: at least 0, which gives the policy itself.
+        sharpness: at least 0; 0 gives the policy itself.
     """
     w, s = _ranked(weights, scores, prompts)
     taken = jnp.exp(sharpness * (s - jnp.max(s, axis=1, keepdims=True)))

@@ -24,6 +24,11 @@ class Style(NamedTuple):
         """Return the dashes as matplotlib takes them."""
         return (0, self.dashes) if self.dashes else "-"
 
+    @property
+    def solid(self) -> "Style":
+        """Return the style without dashes, whose points are filled."""
+        return Style(self.color)
+
 
 DOTS, DASHES = (1.0, 1.65), (3.7, 1.6)
 IDEAL = Style("#000000", DASHES)

@@ -29,8 +29,7 @@ COLUMNS = 3
 def styles_of(measured: Measured) -> dict[str, Style]:
     """Return the style of each model: that of its objective, or a neutral one for the base model."""
     objectives = {one.name: OBJECTIVE_OF.get(one.mode, one.mode) for one in measured.policies}
-    styles = {BASE: plotting.NEUTRAL} | plotting.styles(objectives)
-    return {name: Style(style.color) for name, style in styles.items()}  # all points are filled
+    return {BASE: plotting.NEUTRAL} | plotting.styles(objectives)
 
 
 def charts(measured: Measured, found: Mapping[str, Any]) -> list[Chart]:
@@ -48,7 +47,7 @@ def charts(measured: Measured, found: Mapping[str, Any]) -> list[Chart]:
             ends = [np.array([row["mean"] if row[end] is None else row[end]]) for end in ("low", "high")]
             mean = np.array([row["mean"]])
             low, high = ends
-            marks.append(Points(mean, at, styles[model], "", low, high, sideways=True))
+            marks.append(Points(mean, at, styles[model].solid, "", low, high, sideways=True))
         drawn.append(Chart("", marks, Axis(title), Axis(limits=(len(names) - 0.5, -0.5), ticks=ticks)))
     return drawn
 
