@@ -73,7 +73,7 @@ def _view(decomposed: Decomposed) -> View:
     caption = (
         f"Line: median of {decomposed.settings.seeds} seeds. Band: the middle 80 % of them. Routes within "
         f"{COINCIDES:g} of the exact one lie on the dashed line, and only the chart of costs shows them. In "
-        "the chart of norms the standard part is red, and the steering part is dark blue."
+        "the chart of norms the standard part is red, and the steering part is blue."
     )
     playing = "Nothing is played here: the page compares gradients. The report of a run plays its policy."
     charts = [*agreement(decomposed), accuracy_against_cost(decomposed), norms(decomposed)]

@@ -72,7 +72,7 @@ def section_of(
         [
             ("runs", str(runs), f"{counted(grid.seeds, 'seed')} a cell, the same in each"),
             ("cells", str(len(grid.cells)), "a method is run once for all values of what it does not have"),
-            ("diverged", str(diverged(result)), "left out of every mean"),
+            ("diverged", str(diverged(result)), "excluded from every mean"),
         ],
         [f"{warning}." for warning in warnings(result)],
         grid.cells,

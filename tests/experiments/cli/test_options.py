@@ -95,4 +95,5 @@ def test_a_value_that_cannot_be_read_is_named_with_what_is_allowed(arguments, sa
     status, _, err = call(capsys, *arguments)
     assert status == 2
     assert said in err
+    assert "None" not in err
     assert len(err.splitlines()) == 1
