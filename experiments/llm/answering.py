@@ -3,13 +3,9 @@
 import json
 import os
 import sys
-from functools import partial
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Int
 from tqdm import tqdm
 
 from fpo_jax.errors import InputError
@@ -17,20 +13,13 @@ from fpo_jax.experiments.core.json_files import json_lines
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.core.unfinished import put
 from fpo_jax.experiments.llm import adapter, checkpoint
-from fpo_jax.experiments.llm.generation import Sampling, read_prompt, sample
+from fpo_jax.experiments.llm.asked import Asked
+from fpo_jax.experiments.llm.generation import Sampling
 from fpo_jax.experiments.llm.located import located
-from fpo_jax.experiments.llm.model import Net
-from fpo_jax.experiments.llm.prompts import Tokenizer, pad_to_bucket, prompt_file, read_prompts, say_cut
+from fpo_jax.experiments.llm.prompts import Tokenizer, prompt_file, read_prompts, say_cut
 from fpo_jax.experiments.llm.settings import AnswerSettings
 from fpo_jax.experiments.llm.sizes import read_config
-from fpo_jax.experiments.llm.step import mesh_over, step_key
-from fpo_jax.types import Key, Scalar
-
-
-@partial(jax.jit, static_argnames="how")
-def _say(net: Net, prompt: Int[Array, " p"], length: Scalar, key: Key, how: Sampling) -> Int[Array, " t"]:
-    read = read_prompt(net, prompt, length, how.tokens)
-    return sample(net, read, key, 1, how).tokens[0]
+from fpo_jax.experiments.llm.step import mesh_over
 
 
 def answer(settings: AnswerSettings, out: Path) -> int:
@@ -55,13 +44,13 @@ def answer(settings: AnswerSettings, out: Path) -> int:
             net = net.adapted(*loaded)
         say_cut(prompts, settings.prompt_limit)
         how = Sampling.of(settings, tokenizer.ends)
-        key, lines = jax.random.key(settings.seed), []
-        for number, prompt in enumerate(tqdm(prompts, unit="prompt", file=sys.stderr)):
-            row = pad_to_bucket(prompt.tokens, settings.prompt_limit)
-            tokens = np.asarray(_say(net, row, jnp.int32(len(prompt.tokens)), step_key(key, number), how))
-            entry = {"prompt": prompt.text, "response": tokenizer.response(tokens)}
-            lines.append(json.dumps(entry, ensure_ascii=False))
-
+        asked = Asked.of(prompts, jax.random.key(settings.seed))
+        with tqdm(total=len(prompts), unit="prompt", file=sys.stderr) as bar:
+            (said,) = asked.answer(net, ((how, 1),), lambda: bar.update(min(asked.width, bar.total - bar.n)))
+    lines = [
+        json.dumps({"prompt": prompt.text, "response": tokenizer.response(tokens)}, ensure_ascii=False)
+        for prompt, tokens in zip(prompts, said.tokens[:, 0], strict=True)
+    ]
     try:
         put(out, lambda aside: aside.write_text("\n".join(lines) + "\n", encoding="utf-8"))
     except OSError as error:

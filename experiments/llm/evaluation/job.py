@@ -14,8 +14,9 @@ from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.core.result_folder import require_writable
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.llm import adapter, checkpoint
+from fpo_jax.experiments.llm.asked import Asked, Ways
 from fpo_jax.experiments.llm.evaluation import summary
-from fpo_jax.experiments.llm.evaluation.measuring import Asked, Choices, Ways
+from fpo_jax.experiments.llm.evaluation.choices import Choices
 from fpo_jax.experiments.llm.evaluation.policies import BASE, Policy, read_policies
 from fpo_jax.experiments.llm.evaluation.repetition import NGRAM, repetition
 from fpo_jax.experiments.llm.evaluation.settings import QUESTIONS, EvaluateSettings

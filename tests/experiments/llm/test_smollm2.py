@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from fpo_jax.experiments.cli.main import main
 from fpo_jax.experiments.core.json_files import json_lines
 from fpo_jax.experiments.llm import fetching
-from fpo_jax.experiments.llm.evaluation.measuring import Choices
+from fpo_jax.experiments.llm.evaluation.choices import Choices
 from fpo_jax.experiments.llm.evaluation.truthfulqa import COLUMNS, read_questions, scores
 from fpo_jax.experiments.llm.located import located, sizes
 from fpo_jax.experiments.llm.prompts import Tokenizer, prompt_file, read_prompts

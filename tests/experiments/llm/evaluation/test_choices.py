@@ -1,19 +1,15 @@
-"""Likelihoods of reference answers against transformers; batches of answers against single ones."""
+"""Likelihoods of reference answers against transformers."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from fpo_jax.experiments.llm import answering
 from fpo_jax.experiments.llm import checkpoint as checkpoints
-from fpo_jax.experiments.llm.evaluation.measuring import AT_ONCE, Asked, Choices
+from fpo_jax.experiments.llm.evaluation.choices import Choices
 from fpo_jax.experiments.llm.evaluation.truthfulqa import Question, scores
-from fpo_jax.experiments.llm.generation import Sampling
-from fpo_jax.experiments.llm.oracle import likelihood_utility
-from fpo_jax.experiments.llm.prompts import Tokenizer, pad_to_bucket
+from fpo_jax.experiments.llm.prompts import Tokenizer
 from fpo_jax.experiments.llm.sizes import read_config
 from fpo_jax.experiments.llm.step import mesh_over
 
@@ -62,26 +58,3 @@ def test_likelihoods_of_reference_answers_are_those_of_transformers(chat, net, c
     for name, values in scores(found, QUESTIONS).items():
         np.testing.assert_allclose(values, scores(wanted, QUESTIONS)[name], atol=1e-4)
     assert len(ticks) == len(QUESTIONS)
-
-
-def test_prompts_in_batches_are_answered_as_one_by_one(net, checkpoint):
-    """One prompt more than stands in a batch: the last batch is filled up, and what fills it is dropped."""
-    tokenizer = reader(checkpoint, True)
-    texts = [f"What is {'so ' * (i % 4)}number {i}?" for i in range(AT_ONCE + 1)]
-    prompts = [tokenizer.encode(text, 128) for text in texts]
-    greedy, free = Sampling(6, tokenizer.ends, 0.0), Sampling(6, tokenizer.ends)
-    asked = Asked.of(prompts, jax.random.key(3))
-    said = asked.answer(net, ((greedy, 1), (free, 2)), lambda: None)
-    read = asked.under(net, said, tokenizer.ends, lambda: None)
-    assert said[0].tokens.shape == (len(texts), 1, 6)
-    assert said[1].tokens.shape == (len(texts), 2, 6)
-    assert len({tuple(row) for row in said[1].tokens.reshape(-1, 6)}) == 2 * len(texts)  # keys differ
-    alike = jax.jit(likelihood_utility, static_argnames="ends")
-    for place in (0, 5, AT_ONCE):
-        row, length = pad_to_bucket(prompts[place].tokens, 128), jnp.int32(len(prompts[place].tokens))
-        alone = answering._say(net, row, length, jax.random.key(0), greedy)
-        np.testing.assert_array_equal(said[0].tokens[place, 0], alone)
-        (told,) = alike(net, row, length, (jnp.asarray(said[1].tokens[place]),), ends=tokenizer.ends)
-        np.testing.assert_allclose(read[1].utility[place], told.utility, atol=1e-4)
-    # the model that drew them finds them as likely as it found them while it drew
-    np.testing.assert_allclose(read[1].log_likelihood, said[1].log_probability, atol=1e-4)

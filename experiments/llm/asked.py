@@ -1,7 +1,7 @@
-"""Programs that answer and read, for few sizes, so that few compile.
+"""Prompts that a model answers, or whose answers it reads, several at once.
 
-Prompts to answer share one bucket. Questions and reference answers are read at their own lengths, rounded up:
-most are much shorter than the longest.
+All share one bucket, so that one program does. A token for several prompts takes nearly as long as one for
+each of them, since weights are read once for all.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,18 +11,17 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
-from fpo_jax.experiments.llm.evaluation.truthfulqa import Question
-from fpo_jax.experiments.llm.generation import Samples, Sampling, log_probabilities, read_prompt, sample
+from fpo_jax.experiments.llm.generation import Samples, Sampling, read_prompt, sample
 from fpo_jax.experiments.llm.model import Net
 from fpo_jax.experiments.llm.oracle import Told, likelihood_utility
-from fpo_jax.experiments.llm.prompts import Prompt, Tokenizer
+from fpo_jax.experiments.llm.prompts import Prompt
 from fpo_jax.experiments.llm.step import step_key
 from fpo_jax.types import Key, Scalar
 
 AT_ONCE = 8
-"""Prompts to answer at once, or reference answers to read at once."""
+"""Most prompts to answer at once, and most reference answers to read at once."""
 MULTIPLE = 16
 """Lengths are rounded up to a multiple of this."""
 Ways = tuple[tuple[Sampling, int], ...]
@@ -55,17 +54,6 @@ def _under(
         return likelihood_utility(base, prompt, length, said, ends)
 
     return jax.vmap(one)(prompts, lengths, *answers)
-
-
-@jax.jit
-def _choices(
-    net: Net, prompt: Int[Array, " p"], length: Scalar, answers: Int[Array, "n t"], numbers: Int[Array, " n"]
-) -> Float[Array, " n"]:
-    """Return Σ log π over the first `numbers` tokens of each answer."""
-    read = read_prompt(net, prompt, length, answers.shape[1])
-    each = log_probabilities(net, read, answers)
-    belongs = jnp.arange(answers.shape[1])[None, :] < numbers[:, None]
-    return jnp.sum(jnp.where(belongs, each, 0.0), axis=1)
 
 
 def rounded(length: int) -> int:
@@ -106,14 +94,19 @@ class Asked(NamedTuple):
         return cls(*in_one_bucket(prompts), key)
 
     @property
+    def width(self) -> int:
+        """The number of prompts in a batch."""
+        return min(AT_ONCE, len(self.lengths))
+
+    @property
     def batches(self) -> int:
-        """Return the number of batches."""
-        return -(-len(self.lengths) // AT_ONCE)
+        """The number of batches."""
+        return -(-len(self.lengths) // self.width)
 
     def _parts(self) -> Iterator[np.ndarray]:
         """Yield the prompts of each batch; the last batch is padded with prompt 0."""
-        for first in range(0, len(self.lengths), AT_ONCE):
-            places = np.arange(first, first + AT_ONCE)
+        for first in range(0, len(self.lengths), self.width):
+            places = np.arange(first, first + self.width)
             yield np.where(places < len(self.lengths), places, 0)
 
     def answer(self, net: Net, ways: Ways, done: Done) -> tuple[Samples, ...]:
@@ -139,44 +132,3 @@ class Asked(NamedTuple):
     def _joined(self, parts: Sequence[tuple]) -> tuple:
         """Join batches, without the padding of the last one."""
         return jax.tree.map(lambda *each: np.concatenate(each)[: len(self.lengths)], *parts)
-
-
-class Choices(NamedTuple):
-    """Questions with their reference answers, as a model reads them.
-
-    Attributes:
-        asked: [m, p] questions.
-        lengths: [m] numbers of their tokens.
-        answers: m lists of the tokens of the answers.
-    """
-
-    asked: np.ndarray
-    lengths: np.ndarray
-    answers: list[list[list[int]]]
-
-    @classmethod
-    def of(cls, questions: Sequence[Question], prompts: Sequence[Prompt], tokenizer: Tokenizer) -> "Choices":
-        """Read the answers after their questions; without a chat template a space separates them."""
-        space = "" if tokenizer.chat else " "
-        tokens = [
-            [list(tokenizer.inner(space + text, add_special_tokens=False)["input_ids"]) for text in q.answers]
-            for q in questions
-        ]
-        return cls(*in_one_bucket(prompts), tokens)
-
-    def log_likelihoods(self, net: Net, done: Done) -> list[np.ndarray]:
-        """Return Σ log π of the answers to each question, in nats."""
-        found = []
-        for prompt, length, answers in zip(self.asked, self.lengths, self.answers, strict=True):
-            sums = np.zeros(len(answers), np.float32)
-            by_length = np.argsort([len(tokens) for tokens in answers], kind="stable")
-            for first in range(0, len(answers), AT_ONCE):
-                some = by_length[first : first + AT_ONCE]
-                tokens = [*(answers[i] for i in some), *[[]] * (AT_ONCE - len(some))]
-                numbers = np.array([len(each) for each in tokens], np.int32)
-                rows = padded(tokens, rounded(int(np.max(numbers))))
-                read = _choices(net, prompt[: rounded(int(length))], length, rows, numbers)
-                sums[some] = np.asarray(read)[: len(some)]
-            found.append(sums)
-            done()
-        return found
