@@ -33,6 +33,13 @@ MORE = [
         help="folder for settings, numbers, answers, summary and figures; nothing is written when not given"
     ),
     Option(
+        "parts",
+        Path | None,
+        "folder that keeps what each model came to, for later evaluations; when not given, OUT.parts does "
+        "until this one is finished",
+        None,
+    ),
+    Option(
         "config",
         Path | None,
         "config.json of an earlier evaluation to start from; other options take precedence",
@@ -64,7 +71,7 @@ def evaluate_command(arguments: Sequence[str]) -> int:
     earlier = load(given.config, "evaluate") if given.config else {}
     settings = EvaluateSettings.of(earlier | asked_settings(given, EvaluateSettings))
     try:
-        report, shown = llm.evaluate(settings, given.out)
+        report, shown = llm.evaluate(settings, given.out, given.parts)
     except llm.MissingExtra as error:
         return complain(f"evaluate {error}")
     if given.out is not None:

@@ -11,6 +11,7 @@ from fpo_jax.experiments.comparison.methods import Method, Place
 from fpo_jax.experiments.comparison.table import markdown, rows
 from fpo_jax.experiments.comparison.trial import Trial, Trials, compared
 from fpo_jax.experiments.core.files import write_table
+from fpo_jax.experiments.core.parts import make_folder
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.report.parts import Section
 
@@ -88,7 +89,7 @@ class Comparison:
         path, asked = store.file_of(parts, place, method), store.asked_of(place, method, **self.settings)
         found = store.read(path, asked)
         if found is None:
+            make_folder(parts)
             found = compared(place, method, progress.tell, **self.settings)
-            parts.mkdir(parents=True, exist_ok=True)
             store.write(path, found, asked, f"fpo-jax reproduce --only {self.name}")
         return found

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from fpo_jax.experiments.core.json_files import NotJson, parsed
 from fpo_jax.experiments.core.npz_files import Damaged, read_npz
 from fpo_jax.experiments.core.unfinished import put
 
+Arrays = dict[str, np.ndarray]
 ABOUT = "about"
 """JSON beside the arrays: the request, and the versions that computed it."""
 
@@ -22,6 +23,41 @@ def file_of(folder: Path, *labels: str) -> Path:
     """Return the file of a part."""
     name = "--".join(labels).replace("χ²", "chi2").replace("α", "alpha")
     return folder / f"{re.sub('[^a-zA-Z0-9.]', '-', name)}.npz"
+
+
+def part(
+    path: Path, asked: Mapping[str, Any], compute: Callable[[], Arrays], command: str, precision: str
+) -> Arrays:
+    """Return the arrays of an earlier part; compute and write them if there is none.
+
+    Args:
+        path: the file.
+        asked: everything that the arrays depend on, as JSON.
+        compute: returns the arrays.
+        command: the command that computes them, to be named in the file.
+        precision: of the computation, to be named in the file.
+
+    Raises:
+        InputError: when the file belongs to another request, or its folder cannot be made.
+    """
+    found = read_part(path, asked)
+    if found is None:
+        make_folder(path.parent)
+        found = compute()
+        write_part(path, found, asked, command, precision)
+    return found
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of parts, before the work whose results it will keep.
+
+    Raises:
+        InputError: when it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError("parts", folder, f"a folder, or an unused name ({error.strerror})") from error
 
 
 def write_part(
@@ -37,7 +73,7 @@ def write_part(
     put(path, save)
 
 
-def read_part(path: Path, asked: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
+def read_part(path: Path, asked: Mapping[str, Any]) -> Arrays | None:
     """Return the arrays of an earlier part; None if there is none, or a damaged one.
 
     Raises:

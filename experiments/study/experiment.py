@@ -121,7 +121,7 @@ class Study:
             progress: receives progress.
         """
         kept = folder if self.folder is None else self.folder
-        kept.mkdir(parents=True, exist_ok=True)
+        parts.make_folder(kept)
         found: dict[str, Numbers] = {}
         for part in self.pieces:
             progress.begin(f"{self.name}: {part.label}")
@@ -136,12 +136,13 @@ class Study:
         return written, Section(self.name, self.claim, [self.findings(found, table)], drawn)
 
     def _numbers(self, kept: Path, part: Piece, instances: int, tell: Tell) -> Numbers:
-        path, asked = parts.file_of(kept, part.label), {**part.asked, "instances": instances}
-        found = parts.read_part(path, asked)
-        if found is None:
-            found = part.numbers(instances, tell, kept)
-            parts.write_part(path, found, asked, f"fpo-jax reproduce --only {self.name}", part.precision)
-        return found
+        return parts.part(
+            parts.file_of(kept, part.label),
+            {**part.asked, "instances": instances},
+            lambda: part.numbers(instances, tell, kept),
+            f"fpo-jax reproduce --only {self.name}",
+            part.precision,
+        )
 
 
 def _defined(row: Row) -> Row:

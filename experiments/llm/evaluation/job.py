@@ -1,22 +1,25 @@
 """An evaluation: load the base model and the adapters, let them answer and read, and summarise."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.files import provenance
-from fpo_jax.experiments.core.progress import Progress
+from fpo_jax.experiments.core.parts import Arrays
+from fpo_jax.experiments.core.progress import Progress, Tell
 from fpo_jax.experiments.core.result_folder import require_writable
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.llm import adapter, checkpoint
 from fpo_jax.experiments.llm.asked import Asked, Ways
 from fpo_jax.experiments.llm.evaluation import summary
 from fpo_jax.experiments.llm.evaluation.choices import Choices
+from fpo_jax.experiments.llm.evaluation.kept import Kept
 from fpo_jax.experiments.llm.evaluation.policies import BASE, Policy, read_policies
 from fpo_jax.experiments.llm.evaluation.repetition import NGRAM, repetition
 from fpo_jax.experiments.llm.evaluation.settings import QUESTIONS, EvaluateSettings
@@ -31,12 +34,21 @@ from fpo_jax.experiments.llm.sizes import read_config
 from fpo_jax.experiments.llm.step import mesh_over
 from fpo_jax.numerics.keys import named_key
 
+CANDIDATES = "candidates"
+"""The name of the base model's work on candidates."""
 BATCH = 10
 """A batch of answers takes about as long as this many questions; used for the time left."""
 
 
-def evaluate(settings: EvaluateSettings, out: Path | None) -> tuple[dict[str, Any], str]:
+def evaluate(
+    settings: EvaluateSettings, out: Path | None, parts: Path | None = None
+) -> tuple[dict[str, Any], str]:
     """Measure a base model and policies, write the folder if given, and return the report and its tables.
+
+    Args:
+        settings: of the evaluation.
+        out: folder to write, or None.
+        parts: folder that keeps what each model came to. By default OUT.parts does until all are measured.
 
     Raises:
         InputError: when something cannot be used; nothing is written then.
@@ -48,6 +60,10 @@ def evaluate(settings: EvaluateSettings, out: Path | None) -> tuple[dict[str, An
     there = [] if settings.truthfulqa is None else read_questions(Path(settings.truthfulqa))
     questions = [there[i] for i in _chosen(len(there), settings.questions, settings.seed)]
     texts = _unseen(settings, policies, there)
+    kept = Kept(
+        out.with_name(f"{out.name}.parts") if parts is None and out is not None else parts,
+        *(settings, texts, questions),
+    )
     folder = located(settings.model)
     config = read_config(folder, "model")
     tokenizer = Tokenizer(folder, config, chat=settings.chat)
@@ -59,88 +75,117 @@ def evaluate(settings: EvaluateSettings, out: Path | None) -> tuple[dict[str, An
         # the base model with an adapter that changes nothing, so that it shares its programs with the runs
         untouched = base.adapted(fresh_adapter(config, lora, named_key(key, "adapter")), lora)
         nets = [untouched, *(base.adapted(*one) for one in loaded)]
-        prompts = _encoded([*texts], tokenizer, settings.prompt_limit)
+        prompts = _encoded(texts, tokenizer, settings.prompt_limit)
         asked = Asked.of(prompts, named_key(key, "answers"))
         choices = None
         if questions:
             told = _encoded([question.text for question in questions], tokenizer, settings.prompt_limit)
             choices = Choices.of(questions, told, tokenizer)
-        measured = _measured(settings, policies, nets, base, tokenizer, asked, texts, questions, choices)
-    found = summary.report(measured) | provenance(
+        measuring = _Measuring(settings, base, tokenizer.ends, asked, questions, choices)
+        found = measuring.found(dict(zip(_names(policies), nets, strict=True)), kept)
+    measured = _measured(policies, found, texts, tokenizer)
+    report = summary.report(measured) | provenance(
         settings.command(), settings.precision, ("transformers", "tokenizers", "safetensors")
     )
     if out is not None:
         from fpo_jax.experiments.llm.evaluation import files  # matplotlib is slow to import
 
-        files.write(out, settings, measured, found)
-    return found, summary.show(found, summary.LEGEND.format(tokens=settings.tokens, n=NGRAM))
+        files.write(out, settings, measured, report)
+    if parts is None:
+        kept.remove()
+    return report, summary.show(report, summary.LEGEND.format(tokens=settings.tokens, n=NGRAM))
+
+
+class _Measuring(NamedTuple):
+    """What is alike for all models: the base model, what they are asked, and how they answer."""
+
+    settings: EvaluateSettings
+    base: Net
+    ends: tuple[int, ...]
+    asked: Asked
+    questions: Sequence[Question]
+    choices: Choices | None
+
+    def found(self, nets: Mapping[str, Net], kept: Kept) -> dict[str, Arrays]:
+        """Return what each model came to, by name, and the base model's candidates; report progress."""
+        found: dict[str, Arrays] = {}
+        with Progress(jobs=len(nets) + 1) as progress:
+            for name, net in nets.items():
+                progress.begin(name)
+                adapter = None if name == BASE else (net.adapter, net.lora and net.lora.alpha)
+                found[name] = kept.of(name, adapter, partial(self._of_model, net, progress.tell))
+                progress.end()
+            progress.begin(CANDIDATES)
+            found[CANDIDATES] = kept.of(
+                CANDIDATES, None, partial(self._of_candidates, nets[BASE], progress.tell)
+            )
+        return found
+
+    def _of_model(self, net: Net, tell: Tell) -> Arrays:
+        done = _Counter(tell, len(self.questions) + self._answering)
+        ways = (
+            (Sampling(self.settings.tokens, self.ends, 0.0), 1),
+            (
+                Sampling(self.settings.tokens, self.ends),
+                self.settings.drawn,
+            ),
+        )
+        found: Arrays = {}
+        if self.choices is not None:
+            told = self.choices.log_likelihoods(net, done.of("reads TruthfulQA", 1))
+            found |= scores(told, self.questions)
+        return found | self._answers(net, ways, ("greedy", "drawn"), done)
+
+    def _of_candidates(self, net: Net, tell: Tell) -> Arrays:
+        ways = ((Sampling.of(self.settings, self.ends), self.settings.candidates),)
+        return self._answers(net, ways, (CANDIDATES,), _Counter(tell, self._answering))
+
+    @property
+    def _answering(self) -> int:
+        return 2 * BATCH * self.asked.batches
+
+    def _answers(self, net: Net, ways: Ways, names: Sequence[str], done: "_Counter") -> Arrays:
+        """Return answers of each kind, and how the base model reads them, [prompt, answer, …] each."""
+        said = self.asked.answer(net, ways, done.of("answers", BATCH))
+        read = self.asked.under(self.base, said, self.ends, done.of("its answers are read", BATCH))
+        found: Arrays = {}
+        for way, drawn, told in zip(names, said, read, strict=True):
+            both = {**drawn._asdict(), **told._asdict(), "repetition": _repetitions(drawn, told, self.ends)}
+            found |= {f"{way}_{name}": np.asarray(of) for name, of in both.items()}
+        return found
+
+
+def _names(policies: Sequence[Policy]) -> list[str]:
+    return [BASE, *(policy.name for policy in policies)]
 
 
 def _measured(
-    settings: EvaluateSettings,
-    policies: Sequence[Policy],
-    nets: Sequence[Net],
-    base: Net,
-    tokenizer: Tokenizer,
-    asked: Asked,
-    texts: Sequence[str],
-    questions: Sequence[Question],
-    choices: Choices | None,
+    policies: Sequence[Policy], found: Mapping[str, Arrays], texts: Sequence[str], tokenizer: Tokenizer
 ) -> Measured:
-    """Let every model answer and read, and report progress."""
-    ends, tokens = tokenizer.ends, settings.tokens
-    both: Ways = ((Sampling(tokens, ends, 0.0), 1), (Sampling(tokens, ends), settings.drawn))
-    how = Sampling.of(settings, ends)
-    names = [BASE, *(policy.name for policy in policies)]
-    answering = 2 * BATCH * asked.batches
-    multiple, greedy, drawn = [], [], []
-    with Progress(jobs=len(nets) + 1) as progress:
-        for name, net in zip(names, nets, strict=True):
-            done = _Counter(progress, name, len(questions) + answering)
-            if choices is not None:
-                told = done.of("reads TruthfulQA", 1)
-                multiple.append(scores(choices.log_likelihoods(net, told), questions))
-            said = asked.answer(net, both, done.of("answers", BATCH))
-            read = asked.under(base, said, ends, done.of("its answers are read", BATCH))
-            greedy.append((said[0], read[0]))
-            drawn.append((said[1], read[1]))
-            progress.end()
-        done = _Counter(progress, "candidates", answering)
-        said = asked.answer(nets[0], ((how, settings.candidates),), done.of("drawn", BATCH))
-        (read_candidates,) = asked.under(base, said, ends, done.of("read", BATCH))
-    values = {name: np.stack([one[name] for one in multiple]) for name in (multiple[0] if multiple else ())}
-    values |= _of_answers(greedy, drawn, ends)
-    answers = [[tokenizer.response(row) for row in np.asarray(one.tokens[:, 0])] for one, _ in greedy]
-    raw = {
-        "utility": read_candidates.utility,
-        "repetition": _repetitions(said[0], read_candidates, ends),
-        "length": read_candidates.length,
-    }
-    candidates = {name: np.asarray(of, float) for name, of in raw.items()}
-    lengths = np.array([read.length.mean() for _, read in drawn])
-    return Measured(policies, values, lengths, candidates, texts, answers)
-
-
-def _of_answers(
-    greedy: Sequence[tuple[Samples, Told]], drawn: Sequence[tuple[Samples, Told]], ends: tuple[int, ...]
-) -> dict[str, np.ndarray]:
-    """Return the measures of answers, [model, prompt] each.
+    """Return the measures, [model, prompt] each.
 
     KL(π_θ ‖ π_ref) is the mean of log π_θ − log π_ref over answers from π_θ at temperature 1 with all tokens.
     It is in nats for each answer, and unbiased for answers that are cut at the maximum of tokens.
     """
-    first = greedy[0][0].tokens
-    return {
-        "identical": np.stack(
-            [np.all(said.tokens == first, axis=(1, 2)).astype(float) for said, _ in greedy]
-        ),
-        "utility": np.stack([read.utility[:, 0].astype(float) for _, read in greedy]),
-        "kl": np.stack(
-            [(said.log_probability - read.log_likelihood).astype(float).mean(1) for said, read in drawn]
-        ),
-        "length": np.stack([read.length[:, 0].astype(float) for _, read in greedy]),
-        "repetition": np.stack([_repetitions(said, read, ends)[:, 0] for said, read in greedy]),
+    own = [found[name] for name in _names(policies)]
+
+    def each(name: str) -> np.ndarray:
+        return np.stack([one[name] for one in own]).astype(float)
+
+    greedy, drawn = each("greedy_tokens"), each("drawn_log_probability") - each("drawn_log_likelihood")
+    values: Arrays = {name: each(name) for name in ("mc1", "mc2") if name in own[0]}
+    values |= {
+        "identical": np.all(greedy == greedy[0], axis=(2, 3)).astype(float),
+        **{name: each(f"greedy_{name}")[:, :, 0] for name in ("utility", "length", "repetition")},
+        "kl": drawn.mean(axis=2),
     }
+    candidates = {
+        name: found[CANDIDATES][f"{CANDIDATES}_{name}"].astype(float)
+        for name in ("utility", "repetition", "length")
+    }
+    answers = [[tokenizer.response(row) for row in one["greedy_tokens"][:, 0]] for one in own]
+    lengths = each("drawn_length").mean(axis=(1, 2))
+    return Measured(policies, values, lengths, candidates, texts, answers)
 
 
 def _repetitions(said: Samples, read: Told, ends: tuple[int, ...]) -> np.ndarray:
@@ -156,17 +201,16 @@ def _repetitions(said: Samples, read: Told, ends: tuple[int, ...]) -> np.ndarray
 class _Counter:
     """Counts the finished work on one model, in units of one question."""
 
-    def __init__(self, progress: Progress, model: str, units: int):
-        self.progress, self.units, self.behind = progress, units, 0
-        progress.begin(model)
+    def __init__(self, tell: Tell, units: int):
+        self.tell, self.units, self.behind = tell, units, 0
 
     def of(self, what: str, each: int) -> Callable[[], None]:
         """Return a function to call after each part of a piece of work."""
-        self.progress.tell(what, self.behind / self.units)
+        self.tell(what, self.behind / self.units)
 
         def done() -> None:
             self.behind += each
-            self.progress.tell(what, self.behind / self.units)
+            self.tell(what, self.behind / self.units)
 
         return done
 

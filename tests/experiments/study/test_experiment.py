@@ -101,6 +101,14 @@ def test_numbers_of_another_question_are_refused_and_damaged_ones_computed_again
     assert squares.computed == ["squares", "cubes", "cubes"]
 
 
+def test_a_folder_of_parts_that_cannot_be_made_is_refused_before_the_work(tmp_path):
+    squares = Squares()
+    (tmp_path / "parts").write_text("a file", encoding="utf-8")
+    with pytest.raises(InputError, match=r"parts = .*some_name: must be a folder, or an unused name"):
+        write(squares.study(), tmp_path)
+    assert squares.computed == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("claim", [endings, healing, onset, residual_steering, retraining])
 def test_the_small_form_of_each_claim(claim, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from fpo_jax.experiments.cli.main import main
 from fpo_jax.experiments.llm import EvaluateSettings
+from fpo_jax.experiments.llm.asked import Asked
 from fpo_jax.experiments.llm.evaluation import job
 from fpo_jax.experiments.llm.evaluation.policies import Policy
 from fpo_jax.experiments.llm.evaluation.truthfulqa import read_questions
@@ -89,3 +90,42 @@ def test_questions_can_be_the_prompts(tmp_path):
 def test_questions_need_their_file(capsys):
     line = refused(capsys, ["evaluate", "--model", "m", "--prompts", "questions"])
     assert "prompts = questions: must be given together with --truthfulqa" in line
+
+
+def answered(monkeypatch, stop_at=None):
+    """Count how often a model answers; stop at one of them, as the user might."""
+    calls, answer = [], Asked.answer
+
+    def counted(*arguments):
+        calls.append(1)
+        if len(calls) == stop_at:
+            raise KeyboardInterrupt
+        return answer(*arguments)
+
+    monkeypatch.setattr(Asked, "answer", counted)
+    return calls
+
+
+def test_an_evaluation_that_was_stopped_goes_on(told, out, tmp_path, monkeypatch):
+    calls, again = answered(monkeypatch, stop_at=3), tmp_path / "again"
+    assert main(["evaluate", *told, "--out", str(again)]) == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["again.parts"]
+    calls = answered(monkeypatch)
+    assert main(["evaluate", *told, "--out", str(again)]) == 0
+    assert len(calls) == 3  # of 4 models and the candidates; two models had answered
+    assert [path.name for path in tmp_path.iterdir()] == ["again"]  # what was kept is removed
+    for name, values in arrays(out).items():
+        np.testing.assert_array_equal(arrays(again)[name], values)
+
+
+def test_later_evaluations_read_what_is_kept(told, runs, tmp_path, monkeypatch):
+    kept, first = tmp_path / "kept", told[: told.index("--runs")]
+    one, both = [str(runs["still"])], [str(runs["moved"]), str(runs["still"])]
+    calls = answered(monkeypatch)
+    for given, answers in ((one, 3), (both, 1), (both, 0)):
+        calls.clear()
+        assert main(["evaluate", *first, "--runs", *given, "--parts", str(kept)]) == 0
+        assert len(calls) == answers  # base and still and candidates; then moved alone; then nobody
+    calls.clear()
+    assert main(["evaluate", *first, "--runs", *one, "--parts", str(kept), "--seed", "1"]) == 0
+    assert len(calls) == 3  # other draws
