@@ -35,8 +35,8 @@ MORE = [
     Option(
         "parts",
         Path | None,
-        "folder that keeps what each model came to, for later evaluations; when not given, OUT.parts does "
-        "until this one is finished",
+        "folder that keeps the measurements of each model for later evaluations; when not given, OUT.parts "
+        "keeps them until this one is finished",
         None,
     ),
     Option(

@@ -111,8 +111,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         if name not in AT_ONCE and not ({"-h", "--help"} & {*options} and name not in BY_ENVIRONMENT):
             _prepare(name)
         return COMMANDS[name](options)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{PROGRAM}: interrupted; nothing was written\n")
+    except KeyboardInterrupt as error:
+        sys.stderr.write(f"{PROGRAM}: interrupted; {str(error) or 'nothing was written'}\n")
         return 130
     except ImportError as error:
         if error.name != "jax":

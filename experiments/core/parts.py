@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.files import provenance
 from fpo_jax.experiments.core.json_files import NotJson, parsed
 from fpo_jax.experiments.core.npz_files import Damaged, read_npz
+from fpo_jax.experiments.core.result_folder import new_folder
 from fpo_jax.experiments.core.unfinished import put
 
 Arrays = dict[str, np.ndarray]
@@ -23,6 +25,44 @@ def file_of(folder: Path, *labels: str) -> Path:
     """Return the file of a part."""
     name = "--".join(labels).replace("χ²", "chi2").replace("α", "alpha")
     return folder / f"{re.sub('[^a-zA-Z0-9.]', '-', name)}.npz"
+
+
+def folder_of(out: Path | None, given: Path | None) -> Path | None:
+    """Return the folder of parts: the given one, else OUT.parts, else none.
+
+    Raises:
+        InputError: when it lies in the folder of the results, which is replaced as a whole.
+    """
+    if given is None or out is None:
+        return given if out is None else out.with_name(f"{out.name}.parts")
+    if given.resolve().is_relative_to(out.resolve()):
+        raise InputError("parts", given, f"a folder that is not in {out}, which is replaced as a whole")
+    return given
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of parts, before the work whose results it will keep.
+
+    Raises:
+        InputError: when it cannot be made, or nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        new_folder(folder / "try").rmdir()
+    except OSError as error:
+        raise InputError("parts", folder, f"a folder that can be written ({error.strerror})") from error
+
+
+@contextmanager
+def continued(folder: Path | None) -> Iterator[None]:
+    """Let an interruption say that the folder keeps what is finished, if it keeps anything."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if folder is None or not any(folder.rglob("*.npz")):
+            raise
+        said = f"finished parts are kept in {folder}; the same command continues"
+        raise KeyboardInterrupt(said) from error
 
 
 def part(
@@ -38,7 +78,7 @@ def part(
         precision: of the computation, to be named in the file.
 
     Raises:
-        InputError: when the file belongs to another request, or its folder cannot be made.
+        InputError: when the file belongs to another request, or its folder cannot be written.
     """
     found = read_part(path, asked)
     if found is None:
@@ -46,18 +86,6 @@ def part(
         found = compute()
         write_part(path, found, asked, command, precision)
     return found
-
-
-def make_folder(folder: Path) -> None:
-    """Make the folder of parts, before the work whose results it will keep.
-
-    Raises:
-        InputError: when it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError("parts", folder, f"a folder, or an unused name ({error.strerror})") from error
 
 
 def write_part(

@@ -1,7 +1,7 @@
 """Prompts that a model answers, or whose answers it reads, several at once.
 
-All share one bucket, so that one program does. A token for several prompts takes nearly as long as one for
-each of them, since weights are read once for all.
+All share one bucket, so that one program does. A step for eight prompts takes hardly longer than one for a
+single prompt, since the weights are read once.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from fpo_jax.errors import require_known
 from fpo_jax.experiments.core.devices import suit_short_runs
 from fpo_jax.experiments.core.files import provenance, write_json
+from fpo_jax.experiments.core.parts import continued, folder_of
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.core.result_folder import replacing
 from fpo_jax.experiments.core.settings import General
@@ -77,10 +78,10 @@ def reproduce(
 
     usual = [name for name, experiment in known.items() if not experiment.long]
     chosen = [known[require_known("only", name, known)] for name in (only or usual)]
+    kept = None if quick else folder_of(out, parts)
     if quick:
         chosen = [getattr(experiment, "quick", None) or experiment for experiment in chosen]
-    else:
-        kept = out.with_name(f"{out.name}.parts") if parts is None else parts
+    if kept is not None:
         if parts is not None and not parts.is_dir():
             sys.stderr.write(f"{parts} is no folder yet: parts are computed, and kept there\n")
         chosen = [e.kept_in(kept) if isinstance(e, Resumed) else e for e in chosen]
@@ -89,7 +90,7 @@ def reproduce(
     if quick or not any(experiment.long for experiment in chosen):
         suit_short_runs()
     total = sum(len(experiment.jobs) for experiment in chosen)
-    with replacing(out) as folder, Progress(total) as progress:
+    with continued(kept), replacing(out) as folder, Progress(total) as progress:
         tables: dict[str, Any] = {}
         sections: list[Section] = []
         counts: list[int] = []

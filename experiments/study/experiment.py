@@ -121,7 +121,6 @@ class Study:
             progress: receives progress.
         """
         kept = folder if self.folder is None else self.folder
-        parts.make_folder(kept)
         found: dict[str, Numbers] = {}
         for part in self.pieces:
             progress.begin(f"{self.name}: {part.label}")

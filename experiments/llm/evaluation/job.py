@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,15 +10,15 @@ import numpy as np
 
 from fpo_jax.errors import InputError
 from fpo_jax.experiments.core.files import provenance
-from fpo_jax.experiments.core.parts import Arrays
-from fpo_jax.experiments.core.progress import Progress, Tell
+from fpo_jax.experiments.core.parts import Arrays, continued, folder_of
+from fpo_jax.experiments.core.progress import Tell
 from fpo_jax.experiments.core.result_folder import require_writable
 from fpo_jax.experiments.core.settings import in_precision
 from fpo_jax.experiments.llm import adapter, checkpoint
 from fpo_jax.experiments.llm.asked import Asked, Ways
 from fpo_jax.experiments.llm.evaluation import summary
 from fpo_jax.experiments.llm.evaluation.choices import Choices
-from fpo_jax.experiments.llm.evaluation.kept import Kept
+from fpo_jax.experiments.llm.evaluation.kept import Piece, all_of, digest, made, remove
 from fpo_jax.experiments.llm.evaluation.policies import BASE, Policy, read_policies
 from fpo_jax.experiments.llm.evaluation.repetition import NGRAM, repetition
 from fpo_jax.experiments.llm.evaluation.settings import QUESTIONS, EvaluateSettings
@@ -28,6 +27,7 @@ from fpo_jax.experiments.llm.evaluation.truthfulqa import Question, read_questio
 from fpo_jax.experiments.llm.generation import Samples, Sampling
 from fpo_jax.experiments.llm.located import located
 from fpo_jax.experiments.llm.model import Lora, Net, fresh_adapter
+from fpo_jax.experiments.llm.model_folder import digest as model_digest
 from fpo_jax.experiments.llm.oracle import Told
 from fpo_jax.experiments.llm.prompts import Prompt, Tokenizer, prompt_file, read_prompts, say_cut
 from fpo_jax.experiments.llm.sizes import read_config
@@ -48,33 +48,29 @@ def evaluate(
     Args:
         settings: of the evaluation.
         out: folder to write, or None.
-        parts: folder that keeps what each model came to. By default OUT.parts does until all are measured.
+        parts: folder that keeps the measurements of each model; by default OUT.parts, until all are there.
 
     Raises:
-        InputError: when something cannot be used; nothing is written then.
+        InputError: when something cannot be used; no result is written then.
     """
     if out is not None:
         require_writable(out)
+    kept = folder_of(out, parts)
     policies = read_policies(settings.runs)
     _say_other_models(settings.model, policies)
     there = [] if settings.truthfulqa is None else read_questions(Path(settings.truthfulqa))
     questions = [there[i] for i in _chosen(len(there), settings.questions, settings.seed)]
     texts = _unseen(settings, policies, there)
-    kept = Kept(
-        out.with_name(f"{out.name}.parts") if parts is None and out is not None else parts,
-        *(settings, texts, questions),
-    )
     folder = located(settings.model)
     config = read_config(folder, "model")
     tokenizer = Tokenizer(folder, config, chat=settings.chat)
-    with in_precision("float32"):
+    with in_precision("float32"), continued(kept), made(kept):
         key = jax.random.key(settings.seed)
         loaded = [adapter.load(policy.adapter, config) for policy in policies]
         base = checkpoint.load(folder, settings.precision, mesh_over(jax.devices()[:1]), True, "model")
         lora = loaded[0][1] if loaded else Lora()
         # the base model with an adapter that changes nothing, so that it shares its programs with the runs
         untouched = base.adapted(fresh_adapter(config, lora, named_key(key, "adapter")), lora)
-        nets = [untouched, *(base.adapted(*one) for one in loaded)]
         prompts = _encoded(texts, tokenizer, settings.prompt_limit)
         asked = Asked.of(prompts, named_key(key, "answers"))
         choices = None
@@ -82,17 +78,26 @@ def evaluate(
             told = _encoded([question.text for question in questions], tokenizer, settings.prompt_limit)
             choices = Choices.of(questions, told, tokenizer)
         measuring = _Measuring(settings, base, tokenizer.ends, asked, questions, choices)
-        found = measuring.found(dict(zip(_names(policies), nets, strict=True)), kept)
-    measured = _measured(policies, found, texts, tokenizer)
-    report = summary.report(measured) | provenance(
-        settings.command(), settings.precision, ("transformers", "tokenizers", "safetensors")
-    )
-    if out is not None:
-        from fpo_jax.experiments.llm.evaluation import files  # matplotlib is slow to import
+        alike = measuring.asked_of_all(model_digest(folder, "model"), texts)
+        pieces = [
+            measuring.of_model(BASE, untouched, alike, None),
+            *(
+                measuring.of_model(policy.name, base.adapted(*one), alike, one)
+                for policy, one in zip(policies, loaded, strict=True)
+            ),
+            measuring.of_candidates(untouched, alike),
+        ]
+        *models, candidates = all_of(pieces, kept, settings.command(), settings.precision)
+        measured = _measured(policies, models, candidates, texts, tokenizer)
+        report = summary.report(measured) | provenance(
+            settings.command(), settings.precision, ("transformers", "tokenizers", "safetensors")
+        )
+        if out is not None:
+            from fpo_jax.experiments.llm.evaluation import files  # matplotlib is slow to import
 
-        files.write(out, settings, measured, report)
-    if parts is None:
-        kept.remove()
+            files.write(out, settings, measured, report)
+        if kept is not None and parts is None:
+            remove(pieces, kept)
     return report, summary.show(report, summary.LEGEND.format(tokens=settings.tokens, n=NGRAM))
 
 
@@ -106,39 +111,47 @@ class _Measuring(NamedTuple):
     questions: Sequence[Question]
     choices: Choices | None
 
-    def found(self, nets: Mapping[str, Net], kept: Kept) -> dict[str, Arrays]:
-        """Return what each model came to, by name, and the base model's candidates; report progress."""
-        found: dict[str, Arrays] = {}
-        with Progress(jobs=len(nets) + 1) as progress:
-            for name, net in nets.items():
-                progress.begin(name)
-                adapter = None if name == BASE else (net.adapter, net.lora and net.lora.alpha)
-                found[name] = kept.of(name, adapter, partial(self._of_model, net, progress.tell))
-                progress.end()
-            progress.begin(CANDIDATES)
-            found[CANDIDATES] = kept.of(
-                CANDIDATES, None, partial(self._of_candidates, nets[BASE], progress.tell)
-            )
-        return found
+    def asked_of_all(self, model: str, texts: Sequence[str]) -> dict[str, Any]:
+        """Return what every piece depends on; `model` is a digest of the base model."""
+        names = ("precision", "tokens", "prompt_limit", "chat", "seed")
+        return {
+            **{name: getattr(self.settings, name) for name in names},
+            "model": model,
+            "prompts": digest([*texts]),
+            "arrays": [*Samples._fields, *Told._fields, f"repetition of {NGRAM}-grams"],
+        }
 
-    def _of_model(self, net: Net, tell: Tell) -> Arrays:
-        done = _Counter(tell, len(self.questions) + self._answering)
-        ways = (
-            (Sampling(self.settings.tokens, self.ends, 0.0), 1),
-            (
-                Sampling(self.settings.tokens, self.ends),
-                self.settings.drawn,
-            ),
-        )
-        found: Arrays = {}
-        if self.choices is not None:
-            told = self.choices.log_likelihoods(net, done.of("reads TruthfulQA", 1))
-            found |= scores(told, self.questions)
-        return found | self._answers(net, ways, ("greedy", "drawn"), done)
+    def of_model(self, name: str, net: Net, alike: Mapping[str, Any], own: Any) -> Piece:
+        """Return the measurements of a model; `own` is its adapter as it was loaded, None for the base."""
+        greedy, free = (Sampling(self.settings.tokens, self.ends, temperature) for temperature in (0.0, 1.0))
+        ways = ((greedy, 1), (free, self.settings.drawn))
 
-    def _of_candidates(self, net: Net, tell: Tell) -> Arrays:
+        def compute(tell: Tell) -> Arrays:
+            done = _Counter(tell, len(self.questions) + self._answering)
+            found: Arrays = {}
+            if self.choices is not None:
+                told = self.choices.log_likelihoods(net, done.of("reads TruthfulQA", 1))
+                found |= scores(told, self.questions)
+            return found | self._answers(net, ways, ("greedy", "drawn"), done)
+
+        more = {
+            "drawn": self.settings.drawn,
+            "questions": digest(self.questions),
+            "adapter": [digest(np.asarray(leaf).tobytes()) for leaf in jax.tree.leaves(own and own[0])],
+            "lora": str(own and own[1]),
+        }
+        return Piece(name, "base" if own is None else "adapter", {**alike, **more}, compute)
+
+    def of_candidates(self, net: Net, alike: Mapping[str, Any]) -> Piece:
+        """Return the measurements of the base model's candidates."""
         ways = ((Sampling.of(self.settings, self.ends), self.settings.candidates),)
-        return self._answers(net, ways, (CANDIDATES,), _Counter(tell, self._answering))
+
+        def compute(tell: Tell) -> Arrays:
+            return self._answers(net, ways, (CANDIDATES,), _Counter(tell, self._answering))
+
+        names = ("candidates", "temperature", "top_p", "least_tokens")
+        more = {name: getattr(self.settings, name) for name in names}
+        return Piece(CANDIDATES, CANDIDATES, {**alike, **more}, compute)
 
     @property
     def _answering(self) -> int:
@@ -147,7 +160,7 @@ class _Measuring(NamedTuple):
     def _answers(self, net: Net, ways: Ways, names: Sequence[str], done: "_Counter") -> Arrays:
         """Return answers of each kind, and how the base model reads them, [prompt, answer, …] each."""
         said = self.asked.answer(net, ways, done.of("answers", BATCH))
-        read = self.asked.under(self.base, said, self.ends, done.of("its answers are read", BATCH))
+        read = self.asked.under(self.base, said, self.ends, done.of("the answers are read", BATCH))
         found: Arrays = {}
         for way, drawn, told in zip(names, said, read, strict=True):
             both = {**drawn._asdict(), **told._asdict(), "repetition": _repetitions(drawn, told, self.ends)}
@@ -155,37 +168,38 @@ class _Measuring(NamedTuple):
         return found
 
 
-def _names(policies: Sequence[Policy]) -> list[str]:
-    return [BASE, *(policy.name for policy in policies)]
-
-
 def _measured(
-    policies: Sequence[Policy], found: Mapping[str, Arrays], texts: Sequence[str], tokenizer: Tokenizer
+    policies: Sequence[Policy],
+    models: Sequence[Arrays],
+    candidates: Arrays,
+    texts: Sequence[str],
+    tokenizer: Tokenizer,
 ) -> Measured:
     """Return the measures, [model, prompt] each.
 
     KL(π_θ ‖ π_ref) is the mean of log π_θ − log π_ref over answers from π_θ at temperature 1 with all tokens.
     It is in nats for each answer, and unbiased for answers that are cut at the maximum of tokens.
     """
-    own = [found[name] for name in _names(policies)]
 
     def each(name: str) -> np.ndarray:
-        return np.stack([one[name] for one in own]).astype(float)
+        return np.stack([one[name] for one in models]).astype(float)
 
-    greedy, drawn = each("greedy_tokens"), each("drawn_log_probability") - each("drawn_log_likelihood")
-    values: Arrays = {name: each(name) for name in ("mc1", "mc2") if name in own[0]}
+    greedy = each("greedy_tokens")
+    log_ratio = each("drawn_log_probability") - each("drawn_log_likelihood")
+    values: Arrays = {name: each(name) for name in ("mc1", "mc2") if name in models[0]}
     values |= {
         "identical": np.all(greedy == greedy[0], axis=(2, 3)).astype(float),
-        **{name: each(f"greedy_{name}")[:, :, 0] for name in ("utility", "length", "repetition")},
-        "kl": drawn.mean(axis=2),
+        "utility": each("greedy_utility")[:, :, 0],
+        "kl": log_ratio.mean(axis=2),
+        "length": each("greedy_length")[:, :, 0],
+        "repetition": each("greedy_repetition")[:, :, 0],
     }
-    candidates = {
-        name: found[CANDIDATES][f"{CANDIDATES}_{name}"].astype(float)
-        for name in ("utility", "repetition", "length")
+    of_candidates = {
+        name: candidates[f"{CANDIDATES}_{name}"].astype(float) for name in ("utility", "repetition", "length")
     }
-    answers = [[tokenizer.response(row) for row in one["greedy_tokens"][:, 0]] for one in own]
+    answers = [[tokenizer.response(row) for row in one["greedy_tokens"][:, 0]] for one in models]
     lengths = each("drawn_length").mean(axis=(1, 2))
-    return Measured(policies, values, lengths, candidates, texts, answers)
+    return Measured(policies, values, lengths, of_candidates, texts, answers)
 
 
 def _repetitions(said: Samples, read: Told, ends: tuple[int, ...]) -> np.ndarray:

@@ -1,76 +1,86 @@
-"""What each model came to, in files: until an evaluation is finished, or for later ones."""
+"""Pieces of an evaluation in files, until it is finished or for later ones."""
 
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax
-import numpy as np
-from jaxtyping import PyTree
-
-from fpo_jax.experiments.core import parts
-from fpo_jax.experiments.llm.evaluation.settings import EvaluateSettings
-from fpo_jax.experiments.llm.evaluation.truthfulqa import Question
-
-CHOOSING = ("runs", "prompts", "unseen", "truthfulqa", "questions")
-"""Settings that only choose the models, and the prompts and questions that they meet."""
+from fpo_jax.experiments.core.parts import Arrays, file_of, make_folder, read_part, write_part
+from fpo_jax.experiments.core.progress import Progress, Tell
 
 
-class Kept:
-    """A folder with a file for each model; its name tells models, prompts and settings apart.
+class Piece(NamedTuple):
+    """The measurements of one model, or of the base model's candidates.
 
-    Args:
-        folder: the folder, which need not exist; None keeps nothing.
-        settings: of the evaluation.
-        prompts, questions: what every model meets.
+    Attributes:
+        label: shown while it is computed.
+        kind: first word of the name of its file; a digest of `asked` follows.
+        asked: everything that its arrays depend on, as JSON.
+        compute: returns the arrays, and reports progress.
     """
 
-    def __init__(
-        self,
-        folder: Path | None,
-        settings: EvaluateSettings,
-        prompts: Sequence[str],
-        questions: Sequence[Question],
-    ):
-        self.folder, self.settings = folder, settings
-        self.asked: dict[str, Any] = {
-            **{name: value for name, value in settings.as_dict().items() if name not in CHOOSING},
-            "prompts": _digest(json.dumps([*prompts])),
-            "questions": _digest(json.dumps([[question.text, *question.answers] for question in questions])),
-        }
-        self.files: list[Path] = []
+    label: str
+    kind: str
+    asked: Mapping[str, Any]
+    compute: Callable[[Tell], Arrays]
 
-    def of(self, name: str, adapter: PyTree, compute: Callable[[], parts.Arrays]) -> parts.Arrays:
-        """Return the arrays of a model; compute and keep them if there is no file.
-
-        Args:
-            name: of the model, or of other work on the base model.
-            adapter: that of the model; None for the base model.
-            compute: returns the arrays.
-
-        Raises:
-            InputError: when the folder cannot be written.
-        """
-        if self.folder is None:
-            return compute()
-        arrays = {str(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(adapter)}
-        told = {path: _digest(array.tobytes()) for path, array in arrays.items()}
-        asked = {**self.asked, "adapter": _digest(json.dumps(told))}
-        path = parts.file_of(self.folder, name, _digest(json.dumps(asked)))
-        self.files.append(path)
-        return parts.part(path, asked, compute, self.settings.command(), self.settings.precision)
-
-    def remove(self) -> None:
-        """Remove the files, and the folder if it is empty then."""
-        for path in self.files:
-            path.unlink(missing_ok=True)
-        if self.folder is not None:
-            with contextlib.suppress(OSError):  # others are in it
-                self.folder.rmdir()
+    def file(self, folder: Path) -> Path:
+        """Return its file."""
+        return file_of(folder, self.kind, digest(self.asked))
 
 
-def _digest(contents: str | bytes) -> str:
-    return hashlib.sha256(contents.encode() if isinstance(contents, str) else contents).hexdigest()[:12]
+def all_of(pieces: Sequence[Piece], folder: Path | None, command: str, precision: str) -> list[Arrays]:
+    """Return the arrays of all pieces: read those that the folder keeps, compute and keep the others.
+
+    Args:
+        pieces: in the order of their computation.
+        folder: an existing one; None keeps nothing.
+        command: of the evaluation, to be named in the files.
+        precision: of the computation, to be named in the files.
+    """
+    kept = [None if folder is None else read_part(piece.file(folder), piece.asked) for piece in pieces]
+    found = []
+    with Progress(jobs=max(kept.count(None), 1)) as progress:
+        for piece, arrays in zip(pieces, kept, strict=True):
+            if arrays is None:
+                progress.begin(piece.label)
+                arrays = piece.compute(progress.tell)
+                if folder is not None:
+                    write_part(piece.file(folder), arrays, piece.asked, command, precision)
+                progress.end()
+            found.append(arrays)
+    return found
+
+
+def remove(pieces: Sequence[Piece], folder: Path) -> None:
+    """Remove the files of these pieces; say so if others stay."""
+    for piece in pieces:
+        piece.file(folder).unlink(missing_ok=True)
+    if any(folder.glob("*.npz")):
+        sys.stderr.write(f"{folder} still keeps parts of other evaluations\n")
+
+
+@contextlib.contextmanager
+def made(folder: Path | None) -> Iterator[None]:
+    """Make a folder for parts; at the end remove it if it is empty.
+
+    Raises:
+        InputError: when it cannot be written.
+    """
+    if folder is not None:
+        make_folder(folder)
+    try:
+        yield
+    finally:
+        if folder is not None:
+            with contextlib.suppress(OSError):  # files are in it
+                folder.rmdir()
+
+
+def digest(contents: Any) -> str:
+    """Return the beginning of the SHA-256 of bytes, or of anything else as JSON."""
+    told = contents if isinstance(contents, bytes) else json.dumps(contents).encode()
+    return hashlib.sha256(told).hexdigest()[:16]

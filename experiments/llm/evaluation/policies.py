@@ -47,15 +47,21 @@ def read_policies(folders: Sequence[str]) -> list[Policy]:
     Raises:
         InputError: names a folder without an adapter, or one that is given twice.
     """
-    names = [Path(folder).resolve().name for folder in folders]
-    clear = len({*names, BASE}) == len(names) + 1
     found: list[Policy] = []
-    for name, folder in zip(names, folders, strict=True):
-        policy = _policy(name if clear else folder, Path(folder))
+    for name, folder in zip(_names(folders), folders, strict=True):
+        policy = _policy(name, Path(folder))
         if any(policy.adapter.samefile(other.adapter) for other in found):
             raise InputError("runs", folder, "named once")
         found.append(policy)
     return found
+
+
+def _names(folders: Sequence[str]) -> list[str]:
+    """Return the shortest names that tell the folders from each other and from the base model."""
+    paths = [Path(folder).resolve() for folder in folders]
+    whole = [str(path) for path in paths]
+    ways = ([path.name for path in paths], [*folders])
+    return next((names for names in ways if len({*names, BASE}) == len(names) + 1), whole)
 
 
 def _policy(name: str, folder: Path) -> Policy:

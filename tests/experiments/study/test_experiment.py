@@ -104,7 +104,7 @@ def test_numbers_of_another_question_are_refused_and_damaged_ones_computed_again
 def test_a_folder_of_parts_that_cannot_be_made_is_refused_before_the_work(tmp_path):
     squares = Squares()
     (tmp_path / "parts").write_text("a file", encoding="utf-8")
-    with pytest.raises(InputError, match=r"parts = .*some_name: must be a folder, or an unused name"):
+    with pytest.raises(InputError, match=r"parts = .*some_name: must be a folder that can be written"):
         write(squares.study(), tmp_path)
     assert squares.computed == []
 

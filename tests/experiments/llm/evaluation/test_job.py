@@ -1,6 +1,7 @@
 """The command from its options to its folder, on a tiny random Llama."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from fpo_jax.experiments.llm import EvaluateSettings
 from fpo_jax.experiments.llm.asked import Asked
 from fpo_jax.experiments.llm.evaluation import job
 from fpo_jax.experiments.llm.evaluation.policies import Policy
-from fpo_jax.experiments.llm.evaluation.truthfulqa import read_questions
+from fpo_jax.experiments.llm.evaluation.truthfulqa import Question, read_questions
 from fpo_jax.experiments.llm.prompts import read_prompts
 from tests.experiments.llm.conftest import options, refused
 from tests.experiments.llm.evaluation.test_truthfulqa import HEAD, ROW
@@ -92,40 +93,102 @@ def test_questions_need_their_file(capsys):
     assert "prompts = questions: must be given together with --truthfulqa" in line
 
 
-def answered(monkeypatch, stop_at=None):
-    """Count how often a model answers; stop at one of them, as the user might."""
+@pytest.fixture
+def answers(monkeypatch):
+    """A list with an entry for each time that a model answered."""
     calls, answer = [], Asked.answer
 
     def counted(*arguments):
         calls.append(1)
-        if len(calls) == stop_at:
-            raise KeyboardInterrupt
         return answer(*arguments)
 
     monkeypatch.setattr(Asked, "answer", counted)
     return calls
 
 
-def test_an_evaluation_that_was_stopped_goes_on(told, out, tmp_path, monkeypatch):
-    calls, again = answered(monkeypatch, stop_at=3), tmp_path / "again"
+def test_an_evaluation_that_was_stopped_goes_on(told, out, tmp_path, answers, monkeypatch, capsys):
+    again, under = tmp_path / "again", Asked.under
+
+    def stopped(*arguments):
+        if len(answers) == 3:
+            raise KeyboardInterrupt
+        return under(*arguments)
+
+    monkeypatch.setattr(Asked, "under", stopped)
     assert main(["evaluate", *told, "--out", str(again)]) == 130
+    said = f"interrupted; finished parts are kept in {again}.parts; the same command continues"
+    assert said in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["again.parts"]
-    calls = answered(monkeypatch)
+    monkeypatch.setattr(Asked, "under", under)
+    answers.clear()
     assert main(["evaluate", *told, "--out", str(again)]) == 0
-    assert len(calls) == 3  # of 4 models and the candidates; two models had answered
+    assert len(answers) == 3  # of 4 models and the candidates; two models were measured
     assert [path.name for path in tmp_path.iterdir()] == ["again"]  # what was kept is removed
     for name, values in arrays(out).items():
-        np.testing.assert_array_equal(arrays(again)[name], values)
+        np.testing.assert_array_equal(arrays(again)[name], values, err_msg=name)
 
 
-def test_later_evaluations_read_what_is_kept(told, runs, tmp_path, monkeypatch):
+def test_later_evaluations_measure_what_is_new(told, runs, out, tmp_path, answers):
+    """A piece is known by what it depends on: by the adapter's contents, not by its name."""
     kept, first = tmp_path / "kept", told[: told.index("--runs")]
-    one, both = [str(runs["still"])], [str(runs["moved"]), str(runs["still"])]
-    calls = answered(monkeypatch)
-    for given, answers in ((one, 3), (both, 1), (both, 0)):
-        calls.clear()
-        assert main(["evaluate", *first, "--runs", *given, "--parts", str(kept)]) == 0
-        assert len(calls) == answers  # base and still and candidates; then moved alone; then nobody
-    calls.clear()
-    assert main(["evaluate", *first, "--runs", *one, "--parts", str(kept), "--seed", "1"]) == 0
-    assert len(calls) == 3  # other draws
+    renamed = shutil.copytree(runs["moved"], tmp_path / "base")  # the name of the base model
+    named = shutil.copytree(runs["still"], tmp_path / "candidates")
+
+    def measured(*more):
+        answers.clear()
+        assert main(["evaluate", *first, *map(str, more), "--parts", str(kept)]) == 0
+        return len(answers)
+
+    assert measured("--runs", runs["still"]) == 3  # base, still, candidates
+    runs_again = ["--runs", named, renamed, runs["again"]]
+    assert measured(*runs_again, "--out", tmp_path / "out") == 2
+    found = arrays(tmp_path / "out")
+    assert [*found.pop("model")] == ["base", str(named), str(renamed), str(runs["again"])]
+    for name, values in found.items():  # as of still, moved and again, measured without parts
+        np.testing.assert_array_equal(arrays(out)[name], values, err_msg=name)
+    assert measured(*runs_again) == 0
+
+
+QUESTIONS = [Question("Is it so?", ("No.", "Never."), ("Yes.",))]
+
+
+def pieces(questions=QUESTIONS, **settings):
+    """What the measurements of a model, and those of candidates, depend on."""
+    told = EvaluateSettings.of({"model": "m", **settings})
+    measuring = job._Measuring(told, None, (), Asked(np.zeros((1, 1)), np.ones(1), None), questions, None)
+    alike = measuring.asked_of_all("digest", ["Why?"])
+    return [measuring.of_model("base", None, alike, None).asked, measuring.of_candidates(None, alike).asked]
+
+
+@pytest.mark.parametrize(
+    ("changed", "of_model", "of_candidates"),
+    [
+        ({"drawn": 2}, True, False),
+        ({"candidates": 4}, False, True),
+        ({"temperature": 0.5}, False, True),
+        ({"least_tokens": 0}, False, True),
+        ({"seed": 1}, True, True),
+        ({"tokens": 8}, True, True),
+        ({"precision": "bfloat16"}, True, True),
+        ({"runs": ["r"]}, False, False),
+    ],
+)
+def test_a_piece_is_computed_again_where_it_depends_on_a_setting(changed, of_model, of_candidates):
+    differ = [now != before for now, before in zip(pieces(**changed), pieces(), strict=True)]
+    assert differ == [of_model, of_candidates]
+
+
+def test_other_true_answers_are_another_question():
+    """MC1 and MC2 depend on which answers are true; the likelihoods of all do not."""
+    moved = pieces([Question("Is it so?", ("No.",), ("Never.", "Yes."))])
+    assert [now != before for now, before in zip(moved, pieces(), strict=True)] == [True, False]
+
+
+@pytest.mark.parametrize("where", ["file", "out", "out/parts"])
+def test_a_folder_of_parts_that_will_not_do(where, told, tmp_path, answers, capsys):
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    words = ["evaluate", *told, "--out", str(tmp_path / "out"), "--parts", str(tmp_path / where)]
+    assert main(words) == 2
+    assert f"fpo-jax: error: parts = {tmp_path / where}: must be" in capsys.readouterr().err
+    assert not answers  # refused before the work
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
