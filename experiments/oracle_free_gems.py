@@ -17,6 +17,7 @@ from fpo_jax.statistics import mean_interval
 WEIGHTS = (0.01, 0.0316, 0.1, 0.316, 1.0, 3.16)
 PRACTICAL = Method("practical FPO", {"objective": "practical"}, "weight", WEIGHTS)
 ORACLE = Method("relaxed FPO", {"objective": "relaxed"}, "weight", WEIGHTS)
+SCHEDULE = {**CARRIED, "unknown": -1.0, "unknown_final": 1.0}
 METHODS = (
     RLHF,
     PRACTICAL,
@@ -24,15 +25,12 @@ METHODS = (
     Method("leverage, bounded", {"objective": "leverage", "form": "bounded"}, "weight", WEIGHTS),
     Method("carried labels", CARRIED, "weight", WEIGHTS),
     Method("carried labels, optimistic", {**CARRIED, "unknown": -1.0}, "weight", WEIGHTS),
-    Method(
-        "carried labels, from optimism to pessimism",
-        {**CARRIED, "unknown": -1.0, "unknown_final": 1.0},
-        "weight",
-        WEIGHTS,
-    ),
+    Method("carried labels, from optimism to pessimism", SCHEDULE, "weight", WEIGHTS),
+    Method("carried labels, 20 updates", {**CARRIED, "kept": 20}, "weight", WEIGHTS),
+    Method("from optimism to pessimism, 20 updates", {**SCHEDULE, "kept": 20}, "weight", WEIGHTS),
     ORACLE,
 )
-"""The last knows U of any response, and stands for what an oracle is worth."""
+"""The leader keeps the labels of 5 updates or of 20. The last method knows U of any response."""
 BUDGETS = (16, 64)
 """Pairs that are labelled at an update."""
 PLACES = tuple(
