@@ -82,7 +82,7 @@ class Group(NamedTuple):
 
 
 GROUPS = (
-    Group("ten times", "calibrated", ("practical", "relaxed", "proximal", CONTROL)),
+    Group("ten times", "calibrated", ("practical", "relaxed", "proximal", "leverage", CONTROL)),
     Group("published", "weight 10", ("practical",)),
 )
 SHORT = Group("fast", "calibrated", ("practical", "relaxed"))
@@ -254,7 +254,7 @@ def _examples(found: Found, group: Group) -> str:
 EXPERIMENT = Study(
     name="smollm2",
     claim=(
-        "RLHF, practical, relaxed and proximal FPO on SmolLM2-135M-Instruct: one prompt a step, "
+        "RLHF and four forms of FPO on SmolLM2-135M-Instruct: one prompt a step, "
         "the winner of eight candidates, a reward head fitted on the base model's answers, the published "
         "likelihood oracle; the same prompts and draws in every mode. Needs the extra llm and "
         "`fpo-jax fetch smollm2-135m`."

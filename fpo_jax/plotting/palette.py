@@ -1,7 +1,7 @@
 """The one table of styles: a colour and dashes for each method, on paper and on a page.
 
 Colours follow the paper's convention, RLHF red and FPO blue, in shades that colour-blind readers tell
-apart; every method also has its own dash pattern, so that figures survive a black-and-white printer.
+apart; lines of similar colours also differ in their dashes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,12 +38,13 @@ _FPO_STYLES = {
     "relaxed": [Style("#2171B5", (6, 2)), Style("#2171B5", (3, 1, 1, 1))],
     "proximal": [Style("#1B7F5C"), Style("#1B7F5C", (4, 1.5))],
     "practical": [Style("#5FA8E0", (2, 1.2)), Style("#5FA8E0", (5, 1, 1, 1, 1, 1))],
+    "leverage": [Style("#756BB1", (7, 1.5, 1.5, 1.5)), Style("#756BB1", (1.5, 1.5))],
 }
 EXACT = _FPO_STYLES["exact"][0]
 NEUTRAL = Style("#525252", (1, 1))
 ORDINARY, MARKED = "#2171B5", "#E08214"
 """Colours of responses outside and inside the blind spot."""
-_SPARE = [Style("#41AB9B"), Style("#756BB1"), Style("#525252")]
+_SPARE = [Style("#41AB9B", (4, 1.5)), Style("#A6611A", (8, 2)), Style("#525252", (3, 3))]
 _TEN_COLOURS = (
     *("#1F77B4", "#FF7F0E", "#2CA02C", "#D62728", "#9467BD"),
     *("#8C564B", "#E377C2", "#7F7F7F", "#BCBD22", "#17BECF"),

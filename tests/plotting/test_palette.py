@@ -12,6 +12,15 @@ def test_methods_have_their_colours():
     assert len(set(styles.values())) == 4
 
 
+def test_lines_of_similar_colours_differ_in_their_dashes():
+    """Green and teal, and the blues: without dashes nobody tells them apart where they cross."""
+    names = ("exact", "relaxed", "practical", "proximal", "leverage", "own", "another", "third")
+    styles = plotting.styles({name: name for name in names})
+    assert len({style.color for style in styles.values()}) == len(names)
+    for alike in (("exact", "relaxed", "practical"), ("proximal", "own"), ("exact", "leverage")):
+        assert len({styles[name].dashes for name in alike}) == len(alike)
+
+
 @pytest.mark.parametrize("style", [plotting.RLHF, plotting.NEUTRAL])
 def test_variants_begin_with_the_style_and_differ_in_shade_and_dashes(style):
     variants = plotting.variants(style, 8)
