@@ -85,6 +85,8 @@ GROUPS = (
     Group("ten times", "calibrated", ("practical", "relaxed", "proximal", "leverage", CONTROL)),
     Group("published", "weight 10", ("practical",)),
 )
+UNMOVED = GROUPS[1].runs["rlhf"]
+"""RLHF at the published rates, whose policy hardly moves: the base model, with the chance of other draws."""
 SHORT = Group("fast", "calibrated", ("practical", "relaxed"))
 """The group of the small form, in which a few steps move the policy."""
 ALL = (*GROUPS, SHORT)
@@ -115,6 +117,13 @@ MEASURES = {
     "repeated": lambda numbers: np.array([repetition(text.split()) for text in numbers["winner"][0]]),
 }
 """What is measured at each step, by its name in the table."""
+RLHFS, UNMOVEDS = "RLHF's", "the unmoved policy's"
+OF_POLICY = (
+    *("U gained", f"U less {UNMOVEDS}", f"U less {RLHFS}"),
+    *("r gained", "log π_θ/π_ref", "repeated"),
+)
+OF_WINNERS = ("overruled", f"winner's U less {RLHFS}", "accuracy")
+"""Columns of the two tables."""
 OF_CONTROL = ("U gained", "log π_θ/π_ref", "repeated")
 """Measures that the control has, too. All others need its reward head, which is not fitted."""
 
@@ -140,14 +149,24 @@ def rows(found: Found) -> list[Row]:
             row["weight"] = float("nan") if mode in UNWEIGHTED else float(numbers["weight"][0])
             for name, measure in _measures(mode).items():
                 row |= _told(name, mean_interval(measure(numbers)[-WINDOW:]))
-            if mode != "rlhf" and "rlhf" in runs:
-                less = gained(numbers)[-WINDOW:] - gained(runs["rlhf"])[-WINDOW:]
-                row |= _told("U less RLHF's", mean_interval(less))
+            for than, other in _others(found, group, mode).items():
+                for name, of in (("U", "mean_utility"), ("winner's U", "true_utility")):
+                    row |= _told(f"{name} less {than}", mean_interval((numbers[of] - other[of])[0, -WINDOW:]))
             if "held_out_accuracy" in numbers:
                 row["held out"] = float(numbers["held_out_accuracy"][0, -1])
             row["seconds a step"] = float(numbers["seconds_per_step_median"][0])
             table.append(row)
     return table
+
+
+def _others(found: Found, group: Group, mode: str) -> dict[str, Numbers]:
+    """Return the runs on the same prompts that a run is compared with, by whose they are."""
+    others: dict[str, Numbers] = {}
+    if mode != "rlhf" and group.runs["rlhf"] in found:
+        others[RLHFS] = found[group.runs["rlhf"]]
+    if group.rates != "published" and UNMOVED in found:
+        others[UNMOVEDS] = found[UNMOVED]
+    return others
 
 
 def _window(runs: Mapping[str, Numbers]) -> int:
@@ -205,22 +224,27 @@ def findings(found: Found, table: list[Row]) -> str:
         own = [row for row in table if row["group"] == group.title]
         if not own:
             continue
-        names = [*MEASURES, "U less RLHF's"]
-        head = ["mode", "weight", *names, "held out"]
-        body = [
-            [
-                row["mode"],
-                "–" if row["mode"] in UNWEIGHTED else f"{row['weight']:.3g}",
-                *(_cell(row, name) for name in names),
-                share(row["held out"]) if "held out" in row else "–",
-            ]
-            for row in own
-        ]
         last = _window(_compared(found, group))
-        told += [f"{group.title}, means over the last {last} prompts:", markdown_table(head, body)]
+        of_policy = [["mode", *OF_POLICY]]
+        of_policy += [[row["mode"], *(_cell(row, name) for name in OF_POLICY)] for row in own]
+        of_winners = [["mode", "weight", *OF_WINNERS, "held out"]]
+        for row in own:
+            weight = "–" if row["mode"] in UNWEIGHTED else f"{row['weight']:.3g}"
+            held_out = share(row["held out"]) if "held out" in row else "–"
+            cells = [_cell(row, name) for name in OF_WINNERS]
+            of_winners.append([row["mode"], weight, *cells, held_out])
+        told += [f"{group.title}, means over the last {last} prompts. The policy:", _table(of_policy)]
+        told += ["The reward head and what wins:", _table(of_winners)]
         told.append(_about(_compared(found, group)))
         told += ["The last prompts and what won:", _examples(found, group)]
     return "\n\n".join(told)
+
+
+def _table(lines: list[list[str]]) -> str:
+    """Return a table without columns that are empty throughout."""
+    kept = [i for i in range(len(lines[0])) if any(line[i] != "–" for line in lines[1:])]
+    head, *body = ([line[i] for i in kept] for line in lines)
+    return markdown_table(head, body)
 
 
 def _about(runs: Mapping[str, Numbers]) -> str:

@@ -8,6 +8,7 @@ from fpo_jax.experiments.smollm2 import (
     CONTROL,
     EXPERIMENT,
     GROUPS,
+    UNMOVED,
     WINDOW,
     Group,
     draw_figures,
@@ -32,6 +33,7 @@ def run(gain, reward=0.0, said="a b a b", weight=np.nan):
     numbers = {name: np.full((1, STEPS), value) for name, value in each.items()}
     numbers |= {"reference_utility": base[None]}
     numbers |= {"mean_utility": base[None] + gain, "weight": np.array([weight])}
+    numbers |= {"true_utility": base[None] + 2 * gain}  # the winner's
     numbers |= {"seconds_per_step_median": np.array([6.0]), "seconds": np.array([1200.0])}
     numbers |= {"utility_spread": np.full((1, STEPS), 0.125)}
     numbers |= {"held_out_accuracy_drawn": np.array([0.5]), "held_out_accuracy_fitted": np.array([0.6])}
@@ -53,10 +55,22 @@ def test_rows(found):
     assert (first["mode"], second["mode"]) == ("rlhf", "relaxed")
     assert second["U gained"] == pytest.approx(0.25)
     assert second["U less RLHF's"] == pytest.approx(0.75)
-    assert "U less RLHF's" not in first
+    assert second["winner's U less RLHF's"] == pytest.approx(1.5)
+    assert not {"U less RLHF's", "U less the unmoved policy's"} & {*first}
     assert first["repeated"] == pytest.approx(1 / 3)  # ab, ba, ab: one of three came before
     assert second["repeated"] == 0.0
     assert second["weight"] == 0.001
+
+
+def test_a_policy_that_hardly_moved_stands_for_the_base_model(found):
+    """What z_ref, one answer a prompt, has by chance is in both, and cancels."""
+    found |= {UNMOVED: run(0.125)}
+    first, second = rows(found)
+    assert first["U less the unmoved policy's"] == pytest.approx(-0.625)
+    assert second["U less the unmoved policy's"] == pytest.approx(0.125)
+    told = findings(found, rows(found))
+    assert "| U less the unmoved policy's |" in told
+    assert "U less the unmoved policy's" not in findings({k: found[k] for k in [*found][:2]}, rows(found)[:0])
 
 
 def test_the_page_shows_what_won_in_each_mode(found):

@@ -19,6 +19,7 @@ TITLES = {
     "mc2": "MC2",
     "identical": "share of identical greedy answers",
     "utility": "U of greedy answers",
+    "drawn_utility": "U of drawn answers",
     "kl": "KL from the base (nats an answer)",
     "length": "length of greedy answers (tokens)",
     "repetition": f"repeated {NGRAM}-grams of greedy answers",

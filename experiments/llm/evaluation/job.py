@@ -190,6 +190,7 @@ def _measured(
     values |= {
         "identical": np.all(greedy == greedy[0], axis=(2, 3)).astype(float),
         "utility": each("greedy_utility")[:, :, 0],
+        "drawn_utility": each("drawn_utility").mean(axis=2),
         "kl": log_ratio.mean(axis=2),
         "length": each("greedy_length")[:, :, 0],
         "repetition": each("greedy_repetition")[:, :, 0],

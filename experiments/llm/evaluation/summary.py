@@ -15,6 +15,7 @@ MEASURES = {
     "mc2": "MC2",
     "identical": "identical",
     "utility": "U",
+    "drawn_utility": "U, drawn",
     "kl": "KL",
     "kl_per_token": "KL a token",
     "length": "length",
@@ -23,15 +24,15 @@ MEASURES = {
 """Measures and their names in tables; all are defined at every prompt, except the divergence for each
 token.
 """
-OF_ALL = ("mc1", "mc2", "utility", "length", "repetition")
+OF_ALL = ("mc1", "mc2", "utility", "drawn_utility", "length", "repetition")
 """Measures that the base model has as well."""
 SHARES = ("mc1", "identical")
 """Measures that are 0 or 1 at a prompt, so that their interval is Wilson's."""
 LEGEND = (
     "MC1, MC2: TruthfulQA, by likelihood; identical: share of greedy answers that are the base model's; U: "
-    "the likelihood oracle's, of greedy answers; KL: from the base model, of the first {tokens} tokens of an "
-    "answer, in nats; length: tokens of greedy answers; repetition: share of their {n}-grams that came "
-    "before; [ ]: 95 % intervals over prompts"
+    "the likelihood oracle's, of greedy answers; U, drawn: of answers drawn at temperature 1; KL: from the "
+    "base model, of the first {tokens} tokens of an answer, in nats; length: tokens of greedy answers; "
+    "repetition: share of their {n}-grams that came before; [ ]: 95 % intervals over prompts"
 )
 
 

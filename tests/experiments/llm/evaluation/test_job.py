@@ -39,11 +39,13 @@ def test_an_adapter_that_changes_nothing_and_one_that_does(out, prompts):
     assert [*measured["model"]] == ["base", "still", "moved", "again"]
     np.testing.assert_array_equal(measured["identical"][:2], 1.0)
     np.testing.assert_allclose(measured["kl"][:2], 0.0, atol=1e-4)  # two ways to compute the same sum
-    for name in ("utility", "mc1", "mc2", "length", "repetition"):
+    for name in ("utility", "drawn_utility", "mc1", "mc2", "length", "repetition"):
         np.testing.assert_array_equal(measured[name][1], measured[name][0])
     assert measured["kl"][2].mean() > 0.1
     assert measured["identical"][2].mean() < 1
     assert np.all(measured["mc2"][2] != measured["mc2"][0])
+    # greedy answers of the base model are nearly its likeliest ones, and U is likelihood
+    assert measured["utility"][0].mean() > measured["drawn_utility"][0].mean()
     unseen = read_prompts(prompts)[2:]  # the runs were trained on the first two
     said = [json.loads(line) for line in (out / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["prompt"] for line in said] == unseen
