@@ -18,6 +18,7 @@ WEIGHTS = (0.01, 0.0316, 0.1, 0.316, 1.0, 3.16)
 PRACTICAL = Method("practical FPO", {"objective": "practical"}, "weight", WEIGHTS)
 ORACLE = Method("relaxed FPO", {"objective": "relaxed"}, "weight", WEIGHTS)
 SCHEDULE = {**CARRIED, "unknown": -1.0, "unknown_final": 1.0}
+REPLAYED = {"objective": "myopic", "follower": "replayed", "updates": 20}
 METHODS = (
     RLHF,
     PRACTICAL,
@@ -28,9 +29,18 @@ METHODS = (
     Method("carried labels, from optimism to pessimism", SCHEDULE, "weight", WEIGHTS),
     Method("carried labels, 20 updates", {**CARRIED, "kept": 20}, "weight", WEIGHTS),
     Method("from optimism to pessimism, 20 updates", {**SCHEDULE, "kept": 20}, "weight", WEIGHTS),
+    Method(
+        "from optimism to pessimism, 20 updates, verdicts",
+        {**SCHEDULE, "kept": 20, "labels": "hard"},
+        "weight",
+        WEIGHTS,
+    ),
+    Method("RLHF, the follower keeps 20 updates", REPLAYED),
     ORACLE,
 )
-"""The leader keeps the labels of 5 updates or of 20. The last method knows U of any response."""
+"""The leader keeps the labels of 5 updates or of 20. A label is the annotator's probability; verdicts are
+drawn from it. The last method knows U of any response.
+"""
 BUDGETS = (16, 64)
 """Pairs that are labelled at an update."""
 PLACES = tuple(
@@ -86,7 +96,7 @@ def draw_figures(trials: Trials) -> Mapping[str, plotting.Picture]:
             marks.append(Points(mean, at, style, place, low, high, sideways=True))
         charts.append(Chart("", marks, Axis(title), rows))
     heading = "contextual with gems; each method at the weight that other seeds chose; 95 % intervals"
-    return {"oracle_free_gems": plotting.figure([charts], heading, size=(9.0, 3.4), share="y")}
+    return {"oracle_free_gems": plotting.figure([charts], heading, size=(9.0, 4.2), share="y")}
 
 
 EXPERIMENT = Comparison(
