@@ -12,7 +12,10 @@ from fpo_jax.experiments.comparison.trial import Trials
 from fpo_jax.experiments.core.wording import NONE
 from fpo_jax.statistics import share_interval
 
-WEIGHTS = (0.01, 0.0316, 0.1, 0.316, 1.0, 3.16)
+WEIGHTS = (0.0316, 0.0562, 0.1, 0.178, 0.316, 0.562, 1.0, 1.78, 3.16, 5.62, 10.0, 17.8, 31.6)
+"""Four to a decade: in the linear environment what practical FPO gains has a narrow peak."""
+DRIFT = (10.0, 17.8, 31.6, 56.2, 100.0, 178.0, 316.0, 562.0, 1000.0)
+DISAGREEMENT = (1.0, 3.16, 10.0, 31.6, 100.0, 316.0, 1000.0)
 METHODS = (
     Method("practical FPO", {"objective": "practical"}, "weight", WEIGHTS),
     Method("leverage", {"objective": "leverage"}, "weight", WEIGHTS),
@@ -22,10 +25,8 @@ METHODS = (
     Method(
         "carried labels, 50 updates", {"objective": "carried", "kept": 50, "reach": 0.1}, "weight", WEIGHTS
     ),
-    Method("drift", {"objective": "drift"}, "weight", WEIGHTS),
-    Method(
-        "disagreement of 4", {"objective": "ensemble", "follower": "ensemble"}, "weight", (1.0, 10.0, 100.0)
-    ),
+    Method("drift", {"objective": "drift"}, "weight", DRIFT),
+    Method("disagreement of 4", {"objective": "ensemble", "follower": "ensemble"}, "weight", DISAGREEMENT),
     Method("proximal FPO", {"objective": "proximal"}, "weight", WEIGHTS),
 )
 """The last knows U of any response, and stands for what an oracle is worth."""
