@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import jax
+import numpy as np
 from tqdm import tqdm
 
 from fpo_jax.errors import InputError
@@ -49,7 +50,7 @@ def answer(settings: AnswerSettings, out: Path) -> int:
             (said,) = asked.answer(net, ((how, 1),), lambda: bar.update(min(asked.width, bar.total - bar.n)))
     lines = [
         json.dumps({"prompt": prompt.text, "response": tokenizer.response(tokens)}, ensure_ascii=False)
-        for prompt, tokens in zip(prompts, said.tokens[:, 0], strict=True)
+        for prompt, tokens in zip(prompts, np.asarray(said.tokens)[:, 0], strict=True)
     ]
     try:
         put(out, lambda aside: aside.write_text("\n".join(lines) + "\n", encoding="utf-8"))
