@@ -24,11 +24,14 @@ from fpo_jax.types import Scalar
 
 WEIGHTS = (0.01, 0.0316, 0.1, 0.316, 1.0, 3.16, 10.0, 31.6, 100.0)
 CARRIED = {"objective": "carried", "kept": 5}
+BOUNDED = {"objective": "leverage", "form": "bounded"}
 METHODS = (
     Method("carried labels", CARRIED, "weight", WEIGHTS),
     Method("carried labels, optimistic", {**CARRIED, "unknown": -1.0}, "weight", WEIGHTS),
+    Method("bounded leverage", BOUNDED, "weight", WEIGHTS),
+    Method("bounded leverage, which knows U", {**BOUNDED, "oracle": 1.0}, "weight", WEIGHTS),
 )
-"""The second seeks what nobody knows."""
+"""The second seeks what nobody knows. The last two are the first without any label, and with every label."""
 PLACES = (
     Place("neural", {"environment": "neural", "precision": "float64"}, tuning=8, seeds=64),
     Place(
@@ -138,7 +141,8 @@ def draw_figures(trials: Trials, beside: Trials) -> Mapping[str, plotting.Pictur
     charts = []
     for place, by_method in trials.items():
         shown = {**{label: beside[place][label] for label in (PRACTICAL, *ORACLES)}, **by_method}
-        styles = plotting.styles({label: label.split()[0] for label in shown})
+        objectives = {method.label: str(method.settings["objective"]) for method in METHODS}
+        styles = plotting.styles({label: objectives.get(label, label.split()[0]) for label in shown})
         # the others were judged on more seeds
         seeds = min((own.judged.gained.size for own in by_method.values() if own.defined), default=None)
         marks = []
