@@ -28,6 +28,15 @@ def test_closed_distance_and_regret_are_those_of_the_same_budget():
     assert set(gems.draw_figures({"few": few, "many": many})) == {"oracle_free_gems"}
 
 
-def test_the_schedule_alone_tells_the_last_two_kinds_of_optimism_apart():
-    optimist, scheduled = (method.settings for method in gems.METHODS[-3:-1])
-    assert scheduled == {**optimist, "unknown_final": 1.0}
+def test_each_variant_differs_from_another_by_one_setting():
+    settings = {method.label: method.settings for method in gems.METHODS}
+    scheduled = "carried labels, from optimism to pessimism"
+    longer = "from optimism to pessimism, 20 updates"
+    for variant, of, more in (
+        (scheduled, "carried labels, optimistic", {"unknown_final": 1.0}),
+        ("carried labels, 20 updates", "carried labels", {"kept": 20}),
+        (longer, scheduled, {"kept": 20}),
+        (f"{longer}, verdicts", longer, {"labels": "hard"}),
+    ):
+        assert settings[variant] == {**settings[of], **more}
+        assert settings[variant] != settings[of]
