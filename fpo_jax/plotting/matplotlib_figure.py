@@ -226,6 +226,8 @@ def _edges(places: np.ndarray) -> np.ndarray:
 
 
 def _edges_between(places: np.ndarray) -> np.ndarray:
+    if len(places) == 1:
+        return places[0] + np.array([-0.5, 0.5])
     inner = (places[1:] + places[:-1]) / 2.0
     return np.concatenate([[2.0 * places[0] - inner[0]], inner, [2.0 * places[-1] - inner[-1]]])
 

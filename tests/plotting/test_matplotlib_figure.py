@@ -30,6 +30,15 @@ def test_heat_map_puts_values_where_they_belong():
     assert (axes[0, 0].get_xscale(), axes[0, 0].get_yscale()) == ("log", "linear")
 
 
+def test_heat_map_of_one_column_and_of_one_cell():
+    _, axes = plotting.panels(1, 2)
+    for one, y in zip(axes[0], (np.array([0.0, 1.0]), np.array([3.0])), strict=True):
+        heat = HeatMap(np.array([2.0]), y, np.zeros((len(y), 1)), limits=(0, 1), colours="viridis")
+        drawn = plotting.draw(one, Chart("", [heat]))
+        np.testing.assert_allclose(drawn._coordinates[0, :, 0], [1.5, 2.5])  # a cell is 1 wide
+        np.testing.assert_allclose(drawn._coordinates[:, 0, 1], [y[0] - 0.5, *(y + 0.5)])
+
+
 def test_values_are_written_in_ink_that_is_seen():
     heat = HeatMap(X[:2], X[:2], np.array([[0.1, 0.9]] * 2), (0.0, 1.0), "Blues", written=True)
     written = {text.get_text(): text.get_color() for text in axes_of(heat).texts}
