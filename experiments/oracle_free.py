@@ -139,9 +139,9 @@ def findings(trials: Trials, beside: Trials) -> str:
 def draw_figures(trials: Trials, beside: Trials) -> Mapping[str, plotting.Picture]:
     """Return what every method gains at each place, between practical FPO and the oracles."""
     charts = []
+    objectives = {method.label: str(method.settings["objective"]) for method in METHODS}
     for place, by_method in trials.items():
         shown = {**{label: beside[place][label] for label in (PRACTICAL, *ORACLES)}, **by_method}
-        objectives = {method.label: str(method.settings["objective"]) for method in METHODS}
         styles = plotting.styles({label: objectives.get(label, label.split()[0]) for label in shown})
         # the others were judged on more seeds
         seeds = min((own.judged.gained.size for own in by_method.values() if own.defined), default=None)

@@ -81,11 +81,10 @@ class Group(NamedTuple):
         return {**COMMON, **MODES.get(mode, {"mode": mode}), **RATES[self.rates], **weight}
 
 
-GROUPS = (
-    Group("ten times", "calibrated", ("practical", "relaxed", "proximal", "leverage", CONTROL)),
-    Group("published", "weight 10", ("practical",)),
-)
-UNMOVED = GROUPS[1].runs["rlhf"]
+MOVING = Group("ten times", "calibrated", ("practical", "relaxed", "proximal", "leverage", CONTROL))
+PUBLISHED = Group("published", "weight 10", ("practical",))
+GROUPS = (MOVING, PUBLISHED)
+UNMOVED = PUBLISHED.runs["rlhf"]
 """RLHF at the published rates, whose policy hardly moves: the base model, with the chance of other draws."""
 SHORT = Group("fast", "calibrated", ("practical", "relaxed"))
 """The group of the small form, in which a few steps move the policy."""
@@ -164,7 +163,7 @@ def _others(found: Found, group: Group, mode: str) -> dict[str, Numbers]:
     others: dict[str, Numbers] = {}
     if mode != "rlhf" and group.runs["rlhf"] in found:
         others[RLHFS] = found[group.runs["rlhf"]]
-    if group.rates != "published" and UNMOVED in found:
+    if group.rates != PUBLISHED.rates and UNMOVED in found:
         others[UNMOVEDS] = found[UNMOVED]
     return others
 

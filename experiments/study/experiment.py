@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-
 from fpo_jax import plotting
 from fpo_jax.experiments.core import parts
 from fpo_jax.experiments.core.files import write_table
@@ -17,7 +15,7 @@ from fpo_jax.experiments.report.parts import Section
 
 PRECISION = "float64"
 """Precision of equilibria and of everything compared with them."""
-Numbers = dict[str, np.ndarray]
+Numbers = parts.Arrays
 """Arrays by name; in most of them the first axis is that of instances."""
 Found = Mapping[str, Numbers]
 """The numbers of each part, by its label."""

@@ -134,11 +134,12 @@ class _Measuring(NamedTuple):
                 found |= scores(told, self.questions)
             return found | self._answers(net, ways, ("greedy", "drawn"), done)
 
+        weights, lora = own or (None, None)
         more = {
             "drawn": self.settings.drawn,
             "questions": digest(self.questions),
-            "adapter": [digest(np.asarray(leaf).tobytes()) for leaf in jax.tree.leaves(own and own[0])],
-            "lora": str(own and own[1]),
+            "adapter": [digest(np.asarray(leaf).tobytes()) for leaf in jax.tree.leaves(weights)],
+            "lora": str(lora),
         }
         return Piece(name, "base" if own is None else "adapter", {**alike, **more}, compute)
 

@@ -5,10 +5,11 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fpo_jax.experiments.core.parts import Arrays, file_of, make_folder, read_part, write_part
+from fpo_jax.experiments.core.parts import Arrays, file_of, make_folder, part
 from fpo_jax.experiments.core.progress import Progress, Tell
 
 
@@ -41,18 +42,21 @@ def all_of(pieces: Sequence[Piece], folder: Path | None, command: str, precision
         command: of the evaluation, to be named in the files.
         precision: of the computation, to be named in the files.
     """
-    kept = [None if folder is None else read_part(piece.file(folder), piece.asked) for piece in pieces]
-    found = []
-    with Progress(jobs=max(kept.count(None), 1)) as progress:
-        for piece, arrays in zip(pieces, kept, strict=True):
-            if arrays is None:
-                progress.begin(piece.label)
-                arrays = piece.compute(progress.tell)
-                if folder is not None:
-                    write_part(piece.file(folder), arrays, piece.asked, command, precision)
-                progress.end()
-            found.append(arrays)
-    return found
+    there = [folder is not None and piece.file(folder).exists() for piece in pieces]
+    with Progress(jobs=max(there.count(False), 1)) as progress:
+
+        def computed(piece: Piece) -> Arrays:
+            progress.begin(piece.label)
+            arrays = piece.compute(progress.tell)
+            progress.end()
+            return arrays
+
+        if folder is None:
+            return [computed(piece) for piece in pieces]
+        return [
+            part(piece.file(folder), piece.asked, partial(computed, piece), command, precision)
+            for piece in pieces
+        ]
 
 
 def remove(pieces: Sequence[Piece], folder: Path) -> None:
