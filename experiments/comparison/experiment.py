@@ -11,7 +11,7 @@ from fpo_jax.experiments.comparison.methods import Method, Place
 from fpo_jax.experiments.comparison.table import markdown, rows
 from fpo_jax.experiments.comparison.trial import Trial, Trials, compared
 from fpo_jax.experiments.core.files import write_table
-from fpo_jax.experiments.core.parts import make_folder
+from fpo_jax.experiments.core.parts import time_taken
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.report.parts import Section
 
@@ -71,11 +71,14 @@ class Comparison:
         """
         parts = folder if self.parts is None else self.parts
         trials: dict[str, dict[str, Trial]] = {}
+        seconds: list[float] = []
         for place in self.places:
             fewer = place._replace(seeds=min(place.seeds, seeds), tuning=min(place.tuning, seeds))
             for method in self.methods:
                 progress.begin(f"{self.name}: {place.label}, {method.label}")
-                trials.setdefault(place.label, {})[method.label] = self._trial(parts, fewer, method, progress)
+                trial, took = self._trial(parts, fewer, method, progress)
+                trials.setdefault(place.label, {})[method.label] = trial
+                seconds.append(took)
                 progress.end()
         progress.begin(f"{self.name}: figures")
         table = [row for place in self.places for row in rows(place, self.methods, trials[place.label])]
@@ -83,13 +86,14 @@ class Comparison:
         drawn = plotting.save_all(self.figures(trials), folder)
         progress.end()
         tables = [markdown(place, self.methods, trials[place.label]) for place in self.places]
-        return table, Section(self.name, self.claim, [self.findings(trials), *tables], drawn)
+        told = [self.findings(trials), *tables, time_taken(seconds)]
+        return table, Section(self.name, self.claim, told, drawn)
 
-    def _trial(self, parts: Path, place: Place, method: Method, progress: Progress) -> Trial:
-        path, asked = store.file_of(parts, place, method), store.asked_of(place, method, **self.settings)
-        found = store.read(path, asked)
-        if found is None:
-            make_folder(parts)
-            found = compared(place, method, progress.tell, **self.settings)
-            store.write(path, found, asked, f"fpo-jax reproduce --only {self.name}")
-        return found
+    def _trial(self, folder: Path, place: Place, method: Method, progress: Progress) -> tuple[Trial, float]:
+        """Return a trial and the CPU seconds that it took."""
+
+        def compute() -> Trial:
+            return compared(place, method, progress.tell, **self.settings)
+
+        command = f"fpo-jax reproduce --only {self.name}"
+        return store.kept_or_computed(folder, place, method, compute, command, **self.settings)

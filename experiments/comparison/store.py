@@ -1,12 +1,13 @@
 """Trials on disk, one small file each, so that an interrupted comparison can resume."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fpo_jax.experiments.comparison.methods import Method, Place
-from fpo_jax.experiments.comparison.trial import Runs, Trial, wishes
+from fpo_jax.experiments.comparison.trial import NOTHING, Runs, Trial, wishes
 from fpo_jax.experiments.core import parts
 
 
@@ -26,16 +27,24 @@ def asked_of(place: Place, method: Method, **more: Any) -> dict[str, Any]:
     }
 
 
-def write(path: Path, trial: Trial, asked: dict[str, Any], command: str) -> None:
-    """Write the file of a trial as a whole, or not at all.
+def kept_or_computed(
+    folder: Path, place: Place, method: Method, compute: Callable[[], Trial], command: str, **more: Any
+) -> tuple[Trial, float]:
+    """Return a trial that the folder keeps, and the CPU seconds that it took; compute and keep a missing one.
 
     Args:
-        path: the file.
-        trial: the trial.
-        asked: what it depends on, as `asked_of` says.
+        folder: of the trials.
+        place, method, more: what is tried, as in `asked_of`.
+        compute: returns the trial.
         command: the command that computes it, to be named in the file.
+
+    Raises:
+        InputError: when the file is for other settings, values or seeds, or the folder cannot be written.
     """
-    parts.write_part(path, _flat(trial), asked, command, asked["settings"]["precision"])
+    path, asked = file_of(folder, place, method), asked_of(place, method, **more)
+    precision = asked["settings"]["precision"]
+    kept = parts.part(path, asked, lambda: _flat(compute()), command, precision, NEEDED)
+    return _trial(kept.arrays), kept.seconds
 
 
 def _flat(trial: Trial) -> dict[str, np.ndarray]:
@@ -46,24 +55,14 @@ def _flat(trial: Trial) -> dict[str, np.ndarray]:
     return flat
 
 
-def read(path: Path, asked: dict[str, Any]) -> Trial | None:
-    """Return a trial that was computed earlier, or None if its file is missing or damaged.
+NEEDED = {name for name in _flat(Trial(np.zeros(0), NOTHING, 0, NOTHING)) if not name.endswith("/regret")}
+"""Arrays without which a file is damaged. Regret came later."""
 
-    Raises:
-        InputError: when the file is for other settings, values or seeds.
-    """
-    arrays = parts.read_part(path, asked)
-    if arrays is None:
-        return None
-    try:
-        runs = {
-            name: Runs(**{f: arrays[f"{name}/{f}"] for f in Runs._fields if f != "regret"})._replace(
-                regret=arrays.get(f"{name}/regret", np.array(np.nan))
-            )
-            for name in ("tuning", "judged")
-        }
-        return Trial(
-            arrays["values"], chosen=int(arrays["chosen"]), undefined=str(arrays["undefined"]), **runs
-        )
-    except (KeyError, TypeError, ValueError):
-        return None
+
+def _trial(arrays: parts.Arrays) -> Trial:
+    """Return the trial with these arrays."""
+    runs = {
+        name: Runs(**{of: arrays[f"{name}/{of}"] for of in Runs._fields if f"{name}/{of}" in arrays})
+        for name in ("tuning", "judged")
+    }
+    return Trial(arrays["values"], chosen=int(arrays["chosen"]), undefined=str(arrays["undefined"]), **runs)

@@ -1,11 +1,13 @@
 """Parts of a long experiment on disk, one small file of arrays each, so that the experiment can resume."""
 
 import json
+import math
+import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +20,20 @@ from fpo_jax.experiments.core.unfinished import put
 
 Arrays = dict[str, np.ndarray]
 ABOUT = "about"
-"""JSON beside the arrays: the request, and the versions that computed it."""
+"""JSON beside the arrays: the request, the time of the computation, and the versions that computed it."""
+
+
+class Kept(NamedTuple):
+    """A part.
+
+    Attributes:
+        arrays: its numbers, by name.
+        seconds: CPU time of their computation, of all threads and of the processes that it started. A part
+            that resumes its own work has that of the last attempt. NaN in files older than this field.
+    """
+
+    arrays: Arrays
+    seconds: float = math.nan
 
 
 def file_of(folder: Path, *labels: str) -> Path:
@@ -66,9 +81,14 @@ def continued(folder: Path | None) -> Iterator[None]:
 
 
 def part(
-    path: Path, asked: Mapping[str, Any], compute: Callable[[], Arrays], command: str, precision: str
-) -> Arrays:
-    """Return the arrays of an earlier part; compute and write them if there is none.
+    path: Path,
+    asked: Mapping[str, Any],
+    compute: Callable[[], Arrays],
+    command: str,
+    precision: str,
+    needs: Collection[str] = (),
+) -> Kept:
+    """Return an earlier part; compute and write it if there is none.
 
     Args:
         path: the file.
@@ -76,33 +96,40 @@ def part(
         compute: returns the arrays.
         command: the command that computes them, to be named in the file.
         precision: of the computation, to be named in the file.
+        needs: names of arrays without which a file counts as damaged.
 
     Raises:
         InputError: when the file belongs to another request, or its folder cannot be written.
     """
-    found = read_part(path, asked)
+    found = read_part(path, asked, needs)
     if found is None:
         make_folder(path.parent)
-        found = compute()
+        began = _cpu_seconds()
+        arrays = compute()
+        found = Kept(arrays, _cpu_seconds() - began)
         write_part(path, found, asked, command, precision)
     return found
 
 
-def write_part(
-    path: Path, arrays: Mapping[str, np.ndarray], asked: Mapping[str, Any], command: str, precision: str
-) -> None:
-    """Write the arrays of a part, whole or not at all."""
-    about = json.dumps({"asked": asked, **provenance(command, precision)})
+def _cpu_seconds() -> float:
+    """Return the CPU time of this process and of those that it started and waited for."""
+    return sum(os.times()[:4])
+
+
+def write_part(path: Path, kept: Kept, asked: Mapping[str, Any], command: str, precision: str) -> None:
+    """Write a part, whole or not at all."""
+    seconds = {"seconds": kept.seconds} if math.isfinite(kept.seconds) else {}  # JSON has no NaN
+    about = json.dumps({"asked": asked, **seconds, **provenance(command, precision)})
 
     def save(aside: Path) -> None:
         with aside.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays, **{ABOUT: np.array(about)})
+            np.savez_compressed(file, allow_pickle=False, **kept.arrays, **{ABOUT: np.array(about)})
 
     put(path, save)
 
 
-def read_part(path: Path, asked: Mapping[str, Any]) -> Arrays | None:
-    """Return the arrays of an earlier part; None if there is none, or a damaged one.
+def read_part(path: Path, asked: Mapping[str, Any], needs: Collection[str] = ()) -> Kept | None:
+    """Return an earlier part; None if there is none, or a damaged one.
 
     Raises:
         InputError: when it belongs to another request.
@@ -112,7 +139,7 @@ def read_part(path: Path, asked: Mapping[str, Any]) -> Arrays | None:
     try:
         arrays = read_npz(path)
         about: Any = parsed(str(arrays.pop(ABOUT)))
-        before = about["asked"]
+        before, seconds = about["asked"], float(about.get("seconds", math.nan))
         now = json.loads(json.dumps(asked))
         differs = [key for key in now if before.get(key) != now[key]]
     except (Damaged, NotJson, KeyError, TypeError, ValueError, AttributeError):
@@ -121,4 +148,25 @@ def read_part(path: Path, asked: Mapping[str, Any]) -> Arrays | None:
         key = differs[0] if differs else next(key for key in before if key not in now)
         allowed = f"from this experiment, with {key} = {now.get(key)}; move it away, or use another folder"
         raise InputError("parts", f"{path.name} with {key} = {before.get(key)}", allowed)
-    return arrays
+    return Kept(arrays, seconds) if arrays.keys() >= set(needs) else None
+
+
+def time_taken(seconds: Sequence[float]) -> str:
+    """Say how much CPU time the computation of the parts took, as far as it is known.
+
+    Args:
+        seconds: of each part; NaN where it is not known.
+    """
+    known = [each for each in seconds if math.isfinite(each)]
+    if not known:
+        return ""
+    which = "the numbers" if len(known) == len(seconds) else f"{len(known)} of the {len(seconds)} parts"
+    unknown = "" if len(known) == len(seconds) else " That of the others is not known."
+    return f"Computing {which} took {_span(sum(known))} of CPU time.{unknown}"
+
+
+def _span(seconds: float) -> str:
+    """Return a time in seconds, minutes or hours, with about two digits."""
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 1 else "less than a second"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"

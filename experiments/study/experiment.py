@@ -120,9 +120,12 @@ class Study:
         """
         kept = folder if self.folder is None else self.folder
         found: dict[str, Numbers] = {}
+        seconds: list[float] = []
         for part in self.pieces:
             progress.begin(f"{self.name}: {part.label}")
-            found[part.label] = self._numbers(kept, part, min(seeds, part.instances), progress.tell)
+            one = self._part(kept, part, min(seeds, part.instances), progress.tell)
+            found[part.label] = one.arrays
+            seconds.append(one.seconds)
             progress.end()
         progress.begin(f"{self.name}: figures")
         table = self.rows(found)
@@ -130,9 +133,10 @@ class Study:
         write_table(folder / "table.csv", written)
         drawn = plotting.save_all(self.figures(found, table), folder)
         progress.end()
-        return written, Section(self.name, self.claim, [self.findings(found, table)], drawn)
+        told = [self.findings(found, table), parts.time_taken(seconds)]
+        return written, Section(self.name, self.claim, told, drawn)
 
-    def _numbers(self, kept: Path, part: Piece, instances: int, tell: Tell) -> Numbers:
+    def _part(self, kept: Path, part: Piece, instances: int, tell: Tell) -> parts.Kept:
         return parts.part(
             parts.file_of(kept, part.label),
             {**part.asked, "instances": instances},

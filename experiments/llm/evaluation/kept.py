@@ -54,7 +54,7 @@ def all_of(pieces: Sequence[Piece], folder: Path | None, command: str, precision
         if folder is None:
             return [computed(piece) for piece in pieces]
         return [
-            part(piece.file(folder), piece.asked, partial(computed, piece), command, precision)
+            part(piece.file(folder), piece.asked, partial(computed, piece), command, precision).arrays
             for piece in pieces
         ]
 

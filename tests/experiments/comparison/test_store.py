@@ -8,6 +8,7 @@ from fpo_jax.experiments.comparison import store
 from fpo_jax.experiments.comparison.methods import Method, Place
 from fpo_jax.experiments.comparison.table import markdown
 from fpo_jax.experiments.comparison.trial import Runs, Trial
+from fpo_jax.experiments.core import parts
 
 PLACE = Place("bandit, α = 0.1", {"environment": "bandit", "alpha": 0.1}, tuning=2, seeds=3)
 METHOD = Method("χ² to the start", {"objective": "chi-squared"}, "weight", (0.1, 1.0))
@@ -21,18 +22,24 @@ def runs(values, seeds):
 TRIAL = Trial(np.array(METHOD.values), runs(2, 2), 1, runs(1, 3))
 
 
+COMMAND = "fpo-jax reproduce --only mitigations"
+
+
+def never():
+    raise AssertionError("a trial that is kept is computed again")
+
+
 @pytest.fixture
 def written(tmp_path):
-    path, asked = store.file_of(tmp_path, PLACE, METHOD), store.asked_of(PLACE, METHOD)
-    store.write(path, TRIAL, asked, "fpo-jax reproduce --only mitigations")
-    return path, asked
+    store.kept_or_computed(tmp_path, PLACE, METHOD, lambda: TRIAL, COMMAND)
+    return tmp_path, store.file_of(tmp_path, PLACE, METHOD)
 
 
 def test_a_trial_is_read_as_it_was_written(written):
-    path, asked = written
+    folder, path = written
     assert path.name.isascii()
-    assert [file.name for file in path.parent.iterdir()] == [path.name]  # nothing is left aside
-    found = store.read(path, asked)
+    assert [*folder.iterdir()] == [path]  # nothing is left aside
+    found, _ = store.kept_or_computed(folder, PLACE, METHOD, never, COMMAND)
     assert (found.chosen, found.undefined) == (1, "")
     for mine, theirs in zip(
         (found.values, *found.tuning, *found.judged),
@@ -42,27 +49,35 @@ def test_a_trial_is_read_as_it_was_written(written):
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_a_trial_that_was_stored_before_regret_was_measured_is_read_without_it(tmp_path):
-    without = TRIAL._replace(**{name: Runs(*getattr(TRIAL, name)[:-1]) for name in ("tuning", "judged")})
-    path, asked = store.file_of(tmp_path, PLACE, METHOD), store.asked_of(PLACE, METHOD)
-    arrays = {key: v for key, v in store._flat(without).items() if not key.endswith("regret")}
-    store.parts.write_part(path, arrays, asked, "fpo-jax reproduce --only mitigations", "float32")
-    found = store.read(path, asked)
+def test_a_trial_that_was_stored_before_regret_was_measured_is_read_without_it(written):
+    folder, path = written
+    asked = store.asked_of(PLACE, METHOD)
+    arrays = parts.read_part(path, asked).arrays
+    older = {name: values for name, values in arrays.items() if not name.endswith("regret")}
+    parts.write_part(path, parts.Kept(older), asked, COMMAND, "float32")
+    found, took = store.kept_or_computed(folder, PLACE, METHOD, never, COMMAND)
     np.testing.assert_array_equal(found.judged.gained, TRIAL.judged.gained)
     assert np.isnan(found.judged.regret)
+    assert np.isnan(took)
     assert "regret" not in markdown(PLACE, [METHOD], {METHOD.label: found})
     assert "| regret |" in markdown(PLACE, [METHOD], {METHOD.label: TRIAL})
 
 
 def test_a_trial_of_another_question_is_refused(written):
-    path, _ = written
-    other = store.asked_of(PLACE._replace(seeds=4), METHOD)
+    folder, _ = written
+    fewer = PLACE._replace(seeds=4)
     with pytest.raises(InputError, match="seeds = 3: must be from this experiment, with seeds = 4"):
-        store.read(path, other)
+        store.kept_or_computed(folder, fewer, METHOD, never, COMMAND)
 
 
-def test_what_is_missing_or_damaged_is_computed_again(written, tmp_path):
-    path, asked = written
-    assert store.read(tmp_path / "none.npz", asked) is None
-    path.write_bytes(path.read_bytes()[:-40])
-    assert store.read(path, asked) is None
+def test_a_damaged_trial_is_computed_again(written):
+    folder, path = written
+    asked, whole = store.asked_of(PLACE, METHOD), path.read_bytes()
+    arrays = parts.read_part(path, asked).arrays
+    path.write_bytes(whole[:-40])
+    store.kept_or_computed(folder, PLACE, METHOD, lambda: TRIAL, COMMAND)
+    assert parts.read_part(path, asked).arrays.keys() == arrays.keys()
+    del arrays["judged/gained"]
+    parts.write_part(path, parts.Kept(arrays), asked, COMMAND, "float32")
+    found, _ = store.kept_or_computed(folder, PLACE, METHOD, lambda: TRIAL, COMMAND)
+    np.testing.assert_array_equal(found.judged.gained, TRIAL.judged.gained)
