@@ -87,6 +87,27 @@ def test_a_score_that_is_no_number_has_no_rank():
     assert np.isnan(drawn(unweighted, 5, jax.random.key(0)).w).any()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("batched", [False, True])
+def test_draws_are_those_of_jax(dtype, batched):
+    """Results that are stored rest on these draws. With one weight of 0 there is an −∞ among the logits."""
+    rng = np.random.default_rng(0)
+    weights = jnp.array(rng.dirichlet(np.ones(30), 8) * (np.arange(30) != 3), dtype)
+    keys = jax.random.split(jax.random.key(1), 8)
+
+    def ours(w, key):
+        return drawn(Responses(jnp.arange(30), w), 500, key).y
+
+    def theirs(w, key):
+        return jax.random.categorical(key, jnp.log(w), shape=(500,))
+
+    both = (jax.vmap(ours), jax.vmap(theirs)) if batched else (ours, theirs)
+    given_ = (weights, keys) if batched else (weights[0], keys[0])
+    found, right = (jax.jit(each)(*given_) for each in both)
+    np.testing.assert_array_equal(found, right)
+    assert not np.isin(3, found)
+
+
 def test_a_prompt_without_weight_gives_pairs_and_winners_without_weight():
     # prompt 0 is never asked: nothing of 0/0 is seen, in values or derivatives
     weights = jnp.array([0.0, 0.0, 0.25, 0.75])
