@@ -81,9 +81,10 @@ class Group(NamedTuple):
         return {**COMMON, **MODES.get(mode, {"mode": mode}), **RATES[self.rates], **weight}
 
 
-MOVING = Group("ten times", "calibrated", ("practical", "relaxed", "proximal", "leverage", CONTROL))
-PUBLISHED = Group("published", "weight 10", ("practical",))
-GROUPS = (MOVING, PUBLISHED)
+PENALTIES = ("practical", "relaxed", "proximal")
+MOVING = Group("ten times", "calibrated", (*PENALTIES, "leverage", CONTROL))
+PUBLISHED = Group("published", "weight 10", PENALTIES)
+GROUPS = (MOVING, PUBLISHED, Group("published", "calibrated", PENALTIES))
 UNMOVED = PUBLISHED.runs["rlhf"]
 """RLHF at the published rates, whose policy hardly moves: the base model, with the chance of other draws."""
 SHORT = Group("fast", "calibrated", ("practical", "relaxed"))

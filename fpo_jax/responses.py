@@ -64,16 +64,24 @@ def log_weights(weights: Weights) -> Weights:
 def drawn(responses: Responses, number: int, key: Array) -> Responses:
     """Return independent draws by the weights, 1/number each, with the score ∇ log w as their gradient."""
     logits = log_weights(responses.w)
-    chosen = _categorical(key, jax.lax.stop_gradient(logits), number)
+    chosen = categorical(key, jax.lax.stop_gradient(logits), number)
     log_probability = logits[chosen]
     return Responses(jax.tree.map(lambda leaf: leaf[chosen], responses.y), scored(log_probability) / number)
 
 
-def _categorical(key: Array, logits: Weights, number: int) -> Int[Array, " number"]:
+def categorical(key: Array, logits: Weights, number: int) -> Int[Array, " number"]:
     """Return the draws of `jax.random.categorical(key, logits, shape=(number,))`, on a CPU in less time.
 
     They are arg maxᵢ (logitsᵢ + gᵢ) with g of Gumbel's distribution. On a CPU XLA takes the elements of an
     arg max one by one, but those of a maximum in groups. So this takes the maximum, then its first index.
+
+    Args:
+        key: of these draws.
+        logits: [n] log-probabilities up to a constant. −∞ is not drawn, and NaN always is.
+        number: of the draws. One draw is also that of `jax.random.categorical(key, logits)`.
+
+    Returns:
+        [number] the indices.
     """
     noisy = logits[None] + jax.random.gumbel(key, (number, logits.size), logits.dtype)
     highest = jnp.isnan(noisy) | (noisy == jnp.max(noisy, axis=1, keepdims=True))

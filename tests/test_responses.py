@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpo_jax.responses import Responses, accepted, best_of, drawn, paired
+from fpo_jax.responses import Responses, accepted, best_of, categorical, drawn, paired
 
 WEIGHTS = np.array([0.1, 0.2, 0.15, 0.05, 0.1, 0.15, 0.05, 0.2])  # two prompts, of probability ½ each
 SCORES = np.array([1.0, 3.0, 1.0, -2.0, 0.5, 0.5, 0.5, 0.2])  # with ties
@@ -106,6 +106,7 @@ def test_draws_are_those_of_jax(dtype, batched):
     found, right = (jax.jit(each)(*given_) for each in both)
     np.testing.assert_array_equal(found, right)
     assert not np.isin(3, found)
+    assert categorical(keys[0], weights[0], 1)[0] == jax.random.categorical(keys[0], weights[0])
 
 
 def test_a_prompt_without_weight_gives_pairs_and_winners_without_weight():

@@ -5,6 +5,7 @@ the end of the prompt, and the padding is masked. So programs depend on the buck
 length.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from fpo_jax.experiments.llm.model import Cache, Net, Unrolled, empty_cache, take
 from fpo_jax.experiments.llm.settings import Generation
+from fpo_jax.responses import categorical
 from fpo_jax.types import Key, Scalar
 
 Spread = Callable[[Any], Any]
@@ -131,7 +133,7 @@ def sample(net: Net, read: Read, key: Key, rows: int, how: Sampling, spread: Spr
         at = jax.vmap(lambda one: jax.random.fold_in(one, step))(keys)
         allowed = jnp.where(step < how.least, _without(logits, how.ends), logits) if how.least else logits
         token = jax.vmap(lambda one, row: _choose(one, row, how))(at, allowed)
-        log_probability = jnp.take_along_axis(jax.nn.log_softmax(logits), token[:, None], axis=1)[:, 0]
+        log_probability = _log_softmax_at(logits, token)
         token = jnp.where(done, 0, token)
         ended = done | jnp.isin(token, jnp.array(how.ends, jnp.int32)) if how.ends else done
         return token, jnp.where(done, 0.0, log_probability), ended
@@ -161,22 +163,23 @@ def _choose(key: Key, logits: Float[Array, " v"], how: Sampling) -> Int[Array, "
     logits = logits / how.temperature
     if how.top_p < 1:
         logits = jnp.where(logits > below(logits, how.top_p), logits, -jnp.inf)
-    return jax.random.categorical(key, logits).astype(jnp.int32)
+    return categorical(key, logits, 1)[0].astype(jnp.int32)
 
 
-HALVINGS = 40
-"""Number of halvings of the interval: a width of 100 shrinks to 1e-10, below the resolution of float32."""
+HALVINGS = 28
+"""Number of halvings of the interval: a width of 20 shrinks to 1e-7, below the resolution of float32."""
 
 
 def below(logits: Float[Array, " v"], top_p: float) -> Scalar:
     """Return a number just below the lowest logit of the likeliest tokens with this total probability.
 
     A token is among them if all likelier tokens together have less than `top_p`. Bisection finds the bound,
-    because sorting tens of thousands of logits takes longer than computing them with a small model.
+    because sorting tens of thousands of logits takes longer than computing them with a small model. It begins
+    at the logit below which v tokens could not have 1 − `top_p` together.
     """
     probability = jax.nn.softmax(logits)
     highest = jnp.max(logits)
-    lowest = jnp.min(jnp.where(jnp.isfinite(logits), logits, highest)) - 1.0
+    lowest = highest - math.log(logits.size / (1 - top_p))
 
     def halve(_: Any, ends: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
         low, high = ends
@@ -260,5 +263,10 @@ def _log_probabilities(
     net: Net, hidden: Float[Array, "n t d"], tokens: Int[Array, "n t"]
 ) -> Float[Array, "n t"]:
     """Return log π of each token, given the hidden state at the token before it."""
-    log_p = jax.nn.log_softmax(net.logits(hidden))
-    return jnp.take_along_axis(log_p, tokens[:, :, None], axis=2)[:, :, 0]
+    return _log_softmax_at(net.logits(hidden), tokens)
+
+
+def _log_softmax_at(logits: Float[Array, "*b v"], tokens: Int[Array, "*b"]) -> Float[Array, "*b"]:
+    """Return the log-probability of one token for each row of logits."""
+    said = jnp.take_along_axis(logits, tokens[..., None], axis=-1)[..., 0]
+    return said - jax.nn.logsumexp(logits, axis=-1)

@@ -106,9 +106,9 @@ class Net:
     def unrolled(self) -> "Unrolled":
         """Return the model with separate layers, and with its logit matrix ready for multiplication."""
         layers, number = self.layers(), self.config.num_layers
-        # otherwise the tied embedding would be transposed at each token
-        head = jax.lax.optimization_barrier(self.head)
-        return Unrolled(self, [take(layers, i) for i in range(number)], head)
+        # otherwise an untied matrix would be transposed at each token
+        words = jax.lax.optimization_barrier(self.head.T)
+        return Unrolled(self, [take(layers, i) for i in range(number)], words)
 
     @property
     def head(self) -> Float[Array, "d v"]:
@@ -202,12 +202,12 @@ class Unrolled(struct.PyTreeNode):
     Attributes:
         net: the model.
         layers: one by one.
-        head: [d, v] from hidden states to logits.
+        words: [v, d] the matrix from hidden states to logits, one row a word.
     """
 
     net: Net
     layers: list[Layer]
-    head: Float[Array, "d v"]
+    words: Float[Array, "v d"]
 
     def __call__(
         self,
@@ -228,7 +228,10 @@ class Unrolled(struct.PyTreeNode):
 
     def logits(self, hidden: Float[Array, "*b d"]) -> Float[Array, "*b v"]:
         """Return logits over the vocabulary, in float32."""
-        return (hidden @ self.head).astype(jnp.float32)
+        # With few hidden states on a CPU, words × states is three to six times as fast as states × words.
+        # Without the barrier XLA would take the transpose into the product.
+        product = jnp.einsum("vd,...d->v...", self.words, hidden)
+        return jnp.moveaxis(jax.lax.optimization_barrier(product), 0, -1).astype(jnp.float32)
 
 
 def norm(x: Float[Array, "*b d"], weight: Float[Array, " d"], epsilon: float) -> Float[Array, "*b d"]:
