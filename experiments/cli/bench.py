@@ -11,7 +11,16 @@ import tyro
 from fpo_jax.experiments.cli.options import OUTPUT_TITLE, PROGRAM, Device, options, parse
 
 BenchmarkName = Literal[
-    "environments", "linear", "tabular", "steering", "neural", "sweep", "kernels", "seeds-last", "coverage"
+    "environments",
+    "linear",
+    "tabular",
+    "steering",
+    "neural",
+    "sweep",
+    "kernels",
+    "draws",
+    "seeds-last",
+    "coverage",
 ]
 
 
@@ -29,8 +38,8 @@ class OfRuns:
             "tabular: both solvers on gridworlds; steering: the implicit gradient as the reward model grows, "
             "and the memory of unrolling; neural: the published protocol, wide sweeps compared with NumPy, "
             "and where the time goes; sweep: throughput and memory by number of seeds; kernels: which "
-            "kernels take the time; seeds-last: a prototype of policy steps; coverage: how often confidence "
-            "intervals contain the true mean",
+            "kernels take the time; draws: ways to draw labels and tokens; seeds-last: a prototype of policy "
+            "steps; coverage: how often confidence intervals contain the true mean",
         ),
     ] = ("environments",)
     only: tuple[str, ...] = ()
@@ -158,6 +167,10 @@ def bench_command(arguments: Sequence[str]) -> int:
         from fpo_jax.experiments.bench.kernels import bench_kernels
 
         bench_kernels(chosen_environments(given), given.objectives, given.batches)
+    if "draws" in given.which:
+        from fpo_jax.experiments.bench.draws import bench_draws
+
+        bench_draws(given.repeats)
     if "seeds-last" in given.which:
         from fpo_jax.experiments.bench.seeds_last import bench_seeds_last
 

@@ -114,14 +114,15 @@ def memory(settings: TrainSettings, abstract: Abstract, devices: int) -> dict[st
     }
 
     at_once = settings.together * rows  # responses
-    head_size = tree_bytes(base.frozen["embed"])
+    # copies that `Net.unrolled` makes: a tied embedding needs none
+    apart = tree_bytes((base.frozen["layers"], base.frozen.get("lm_head")))
     logits = at_once * base.config.vocab_size * 4.0
     return {
         "frozen weights": tree_bytes(base.frozen) / divided,
         **weights,
         "adapter and its optimiser": tree_bytes((state.adapter, state.adapter_optimiser)),
         "head and its optimiser": tree_bytes((state.head, state.head_optimiser)),
-        "layers and head apart while generating": (tree_bytes(base.frozen["layers"]) + head_size) / divided,
+        "copies of weights while generating": apart / divided,
         "keys and values while generating": tree_bytes(read) * (at_once + 2 * settings.together),
         "logits while generating, float32": logits,
         "logits under the reference, float32": logits * how.tokens,

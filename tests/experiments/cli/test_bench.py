@@ -7,7 +7,7 @@ import sys
 import jax
 import pytest
 
-from fpo_jax.experiments.bench import peak_rates
+from fpo_jax.experiments.bench import draws, peak_rates
 from fpo_jax.experiments.bench.against import Compared, compared, lines
 from fpo_jax.experiments.bench.figures import draw
 from tests.helpers import ROOT, call
@@ -96,6 +96,16 @@ def test_a_python_is_compared_with_itself(capsys, monkeypatch):
     report = json.loads(out)
     assert report["here"] == report["there"]
     assert all(row["low"] <= row["high"] and row["here"] > 0 for row in report["rows"])
+
+
+def test_draws_in_three_ways(capsys, monkeypatch):
+    monkeypatch.setattr(draws, "RESPONSES", (5,))
+    for name, small in (("SEEDS", 2), ("ROUNDS", 1), ("WORDS", 7), ("TOKENS", 2)):
+        monkeypatch.setattr(draws, name, small)
+    status, out, err = call(capsys, "bench", "draws", "--repeats", "1")
+    assert status == 0, err
+    (row,) = (line for line in out.splitlines() if line.split()[0] == "5")
+    assert row.split()[-1] == "yes"  # ours are those of JAX
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -69,7 +69,7 @@ def test_memory(said):
     held = said[0]["bytes_per_device"]
     assert held["frozen weights"] == 2 * 1_235_814_400
     assert held["adapter and its optimiser"] == pytest.approx(4 * 4 * ADAPTER, rel=1e-5)
-    assert held["layers and head apart while generating"] == 2 * (LAYERS * (LAYER + 2 * D) + V * D)
+    assert held["copies of weights while generating"] == 2 * LAYERS * (LAYER + 2 * D)  # the head is tied
     keys = 2 * LAYERS * PLACES * KV * 2  # of one response
     assert held["keys and values while generating"] == pytest.approx(4 * (N + 2) * keys, rel=1e-3)
     assert held["logits while generating, float32"] == 4 * 4 * N * V  # to four prompts at once
