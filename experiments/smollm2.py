@@ -84,7 +84,8 @@ class Group(NamedTuple):
 PENALTIES = ("practical", "relaxed", "proximal")
 MOVING = Group("ten times", "calibrated", (*PENALTIES, "leverage", CONTROL))
 PUBLISHED = Group("published", "weight 10", PENALTIES)
-GROUPS = (MOVING, PUBLISHED, Group("published", "calibrated", PENALTIES))
+PUBLISHED_CALIBRATED = Group("published", "calibrated", PENALTIES)
+GROUPS = (MOVING, PUBLISHED, PUBLISHED_CALIBRATED)
 UNMOVED = PUBLISHED.runs["rlhf"]
 """RLHF at the published rates, whose policy hardly moves: the base model, with the chance of other draws."""
 SHORT = Group("fast", "calibrated", ("practical", "relaxed"))

@@ -77,13 +77,16 @@ def categorical(key: Array, logits: Weights, number: int) -> Int[Array, " number
 
     Args:
         key: of these draws.
-        logits: [n] log-probabilities up to a constant. −∞ is not drawn, and NaN always is.
+        logits: [n] log-probabilities up to a constant. −∞ is not drawn unless all are. If there is a NaN,
+            the first one is drawn.
         number: of the draws. One draw is also that of `jax.random.categorical(key, logits)`.
 
     Returns:
         [number] the indices.
     """
-    noisy = logits[None] + jax.random.gumbel(key, (number, logits.size), logits.dtype)
+    noise = jax.random.gumbel(key, (number, logits.size), logits.dtype)
+    # computed once: a maximum of numbers that are rounded otherwise would have no index
+    noisy = jax.lax.optimization_barrier(logits[None] + noise)
     highest = jnp.isnan(noisy) | (noisy == jnp.max(noisy, axis=1, keepdims=True))
     return jnp.min(jnp.where(highest, jnp.arange(logits.size)[None], logits.size), axis=1)
 

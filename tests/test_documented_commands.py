@@ -39,7 +39,7 @@ WORK = (  # what commands do once their options are understood
         f"fpo_jax.experiments.bench.{name}.bench_{name}"
         for name in (
             *("against", "environments", "linear", "tabular", "steering", "neural"),
-            *("sweep", "kernels", "seeds_last", "coverage"),
+            *("sweep", "kernels", "draws", "seeds_last", "coverage"),
         )
     ),
 )

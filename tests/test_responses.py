@@ -109,6 +109,26 @@ def test_draws_are_those_of_jax(dtype, batched):
     assert categorical(keys[0], weights[0], 1)[0] == jax.random.categorical(keys[0], weights[0])
 
 
+def test_draws_without_an_ordinary_logit_are_those_of_jax():
+    key, never = jax.random.key(0), jnp.full(4, -jnp.inf)
+    for logits in (never, never.at[2].set(jnp.nan), jnp.array([0.0, jnp.nan, 1.0, jnp.nan])):
+        right = jax.random.categorical(key, logits, shape=(3,))
+        np.testing.assert_array_equal(categorical(key, logits, 3), right)
+
+
+def test_a_draw_from_logits_that_are_computed_on_the_way_has_an_index():
+    """The maximum and its index must see the same sums, however XLA rounds a division and an addition."""
+    logits = 3 * jax.random.normal(jax.random.key(0), (32, 5000), jnp.float32)
+
+    @jax.jit
+    @jax.vmap
+    def token(key, row):
+        return categorical(key, row / 0.8, 1)[0], jax.random.categorical(key, row / 0.8)
+
+    ours, right = token(jax.random.split(jax.random.key(1), 32), logits)
+    np.testing.assert_array_equal(ours, right)
+
+
 def test_a_prompt_without_weight_gives_pairs_and_winners_without_weight():
     # prompt 0 is never asked: nothing of 0/0 is seen, in values or derivatives
     weights = jnp.array([0.0, 0.0, 0.25, 0.75])

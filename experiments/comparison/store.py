@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fpo_jax.experiments.comparison.methods import Method, Place
-from fpo_jax.experiments.comparison.trial import NOTHING, Runs, Trial, wishes
+from fpo_jax.experiments.comparison.trial import Runs, Trial, wishes
 from fpo_jax.experiments.core import parts
 
 
@@ -43,8 +43,8 @@ def kept_or_computed(
     """
     path, asked = file_of(folder, place, method), asked_of(place, method, **more)
     precision = asked["settings"]["precision"]
-    kept = parts.part(path, asked, lambda: _flat(compute()), command, precision, NEEDED)
-    return _trial(kept.arrays), kept.seconds
+    kept = parts.part(path, asked, lambda: _flat(compute()), command, precision, trial_of)
+    return trial_of(kept.arrays), kept.seconds
 
 
 def _flat(trial: Trial) -> dict[str, np.ndarray]:
@@ -55,12 +55,12 @@ def _flat(trial: Trial) -> dict[str, np.ndarray]:
     return flat
 
 
-NEEDED = {name for name in _flat(Trial(np.zeros(0), NOTHING, 0, NOTHING)) if not name.endswith("/regret")}
-"""Arrays without which a file is damaged. Regret came later."""
+def trial_of(arrays: parts.Arrays) -> Trial:
+    """Return the trial with these arrays. Regret came later, so it may be missing.
 
-
-def _trial(arrays: parts.Arrays) -> Trial:
-    """Return the trial with these arrays."""
+    Raises:
+        KeyError, TypeError or ValueError: when they are no trial.
+    """
     runs = {
         name: Runs(**{of: arrays[f"{name}/{of}"] for of in Runs._fields if f"{name}/{of}" in arrays})
         for name in ("tuning", "judged")

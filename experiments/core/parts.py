@@ -4,7 +4,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,7 +86,7 @@ def part(
     compute: Callable[[], Arrays],
     command: str,
     precision: str,
-    needs: Collection[str] = (),
+    check: Callable[[Arrays], object] = len,
 ) -> Kept:
     """Return an earlier part; compute and write it if there is none.
 
@@ -96,12 +96,12 @@ def part(
         compute: returns the arrays.
         command: the command that computes them, to be named in the file.
         precision: of the computation, to be named in the file.
-        needs: names of arrays without which a file counts as damaged.
+        check: reads the arrays; if it raises KeyError, TypeError or ValueError, the file counts as damaged.
 
     Raises:
         InputError: when the file belongs to another request, or its folder cannot be written.
     """
-    found = read_part(path, asked, needs)
+    found = read_part(path, asked, check)
     if found is None:
         make_folder(path.parent)
         began = _cpu_seconds()
@@ -128,8 +128,8 @@ def write_part(path: Path, kept: Kept, asked: Mapping[str, Any], command: str, p
     put(path, save)
 
 
-def read_part(path: Path, asked: Mapping[str, Any], needs: Collection[str] = ()) -> Kept | None:
-    """Return an earlier part; None if there is none, or a damaged one.
+def read_part(path: Path, asked: Mapping[str, Any], check: Callable[[Arrays], object] = len) -> Kept | None:
+    """Return an earlier part; None if there is none, or a damaged one, in which `check` fails.
 
     Raises:
         InputError: when it belongs to another request.
@@ -139,20 +139,23 @@ def read_part(path: Path, asked: Mapping[str, Any], needs: Collection[str] = ())
     try:
         arrays = read_npz(path)
         about: Any = parsed(str(arrays.pop(ABOUT)))
+        check(arrays)
         before, seconds = about["asked"], float(about.get("seconds", math.nan))
         now = json.loads(json.dumps(asked))
         differs = [key for key in now if before.get(key) != now[key]]
-    except (Damaged, NotJson, KeyError, TypeError, ValueError, AttributeError):
+    except (Damaged, NotJson, KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
     if differs or before != now:
         key = differs[0] if differs else next(key for key in before if key not in now)
         allowed = f"from this experiment, with {key} = {now.get(key)}; move it away, or use another folder"
         raise InputError("parts", f"{path.name} with {key} = {before.get(key)}", allowed)
-    return Kept(arrays, seconds) if arrays.keys() >= set(needs) else None
+    return Kept(arrays, seconds)
 
 
 def time_taken(seconds: Sequence[float]) -> str:
-    """Say how much CPU time the computation of the parts took, as far as it is known.
+    """Say how much CPU time the computation of the parts took at least, as far as it is known.
+
+    It took more if a part went on where an earlier attempt had stopped.
 
     Args:
         seconds: of each part; NaN where it is not known.
@@ -162,11 +165,11 @@ def time_taken(seconds: Sequence[float]) -> str:
         return ""
     which = "the numbers" if len(known) == len(seconds) else f"{len(known)} of the {len(seconds)} parts"
     unknown = "" if len(known) == len(seconds) else " That of the others is not known."
-    return f"Computing {which} took {_span(sum(known))} of CPU time.{unknown}"
+    return f"Computing {which} took at least {_span(sum(known))} of CPU time.{unknown}"
 
 
 def _span(seconds: float) -> str:
-    """Return a time in seconds, minutes or hours, with about two digits."""
-    if seconds < 100:
-        return f"{seconds:.0f} s" if seconds >= 1 else "less than a second"
+    """Return a time in seconds, minutes or hours, with two digits or more."""
+    if seconds < 600:
+        return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"

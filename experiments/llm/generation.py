@@ -167,7 +167,7 @@ def _choose(key: Key, logits: Float[Array, " v"], how: Sampling) -> Int[Array, "
 
 
 HALVINGS = 28
-"""Number of halvings of the interval: a width of 20 shrinks to 1e-7, below the resolution of float32."""
+"""Number of halvings of the interval: a width of 20 shrinks to 1e-7, the resolution of float32 at 1."""
 
 
 def below(logits: Float[Array, " v"], top_p: float) -> Scalar:
@@ -175,7 +175,7 @@ def below(logits: Float[Array, " v"], top_p: float) -> Scalar:
 
     A token is among them if all likelier tokens together have less than `top_p`. Bisection finds the bound,
     because sorting tens of thousands of logits takes longer than computing them with a small model. It begins
-    at the logit below which v tokens could not have 1 − `top_p` together.
+    at the logit below which v tokens could not have 1 − `top_p` together, so `top_p` must be below 1.
     """
     probability = jax.nn.softmax(logits)
     highest = jnp.max(logits)
@@ -267,6 +267,7 @@ def _log_probabilities(
 
 
 def _log_softmax_at(logits: Float[Array, "*b v"], tokens: Int[Array, "*b"]) -> Float[Array, "*b"]:
-    """Return the log-probability of one token for each row of logits."""
-    said = jnp.take_along_axis(logits, tokens[..., None], axis=-1)[..., 0]
-    return said - jax.nn.logsumexp(logits, axis=-1)
+    """Return the log-probability of one token for each row of logits, without those of all others."""
+    below_highest = logits - jnp.max(logits, axis=-1, keepdims=True)
+    said = jnp.take_along_axis(below_highest, tokens[..., None], axis=-1)[..., 0]
+    return said - jnp.log(jnp.sum(jnp.exp(below_highest), axis=-1))

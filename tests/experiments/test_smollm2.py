@@ -8,6 +8,8 @@ from fpo_jax.experiments.smollm2 import (
     CONTROL,
     EXPERIMENT,
     GROUPS,
+    PUBLISHED,
+    PUBLISHED_CALIBRATED,
     UNMOVED,
     WINDOW,
     Group,
@@ -108,6 +110,18 @@ def test_each_run_is_computed_once_and_those_that_fit_the_head_begin_with_the_an
     (control,) = (piece for piece in EXPERIMENT.pieces if piece not in fitted)
     assert (control.label, control.answers_of) == (f"ten times, {CONTROL}", "")
     assert (control.settings["candidates"], control.settings["policy_lr"]) == (1, 2e-4)
+
+
+def test_groups_at_the_same_rates_share_their_rlhf_and_have_tables_and_figures_of_their_own(found):
+    weighted, calibrated = PUBLISHED.runs, PUBLISHED_CALIBRATED.runs
+    assert weighted["rlhf"] == calibrated["rlhf"]
+    found = {weighted["rlhf"]: run(0.0), weighted["relaxed"]: run(0.5), calibrated["relaxed"]: run(0.25)}
+    table = rows(found)
+    assert [row["U less RLHF's"] for row in table if row["mode"] == "relaxed"] == [0.5, 0.25]
+    assert set(draw_figures(found, table)) == {PUBLISHED.file, PUBLISHED_CALIBRATED.file}
+    told = findings(found, table)
+    assert f"{PUBLISHED.title}, means" in told
+    assert f"{PUBLISHED_CALIBRATED.title}, means" in told
 
 
 def test_settings_of_the_runs():

@@ -1,5 +1,6 @@
 """Models, and what is made of them, against `transformers` on the same checkpoint."""
 
+import dataclasses
 import math
 
 import jax
@@ -115,6 +116,21 @@ def test_layers_apart_are_those_of_the_scan(net, tokens):
     wanted = all_logits(moved, tokens[:, :number])
     assert np.abs(wanted - all_logits(net, tokens[:, :number])).max() > 0.1
     np.testing.assert_allclose(jnp.concatenate(hidden, axis=1), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_logits_of_layers_apart_have_the_order_of_the_words(net, precision):
+    """The product is taken the other way round, by a tied head or by one of its own, which is stored [d, v]."""
+    own = jax.random.normal(jax.random.key(0), (net.config.embed_dim, net.config.vocab_size))
+    untied = dataclasses.replace(net.config, weight_tying=False)
+    for config, more in ((net.config, {}), (untied, {"lm_head": own})):
+        frozen = jax.tree.map(lambda leaf: leaf.astype(precision), net.frozen | more)
+        one = Net(config, frozen)
+        hidden = jax.random.normal(jax.random.key(1), (2, 3, config.embed_dim)).astype(precision)
+        found = one.unrolled().logits(hidden)
+        assert found.dtype == jnp.float32
+        tolerance = 1e-5 if precision == "float32" else 0.05  # sums of bfloat16, rounded in another order
+        np.testing.assert_allclose(found, one.logits(hidden), rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("top_p", [0.05, 0.5, 0.9, 0.999])
