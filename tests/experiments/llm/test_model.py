@@ -120,7 +120,7 @@ def test_layers_apart_are_those_of_the_scan(net, tokens):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_logits_of_layers_apart_have_the_order_of_the_words(net, precision):
-    """The product is taken the other way round, by a tied head or by one of its own, which is stored [d, v]."""
+    """The product is taken the other way round, by a tied head or by one of its own, stored as [d, v]."""
     own = jax.random.normal(jax.random.key(0), (net.config.embed_dim, net.config.vocab_size))
     untied = dataclasses.replace(net.config, weight_tying=False)
     for config, more in ((net.config, {}), (untied, {"lm_head": own})):
