@@ -90,7 +90,7 @@ class OracleFree(Comparison):
                 parts = folder if self.beside.parts is None else self.beside.parts
                 for method in self.beside.methods:
                     if method.label in (PRACTICAL, *ORACLES):
-                        trial = self.beside._trial(parts, place, method, progress)
+                        trial, _ = self.beside._trial(parts, place, method, progress)
                         found.setdefault(place.label, {})[method.label] = trial
         with_beside = dataclasses.replace(
             self,

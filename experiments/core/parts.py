@@ -28,8 +28,8 @@ class Kept(NamedTuple):
 
     Attributes:
         arrays: its numbers, by name.
-        seconds: CPU time of their computation, of all threads and of the processes that it started. A part
-            that resumes its own work has that of the last attempt. NaN in files older than this field.
+        seconds: CPU time of their computation, of all threads and of the processes that it started; NaN if it
+            is not known, as in files older than this field.
     """
 
     arrays: Arrays
@@ -87,6 +87,7 @@ def part(
     command: str,
     precision: str,
     check: Callable[[Arrays], object] = len,
+    timed: bool = True,
 ) -> Kept:
     """Return an earlier part; compute and write it if there is none.
 
@@ -97,6 +98,7 @@ def part(
         command: the command that computes them, to be named in the file.
         precision: of the computation, to be named in the file.
         check: reads the arrays; if it raises KeyError, TypeError or ValueError, the file counts as damaged.
+        timed: whether to keep the time of the computation; not for one that may go on where another stopped.
 
     Raises:
         InputError: when the file belongs to another request, or its folder cannot be written.
@@ -106,7 +108,7 @@ def part(
         make_folder(path.parent)
         began = _cpu_seconds()
         arrays = compute()
-        found = Kept(arrays, _cpu_seconds() - began)
+        found = Kept(arrays, _cpu_seconds() - began if timed else math.nan)
         write_part(path, found, asked, command, precision)
     return found
 
@@ -153,9 +155,7 @@ def read_part(path: Path, asked: Mapping[str, Any], check: Callable[[Arrays], ob
 
 
 def time_taken(seconds: Sequence[float]) -> str:
-    """Say how much CPU time the computation of the parts took at least, as far as it is known.
-
-    It took more if a part went on where an earlier attempt had stopped.
+    """Say how much CPU time the computation of the parts took, as far as it is known.
 
     Args:
         seconds: of each part; NaN where it is not known.
@@ -165,7 +165,7 @@ def time_taken(seconds: Sequence[float]) -> str:
         return ""
     which = "the numbers" if len(known) == len(seconds) else f"{len(known)} of the {len(seconds)} parts"
     unknown = "" if len(known) == len(seconds) else " That of the others is not known."
-    return f"Computing {which} took at least {_span(sum(known))} of CPU time.{unknown}"
+    return f"Computing {which} took {_span(sum(known))} of CPU time.{unknown}"
 
 
 def _span(seconds: float) -> str:

@@ -61,6 +61,11 @@ class ModelRun(NamedTuple):
         return TrainSettings.of(self.settings).precision
 
     @property
+    def timed(self) -> bool:
+        """Return False: an interrupted run is resumed, and tells its own time."""
+        return False
+
+    @property
     def asked(self) -> Mapping[str, Any]:
         """Return all settings on which the results rest."""
         return _results_rest_on(TrainSettings.of(self.settings).as_dict())

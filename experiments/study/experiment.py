@@ -30,6 +30,7 @@ class Piece(Protocol):
         asked: everything that its numbers depend on, except the number of instances, as JSON.
         instances: default number of instances.
         precision: precision of the computation.
+        timed: whether all its work is done in one call of `numbers`.
     """
 
     @property
@@ -40,6 +41,8 @@ class Piece(Protocol):
     def instances(self) -> int: ...  # noqa: D102
     @property
     def precision(self) -> str: ...  # noqa: D102
+    @property
+    def timed(self) -> bool: ...  # noqa: D102
 
     def numbers(self, instances: int, tell: Tell, kept: Path) -> Numbers:
         """Compute the numbers of this many instances. Unfinished work may be saved in the folder `kept`."""
@@ -58,6 +61,11 @@ class Part(NamedTuple):
     compute: Callable[[int, Tell], Numbers]
     instances: int = 1
     precision: str = PRECISION
+
+    @property
+    def timed(self) -> bool:
+        """Return True: an interrupted part begins anew."""
+        return True
 
     def numbers(self, instances: int, tell: Tell, kept: Path) -> Numbers:
         """Call the function in the precision of the part, and return its numbers."""
@@ -143,6 +151,7 @@ class Study:
             lambda: part.numbers(instances, tell, kept),
             f"fpo-jax reproduce --only {self.name}",
             part.precision,
+            timed=part.timed,
         )
 
 
