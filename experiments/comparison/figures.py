@@ -50,7 +50,8 @@ def by_place(places: Sequence[Place], methods: Sequence[Method], trials: Trials)
             )
         ]
         charts.append(Chart(title, marks, x, y))
-    size = 2.2 + 2 * (0.7 * len(places) + 0.5), 1.2 + 0.27 * len(methods)
+    chart = max(0.7 * len(places), 2.1) + 0.5  # no narrower than its title
+    size = 2.2 + 2 * chart, 1.2 + 0.27 * len(methods)
     return plotting.figure([charts], "each method at the value that other seeds chose", size=size, share="y")
 
 
