@@ -268,6 +268,7 @@ def _log_probabilities(
 
 def _log_softmax_at(logits: Float[Array, "*b v"], tokens: Int[Array, "*b"]) -> Float[Array, "*b"]:
     """Return the log-probability of one token for each row of logits, without those of all others."""
-    below_highest = logits - jnp.max(logits, axis=-1, keepdims=True)
+    # the maximum cancels, so its derivative would only cost memory
+    below_highest = logits - jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
     said = jnp.take_along_axis(below_highest, tokens[..., None], axis=-1)[..., 0]
     return said - jnp.log(jnp.sum(jnp.exp(below_highest), axis=-1))
