@@ -102,8 +102,8 @@ def test_draws_are_those_of_jax(dtype, batched):
         return jax.random.categorical(key, jnp.log(w), shape=(500,))
 
     both = (jax.vmap(ours), jax.vmap(theirs)) if batched else (ours, theirs)
-    given_ = (weights, keys) if batched else (weights[0], keys[0])
-    found, right = (jax.jit(each)(*given_) for each in both)
+    arguments = (weights, keys) if batched else (weights[0], keys[0])
+    found, right = (jax.jit(each)(*arguments) for each in both)
     np.testing.assert_array_equal(found, right)
     assert not np.isin(3, found)
     assert categorical(keys[0], weights[0], 1)[0] == jax.random.categorical(keys[0], weights[0])

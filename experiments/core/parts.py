@@ -80,13 +80,17 @@ def continued(folder: Path | None) -> Iterator[None]:
         raise KeyboardInterrupt(said) from error
 
 
+def unchecked(arrays: Arrays) -> None:
+    """Accept any arrays."""
+
+
 def part(
     path: Path,
     asked: Mapping[str, Any],
     compute: Callable[[], Arrays],
     command: str,
     precision: str,
-    check: Callable[[Arrays], object] = len,
+    check: Callable[[Arrays], object] = unchecked,
     timed: bool = True,
 ) -> Kept:
     """Return an earlier part; compute and write it if there is none.
@@ -130,7 +134,9 @@ def write_part(path: Path, kept: Kept, asked: Mapping[str, Any], command: str, p
     put(path, save)
 
 
-def read_part(path: Path, asked: Mapping[str, Any], check: Callable[[Arrays], object] = len) -> Kept | None:
+def read_part(
+    path: Path, asked: Mapping[str, Any], check: Callable[[Arrays], object] = unchecked
+) -> Kept | None:
     """Return an earlier part; None if there is none, or a damaged one, in which `check` fails.
 
     Raises:

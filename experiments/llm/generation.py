@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
+from optax import softmax_cross_entropy_with_integer_labels
 
 from fpo_jax.experiments.llm.model import Cache, Net, Unrolled, empty_cache, take
 from fpo_jax.experiments.llm.settings import Generation
@@ -133,7 +134,7 @@ def sample(net: Net, read: Read, key: Key, rows: int, how: Sampling, spread: Spr
         at = jax.vmap(lambda one: jax.random.fold_in(one, step))(keys)
         allowed = jnp.where(step < how.least, _without(logits, how.ends), logits) if how.least else logits
         token = jax.vmap(lambda one, row: _choose(one, row, how))(at, allowed)
-        log_probability = _log_softmax_at(logits, token)
+        log_probability = -softmax_cross_entropy_with_integer_labels(logits, token)
         token = jnp.where(done, 0, token)
         ended = done | jnp.isin(token, jnp.array(how.ends, jnp.int32)) if how.ends else done
         return token, jnp.where(done, 0.0, log_probability), ended
@@ -263,12 +264,4 @@ def _log_probabilities(
     net: Net, hidden: Float[Array, "n t d"], tokens: Int[Array, "n t"]
 ) -> Float[Array, "n t"]:
     """Return log π of each token, given the hidden state at the token before it."""
-    return _log_softmax_at(net.logits(hidden), tokens)
-
-
-def _log_softmax_at(logits: Float[Array, "*b v"], tokens: Int[Array, "*b"]) -> Float[Array, "*b"]:
-    """Return the log-probability of one token for each row of logits, without those of all others."""
-    # the maximum cancels, so its derivative would only cost memory
-    below_highest = logits - jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
-    said = jnp.take_along_axis(below_highest, tokens[..., None], axis=-1)[..., 0]
-    return said - jnp.log(jnp.sum(jnp.exp(below_highest), axis=-1))
+    return -softmax_cross_entropy_with_integer_labels(net.logits(hidden), tokens)

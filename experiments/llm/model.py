@@ -228,7 +228,7 @@ class Unrolled(struct.PyTreeNode):
 
     def logits(self, hidden: Float[Array, "*b d"]) -> Float[Array, "*b v"]:
         """Return logits over the vocabulary, in float32."""
-        # With few hidden states on a CPU, words × states is three to six times as fast as states × words.
+        # With few hidden states on a CPU, words × states takes less than half the time of states × words.
         # Without the barrier XLA would take the transpose into the product.
         product = jnp.einsum("vd,...d->v...", self.words, hidden)
         return jnp.moveaxis(jax.lax.optimization_barrier(product), 0, -1).astype(jnp.float32)
