@@ -27,11 +27,14 @@ CARRIED = {"objective": "carried", "kept": 5}
 BOUNDED = {"objective": "leverage", "form": "bounded"}
 METHODS = (
     Method("carried labels", CARRIED, "weight", WEIGHTS),
+    Method("carried labels, unknown 3", {**CARRIED, "unknown": 3.0}, "weight", WEIGHTS),
     Method("carried labels, optimistic", {**CARRIED, "unknown": -1.0}, "weight", WEIGHTS),
     Method("bounded leverage", BOUNDED, "weight", WEIGHTS),
     Method("bounded leverage, which knows U", {**BOUNDED, "oracle": 1.0}, "weight", WEIGHTS),
 )
-"""The second seeks what nobody knows. The last two are the first without any label, and with every label."""
+"""Of responses without a label nearby, the second expects a residual of 3, the third one of −1: it seeks them.
+The last two are the first without any label, and with every label.
+"""
 PLACES = (
     Place("neural", {"environment": "neural", "precision": "float64"}, tuning=8, seeds=64),
     Place(

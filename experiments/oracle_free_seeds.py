@@ -22,6 +22,7 @@ METHODS = (
     Method("leverage, bounded", {"objective": "leverage", "form": "bounded"}, "weight", WEIGHTS),
     Method("informed by labels", {"objective": "informed", "source": "labels", "kept": 5}, "weight", WEIGHTS),
     Method("carried labels", {"objective": "carried", "kept": 5}, "weight", WEIGHTS),
+    Method("carried labels, unknown 3", {"objective": "carried", "kept": 5, "unknown": 3.0}, "weight", WEIGHTS),
     Method(
         "carried labels, 50 updates", {"objective": "carried", "kept": 50, "reach": 0.1}, "weight", WEIGHTS
     ),

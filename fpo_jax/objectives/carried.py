@@ -49,7 +49,8 @@ class Carried(Remembering, Curved, Penalised):
     (H + δ)⁻¹; c_i counts labels. ρ̂⁺ is that residual
     after an implicit step, as in the proximal penalty. Influences on_reward = ⟨∇r, ∇m⟩, on_margin = ‖∇m‖² are
     in the metric (H + δ)⁻¹ or plain. With ρ̂ = ρ and s = 1 it is the proximal penalty, with s = 0 and
-    `unknown` 1 the bounded leverage without an oracle; −1 has the leader seek what nobody knows. With
+    `unknown` 1 the bounded leverage without an oracle; below 0 the leader seeks what nobody knows. For
+    labels, no weight takes more than `unknown` from the reward of an unlabelled response. With
     `unknown_final` it is unknown + p · (unknown_final − unknown) after a share p of the iterations.
     `held_out` is cross-fitting for a best response, which forgets earlier labels: none predicts itself.
     n, ρ̂ and H are detached; r within ρ̂⁺ is differentiated, the label that ρ̂ stands for is not.
@@ -61,12 +62,9 @@ class Carried(Remembering, Curved, Penalised):
     weight: float = real(1.0, WEIGHT_HELP, low=0.0)
     reach: float = real(0.3, "distance over which a residual is carried", low=0.0, open=True)
     doubt: float = real(1.0, "labels near by that count as much as having none", low=0.0, open=True)
-    unknown: float = real(1.0, "residual where there are no labels", low=-1.0, high=1.0)
+    unknown: float = real(1.0, "residual where there are no labels; below 0 the leader seeks these")
     unknown_final: float | None = real(
-        None,
-        "`unknown` at the end of a run, approached linearly; it stays when not given",
-        low=-1.0,
-        high=1.0,
+        None, "`unknown` at the end of a run, approached linearly; it stays when not given"
     )
     metric: str = choice("curvature", "in which influence is measured", METRICS)
     held_out: bool = flag(False, "use no label that the last update was trained on")
