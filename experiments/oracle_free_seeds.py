@@ -22,7 +22,9 @@ METHODS = (
     Method("leverage, bounded", {"objective": "leverage", "form": "bounded"}, "weight", WEIGHTS),
     Method("informed by labels", {"objective": "informed", "source": "labels", "kept": 5}, "weight", WEIGHTS),
     Method("carried labels", {"objective": "carried", "kept": 5}, "weight", WEIGHTS),
-    Method("carried labels, unknown 3", {"objective": "carried", "kept": 5, "unknown": 3.0}, "weight", WEIGHTS),
+    Method(
+        "carried labels, unknown 3", {"objective": "carried", "kept": 5, "unknown": 3.0}, "weight", WEIGHTS
+    ),
     Method(
         "carried labels, 50 updates", {"objective": "carried", "kept": 50, "reach": 0.1}, "weight", WEIGHTS
     ),
@@ -41,11 +43,11 @@ PLACES = (
 """Labels of an update: 8 draws of the policy; in the linear environment 1, the action itself."""
 
 
-def findings(trials: Trials) -> str:
-    """Return the table of methods by places: seeds that collapse, with the upper end of their interval."""
+def findings(methods: Sequence[Method], trials: Trials) -> str:
+    """Return the table of methods by places: seeds that collapse, with the interval of their share."""
     head = ["method", "knows", *trials]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for method in METHODS:
+    for method in methods:
         cells = []
         for by_method in trials.values():
             trial = by_method[method.label]
@@ -66,24 +68,26 @@ def findings(trials: Trials) -> str:
     return "\n".join([*lines, "", said])
 
 
-def at_places(name: str, claim: str, places: Sequence[Place]) -> Comparison:
-    """Return the comparison of all methods at these places, with a small form at the first of them."""
+def at_places(
+    name: str, claim: str, places: Sequence[Place], methods: Sequence[Method] = METHODS
+) -> Comparison:
+    """Return the comparison of the methods at these places, with a small form at the first of them."""
 
     def draw_figures(trials: Trials) -> Mapping[str, plotting.Picture]:
         shown = [place for place in places if place.label in trials]
-        return {name.replace("-", "_"): figures.by_place(shown, METHODS, trials)}
+        return {name.replace("-", "_"): figures.by_place(shown, methods, trials)}
 
     return Comparison(
         name=name,
         claim=claim,
         places=tuple(places),
-        methods=METHODS,
+        methods=tuple(methods),
         figures=draw_figures,
-        findings=findings,
+        findings=lambda trials: findings(methods, trials),
     ).with_small_form(
         claim="A few iterations of each method at one place, to see that all works.",
         places=tuple(places[:1]),
-        methods=tuple(method._replace(values=(0.1, 1.0)) for method in METHODS),
+        methods=tuple(method._replace(values=(0.1, 1.0)) for method in methods),
         settings={"steps": 40},
     )
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from fpo_jax import BestResponse, Labels, Leader, Preferences, Proximal, run_seed
+from fpo_jax import BestResponse, Labels, Leader, Myopic, Preferences, Proximal, run_seed
 from fpo_jax.envs.neural import Neural
 from fpo_jax.feedback import recorded
 from fpo_jax.followers import Optax
@@ -107,6 +107,16 @@ def test_without_labels_it_is_the_bounded_leverage_without_an_oracle(contextual_
         o.value(game, follower, theta, model, key) for o in (carried, Leverage(weight=0.7, form="bounded"))
     ]
     np.testing.assert_allclose(*values, rtol=1e-12)
+
+
+def test_no_weight_takes_more_than_the_unknown_from_the_reward(key):
+    # weight · 3 ℓ / (1 + weight · ℓ) tends to 3 at every response, of whose weights the sum is 1
+    follower = BestResponse(ridge=0.1, alpha=0.3)
+    game, theta, model = at_random(SMALL["bandit"], follower, key)
+    fresh = jax.tree.map(lambda leaf: 0.0 * leaf[None], game.respond(theta, key))
+    penalised = Carried(weight=1e9, unknown=3.0, paid=Paid(fresh, None))
+    value, plain = (o.value(game, follower, theta, model, key) for o in (penalised, Myopic()))
+    np.testing.assert_allclose(plain - value, 3.0, rtol=1e-6)
 
 
 def test_what_is_unknown_counts_less_or_more_as_the_run_goes_on(key):
