@@ -16,6 +16,7 @@ from fpo_jax.experiments.comparison.methods import Method, Place
 from fpo_jax.experiments.comparison.trial import Trial, Trials
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.core.wording import NONE, with_interval
+from fpo_jax.experiments.oracle_free_seeds import CARRIED, WARY
 from fpo_jax.experiments.report.parts import Section
 from fpo_jax.plotting import Axis, Chart, Points
 from fpo_jax.statistics import Interval, mean_interval
@@ -23,17 +24,17 @@ from fpo_jax.statistics.bootstrap import bootstrap
 from fpo_jax.types import Scalar
 
 WEIGHTS = (0.01, 0.0316, 0.1, 0.316, 1.0, 3.16, 10.0, 31.6, 100.0)
-CARRIED = {"objective": "carried", "kept": 5}
 BOUNDED = {"objective": "leverage", "form": "bounded"}
 METHODS = (
     Method("carried labels", CARRIED, "weight", WEIGHTS),
-    Method("carried labels, unknown 3", {**CARRIED, "unknown": 3.0}, "weight", WEIGHTS),
+    Method("carried labels, unknown 3", WARY, "weight", WEIGHTS),
+    Method("carried labels, unknown 3, weight 1", {**WARY, "weight": 1.0}),
     Method("carried labels, optimistic", {**CARRIED, "unknown": -1.0}, "weight", WEIGHTS),
     Method("bounded leverage", BOUNDED, "weight", WEIGHTS),
     Method("bounded leverage, which knows U", {**BOUNDED, "oracle": 1.0}, "weight", WEIGHTS),
 )
-"""Of responses without a label nearby, the second expects a residual of 3, the third one of −1: it seeks them.
-The last two are the first without any label, and with every label.
+"""Of responses without a label near by, the wary ones expect a residual of 3, the optimist one of −1: it seeks
+them. The last two are the first without any label, and with every label.
 """
 PLACES = (
     Place("neural", {"environment": "neural", "precision": "float64"}, tuning=8, seeds=64),
@@ -177,7 +178,7 @@ EXPERIMENT = OracleFree(
 ).with_small_form(
     claim="A few iterations at one place, to see that all works.",
     places=PLACES[1:2],
-    methods=tuple(method._replace(values=(0.1, 1.0)) for method in METHODS),
+    methods=tuple(method._replace(values=method.values[2:4]) for method in METHODS),
     settings=SHORT,
     beside=dataclasses.replace(mitigations.EXPERIMENT, settings=SHORT),
 )

@@ -9,7 +9,8 @@ from fpo_jax.experiments.comparison.experiment import Comparison
 from fpo_jax.experiments.comparison.methods import RLHF, Method, Place
 from fpo_jax.experiments.comparison.trial import Trial, Trials
 from fpo_jax.experiments.core.wording import NONE, with_interval
-from fpo_jax.experiments.oracle_free import CARRIED, closed
+from fpo_jax.experiments.oracle_free import closed
+from fpo_jax.experiments.oracle_free_seeds import CARRIED
 from fpo_jax.experiments.report.parts import markdown_table
 from fpo_jax.plotting import Axis, Chart, Points, Style
 from fpo_jax.statistics import mean_interval

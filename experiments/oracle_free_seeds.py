@@ -16,15 +16,16 @@ WEIGHTS = (0.0316, 0.0562, 0.1, 0.178, 0.316, 0.562, 1.0, 1.78, 3.16, 5.62, 10.0
 """Four to a decade: in the linear environment what practical FPO gains has a narrow peak."""
 DRIFT = (10.0, 17.8, 31.6, 56.2, 100.0, 178.0, 316.0, 562.0, 1000.0)
 DISAGREEMENT = (1.0, 3.16, 10.0, 31.6, 100.0, 316.0, 1000.0)
+CARRIED = {"objective": "carried", "kept": 5}
+WARY = {**CARRIED, "unknown": 3.0}
 METHODS = (
     Method("practical FPO", {"objective": "practical"}, "weight", WEIGHTS),
     Method("leverage", {"objective": "leverage"}, "weight", WEIGHTS),
     Method("leverage, bounded", {"objective": "leverage", "form": "bounded"}, "weight", WEIGHTS),
     Method("informed by labels", {"objective": "informed", "source": "labels", "kept": 5}, "weight", WEIGHTS),
-    Method("carried labels", {"objective": "carried", "kept": 5}, "weight", WEIGHTS),
-    Method(
-        "carried labels, unknown 3", {"objective": "carried", "kept": 5, "unknown": 3.0}, "weight", WEIGHTS
-    ),
+    Method("carried labels", CARRIED, "weight", WEIGHTS),
+    Method("carried labels, unknown 3", WARY, "weight", WEIGHTS),
+    Method("carried labels, unknown 3, weight 1", {**WARY, "weight": 1.0}),
     Method(
         "carried labels, 50 updates", {"objective": "carried", "kept": 50, "reach": 0.1}, "weight", WEIGHTS
     ),
@@ -32,7 +33,9 @@ METHODS = (
     Method("disagreement of 4", {"objective": "ensemble", "follower": "ensemble"}, "weight", DISAGREEMENT),
     Method("proximal FPO", {"objective": "proximal"}, "weight", WEIGHTS),
 )
-"""The last knows U of any response, and stands for what an oracle is worth."""
+"""One has the same weight at all places. The last knows U of any response, and stands for what an oracle is
+worth.
+"""
 PLACES = (
     Place("bandit", {"environment": "bandit", "label_budget": 8}, tuning=32, seeds=1024),
     Place(
@@ -87,7 +90,7 @@ def at_places(
     ).with_small_form(
         claim="A few iterations of each method at one place, to see that all works.",
         places=tuple(places[:1]),
-        methods=tuple(method._replace(values=(0.1, 1.0)) for method in methods),
+        methods=tuple(method._replace(values=method.values[2:4]) for method in methods),
         settings={"steps": 40},
     )
 
