@@ -33,8 +33,8 @@ METHODS = (
     Method("bounded leverage", BOUNDED, "weight", WEIGHTS),
     Method("bounded leverage, which knows U", {**BOUNDED, "oracle": 1.0}, "weight", WEIGHTS),
 )
-"""Of responses without a label near by, the wary ones expect a residual of 3, the optimist one of −1: it seeks
-them. The last two are the first without any label, and with every label.
+"""Of responses without a label near by, the wary ones expect a residual of 3, the optimist one of −1: it
+seeks them. The last two are the first without any label, and with every label.
 """
 PLACES = (
     Place("neural", {"environment": "neural", "precision": "float64"}, tuning=8, seeds=64),

@@ -10,8 +10,8 @@ PLACES = tuple(
 """Labels of an update: 16 draws of the policy, or pairs of draws in the contextual environment."""
 EXPERIMENT = at_places(
     "oracle-free-more-places",
-    "As oracle-free-seeds, in two Markov decision processes and in a contextual bandit with preferences: under "
-    "a budget of labels, in how many of a thousand seeds each method without an oracle collapses.",
+    "As oracle-free-seeds, in two Markov decision processes and in a contextual bandit with preferences: "
+    "under a budget of labels, in how many of a thousand seeds each method without an oracle collapses.",
     PLACES,
 )
 """Apart from `oracle_free_seeds`, since its trials take much longer."""
