@@ -125,10 +125,9 @@ def findings(trials: Trials, beside: Trials) -> str:
             ours = np.squeeze(trial.judged.gained)
             practical, oracle, name = rivals(beside[place], ours.size)
             share, gained = closed(practical, oracle, ours), mean_interval(ours)
-            cells.append(
-                f"{with_interval(share.mean, share.low, share.high, 2)}; gains {gained.mean:.3f}"
-                f" at {trial.values[trial.chosen]:g}"
-            )
+            at = f" at {trial.values[trial.chosen]:g}" if method.tuned else ""
+            told = with_interval(share.mean, share.low, share.high, 2)
+            cells.append(f"{told}; gains {gained.mean:.3f}{at}")
         lines.append(
             f"| {' | '.join([place, f'{practical.mean():.3f}', f'{name}, {oracle.mean():.3f}', *cells])} |"
         )
@@ -146,7 +145,8 @@ def draw_figures(trials: Trials, beside: Trials) -> Mapping[str, plotting.Pictur
     objectives = {method.label: str(method.settings["objective"]) for method in METHODS}
     for place, by_method in trials.items():
         shown = {**{label: beside[place][label] for label in (PRACTICAL, *ORACLES)}, **by_method}
-        styles = plotting.styles({label: objectives.get(label, label.split()[0]) for label in shown})
+        kinds = {label: objectives.get(label, label.split()[0]) for label in shown}
+        styles = plotting.styles({kind: kind for kind in kinds.values()})  # a colour for each objective
         # the others were judged on more seeds
         seeds = min((own.judged.gained.size for own in by_method.values() if own.defined), default=None)
         marks = []
@@ -155,13 +155,13 @@ def draw_figures(trials: Trials, beside: Trials) -> Mapping[str, plotting.Pictur
                 gained = mean_interval(np.squeeze(trial.judged.gained)[:seeds])
                 ends = np.array([gained.low]), np.array([gained.high])
                 at = np.array([gained.mean]), np.array([float(number)])
-                marks.append(Points(*at, styles[label].solid, "", *ends, True))
+                marks.append(Points(*at, styles[kinds[label]].solid, "", *ends, True))
         ticks = Axis(
             ticks={float(i): label for i, label in enumerate(shown)}, limits=(len(shown) - 0.5, -0.5)
         )
         charts.append(Chart(place, marks, Axis("share gained"), ticks))
     heading = "each method at the value that other seeds chose; 95 % intervals"
-    return {"oracle_free": plotting.figure([charts], heading, size=(8.4, 2.8), share="y")}
+    return {"oracle_free": plotting.figure([charts], heading, size=(8.4, 3.0), share="y")}
 
 
 SHORT = {"steps": 3}

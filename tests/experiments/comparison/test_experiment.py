@@ -5,6 +5,7 @@ import csv
 import pytest
 
 from fpo_jax.experiments import mitigations
+from fpo_jax.experiments.cli import claims
 from fpo_jax.experiments.comparison import experiment
 from fpo_jax.experiments.comparison.methods import Method, Place
 from fpo_jax.experiments.core.progress import Progress
@@ -18,6 +19,17 @@ METHODS = (
     Method("RLHF", {"objective": "myopic"}),
     Method("KL to the start", {"objective": "kl"}, "weight", (0.1, 1.0)),
 )
+COMPARISONS = {n: one for n, one in claims.discover().items() if isinstance(one, experiment.Comparison)}
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_values_rise(name):
+    # of equal means the rule takes the first, which is to be the smallest; a label names a file
+    methods = COMPARISONS[name].methods
+    for method in methods:
+        assert method.values == tuple(sorted(set(method.values))), method.label
+        assert bool(method.tuned) == bool(method.values), method.label
+    assert len({method.label for method in methods}) == len(methods)
 
 
 @pytest.fixture
