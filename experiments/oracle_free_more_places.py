@@ -4,7 +4,7 @@ from fpo_jax.experiments.comparison.methods import Place
 from fpo_jax.experiments.oracle_free_seeds import at_places
 
 PLACES = tuple(
-    Place(name, {"environment": name, "label_budget": 16}, tuning=32, seeds=1024)
+    Place(name, {"environment": name, "label_budget": 16}, tuning=32, seeds=1000)
     for name in ("garnet", "gridworld", "contextual")
 )
 """Labels of an update: 16 draws of the policy, or pairs of draws in the contextual environment."""

@@ -9,7 +9,7 @@ LOWER = {
 }
 WEIGHTS = (0.001, 0.00178, 0.00316, 0.00562, 0.01, 0.0178)
 """An MLP's gradients are larger: weights begin lower than elsewhere."""
-NEURAL = Place("neural", {"environment": "neural", "precision": "float64"}, tuning=8, seeds=1024)
+NEURAL = Place("neural", {"environment": "neural", "precision": "float64"}, tuning=8, seeds=1000)
 """Labels of an update: 5 by its recipe. In double precision, for the reason that `oracle_free` gives."""
 
 

@@ -37,11 +37,11 @@ METHODS = (
 worth.
 """
 PLACES = (
-    Place("bandit", {"environment": "bandit", "label_budget": 8}, tuning=32, seeds=1024),
+    Place("bandit", {"environment": "bandit", "label_budget": 8}, tuning=32, seeds=1000),
     Place(
-        "bandit, α = 0.1", {"environment": "bandit", "alpha": 0.1, "label_budget": 8}, tuning=32, seeds=1024
+        "bandit, α = 0.1", {"environment": "bandit", "alpha": 0.1, "label_budget": 8}, tuning=32, seeds=1000
     ),
-    Place("linear", {"environment": "linear"}, differ="start", tuning=32, seeds=1024),
+    Place("linear", {"environment": "linear"}, differ="start", tuning=32, seeds=1000),
 )
 """Labels of an update: 8 draws of the policy; in the linear environment 1, the action itself."""
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fpo_jax.engine.sweep import Cell, Sweep
 from fpo_jax.envs import ENVIRONMENTS
-from fpo_jax.errors import NotDefined
+from fpo_jax.errors import InputError, NotDefined
 from fpo_jax.experiments.comparison.methods import Method, Place
 from fpo_jax.experiments.core.progress import Tell, silent
 from fpo_jax.experiments.core.settings import Settings, in_precision, resolve
@@ -18,7 +18,7 @@ from fpo_jax.followers import FOLLOWERS
 from fpo_jax.statistics import collapsed, share_gained
 
 FIRST_TUNING = 1000
-"""First of the tuning seeds; the judging seeds begin at 0."""
+"""First of the tuning seeds. The judging seeds begin at 0 and end before it."""
 CHUNKS = 4
 """The judging seeds run in this many chunks. All except the first are timed."""
 
@@ -106,7 +106,12 @@ def compared(place: Place, method: Method, tell: Tell = silent, **more: Any) -> 
     """Choose a method's number at a place on the tuning seeds, and judge it there on the others.
 
     The rule chooses the value with the highest mean share gained; among equal ones, the smallest.
+
+    Raises:
+        InputError: when a tuning seed would judge as well.
     """
+    if place.seeds > FIRST_TUNING:
+        raise InputError("seeds", place.seeds, f"at most {FIRST_TUNING}: the tuning seeds begin there")
     asked, tried = wishes(place, method, **more), np.array(method.values or (np.nan,))
     try:
         _require_kind(asked)

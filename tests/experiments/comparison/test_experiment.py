@@ -8,6 +8,7 @@ from fpo_jax.experiments import mitigations
 from fpo_jax.experiments.cli import claims
 from fpo_jax.experiments.comparison import experiment
 from fpo_jax.experiments.comparison.methods import Method, Place
+from fpo_jax.experiments.comparison.trial import FIRST_TUNING
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.reproduce.job import reproduce
 
@@ -23,8 +24,9 @@ COMPARISONS = {n: one for n, one in claims.discover().items() if isinstance(one,
 
 
 @pytest.mark.parametrize("name", COMPARISONS)
-def test_values_rise(name):
+def test_values_rise_and_no_tuning_seed_judges(name):
     # of equal means the rule takes the first, which is to be the smallest; a label names a file
+    assert all(place.seeds <= FIRST_TUNING for place in COMPARISONS[name].places)
     methods = COMPARISONS[name].methods
     for method in methods:
         assert method.values == tuple(sorted(set(method.values))), method.label

@@ -6,6 +6,7 @@ import pytest
 
 from fpo_jax import Leader, Relaxed, outcome, run_seeds, seed_keys
 from fpo_jax.envs.bandit import Bandit
+from fpo_jax.errors import InputError
 from fpo_jax.experiments.comparison.methods import METHODS, PLACES, WEIGHTS, Method, Place, logarithmic
 from fpo_jax.experiments.comparison.trial import FIRST_TUNING, NOTHING, Runs, Trial, compared
 from fpo_jax.followers import BestResponse
@@ -48,6 +49,11 @@ def test_other_seeds_judge_the_chosen_value(trial):
     lost = 1.0 - share_gained(utility, best)[:, 1:]  # nothing was decided before entry 1
     np.testing.assert_allclose(trial.judged.regret[0], lost.mean(axis=1), rtol=1e-4)
     np.testing.assert_array_equal(trial.judged.collapsed[0], collapsed(utility, best))
+
+
+def test_no_tuning_seed_judges():
+    with pytest.raises(InputError, match="^seeds = 1001: must be at most 1000: the tuning seeds begin"):
+        compared(PLACE._replace(seeds=1001), METHOD)
 
 
 def test_a_run_that_diverges_gains_nothing_and_collapses():
