@@ -52,7 +52,7 @@ def test_other_seeds_judge_the_chosen_value(trial):
 
 
 def test_no_tuning_seed_judges():
-    with pytest.raises(InputError, match="^seeds = 1001: must be at most 1000: the tuning seeds begin"):
+    with pytest.raises(InputError, match=r"^seeds = 1001: must be at most 1000: the tuning seeds"):
         compared(PLACE._replace(seeds=1001), METHOD)
 
 
