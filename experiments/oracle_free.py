@@ -16,7 +16,7 @@ from fpo_jax.experiments.comparison.methods import Method, Place
 from fpo_jax.experiments.comparison.trial import Trial, Trials
 from fpo_jax.experiments.core.progress import Progress
 from fpo_jax.experiments.core.wording import NONE, with_interval
-from fpo_jax.experiments.oracle_free_seeds import CARRIED, WARY
+from fpo_jax.experiments.oracle_free_seeds import CARRIED, EVERYWHERE, WARY
 from fpo_jax.experiments.report.parts import Section
 from fpo_jax.plotting import Axis, Chart, Points
 from fpo_jax.statistics import Interval, mean_interval
@@ -28,7 +28,7 @@ BOUNDED = {"objective": "leverage", "form": "bounded"}
 METHODS = (
     Method("carried labels", CARRIED, "weight", WEIGHTS),
     Method("carried labels, unknown 3", WARY, "weight", WEIGHTS),
-    Method("carried labels, unknown 3, weight 1", {**WARY, "weight": 1.0}),
+    EVERYWHERE,
     Method("carried labels, optimistic", {**CARRIED, "unknown": -1.0}, "weight", WEIGHTS),
     Method("bounded leverage", BOUNDED, "weight", WEIGHTS),
     Method("bounded leverage, which knows U", {**BOUNDED, "oracle": 1.0}, "weight", WEIGHTS),

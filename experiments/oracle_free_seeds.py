@@ -18,6 +18,8 @@ DRIFT = (10.0, 17.8, 31.6, 56.2, 100.0, 178.0, 316.0, 562.0, 1000.0)
 DISAGREEMENT = (1.0, 3.16, 10.0, 31.6, 100.0, 316.0, 1000.0)
 CARRIED = {"objective": "carried", "kept": 5}
 WARY = {**CARRIED, "unknown": 3.0}
+EVERYWHERE = Method("carried labels, unknown 3, weight 1", {**WARY, "weight": 1.0})
+"""One setting for all places."""
 METHODS = (
     Method("practical FPO", {"objective": "practical"}, "weight", WEIGHTS),
     Method("leverage", {"objective": "leverage"}, "weight", WEIGHTS),
@@ -25,7 +27,7 @@ METHODS = (
     Method("informed by labels", {"objective": "informed", "source": "labels", "kept": 5}, "weight", WEIGHTS),
     Method("carried labels", CARRIED, "weight", WEIGHTS),
     Method("carried labels, unknown 3", WARY, "weight", WEIGHTS),
-    Method("carried labels, unknown 3, weight 1", {**WARY, "weight": 1.0}),
+    EVERYWHERE,
     Method(
         "carried labels, 50 updates", {"objective": "carried", "kept": 50, "reach": 0.1}, "weight", WEIGHTS
     ),
@@ -33,9 +35,7 @@ METHODS = (
     Method("disagreement of 4", {"objective": "ensemble", "follower": "ensemble"}, "weight", DISAGREEMENT),
     Method("proximal FPO", {"objective": "proximal"}, "weight", WEIGHTS),
 )
-"""One has the same weight at all places. The last knows U of any response, and stands for what an oracle is
-worth.
-"""
+"""The last knows U of any response, and stands for what an oracle is worth."""
 PLACES = (
     Place("bandit", {"environment": "bandit", "label_budget": 8}, tuning=32, seeds=1000),
     Place(

@@ -25,9 +25,9 @@ COMPARISONS = {n: one for n, one in claims.discover().items() if isinstance(one,
 
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_values_rise_and_no_tuning_seed_judges(name):
-    # of equal means the rule takes the first, which is to be the smallest; a label names a file
     assert all(place.seeds <= FIRST_TUNING for place in COMPARISONS[name].places)
     methods = COMPARISONS[name].methods
+    # of equal means the rule takes the first, which is to be the smallest; a label names a file
     for method in methods:
         assert method.values == tuple(sorted(set(method.values))), method.label
         assert bool(method.tuned) == bool(method.values), method.label
