@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 Weights = Float[Array, " n"]
+MANY = 1000
+"""Up to this number of responses draws are those of `categorical`, on which stored results rest."""
 
 
 class Responses(NamedTuple):
@@ -64,7 +66,11 @@ def log_weights(weights: Weights) -> Weights:
 def drawn(responses: Responses, number: int, key: Array) -> Responses:
     """Return independent draws by the weights, 1/number each, with the score ∇ log w as their gradient."""
     logits = log_weights(responses.w)
-    chosen = categorical(key, jax.lax.stop_gradient(logits), number)
+    fixed = jax.lax.stop_gradient(logits)
+    if logits.size > MANY:  # a draw takes one random number here, below one for each response
+        chosen = jax.random.choice(key, logits.size, (number,), p=jnp.exp(fixed))
+    else:
+        chosen = categorical(key, fixed, number)
     log_probability = logits[chosen]
     return Responses(jax.tree.map(lambda leaf: leaf[chosen], responses.y), scored(log_probability) / number)
 

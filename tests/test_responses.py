@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpo_jax.responses import Responses, accepted, best_of, categorical, drawn, paired
+from fpo_jax.responses import MANY, Responses, accepted, best_of, categorical, drawn, paired
 
 WEIGHTS = np.array([0.1, 0.2, 0.15, 0.05, 0.1, 0.15, 0.05, 0.2])  # two prompts, of probability ½ each
 SCORES = np.array([1.0, 3.0, 1.0, -2.0, 0.5, 0.5, 0.5, 0.2])  # with ties
@@ -107,6 +107,36 @@ def test_draws_are_those_of_jax(dtype, batched):
     np.testing.assert_array_equal(found, right)
     assert not np.isin(3, found)
     assert categorical(keys[0], weights[0], 1)[0] == jax.random.categorical(keys[0], weights[0])
+
+
+def test_draws_among_many_follow_the_weights():
+    """Two responses in three have no weight. Shares of the others, in four blocks, are the blocks' weights."""
+    size = MANY + 1
+    rng = np.random.default_rng(0)
+    w = rng.dirichlet(np.ones(size)) * (np.arange(size) % 3 == 1)
+    w *= np.where(np.arange(size) < size // 2, 3.0, 1.0)
+    w /= w.sum()
+    number = 10_000
+    found = drawn(Responses(jnp.arange(size), jnp.array(w)), number, jax.random.key(2))
+    assert np.all(w[found.y] > 0)
+    blocks = np.arange(size) * 4 // size
+    shares, right = np.bincount(blocks[found.y], minlength=4) / number, np.bincount(blocks, w)
+    # a standard deviation of a share is at most 0.5 / √number = 0.005
+    np.testing.assert_allclose(shares, right, atol=0.02)
+    np.testing.assert_allclose(found.w, 1 / number, rtol=1e-12)
+
+    # ∇ Σ w_y / number = Σ e_y / (w_y · number): how often a response was drawn, over what was expected
+    gradient = jax.grad(lambda w: drawn(Responses(jnp.arange(size), w), number, jax.random.key(2)).w.sum())
+    counts = np.bincount(found.y, minlength=size)
+    expected = np.divide(counts, number * w, out=np.zeros(size), where=w > 0)
+    np.testing.assert_allclose(gradient(jnp.array(w)), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [30, MANY + 1])
+@pytest.mark.parametrize("where", [0, 20, -1])
+def test_a_weight_that_is_nan_is_seen_in_the_draws(size, where):
+    w = jnp.full(size, 1 / size).at[where].set(jnp.nan)
+    assert np.isnan(drawn(Responses(jnp.arange(size), w), 5, jax.random.key(0)).w).all()
 
 
 def test_draws_without_an_ordinary_logit_are_those_of_jax():

@@ -44,6 +44,7 @@ class Place(NamedTuple):
         differ: in what the members of an ensemble differ.
         tuning: number of seeds that choose the tuned number.
         seeds: number of other seeds that judge the methods.
+        width: runs at once; None takes a quarter of the judging seeds.
     """
 
     label: str
@@ -51,6 +52,7 @@ class Place(NamedTuple):
     differ: str = "data"
     tuning: int = 64
     seeds: int = 256
+    width: int | None = None
 
 
 def logarithmic(low: int, high: int) -> tuple[float, ...]:

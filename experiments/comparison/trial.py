@@ -20,7 +20,7 @@ from fpo_jax.statistics import collapsed, share_gained
 FIRST_TUNING = 1000
 """First of the tuning seeds. The judging seeds begin at 0 and end before it."""
 CHUNKS = 4
-"""The judging seeds run in this many chunks. All except the first are timed."""
+"""The judging seeds run in this many chunks if a place asks for no other width. The first is not timed."""
 
 
 class Runs(NamedTuple):
@@ -128,7 +128,7 @@ def _run(cells: list[Settings], first: int, seeds: int, place: Place, tell: Tell
     every = between_entries(steps)
     with in_precision(cells[0].precision):
         built = [Cell(*settings.build()) for settings in cells]
-        width = max(place.seeds // CHUNKS, 1)
+        width = max(place.seeds // CHUNKS, 1) if place.width is None else min(place.width, place.seeds)
         sweep = Sweep(built, range(first, first + seeds), steps=steps, every=every, width=width, tell=tell)
         parts, seconds = [], []
         for number, chunk in enumerate(sweep.chunks):
