@@ -8,7 +8,7 @@ LANGUAGE = Place("language", {"environment": "language", "label_budget": 32}, tu
 
 EXPERIMENT = at_places(
     "oracle-free-language",
-    "As oracle-free-seeds, in the language environment: in how many of a thousand seeds each method without an "
-    "oracle collapses.",
+    "As oracle-free-seeds, in the language environment: in how many of a thousand seeds each method without "
+    "an oracle collapses.",
     (LANGUAGE,),
 )

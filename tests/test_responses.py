@@ -110,7 +110,7 @@ def test_draws_are_those_of_jax(dtype, batched):
 
 
 def test_draws_among_many_follow_the_weights():
-    """Two responses in three have no weight. Shares of the others, in four blocks, are the blocks' weights."""
+    """Two responses in three have no weight. Shares of others, in four blocks, are the blocks' weights."""
     size = MANY + 1
     rng = np.random.default_rng(0)
     w = rng.dirichlet(np.ones(size)) * (np.arange(size) % 3 == 1)
