@@ -47,14 +47,12 @@ def check_weights(responses: Responses) -> None:
         raise InputError("sum of responses.w", weights.sum(), "1, to within 1e-5")
 
 
-def expect(f: Callable[[Response], PyTree], responses: Responses, block: int | None = None) -> PyTree:
+def expect(f: Callable[[Response], PyTree], responses: Responses) -> PyTree:
     """Return the expectation of f under a weighted sample: E[f(y)] = Σ_i w_i f(y_i).
 
     Args:
         f: function of one response, with values in any pytree of arrays.
         responses: n weighted responses.
-        block: f is computed for this many responses at once; None takes all. It saves memory, and time, where
-            f compares a response with many things.
 
     Nothing is detached: gradients flow through y and through w. The weights are traced here, so `check_game`
     and the start of every run check that they sum to 1.
@@ -65,7 +63,7 @@ def expect(f: Callable[[Response], PyTree], responses: Responses, block: int | N
     check_shapes(responses)
     return jax.tree.map(
         lambda values: jnp.tensordot(responses.w, values, axes=1, precision="highest"),
-        jax.vmap(f)(responses.y) if block is None else jax.lax.map(f, responses.y, batch_size=block),
+        jax.vmap(f)(responses.y),
     )
 
 

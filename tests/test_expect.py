@@ -1,6 +1,5 @@
 """Expectations over weighted responses, and mixtures of them."""
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,19 +25,6 @@ def test_expectation_under_a_mixture_is_the_mixture_of_expectations(alpha, value
     np.testing.assert_allclose(jnp.sum(mixed.w), 1.0, rtol=1e-14)
     expected = (1 - alpha) * expect(jnp.sin, a) + alpha * expect(jnp.sin, b)
     np.testing.assert_allclose(expect(jnp.sin, mixed), expected, atol=1e-14)
-
-
-@pytest.mark.parametrize("block", [1, 3, 7, 8])
-def test_an_expectation_in_blocks_is_the_whole_one(block):
-    """7 responses: blocks that divide them, leave a rest, are all of them, or exceed them."""
-    rng = np.random.default_rng(0)
-    y, w = jnp.array(rng.normal(size=(7, 2))), jnp.array(rng.dirichlet(np.ones(7)))
-
-    def value(w, y, block):
-        return jnp.sum(expect(lambda row: jnp.sin(row) * row[0], Responses(y, w), block))
-
-    both = (jax.value_and_grad(value, (0, 1))(w, y, each) for each in (block, None))
-    chex.assert_trees_all_close(*both, rtol=1e-13)
 
 
 def test_expect_refuses_disagreeing_shapes():

@@ -1,6 +1,6 @@
 """What a leader without an oracle knows: the labels that were paid for at the last updates."""
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,11 +54,7 @@ class Remembering(Objective):
     Attributes:
         kept: updates whose labels are kept.
         paid: the labels, which the loop hands over by `for_iteration`; None before.
-        block: for how many items a penalty is computed at once. Each is compared with each label, and so
-            many comparisons fit into the cache of a CPU.
     """
-
-    block: ClassVar[int | None] = 512
 
     kept: int = count(10, "updates whose labels the leader keeps")
     paid: Paid | None = struct.field(default=None, kw_only=True)

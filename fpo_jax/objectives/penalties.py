@@ -42,13 +42,7 @@ class Penalised(Objective):
     """J(θ, φ) − weight · E[penalty], over the items that the follower's feedback makes of π_θ's responses.
 
     All first-order approximations share this form.
-
-    Attributes:
-        weight: of the penalty.
-        block: for how many items the penalty is computed at once, as in `expect`.
     """
-
-    block: ClassVar[int | None] = None
 
     weight: float
 
@@ -96,7 +90,7 @@ class Penalised(Objective):
                 of = *fixed[:2], influence._replace(margin=fixed[2])
             return influence.reward - self.weight * self.penalty(residual_of(*of), influence)
 
-        return expect(effective, items, self.block) - game.cost(theta, responses)
+        return expect(effective, items) - game.cost(theta, responses)
 
 
 @struct.dataclass
