@@ -3,8 +3,8 @@
 from fpo_jax.experiments.comparison.methods import Place
 from fpo_jax.experiments.oracle_free_seeds import at_places
 
-LANGUAGE = Place("language", {"environment": "language", "label_budget": 32}, tuning=8, seeds=1000, width=32)
-"""Labels of an update: 32 texts. A run with the labels of 50 updates takes some hundred MB."""
+LANGUAGE = Place("language", {"environment": "language", "label_budget": 32}, tuning=8, seeds=1000, width=4)
+"""Labels of an update: 32 texts. Among 4 a run takes about a quarter less time than among 32."""
 
 EXPERIMENT = at_places(
     "oracle-free-language",
